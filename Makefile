@@ -1,0 +1,68 @@
+# `make up` runs the lab; `make test` checks it. Both set up .venv first, need only Python 3.11+ and make,
+# and may be run any number of times.
+
+DESIGN ?=
+PRESET ?= small
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' >/dev/null 2>&1 \
+	&& echo $$p && exit; done; echo python3)
+BIN := .venv/bin
+UV := $(BIN)/python -m uv
+
+.PHONY: help up down env env-dev test lint types unit contracts integration e2e bench evaluate lock clean
+
+help: ## show the targets
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 14
+
+up: env ## set up, build what is missing, serve until Ctrl-C (DESIGN=feed_ranking PRESET=small)
+	@$(BIN)/lab up $(DESIGN) --preset $(PRESET)
+
+down: env ## stop a lab that was left running
+	@$(BIN)/lab down --preset $(PRESET)
+
+test: lint types unit contracts integration e2e ## everything that must be green
+
+env:
+	@command -v $(PYTHON) >/dev/null 2>&1 || { echo "set-up: no Python found; install Python 3.11, 3.12 or 3.13" >&2; exit 1; }
+	@$(PYTHON) scripts/bootstrap.py lab
+
+env-dev:
+	@command -v $(PYTHON) >/dev/null 2>&1 || { echo "set-up: no Python found; install Python 3.11, 3.12 or 3.13" >&2; exit 1; }
+	@$(PYTHON) scripts/bootstrap.py dev
+
+lint: env-dev ## ruff and the import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+types: env-dev ## mypy, strict
+	$(BIN)/mypy
+
+unit: env-dev ## pure parts and properties
+	$(BIN)/pytest tests/unit
+
+contracts: env-dev ## what every design and every adapter must keep
+	$(BIN)/pytest tests/contracts
+
+integration: env-dev ## real Feast, MLflow and models on the smoke preset
+	$(BIN)/pytest tests/integration
+
+e2e: env-dev ## processes and HTTP, as a user meets them
+	$(BIN)/pytest tests/e2e
+
+bench: env ## the figures of the README, measured here
+	$(BIN)/lab bench $(or $(DESIGN),feed_ranking)
+
+evaluate: env ## quality against the log and the oracle
+	$(BIN)/lab evaluate $(or $(DESIGN),feed_ranking) --preset $(PRESET)
+
+COMPILE := pip compile --quiet --universal --fork-strategy fewest --python-version 3.11 --generate-hashes \
+	--no-annotate --no-emit-index-url --custom-compile-command "make lock"
+
+lock: env ## compile requirements/*.txt anew from pyproject.toml
+	$(UV) $(COMPILE) pyproject.toml -o requirements/lab.txt
+	$(UV) $(COMPILE) --extra dev -c requirements/lab.txt pyproject.toml -o requirements/dev.txt
+	echo uv | $(UV) $(COMPILE) -c requirements/lab.txt - -o requirements/uv.txt
+
+clean: ## remove data and caches, keep the environment
+	rm -rf var .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

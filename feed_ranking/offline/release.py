@@ -1,0 +1,40 @@
+"""Step `release`: fetch the champion from the registry, verify it, and write down what belongs together."""
+
+from __future__ import annotations
+
+import json
+
+from feed_ranking.config import FeedConfig
+from feed_ranking.offline.dataset import SnapshotTimes
+from feed_ranking.snapshot import open_snapshot
+from infra.errors import LabError
+from infra.pipeline.steps import Facts, StepContext
+from infra.registry.mlflow_registry import MlflowRegistry
+from infra.registry.release import Release
+
+
+def publish(context: StepContext) -> Facts:
+    """Write the release. Raises `LabError` if the champion is not the model that this build evaluated."""
+    config: FeedConfig = context.config
+    registered = json.loads((context.inputs["train"] / "registered.json").read_text())
+    registry = MlflowRegistry(context.settings)
+    champion = registry.by_alias(registered["name"], "champion")
+    if champion is None or champion.digest != registered["digest"]:
+        raise LabError(
+            f"the champion of {registered['name']} is not the model that this build evaluated",
+            hint=f"run: lab build {context.design.name} --from train",
+        )
+    models = context.settings.design_root(context.design.name) / "models"
+    path = registry.fetch(champion, models)
+    open_snapshot(context.inputs["index"], model_digest=champion.digest)
+    Release(
+        design=context.design.name,
+        model_name=champion.name,
+        model_version=champion.version,
+        model_digest=champion.digest,
+        model_path=str(path),
+        index_path=str(context.inputs["index"]),
+        features_path=str(context.inputs["materialize"]),
+        world_now=SnapshotTimes.of(config).last,
+    ).write(context.out)
+    return {"model": champion.name, "version": champion.version}

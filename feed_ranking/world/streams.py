@@ -1,0 +1,12 @@
+"""One independent random stream per part of the world, so that changing one part leaves the others as they were."""
+
+from __future__ import annotations
+
+import zlib
+
+import numpy as np
+
+
+def stream(seed: int, part: str, *key: int) -> np.random.Generator:
+    """The generator of `part`, and of a sub-key such as a day, under the world's `seed`."""
+    return np.random.default_rng(np.random.SeedSequence([seed, zlib.crc32(part.encode()), *key]))

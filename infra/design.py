@@ -1,0 +1,159 @@
+"""A design as one value: what it is called, what it promises, what can be turned, and how it is made.
+
+Reading a design imports no training and no serving code: steps and apps are dotted names that `resolve`
+turns into objects when they are needed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from infra.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Knob:
+    """One adjustable number. `trades` says what turning it up buys and what that costs."""
+
+    name: str
+    stage: str
+    default: float
+    unit: str
+    low: float
+    high: float
+    trades: str
+    per_request: bool
+
+    @property
+    def is_integer(self) -> bool:
+        return isinstance(self.default, int)
+
+    def check(self, value: Any) -> float:
+        """Return `value` if the knob accepts it; raise `UsageError` naming the range otherwise."""
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise UsageError(f"knob {self.name} takes a number, not {type(value).__name__}")
+        if self.is_integer and not float(value).is_integer():
+            raise UsageError(f"knob {self.name} takes a whole number, not {value}")
+        if not self.low <= value <= self.high:  # also refuses NaN
+            raise UsageError(f"knob {self.name} takes {self.low} to {self.high} {self.unit}, not {value}")
+        return int(value) if self.is_integer else float(value)
+
+
+def knob(default: float, *, unit: str, low: float, high: float, trades: str, per_request: bool = False) -> Any:
+    """Declare a dataclass field as a knob.
+
+    Raises `ValueError` at definition if the default lies outside its own range.
+    """
+    if not low <= default <= high:
+        raise ValueError(f"default {default} outside {low}..{high}")
+    meta = {"unit": unit, "low": low, "high": high, "trades": trades, "per_request": per_request}
+    return field(default=default, metadata={"knob": meta})
+
+
+def knobs_of(config: Any) -> tuple[Knob, ...]:
+    """Every knob of a configuration whose fields are the dataclasses of its stages, in order."""
+
+    def walk() -> Iterator[Knob]:
+        for stage in dataclasses.fields(config):
+            stage_config = getattr(config, stage.name)
+            for item in dataclasses.fields(stage_config):
+                if meta := item.metadata.get("knob"):
+                    yield Knob(item.name, stage.name, getattr(stage_config, item.name), **meta)
+
+    return tuple(walk())
+
+
+@dataclass(frozen=True)
+class Budget:
+    """A promise with a number. `holds` is the one place where a measured value is compared with it."""
+
+    name: str
+    limit: float
+    unit: str
+    kind: Literal["at_most", "at_least"]
+    promise: str
+
+    def holds(self, value: float) -> bool:
+        return value <= self.limit if self.kind == "at_most" else value >= self.limit
+
+
+@dataclass(frozen=True)
+class Step:
+    """One offline step. It runs again when its configuration, its code or an earlier step changed.
+
+    `config` names the stages of the configuration that it reads; `code` the files and folders (relative to
+    the repository) whose content decides what it writes; `after` the steps whose output it reads.
+    """
+
+    name: str
+    target: str
+    title: str
+    config: tuple[str, ...]
+    code: tuple[str, ...]
+    after: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Argument:
+    """One option of `lab ask`: `--option VALUE` becomes `field` of the request body."""
+
+    option: str
+    field: str
+    type: Literal["int", "float", "ints"]
+    default: Any
+    help: str
+
+
+@dataclass(frozen=True)
+class Ask:
+    """How the command line asks this design one question and shows the answer."""
+
+    path: str
+    arguments: tuple[Argument, ...]
+    rows: str
+    columns: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Design:
+    """A reference architecture. `config` maps a preset's name to its configuration value."""
+
+    name: str
+    title: str
+    summary: str
+    port: int
+    budgets: tuple[Budget, ...]
+    config: str
+    steps: tuple[Step, ...]
+    app: str
+    bench: str
+    evaluate: str
+    loadtest: str
+    ask: Ask
+
+    def __str__(self) -> str:
+        return self.name
+
+    def presets(self) -> Mapping[str, Any]:
+        presets: Mapping[str, Any] = resolve(self.config)
+        return presets
+
+    def configuration(self, preset: str) -> Any:
+        """The configuration of one preset; raises `UsageError` if there is none of that name."""
+        presets = self.presets()
+        if preset not in presets:
+            raise UsageError(f"{self.name} has no preset {preset!r}", hint=f"there are: {', '.join(presets)}")
+        return presets[preset]
+
+    def knobs(self, preset: str) -> tuple[Knob, ...]:
+        return knobs_of(self.configuration(preset))
+
+
+def resolve(dotted: str) -> Any:
+    """Import what `package.module:name` points to."""
+    module, _, name = dotted.partition(":")
+    return getattr(importlib.import_module(module), name)

@@ -1,0 +1,75 @@
+"""The errors that cross a room's wall.
+
+A foreign exception (Feast, MLflow, SQLite …) stops at its adapter and leaves it as one of these. Each class
+carries the exit code that the command line uses, so that a script can tell what kind of failure it met.
+Only a `DependencyError` may degrade a response; everything else is a bug or a refusal and must be seen.
+"""
+
+from __future__ import annotations
+
+
+class LabError(Exception):
+    """A failure that the lab can explain. `hint` says what the reader can do about it."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class UsageError(LabError):
+    """The caller asked for something that does not exist or makes no sense."""
+
+    exit_code = 2
+
+
+class BudgetBroken(LabError):
+    """A budget, a hypothesis or a gate did not hold."""
+
+    exit_code = 3
+
+
+class CorruptArtifact(LabError):
+    """An artifact's bytes or its shape are not those that were registered. It is never loaded."""
+
+
+class DependencyError(LabError):
+    """Something outside this process failed to answer. `reason` is a stable word for metrics and responses."""
+
+    exit_code = 4
+    reason = "dependency_unavailable"
+
+
+class FeatureStoreUnavailable(DependencyError):
+    reason = "feature_store_unavailable"
+
+
+class FeaturesStale(DependencyError):
+    """The row was read, but it is older than the time its features may be trusted."""
+
+    reason = "features_stale"
+
+
+class RegistryUnavailable(DependencyError):
+    reason = "registry_unavailable"
+
+
+class IndexUnavailable(DependencyError):
+    reason = "index_unavailable"
+
+
+class DeadlineExceeded(DependencyError):
+    reason = "deadline_exceeded"
+
+
+class BulkheadFull(DependencyError):
+    """Every worker and every waiting place for this dependency is taken: the call was not even tried."""
+
+    reason = "bulkhead_full"
+
+
+class BreakerOpen(DependencyError):
+    """The dependency failed often enough that calls are refused until a probe succeeds."""
+
+    reason = "breaker_open"

@@ -1,0 +1,44 @@
+"""Faults of the feature store: each wraps the port and behaves like the real thing gone wrong."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+
+from infra.errors import FeatureStoreUnavailable
+from infra.feature_store.port import FeatureRow, OnlineFeatures
+
+
+@dataclass(frozen=True)
+class DownFeatureStore:
+    """Fault: every online read is refused at once."""
+
+    inner: OnlineFeatures
+
+    def read_online(self, entity_id: int) -> FeatureRow:
+        raise FeatureStoreUnavailable("injected fault: the feature store is down")
+
+
+@dataclass(frozen=True)
+class SlowFeatureStore:
+    """Fault: every online read first waits `delay_s`."""
+
+    inner: OnlineFeatures
+    delay_s: float
+
+    def read_online(self, entity_id: int) -> FeatureRow:
+        time.sleep(self.delay_s)
+        return self.inner.read_online(entity_id)
+
+
+@dataclass(frozen=True)
+class HungFeatureStore:
+    """Fault: no online read returns until `released` is set, then all of them fail."""
+
+    inner: OnlineFeatures
+    released: threading.Event
+
+    def read_online(self, entity_id: int) -> FeatureRow:
+        self.released.wait()
+        raise FeatureStoreUnavailable("injected fault: the feature store hung")

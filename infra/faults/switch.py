@@ -1,0 +1,72 @@
+"""Puts faults at ports while a service runs, and takes them away again."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from typing import Any
+
+from infra.errors import UsageError
+from infra.faults.catalogue import CATALOGUE, Fault
+from infra.feature_store.port import FeatureRow, OnlineFeatures
+
+
+@dataclass(frozen=True)
+class Injected:
+    """An active fault; `cleared` lets calls go that it holds."""
+
+    fault: Fault
+    delay_s: float
+    cleared: threading.Event = field(default_factory=threading.Event)
+
+    def around(self, inner: Any) -> Any:
+        return self.fault.wrap(inner, self.delay_s, self.cleared)
+
+
+class FaultSwitch:
+    """Which fault is active at which port; one at a time per port."""
+
+    ports = tuple(sorted({fault.port for fault in CATALOGUE}))
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._active: dict[str, Injected] = {}
+
+    def active(self, port: str) -> Injected | None:
+        return self._active.get(port)
+
+    def inject(self, port: str, name: str, delay_s: float) -> None:
+        """Raises `UsageError` for a fault that is not in the catalogue."""
+        for fault in CATALOGUE:
+            if (fault.port, fault.name) == (port, name):
+                break
+        else:
+            known = ", ".join(f"{fault.port} {fault.name}" for fault in CATALOGUE)
+            raise UsageError(f"there is no fault {name!r} for port {port!r}", hint=f"there are: {known}")
+        self._replace(port, Injected(fault, delay_s))
+
+    def clear(self, port: str) -> None:
+        """Take the fault away. Clearing a healthy port is no error; an unknown port is."""
+        if port not in self.ports:
+            raise UsageError(f"there is no port {port!r}", hint=f"there are: {', '.join(self.ports)}")
+        self._replace(port, None)
+
+    def _replace(self, port: str, new: Injected | None) -> None:
+        with self._lock:
+            old = self._active.pop(port, None)
+            if new is not None:
+                self._active[port] = new
+        if old is not None:
+            old.cleared.set()
+
+
+class SwitchedFeatureStore:
+    """The feature store's port with whatever fault is active around it."""
+
+    def __init__(self, inner: OnlineFeatures, switch: FaultSwitch) -> None:
+        self._inner, self._switch = inner, switch
+
+    def read_online(self, entity_id: int) -> FeatureRow:
+        injected = self._switch.active("feature_store")
+        store: OnlineFeatures = self._inner if injected is None else injected.around(self._inner)
+        return store.read_online(entity_id)

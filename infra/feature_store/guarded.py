@@ -1,0 +1,54 @@
+"""The online read as serving may use it: under a deadline, in a bulkhead, behind a breaker, with an age check.
+
+Feast itself returns a row of any age without a word, so the age is checked here against the world's clock.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from infra.clock import WorldClock
+from infra.errors import DeadlineExceeded, FeaturesStale, FeatureStoreUnavailable
+from infra.feature_store.port import FeatureRow, OnlineFeatures
+from infra.resilience.breaker import CircuitBreaker
+from infra.resilience.bulkhead import Bulkhead
+from infra.resilience.deadline import Deadline
+
+
+class StaleRow(FeaturesStale):
+    """Carries the row, because an old row is usually better than none."""
+
+    def __init__(self, row: FeatureRow, age_s: float) -> None:
+        super().__init__(f"features are {age_s / 3600:.1f} h old")
+        self.row = row
+
+
+class FeatureStoreSlow(FeatureStoreUnavailable):
+    reason = "feature_store_slow"
+
+
+@dataclass(frozen=True)
+class GuardedFeatures:
+    """`timeout_ms` bounds one read; `ttl_s` is how old a row may be before it counts as stale."""
+
+    inner: OnlineFeatures
+    breaker: CircuitBreaker
+    bulkhead: Bulkhead
+    timeout_ms: float
+    ttl_s: float
+    clock: WorldClock
+
+    def read(self, entity_id: int, deadline: Deadline) -> FeatureRow:
+        """Read one row. Raises a `DependencyError`; `StaleRow` carries the row that is too old."""
+        row = self.breaker.call(lambda: self._read_in_time(entity_id, deadline.tighter(self.timeout_ms)))
+        if row.event_ts is not None:
+            age_s = self.clock.now() - row.event_ts.timestamp()
+            if age_s > self.ttl_s:
+                raise StaleRow(row, age_s)
+        return row
+
+    def _read_in_time(self, entity_id: int, deadline: Deadline) -> FeatureRow:
+        try:
+            return self.bulkhead.run(lambda: self.inner.read_online(entity_id), deadline)
+        except DeadlineExceeded as exc:
+            raise FeatureStoreSlow(f"no row within {self.timeout_ms:.0f} ms") from exc

@@ -1,0 +1,41 @@
+"""Do two ways to the same feature give the same value? Used online against offline, snapshot against store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+
+@dataclass(frozen=True)
+class Skew:
+    """How one feature differs between two sides. `share` of rows differ, by at most `largest`."""
+
+    feature: str
+    share: float
+    largest: float
+
+
+def compare(
+    left: Mapping[str, npt.ArrayLike], right: Mapping[str, npt.ArrayLike], *, tolerance: float = 1e-6
+) -> list[Skew]:
+    """The features that differ by more than `tolerance` (absolute plus relative), worst first.
+
+    Both sides map a feature to an array[n, ...] of the same rows in the same order. Two missing values (NaN)
+    are equal; a missing one and a number are not. Raises `ValueError` when the sides name different features.
+    """
+    if set(left) != set(right):
+        raise ValueError(f"the sides name different features: {sorted(set(left) ^ set(right))}")
+    found = []
+    for name in left:
+        a, b = np.asarray(left[name], np.float64), np.asarray(right[name], np.float64)
+        if a.shape != b.shape:
+            found.append(Skew(name, 1.0, float("inf")))
+            continue
+        differs = ~np.isclose(a, b, rtol=tolerance, atol=tolerance, equal_nan=True)
+        if differs.any():
+            gap = np.abs(a - b)[differs]
+            found.append(Skew(name, float(differs.mean()), float(np.nan_to_num(gap, nan=np.inf).max())))
+    return sorted(found, key=lambda skew: -skew.share)

@@ -1,0 +1,52 @@
+"""A measured number with its spread, its bounds and whether it keeps them. Tables are made from these rows only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Figure:
+    """`low` and `high` are the spread over rounds, or the interval. `must` and `aim` read like "<= 180"."""
+
+    id: str
+    figure: str
+    value: float
+    low: float
+    high: float
+    unit: str
+    must: str | None = None
+    aim: str | None = None
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the value keeps `must`; None where nothing is demanded."""
+        return None if self.must is None else keeps(self.value, self.must)
+
+    def row(self) -> dict[str, Any]:
+        keys = ("id", "figure", "value", "low", "high", "unit", "must", "aim", "met")
+        return {key: _rounded(getattr(self, key)) for key in keys}
+
+
+def of_rounds(
+    id: str, figure: str, rounds: Sequence[float], unit: str, must: str | None = None, aim: str | None = None
+) -> Figure:
+    """The median of several rounds, with their smallest and largest value."""
+    return Figure(id, figure, median(rounds), min(rounds), max(rounds), unit, must, aim)
+
+
+def keeps(value: float, bound: str) -> bool:
+    """`keeps(3.0, "<= 4")` is True. Raises `ValueError` for a bound that is not `<= n` or `>= n`."""
+    sign, _, limit = bound.partition(" ")
+    if sign == "<=":
+        return value <= float(limit)
+    if sign == ">=":
+        return value >= float(limit)
+    raise ValueError(f"a bound reads '<= n' or '>= n', not {bound!r}")
+
+
+def _rounded(value: Any) -> Any:
+    return float(f"{value:.5g}") if isinstance(value, float) else value

@@ -1,0 +1,1 @@
+"""How a design's parts are put in order: online the stages of a request, offline the steps of a build."""

@@ -1,0 +1,68 @@
+"""The stages of a request, as protocols. A design fills them in; `CandidatePipeline` runs them in order.
+
+`Q` is the design's query: a frozen value with all that is known of the request. Each stage has a `name` that
+traces and metrics use. A stage that cannot reach what it needs raises a `DependencyError`; the runner then
+takes the stage's way out (skip a source, keep the query as it was) and marks the answer as degraded.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol, TypeVar
+
+from infra.errors import DependencyError
+from infra.pipeline.candidates import Candidates, Ids, Keep
+
+Q = TypeVar("Q")
+Q_contra = TypeVar("Q_contra", contravariant=True)
+
+
+class QueryHydrator(Protocol[Q]):
+    """Enriches the query with what is known of the asking entity."""
+
+    name: str
+
+    def hydrate(self, query: Q) -> Q: ...
+
+    def fallback(self, query: Q, cause: DependencyError) -> Q:
+        """The query with declared defaults (or a stale row that `cause` carries), when `hydrate` raises."""
+        ...
+
+
+class CandidateSource(Protocol[Q_contra]):
+    """Fetches the ids of candidates: int64[n], best first, without doubles. May return none."""
+
+    name: str
+
+    def fetch(self, query: Q_contra) -> Ids: ...
+
+
+class Filter(Protocol[Q_contra]):
+    """Says which candidates stay: bool[n]. `name` is the reason given for those that go."""
+
+    name: str
+
+    def keep(self, query: Q_contra, candidates: Candidates) -> Keep: ...
+
+
+class Hydrator(Protocol[Q_contra]):
+    """Adds columns. Returns the same candidates in the same order."""
+
+    name: str
+
+    def hydrate(self, query: Q_contra, candidates: Candidates) -> Candidates: ...
+
+
+class Scorer(Protocol[Q_contra]):
+    """Adds the column `score`. Returns the same candidates in the same order: it never reorders."""
+
+    name: str
+
+    def score(self, query: Q_contra, candidates: Candidates) -> Candidates: ...
+
+
+class Selector(Protocol[Q_contra]):
+    """Builds the slate: returns the chosen candidates in the order they are shown, and why others were left out."""
+
+    name: str
+
+    def select(self, query: Q_contra, candidates: Candidates) -> tuple[Candidates, dict[str, int]]: ...

@@ -1,0 +1,248 @@
+"""Runs a design's offline steps: resumable, skipped where nothing changed, never half-written.
+
+Each step writes into a directory named after a fingerprint of everything that decides its content: the
+configuration that it reads, its code, and the fingerprints of the steps before it. It works in a
+`.partial` directory that is renamed at the end; so a directory under its final name is complete, and "is it
+done?" is "does it exist?". A killed build loses only the step it was in.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import json
+import resource
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from infra.design import Design, Step, resolve
+from infra.errors import DependencyError, LabError, UsageError
+from infra.files import write_atomically
+from infra.settings import REPOSITORY, Settings
+
+Report = Callable[[float, str], None]
+Facts = Mapping[str, float | int | str]
+NEEDED_FREE_BYTES = 500_000_000
+SUMMARY = "step.json"
+CURRENT = "current.json"
+
+
+@dataclass(frozen=True)
+class StepContext:
+    """What a step gets: its configuration, an empty directory to write to, and where earlier steps wrote.
+
+    `report(share, text)` tells the progress, share in 0..1.
+    """
+
+    design: Design
+    settings: Settings
+    config: Any
+    out: Path
+    inputs: Mapping[str, Path]
+    report: Report
+
+
+@dataclass(frozen=True)
+class StepRun:
+    """How a step ended: `skipped` means that its output was there already."""
+
+    name: str
+    title: str
+    path: Path
+    skipped: bool
+    seconds: float
+    peak_mb: float
+    facts: Facts
+
+
+class StepObserver:
+    """Follows a build. The command line draws it; the default is silent."""
+
+    def started(self, step: Step, index: int, total: int) -> None: ...
+
+    def progress(self, share: float, text: str) -> None: ...
+
+    def finished(self, run: StepRun) -> None: ...
+
+
+def build(
+    design: Design, settings: Settings, *, from_step: str | None = None, observer: StepObserver | None = None
+) -> list[StepRun]:
+    """Run every step that is not done. `from_step` runs that one and all later ones again.
+
+    Raises `UsageError` for an unknown step or a second build of the same design at the same time, and whatever
+    a step raises.
+    """
+    observer = observer or StepObserver()
+    names = [step.name for step in design.steps]
+    if from_step is not None and from_step not in names:
+        raise UsageError(f"{design.name} has no step {from_step!r}", hint=f"there are: {', '.join(names)}")
+    root = settings.design_root(design.name) / "steps"
+    with disk_errors(root), only_build(root):
+        check_free_space(root)
+        prints = fingerprints(design, settings)
+        paths = {name: root / name / prints[name] for name in names}
+        forced = names[names.index(from_step) :] if from_step else []
+        runs = []
+        for index, step in enumerate(design.steps):
+            observer.started(step, index, len(design.steps))
+            if step.name in forced or not paths[step.name].exists():
+                run = _run_step(design, step, settings, paths, observer)
+            else:
+                run = _read_summary(step, paths[step.name])
+            observer.finished(run)
+            runs.append(run)
+        _point_to(settings, design, paths)
+        _forget_old(root, paths)
+        return runs
+
+
+def step_paths(design: Design, settings: Settings) -> dict[str, Path]:
+    """Where each step's output lies, or would lie, under the current configuration and code."""
+    prints = fingerprints(design, settings)
+    return {name: settings.design_root(design.name) / "steps" / name / prints[name] for name in prints}
+
+
+def is_built(design: Design, settings: Settings) -> bool:
+    """True if a build would skip every step."""
+    return all(path.exists() for path in step_paths(design, settings).values())
+
+
+def fingerprints(design: Design, settings: Settings) -> dict[str, str]:
+    """A short hash per step, of its configuration, its code and the fingerprints of the steps it reads."""
+    config = design.configuration(settings.preset)
+    prints: dict[str, str] = {}
+    for step in design.steps:
+        material = {
+            "step": step.name,
+            "preset": settings.preset,
+            "config": {name: asdict(getattr(config, name)) for name in step.config},
+            "code": _code_digest(step.code),
+            "after": [prints[name] for name in step.after],
+            "python": list(sys.version_info[:2]),
+        }
+        prints[step.name] = hashlib.sha256(json.dumps(material, sort_keys=True).encode()).hexdigest()[:12]
+    return prints
+
+
+@contextmanager
+def only_build(root: Path) -> Iterator[None]:
+    """Hold the lock of this design's builds; the kernel frees it when the process dies, however it dies."""
+    root.mkdir(parents=True, exist_ok=True)
+    with (root / "build.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise UsageError(
+                f"another build is writing to {root}", hint="wait for it to end, or stop it, then try again"
+            ) from None
+        for left_over in root.glob("*/*.partial"):
+            shutil.rmtree(left_over)
+        yield
+
+
+@contextmanager
+def disk_errors(root: Path) -> Iterator[None]:
+    """Turn a full or read-only disk into an error that says what to do."""
+    try:
+        yield
+    except OSError as exc:
+        if exc.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise LabError(
+                f"the disk that holds {root} is full", hint="free some space and build again: it goes on"
+            ) from exc
+        if exc.errno in (errno.EROFS, errno.EACCES):
+            raise LabError(f"cannot write under {root}", hint="set LAB_HOME to a directory you may write to") from exc
+        raise
+
+
+def check_free_space(root: Path) -> None:
+    free = shutil.disk_usage(root).free
+    if free < NEEDED_FREE_BYTES:
+        raise LabError(
+            f"{free / 1e6:.0f} MB free where {root} lies; a build needs {NEEDED_FREE_BYTES / 1e6:.0f} MB",
+            hint="free some space, or set LAB_HOME to a directory on a larger disk",
+        )
+
+
+def _run_step(
+    design: Design, step: Step, settings: Settings, paths: Mapping[str, Path], observer: StepObserver
+) -> StepRun:
+    final = paths[step.name]
+    partial = final.with_suffix(".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    context = StepContext(
+        design=design,
+        settings=settings,
+        config=design.configuration(settings.preset),
+        out=partial,
+        inputs={name: paths[name] for name in step.after},
+        report=observer.progress,
+    )
+    started = time.perf_counter()
+    try:
+        facts = resolve(step.target)(context) or {}
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    run = StepRun(
+        step.name, step.title, final, False, round(time.perf_counter() - started, 3), round(_peak_mb(), 1), facts
+    )
+    summary = {"seconds": run.seconds, "peak_mb": run.peak_mb, "facts": dict(facts)}
+    (partial / SUMMARY).write_text(json.dumps(summary, indent=2))
+    if final.exists():  # forced: the old output makes way only once the new one is complete
+        trash = final.with_suffix(".old")
+        final.rename(trash)
+        partial.rename(final)
+        shutil.rmtree(trash)
+    else:
+        partial.rename(final)
+    return run
+
+
+def _read_summary(step: Step, path: Path) -> StepRun:
+    summary = json.loads((path / SUMMARY).read_text())
+    return StepRun(step.name, step.title, path, True, summary["seconds"], summary["peak_mb"], summary["facts"])
+
+
+def _point_to(settings: Settings, design: Design, paths: Mapping[str, Path]) -> None:
+    """Name this build as the current one. A service that runs sees the change and swaps."""
+    pointer = settings.design_root(design.name) / CURRENT
+    text = json.dumps({name: str(path) for name, path in paths.items()}, indent=2)
+    if not pointer.exists() or pointer.read_text() != text:
+        write_atomically(pointer, text)
+
+
+def _forget_old(root: Path, paths: Mapping[str, Path]) -> None:
+    """Keep this build's output and the one before it (a running service may still read that)."""
+    for name, current in paths.items():
+        others = [path for path in (root / name).iterdir() if path.is_dir() and path != current]
+        others.sort(key=lambda path: path.stat().st_mtime)
+        for path in others[:-1]:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _code_digest(places: tuple[str, ...]) -> str:
+    digest = hashlib.sha256()
+    for place in places:
+        path = REPOSITORY / place
+        files = sorted(path.rglob("*.py")) if path.is_dir() else [path]
+        if not files or not files[0].exists():
+            raise DependencyError(f"step code {place} does not exist")
+        for file in files:
+            digest.update(str(file.relative_to(REPOSITORY)).encode())
+            digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def _peak_mb() -> float:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1e6 if sys.platform == "darwin" else 1e3)

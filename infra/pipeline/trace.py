@@ -1,0 +1,61 @@
+"""What happened to one request: per stage the time, the counts, what was removed and why, what degraded."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from infra.errors import DependencyError
+
+
+@dataclass
+class StageTrace:
+    """One stage of one request. Counts are numbers of candidates; `removed` maps a reason to a count."""
+
+    stage: str
+    name: str
+    time_ms: float = 0.0
+    count_in: int = 0
+    count_out: int = 0
+    removed: Mapping[str, int] = field(default_factory=dict)
+    degraded: str = ""
+    detail: str = ""
+
+
+@dataclass
+class Trace:
+    """Filled by the runner while a request passes; read by metrics, `Server-Timing` and `?explain=true`."""
+
+    stages: list[StageTrace] = field(default_factory=list)
+
+    @contextmanager
+    def stage(self, stage: str, name: str, count_in: int = 0) -> Iterator[StageTrace]:
+        """Time one stage. The entry is kept even when the stage raises."""
+        entry = StageTrace(stage, name, count_in=count_in)
+        self.stages.append(entry)
+        started = time.perf_counter()
+        try:
+            yield entry
+        except DependencyError as exc:
+            entry.degraded, entry.detail = exc.reason, str(exc)
+            raise
+        finally:
+            entry.time_ms = (time.perf_counter() - started) * 1000
+
+    @property
+    def degraded(self) -> list[str]:
+        """Reasons in order of appearance, each once."""
+        return list(dict.fromkeys(entry.degraded for entry in self.stages if entry.degraded))
+
+    def stage_ms(self) -> dict[str, float]:
+        """Total milliseconds per kind of stage, in the order in which the kinds first ran."""
+        totals: dict[str, float] = {}
+        for entry in self.stages:
+            totals[entry.stage] = totals.get(entry.stage, 0.0) + entry.time_ms
+        return totals
+
+    def server_timing(self) -> str:
+        """The value of a `Server-Timing` header (W3C Server Timing)."""
+        return ", ".join(f"{stage};dur={ms:.2f}" for stage, ms in self.stage_ms().items())

@@ -1,0 +1,1 @@
+"""MLflow behind one port: log, register, alias, fetch; and the manifest that makes bytes trustworthy."""

@@ -1,0 +1,64 @@
+"""A SHA-256 manifest beside the files it speaks for. What does not match it is not loaded.
+
+The manifest's own hash is stored with the model version in the registry, so that files and manifest cannot be
+exchanged together. Imports nothing heavy: serving uses it too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from infra.errors import CorruptArtifact
+
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """`files` maps a file's name to its SHA-256; `meta` says what the files mean (feature names, dimensions …)."""
+
+    files: Mapping[str, str]
+    meta: Mapping[str, Any]
+    digest: str
+
+
+def write_manifest(directory: Path, meta: Mapping[str, Any]) -> Manifest:
+    """Hash every file in `directory` (not below it) and write the manifest."""
+    files = {
+        path.name: file_digest(path) for path in sorted(directory.iterdir()) if path.is_file() and path.name != MANIFEST
+    }
+    (directory / MANIFEST).write_text(json.dumps({"files": files, "meta": dict(meta)}, indent=2, sort_keys=True))
+    return Manifest(files, meta, file_digest(directory / MANIFEST))
+
+
+def verify(directory: Path, *, digest: str | None = None) -> Manifest:
+    """Check every file against the manifest, and the manifest against `digest` if that is given.
+
+    Raises `CorruptArtifact` naming the first file that is missing, extra or different.
+    """
+    path = directory / MANIFEST
+    try:
+        content = json.loads(path.read_text())
+        files, meta = content["files"], content["meta"]
+    except (OSError, ValueError, KeyError, TypeError) as exc:
+        raise CorruptArtifact(f"{path} cannot be read: {exc}", hint="build again, or fetch the version anew") from exc
+    found = file_digest(path)
+    if digest is not None and found != digest:
+        raise CorruptArtifact(f"{path} is not the manifest that was registered")
+    for name, expected in files.items():
+        file = directory / name
+        if not file.is_file():
+            raise CorruptArtifact(f"{file} is missing")
+        if file_digest(file) != expected:
+            raise CorruptArtifact(f"{file} does not match its SHA-256", hint="build again, or fetch the version anew")
+    return Manifest(files, meta, found)
+
+
+def file_digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

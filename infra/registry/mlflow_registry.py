@@ -1,0 +1,113 @@
+"""The adapter to MLflow. Stores directories of ONNX and JSON as they are; nothing is ever unpickled."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+# Read by MLflow at import: fail within seconds when a server is down, print no progress bars, phone nobody.
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+
+import sqlalchemy.exc
+import stamina
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+from infra.errors import RegistryUnavailable
+from infra.registry.manifest import MANIFEST, file_digest, verify
+from infra.registry.port import ModelVersion
+from infra.settings import Settings
+
+MISSING = {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}
+ARTIFACT_PATH = "bundle"
+DIGEST_TAG = "manifest_sha256"
+
+
+class MlflowRegistry:
+    """One experiment and one registered model per model name."""
+
+    def __init__(self, settings: Settings) -> None:
+        logging.getLogger("mlflow").setLevel(logging.WARNING)
+        logging.getLogger("alembic").setLevel(logging.WARNING)
+        self._artifacts = settings.mlflow_artifacts
+        if settings.registry_uri is None:
+            self._artifacts.mkdir(parents=True, exist_ok=True)
+        with mlflow_errors(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # MLflow's own use of SQLAlchemy
+            self._client = MlflowClient(tracking_uri=settings.mlflow_uri)
+
+    def register(
+        self, name: str, directory: Path, *, params: Mapping[str, object], metrics: Mapping[str, float]
+    ) -> ModelVersion:
+        digest = file_digest(directory / MANIFEST)
+        with mlflow_errors():
+            run_id = self._client.create_run(self._experiment(name)).info.run_id
+            for key, value in params.items():
+                self._client.log_param(run_id, key, value)
+            for key, number in metrics.items():
+                self._client.log_metric(run_id, key, number)
+            self._client.log_artifacts(run_id, str(directory), ARTIFACT_PATH)
+            self._client.set_terminated(run_id)
+            if not self._client.search_registered_models(f"name = '{name}'"):
+                self._client.create_registered_model(name)
+            version = self._client.create_model_version(
+                name, f"runs:/{run_id}/{ARTIFACT_PATH}", run_id, tags={DIGEST_TAG: digest}
+            )
+        return ModelVersion(name, int(version.version), digest, dict(metrics))
+
+    def set_alias(self, name: str, alias: str, version: int) -> None:
+        with mlflow_errors():
+            self._client.set_registered_model_alias(name, alias, str(version))
+
+    def by_alias(self, name: str, alias: str) -> ModelVersion | None:
+        with mlflow_errors():
+            try:
+                found = self._client.get_model_version_by_alias(name, alias)
+            except MlflowException as exc:
+                if exc.error_code in MISSING:
+                    return None
+                raise
+            metrics = self._client.get_run(found.run_id).data.metrics
+        return ModelVersion(name, int(found.version), found.tags.get(DIGEST_TAG, ""), metrics)
+
+    @stamina.retry(on=RegistryUnavailable, attempts=2, wait_initial=0.2, timeout=10)
+    def fetch(self, model: ModelVersion, to: Path) -> Path:
+        final = to / f"{model.name}-{model.version}-{model.digest[:12]}"
+        if not final.exists():
+            to.mkdir(parents=True, exist_ok=True)
+            aside = Path(tempfile.mkdtemp(dir=to, prefix=".fetch-"))
+            try:
+                with mlflow_errors():
+                    version = self._client.get_model_version(model.name, str(model.version))
+                    self._client.download_artifacts(version.run_id, ARTIFACT_PATH, str(aside))
+                verify(aside / ARTIFACT_PATH, digest=model.digest)
+                (aside / ARTIFACT_PATH).rename(final)
+            finally:
+                shutil.rmtree(aside, ignore_errors=True)
+        verify(final, digest=model.digest)
+        return final
+
+    def _experiment(self, name: str) -> str:
+        found = self._client.get_experiment_by_name(name)
+        if found is not None:
+            return str(found.experiment_id)
+        location = self._artifacts.as_uri() if self._artifacts.exists() else None
+        return str(self._client.create_experiment(name, artifact_location=location))
+
+
+@contextmanager
+def mlflow_errors() -> Iterator[None]:
+    """Let no exception of MLflow or its database leave this module."""
+    try:
+        yield
+    except (MlflowException, sqlalchemy.exc.SQLAlchemyError, OSError) as exc:
+        raise RegistryUnavailable(f"the model registry did not answer: {exc}") from exc

@@ -1,0 +1,45 @@
+"""Which build a service serves: one small file that names the model, the index and the feature repository.
+
+Written by the last step of a build, so that the three always belong together. `current.json` of the design points
+to the build that counts; a running service watches it and swaps. It needs neither the registry nor its client.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from infra.errors import UsageError
+from infra.files import write_atomically
+
+FILE = "release.json"
+CURRENT = "current.json"
+
+
+@dataclass(frozen=True)
+class Release:
+    """Paths are absolute. `world_now` is the end of the history in seconds since the epoch, UTC."""
+
+    design: str
+    model_name: str
+    model_version: int
+    model_digest: str
+    model_path: str
+    index_path: str
+    features_path: str
+    world_now: float
+
+    def write(self, directory: Path) -> None:
+        write_atomically(directory / FILE, json.dumps(asdict(self), indent=2))
+
+
+def read_release(design_root: Path) -> Release:
+    """The release of the current build. Raises `UsageError` if nothing was built yet."""
+    try:
+        current = json.loads((design_root / CURRENT).read_text())
+        return Release(**json.loads((Path(current["release"]) / FILE).read_text()))
+    except FileNotFoundError:
+        raise UsageError(
+            f"no build of {design_root.name} is there", hint=f"run: lab build {design_root.name}"
+        ) from None

@@ -1,0 +1,110 @@
+"""A circuit breaker: after enough failures a dependency is left alone, then probed by one call at a time.
+
+Written here because the packages that offer it serialise the calls they guard or let a crowd through when
+half open. States: *closed* (calls pass, outcomes are counted over a sliding window of calls), *open* (calls are
+refused for `open_s`), *half open* (exactly one probe passes; its outcome closes or reopens the breaker).
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from enum import IntEnum
+from typing import TypeVar
+
+from infra.errors import BreakerOpen, DependencyError
+
+T = TypeVar("T")
+
+
+class BreakerState(IntEnum):
+    """The number is what the gauge `lab_breaker_state` exports."""
+
+    CLOSED = 0
+    HALF_OPEN = 1
+    OPEN = 2
+
+
+class CircuitBreaker:
+    """Opens when at least `failure_share` of the last `window` calls failed and `min_calls` were seen.
+
+    Only a `DependencyError` counts as a failure: a bug in our own code must not hide behind a breaker.
+    `clock` returns monotonic seconds; tests pass their own.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        window: int = 20,
+        failure_share: float = 0.5,
+        min_calls: int = 5,
+        open_s: float = 1.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.name = name
+        self._outcomes: deque[bool] = deque(maxlen=window)
+        self._failure_share, self._min_calls, self._open_s = failure_share, min_calls, open_s
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._state = BreakerState.CLOSED
+        self._opened_at = 0.0
+        self._probing = False
+
+    @property
+    def state(self) -> BreakerState:
+        with self._lock:
+            if self._state is BreakerState.OPEN and self._clock() - self._opened_at >= self._open_s:
+                return BreakerState.HALF_OPEN
+            return self._state
+
+    def call(self, inner: Callable[[], T]) -> T:
+        """Run `inner`, or raise `BreakerOpen` without running it."""
+        is_probe = self._admit()
+        try:
+            result = inner()
+        except DependencyError:
+            self._record(failed=True, is_probe=is_probe)
+            raise
+        except BaseException:
+            self._forget(is_probe)
+            raise
+        self._record(failed=False, is_probe=is_probe)
+        return result
+
+    def _admit(self) -> bool:
+        with self._lock:
+            if self._state is BreakerState.CLOSED:
+                return False
+            waited = self._clock() - self._opened_at
+            if waited < self._open_s or self._probing:
+                raise BreakerOpen(
+                    f"{self.name} failed repeatedly; next probe in {max(0.0, self._open_s - waited):.1f} s"
+                )
+            self._probing = True
+            return True
+
+    def _record(self, *, failed: bool, is_probe: bool) -> None:
+        with self._lock:
+            if is_probe:
+                self._probing = False
+                if failed:
+                    self._opened_at = self._clock()
+                else:
+                    self._state = BreakerState.CLOSED
+                    self._outcomes.clear()
+                return
+            if self._state is not BreakerState.CLOSED:
+                return  # a call that started before the breaker opened: too late to matter
+            self._outcomes.append(failed)
+            failures = sum(self._outcomes)
+            if len(self._outcomes) >= self._min_calls and failures >= self._failure_share * len(self._outcomes):
+                self._state = BreakerState.OPEN
+                self._opened_at = self._clock()
+
+    def _forget(self, is_probe: bool) -> None:
+        if is_probe:
+            with self._lock:
+                self._probing = False

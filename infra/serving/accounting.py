@@ -1,0 +1,55 @@
+"""Counts every request of the design's own endpoint exactly once, by how it ended."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from infra.telemetry.metrics import ServiceMetrics
+
+
+@dataclass(frozen=True)
+class Accounting:
+    """ASGI middleware around everything else, so that refusals by the layers below are counted too.
+
+    The endpoint sets `scope["state"]["degraded"]` where its answer is degraded.
+    """
+
+    app: ASGIApp
+    metrics: ServiceMetrics
+    path: str
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] != self.path or scope["method"] != "POST":
+            await self.app(scope, receive, send)
+            return
+        status = 0
+        scope.setdefault("state", {})
+        started = time.perf_counter()
+        self.metrics.requests.inc()
+
+        async def watch(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self.app(scope, receive, watch)
+        finally:
+            self.metrics.latency.observe(time.perf_counter() - started)
+            outcome = outcome_of(status, degraded=bool(scope["state"].get("degraded")))
+            self.metrics.responses.labels(outcome).inc()
+
+
+def outcome_of(status: int, *, degraded: bool) -> str:
+    """`status` 0 means that no response was started: a bug, or a client that went away."""
+    if status == 503:
+        return "shed"
+    if status == 0 or status >= 500:
+        return "failed"
+    if status >= 400:
+        return "rejected"
+    return "degraded" if degraded else "ok"

@@ -1,0 +1,70 @@
+"""Refuses bodies that are too large or arrive too slowly, before any of the application sees them."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from infra.serving.problems import problem
+
+
+class _TooLarge(Exception): ...
+
+
+@dataclass(frozen=True)
+class BodyLimit:
+    """ASGI middleware: reads the whole body (at most `max_bytes`, within `timeout_s`) and then passes it on."""
+
+    app: ASGIApp
+    max_bytes: int
+    timeout_s: float = 10.0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] in ("GET", "HEAD"):
+            await self.app(scope, receive, send)
+            return
+        try:
+            body = await asyncio.wait_for(self._read(scope, receive), self.timeout_s)
+        except _TooLarge:
+            detail = f"a body may have {self.max_bytes} bytes"
+            await problem(413, detail, headers={"Connection": "close"})(scope, receive, send)
+            return
+        except TimeoutError:
+            detail = f"the body did not arrive within {self.timeout_s:.0f} s"
+            await problem(408, detail, headers={"Connection": "close"})(scope, receive, send)
+            return
+        if body is None:  # the client went away
+            return
+        await self.app(scope, _replay(body, receive), send)
+
+    async def _read(self, scope: Scope, receive: Receive) -> bytes | None:
+        declared = dict(scope["headers"]).get(b"content-length", b"0")
+        if declared.isdigit() and int(declared) > self.max_bytes:
+            raise _TooLarge
+        chunks, size = [], 0
+        while True:
+            message = await receive()
+            if message["type"] != "http.request":
+                return None
+            chunk = message.get("body", b"")
+            size += len(chunk)
+            if size > self.max_bytes:
+                raise _TooLarge
+            chunks.append(chunk)
+            if not message.get("more_body", False):
+                return b"".join(chunks)
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    sent = False
+
+    async def replay() -> Message:
+        nonlocal sent
+        if sent:
+            return await receive()
+        sent = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return replay

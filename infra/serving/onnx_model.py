@@ -1,0 +1,34 @@
+"""An ONNX network as a function on numpy arrays: one thread, no spinning, bytes verified before."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+
+from infra.errors import CorruptArtifact
+
+
+class OnnxModel:
+    """float32[n, width] -> float32[n, …]. Safe to share between threads."""
+
+    def __init__(self, path: Path, *, width: int) -> None:
+        """`path` must have been verified. Raises `CorruptArtifact` if it is no network of this input width."""
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.enable_cpu_mem_arena = False  # batches differ in size; the arena would keep the largest for ever
+        options.log_severity_level = 3
+        try:
+            self._session = ort.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
+        except Exception as exc:  # onnxruntime raises classes of its own that share no base
+            raise CorruptArtifact(f"{path.name} is not a network that ONNX Runtime can load: {exc}") from exc
+        (self._input,) = self._session.get_inputs()
+        if self._input.shape[-1] != width:
+            raise CorruptArtifact(f"{path.name} takes {self._input.shape[-1]} inputs, its manifest says {width}")
+
+    def __call__(self, inputs: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        output: npt.NDArray[np.float32] = self._session.run(None, {self._input.name: inputs})[0]
+        return output

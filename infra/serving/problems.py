@@ -1,0 +1,93 @@
+"""Errors as RFC 9457 problem details: one shape for every refusal, with a field list and no stack trace."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from infra.errors import UsageError
+
+MEDIA_TYPE = "application/problem+json"
+TITLES = {
+    400: "Bad request",
+    404: "Not found",
+    405: "Method not allowed",
+    408: "Request took too long to arrive",
+    413: "Request body too large",
+    422: "Request not valid",
+    500: "Internal error",
+    503: "Not available now",
+}
+
+
+class Problem(BaseModel):
+    """The body of every 4xx and 5xx answer (RFC 9457)."""
+
+    type: str = Field("about:blank", description="kind of problem; about:blank means that `status` says it all")
+    title: str = Field(examples=["Request not valid"])
+    status: int = Field(examples=[422])
+    detail: str = Field("", examples=["k: Input should be greater than or equal to 1"])
+    errors: list[dict[str, str]] = Field(default_factory=list, description="field and message, one for each fault")
+
+
+class Overloaded(Exception):
+    """Every worker and waiting place is taken; the request was not started."""
+
+
+def problem(
+    status: int, detail: str = "", *, errors: Sequence[Mapping[str, str]] = (), headers: Mapping[str, str] | None = None
+) -> Response:
+    body: dict[str, Any] = {
+        "type": "about:blank",
+        "title": TITLES.get(status, "Error"),
+        "status": status,
+        "detail": detail,
+        "errors": list(errors),
+    }
+    return Response(orjson.dumps(body), status, headers=dict(headers or {}), media_type=MEDIA_TYPE)
+
+
+def add_problem_handlers(app: FastAPI) -> None:
+    """Answer every error of `app` with a problem document."""
+
+    async def on_http_error(_: Request, exc: Exception) -> Response:
+        assert isinstance(exc, HTTPException)
+        return problem(exc.status_code, str(exc.detail), headers=exc.headers)
+
+    async def on_invalid(_: Request, exc: Exception) -> Response:
+        assert isinstance(exc, RequestValidationError)
+        # `input` is left out on purpose: it may be large, or a NaN that JSON cannot carry.
+        errors = [{"field": _field(item["loc"]), "message": str(item["msg"])} for item in exc.errors()[:20]]
+        malformed = any(item["type"] == "json_invalid" for item in exc.errors())
+        detail = "; ".join(f"{item['field']}: {item['message']}" for item in errors[:3])
+        return problem(400 if malformed else 422, detail, errors=errors)
+
+    async def on_usage(_: Request, exc: Exception) -> Response:
+        assert isinstance(exc, UsageError)
+        return problem(422, f"{exc}. {exc.hint}" if exc.hint else str(exc))
+
+    async def on_overload(_: Request, exc: Exception) -> Response:
+        return problem(503, str(exc), headers={"Retry-After": "1"})
+
+    async def on_bug(request: Request, exc: Exception) -> Response:
+        logging.getLogger(__name__).error("unhandled error in %s", request.url.path, exc_info=exc)
+        return problem(500, "This is a bug. The log of the service has the traceback.")
+
+    app.add_exception_handler(HTTPException, on_http_error)
+    app.add_exception_handler(RequestValidationError, on_invalid)
+    app.add_exception_handler(UsageError, on_usage)
+    app.add_exception_handler(Overloaded, on_overload)
+    app.add_exception_handler(Exception, on_bug)
+
+
+def _field(location: Sequence[int | str]) -> str:
+    parts = [str(part) for part in location if part not in ("body", "query", "path")]
+    return ".".join(parts) or "body"

@@ -1,0 +1,50 @@
+"""Where this process runs: paths and addresses. The only module that reads the environment.
+
+A *setting* says where things are and differs between the embedded and the composed setting; a *knob*
+(`config.py` of a design) says how the system behaves and is the same in both.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+class Settings(BaseSettings):
+    """Settings of one process, each overridable by an environment variable `LAB_<NAME>`."""
+
+    model_config = SettingsConfigDict(env_prefix="LAB_", frozen=True, extra="ignore")
+
+    home: Path = Field(REPOSITORY / "var", description="root of all generated data")
+    preset: Literal["smoke", "small", "large"] = Field("small", description="size of the world")
+    host: str = Field("127.0.0.1", description="address that servers bind")
+    port: int | None = Field(None, ge=1, le=65535, description="port of the service; by default the design's own")
+    registry_uri: str | None = Field(None, description="MLflow tracking URI; by default SQLite under `home`")
+    fault_injection: bool = Field(True, description="serve the fault switch under /v1/faults (a lab has it on)")
+    parent_pipe: int | None = Field(None, description="file descriptor whose end means that the supervisor is gone")
+
+    @property
+    def root(self) -> Path:
+        """Directory of this preset; presets never mix data, models or run files."""
+        return self.home.resolve() / self.preset
+
+    def design_root(self, design: str) -> Path:
+        return self.root / design
+
+    @property
+    def run_dir(self) -> Path:
+        """Logs, process ids and locks of running services."""
+        return self.root / "run"
+
+    @property
+    def mlflow_uri(self) -> str:
+        return self.registry_uri or f"sqlite:///{self.root / 'mlflow' / 'mlflow.db'}"
+
+    @property
+    def mlflow_artifacts(self) -> Path:
+        return self.root / "mlflow" / "artifacts"

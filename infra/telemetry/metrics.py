@@ -1,0 +1,72 @@
+"""The metrics of one service, in Prometheus conventions: base units, `_total`, no ids of users or items.
+
+Counting invariant, exported so that it can be checked from outside: at rest, `lab_requests_total` equals the sum
+of `lab_responses_total` over its outcomes.
+"""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+
+from infra.design import Design
+from infra.pipeline.trace import Trace
+
+OUTCOMES = ("ok", "degraded", "shed", "failed", "rejected")
+
+
+def latency_buckets(budget_ms: float) -> list[float]:
+    """Bucket edges in seconds around a budget, with the budget itself as one edge.
+
+    Without that edge, the share of requests within the budget could only be interpolated.
+    """
+    shares = (0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.375, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0, 10.0)
+    return [round(budget_ms * share / 1000, 6) for share in shares]
+
+
+class ServiceMetrics:
+    """One registry per service object, so that two apps in one test process do not share counters."""
+
+    def __init__(self, design: Design) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        budget = next((b.limit for b in design.budgets if b.unit == "ms"), 1000.0)
+        buckets = latency_buckets(budget)
+        self.requests = Counter("lab_requests", "requests received", registry=self.registry)
+        self.responses = Counter("lab_responses", "requests by outcome", ["outcome"], registry=self.registry)
+        self.latency = Histogram(
+            "lab_request_seconds", "time from the first byte to the response", buckets=buckets, registry=self.registry
+        )
+        self.stage_latency = Histogram(
+            "lab_stage_seconds", "time of one stage", ["stage"], buckets=buckets, registry=self.registry
+        )
+        self.degraded = Counter("lab_degraded", "degraded responses by reason", ["reason"], registry=self.registry)
+        self.candidates = Counter(
+            "lab_candidates", "candidates into and out of a stage", ["stage", "direction"], registry=self.registry
+        )
+        self.breaker = Gauge(
+            "lab_breaker_state", "0 closed, 1 half open, 2 open", ["dependency"], registry=self.registry
+        )
+        self.model = Gauge("lab_model_info", "model being served", ["name", "version"], registry=self.registry)
+        self.swaps = Counter("lab_release_swaps", "releases loaded, by result", ["result"], registry=self.registry)
+        for outcome in OUTCOMES:
+            self.responses.labels(outcome)  # present at zero: an absent series cannot be alerted on
+
+    def observe(self, trace: Trace) -> None:
+        """Record the stages of one answered request."""
+        for stage, ms in trace.stage_ms().items():
+            self.stage_latency.labels(stage).observe(ms / 1000)
+        for entry in trace.stages:
+            if entry.stage != "query":
+                self.candidates.labels(entry.name, "in").inc(entry.count_in)
+                self.candidates.labels(entry.name, "out").inc(entry.count_out)
+        for reason in trace.degraded:
+            self.degraded.labels(reason).inc()
+
+    def serving(self, name: str, version: int) -> None:
+        self.model.clear()
+        self.model.labels(name, str(version)).set(1)
+
+    def expose(self) -> bytes:
+        """The text exposition format."""
+        text: bytes = generate_latest(self.registry)
+        return text

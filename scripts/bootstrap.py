@@ -1,0 +1,148 @@
+"""Make `.venv` and install the locked packages: the only script that runs before anything is installed.
+
+Called by the Makefile as `python3 scripts/bootstrap.py lab|dev`. It uses the standard library alone and
+is written so that an old Python can still read it and say that it is too old. It is idempotent: a stamp
+inside `.venv` holds the hash of the lock file, and a set-up that was interrupted simply runs again.
+"""
+
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import time
+
+OLDEST, NEWEST = (3, 11), (3, 13)
+NEEDED_GB = {"lab": 3.0, "dev": 3.5}
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+VENV = os.path.join(ROOT, ".venv")
+VENV_PYTHON = os.path.join(VENV, "bin", "python")
+
+
+def main(extra):
+    check_python()
+    check_platform()
+    if is_current(extra):
+        return
+    check_disk(extra)
+    started = time.time()
+    make_venv()
+    lock = os.path.join(ROOT, "requirements", extra + ".txt")
+    say("1/3 installing uv")
+    run(
+        [
+            VENV_PYTHON,
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--require-hashes",
+            "-r",
+            os.path.join(ROOT, "requirements", "uv.txt"),
+        ]
+    )
+    uv = [VENV_PYTHON, "-m", "uv", "pip", "install", "--quiet", "--python", VENV_PYTHON]
+    say(f"2/3 installing the locked packages of requirements/{extra}.txt (about 1.6 GB on disk)")
+    run(uv + ["--require-hashes", "-r", lock])
+    say("3/3 installing the lab itself")
+    run(uv + ["--no-deps", "--no-build-isolation", "--editable", ROOT])
+    for name in ("dev", "lab") if extra == "dev" else ("lab",):
+        with open(stamp_path(name), "w") as stamp:
+            stamp.write(wanted_stamp(name))
+    say(f"environment ready in {time.time() - started:.0f} s")
+
+
+def check_python():
+    found = sys.version_info[:2]
+    if not OLDEST <= found <= NEWEST:
+        fail(
+            "this is Python {0}.{1}; the lab needs Python 3.11, 3.12 or 3.13.\n"
+            "  Install one of them, then name it:  make up PYTHON=python3.12".format(*found)
+        )
+
+
+def check_platform():
+    if sys.platform == "win32":
+        fail("Windows is supported through WSL 2 only: run this inside a WSL shell.")
+    if sys.platform == "darwin" and platform.machine() == "x86_64":
+        fail(
+            "there are no current jaxlib and onnxruntime packages for Intel Macs.\n"
+            "  Use Linux or an arm64 Python; designs/adr/0005-jax-to-onnx-runtime.md says why."
+        )
+
+
+def check_disk(extra):
+    free_gb = shutil.disk_usage(ROOT).free / 1e9
+    if free_gb < NEEDED_GB[extra]:
+        fail(
+            f"{free_gb:.1f} GB free at {ROOT}; the environment and the data need about {NEEDED_GB[extra]:.1f} GB.\n"
+            "  Free some space, or clone the repository to a larger disk."
+        )
+
+
+def make_venv():
+    """Create `.venv`, or make it anew when its interpreter is gone or of another version."""
+    if os.path.exists(VENV_PYTHON):
+        probe = subprocess.run(
+            [VENV_PYTHON, "-c", "import sys, pip; print(sys.version_info[:2])"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        if probe.stdout.decode().strip() == str(tuple(sys.version_info[:2])):
+            return
+        say("the environment in .venv is of another Python or broken: making it anew")
+        shutil.rmtree(VENV)
+    try:
+        import ensurepip  # noqa: F401
+    except ImportError:
+        fail(
+            "this Python cannot make virtual environments (its ensurepip is missing).\n"
+            "  On Debian or Ubuntu:  sudo apt install python3-venv"
+        )
+    say(f"making .venv with Python {platform.python_version()}")
+    run([sys.executable, "-m", "venv", VENV])
+
+
+def is_current(extra):
+    """True where the stamp matches the lock and the interpreter still starts."""
+    if not os.path.exists(VENV_PYTHON) or not os.path.exists(stamp_path(extra)):
+        return False
+    with open(stamp_path(extra)) as stamp:
+        return stamp.read() == wanted_stamp(extra)
+
+
+def stamp_path(extra):
+    return os.path.join(VENV, ".installed-" + extra)
+
+
+def wanted_stamp(extra):
+    digest = hashlib.sha256(ROOT.encode())
+    for name in (f"requirements/{extra}.txt", "pyproject.toml"):
+        with open(os.path.join(ROOT, name), "rb") as source:
+            digest.update(source.read())
+    return digest.hexdigest()
+
+
+def run(command):
+    status = subprocess.run(command, stdin=subprocess.DEVNULL).returncode
+    if status != 0:
+        fail(
+            "`{0}` ended with status {1}.\n  Its message stands above. If it was the network or a full disk, "
+            "mend that and run make again: it goes on from here.".format(" ".join(command), status)
+        )
+
+
+def say(text):
+    sys.stderr.write(f"set-up: {text}\n")
+    sys.stderr.flush()
+
+
+def fail(text):
+    say(text)
+    sys.exit(1)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1] if len(sys.argv) > 1 else "lab")
