@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from feed_ranking.config import BUDGETS
 from infra.design import Argument, Ask, Design, Step
+from infra.figures import Bound
 
 _WORLD = ("feed_ranking/world", "feed_ranking/domain.py", "feed_ranking/offline/steps.py")
 _FEATURES = ("feed_ranking/features.py", "feed_ranking/offline/dataset.py", "infra/feature_store")
@@ -68,7 +69,13 @@ DESIGN = Design(
         ),
     ),
     app="feed_ranking.online.app:create_app",
-    bench="feed_ranking.experiments:bench",
+    bench=(
+        Bound("clone_to_slate_s", "clean clone → first slate, downloads included", "s", "<= 180", "<= 90"),
+        Bound("again_s", "second `make up` → first slate", "s", "<= 20", "<= 10"),
+        Bound("serve_pss_mb", "memory (PSS) of the feed service", "MB", "<= 350", "<= 260"),
+        Bound("up_pss_mb", "memory (PSS) of everything that is up", "MB", "<= 700", "<= 500"),
+        Bound("tests_s", "`make test`, environment there", "s", "<= 300", "<= 150"),
+    ),
     evaluate="feed_ranking.offline.evaluate:figures",
     loadtest="loadtests/feed_ranking.py",
     ask=Ask(

@@ -86,8 +86,8 @@ def feast_definitions(tables: Path) -> list[Any]:
     return [*entities.values(), *views.values(), service]
 
 
-def open_store(repository: Path) -> FeastStore:
-    return FeastStore(repository, PROJECT, service=USER_SERVICE, entity="user_id")
+def open_store(repository: Path, *, online_only: bool = False) -> FeastStore:
+    return FeastStore(repository, PROJECT, service=USER_SERVICE, entity="user_id", online_only=online_only)
 
 
 def default_user(meta: Mapping[str, Any]) -> UserFeatures:
@@ -162,7 +162,9 @@ def post_tower_inputs(posts: PostFeatures, topics: int) -> Floats:
     return np.concatenate([scalars, np.eye(topics, dtype=np.float32)[posts.topic]], axis=1).astype(np.float32)
 
 
-def ranker_inputs(users: UserFeatures, posts: PostFeatures, tower_score: Floats, now_ts: npt.ArrayLike) -> Floats:
+def ranker_inputs(
+    users: UserFeatures, posts: PostFeatures, tower_score: Floats, now_ts: float | npt.NDArray[np.float64]
+) -> Floats:
     """float32[n, len(RANKER_INPUTS)] for n posts and either n users or one.
 
     `tower_score` float32[n]: dot product of the two towers' outputs; `now_ts`: time of the request, seconds.

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from infra.errors import UsageError
+from infra.figures import Bound
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,7 @@ class Design:
     config: str
     steps: tuple[Step, ...]
     app: str
-    bench: str
+    bench: tuple[Bound, ...]
     evaluate: str
     loadtest: str
     ask: Ask

@@ -9,6 +9,17 @@ from typing import Any
 
 
 @dataclass(frozen=True)
+class Bound:
+    """What a design promises of a figure before it is measured."""
+
+    id: str
+    figure: str
+    unit: str
+    must: str | None = None
+    aim: str | None = None
+
+
+@dataclass(frozen=True)
 class Figure:
     """`low` and `high` are the spread over rounds, or the interval. `must` and `aim` read like "<= 180"."""
 
@@ -31,11 +42,9 @@ class Figure:
         return {key: _rounded(getattr(self, key)) for key in keys}
 
 
-def of_rounds(
-    id: str, figure: str, rounds: Sequence[float], unit: str, must: str | None = None, aim: str | None = None
-) -> Figure:
+def of_rounds(bound: Bound, rounds: Sequence[float]) -> Figure:
     """The median of several rounds, with their smallest and largest value."""
-    return Figure(id, figure, median(rounds), min(rounds), max(rounds), unit, must, aim)
+    return Figure(bound.id, bound.figure, median(rounds), min(rounds), max(rounds), bound.unit, bound.must, bound.aim)
 
 
 def keeps(value: float, bound: str) -> bool:

@@ -71,12 +71,13 @@ def materialize(context: StepContext) -> Facts:
 def read_log(world: Path, columns: list[str] | None = None) -> pd.DataFrame:
     """The impressions of every day, in order of time."""
     table = ds.dataset(world / "log", partitioning="hive").to_table(columns=columns)
-    return table.to_pandas(self_destruct=True)
+    log: pd.DataFrame = table.to_pandas(self_destruct=True)
+    return log
 
 
 def live_posts(world: Path, now_ts: float, life_h: float) -> pd.DataFrame:
     """The posts that may be shown at `now_ts`, by ascending id."""
-    posts = pq.read_table(world / "posts.parquet").to_pandas()
+    posts: pd.DataFrame = pq.read_table(world / "posts.parquet").to_pandas()
     published = posts["published_ts"]
     return posts[(published < now_ts) & (published >= now_ts - life_h * HOUR_S)].reset_index(drop=True)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from feed_ranking.bundle import load_bundle
@@ -38,9 +39,12 @@ def build(context: StepContext) -> Facts:
     return {"posts": len(alive), "dimension": int(embeddings.shape[1])}
 
 
-def trending(log: pd.DataFrame, now: float, posts: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def trending(log: pd.DataFrame, now: float, posts: int) -> npt.NDArray[np.float64]:
     """float64[posts]: clicks of each post, halved for every `TRENDING_HALF_LIFE_H` that passed since."""
     clicks = log[log["clicked"]]
     age_h = (now - clicks["event_ts"].to_numpy("datetime64[us]").astype(np.int64) / 1e6) / HOUR_S
     weight = np.exp2(-age_h / TRENDING_HALF_LIFE_H)
-    return np.bincount(clicks["post_id"].to_numpy(), weight, minlength=posts)
+    heat: npt.NDArray[np.float64] = np.bincount(clicks["post_id"].to_numpy(), weights=weight, minlength=posts).astype(
+        np.float64
+    )
+    return heat

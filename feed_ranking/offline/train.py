@@ -7,8 +7,10 @@ is as far from its training data as it will be in serving. The last days are lef
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
@@ -45,7 +47,7 @@ def fit_and_register(context: StepContext) -> Facts:
     day = ((log["request_ts"] - start).dt.total_seconds() // DAY_S).astype(int)
     last_day = config.world.days - EVALUATION_DAYS
     tower_days = max(1, int(last_day * TOWER_SHARE))
-    meta = {"topics": topics, "mean_ctr": float(log["clicked"][day < last_day].mean())}
+    meta: dict[str, Any] = {"topics": topics, "mean_ctr": float(log["clicked"][day < last_day].mean())}
     default = default_user(meta)
 
     context.report(0.02, "joining the towers' clicks")
@@ -64,8 +66,8 @@ def fit_and_register(context: StepContext) -> Facts:
     slate_of = np.searchsorted(slates["slate_id"].to_numpy(), sample["slate_id"].to_numpy())
     posts = join_posts(store, sample["post_id"], sample["creator_id"], sample["request_ts"])
     context.report(0.6, f"{len(sample):,} impressions joined")
-    user_vectors = np.asarray(towers.model.embed_users(user_tower_inputs(users)))
-    post_vectors = np.asarray(towers.model.embed_posts(post_tower_inputs(posts, topics)))
+    user_vectors = np.asarray(towers.model.embed_users(jnp.asarray(user_tower_inputs(users))))
+    post_vectors = np.asarray(towers.model.embed_posts(jnp.asarray(post_tower_inputs(posts, topics))))
     tower_score = np.einsum("nd,nd->n", user_vectors[slate_of], post_vectors)
     now_ts = sample["request_ts"].to_numpy("datetime64[us]").astype(np.int64) / 1e6
     x = ranker_inputs(users.take(slate_of), posts, tower_score, now_ts)

@@ -16,7 +16,8 @@ from feed_ranking.world.posts import Posts
 
 def examination(config: WorldConfig, position: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
     """Probability that a user looks at `position` (from 0): (1 + position) ** -decay."""
-    return np.power(1.0 + position, -config.examination_decay)
+    looks: npt.NDArray[np.float64] = np.power(1.0 + position, -config.examination_decay)
+    return looks
 
 
 def click_if_examined(

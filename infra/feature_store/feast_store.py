@@ -29,17 +29,19 @@ EPOCH = datetime(1971, 1, 1, tzinfo=UTC)
 class FeastStore:
     """Both ports on one Feast repository. Safe to share between threads.
 
-    `service` names the Feast feature service that `read_online` serves, and `entity` its join key.
+    `service` names the Feast feature service that `read_online` serves, and `entity` its join key. A process that
+    only serves sets `online_only`: it then loads no offline engine and cannot join.
     """
 
-    def __init__(self, repository: Path, project: str, *, service: str, entity: str) -> None:
+    def __init__(self, repository: Path, project: str, *, service: str, entity: str, online_only: bool) -> None:
         self._repository = repository
+        offline = "infra.feature_store.online_only.OnlineOnlyOfflineStore" if online_only else "duckdb"
         config = {
             "project": project,
             "registry": {"path": str(repository / "registry.db"), "cache_ttl_seconds": 0},
             "provider": "local",
             "online_store": {"type": "sqlite", "path": str(repository / "online.db")},
-            "offline_store": {"type": "duckdb"},
+            "offline_store": {"type": offline},
             "entity_key_serialization_version": 3,
         }
         with feast_errors("open the repository"):
@@ -88,7 +90,8 @@ class FeastStore:
             raise FeatureStoreUnavailable(f"the join returned {len(joined)} rows for {len(rows)}")
         ordered = joined.sort_values(ROW_ID, kind="stable")  # DuckDB answers in any order
         ordered.index = rows.index
-        return ordered.drop(columns=ROW_ID).rename(columns={"event_timestamp": "event_ts"})
+        renamed: pd.DataFrame = ordered.drop(columns=ROW_ID).rename(columns={"event_timestamp": "event_ts"})
+        return renamed
 
     def materialize(self, view: str, until: datetime) -> int:
         with feast_errors(f"materialise {view}"):

@@ -19,7 +19,8 @@ Q_contra = TypeVar("Q_contra", contravariant=True)
 class QueryHydrator(Protocol[Q]):
     """Enriches the query with what is known of the asking entity."""
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def hydrate(self, query: Q) -> Q: ...
 
@@ -31,7 +32,8 @@ class QueryHydrator(Protocol[Q]):
 class CandidateSource(Protocol[Q_contra]):
     """Fetches the ids of candidates: int64[n], best first, without doubles. May return none."""
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def fetch(self, query: Q_contra) -> Ids: ...
 
@@ -39,7 +41,8 @@ class CandidateSource(Protocol[Q_contra]):
 class Filter(Protocol[Q_contra]):
     """Says which candidates stay: bool[n]. `name` is the reason given for those that go."""
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def keep(self, query: Q_contra, candidates: Candidates) -> Keep: ...
 
@@ -47,7 +50,8 @@ class Filter(Protocol[Q_contra]):
 class Hydrator(Protocol[Q_contra]):
     """Adds columns. Returns the same candidates in the same order."""
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def hydrate(self, query: Q_contra, candidates: Candidates) -> Candidates: ...
 
@@ -55,7 +59,8 @@ class Hydrator(Protocol[Q_contra]):
 class Scorer(Protocol[Q_contra]):
     """Adds the column `score`. Returns the same candidates in the same order: it never reorders."""
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def score(self, query: Q_contra, candidates: Candidates) -> Candidates: ...
 
@@ -63,6 +68,7 @@ class Scorer(Protocol[Q_contra]):
 class Selector(Protocol[Q_contra]):
     """Builds the slate: returns the chosen candidates in the order they are shown, and why others were left out."""
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def select(self, query: Q_contra, candidates: Candidates) -> tuple[Candidates, dict[str, int]]: ...

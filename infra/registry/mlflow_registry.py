@@ -76,7 +76,7 @@ class MlflowRegistry:
                 if exc.error_code in MISSING:
                     return None
                 raise
-            metrics = self._client.get_run(found.run_id).data.metrics
+            metrics = self._client.get_run(str(found.run_id)).data.metrics
         return ModelVersion(name, int(found.version), found.tags.get(DIGEST_TAG, ""), metrics)
 
     @stamina.retry(on=RegistryUnavailable, attempts=2, wait_initial=0.2, timeout=10)
@@ -88,7 +88,7 @@ class MlflowRegistry:
             try:
                 with mlflow_errors():
                     version = self._client.get_model_version(model.name, str(model.version))
-                    self._client.download_artifacts(version.run_id, ARTIFACT_PATH, str(aside))
+                    self._client.download_artifacts(str(version.run_id), ARTIFACT_PATH, str(aside))
                 verify(aside / ARTIFACT_PATH, digest=model.digest)
                 (aside / ARTIFACT_PATH).rename(final)
             finally:

@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from infra.errors import UsageError
+from infra.errors import DependencyError, UsageError
 
 MEDIA_TYPE = "application/problem+json"
 TITLES = {
@@ -74,7 +74,7 @@ def add_problem_handlers(app: FastAPI) -> None:
         assert isinstance(exc, UsageError)
         return problem(422, f"{exc}. {exc.hint}" if exc.hint else str(exc))
 
-    async def on_overload(_: Request, exc: Exception) -> Response:
+    async def on_unavailable(_: Request, exc: Exception) -> Response:
         return problem(503, str(exc), headers={"Retry-After": "1"})
 
     async def on_bug(request: Request, exc: Exception) -> Response:
@@ -84,7 +84,8 @@ def add_problem_handlers(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, on_http_error)
     app.add_exception_handler(RequestValidationError, on_invalid)
     app.add_exception_handler(UsageError, on_usage)
-    app.add_exception_handler(Overloaded, on_overload)
+    app.add_exception_handler(Overloaded, on_unavailable)
+    app.add_exception_handler(DependencyError, on_unavailable)
     app.add_exception_handler(Exception, on_bug)
 
 

@@ -6,7 +6,15 @@ of `lab_responses_total` over its outcomes.
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
 
 from infra.design import Design
 from infra.pipeline.trace import Trace
@@ -27,6 +35,7 @@ class ServiceMetrics:
     """One registry per service object, so that two apps in one test process do not share counters."""
 
     def __init__(self, design: Design) -> None:
+        disable_created_metrics()  # a second series for each counter that nobody reads
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         budget = next((b.limit for b in design.budgets if b.unit == "ms"), 1000.0)

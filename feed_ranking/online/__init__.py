@@ -1,0 +1,1 @@
+"""One request, stage by stage: retrieve → rank → rerank. `pipeline` tells the story in order."""

@@ -1,0 +1,148 @@
+"""HTTP for the feed: the request and response documents, and the composition root. Nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from importlib.metadata import version
+from typing import Annotated, Any
+
+import orjson
+from fastapi import Body, FastAPI, Query, Request
+from pydantic import BaseModel, Field
+from starlette.responses import Response
+
+from feed_ranking.config import PRESETS, FeedConfig
+from feed_ranking.design import DESIGN
+from feed_ranking.domain import FeedQuery
+from feed_ranking.online.pipeline import FeedBootstrap, FeedService
+from infra.faults.switch import FaultSwitch
+from infra.pipeline.runner import Outcome
+from infra.registry.release import Release
+from infra.resilience.breaker import CircuitBreaker
+from infra.resilience.bulkhead import Bulkhead
+from infra.serving.admission import Admission
+from infra.serving.app import ASK_RESPONSES, ServiceCore, create_service
+from infra.serving.problems import problem
+from infra.serving.schemas import StageOut, StrictModel, knobs_model
+from infra.serving.slot import ReleaseSlot
+from infra.settings import Settings
+from infra.telemetry.metrics import ServiceMetrics
+
+MAX_ID = 2**53 - 1
+"""Largest integer that every JSON reader keeps exact."""
+
+Id = Annotated[int, Field(ge=0, le=MAX_ID)]
+FeedKnobs = knobs_model("FeedKnobs", DESIGN.knobs("small"))
+
+
+class FeedRequest(StrictModel):
+    """Ask for a slate of `k` posts for one user."""
+
+    user_id: Id = Field(description="an unknown user gets the cold-start slate", examples=[7])
+    k: int = Field(20, ge=1, le=200, description="length of the slate", examples=[10])
+    seen: list[Id] = Field(default_factory=list, max_length=2000, description="posts that must not be shown again")
+    knobs: FeedKnobs = Field(  # type: ignore[valid-type]
+        default_factory=FeedKnobs,
+        description="request-time knobs; /v1/design explains them",
+        examples=[{"creator_cap": 2}],
+    )
+
+
+class SlateItemOut(BaseModel):
+    position: int
+    post_id: int
+    creator_id: int
+    topic: int
+    score: float = Field(description="predicted probability of a click if the user looks at it")
+    sources: list[str] = Field(description="which candidate sources found it")
+
+
+class FeedResponse(BaseModel):
+    """A slate. `degraded` is empty when every part answered."""
+
+    slate: list[SlateItemOut]
+    model_version: str = Field(examples=["feed_ranking-small/1"])
+    is_cold_start: bool = Field(description="nothing is known of this user")
+    degraded: list[str] = Field(examples=[[]])
+    trace: list[StageOut] | None = Field(None, description="with ?explain=true")
+
+
+EXAMPLES: dict[str, Any] = {
+    "known user": {"value": {"user_id": 7, "k": 10}},
+    "unknown user": {"value": {"user_id": 999999, "k": 5}},
+    "one post per creator": {"value": {"user_id": 7, "k": 10, "knobs": {"creator_cap": 1}}},
+}
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The ASGI factory. Without `settings` it reads them from the environment."""
+    settings = settings or Settings()
+    config: FeedConfig = PRESETS[settings.preset]
+    metrics = ServiceMetrics(DESIGN)
+    breaker = CircuitBreaker("feature_store", open_s=config.serve.breaker_open_s)
+    faults = FaultSwitch()
+    bulkhead = Bulkhead("feature_store", workers=config.serve.workers, queue=config.serve.workers)
+    bootstrap = FeedBootstrap(config, breaker, bulkhead, faults)
+
+    def load(release: Release) -> FeedService:
+        service = bootstrap.load(release)
+        metrics.serving(release.model_name, release.model_version)
+        return service
+
+    slot = ReleaseSlot(
+        settings.design_root(DESIGN.name),
+        load,
+        swapped=lambda ok: metrics.swaps.labels("ok" if ok else "refused").inc(),
+    )
+    admission = Admission(workers=config.serve.workers, queue=config.serve.queue)
+    core = ServiceCore(
+        DESIGN,
+        settings,
+        slot,
+        metrics,
+        admission,
+        {"feature_store": breaker},
+        faults,
+        config.serve.max_body_kb * 1000,
+    )
+    return create_service(core, lambda app: add_feed(app, slot, metrics, admission), version("ml-system-design-lab"))
+
+
+def add_feed(app: FastAPI, slot: ReleaseSlot[FeedService], metrics: ServiceMetrics, admission: Admission) -> None:
+    """Add `POST /v1/feed`."""
+
+    @app.post(
+        DESIGN.ask.path, tags=["feed"], summary="Rank a feed", response_model=FeedResponse, responses=ASK_RESPONSES
+    )
+    async def feed(
+        request: Request,
+        body: Annotated[FeedRequest, Body(openapi_examples=EXAMPLES)],
+        explain: Annotated[bool, Query(description="add the trace of the request")] = False,
+    ) -> Response:
+        service = slot.value
+        if service is None:
+            return problem(503, "no release is loaded yet", headers={"Retry-After": "1"})
+        knobs: Mapping[str, float] = body.knobs.model_dump(exclude_none=True)  # type: ignore[attr-defined]
+        query = service.query(body.user_id, body.k, body.seen, knobs)
+        outcome = await admission.run(lambda: service.answer(query))
+        metrics.observe(outcome.trace)
+        request.scope["state"]["degraded"] = outcome.degraded
+        return Response(
+            orjson.dumps(document(service, outcome, explain=explain)),
+            media_type="application/json",
+            headers={"Server-Timing": outcome.trace.server_timing()},
+        )
+
+
+def document(service: FeedService, outcome: Outcome[FeedQuery], *, explain: bool) -> dict[str, Any]:
+    """The response body, in the shape of `FeedResponse`."""
+    body: dict[str, Any] = {
+        "slate": [asdict(item) for item in service.items(outcome)],
+        "model_version": service.model_version,
+        "is_cold_start": outcome.query.is_cold,
+        "degraded": outcome.degraded,
+    }
+    if explain:
+        body["trace"] = [asdict(stage) for stage in outcome.trace.stages]
+    return body

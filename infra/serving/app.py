@@ -1,0 +1,172 @@
+"""The app factory: everything about a service that is not its question.
+
+A design gives its endpoint and a `ServiceCore` (what to load, how it is doing); it gets health, readiness,
+metrics, its own description, the fault switch, a front page, problem details, accounting and a body limit.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import signal
+import threading
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import orjson
+from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import HTMLResponse, Response
+
+from infra.design import Design
+from infra.faults.catalogue import CATALOGUE
+from infra.faults.switch import FaultSwitch
+from infra.resilience.breaker import CircuitBreaker
+from infra.serving.accounting import Accounting
+from infra.serving.admission import Admission
+from infra.serving.body_limit import BodyLimit
+from infra.serving.page import render_page
+from infra.serving.problems import Problem, add_problem_handlers, problem
+from infra.serving.schemas import FaultIn, FaultOut, Health, Ready
+from infra.serving.slot import ReleaseSlot
+from infra.settings import Settings
+from infra.telemetry.metrics import ServiceMetrics
+
+log = logging.getLogger(__name__)
+PROBLEM: Any = {"model": Problem, "content": {"application/problem+json": {}}}
+ASK_RESPONSES: dict[int | str, Any] = dict.fromkeys((400, 408, 413, 422, 500, 503), PROBLEM)
+
+
+@dataclass(frozen=True)
+class ServiceCore:
+    """The parts that outlive a release: they are made once and shared by all requests."""
+
+    design: Design
+    settings: Settings
+    slot: ReleaseSlot[Any]
+    metrics: ServiceMetrics
+    admission: Admission
+    breakers: Mapping[str, CircuitBreaker]
+    faults: FaultSwitch
+    max_body_bytes: int
+
+
+def create_service(core: ServiceCore, add_routes: Callable[[FastAPI], None], version: str) -> FastAPI:
+    """Build the app. The release is loaded at start-up, not at import."""
+    design = core.design
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        stop_with_parent(core.settings.parent_pipe)
+        await run_in_threadpool(core.slot.start)
+        gc.collect()
+        gc.freeze()  # what was loaded stays: collections need not walk it again during requests
+        yield
+        core.slot.close()
+        core.admission.close()
+
+    app = FastAPIOffline(
+        redoc_url=None, title=design.title, version=version, description=design.summary, lifespan=lifespan
+    )
+    add_problem_handlers(app)
+    app.add_middleware(BodyLimit, max_bytes=core.max_body_bytes)
+    app.add_middleware(Accounting, metrics=core.metrics, path=design.ask.path)
+    add_routes(app)
+    _add_health(app, core)
+    _add_description(app, core)
+    if core.settings.fault_injection:
+        _add_faults(app, core)
+    return app
+
+
+def describe(design: Design, preset: str) -> dict[str, Any]:
+    """The document that `GET /v1/design` serves; load tests and drills read their numbers here."""
+    return {
+        "name": design.name,
+        "title": design.title,
+        "summary": design.summary,
+        "preset": preset,
+        "ask": asdict(design.ask),
+        "budgets": [asdict(budget) for budget in design.budgets],
+        "knobs": [asdict(knob) for knob in design.knobs(preset)],
+        "steps": [{"name": step.name, "title": step.title, "after": step.after} for step in design.steps],
+    }
+
+
+def stop_with_parent(pipe: int | None) -> None:
+    """End this process when the other end of `pipe` closes, that is, when its supervisor is gone in whatever way."""
+    if pipe is None:
+        return
+
+    def wait() -> None:
+        os.read(pipe, 1)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, name="parent-watcher", daemon=True).start()
+
+
+def _add_health(app: FastAPI, core: ServiceCore) -> None:
+    @app.get("/healthz", tags=["service"], summary="Is the process alive?")
+    async def healthz() -> Health:
+        return Health(status="ok")
+
+    @app.get("/readyz", tags=["service"], summary="Can it serve?", response_model=Ready, responses={503: PROBLEM})
+    async def readyz() -> Any:
+        release = core.slot.release
+        if release is None:
+            return problem(503, "no release is loaded yet", headers={"Retry-After": "1"})
+        return Ready(
+            status="ready",
+            model_version=f"{release.model_name}/{release.model_version}",
+            breakers={name: breaker.state.name.lower() for name, breaker in core.breakers.items()},
+            refused_release=core.slot.last_error,
+        )
+
+    @app.get("/metrics", tags=["service"], summary="Prometheus metrics", response_class=Response)
+    async def metrics() -> Response:
+        for name, breaker in core.breakers.items():
+            core.metrics.breaker.labels(name).set(breaker.state)
+        return Response(core.metrics.expose(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _add_description(app: FastAPI, core: ServiceCore) -> None:
+    description = orjson.dumps(describe(core.design, core.settings.preset))
+    page = render_page(core.design, core.settings.preset)
+
+    @app.get("/v1/design", tags=["service"], summary="Budgets, knobs and steps", response_model=dict[str, Any])
+    async def design() -> Response:
+        return Response(description, media_type="application/json")
+
+    @app.get("/", include_in_schema=False)
+    async def front_page() -> HTMLResponse:
+        return HTMLResponse(page)
+
+
+def _add_faults(app: FastAPI, core: ServiceCore) -> None:
+    def listing() -> list[FaultOut]:
+        rows = []
+        for fault in CATALOGUE:
+            active = core.faults.active(fault.port)
+            is_active = active is not None and active.fault is fault
+            rows.append(FaultOut(port=fault.port, fault=fault.name, title=fault.title, active=is_active))
+        return rows
+
+    @app.get("/v1/faults", tags=["faults"], summary="What can be broken, and what is")
+    async def faults() -> list[FaultOut]:
+        return listing()
+
+    @app.put("/v1/faults/{port}", tags=["faults"], summary="Break a part", responses={422: PROBLEM, 400: PROBLEM})
+    async def inject(port: str, body: FaultIn) -> list[FaultOut]:
+        core.faults.inject(port, body.fault, body.delay_s)
+        log.warning("fault injected: %s %s", port, body.fault)
+        return listing()
+
+    @app.delete("/v1/faults/{port}", tags=["faults"], summary="Mend it", responses={422: PROBLEM})
+    async def clear(port: str) -> list[FaultOut]:
+        core.faults.clear(port)
+        log.warning("fault cleared: %s", port)
+        return listing()

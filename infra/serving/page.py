@@ -1,0 +1,63 @@
+"""The front page of a service: what it is, a form that asks it once, and where its milliseconds went.
+
+One page for every design, made from the design itself. It loads nothing from anywhere else.
+"""
+
+from __future__ import annotations
+
+import html
+from dataclasses import asdict
+from pathlib import Path
+
+import orjson
+
+from infra.design import Argument, Budget, Design
+
+TEMPLATE = Path(__file__).with_name("page.html")
+
+
+def render_page(design: Design, preset: str) -> str:
+    """The page as HTML, with the design's form, knobs and budgets filled in."""
+    knobs = [knob for knob in design.knobs(preset) if knob.per_request]
+    settings = {
+        "path": design.ask.path,
+        "rows": design.ask.rows,
+        "columns": design.ask.columns,
+        "arguments": [asdict(argument) for argument in design.ask.arguments],
+        "budget_ms": next((budget.limit for budget in design.budgets if budget.unit == "ms"), None),
+    }
+    fields = "".join(_argument_input(argument) for argument in design.ask.arguments)
+    turned = "".join(
+        f'<label title="{html.escape(knob.trades)}"><span>{knob.name} <small>{html.escape(knob.unit)}</small></span>'
+        f'<input type="number" name="knob:{knob.name}" min="{knob.low:g}" max="{knob.high:g}" '
+        f'step="{1 if knob.is_integer else "any"}" placeholder="{knob.default:g}"></label>'
+        for knob in knobs
+    )
+    promises = "".join(f"<li>{html.escape(budget.promise)}: <b>{_limit(budget)}</b></li>" for budget in design.budgets)
+    replacements = {
+        "{{title}}": html.escape(design.title),
+        "{{summary}}": html.escape(design.summary),
+        "{{preset}}": html.escape(preset),
+        "{{fields}}": fields,
+        "{{knobs}}": turned,
+        "{{promises}}": promises,
+        "{{settings}}": orjson.dumps(settings).decode().replace("<", "\\u003c"),
+    }
+    page = TEMPLATE.read_text()
+    for mark, text in replacements.items():
+        page = page.replace(mark, text)
+    return page
+
+
+def _argument_input(argument: Argument) -> str:
+    value = ",".join(map(str, argument.default)) if isinstance(argument.default, list) else argument.default
+    kind = "text" if argument.type == "ints" else "number"
+    return (
+        f'<label title="{html.escape(argument.help)}"><span>{html.escape(argument.option)}</span>'
+        f'<input type="{kind}" name="arg:{argument.field}" value="{html.escape(str(value))}"></label>'
+    )
+
+
+def _limit(budget: Budget) -> str:
+    sign = "≤" if budget.kind == "at_most" else "≥"
+    return f"{sign} {budget.limit:g} {budget.unit}".strip()

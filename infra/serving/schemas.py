@@ -1,0 +1,68 @@
+"""The documents that every service gives out, as OpenAPI shows them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, create_model
+
+from infra.design import Knob
+
+
+class StrictModel(BaseModel):
+    """Refuses unknown fields and wrong types instead of guessing what was meant."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class StageOut(BaseModel):
+    """One stage of one request; counts are candidates."""
+
+    stage: str
+    name: str
+    time_ms: float
+    count_in: int
+    count_out: int
+    removed: dict[str, int] = Field(description="reason -> number of candidates removed for it")
+    degraded: str = Field(description="reason, empty when healthy")
+    detail: str
+
+
+class Health(BaseModel):
+    status: str = Field(examples=["ok"])
+
+
+class Ready(BaseModel):
+    """503 until a release is loaded. A part that only degrades answers does not make a service unready."""
+
+    status: str = Field(examples=["ready"])
+    model_version: str = Field("", examples=["feed_ranking-small/1"])
+    breakers: dict[str, str] = Field(default_factory=dict, examples=[{"feature_store": "closed"}])
+    refused_release: str = Field("", description="why a newer release is not being served, empty if there is none")
+
+
+class FaultIn(StrictModel):
+    fault: str = Field(max_length=40, examples=["down"])
+    delay_s: float = Field(0.1, ge=0, le=10, allow_inf_nan=False, description="for faults that slow something down")
+
+
+class FaultOut(BaseModel):
+    port: str
+    fault: str
+    title: str
+    active: bool
+
+
+def knobs_model(name: str, knobs: tuple[Knob, ...]) -> type[StrictModel]:
+    """A model with one optional field per request-time knob, with the knob's own range."""
+    fields: dict[str, Any] = {}
+    for knob in knobs:
+        if knob.per_request:
+            kind = int if knob.is_integer else float
+            bounds: dict[str, Any] = {"ge": knob.low, "le": knob.high}
+            if kind is float:
+                bounds["allow_inf_nan"] = False
+            text = f"{knob.unit or 'number'}, default {knob.default}; {knob.trades}"
+            fields[knob.name] = (kind | None, Field(None, description=text, **bounds))
+    model: type[StrictModel] = create_model(name, __base__=StrictModel, **fields)
+    return model

@@ -1,0 +1,57 @@
+"""Runs a build where a person can watch it: a bar that moves on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from infra.design import Design, Step
+from infra.pipeline.steps import StepObserver, StepRun, build
+from infra.settings import Settings
+from lab.console import err
+
+
+def run_build(design: Design, settings: Settings, *, from_step: str | None = None) -> list[StepRun]:
+    """Build with progress on standard error."""
+    if not err.is_terminal:
+        return build(design, settings, from_step=from_step, observer=_Lines())
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        TextColumn("[dim]{task.fields[note]}"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=err, transient=True) as progress:
+        return build(design, settings, from_step=from_step, observer=_Bar(progress))
+
+
+def describe_run(run: StepRun) -> str:
+    facts = ", ".join(
+        f"{name} {value:,}" if isinstance(value, int) else f"{name} {value}" for name, value in run.facts.items()
+    )
+    state = "there already" if run.skipped else f"{run.seconds:5.1f} s"
+    return f"{run.name:<12} {state:>13}  {facts}"
+
+
+class _Lines(StepObserver):
+    def started(self, step: Step, index: int, total: int) -> None:
+        self._place = f"{index + 1}/{total}"
+
+    def finished(self, run: StepRun) -> None:
+        err.print(f"{self._place}  {describe_run(run)}", markup=False, soft_wrap=True)
+
+
+class _Bar(StepObserver):
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._task = progress.add_task("", total=1.0, note="")
+
+    def started(self, step: Step, index: int, total: int) -> None:
+        self._place = f"{index + 1}/{total}"
+        self._progress.reset(self._task, description=f"{self._place}  {step.title}", note="", completed=0)
+
+    def progress(self, share: float, text: str) -> None:
+        self._progress.update(self._task, completed=share, note=text)
+
+    def finished(self, run: StepRun) -> None:
+        err.print(f"{self._place}  {describe_run(run)}", markup=False, soft_wrap=True)

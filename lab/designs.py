@@ -1,0 +1,20 @@
+"""Which designs there are. A new design is one line here."""
+
+from __future__ import annotations
+
+from infra.design import Design, resolve
+from infra.errors import UsageError
+
+NAMES = ("feed_ranking",)
+
+
+def load_designs() -> list[Design]:
+    return [find_design(name) for name in NAMES]
+
+
+def find_design(name: str) -> Design:
+    """The design of that name; raises `UsageError` if there is none."""
+    if name not in NAMES:
+        raise UsageError(f"there is no design {name!r}", hint=f"there are: {', '.join(NAMES)}")
+    design: Design = resolve(f"{name}.design:DESIGN")
+    return design

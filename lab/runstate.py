@@ -1,0 +1,65 @@
+"""What is running now: a small file that the supervisor writes and every other command reads."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import psutil
+
+from infra.files import write_atomically
+from infra.settings import Settings
+
+
+@dataclass(frozen=True)
+class Running:
+    """A process as `lab up` started it. `started` tells it from a later process with the same number."""
+
+    name: str
+    pid: int
+    started: float
+    url: str = ""
+
+    def is_alive(self) -> bool:
+        try:
+            return abs(psutil.Process(self.pid).create_time() - self.started) < 2
+        except psutil.NoSuchProcess:
+            return False
+
+    @classmethod
+    def of(cls, name: str, pid: int, url: str = "") -> Running:
+        return cls(name, pid, psutil.Process(pid).create_time(), url)
+
+
+@dataclass(frozen=True)
+class RunState:
+    supervisor: Running
+    services: tuple[Running, ...]
+
+    def write(self, settings: Settings) -> None:
+        write_atomically(_path(settings), json.dumps(asdict(self), indent=2))
+
+
+def read_state(settings: Settings) -> RunState | None:
+    """The state of a supervisor that is alive, else None."""
+    try:
+        found = json.loads(_path(settings).read_text())
+        state = RunState(Running(**found["supervisor"]), tuple(Running(**item) for item in found["services"]))
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+    return state if state.supervisor.is_alive() else None
+
+
+def forget_state(settings: Settings) -> None:
+    _path(settings).unlink(missing_ok=True)
+
+
+def pss_mb(pid: int) -> float:
+    """Memory of a process in MB, shared pages counted in parts (PSS); resident memory where the system has no PSS."""
+    info = psutil.Process(pid).memory_full_info()
+    return float(getattr(info, "pss", info.rss)) / 1e6
+
+
+def _path(settings: Settings) -> Path:
+    return settings.run_dir / "up.json"

@@ -1,0 +1,214 @@
+"""`lab up`: build what is missing, start the services, watch them, and leave nothing behind.
+
+Each service is a process of its own session, so that Ctrl-C reaches the supervisor alone and it can stop them in
+order. Each also holds the end of a pipe: if the supervisor dies in any way, the pipe closes and they stop.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+
+import httpx
+import psutil
+
+from infra.design import Design
+from infra.errors import DependencyError, LabError
+from infra.pipeline.steps import is_built
+from infra.settings import Settings
+from lab.console import err
+from lab.runstate import Running, RunState, forget_state
+
+START_TIMEOUT_S, STOP_TIMEOUT_S = 90.0, 8.0
+RESTARTS, RESTART_WINDOW_S = 3, 60.0
+QUIET_LIBRARIES = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
+"""Request threads are the parallelism; more threads inside each would only get in each other's way."""
+
+
+class Stopped(BaseException):
+    """Someone asked the supervisor to stop. Not an `Exception`, so that nothing on the way takes it for a failure."""
+
+
+@dataclass
+class Service:
+    design: Design
+    url: str
+    log: Path
+    process: subprocess.Popen[bytes] | None = None
+    crashes: list[float] = field(default_factory=list)
+
+
+@dataclass
+class Supervisor:
+    """Use as a context: leaving it stops everything that it started."""
+
+    settings: Settings
+    designs: Sequence[Design]
+    services: list[Service] = field(default_factory=list)
+
+    def __enter__(self) -> Supervisor:
+        self._read_end, self._write_end = os.pipe()
+        os.set_inheritable(self._read_end, True)
+        self._previous = {number: signal.signal(number, _stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number in self._previous:
+            signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C must not interrupt the clean-up
+        stop_all([service.process for service in self.services if service.process is not None])
+        forget_state(self.settings)
+        os.close(self._write_end)
+        os.close(self._read_end)
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def start(self) -> None:
+        """Build and start each design in turn; returns when all of them are ready."""
+        for design in self.designs:
+            check_port(self.settings.host, port_of(design, self.settings))
+        self._remember()
+        for design in self.designs:
+            if not is_built(design, self.settings):
+                self._build(design)
+            service = Service(design, url_of(design, self.settings), self.settings.run_dir / f"{design.name}.log")
+            self.services.append(service)
+            self._launch(service)
+            self._await_ready(service)
+            self._remember()
+
+    def watch(self) -> None:
+        """Restart what crashes, until asked to stop. Raises `LabError` when a service crashes again and again."""
+        while True:
+            time.sleep(0.5)
+            for service in self.services:
+                assert service.process is not None
+                status = service.process.poll()
+                if status is None:
+                    continue
+                now = time.monotonic()
+                service.crashes = [at for at in service.crashes if now - at < RESTART_WINDOW_S] + [now]
+                if len(service.crashes) > RESTARTS:
+                    raise LabError(f"{service.design.name} keeps ending (status {status})", hint=tail(service.log))
+                err.print(f"[yellow]{service.design.name} ended with status {status}; starting it again")
+                self._launch(service)
+                self._await_ready(service)
+                self._remember()
+
+    def _build(self, design: Design) -> None:
+        command = [sys.executable, "-m", "lab", "build", design.name, "--preset", self.settings.preset, "--quiet"]
+        with self._child(command) as process:
+            status = process.wait()
+        if status != 0:
+            raise SystemExit(status)  # the build has said why
+
+    @contextlib.contextmanager
+    def _child(self, command: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
+        try:
+            yield process
+        finally:
+            stop_all([process])
+
+    def _launch(self, service: Service) -> None:
+        service.log.parent.mkdir(parents=True, exist_ok=True)
+        if service.log.exists():
+            service.log.replace(service.log.with_suffix(".previous.log"))
+        command = [sys.executable, "-m", "lab", "serve", service.design.name, "--preset", self.settings.preset]
+        environment = QUIET_LIBRARIES | dict(os.environ) | {"LAB_PARENT_PIPE": str(self._read_end)}
+        with service.log.open("wb") as log:
+            service.process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=environment,
+                pass_fds=[self._read_end],
+                start_new_session=True,
+            )
+
+    def _await_ready(self, service: Service) -> None:
+        assert service.process is not None
+        until = time.monotonic() + START_TIMEOUT_S
+        while time.monotonic() < until:
+            if service.process.poll() is not None:
+                raise LabError(f"{service.design.name} ended while starting", hint=tail(service.log))
+            with contextlib.suppress(httpx.HTTPError):
+                if httpx.get(f"{service.url}/readyz", timeout=2).status_code == 200:
+                    return
+            time.sleep(0.05)
+        raise DependencyError(
+            f"{service.design.name} was not ready after {START_TIMEOUT_S:.0f} s", hint=tail(service.log)
+        )
+
+    def _remember(self) -> None:
+        running = [
+            Running.of(service.design.name, service.process.pid, service.url)
+            for service in self.services
+            if service.process is not None
+        ]
+        RunState(Running.of("supervisor", os.getpid()), tuple(running)).write(self.settings)
+
+
+def port_of(design: Design, settings: Settings) -> int:
+    return settings.port or design.port
+
+
+def url_of(design: Design, settings: Settings) -> str:
+    return f"http://{settings.host}:{port_of(design, settings)}"
+
+
+def check_port(host: str, port: int) -> None:
+    """Raise `DependencyError` if something listens there already, naming it where the system allows."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+            return
+        except OSError as exc:
+            reason = exc.strerror
+    owner = ""
+    with contextlib.suppress(psutil.Error, PermissionError):
+        for connection in psutil.net_connections("tcp"):
+            address = tuple(connection.laddr)
+            if connection.status == psutil.CONN_LISTEN and address[1:2] == (port,) and connection.pid:
+                owner = f" by {psutil.Process(connection.pid).name()} (process {connection.pid})"
+    raise DependencyError(
+        f"port {port} is taken{owner}: {reason}",
+        hint=f"stop that program, or take another port:  LAB_PORT={port + 100} make up",
+    )
+
+
+def stop_all(processes: Sequence[subprocess.Popen[bytes]]) -> None:
+    """Ask, wait, then insist. Returns when every process and what it started are gone."""
+    for process in processes:
+        _signal_group(process, signal.SIGTERM)
+    until = time.monotonic() + STOP_TIMEOUT_S
+    for process in processes:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(max(0.0, until - time.monotonic()))
+        _signal_group(process, signal.SIGKILL)
+        process.wait()
+
+
+def tail(log: Path, lines: int = 15) -> str:
+    """The end of a log, as a hint."""
+    text = log.read_text(errors="replace").splitlines()[-lines:] if log.exists() else []
+    return "\n  ".join([f"the end of {log}:", *text])
+
+
+def _signal_group(process: subprocess.Popen[bytes], number: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, number)
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    raise Stopped

@@ -1,0 +1,55 @@
+"""Load on the feed: users by Zipf, some unknown, slates of different lengths, some with posts seen before.
+
+Run it through `lab load feed_ranking`, or by hand: `locust -f loadtests/feed_ranking.py --web-host 127.0.0.1`.
+"""
+
+from __future__ import annotations
+
+import random
+from bisect import bisect_left
+from itertools import accumulate
+from typing import Any
+
+from locust import FastHttpUser, constant_throughput, task
+
+from loadtests.verdict import DegradedCounter, watch_budgets
+
+KNOWN_USERS, UNKNOWN_SHARE = 4000, 0.05
+REQUESTS_PER_USER_S = 5
+SLATE_LENGTHS = (10, 20, 20, 20, 50)
+
+_weights = list(accumulate(1 / rank for rank in range(1, KNOWN_USERS + 1)))
+degraded = DegradedCounter()
+watch_budgets(degraded)
+
+
+def any_user(rng: random.Random) -> int:
+    """An id by Zipf's law with exponent 1, spread over the id space; sometimes one that nobody knows."""
+    if rng.random() < UNKNOWN_SHARE:
+        return rng.randrange(10**9, 2 * 10**9)
+    rank = bisect_left(_weights, rng.random() * _weights[-1])
+    return rank * 7919 % KNOWN_USERS
+
+
+class FeedUser(FastHttpUser):
+    """Opens the feed five times a second, whatever the last answer took (as long as it took under 200 ms)."""
+
+    wait_time = constant_throughput(REQUESTS_PER_USER_S)
+    network_timeout = connection_timeout = 5.0
+
+    def on_start(self) -> None:
+        self.rng = random.Random(id(self))
+        self.seen: list[int] = []
+
+    @task
+    def open_feed(self) -> None:
+        body: dict[str, Any] = {"user_id": any_user(self.rng), "k": self.rng.choice(SLATE_LENGTHS), "seen": self.seen}
+        with self.client.post("/v1/feed", json=body, catch_response=True, name="POST /v1/feed") as response:
+            if response.status_code != 200:
+                response.failure(f"status {response.status_code}")
+                return
+            answer = response.json()
+            if not answer["slate"]:
+                response.failure("empty slate")
+            degraded.count += bool(answer["degraded"])
+            self.seen = (self.seen + [item["post_id"] for item in answer["slate"]])[-100:]
