@@ -48,7 +48,7 @@ DESIGN = Design(
             "feed_ranking.offline.evaluate:gate",
             "Evaluate on the randomised bucket, gate",
             ("world", "features"),
-            ("feed_ranking/offline/evaluate.py", "feed_ranking/offline/metrics.py"),
+            ("feed_ranking/offline/evaluate.py", "feed_ranking/offline/metrics.py", "feed_ranking/bundle.py"),
             after=("world", "features", "materialize", "train"),
         ),
         Step(
@@ -56,7 +56,7 @@ DESIGN = Design(
             "feed_ranking.offline.index:build",
             "Snapshot the posts and index them (FAISS)",
             ("world", "features", "towers"),
-            ("feed_ranking/offline/index.py",),
+            ("feed_ranking/offline/index.py", "feed_ranking/snapshot.py"),
             after=("world", "features", "materialize", "train", "evaluate"),
         ),
         Step(
@@ -76,7 +76,7 @@ DESIGN = Design(
         Bound("up_pss_mb", "memory (PSS) of everything that is up", "MB", "<= 700", "<= 500"),
         Bound("tests_s", "`make test`, environment there", "s", "<= 300", "<= 150"),
     ),
-    evaluate="feed_ranking.offline.evaluate:figures",
+    evaluate="evaluate",
     loadtest="loadtests/feed_ranking.py",
     ask=Ask(
         path="/v1/feed",

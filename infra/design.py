@@ -121,7 +121,11 @@ class Ask:
 
 @dataclass(frozen=True)
 class Design:
-    """A reference architecture. `config` maps a preset's name to its configuration value."""
+    """A reference architecture.
+
+    `config` is the dotted name of the presets, a mapping from a preset's name to its configuration value; `evaluate`
+    names the step that writes `figures.json`; `bench` is what is promised of the design as a program.
+    """
 
     name: str
     title: str

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from statistics import median
 from typing import Any
+
+FILE = "figures.json"
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,15 @@ class Figure:
 def of_rounds(bound: Bound, rounds: Sequence[float]) -> Figure:
     """The median of several rounds, with their smallest and largest value."""
     return Figure(bound.id, bound.figure, median(rounds), min(rounds), max(rounds), bound.unit, bound.must, bound.aim)
+
+
+def write_figures(directory: Path, figures: Sequence[Figure]) -> None:
+    (directory / FILE).write_text(json.dumps([asdict(figure) for figure in figures], indent=2))
+
+
+def read_figures(directory: Path) -> list[Figure]:
+    """What a step has measured, without importing what measured it."""
+    return [Figure(**row) for row in json.loads((directory / FILE).read_text())]
 
 
 def keeps(value: float, bound: str) -> bool:

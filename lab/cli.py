@@ -194,29 +194,10 @@ def serve(
     port: Annotated[int | None, typer.Option(help="by default the design's own")] = None,
 ) -> None:
     """Serve a built design in the foreground, on 127.0.0.1."""
-    import uvicorn
+    from lab.serving import serve_design
 
-    from infra.design import resolve
-    from infra.registry.release import read_release
-    from infra.telemetry.logs import configure_logs
-    from lab.supervisor import check_port, port_of
-
-    found, settings = find_design(design), settings_for(preset)
-    where = port or port_of(found, settings)
-    read_release(settings.design_root(found.name))
-    check_port(settings.host, where)
-    configure_logs()
-    application = resolve(found.app)(settings)
-    uvicorn.run(
-        application,
-        host=settings.host,
-        port=where,
-        log_config=None,
-        access_log=False,
-        timeout_graceful_shutdown=5,
-        timeout_keep_alive=30,
-        backlog=256,
-    )
+    settings = settings_for(preset)
+    serve_design(find_design(design), settings.model_copy(update={"port": port}) if port else settings)
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
@@ -315,8 +296,8 @@ def evaluate(
     as_markdown: Annotated[bool, typer.Option("--markdown", help="print a Markdown table")] = False,
 ) -> None:
     """Quality of the model that was built, against the log and against the oracle; exit code 3 below a bound."""
-    from infra.design import resolve
-    from infra.pipeline.steps import is_built
+    from infra.figures import read_figures
+    from infra.pipeline.steps import is_built, step_paths
     from lab.building import run_build
     from lab.figures import show_figures
 
@@ -324,7 +305,7 @@ def evaluate(
     _quiet_libraries()
     if not is_built(found, settings):
         run_build(found, settings)
-    figures = resolve(found.evaluate)(found, settings)
+    figures = read_figures(step_paths(found, settings)[found.evaluate])
     show_figures(figures, as_json=as_json, as_markdown=as_markdown)
     _hold(figures)
 

@@ -9,8 +9,8 @@ import httpx
 from infra.design import Design
 from infra.errors import DependencyError, LabError, UsageError
 from infra.settings import Settings
+from lab.ports import url_of
 from lab.runstate import read_state
-from lab.supervisor import url_of
 
 
 def service_url(design: Design, settings: Settings) -> str:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from infra.errors import LabError
 from infra.settings import REPOSITORY, Settings
 from lab.designs import load_designs
+from lab.ports import check_port, port_of
 from lab.runstate import read_state
-from lab.supervisor import check_port, port_of
 
 NEEDED_GB = 1.0
 

@@ -23,7 +23,9 @@ class Running:
 
     def is_alive(self) -> bool:
         try:
-            return abs(psutil.Process(self.pid).create_time() - self.started) < 2
+            process = psutil.Process(self.pid)
+            is_same = abs(process.create_time() - self.started) < 2
+            return is_same and process.status() != psutil.STATUS_ZOMBIE
         except psutil.NoSuchProcess:
             return False
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -19,13 +18,13 @@ from pathlib import Path
 from types import FrameType
 
 import httpx
-import psutil
 
 from infra.design import Design
 from infra.errors import DependencyError, LabError
 from infra.pipeline.steps import is_built
 from infra.settings import Settings
 from lab.console import err
+from lab.ports import check_port, port_of, url_of
 from lab.runstate import Running, RunState, forget_state
 
 START_TIMEOUT_S, STOP_TIMEOUT_S = 90.0, 8.0
@@ -122,8 +121,9 @@ class Supervisor:
         service.log.parent.mkdir(parents=True, exist_ok=True)
         if service.log.exists():
             service.log.replace(service.log.with_suffix(".previous.log"))
-        command = [sys.executable, "-m", "lab", "serve", service.design.name, "--preset", self.settings.preset]
-        environment = QUIET_LIBRARIES | dict(os.environ) | {"LAB_PARENT_PIPE": str(self._read_end)}
+        command = [sys.executable, "-m", "lab.serving", service.design.name]
+        own = {"LAB_PARENT_PIPE": str(self._read_end), "LAB_PRESET": self.settings.preset}
+        environment = QUIET_LIBRARIES | dict(os.environ) | own
         with service.log.open("wb") as log:
             service.process = subprocess.Popen(
                 command,
@@ -156,35 +156,6 @@ class Supervisor:
             if service.process is not None
         ]
         RunState(Running.of("supervisor", os.getpid()), tuple(running)).write(self.settings)
-
-
-def port_of(design: Design, settings: Settings) -> int:
-    return settings.port or design.port
-
-
-def url_of(design: Design, settings: Settings) -> str:
-    return f"http://{settings.host}:{port_of(design, settings)}"
-
-
-def check_port(host: str, port: int) -> None:
-    """Raise `DependencyError` if something listens there already, naming it where the system allows."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-            return
-        except OSError as exc:
-            reason = exc.strerror
-    owner = ""
-    with contextlib.suppress(psutil.Error, PermissionError):
-        for connection in psutil.net_connections("tcp"):
-            address = tuple(connection.laddr)
-            if connection.status == psutil.CONN_LISTEN and address[1:2] == (port,) and connection.pid:
-                owner = f" by {psutil.Process(connection.pid).name()} (process {connection.pid})"
-    raise DependencyError(
-        f"port {port} is taken{owner}: {reason}",
-        hint=f"stop that program, or take another port:  LAB_PORT={port + 100} make up",
-    )
 
 
 def stop_all(processes: Sequence[subprocess.Popen[bytes]]) -> None:

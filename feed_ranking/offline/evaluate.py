@@ -7,7 +7,7 @@ where every post of the pool had the same chance. The oracle adds what no log ca
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,14 +22,12 @@ from feed_ranking.offline.dataset import join_posts, join_users, live_posts, rea
 from feed_ranking.offline.metrics import auc, excess_log_loss_rows, interval, log_loss_rows
 from feed_ranking.world.oracle import Oracle, make_world
 from feed_ranking.world.posts import end_ts
-from infra.design import Design
 from infra.errors import BudgetBroken, CorruptArtifact
 from infra.feature_store.port import OfflineFeatures
-from infra.figures import Figure
-from infra.pipeline.steps import Facts, StepContext, step_paths
+from infra.figures import Figure, write_figures
+from infra.pipeline.steps import Facts, StepContext
 from infra.registry.mlflow_registry import MlflowRegistry
 from infra.registry.port import ModelVersion
-from infra.settings import Settings
 
 SLATE_USERS, SLATE_POOL, SLATE_SIZE = 300, 1000, 20
 
@@ -67,7 +65,7 @@ def gate(context: StepContext) -> Facts:
     figures = log_figures(holdout, predicted)
     context.report(0.5, "asking the oracle")
     figures += slate_figures(context.inputs["world"], store, oracle, challenger, config)
-    (context.out / "figures.json").write_text(json.dumps([asdict(figure) for figure in figures], indent=2))
+    write_figures(context.out, figures)
 
     context.report(0.8, "comparing with the champion")
     registry = MlflowRegistry(context.settings)
@@ -79,12 +77,6 @@ def gate(context: StepContext) -> Facts:
     registry.set_alias(name, "champion", version)
     by_id = {figure.id: round(figure.value, 4) for figure in figures}
     return {"version": version, "gate": verdict, **{k: by_id[k] for k in ("auc", "captured_value")}}
-
-
-def figures(design: Design, settings: Settings) -> list[Figure]:
-    """The figures of the last build's evaluation."""
-    path = step_paths(design, settings)["evaluate"] / "figures.json"
-    return [Figure(**row) for row in json.loads(path.read_text())]
 
 
 def read_holdout(world: Path, store: OfflineFeatures, oracle: Oracle, bundle: Bundle) -> Holdout:

@@ -110,7 +110,8 @@ class FeastStore:
 
     def push(self, view: str, rows: pd.DataFrame) -> None:
         with feast_errors(f"push to {view}"):
-            self._store.write_to_online_store(view, rows.rename(columns={"event_ts": "event_timestamp"}))
+            time_column = self._store.get_feature_view(view).batch_source.timestamp_field
+            self._store.write_to_online_store(view, rows.rename(columns={"event_ts": time_column}))
 
 
 @contextmanager

@@ -158,7 +158,7 @@ def disk_errors(root: Path) -> Iterator[None]:
             raise LabError(
                 f"the disk that holds {root} is full", hint="free some space and build again: it goes on"
             ) from exc
-        if exc.errno in (errno.EROFS, errno.EACCES):
+        if exc.errno in (errno.EROFS, errno.EACCES, errno.ENOTDIR):
             raise LabError(f"cannot write under {root}", hint="set LAB_HOME to a directory you may write to") from exc
         raise
 

@@ -35,7 +35,7 @@ class ServiceMetrics:
     """One registry per service object, so that two apps in one test process do not share counters."""
 
     def __init__(self, design: Design) -> None:
-        disable_created_metrics()  # a second series for each counter that nobody reads
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each that nobody reads
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         budget = next((b.limit for b in design.budgets if b.unit == "ms"), 1000.0)

@@ -1,0 +1,41 @@
+"""Where a design is served, and whether that place is free."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+
+import psutil
+
+from infra.design import Design
+from infra.errors import DependencyError
+from infra.settings import Settings
+
+
+def port_of(design: Design, settings: Settings) -> int:
+    return settings.port or design.port
+
+
+def url_of(design: Design, settings: Settings) -> str:
+    return f"http://{settings.host}:{port_of(design, settings)}"
+
+
+def check_port(host: str, port: int) -> None:
+    """Raise `DependencyError` if something listens there already, naming it where the system allows."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+            return
+        except OSError as exc:
+            reason = exc.strerror
+    owner = ""
+    with contextlib.suppress(psutil.Error, PermissionError):
+        for connection in psutil.net_connections("tcp"):
+            address = tuple(connection.laddr)
+            if connection.status == psutil.CONN_LISTEN and address[1:2] == (port,) and connection.pid:
+                owner = f" by {psutil.Process(connection.pid).name()} (process {connection.pid})"
+    raise DependencyError(
+        f"port {port} is taken{owner}: {reason}",
+        hint=f"stop that program, or take another port:  LAB_PORT={port + 100} make up",
+    )

@@ -1,0 +1,39 @@
+"""Runs one service in this process: `lab serve` in the foreground, `python -m lab.serving DESIGN` under the supervisor.
+
+A module of its own that imports no command-line library: what it loads stays in memory as long as it serves.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import uvicorn
+
+from infra.design import Design, resolve
+from infra.registry.release import read_release
+from infra.settings import Settings
+from infra.telemetry.logs import configure_logs
+from lab.designs import find_design
+from lab.ports import check_port, port_of
+
+
+def serve_design(design: Design, settings: Settings) -> None:
+    """Serve until SIGINT or SIGTERM. Raises before it starts when nothing is built or the port is taken."""
+    read_release(settings.design_root(design.name))
+    port = port_of(design, settings)
+    check_port(settings.host, port)
+    configure_logs()
+    uvicorn.run(
+        resolve(design.app)(settings),
+        host=settings.host,
+        port=port,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=5,
+        timeout_keep_alive=30,
+        backlog=256,
+    )
+
+
+if __name__ == "__main__":
+    serve_design(find_design(sys.argv[1]), Settings())

@@ -1,0 +1,44 @@
+"""One built smoke world for all tests, made by the command that users type, and kept between runs.
+
+Steps are skipped when nothing changed, so a second `make test` starts at once; `make clean` removes it.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from infra.registry.release import Release, read_release
+from infra.settings import REPOSITORY, Settings
+
+HOME = REPOSITORY / "var" / "tests"
+ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("LAB_")} | {
+    "LAB_HOME": str(HOME),
+    "LAB_PRESET": "smoke",
+}
+
+
+@pytest.fixture(scope="session")
+def settings() -> Settings:
+    """Settings of the built smoke world."""
+    command = [sys.executable, "-m", "lab", "build", "feed_ranking"]
+    done = subprocess.run(command, env=ENVIRONMENT, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return Settings(home=HOME, preset="smoke")
+
+
+@pytest.fixture(scope="session")
+def release(settings: Settings) -> Release:
+    return read_release(settings.design_root("feed_ranking"))
+
+
+@pytest.fixture
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -1,0 +1,53 @@
+"""How the contract tests get at each design's pipeline: its served value, and some queries worth asking."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from feed_ranking.config import PRESETS
+from feed_ranking.online.pipeline import FeedBootstrap, FeedService
+from infra.faults.switch import FaultSwitch
+from infra.pipeline.runner import CandidatePipeline
+from infra.registry.release import read_release
+from infra.resilience.breaker import CircuitBreaker
+from infra.resilience.bulkhead import Bulkhead
+from infra.settings import Settings
+
+
+@dataclass(frozen=True)
+class Subject:
+    """`queries` are hydrated by the pipeline itself; each is a fresh one, since a query carries a deadline."""
+
+    name: str
+    pipeline: CandidatePipeline[Any]
+    queries: Callable[[], list[Any]]
+    faults: FaultSwitch
+    breaker: CircuitBreaker
+
+
+def load_feed(settings: Settings, *, open_s: float = 0.2) -> tuple[FeedService, FaultSwitch, CircuitBreaker]:
+    faults, breaker = FaultSwitch(), CircuitBreaker("feature_store", open_s=open_s)
+    bulkhead = Bulkhead("feature_store", workers=2, queue=2)
+    bootstrap = FeedBootstrap(PRESETS[settings.preset], breaker, bulkhead, faults)
+    return bootstrap.load(read_release(settings.design_root("feed_ranking"))), faults, breaker
+
+
+def feed_subject(settings: Settings) -> Subject:
+    service, faults, breaker = load_feed(settings)
+
+    def queries() -> list[Any]:
+        knobs: list[dict[str, float]] = [{}, {"creator_cap": 1}, {"follow_limit": 0}, {"interest_limit": 0}]
+        knobs.append({"follow_limit": 0, "interest_limit": 0, "trending_limit": 0})
+        seen = list(range(0, 2400, 2))
+        return [
+            service.query(user, 20, seen if user % 2 else [], turned)
+            for user in (0, 7, 311, 10**12)
+            for turned in knobs
+        ]
+
+    return Subject("feed_ranking", service.pipeline, queries, faults, breaker)
+
+
+SUBJECTS: dict[str, Callable[[Settings], Subject]] = {"feed_ranking": feed_subject}

@@ -1,0 +1,95 @@
+"""What every design must keep, whatever it is about."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import grimp
+import pytest
+
+from infra.design import Design, resolve
+from infra.settings import REPOSITORY
+from lab.designs import load_designs
+
+DESIGNS = load_designs()
+HEAVY = ("feast", "jax", "mlflow", "onnxruntime", "faiss", "pandas", "duckdb", "fastapi")
+
+
+@pytest.fixture(params=DESIGNS, ids=str)
+def design(request: pytest.FixtureRequest) -> Design:
+    found: Design = request.param
+    return found
+
+
+def test_reading_a_design_imports_nothing_heavy(design: Design) -> None:
+    code = f"import sys, {design.name}.design; print([m for m in {HEAVY!r} if m in sys.modules])"
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert printed.strip() == "[]"
+
+
+def test_every_step_comes_after_the_steps_it_reads(design: Design) -> None:
+    seen: set[str] = set()
+    for step in design.steps:
+        assert set(step.after) <= seen, step.name
+        seen.add(step.name)
+
+
+def test_steps_and_app_point_to_code_that_exists(design: Design) -> None:
+    for step in design.steps:
+        assert callable(resolve(step.target))
+        assert all((REPOSITORY / place).exists() for place in step.code), step.name
+    assert callable(resolve(design.app))
+    assert design.evaluate in {step.name for step in design.steps}
+    assert (REPOSITORY / design.loadtest).exists()
+
+
+def test_a_step_runs_again_when_any_module_of_its_design_that_it_imports_changes(design: Design) -> None:
+    """Otherwise a build would skip a step whose code is new. `config` counts by its values instead."""
+    graph = grimp.build_graph(design.name)
+    by_name = {step.name: step for step in design.steps}
+
+    def covered(name: str) -> set[str]:
+        step = by_name[name]
+        return set(step.code).union(*(covered(earlier) for earlier in step.after), set())
+
+    for step in design.steps:
+        module = step.target.partition(":")[0]
+        used = {module} | graph.find_upstream_modules(module)
+        files = {name.replace(".", "/") + ".py" for name in used if not (REPOSITORY / name.replace(".", "/")).is_dir()}
+        places = covered(step.name)
+        missing = [
+            file
+            for file in files - {f"{design.name}/config.py"}
+            if not any(file == place or file.startswith(f"{place}/") for place in places)
+        ]
+        assert not missing, f"step {step.name} does not list {sorted(missing)}"
+
+
+def test_a_step_lists_the_configuration_of_the_steps_it_stands_on(design: Design) -> None:
+    stages = set(vars(design.configuration("smoke")))
+    for step in design.steps:
+        assert set(step.config) <= stages, step.name
+
+
+def test_knobs_are_the_same_in_every_preset_and_say_what_they_trade(design: Design) -> None:
+    presets = list(design.presets())
+    assert {"smoke", "small", "large"} <= set(presets)
+    first = [(knob.name, knob.low, knob.high) for knob in design.knobs(presets[0])]
+    for preset in presets:
+        assert [(knob.name, knob.low, knob.high) for knob in design.knobs(preset)] == first
+    for knob in design.knobs("small"):
+        assert len(knob.trades) > 15, knob.name
+        assert knob.check(knob.default) == knob.default
+    per_request = [knob.name for knob in design.knobs("small") if knob.per_request]
+    assert len(set(per_request)) == len(per_request), "a request names a knob without its stage"
+
+
+def test_budgets_name_figures_that_a_load_run_measures(design: Design) -> None:
+    measured = {"p50_ms", "p99_ms", "success_share", "degraded_share", "requests_per_s"}
+    assert {budget.name for budget in design.budgets} <= measured
+    assert any(budget.unit == "ms" for budget in design.budgets)
+
+
+def test_ports_differ() -> None:
+    assert len({design.port for design in DESIGNS}) == len(DESIGNS)

@@ -1,0 +1,131 @@
+"""The feature store's port, asked of Feast on a small repository of its own. Embedded: SQLite and DuckDB."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from infra.errors import FeatureStoreUnavailable
+from infra.feature_store.feast_import import Entity, FeatureService, FeatureView, Field, FileSource, ValueType, types
+from infra.feature_store.feast_store import FeastStore
+
+START = datetime(2026, 1, 5, tzinfo=UTC)
+DAY = timedelta(days=1)
+
+
+def definitions(table: Path) -> list[object]:
+    rider = Entity(name="rider_id", join_keys=["rider_id"], value_type=ValueType.INT64)
+    view = FeatureView(
+        name="trips",
+        entities=[rider],
+        schema=[
+            Field(name="rider_id", dtype=types.Int64),
+            Field(name="count", dtype=types.Float32),
+            Field(name="places", dtype=types.Array(types.Int64)),
+        ],
+        source=FileSource(path=str(table), timestamp_field="feature_ts"),
+        ttl=timedelta(days=365),
+    )
+    return [rider, view, FeatureService(name="rider", features=[view])]
+
+
+@pytest.fixture(scope="module", params=["embedded"])
+def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> FeastStore:
+    """Riders 0 to 49 with one row a day for three days: count = 10 * day + rider / 100, places = [rider, day]."""
+    root = tmp_path_factory.mktemp(request.param)
+    riders, days = np.tile(np.arange(50), 3), np.repeat(np.arange(3), 50)
+    table = pa.table(
+        {
+            "rider_id": riders,
+            "count": (10 * days + riders / 100).astype(np.float32),
+            "places": [[int(r), int(d)] for r, d in zip(riders, days, strict=True)],
+            "feature_ts": pa.array([START + DAY * int(d) for d in days], pa.timestamp("us", tz="UTC")),
+        }
+    )
+    pq.write_table(table, root / "trips.parquet")
+    made = FeastStore(root, "contract", service="rider", entity="rider_id", online_only=False)
+    made.apply(definitions(root / "trips.parquet"))
+    assert made.materialize("trips", START + DAY * 2) == 50
+    return made
+
+
+def asked(riders: list[int], at: list[datetime]) -> pd.DataFrame:
+    return pd.DataFrame({"rider_id": riders, "event_ts": pd.to_datetime(pd.Series(at), utc=True)})
+
+
+def test_an_online_read_gives_the_newest_row_and_its_time(store: FeastStore) -> None:
+    row = store.read_online(7)
+    assert row.values["count"] == pytest.approx(20.07)
+    np.testing.assert_array_equal(np.asarray(row.values["places"]), [7, 2])
+    assert row.event_ts == START + DAY * 2
+
+
+def test_an_unknown_entity_is_an_empty_row(store: FeastStore) -> None:
+    row = store.read_online(10**15)
+    assert not row.is_known
+    assert row.values == {}
+
+
+def test_a_join_keeps_rows_order_and_index(store: FeastStore) -> None:
+    rng = np.random.default_rng(1)
+    riders = rng.integers(0, 50, 500).tolist()
+    days = rng.integers(0, 3, 500).tolist()
+    rows = asked(riders, [START + DAY * day + timedelta(hours=1) for day in days])
+    rows.index = pd.Index(range(1000, 1500))
+    joined = store.join(rows, ["trips:count"])
+    assert joined.index.tolist() == rows.index.tolist()
+    assert joined["rider_id"].tolist() == riders
+    np.testing.assert_allclose(
+        joined["count"], [10 * d + r / 100 for r, d in zip(riders, days, strict=True)], rtol=1e-6
+    )
+
+
+def test_a_join_sees_nothing_from_after_its_time(store: FeastStore) -> None:
+    just_before, at = START + DAY - timedelta(microseconds=1), START + DAY
+    joined = store.join(asked([3, 3, 3], [just_before, at, START - DAY]), ["trips:count"])
+    assert joined["count"].tolist()[:2] == pytest.approx([0.03, 10.03])
+    assert pd.isna(joined["count"].tolist()[2])
+
+
+def test_rows_that_share_entity_and_time_do_not_collapse(store: FeastStore) -> None:
+    joined = store.join(asked([5] * 40, [START + DAY] * 40), ["trips:count", "trips:places"])
+    assert len(joined) == 40
+    assert joined["count"].nunique() == 1
+
+
+def test_online_and_offline_agree(store: FeastStore) -> None:
+    joined = store.join(asked(list(range(50)), [START + DAY * 5] * 50), ["trips:count"])
+    online = [store.read_online(rider).values["count"] for rider in range(50)]
+    np.testing.assert_allclose(joined["count"], np.array(online, float), rtol=1e-6)
+
+
+def test_a_push_is_read_at_once(store: FeastStore) -> None:
+    row = asked([49], [START + DAY * 9]).assign(count=np.float32(99.0), places=[[1, 2, 3]])
+    store.push("trips", row)
+    pushed = store.read_online(49)
+    assert pushed.values["count"] == 99.0
+    assert pushed.event_ts == START + DAY * 9
+
+
+def test_a_store_that_is_gone_is_unavailable_and_nothing_else(tmp_path: Path) -> None:
+    with pytest.raises(FeatureStoreUnavailable):
+        FeastStore(tmp_path, "gone", service="rider", entity="rider_id", online_only=True).open()
+
+
+def test_a_database_that_is_damaged_is_unavailable(tmp_path: Path, store: FeastStore) -> None:
+    store.close()
+    source = store._repository
+    for name in ("registry.db", "online.db"):
+        (tmp_path / name).write_bytes((source / name).read_bytes())
+    damaged = bytearray((tmp_path / "online.db").read_bytes())
+    damaged[: len(damaged) // 2] = b"x" * (len(damaged) // 2)
+    (tmp_path / "online.db").write_bytes(damaged)
+    broken = FeastStore(tmp_path, "contract", service="rider", entity="rider_id", online_only=True)
+    with pytest.raises(FeatureStoreUnavailable):
+        broken.read_online(7)

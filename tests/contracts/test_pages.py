@@ -1,0 +1,99 @@
+"""Docs cannot rot: every command, file and link that a page names is there."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+import typer.main
+
+from infra.faults.catalogue import CATALOGUE
+from infra.settings import REPOSITORY
+from lab.asking import request_body
+from lab.cli import app
+from lab.designs import NAMES, find_design
+
+PAGES = sorted(
+    path for path in [*REPOSITORY.glob("*.md"), *(REPOSITORY / "designs").rglob("*.md")] if path.name != "CHANGELOG.md"
+)
+LAB = typer.main.get_command(app)
+TARGETS = set(re.findall(r"^([a-z0-9-]+):", (REPOSITORY / "Makefile").read_text(), re.M))
+TOP = {path.name for path in REPOSITORY.iterdir()}
+GENERATED = ("var/", ".venv/")
+
+
+@pytest.fixture(params=PAGES, ids=lambda path: str(path.relative_to(REPOSITORY)))
+def page(request: pytest.FixtureRequest) -> Path:
+    found: Path = request.param
+    return found
+
+
+def commands(text: str) -> list[str]:
+    """Shell lines of code blocks, and inline code that begins like a command."""
+    blocks = re.findall(r"```(?:bash|sh|console)?\n(.*?)```", text, re.S)
+    lines = [line.strip().removeprefix("$ ") for block in blocks for line in block.splitlines()]
+    inline = re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", text, flags=re.S))
+    return [line.split("#")[0].strip() for line in [*lines, *inline] if "…" not in line]
+
+
+def test_every_lab_command_is_one(page: Path) -> None:
+    for line in commands(page.read_text()):
+        words = shlex.split(line) if re.match(r"^(\.venv/bin/)?lab ", line) else []
+        if not words or any(word.isupper() and len(word) > 2 for word in words):  # a placeholder such as DESIGN
+            continue
+        assert isinstance(LAB, click.Group)
+        command = LAB.commands.get(words[1])
+        assert command is not None, line
+        context = command.make_context(words[1], words[2:], resilient_parsing=False)
+        if words[1] == "ask":
+            request_body(find_design(context.params["design"]), context.args)
+        else:
+            assert not context.args, line
+        assert context.params.get("design", NAMES[0]) in NAMES, line
+
+
+def test_every_make_target_is_one(page: Path) -> None:
+    for line in commands(page.read_text()):
+        words = shlex.split(line) if re.match(r"^([A-Z_]+=\S+ )?make\b", line) else []
+        targets = [word for word in words if "=" not in word and word != "make"]
+        assert set(targets) <= TARGETS, line
+
+
+def test_every_file_named_in_code_is_there(page: Path) -> None:
+    for name in re.findall(r"`([\w./-]+)`", page.read_text()):
+        is_path = "/" in name and name.split("/")[0] in TOP or re.fullmatch(r"[\w-]+\.(md|toml|yml)", name)
+        if is_path and not name.startswith(GENERATED):
+            found = (REPOSITORY / name).exists() or (page.parent / name).exists()
+            assert found, f"{page.name} names {name}"
+
+
+def test_every_relative_link_leads_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text()):
+        if not re.match(r"https?:", target):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_the_failure_modes_page_has_a_row_for_every_fault() -> None:
+    rows = (REPOSITORY / "designs" / "failure_modes.md").read_text()
+    found = set(re.findall(r"^\| `(\w+)` \| `(\w+)` \|", rows, re.M))
+    assert found == {(fault.port, fault.name) for fault in CATALOGUE}
+
+
+def test_every_decision_has_its_sections_and_is_listed() -> None:
+    directory = REPOSITORY / "designs" / "adr"
+    index = (directory / "README.md").read_text()
+    sections = ["The need", "Alternatives", "The choice", "What it costs", "When you would choose otherwise"]
+    pages = sorted(directory.glob("0*.md"))
+    assert len(pages) >= 9
+    for path in pages:
+        assert re.findall(r"^## (.+)$", path.read_text(), re.M) == sections, path.name
+        assert path.name in index, path.name
+
+
+def test_no_page_or_file_names_a_machine_or_a_package_host() -> None:
+    hosts = re.compile("pypi" + r"\.org|files\.python" + r"hosted|/work" + "/main")
+    for path in [*PAGES, *(REPOSITORY / "requirements").iterdir(), REPOSITORY / "Makefile"]:
+        assert not hosts.search(path.read_text()), path.name

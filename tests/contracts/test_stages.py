@@ -1,0 +1,98 @@
+"""What the stages of every design must keep, asked of the real pipeline on a built world."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from infra.pipeline.candidates import Candidates, merge
+from infra.settings import Settings
+from lab.designs import NAMES
+from tests.contracts.harness import SUBJECTS, Subject
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def subject(request: pytest.FixtureRequest, settings: Settings) -> Subject:
+    return SUBJECTS[request.param](settings)
+
+
+def hydrated(subject: Subject) -> list[tuple[Any, Candidates]]:
+    """Each query after its hydrators, with the candidates of all sources."""
+    found = []
+    for query in subject.queries():
+        for hydrator in subject.pipeline.query_hydrators:
+            query = hydrator.hydrate(query)
+        found.append((query, merge([source.fetch(query) for source in subject.pipeline.sources])))
+    return found
+
+
+def test_every_design_has_a_subject() -> None:
+    assert set(SUBJECTS) == set(NAMES)
+
+
+def test_sources_return_ids_without_doubles(subject: Subject) -> None:
+    for query, _ in hydrated(subject):
+        for source in subject.pipeline.sources:
+            ids = source.fetch(query)
+            assert ids.dtype == np.int64, source.name
+            assert len(np.unique(ids)) == len(ids), source.name
+
+
+def test_filters_say_for_each_candidate_whether_it_stays(subject: Subject) -> None:
+    for query, candidates in hydrated(subject):
+        for rule in subject.pipeline.filters:
+            keep = rule.keep(query, candidates)
+            assert keep.dtype == np.bool_
+            assert len(keep) == len(candidates), rule.name
+
+
+def test_hydrators_and_scorers_keep_candidates_in_order(subject: Subject) -> None:
+    for query, candidates in hydrated(subject):
+        before = candidates.ids.copy()
+        for hydrator in subject.pipeline.hydrators:
+            candidates = hydrator.hydrate(query, candidates)
+            np.testing.assert_array_equal(candidates.ids, before, hydrator.name)
+        scored = subject.pipeline.scorer.score(query, candidates)
+        np.testing.assert_array_equal(scored.ids, before)
+        assert scored.columns["score"].dtype == np.float32
+        assert np.isfinite(scored.columns["score"]).all()
+
+
+def test_a_score_does_not_depend_on_the_other_candidates(subject: Subject) -> None:
+    query, candidates = hydrated(subject)[0]
+    for hydrator in subject.pipeline.hydrators:
+        candidates = hydrator.hydrate(query, candidates)
+    whole = subject.pipeline.scorer.score(query, candidates).columns["score"]
+    half = np.arange(0, len(candidates), 2)
+    alone = subject.pipeline.scorer.score(query, candidates.take(half)).columns["score"]
+    np.testing.assert_allclose(alone, whole[half], rtol=1e-5)
+
+
+def test_the_slate_is_chosen_from_the_candidates_and_the_rest_is_accounted_for(subject: Subject) -> None:
+    for query, candidates in hydrated(subject):
+        for hydrator in subject.pipeline.hydrators:
+            candidates = hydrator.hydrate(query, candidates)
+        scored = subject.pipeline.scorer.score(query, candidates)
+        slate, removed = subject.pipeline.selector.select(query, scored)
+        assert len(np.unique(slate.ids)) == len(slate)
+        assert set(slate.ids) <= set(scored.ids)
+        assert len(scored) == len(slate) + sum(removed.values())
+
+
+def test_the_same_query_gets_the_same_slate(subject: Subject) -> None:
+    for first, second in zip(subject.queries(), subject.queries(), strict=True):
+        same_time = replace(second, now_ts=first.now_ts)
+        np.testing.assert_array_equal(subject.pipeline.run(first).slate.ids, subject.pipeline.run(same_time).slate.ids)
+
+
+def test_a_healthy_request_is_not_degraded_and_its_trace_adds_up(subject: Subject) -> None:
+    for query in subject.queries():
+        outcome = subject.pipeline.run(query)
+        assert outcome.degraded == []
+        for stage in outcome.trace.stages:
+            if stage.removed:
+                assert stage.count_in == stage.count_out + sum(stage.removed.values()), stage.name
+        assert outcome.trace.stages[-1].count_out == len(outcome.slate)

@@ -1,0 +1,147 @@
+"""Ctrl-C, kills, crashes and taken ports: a clear word, and nothing left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import httpx
+import psutil
+
+from infra.settings import REPOSITORY, Settings
+from tests.conftest import ENVIRONMENT
+from tests.e2e.conftest import LAB, alive, answers, run_lab, start_lab, wait_until
+
+
+def family(pid: int) -> list[int]:
+    return [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
+
+
+def test_ctrl_c_stops_everything_cleanly(settings: Settings) -> None:
+    lab = start_lab()
+    pids = family(lab.process.pid)
+    assert len(pids) >= 2
+    assert lab.stop() == 0
+    assert lab.process.stdout is not None
+    assert "nothing is left running" in lab.process.stdout.read()
+    assert alive(pids) == []
+    assert "nothing is running" in lab.run("status")
+
+
+def test_down_stops_it_from_another_terminal(settings: Settings) -> None:
+    lab = start_lab()
+    pids = family(lab.process.pid)
+    assert "stopped" in lab.run("down")
+    lab.process.wait(5)
+    assert alive(pids) == []
+    assert "nothing was running" in lab.run("down")
+
+
+def test_a_supervisor_that_is_killed_takes_its_services_with_it(settings: Settings) -> None:
+    lab = start_lab()
+    pids = family(lab.process.pid)
+    lab.process.kill()
+    lab.process.wait(5)
+    wait_until(lambda: not alive(pids), 8, "services outlive their supervisor")
+    assert "nothing is running" in lab.run("status")
+
+
+def test_a_crashed_service_comes_back(settings: Settings) -> None:
+    lab = start_lab()
+    try:
+        first = lab.service_pid
+        os.kill(first, signal.SIGKILL)
+        wait_until(lambda: not alive([first]), 3, "killed")
+        wait_until(lambda: answers(lab.url), 30, "restarted")
+        wait_until(lambda: lab.service_pid != first, 5, "the new process is known")
+    finally:
+        lab.stop()
+
+
+def test_a_taken_port_is_named_before_anything_is_built(settings: Settings, free_port: int, tmp_path: Path) -> None:
+    environment = ENVIRONMENT | {"LAB_PORT": str(free_port), "LAB_HOME": str(tmp_path)}
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", free_port))
+        other.listen()
+        done = run_lab("up", environment=environment)
+    assert done.returncode == 4
+    assert f"port {free_port} is taken" in done.stderr
+    assert "LAB_PORT=" in done.stderr
+    assert not (tmp_path / "smoke" / "feed_ranking").exists()
+
+
+def test_a_build_that_is_killed_leaves_nothing_half_written_and_goes_on(tmp_path: Path) -> None:
+    environment = ENVIRONMENT | {"LAB_HOME": str(tmp_path)}
+    steps = tmp_path / "smoke" / "feed_ranking" / "steps"
+    process = subprocess.Popen([LAB, "build", "feed_ranking"], env=environment, cwd=REPOSITORY, stderr=subprocess.PIPE)
+    wait_until(lambda: list(steps.glob("train/*.partial")), 60, "training begins")
+    time.sleep(0.5)
+    process.kill()
+    process.communicate()
+    done = sorted(path.parent.name for path in steps.glob("*/*") if path.suffix != ".partial")
+    assert done == ["features", "materialize", "world"]
+    assert not (tmp_path / "smoke" / "feed_ranking" / "current.json").exists()
+    assert "run: " in run_lab("serve", "feed_ranking", environment=environment).stderr
+
+    again = subprocess.Popen(
+        [LAB, "build", "feed_ranking"], env=environment, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True
+    )
+    assert again.stderr is not None
+    told = [again.stderr.readline() for _ in range(3)]
+    assert all("there already" in line for line in told), told
+    wait_until(lambda: list(steps.glob("train/*.partial")), 60, "training begins again")
+    again.terminate()
+    again.communicate(timeout=30)
+    assert again.returncode == 143
+    assert not list(steps.glob("*/*.partial")), "asked to stop, it clears up by itself"
+
+
+def test_a_directory_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("not a directory")
+    done = run_lab("build", "feed_ranking", environment=ENVIRONMENT | {"LAB_HOME": str(blocked / "home")})
+    assert done.returncode == 1
+    assert "LAB_HOME" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_bad_environment_variable_is_named(free_port: int) -> None:
+    done = run_lab("status", environment=ENVIRONMENT | {"LAB_PRESET": "gigantic"})
+    assert done.returncode == 2
+    assert "LAB_" in done.stderr
+
+
+def test_asking_when_nothing_runs_says_how_to_start(free_port: int, tmp_path: Path) -> None:
+    environment = ENVIRONMENT | {"LAB_PORT": str(free_port), "LAB_HOME": str(tmp_path)}
+    done = run_lab("ask", "feed_ranking", environment=environment)
+    assert done.returncode == 4
+    assert "lab up" in done.stderr
+
+
+def test_overload_is_shed_with_503_and_retry_after(settings: Settings) -> None:
+    """More requests at once than there are places: some are refused, none fails, and it recovers."""
+    import asyncio
+
+    async def flood(url: str) -> list[httpx.Response]:
+        limits = httpx.Limits(max_connections=120)
+        async with httpx.AsyncClient(limits=limits, timeout=20) as client:
+            body = {"user_id": 7, "k": 200}
+            return await asyncio.gather(*(client.post(f"{url}/v1/feed", json=body) for _ in range(200)))
+
+    lab = start_lab()
+    try:
+        lab.run("fault", "feed_ranking", "feature_store", "slow", "--delay-s", "0.035")
+        responses = asyncio.run(flood(lab.url))
+        statuses = {response.status_code for response in responses}
+        assert statuses <= {200, 503}
+        shed = [response for response in responses if response.status_code == 503]
+        assert shed
+        assert all(response.headers["retry-after"] for response in shed)
+        lab.run("fault", "feed_ranking", "feature_store", "clear")
+        wait_until(lambda: not lab.run("ask", "feed_ranking", "--json", parse=True)["degraded"], 5, "recovery")
+    finally:
+        lab.stop()

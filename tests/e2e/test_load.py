@@ -1,0 +1,36 @@
+"""`lab load` holds the budgets that the service declares, and can fail."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.e2e.conftest import Lab
+
+
+def test_a_healthy_feed_keeps_its_budgets_under_load(lab: Lab, tmp_path: Path) -> None:
+    verdict = lab.run(
+        "load", "feed_ranking", "--users", "40", "--seconds", "6", "--out", str(tmp_path), "--json", parse=True
+    )
+    assert verdict["passed"]
+    assert verdict["figures"]["requests"] >= 1000
+    assert {row["budget"] for row in verdict["budgets"]} == {"p99_ms", "success_share", "degraded_share"}
+    assert (tmp_path / "report.html").stat().st_size > 10_000
+    assert (tmp_path / "stats_stats.csv").exists()
+
+
+def test_a_broken_feature_store_breaks_a_budget_and_the_exit_code_says_so(lab: Lab, tmp_path: Path) -> None:
+    lab.run("fault", "feed_ranking", "feature_store", "down")
+    said = lab.run("load", "feed_ranking", "--users", "40", "--seconds", "6", "--out", str(tmp_path), code=3)
+    lab.run("fault", "feed_ranking", "feature_store", "clear")
+    assert "degraded_share" in said
+    assert "BROKEN" in said
+
+
+def test_too_few_requests_prove_nothing(lab: Lab, tmp_path: Path) -> None:
+    said = lab.run("load", "feed_ranking", "--users", "2", "--seconds", "2", "--out", str(tmp_path), code=3)
+    assert "too few" in said
+
+
+def test_without_a_service_the_load_says_so(lab: Lab, tmp_path: Path, free_port: int) -> None:
+    url = f"http://127.0.0.1:{free_port}"
+    assert "lab up" in lab.run("load", "feed_ranking", "--url", url, "--out", str(tmp_path), code=4)

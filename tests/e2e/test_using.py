@@ -1,0 +1,118 @@
+"""A first session with the lab, command by command."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from infra.settings import REPOSITORY
+from tests.e2e.conftest import Lab, run_lab
+
+
+def test_the_printed_curl_returns_a_slate(lab: Lab) -> None:
+    (line,) = [line for line in lab.welcome.splitlines() if "curl -s" in line]
+    command = line[line.index("curl -s") :]
+    printed = subprocess.run(shlex.split(command), capture_output=True, text=True, timeout=10, check=True).stdout
+    assert len(json.loads(printed)["slate"]) == 10
+
+
+def test_every_printed_lab_command_can_be_pasted(lab: Lab) -> None:
+    commands = [line[line.index(".venv/bin/lab") :] for line in lab.welcome.splitlines() if ".venv/bin/lab" in line]
+    assert len(commands) == 3
+    for command in commands:
+        if " load " in command:
+            continue  # test_load runs it
+        done = subprocess.run(
+            shlex.split(command), env=lab.environment, cwd=REPOSITORY, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, f"{command}: {done.stderr}"
+    lab.run("fault", "feed_ranking", "feature_store", "clear")
+
+
+def test_ask_shows_the_slate_and_its_trace(lab: Lab) -> None:
+    shown = lab.run("ask", "feed_ranking", "--user", "7", "--k", "3")
+    for word in ("post_id", "Trace", "click_ranker", "creator_cap", "ms in all stages"):
+        assert word in shown
+    answer = lab.run("ask", "feed_ranking", "--user=7", "--k=3", "--knob", "creator_cap=1", "--json", parse=True)
+    assert len({item["creator_id"] for item in answer["slate"]}) == 3
+
+
+def test_ask_refuses_what_makes_no_sense(lab: Lab) -> None:
+    assert "--user" in lab.run("ask", "feed_ranking", "--usr", "7", code=2)
+    assert "number" in lab.run("ask", "feed_ranking", "--user", "seven", code=2)
+    assert "200" in lab.run("ask", "feed_ranking", "--k", "201", code=2)
+    assert "feed_ranking" in lab.run("ask", "food_ranking", code=2)
+
+
+def test_status_and_designs_are_data(lab: Lab) -> None:
+    (row,) = lab.run("status", "--json", parse=True)
+    assert (row["service"], row["state"], row["url"]) == ("feed_ranking", "ready", lab.url)
+    assert 100 < row["pss_mb"] < 350
+    (design,) = lab.run("designs", "--json", parse=True)
+    assert design["budgets"]["p99_ms"] == 200
+
+
+def test_doctor_finds_this_machine_fit(lab: Lab) -> None:
+    findings = {item["check"]: item for item in lab.run("doctor", "--json", parse=True)}
+    assert all(item["ok"] for item in findings.values()), findings
+
+
+def test_a_second_up_says_that_it_is_up_already(lab: Lab) -> None:
+    said = lab.run("up", "feed_ranking")
+    assert "up already" in said
+    assert lab.url in said
+
+
+def test_build_skips_what_is_done(lab: Lab) -> None:
+    runs = lab.run("build", "feed_ranking", "--json", parse=True)
+    assert all(run["skipped"] for run in runs)
+    assert "no step" in lab.run("build", "feed_ranking", "--from", "nowhere", code=2)
+
+
+def test_evaluate_prints_rows_with_the_agreed_keys(lab: Lab) -> None:
+    done = run_lab("evaluate", "feed_ranking", "--json", environment=lab.environment)
+    rows = json.loads(done.stdout)
+    assert done.returncode == (0 if all(row["met"] is not False for row in rows) else 3)
+    assert {"auc", "captured_value"} <= {row["id"] for row in rows}
+    for row in rows:
+        assert list(row) == ["id", "figure", "value", "low", "high", "unit", "must", "aim", "met"]
+        assert row["low"] <= row["value"] <= row["high"]
+    assert "| `auc` |" in run_lab("evaluate", "feed_ranking", "--markdown", environment=lab.environment).stdout
+
+
+def test_bench_refuses_a_figure_that_does_not_exist(lab: Lab) -> None:
+    assert "serve_pss_mb" in lab.run("bench", "feed_ranking", "--only", "beauty", code=2)
+
+
+def test_nothing_listens_beyond_this_machine(lab: Lab) -> None:
+    import psutil
+
+    listening = [c.laddr[0] for c in psutil.Process(lab.service_pid).net_connections() if c.status == "LISTEN"]
+    assert listening == ["127.0.0.1"]
+
+
+def test_a_large_body_is_refused_over_a_real_socket(lab: Lab) -> None:
+    response = httpx.post(f"{lab.url}/v1/feed", content=b"x" * 10_000_000, timeout=20)
+    assert response.status_code == 413
+    endless = httpx.post(f"{lab.url}/v1/feed", content=(b"x" * 10_000 for _ in range(1000)), timeout=20)
+    assert endless.status_code == 413
+    assert httpx.get(f"{lab.url}/healthz").status_code == 200
+
+
+def test_schemathesis_finds_no_server_error(lab: Lab, tmp_path: Path) -> None:
+    checks = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
+    command = [str(Path(sys.executable).with_name("schemathesis")), "run", f"{lab.url}/openapi.json"]
+    command += ["--checks", checks, "--max-examples", "40", "--seed", "7", "--exclude-path-regex", "/v1/faults"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=150, check=False)
+    assert done.returncode == 0, done.stdout[-4000:]
+
+
+@pytest.mark.parametrize("words", [["--help"], ["ask", "--help"], ["bench", "-h"]])
+def test_help_needs_nothing_running(words: list[str], lab: Lab) -> None:
+    assert "Usage" in lab.run(*words)

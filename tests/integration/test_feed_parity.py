@@ -1,0 +1,60 @@
+"""One feature, two ways: online against offline, snapshot against store. They must agree."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from feed_ranking.bundle import load_bundle
+from feed_ranking.features import default_user, open_store, user_from_row
+from feed_ranking.offline.dataset import join_posts, join_users
+from feed_ranking.snapshot import open_snapshot
+from infra.feature_store.feast_store import FeastStore
+from infra.feature_store.parity import compare
+from infra.registry.release import Release
+
+META = {"topics": 16, "mean_ctr": 0.05}
+
+
+@pytest.fixture(scope="module")
+def store(release: Release) -> FeastStore:
+    return open_store(Path(release.features_path))
+
+
+def now(release: Release, count: int) -> pd.Series:
+    return pd.to_datetime(pd.Series(np.full(count, release.world_now)), unit="s", utc=True)
+
+
+def test_users_online_are_users_offline(store: FeastStore, release: Release) -> None:
+    default = default_user(META)
+    users = np.arange(0, 600, 7)
+    offline = join_users(store, users, now(release, len(users)), default)
+    online = [user_from_row(store.read_online(int(user)), default) for user in users]
+    for name in ("impressions_7d", "ctr_7d", "topic_affinity", "follow_topics"):
+        left = np.concatenate([getattr(user, name) for user in online])
+        assert compare({name: left}, {name: getattr(offline, name)}) == []
+    for row, user in enumerate(online):
+        followed = offline.follows[row][offline.follows[row] >= 0]
+        np.testing.assert_array_equal(np.sort(user.follows[0]), np.sort(followed))
+
+
+def test_the_snapshot_is_what_the_store_says_now(store: FeastStore, release: Release) -> None:
+    snapshot = open_snapshot(Path(release.index_path), model_digest=release.model_digest)
+    rows = np.arange(0, len(snapshot), 3)
+    posts = snapshot.posts.take(rows)
+    joined = join_posts(store, snapshot.post_id[rows], posts.creator_id, now(release, len(rows)))
+    assert compare(vars(posts), vars(joined)) == []
+
+
+def test_the_index_holds_the_embeddings_of_the_released_model(release: Release) -> None:
+    from feed_ranking.features import post_tower_inputs
+
+    snapshot = open_snapshot(Path(release.index_path), model_digest=release.model_digest)
+    bundle = load_bundle(Path(release.model_path), release.model_digest)
+    rows = np.arange(0, len(snapshot), 11)
+    fresh = bundle.post_tower(post_tower_inputs(snapshot.posts.take(rows), 16))
+    np.testing.assert_allclose(np.asarray(snapshot.embeddings)[rows], fresh, atol=1e-5)
+    np.testing.assert_allclose(snapshot.index.reconstruct(int(rows[3])), fresh[3], atol=1e-5)

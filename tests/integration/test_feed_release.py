@@ -1,0 +1,112 @@
+"""A release is served only if every byte is what was registered; a bad new one leaves the old one serving."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+from feed_ranking.bundle import load_bundle
+from feed_ranking.online.app import create_app
+from feed_ranking.snapshot import open_snapshot
+from infra.errors import CorruptArtifact, UsageError
+from infra.registry.release import Release, read_release
+from infra.settings import Settings
+
+
+@pytest.fixture
+def copied(release: Release, tmp_path: Path) -> Release:
+    """The release with copies of its files that may be damaged."""
+    model = shutil.copytree(release.model_path, tmp_path / "model")
+    index = shutil.copytree(release.index_path, tmp_path / "index")
+    return replace(release, model_path=str(model), index_path=str(index))
+
+
+def point_to(settings: Settings, release: Release) -> None:
+    root = settings.design_root("feed_ranking")
+    step = root / f"release-{release.model_version}-{abs(hash(release.model_path))}"
+    step.mkdir(parents=True, exist_ok=True)
+    release.write(step)
+    (root / "current.json").write_text(json.dumps({"release": str(step)}))
+
+
+def flip_a_byte(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("name", ["ranker.onnx", "user_tower.onnx", "post_tower.onnx", "manifest.json"])
+def test_one_flipped_byte_of_the_model_is_refused(copied: Release, name: str) -> None:
+    flip_a_byte(Path(copied.model_path) / name)
+    with pytest.raises(CorruptArtifact):
+        load_bundle(Path(copied.model_path), copied.model_digest)
+
+
+@pytest.mark.parametrize("name", ["index.faiss", "embeddings.npy", "columns.npy", "post_id.npy"])
+def test_one_flipped_byte_of_the_index_is_refused(copied: Release, name: str) -> None:
+    flip_a_byte(Path(copied.index_path) / name)
+    with pytest.raises(CorruptArtifact):
+        open_snapshot(Path(copied.index_path), model_digest=copied.model_digest)
+
+
+def test_a_service_does_not_start_on_a_corrupt_model(copied: Release, tmp_path: Path) -> None:
+    own = Settings(home=tmp_path / "home", preset="smoke")
+    point_to(own, copied)
+    flip_a_byte(Path(copied.model_path) / "ranker.onnx")
+    with pytest.raises(CorruptArtifact, match=r"ranker\.onnx"), TestClient(create_app(own)):
+        pass
+
+
+def test_a_corrupt_new_release_leaves_the_old_one_serving_and_a_good_one_takes_over(
+    release: Release, copied: Release, tmp_path: Path
+) -> None:
+    own = Settings(home=tmp_path / "home", preset="smoke")
+    point_to(own, release)
+    app = create_app(own)
+    with TestClient(app) as client:
+        body = {"user_id": 7, "k": 5}
+        flip_a_byte(Path(copied.model_path) / "ranker.onnx")
+        point_to(own, replace(copied, model_version=1001))
+        wait_for(lambda: "ranker.onnx" in client.get("/readyz").json()["refused_release"])
+        assert (
+            client.post("/v1/feed", json=body).json()["model_version"] == f"feed_ranking-smoke/{release.model_version}"
+        )
+        assert 'lab_release_swaps_total{result="refused"} 1.0' in client.get("/metrics").text
+
+        flip_a_byte(Path(copied.model_path) / "ranker.onnx")  # mended
+        point_to(own, replace(copied, model_version=1002))
+        wait_for(lambda: client.post("/v1/feed", json=body).json()["model_version"] == "feed_ranking-smoke/1002")
+        assert client.get("/readyz").json()["refused_release"] == ""
+        assert 'lab_model_info{name="feed_ranking-smoke",version="1002"} 1.0' in client.get("/metrics").text
+
+
+def test_a_service_starts_without_its_feature_store_and_says_so(copied: Release, tmp_path: Path) -> None:
+    own = Settings(home=tmp_path / "home", preset="smoke")
+    features = tmp_path / "features"
+    features.mkdir()
+    point_to(own, replace(copied, features_path=str(features)))
+    with TestClient(create_app(own)) as client:
+        answer = client.post("/v1/feed", json={"user_id": 7, "k": 5}).json()
+    assert len(answer["slate"]) == 5
+    assert answer["degraded"] == ["feature_store_unavailable"]
+
+
+def test_without_a_build_the_error_says_what_to_run(tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as caught:
+        read_release(tmp_path / "feed_ranking")
+    assert caught.value.hint == "run: lab build feed_ranking"
+
+
+def wait_for(condition: object, seconds: float = 8.0) -> None:
+    import time
+
+    assert callable(condition)
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "waited in vain"
+        time.sleep(0.05)
