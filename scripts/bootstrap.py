@@ -44,14 +44,14 @@ def main(extra):
         ]
     )
     uv = [VENV_PYTHON, "-m", "uv", "pip", "install", "--quiet", "--python", VENV_PYTHON]
-    say(f"2/3 installing the locked packages of requirements/{extra}.txt (about 1.6 GB on disk)")
+    say("2/3 installing the locked packages of requirements/{0}.txt (about 1.6 GB on disk)".format(extra))
     run(uv + ["--require-hashes", "-r", lock])
     say("3/3 installing the lab itself")
     run(uv + ["--no-deps", "--no-build-isolation", "--editable", ROOT])
     for name in ("dev", "lab") if extra == "dev" else ("lab",):
         with open(stamp_path(name), "w") as stamp:
             stamp.write(wanted_stamp(name))
-    say(f"environment ready in {time.time() - started:.0f} s")
+    say("environment ready in {0:.0f} s".format(time.time() - started))
 
 
 def check_python():
@@ -77,8 +77,8 @@ def check_disk(extra):
     free_gb = shutil.disk_usage(ROOT).free / 1e9
     if free_gb < NEEDED_GB[extra]:
         fail(
-            f"{free_gb:.1f} GB free at {ROOT}; the environment and the data need about {NEEDED_GB[extra]:.1f} GB.\n"
-            "  Free some space, or clone the repository to a larger disk."
+            "{0:.1f} GB free at {1}; the environment and the data need about {2:.1f} GB.\n"
+            "  Free some space, or clone the repository to a larger disk.".format(free_gb, ROOT, NEEDED_GB[extra])
         )
 
 
@@ -101,7 +101,7 @@ def make_venv():
             "this Python cannot make virtual environments (its ensurepip is missing).\n"
             "  On Debian or Ubuntu:  sudo apt install python3-venv"
         )
-    say(f"making .venv with Python {platform.python_version()}")
+    say("making .venv with Python {0}".format(platform.python_version()))
     run([sys.executable, "-m", "venv", VENV])
 
 
@@ -119,7 +119,7 @@ def stamp_path(extra):
 
 def wanted_stamp(extra):
     digest = hashlib.sha256(ROOT.encode())
-    for name in (f"requirements/{extra}.txt", "pyproject.toml"):
+    for name in ("requirements/{0}.txt".format(extra), "pyproject.toml"):
         with open(os.path.join(ROOT, name), "rb") as source:
             digest.update(source.read())
     return digest.hexdigest()
@@ -135,7 +135,7 @@ def run(command):
 
 
 def say(text):
-    sys.stderr.write(f"set-up: {text}\n")
+    sys.stderr.write("set-up: {0}\n".format(text))
     sys.stderr.flush()
 
 

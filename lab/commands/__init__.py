@@ -1,0 +1,1 @@
+"""The commands, grouped by what one wants: look, make, run, use."""

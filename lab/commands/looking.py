@@ -1,0 +1,48 @@
+"""Commands that look: at the machine, and at the designs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+
+from lab.commands.options import Json, Preset, settings_for
+from lab.console import print_json, print_table
+from lab.designs import load_designs
+
+
+def designs(preset: Preset = None, as_json: Json = False) -> None:
+    """List the designs with their budgets."""
+    settings = settings_for(preset)
+    rows: list[dict[str, Any]] = [
+        {
+            "design": design.name,
+            "title": design.title,
+            "summary": design.summary,
+            "port": design.port,
+            "budgets": {budget.name: budget.limit for budget in design.budgets},
+            "knobs": len(design.knobs(settings.preset)),
+        }
+        for design in load_designs()
+    ]
+    if as_json:
+        print_json(rows)
+    else:
+        for row in rows:
+            del row["summary"]
+            row["budgets"] = ", ".join(f"{name} {limit:g}" for name, limit in row["budgets"].items())
+        print_table(list(rows[0]), [list(row.values()) for row in rows])
+
+
+def doctor(preset: Preset = None, as_json: Json = False) -> None:
+    """Check this machine: Python, packages, disk, ports."""
+    from lab.doctor import examine
+
+    findings = examine(settings_for(preset))
+    if as_json:
+        print_json([vars(finding) for finding in findings])
+    else:
+        rows = [["ok" if item.ok else "MEND", item.check, item.found, item.advice] for item in findings]
+        print_table(("", "check", "found", "what to do"), rows)
+    if not all(finding.ok for finding in findings):
+        raise typer.Exit(1)

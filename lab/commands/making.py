@@ -1,0 +1,78 @@
+"""Commands that make and measure: build, evaluate, bench."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import time
+from typing import Annotated
+
+import typer
+
+from lab.commands.options import DesignName, Json, Markdown, Preset, hold, settings_for
+from lab.console import err, print_json
+from lab.designs import find_design
+
+
+def build(
+    design: DesignName,
+    preset: Preset = None,
+    from_step: Annotated[str | None, typer.Option("--from", help="run this step and all later ones again")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="print no summary")] = False,
+    as_json: Json = False,
+) -> None:
+    """Make the data, features, model, index and release of a design; steps that are done are skipped."""
+    from lab.building import run_build
+
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    settings = settings_for(preset)
+    _quiet_libraries()
+    started = time.perf_counter()
+    runs = run_build(find_design(design), settings, from_step=from_step)
+    if as_json:
+        keys = ("name", "skipped", "seconds", "peak_mb", "facts")
+        print_json([{key: getattr(run, key) for key in keys} for run in runs])
+    elif not quiet:
+        err.print(f"built {design} ({settings.preset}) in {time.perf_counter() - started:.1f} s")
+
+
+def evaluate(
+    design: DesignName,
+    preset: Preset = None,
+    as_json: Json = False,
+    as_markdown: Markdown = False,
+) -> None:
+    """Quality of the model that was built, against the log and against the oracle; exit code 3 below a bound."""
+    from infra.figures import read_figures
+    from infra.pipeline.steps import is_built, step_paths
+    from lab.building import run_build
+    from lab.figures import show_figures
+
+    found, settings = find_design(design), settings_for(preset)
+    _quiet_libraries()
+    if not is_built(found, settings):
+        run_build(found, settings)
+    figures = read_figures(step_paths(found, settings)[found.evaluate])
+    show_figures(figures, as_json=as_json, as_markdown=as_markdown)
+    hold(figures)
+
+
+def bench(
+    design: DesignName,
+    only: Annotated[str | None, typer.Option(help="ids of figures, separated by commas; all by default")] = None,
+    rounds: Annotated[int, typer.Option(min=1, max=20, help="for figures that are measured more than once")] = 3,
+    as_json: Json = False,
+    as_markdown: Markdown = False,
+) -> None:
+    """Measure the figures that the design promises, in a fresh clone of this repository; exit code 3 below a bound."""
+    from lab.bench import measure
+    from lab.figures import show_figures
+
+    figures = measure(find_design(design), only.split(",") if only else None, rounds)
+    show_figures(figures, as_json=as_json, as_markdown=as_markdown)
+    hold(figures)
+
+
+def _quiet_libraries() -> None:
+    logging.getLogger("feast").setLevel(logging.WARNING)

@@ -1,0 +1,121 @@
+"""Commands that run services: up, down, status, serve."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from typing import Annotated, Any
+
+import typer
+
+from infra.design import Design
+from infra.errors import LabError
+from lab.commands.options import DesignName, Json, Preset, settings_for
+from lab.console import err, lab_command, out, print_json, print_table
+from lab.designs import find_design, load_designs
+
+
+def up(
+    designs: Annotated[list[str] | None, typer.Argument(help="which designs; all by default")] = None,
+    preset: Preset = None,
+) -> None:
+    """Build what is missing, serve, and stop it all on Ctrl-C."""
+    from lab.runstate import read_state
+    from lab.supervisor import Stopped, Supervisor
+
+    settings = settings_for(preset)
+    chosen = [find_design(name) for name in designs] if designs else load_designs()
+    if state := read_state(settings):
+        err.print(f"the lab is up already (process {state.supervisor.pid}); stop it with: {lab_command()} down")
+        for service in state.services:
+            out.print(f"{service.name:<16} {service.url}")
+        return
+    try:
+        with Supervisor(settings, chosen) as supervisor:
+            supervisor.start()
+            for started in supervisor.services:
+                _print_welcome(started.design, started.url)
+            supervisor.watch()
+    except Stopped:
+        err.print("\nstopped; nothing is left running")
+
+
+def down(preset: Preset = None, as_json: Json = False) -> None:
+    """Stop a lab that is up."""
+    from lab.runstate import forget_state, read_state
+
+    settings = settings_for(preset)
+    state = read_state(settings)
+    if state is not None:
+        os.kill(state.supervisor.pid, signal.SIGTERM)
+        until = time.monotonic() + 15
+        while state.supervisor.is_alive():
+            if time.monotonic() > until:
+                raise LabError(f"process {state.supervisor.pid} does not stop", hint=f"kill -9 {state.supervisor.pid}")
+            time.sleep(0.05)
+        forget_state(settings)
+    if as_json:
+        print_json({"stopped": state is not None})
+    else:
+        err.print("stopped" if state else "nothing was running")
+
+
+def status(preset: Preset = None, as_json: Json = False) -> None:
+    """Show what is running."""
+    from lab.client import call
+    from lab.runstate import pss_mb, read_state
+
+    settings = settings_for(preset)
+    state = read_state(settings)
+    rows: list[dict[str, Any]] = []
+    for service in state.services if state else ():
+        row = {
+            "service": service.name,
+            "pid": service.pid,
+            "url": service.url,
+            "state": "down",
+            "pss_mb": 0.0,
+            "model": "",
+        }
+        if service.is_alive():
+            row["pss_mb"] = round(pss_mb(service.pid), 1)
+            try:
+                row["model"] = call("GET", f"{service.url}/readyz", timeout_s=2)["model_version"]
+                row["state"] = "ready"
+            except LabError as exc:
+                row["state"] = f"not ready: {exc}"
+        rows.append(row)
+    if as_json:
+        print_json(rows)
+    elif rows:
+        print_table(list(rows[0]), [list(row.values()) for row in rows])
+    else:
+        err.print(f"nothing is running (preset {settings.preset}); start it with: {lab_command()} up")
+
+
+def serve(
+    design: DesignName,
+    preset: Preset = None,
+    port: Annotated[int | None, typer.Option(help="by default the design's own")] = None,
+) -> None:
+    """Serve a built design in the foreground, on 127.0.0.1."""
+    from lab.serving import serve_design
+
+    settings = settings_for(preset)
+    serve_design(find_design(design), settings.model_copy(update={"port": port}) if port else settings)
+
+
+def _print_welcome(design: Design, url: str) -> None:
+    lab = lab_command()
+    question = json.dumps({item.field: item.default for item in design.ask.arguments if item.default != []})
+    out.print(f"\n[bold]{design.title}[/] is up at {url}")
+    out.print("  in the browser   " + url)
+    out.print(f"  with curl        curl -s {url}{design.ask.path} -H 'content-type: application/json' -d '{question}'")
+    out.print(f"  on the terminal  {lab} ask {design.name} --user 7")
+    out.print(f"  break something  {lab} fault {design.name} feature_store down")
+    out.print(f"  under load       {lab} load {design.name}")
+    out.print("Ctrl-C stops it.")
+    sys.stdout.flush()
