@@ -37,10 +37,10 @@ class Knob:
         """Return `value` if the knob accepts it; raise `UsageError` naming the range otherwise."""
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise UsageError(f"knob {self.name} takes a number, not {type(value).__name__}")
-        if self.is_integer and not float(value).is_integer():
-            raise UsageError(f"knob {self.name} takes a whole number, not {value}")
         if not self.low <= value <= self.high:  # also refuses NaN
             raise UsageError(f"knob {self.name} takes {self.low} to {self.high} {self.unit}, not {value}")
+        if self.is_integer and not float(value).is_integer():
+            raise UsageError(f"knob {self.name} takes a whole number, not {value}")
         return int(value) if self.is_integer else float(value)
 
 

@@ -70,8 +70,8 @@ class Supervisor:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
 
-    def start(self) -> None:
-        """Build and start each design in turn; returns when all of them are ready."""
+    def start(self) -> Iterator[Service]:
+        """Build and start each design in turn; yields each as soon as it is ready."""
         for design in self.designs:
             check_port(self.settings.host, port_of(design, self.settings))
         self._remember()
@@ -83,6 +83,7 @@ class Supervisor:
             self._launch(service)
             self._await_ready(service)
             self._remember()
+            yield service
 
     def watch(self) -> None:
         """Restart what crashes, until asked to stop. Raises `LabError` when a service crashes again and again."""

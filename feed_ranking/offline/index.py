@@ -33,8 +33,10 @@ def build(context: StepContext) -> Facts:
     hot = trending(read_log(context.inputs["world"], ["post_id", "event_ts", "clicked"]), now, config.world.posts)
     post_id = alive["post_id"].to_numpy()
     order = np.argsort(-hot[post_id], kind="stable")[:TRENDING_POSTS]
+    snapshot = context.out / "snapshot"
+    snapshot.mkdir()
     write_snapshot(
-        context.out, post_id, posts, embeddings, order, {"model_digest": registered["digest"], "world_now": now}
+        snapshot, post_id, posts, embeddings, order, {"model_digest": registered["digest"], "world_now": now}
     )
     return {"posts": len(alive), "dimension": int(embeddings.shape[1])}
 

@@ -26,14 +26,14 @@ def publish(context: StepContext) -> Facts:
         )
     models = context.settings.design_root(context.design.name) / "models"
     path = registry.fetch(champion, models)
-    open_snapshot(context.inputs["index"], model_digest=champion.digest)
+    open_snapshot(context.inputs["index"] / "snapshot", model_digest=champion.digest)
     Release(
         design=context.design.name,
         model_name=champion.name,
         model_version=champion.version,
         model_digest=champion.digest,
         model_path=str(path),
-        index_path=str(context.inputs["index"]),
+        index_path=str(context.inputs["index"] / "snapshot"),
         features_path=str(context.inputs["materialize"]),
         world_now=SnapshotTimes.of(config).last,
     ).write(context.out)

@@ -63,7 +63,7 @@ class FeedResponse(BaseModel):
 
     slate: list[SlateItemOut]
     model_version: str = Field(examples=["feed_ranking-small/1"])
-    is_cold_start: bool = Field(description="nothing is known of this user")
+    is_cold_start: bool = Field(description="answered as for a user of whom nothing is known")
     degraded: list[str] = Field(examples=[[]])
     trace: list[StageOut] | None = Field(None, description="with ?explain=true")
 

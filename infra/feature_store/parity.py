@@ -37,5 +37,6 @@ def compare(
         differs = ~np.isclose(a, b, rtol=tolerance, atol=tolerance, equal_nan=True)
         if differs.any():
             gap = np.abs(a - b)[differs]
-            found.append(Skew(name, float(differs.mean()), float(np.nan_to_num(gap, nan=np.inf).max())))
+            rows = differs.reshape(len(differs), -1).any(axis=1)
+            found.append(Skew(name, float(rows.mean()), float(np.nan_to_num(gap, nan=np.inf).max())))
     return sorted(found, key=lambda skew: -skew.share)

@@ -99,8 +99,7 @@ def build(
                 run = _read_summary(step, paths[step.name])
             observer.finished(run)
             runs.append(run)
-        _point_to(settings, design, paths)
-        _forget_old(root, paths)
+        _point_to(settings.design_root(design.name) / CURRENT, root, paths)
         return runs
 
 
@@ -143,7 +142,7 @@ def only_build(root: Path) -> Iterator[None]:
             raise UsageError(
                 f"another build is writing to {root}", hint="wait for it to end, or stop it, then try again"
             ) from None
-        for left_over in root.glob("*/*.partial"):
+        for left_over in (*root.glob("*/*.partial"), *root.glob("*/*.old")):
             shutil.rmtree(left_over)
         yield
 
@@ -213,20 +212,19 @@ def _read_summary(step: Step, path: Path) -> StepRun:
     return StepRun(step.name, step.title, path, True, summary["seconds"], summary["peak_mb"], summary["facts"])
 
 
-def _point_to(settings: Settings, design: Design, paths: Mapping[str, Path]) -> None:
-    """Name this build as the current one. A service that runs sees the change and swaps."""
-    pointer = settings.design_root(design.name) / CURRENT
-    text = json.dumps({name: str(path) for name, path in paths.items()}, indent=2)
-    if not pointer.exists() or pointer.read_text() != text:
-        write_atomically(pointer, text)
+def _point_to(pointer: Path, root: Path, paths: Mapping[str, Path]) -> None:
+    """Name this build as the current one, and forget all but this one and the one before.
 
-
-def _forget_old(root: Path, paths: Mapping[str, Path]) -> None:
-    """Keep this build's output and the one before it (a running service may still read that)."""
-    for name, current in paths.items():
-        others = [path for path in (root / name).iterdir() if path.is_dir() and path != current]
-        others.sort(key=lambda path: path.stat().st_mtime)
-        for path in others[:-1]:
+    A service that runs sees the change and swaps; until then it may read the outputs of the build before.
+    """
+    wanted = {name: str(path) for name, path in paths.items()}
+    before: dict[str, str] = json.loads(pointer.read_text()) if pointer.exists() else {}
+    if before == wanted:
+        return
+    write_atomically(pointer, json.dumps(wanted, indent=2))
+    keep = {*wanted.values(), *before.values()}
+    for path in root.glob("*/*"):
+        if path.is_dir() and str(path) not in keep:
             shutil.rmtree(path, ignore_errors=True)
 
 

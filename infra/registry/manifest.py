@@ -45,11 +45,16 @@ def verify(directory: Path, *, digest: str | None = None) -> Manifest:
     try:
         content = json.loads(path.read_text())
         files, meta = content["files"], content["meta"]
+        if not isinstance(files, dict) or not isinstance(meta, dict):
+            raise TypeError("files and meta must be objects")
     except (OSError, ValueError, KeyError, TypeError) as exc:
         raise CorruptArtifact(f"{path} cannot be read: {exc}", hint="build again, or fetch the version anew") from exc
     found = file_digest(path)
     if digest is not None and found != digest:
         raise CorruptArtifact(f"{path} is not the manifest that was registered")
+    present = {file.name for file in directory.iterdir() if file.is_file()}
+    if extra := sorted(present - set(files) - {MANIFEST}):
+        raise CorruptArtifact(f"{directory / extra[0]} is not in the manifest")
     for name, expected in files.items():
         file = directory / name
         if not file.is_file():

@@ -10,7 +10,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from infra.errors import UsageError
+from infra.errors import CorruptArtifact, UsageError
 from infra.files import write_atomically
 
 FILE = "release.json"
@@ -35,11 +35,16 @@ class Release:
 
 
 def read_release(design_root: Path) -> Release:
-    """The release of the current build. Raises `UsageError` if nothing was built yet."""
+    """The release of the current build.
+
+    Raises `UsageError` if nothing was built yet, `CorruptArtifact` if what is there makes no sense.
+    """
+    name = design_root.name
     try:
         current = json.loads((design_root / CURRENT).read_text())
         return Release(**json.loads((Path(current["release"]) / FILE).read_text()))
     except FileNotFoundError:
-        raise UsageError(
-            f"no build of {design_root.name} is there", hint=f"run: lab build {design_root.name}"
-        ) from None
+        raise UsageError(f"no build of {name} is there", hint=f"run: lab build {name}") from None
+    except (ValueError, KeyError, TypeError) as exc:
+        problem = f"{design_root / CURRENT} or the release that it names makes no sense: {exc}"
+        raise CorruptArtifact(problem, hint=f"run: lab build {name}") from exc

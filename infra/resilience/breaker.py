@@ -52,6 +52,7 @@ class CircuitBreaker:
         self._state = BreakerState.CLOSED
         self._opened_at = 0.0
         self._probing = False
+        self._generation = 0  # counts openings and closings, to tell calls of one period from those of another
 
     @property
     def state(self) -> BreakerState:
@@ -62,31 +63,31 @@ class CircuitBreaker:
 
     def call(self, inner: Callable[[], T]) -> T:
         """Run `inner`, or raise `BreakerOpen` without running it."""
-        is_probe = self._admit()
+        is_probe, generation = self._admit()
         try:
             result = inner()
         except DependencyError:
-            self._record(failed=True, is_probe=is_probe)
+            self._record(failed=True, is_probe=is_probe, generation=generation)
             raise
         except BaseException:
             self._forget(is_probe)
             raise
-        self._record(failed=False, is_probe=is_probe)
+        self._record(failed=False, is_probe=is_probe, generation=generation)
         return result
 
-    def _admit(self) -> bool:
+    def _admit(self) -> tuple[bool, int]:
         with self._lock:
             if self._state is BreakerState.CLOSED:
-                return False
+                return False, self._generation
             waited = self._clock() - self._opened_at
             if waited < self._open_s or self._probing:
                 raise BreakerOpen(
                     f"{self.name} failed repeatedly; next probe in {max(0.0, self._open_s - waited):.1f} s"
                 )
             self._probing = True
-            return True
+            return True, self._generation
 
-    def _record(self, *, failed: bool, is_probe: bool) -> None:
+    def _record(self, *, failed: bool, is_probe: bool, generation: int) -> None:
         with self._lock:
             if is_probe:
                 self._probing = False
@@ -95,14 +96,16 @@ class CircuitBreaker:
                 else:
                     self._state = BreakerState.CLOSED
                     self._outcomes.clear()
+                    self._generation += 1
                 return
-            if self._state is not BreakerState.CLOSED:
-                return  # a call that started before the breaker opened: too late to matter
+            if generation != self._generation:
+                return  # the call began before the breaker opened or closed: news from another time
             self._outcomes.append(failed)
             failures = sum(self._outcomes)
             if len(self._outcomes) >= self._min_calls and failures >= self._failure_share * len(self._outcomes):
                 self._state = BreakerState.OPEN
                 self._opened_at = self._clock()
+                self._generation += 1
 
     def _forget(self, is_probe: bool) -> None:
         if is_probe:

@@ -42,8 +42,8 @@ class Bulkhead:
         try:
             return future.result(deadline.remaining_s())
         except FutureTimeout:
-            if future.done():  # the call itself raised a TimeoutError: that is its answer, not ours
-                raise
+            if future.done():  # it ended just now, or raised a TimeoutError of its own: that is its answer, not ours
+                return future.result()
             future.cancel()
             raise DeadlineExceeded(f"{self.name} did not answer in time") from None
 

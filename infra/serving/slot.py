@@ -51,9 +51,10 @@ class ReleaseSlot(Generic[T]):
         try:
             release = read_release(self._root)
             if release == self._seen:
+                self.last_error = ""  # whatever was refused is not asked for any more
                 return False
             self._exchange(release)
-        except (LabError, OSError, ValueError, TypeError) as exc:
+        except (LabError, OSError, ValueError) as exc:
             if str(exc) != self.last_error:
                 log.error("the new release is refused, the old one stays: %s", exc)
                 self._swapped(False)

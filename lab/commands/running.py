@@ -35,9 +35,10 @@ def up(
         return
     try:
         with Supervisor(settings, chosen) as supervisor:
-            supervisor.start()
-            for started in supervisor.services:
+            for started in supervisor.start():
                 _print_welcome(started.design, started.url)
+            out.print("Ctrl-C stops it.")
+            sys.stdout.flush()
             supervisor.watch()
     except Stopped:
         err.print("\nstopped; nothing is left running")
@@ -92,6 +93,8 @@ def status(preset: Preset = None, as_json: Json = False) -> None:
         print_json(rows)
     elif rows:
         print_table(list(rows[0]), [list(row.values()) for row in rows])
+    elif state is not None:
+        err.print(f"starting: process {state.supervisor.pid} is building")
     else:
         err.print(f"nothing is running (preset {settings.preset}); start it with: {lab_command()} up")
 
@@ -117,5 +120,4 @@ def _print_welcome(design: Design, url: str) -> None:
     out.print(f"  on the terminal  {lab} ask {design.name} --user 7")
     out.print(f"  break something  {lab} fault {design.name} feature_store down")
     out.print(f"  under load       {lab} load {design.name}")
-    out.print("Ctrl-C stops it.")
     sys.stdout.flush()

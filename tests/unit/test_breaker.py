@@ -1,0 +1,232 @@
+"""The breaker's three states, with a clock that the test turns."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from infra.errors import BreakerOpen, DependencyError, FeatureStoreUnavailable
+from infra.resilience.breaker import BreakerState, CircuitBreaker
+
+OPEN_S = 1.0
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Inner:
+    """What the breaker guards: ends as it is told to, and counts how often it ran."""
+
+    def __init__(self) -> None:
+        self.runs = 0
+
+    def ok(self) -> str:
+        self.runs += 1
+        return "fine"
+
+    def fail(self) -> str:
+        self.runs += 1
+        raise FeatureStoreUnavailable("down")
+
+    def bug(self) -> str:
+        self.runs += 1
+        raise ZeroDivisionError
+
+
+def attempt(breaker: CircuitBreaker, inner: Inner, how: str) -> type[BaseException] | None:
+    try:
+        breaker.call(getattr(inner, how))
+    except Exception as exc:
+        return type(exc)
+    return None
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def breaker(clock: Clock) -> CircuitBreaker:
+    return CircuitBreaker("store", window=4, failure_share=0.5, min_calls=2, open_s=OPEN_S, clock=clock)
+
+
+def open_it(breaker: CircuitBreaker) -> None:
+    for _ in range(2):
+        attempt(breaker, Inner(), "fail")
+    assert breaker.state is BreakerState.OPEN
+
+
+def test_a_call_gives_back_what_the_inner_call_returns(breaker: CircuitBreaker) -> None:
+    assert breaker.call(lambda: 42) == 42
+
+
+def test_one_failure_below_the_least_number_of_calls_does_not_open_it(breaker: CircuitBreaker) -> None:
+    attempt(breaker, Inner(), "fail")
+    assert breaker.state is BreakerState.CLOSED
+
+
+def test_old_failures_slide_out_of_the_window(clock: Clock) -> None:
+    breaker = CircuitBreaker("store", window=4, failure_share=0.5, min_calls=4, clock=clock)
+    for how in ("fail", "ok", "ok", "ok", "ok", "fail"):
+        attempt(breaker, Inner(), how)
+    assert breaker.state is BreakerState.CLOSED  # one failure among the last four
+
+
+def test_while_open_no_call_is_tried(breaker: CircuitBreaker, clock: Clock) -> None:
+    open_it(breaker)
+    clock.now += OPEN_S * 0.99
+    inner = Inner()
+    with pytest.raises(BreakerOpen):
+        breaker.call(inner.ok)
+    assert inner.runs == 0
+
+
+def test_a_probe_that_succeeds_closes_it_and_forgets_the_old_failures(breaker: CircuitBreaker, clock: Clock) -> None:
+    open_it(breaker)
+    clock.now += OPEN_S
+    assert breaker.state is BreakerState.HALF_OPEN
+    breaker.call(Inner().ok)
+    assert breaker.state is BreakerState.CLOSED
+    attempt(breaker, Inner(), "fail")
+    assert breaker.state is BreakerState.CLOSED
+
+
+def test_a_probe_that_fails_opens_it_for_the_whole_time_again(breaker: CircuitBreaker, clock: Clock) -> None:
+    open_it(breaker)
+    clock.now += OPEN_S * 5
+    assert attempt(breaker, Inner(), "fail") is FeatureStoreUnavailable
+    clock.now += OPEN_S * 0.99
+    assert attempt(breaker, Inner(), "ok") is BreakerOpen
+    clock.now += OPEN_S * 0.01
+    assert breaker.state is BreakerState.HALF_OPEN
+
+
+def test_bugs_pass_through_and_never_open_it(breaker: CircuitBreaker) -> None:
+    for _ in range(20):
+        assert attempt(breaker, Inner(), "bug") is ZeroDivisionError
+    assert breaker.state is BreakerState.CLOSED
+
+
+def test_a_bug_in_the_probe_gives_the_probe_to_the_next_call(breaker: CircuitBreaker, clock: Clock) -> None:
+    open_it(breaker)
+    clock.now += OPEN_S
+    assert attempt(breaker, Inner(), "bug") is ZeroDivisionError
+    assert attempt(breaker, Inner(), "ok") is None
+    assert breaker.state is BreakerState.CLOSED
+
+
+def test_a_late_failure_does_not_prolong_the_time_it_is_open(breaker: CircuitBreaker, clock: Clock) -> None:
+    def late() -> None:
+        open_it(breaker)
+        clock.now += OPEN_S * 0.9
+        raise FeatureStoreUnavailable("started while closed, failed while open")
+
+    with pytest.raises(FeatureStoreUnavailable):
+        breaker.call(late)
+    clock.now += OPEN_S * 0.1
+    assert breaker.state is BreakerState.HALF_OPEN
+
+
+def test_a_late_success_does_not_close_it(breaker: CircuitBreaker) -> None:
+    breaker.call(lambda: open_it(breaker))
+    assert breaker.state is BreakerState.OPEN
+
+
+def test_a_failure_from_before_it_opened_does_not_count_after_it_closed(clock: Clock) -> None:
+    breaker = CircuitBreaker("store", min_calls=1, open_s=OPEN_S, clock=clock)
+
+    def late() -> None:
+        attempt(breaker, Inner(), "fail")
+        clock.now += OPEN_S
+        breaker.call(Inner().ok)  # the probe: the store is well again
+        raise FeatureStoreUnavailable("news from the outage that is over")
+
+    with pytest.raises(FeatureStoreUnavailable):
+        breaker.call(late)
+    assert breaker.state is BreakerState.CLOSED
+
+
+def test_a_crowd_at_a_half_open_breaker_sends_exactly_one_probe(breaker: CircuitBreaker, clock: Clock) -> None:
+    open_it(breaker)
+    clock.now += OPEN_S
+    crowd = 50
+    together, answer, refused = threading.Barrier(crowd), threading.Event(), threading.Semaphore(0)
+    probes: list[int] = []
+
+    def probe() -> None:
+        probes.append(threading.get_ident())
+        answer.wait(5)
+
+    def caller() -> bool:
+        together.wait(5)
+        try:
+            breaker.call(probe)
+        except BreakerOpen:
+            refused.release()
+            return False
+        return True
+
+    with ThreadPoolExecutor(crowd) as pool:
+        calls = [pool.submit(caller) for _ in range(crowd)]
+        try:
+            assert all(refused.acquire(timeout=2) for _ in range(crowd - 1)), "refused while the probe is pending"
+            assert len(probes) == 1
+            assert breaker.state is BreakerState.HALF_OPEN
+        finally:
+            answer.set()
+    assert sum(call.result() for call in calls) == 1
+    assert breaker.state is BreakerState.CLOSED
+
+
+@given(
+    ops=st.lists(st.sampled_from(["ok", "fail", "bug", "wait a little", "wait long"]), max_size=60),
+    window=st.integers(1, 6),
+    min_calls=st.integers(1, 6),
+    share=st.sampled_from([0.25, 0.5, 1.0]),
+)
+@settings(deadline=None, max_examples=150)
+def test_any_story_keeps_to_the_three_states(ops: list[str], window: int, min_calls: int, share: float) -> None:
+    clock, inner = Clock(), Inner()
+    breaker = CircuitBreaker(
+        "store", window=window, failure_share=share, min_calls=min_calls, open_s=OPEN_S, clock=clock
+    )
+    recent: deque[bool] = deque(maxlen=window)
+    opened_at = 0.0
+    for op in ops:
+        if op.startswith("wait"):
+            clock.now += OPEN_S / 4 if op == "wait a little" else OPEN_S
+            continue
+        before, runs_before = breaker.state, inner.runs
+        error = attempt(breaker, inner, op)
+        if before is BreakerState.OPEN:
+            assert clock.now - opened_at < OPEN_S
+            assert (inner.runs, error) == (runs_before, BreakerOpen)
+            continue
+        assert inner.runs == runs_before + 1
+        assert (error is None, error is ZeroDivisionError) == (op == "ok", op == "bug")
+        if before is BreakerState.HALF_OPEN:
+            assert clock.now - opened_at >= OPEN_S
+            expected = {"ok": BreakerState.CLOSED, "fail": BreakerState.OPEN, "bug": BreakerState.HALF_OPEN}[op]
+            recent.clear()
+        else:
+            if op != "bug":
+                recent.append(op == "fail")
+            is_bad = op != "bug" and len(recent) >= min_calls and sum(recent) >= share * len(recent)
+            expected = BreakerState.OPEN if is_bad else BreakerState.CLOSED
+        assert breaker.state is expected
+        if expected is BreakerState.OPEN:
+            opened_at = clock.now
+
+
+def test_being_open_is_itself_a_failure_of_the_dependency() -> None:
+    assert issubclass(BreakerOpen, DependencyError)

@@ -1,0 +1,143 @@
+"""A dependency that hangs takes its own places and nobody else's."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from typing import Any
+
+import pytest
+
+from infra.errors import BulkheadFull, DeadlineExceeded, FeatureStoreUnavailable
+from infra.resilience.bulkhead import Bulkhead
+from infra.resilience.deadline import Deadline
+
+
+def soon() -> Deadline:
+    return Deadline.after_ms(20)
+
+
+def later() -> Deadline:
+    return Deadline.after_ms(5000)
+
+
+@pytest.fixture
+def bulkhead() -> Iterator[Bulkhead]:
+    opened = Bulkhead("store", workers=1, queue=1)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def hang() -> Iterator[threading.Event]:
+    """Set at the end whatever happens, so that no thread outlives its test."""
+    release = threading.Event()
+    yield release
+    release.set()
+
+
+def eventually(call: Callable[[], Any]) -> Any:
+    """A place is given back by another thread, a moment after the answer."""
+    until = time.monotonic() + 2
+    while True:
+        try:
+            return call()
+        except BulkheadFull:
+            assert time.monotonic() < until, "no place came back"
+            time.sleep(0.001)
+
+
+def test_an_answer_in_time_is_passed_on(bulkhead: Bulkhead) -> None:
+    assert bulkhead.run(lambda: "row", later()) == "row"
+
+
+def test_calls_run_in_threads_of_the_bulkhead(bulkhead: Bulkhead) -> None:
+    assert "store" in bulkhead.run(lambda: threading.current_thread().name, later())
+
+
+def test_a_hung_call_is_given_up_at_the_deadline(bulkhead: Bulkhead, hang: threading.Event) -> None:
+    started = time.monotonic()
+    with pytest.raises(DeadlineExceeded):
+        bulkhead.run(hang.wait, soon())
+    assert 0.015 < time.monotonic() - started < 1
+
+
+def test_a_full_bulkhead_refuses_at_once_without_trying(hang: threading.Event) -> None:
+    bulkhead = Bulkhead("store", workers=1, queue=0)
+    with pytest.raises(DeadlineExceeded):
+        bulkhead.run(hang.wait, soon())
+    tried: list[int] = []
+    started = time.monotonic()
+    with pytest.raises(BulkheadFull):
+        bulkhead.run(lambda: tried.append(1), later())
+    assert time.monotonic() - started < 0.5
+    hang.set()
+    eventually(lambda: bulkhead.run(lambda: None, later()))
+    assert not tried
+    bulkhead.close()
+
+
+def test_a_hung_call_keeps_its_place_until_it_ends(hang: threading.Event) -> None:
+    bulkhead = Bulkhead("store", workers=2, queue=0)
+    for _ in range(2):
+        with pytest.raises(DeadlineExceeded):
+            bulkhead.run(hang.wait, soon())
+    with pytest.raises(BulkheadFull):
+        bulkhead.run(lambda: "row", later())
+    hang.set()
+    assert eventually(lambda: bulkhead.run(lambda: "row", later())) == "row"
+    bulkhead.close()
+
+
+def test_a_call_that_waited_in_vain_never_runs_and_gives_its_place_back(
+    bulkhead: Bulkhead, hang: threading.Event
+) -> None:
+    ran: list[int] = []
+    with pytest.raises(DeadlineExceeded):
+        bulkhead.run(hang.wait, soon())
+    for _ in range(3):  # one place to wait in, used three times over
+        with pytest.raises(DeadlineExceeded):
+            bulkhead.run(lambda: ran.append(1), soon())
+    hang.set()
+    eventually(lambda: bulkhead.run(lambda: None, later()))
+    assert not ran
+
+
+@pytest.mark.parametrize("error", [FeatureStoreUnavailable("down"), ZeroDivisionError()])
+def test_places_come_back_after_exceptions(bulkhead: Bulkhead, error: Exception) -> None:
+    def broken() -> None:
+        raise error
+
+    for _ in range(10):
+        with pytest.raises(type(error)):
+            eventually(lambda: bulkhead.run(broken, later()))
+
+
+def test_a_timeout_error_of_the_call_itself_is_its_own_answer(bulkhead: Bulkhead) -> None:
+    theirs = TimeoutError("the socket timed out")
+
+    def broken() -> None:
+        raise theirs
+
+    with pytest.raises(TimeoutError) as caught:
+        bulkhead.run(broken, later())
+    assert caught.value is theirs
+
+
+def test_an_answer_at_the_very_moment_of_giving_up_is_no_foreign_error(bulkhead: Bulkhead) -> None:
+    class AnswersTooLate(Future[str]):
+        """Finishes after the wait for it has timed out and before anybody asks whether it is done."""
+
+        def done(self) -> bool:
+            if not super().done():
+                self.set_result("row")
+            return super().done()
+
+    bulkhead._pool.submit = lambda _: AnswersTooLate()  # type: ignore[method-assign,assignment,misc]
+    try:
+        answer = bulkhead.run(lambda: "row", soon())
+    except DeadlineExceeded:
+        return
+    assert answer == "row"

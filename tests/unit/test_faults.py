@@ -1,0 +1,128 @@
+"""Every fault of the catalogue can be put at its port and taken away, and leaves no trace."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+
+import pytest
+
+from infra.errors import FeatureStoreUnavailable, UsageError
+from infra.faults.catalogue import CATALOGUE, Fault
+from infra.faults.switch import FaultSwitch, SwitchedFeatureStore
+from infra.feature_store.port import FeatureRow
+
+DELAY_S = 0.1
+
+
+class Store:
+    def read_online(self, entity_id: int) -> FeatureRow:
+        return FeatureRow({"id": entity_id}, None)
+
+
+@pytest.fixture
+def switch() -> Iterator[FaultSwitch]:
+    made = FaultSwitch()
+    yield made
+    for port in made.ports:
+        made.clear(port)
+
+
+@pytest.fixture
+def store(switch: FaultSwitch) -> SwitchedFeatureStore:
+    return SwitchedFeatureStore(Store(), switch)
+
+
+def answers(store: SwitchedFeatureStore) -> bool:
+    return store.read_online(7).values == {"id": 7}
+
+
+@pytest.mark.parametrize("fault", CATALOGUE, ids=lambda fault: f"{fault.port}-{fault.name}")
+def test_a_fault_disturbs_its_port_until_it_is_cleared(
+    fault: Fault, switch: FaultSwitch, store: SwitchedFeatureStore
+) -> None:
+    assert fault.port == "feature_store", "this test knows one port; give it the other"
+    assert answers(store)
+    switch.inject(fault.port, fault.name, DELAY_S)
+    injected = switch.active(fault.port)
+    assert injected is not None
+    assert injected.fault is fault
+    with ThreadPoolExecutor(1) as pool:
+        call = pool.submit(store.read_online, 7)
+        wait([call], timeout=DELAY_S / 2)
+        disturbed = not call.done() or isinstance(call.exception(), FeatureStoreUnavailable)
+        switch.clear(fault.port)
+        wait([call], timeout=2)
+        assert call.done(), "nobody waits after the fault is cleared"
+    assert disturbed
+    assert switch.active(fault.port) is None
+    started = time.monotonic()
+    assert answers(store)
+    assert time.monotonic() - started < DELAY_S / 2
+
+
+def test_a_slow_store_answers_rightly_but_late(switch: FaultSwitch, store: SwitchedFeatureStore) -> None:
+    switch.inject("feature_store", "slow", 0.05)
+    started = time.monotonic()
+    assert answers(store)
+    assert time.monotonic() - started >= 0.05
+
+
+@pytest.mark.parametrize("replacement", ["down", None])
+def test_a_hang_lets_all_its_callers_go_when_it_ends(
+    switch: FaultSwitch, store: SwitchedFeatureStore, replacement: str | None
+) -> None:
+    switch.inject("feature_store", "hang", 0)
+    inside = threading.Semaphore(0)
+
+    def call() -> FeatureRow:
+        inside.release()
+        return store.read_online(7)
+
+    with ThreadPoolExecutor(5) as pool:
+        calls: list[Future[FeatureRow]] = [pool.submit(call) for _ in range(5)]
+        assert all(inside.acquire(timeout=2) for _ in calls)
+        assert not wait(calls, timeout=0.02).done
+        if replacement:
+            switch.inject("feature_store", replacement, 0)
+        else:
+            switch.clear("feature_store")
+        assert not wait(calls, timeout=2).not_done
+    for done in calls:
+        assert isinstance(done.exception(), FeatureStoreUnavailable)
+
+
+def test_a_second_hang_holds_callers_although_the_first_was_cleared(
+    switch: FaultSwitch, store: SwitchedFeatureStore
+) -> None:
+    switch.inject("feature_store", "hang", 0)
+    switch.clear("feature_store")
+    switch.inject("feature_store", "hang", 0)
+    with ThreadPoolExecutor(1) as pool:
+        call = pool.submit(store.read_online, 7)
+        assert not wait([call], timeout=0.02).done
+        switch.clear("feature_store")
+
+
+def test_one_fault_at_a_time_the_last_one_counts(switch: FaultSwitch, store: SwitchedFeatureStore) -> None:
+    switch.inject("feature_store", "down", 0)
+    switch.inject("feature_store", "slow", 0)
+    assert answers(store)
+
+
+@pytest.mark.parametrize(("port", "name"), [("feature_store", "explode"), ("registry", "down"), ("", "")])
+def test_an_unknown_fault_is_refused_and_the_active_one_stays(switch: FaultSwitch, port: str, name: str) -> None:
+    switch.inject("feature_store", "down", 0)
+    before = switch.active("feature_store")
+    with pytest.raises(UsageError) as caught:
+        switch.inject(port, name, 0)
+    assert "feature_store hang" in caught.value.hint
+    assert switch.active("feature_store") is before
+
+
+def test_an_unknown_port_cannot_be_cleared_but_a_healthy_one_can(switch: FaultSwitch) -> None:
+    switch.clear("feature_store")
+    with pytest.raises(UsageError, match="'registry'"):
+        switch.clear("registry")

@@ -1,0 +1,186 @@
+"""The runner contains a dependency that fails, lets bugs through, and writes down what happened."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+
+from infra.errors import DependencyError, FeatureStoreUnavailable, IndexUnavailable
+from infra.pipeline.candidates import Candidates, Ids, Keep
+from infra.pipeline.runner import CandidatePipeline
+
+
+@dataclass(frozen=True)
+class Query:
+    notes: tuple[str, ...] = ()
+    cause: DependencyError | None = None
+
+
+@dataclass
+class Profile:
+    error: Exception | None = None
+    name: str = "profile"
+
+    def hydrate(self, query: Query) -> Query:
+        if self.error:
+            raise self.error
+        return Query((*query.notes, self.name))
+
+    def fallback(self, query: Query, cause: DependencyError) -> Query:
+        return Query((*query.notes, "default"), cause)
+
+
+@dataclass
+class Source:
+    name: str
+    ids: tuple[int, ...] = ()
+    error: Exception | None = None
+    asked: list[Query] = field(default_factory=list)
+
+    def fetch(self, query: Query) -> Ids:
+        self.asked.append(query)
+        if self.error:
+            raise self.error
+        return np.array(self.ids, np.int64)
+
+
+class OnlyEven:
+    name = "odd"
+
+    def keep(self, query: Query, candidates: Candidates) -> Keep:
+        return candidates.ids % 2 == 0
+
+
+class Size:
+    name = "size"
+
+    def hydrate(self, query: Query, candidates: Candidates) -> Candidates:
+        return candidates.with_columns(size=candidates.ids.astype(np.float32))
+
+
+class BySize:
+    name = "by_size"
+
+    def score(self, query: Query, candidates: Candidates) -> Candidates:
+        return candidates.with_columns(score=candidates.columns["size"])
+
+
+class BestTwo:
+    name = "best_two"
+
+    def select(self, query: Query, candidates: Candidates) -> tuple[Candidates, dict[str, int]]:
+        best = np.argsort(-candidates.columns["score"], kind="stable")[:2]
+        return candidates.take(best), {"not among the best": len(candidates) - len(best)}
+
+
+def pipeline(*sources: Source, profiles: tuple[Profile, ...] = (Profile(),), **stages: Any) -> CandidatePipeline[Query]:
+    return CandidatePipeline(
+        query_hydrators=profiles,
+        sources=sources,
+        filters=stages.get("filters", [OnlyEven()]),
+        hydrators=[Size()],
+        scorer=BySize(),
+        selector=BestTwo(),
+    )
+
+
+FOLLOWED, POPULAR = (1, 2, 4), (4, 6, 8)
+
+
+def test_a_query_passes_all_stages_in_order() -> None:
+    outcome = pipeline(Source("followed", FOLLOWED), Source("popular", POPULAR)).run(Query())
+    assert outcome.slate.ids.tolist() == [8, 6]
+    assert outcome.slate.sources.tolist() == [0b10, 0b10]
+    assert outcome.query.notes == ("profile",)
+    assert outcome.degraded == []
+
+
+def test_sources_get_the_hydrated_query() -> None:
+    source = Source("followed", FOLLOWED)
+    pipeline(source, profiles=(Profile(name="first"), Profile(name="second"))).run(Query())
+    assert [query.notes for query in source.asked] == [("first", "second")]
+
+
+def test_a_failing_source_is_left_out_and_keeps_its_bit_free() -> None:
+    broken = Source("followed", error=IndexUnavailable("gone"))
+    outcome = pipeline(broken, Source("popular", POPULAR)).run(Query())
+    assert outcome.slate.ids.tolist() == [8, 6]
+    assert outcome.slate.sources.tolist() == [0b10, 0b10]
+    assert outcome.degraded == ["index_unavailable"]
+
+
+def test_a_reason_is_given_once_however_many_sources_have_it() -> None:
+    sources = [Source(f"source {i}", error=IndexUnavailable("gone")) for i in range(3)]
+    profile = Profile(FeatureStoreUnavailable("down"))
+    outcome = pipeline(*sources, profiles=(profile,)).run(Query())
+    assert outcome.degraded == ["feature_store_unavailable", "index_unavailable"]
+    assert len(outcome.slate) == 0
+
+
+def test_the_fallback_of_a_query_hydrator_gets_the_cause() -> None:
+    cause = FeatureStoreUnavailable("down")
+    outcome = pipeline(Source("popular", POPULAR), profiles=(Profile(cause), Profile(name="next"))).run(Query())
+    assert outcome.query.notes == ("default", "next")
+    assert outcome.trace.stages[0].detail == "down"
+    alone = pipeline(Source("popular", POPULAR), profiles=(Profile(cause),)).run(Query())
+    assert alone.query.cause is cause
+
+
+@pytest.mark.parametrize("where", ["source", "profile"])
+def test_a_bug_passes_through(where: str) -> None:
+    bug = ValueError("a bug")
+    profiles = (Profile(bug),) if where == "profile" else (Profile(),)
+    sources = (Source("broken", error=bug),) if where == "source" else ()
+    with pytest.raises(ValueError, match="a bug"):
+        pipeline(*sources, profiles=profiles).run(Query())
+
+
+def test_a_dependency_that_a_later_stage_misses_is_not_hidden() -> None:
+    class Unreachable:
+        name = "blocked"
+
+        def keep(self, query: Query, candidates: Candidates) -> Keep:
+            raise FeatureStoreUnavailable("down")
+
+    with pytest.raises(FeatureStoreUnavailable):
+        pipeline(Source("popular", POPULAR), filters=[Unreachable()]).run(Query())
+
+
+def test_the_trace_has_every_stage_with_its_counts_and_what_it_removed() -> None:
+    trace = pipeline(Source("followed", FOLLOWED), Source("popular", POPULAR)).run(Query()).trace
+    rows = [(s.stage, s.name, s.count_in, s.count_out, dict(s.removed)) for s in trace.stages]
+    assert rows == [
+        ("query", "profile", 0, 0, {}),
+        ("retrieve", "followed", 0, 3, {}),
+        ("retrieve", "popular", 0, 3, {}),
+        ("filter", "odd", 5, 4, {"odd": 1}),
+        ("hydrate", "size", 4, 4, {}),
+        ("rank", "by_size", 4, 4, {}),
+        ("rerank", "best_two", 4, 2, {"not among the best": 2}),
+    ]
+
+
+def test_stages_of_one_kind_share_one_time_that_is_their_sum() -> None:
+    trace = pipeline(Source("followed", FOLLOWED), Source("popular", POPULAR)).run(Query()).trace
+    for entry, ms in zip(trace.stages, (1, 2, 4, 8, 16, 32, 64), strict=True):
+        assert entry.time_ms > 0
+        entry.time_ms = ms
+    assert trace.stage_ms() == {"query": 1, "retrieve": 6, "filter": 8, "hydrate": 16, "rank": 32, "rerank": 64}
+
+
+def test_server_timing_has_one_duration_per_kind_of_stage() -> None:
+    trace = pipeline(Source("followed", FOLLOWED), Source("popular", POPULAR)).run(Query()).trace
+    header = trace.server_timing()
+    assert re.fullmatch(r"[a-z]+;dur=\d+\.\d\d(, [a-z]+;dur=\d+\.\d\d)*", header)
+    assert [part.split(";")[0] for part in header.split(", ")] == list(trace.stage_ms())
+
+
+def test_a_stage_that_fails_is_timed_and_kept_in_the_trace() -> None:
+    trace = pipeline(Source("followed", error=IndexUnavailable("gone"))).run(Query()).trace
+    entry = next(stage for stage in trace.stages if stage.name == "followed")
+    assert (entry.degraded, entry.detail, entry.count_out) == ("index_unavailable", "gone", 0)
+    assert entry.time_ms > 0

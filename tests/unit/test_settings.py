@@ -1,0 +1,88 @@
+"""Settings come from the environment, start safe, and keep presets apart."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from infra.settings import REPOSITORY, Settings
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.upper().startswith("LAB_"):
+            monkeypatch.delenv(name)
+
+
+def test_by_default_servers_bind_this_machine_only() -> None:
+    assert Settings().host == "127.0.0.1"
+
+
+def test_by_default_data_lies_in_the_repository() -> None:
+    assert Settings().root == REPOSITORY / "var" / "small"
+    assert (REPOSITORY / "pyproject.toml").exists()
+
+
+def test_the_environment_overrides_each_setting(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    values = {
+        "HOME": str(tmp_path),
+        "PRESET": "large",
+        "HOST": "0.0.0.0",
+        "PORT": "9000",
+        "REGISTRY_URI": "http://registry:5000",
+        "FAULT_INJECTION": "false",
+        "PARENT_PIPE": "7",
+    }
+    for name, value in values.items():
+        monkeypatch.setenv(f"LAB_{name}", value)
+    assert set(values) == {name.upper() for name in Settings.model_fields}
+    settings = Settings()
+    assert (settings.home, settings.preset, settings.host, settings.port) == (tmp_path, "large", "0.0.0.0", 9000)
+    assert (settings.mlflow_uri, settings.fault_injection, settings.parent_pipe) == ("http://registry:5000", False, 7)
+
+
+def test_what_is_given_in_code_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAB_PRESET", "large")
+    assert Settings(preset="smoke").preset == "smoke"
+
+
+def test_variables_of_others_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PORT", "1")
+    monkeypatch.setenv("LAB_UNKNOWN", "1")
+    assert Settings().port is None
+
+
+def test_presets_share_no_directory(tmp_path: Path) -> None:
+    every = [Settings(home=tmp_path, preset=preset) for preset in ("smoke", "small", "large")]
+    for first in every:
+        places = (first.design_root("tiny"), first.run_dir, first.mlflow_artifacts)
+        assert all(place.is_relative_to(first.root) for place in places)
+        assert str(first.root) in first.mlflow_uri
+        for second in every:
+            assert first is second or not first.root.is_relative_to(second.root)
+
+
+def test_a_relative_home_becomes_absolute(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert Settings(home=Path("data"), preset="smoke").root == tmp_path / "data" / "smoke"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("PORT", "0"), ("PORT", "65536"), ("PORT", "http"), ("PRESET", "huge"), ("FAULT_INJECTION", "?")],
+)
+def test_a_setting_that_makes_no_sense_is_rejected_by_name(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(f"LAB_{name}", value)
+    with pytest.raises(ValidationError, match=name.lower()):
+        Settings()
+
+
+def test_settings_do_not_change_once_read() -> None:
+    with pytest.raises(ValidationError):
+        Settings().port = 1  # type: ignore[misc]

@@ -1,0 +1,178 @@
+"""What is served changes only for a release that loads; a bad one is refused, reported, and does no harm."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from infra.errors import CorruptArtifact, UsageError
+from infra.registry.release import Release, read_release
+from infra.serving.slot import ReleaseSlot
+
+FIRST = Release("tiny", "tiny-smoke", 1, "d1", "/model", "/index", "/features", 0.0)
+SECOND = replace(FIRST, model_version=2, model_digest="d2")
+
+
+class Loader:
+    """Makes the served value, a text; refuses the versions that are named in `broken`."""
+
+    def __init__(self) -> None:
+        self.broken: dict[int, Exception] = {}
+        self.loads = 0
+
+    def __call__(self, release: Release) -> str:
+        self.loads += 1
+        if error := self.broken.get(release.model_version):
+            raise error
+        return f"version {release.model_version}"
+
+
+def publish(root: Path, release: Release) -> None:
+    directory = root / f"release-{release.model_version}"
+    release.write(directory)
+    (root / "current.json").write_text(json.dumps({"release": str(directory)}))
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    publish(tmp_path, FIRST)
+    return tmp_path
+
+
+@pytest.fixture
+def loader() -> Loader:
+    return Loader()
+
+
+@pytest.fixture
+def swaps() -> list[bool]:
+    return []
+
+
+@pytest.fixture
+def slot(root: Path, loader: Loader, swaps: list[bool]) -> ReleaseSlot[str]:
+    return ReleaseSlot(root, loader, swapped=swaps.append)
+
+
+def test_nothing_is_served_before_the_first_release(slot: ReleaseSlot[str]) -> None:
+    assert (slot.value, slot.release) == (None, None)
+
+
+def test_a_release_is_read_as_it_was_written(root: Path) -> None:
+    assert read_release(root) == FIRST
+
+
+def test_nothing_built_is_the_users_to_mend(tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as caught:
+        read_release(tmp_path / "tiny")
+    assert "lab build tiny" in caught.value.hint
+
+
+def test_a_new_release_takes_the_place_of_the_old(
+    slot: ReleaseSlot[str], root: Path, loader: Loader, swaps: list[bool]
+) -> None:
+    assert slot.check()
+    assert slot.value == "version 1"
+    publish(root, SECOND)
+    assert slot.check()
+    assert (slot.value, slot.release, slot.last_error) == ("version 2", SECOND, "")
+    assert swaps == [True, True]
+    assert loader.loads == 2
+
+
+def test_the_same_release_is_not_loaded_again(slot: ReleaseSlot[str], loader: Loader, swaps: list[bool]) -> None:
+    slot.check()
+    assert not slot.check()
+    assert loader.loads == 1
+    assert swaps == [True]
+
+
+@pytest.mark.parametrize(
+    "error", [CorruptArtifact("weights do not match"), OSError("disk gone"), ValueError("no such shape")]
+)
+def test_a_release_that_does_not_load_leaves_the_old_one_and_says_why(
+    slot: ReleaseSlot[str], root: Path, loader: Loader, swaps: list[bool], error: Exception
+) -> None:
+    slot.check()
+    loader.broken[2] = error
+    publish(root, SECOND)
+    assert not slot.check()
+    assert (slot.value, slot.release) == ("version 1", FIRST)
+    assert slot.last_error == str(error)
+    assert swaps == [True, False]
+
+
+def test_a_refusal_is_counted_once_however_often_it_is_looked_at(
+    slot: ReleaseSlot[str], root: Path, loader: Loader, swaps: list[bool]
+) -> None:
+    slot.check()
+    loader.broken[2] = CorruptArtifact("weights do not match")
+    publish(root, SECOND)
+    for _ in range(5):
+        slot.check()
+    assert swaps == [True, False]
+
+
+def test_a_refused_release_is_served_once_it_loads(slot: ReleaseSlot[str], root: Path, loader: Loader) -> None:
+    slot.check()
+    loader.broken[2] = CorruptArtifact("weights do not match")
+    publish(root, SECOND)
+    slot.check()
+    loader.broken.clear()
+    assert slot.check()
+    assert (slot.value, slot.last_error) == ("version 2", "")
+
+
+def test_a_refusal_is_forgotten_when_the_pointer_goes_back_to_what_is_served(
+    slot: ReleaseSlot[str], root: Path, loader: Loader
+) -> None:
+    slot.check()
+    loader.broken[2] = CorruptArtifact("weights do not match")
+    publish(root, SECOND)
+    slot.check()
+    publish(root, FIRST)
+    assert not slot.check()
+    assert slot.last_error == "", "no newer release is being refused any more"
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"release": 5}', '{"world": "/somewhere"}'])
+def test_a_pointer_that_makes_no_sense_leaves_what_is_served(slot: ReleaseSlot[str], root: Path, text: str) -> None:
+    slot.check()
+    (root / "current.json").write_text(text)
+    assert not slot.check()
+    assert slot.value == "version 1"
+    assert slot.last_error
+
+
+def test_a_release_that_vanished_leaves_what_is_served(slot: ReleaseSlot[str], root: Path) -> None:
+    slot.check()
+    (root / "current.json").unlink()
+    assert not slot.check()
+    assert (slot.value, bool(slot.last_error)) == ("version 1", True)
+
+
+def test_the_first_release_must_load(slot: ReleaseSlot[str], loader: Loader) -> None:
+    loader.broken[1] = CorruptArtifact("weights do not match")
+    with pytest.raises(CorruptArtifact):
+        slot.start()
+    assert slot.value is None
+
+
+def test_the_watcher_finds_a_new_release_by_itself_until_it_is_closed(root: Path, loader: Loader) -> None:
+    slot = ReleaseSlot(root, loader, swapped=lambda _: None, interval_s=0.005)
+    slot.start()
+    assert slot.value == "version 1"
+    publish(root, SECOND)
+    until = time.monotonic() + 2
+    while slot.value != "version 2":
+        assert time.monotonic() < until
+        time.sleep(0.005)
+    slot.close()
+    time.sleep(0.05)
+    publish(root, replace(SECOND, model_version=3))
+    time.sleep(0.05)
+    assert slot.value == "version 2"
