@@ -176,18 +176,18 @@ def _run_step(
 ) -> StepRun:
     final = paths[step.name]
     partial = final.with_suffix(".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    context = StepContext(
-        design=design,
-        settings=settings,
-        config=design.configuration(settings.preset),
-        out=partial,
-        inputs={name: paths[name] for name in step.after},
-        report=observer.progress,
-    )
     started = time.perf_counter()
     try:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        context = StepContext(
+            design=design,
+            settings=settings,
+            config=design.configuration(settings.preset),
+            out=partial,
+            inputs={name: paths[name] for name in step.after},
+            report=observer.progress,
+        )
         facts = resolve(step.target)(context) or {}
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)

@@ -109,8 +109,9 @@ def answers(url: str) -> bool:
         return False
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def lab(settings: Settings) -> Iterator[Lab]:
+    """One lab for the tests that only use it. `test_bad_luck` starts its own and therefore runs before it is up."""
     running = start_lab()
     yield running
     if running.process.poll() is None:
