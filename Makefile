@@ -65,4 +65,4 @@ lock: env ## compile requirements/*.txt anew from pyproject.toml
 	echo uv | $(UV) $(COMPILE) -c requirements/lab.txt - -o requirements/uv.txt
 
 clean: ## remove data and caches, keep the environment
-	rm -rf var .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf var .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .grimp_cache

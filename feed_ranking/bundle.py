@@ -15,6 +15,8 @@ from infra.errors import CorruptArtifact
 from infra.registry.manifest import verify
 from infra.serving.onnx_model import OnnxModel
 
+FETCH_AGAIN = "run: lab build feed_ranking --from release"
+
 
 @dataclass(frozen=True)
 class Bundle:
@@ -29,12 +31,12 @@ class Bundle:
 
 def load_bundle(path: Path, digest: str | None = None) -> Bundle:
     """Verify every byte, then load. Raises `CorruptArtifact`, also when the code's features are not the model's."""
-    manifest = verify(path, digest=digest)
+    manifest = verify(path, digest=digest, hint=FETCH_AGAIN)
     meta = manifest.meta
     if tuple(meta.get("ranker_inputs", ())) != RANKER_INPUTS:
         raise CorruptArtifact(
             f"the model in {path} was trained on other features than this code computes",
-            hint="build again with this version of the code",
+            hint="run: lab build feed_ranking",
         )
     return Bundle(
         ranker=OnnxModel(path / "ranker.onnx", width=len(RANKER_INPUTS)),

@@ -97,7 +97,9 @@ class RerankConfig:
 
 @dataclass(frozen=True)
 class ServeConfig:
-    deadline_ms: float = knob(150.0, unit="ms", low=10, high=5000, trades="longer: fewer timeouts, slower worst case")
+    deadline_ms: float = knob(
+        150.0, unit="ms", low=10, high=5000, trades="longer: fewer refusals of late requests, slower worst case"
+    )
     feature_timeout_ms: float = knob(
         40.0, unit="ms", low=1, high=1000, trades="longer: fewer degraded answers, later fallback"
     )

@@ -21,6 +21,7 @@ from infra.registry.manifest import verify, write_manifest
 
 COLUMNS = ("impressions", "ctr", "creator_followers", "creator_ctr_7d")
 Rows = npt.NDArray[np.int64]
+INDEX_AGAIN = "run: lab build feed_ranking --from index"
 
 
 @dataclass(frozen=True)
@@ -89,11 +90,11 @@ def write_snapshot(
 
 def open_snapshot(path: Path, *, model_digest: str) -> Snapshot:
     """Verify and map the snapshot. Raises `CorruptArtifact`, also when it was made for another model's embeddings."""
-    manifest = verify(path)
+    manifest = verify(path, hint=INDEX_AGAIN)
     if manifest.meta.get("model_digest") != model_digest:
-        raise CorruptArtifact(f"the index in {path} was built for another model", hint="build the index again")
+        raise CorruptArtifact(f"the index in {path} was built for another model", hint=INDEX_AGAIN)
     if manifest.meta.get("columns") != list(COLUMNS):
-        raise CorruptArtifact(f"the snapshot in {path} has other columns than this code reads")
+        raise CorruptArtifact(f"the snapshot in {path} has other columns than this code reads", hint=INDEX_AGAIN)
 
     def mapped(name: str) -> Any:
         return np.load(path / f"{name}.npy", mmap_mode="r", allow_pickle=False)

@@ -70,7 +70,7 @@ def knobs_of(config: Any) -> tuple[Knob, ...]:
 
 @dataclass(frozen=True)
 class Budget:
-    """A promise with a number. `holds` is the one place where a measured value is compared with it."""
+    """A promise with a number. It is served at `GET /v1/design`, and load runs compare with what is served."""
 
     name: str
     limit: float

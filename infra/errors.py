@@ -45,6 +45,12 @@ class FeatureStoreUnavailable(DependencyError):
     reason = "feature_store_unavailable"
 
 
+class FeatureStoreSlow(FeatureStoreUnavailable):
+    """No row within the store's own timeout."""
+
+    reason = "feature_store_slow"
+
+
 class FeaturesStale(DependencyError):
     """The row was read, but it is older than the time its features may be trusted."""
 
@@ -53,10 +59,6 @@ class FeaturesStale(DependencyError):
 
 class RegistryUnavailable(DependencyError):
     reason = "registry_unavailable"
-
-
-class IndexUnavailable(DependencyError):
-    reason = "index_unavailable"
 
 
 class DeadlineExceeded(DependencyError):

@@ -1,4 +1,5 @@
-"""Where this process runs: paths and addresses. The only module that reads the environment.
+"""Where this process runs: paths and addresses. The only module that takes settings from the environment; others
+only pass it on to a child process or a library.
 
 A *setting* says where things are and differs between the embedded and the composed setting; a *knob*
 (`config.py` of a design) says how the system behaves and is the same in both.

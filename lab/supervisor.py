@@ -105,33 +105,34 @@ class Supervisor:
 
     def _build(self, design: Design) -> None:
         command = [sys.executable, "-m", "lab", "build", design.name, "--preset", self.settings.preset, "--quiet"]
-        with self._child(command) as process:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, env=self._environment, pass_fds=[self._read_end], start_new_session=True
+        )
+        try:
             status = process.wait()
+        finally:
+            stop_all([process])
         if status != 0:
             raise SystemExit(status)  # the build has said why
 
-    @contextlib.contextmanager
-    def _child(self, command: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
-        try:
-            yield process
-        finally:
-            stop_all([process])
+    @property
+    def _environment(self) -> dict[str, str]:
+        """What a child gets: ours, and the end of the pipe that tells it when we are gone."""
+        own = {"LAB_PARENT_PIPE": str(self._read_end), "LAB_PRESET": self.settings.preset}
+        return dict(os.environ) | own
 
     def _launch(self, service: Service) -> None:
         service.log.parent.mkdir(parents=True, exist_ok=True)
         if service.log.exists():
             service.log.replace(service.log.with_suffix(".previous.log"))
         command = [sys.executable, "-m", "lab.serving", service.design.name]
-        own = {"LAB_PARENT_PIPE": str(self._read_end), "LAB_PRESET": self.settings.preset}
-        environment = QUIET_LIBRARIES | dict(os.environ) | own
         with service.log.open("wb") as log:
             service.process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env=environment,
+                env=QUIET_LIBRARIES | self._environment,
                 pass_fds=[self._read_end],
                 start_new_session=True,
             )

@@ -10,26 +10,43 @@ from bisect import bisect_left
 from itertools import accumulate, count
 from typing import Any
 
-from locust import FastHttpUser, poisson, task
+import requests
+from locust import FastHttpUser, events, poisson, task
+from locust.env import Environment
 
 from loadtests.verdict import DegradedCounter, watch_budgets
 
-KNOWN_USERS, UNKNOWN_SHARE = 4000, 0.05
+UNKNOWN_SHARE = 0.05
 REQUESTS_PER_USER_S = 5
 SLATE_LENGTHS = (10, 20, 20, 20, 50)
 
-_user_numbers = count()
-_weights = list(accumulate(1 / rank for rank in range(1, KNOWN_USERS + 1)))
 degraded = DegradedCounter()
 watch_budgets(degraded)
 
 
-def any_user(rng: random.Random) -> int:
-    """An id by Zipf's law with exponent 1, spread over the id space; sometimes one that nobody knows."""
-    if rng.random() < UNKNOWN_SHARE:
-        return rng.randrange(10**9, 2 * 10**9)
-    rank = bisect_left(_weights, rng.random() * _weights[-1])
-    return rank * 7919 % KNOWN_USERS
+class Crowd:
+    """Who asks: ids by Zipf's law with exponent 1, spread over the id space; sometimes one that nobody knows."""
+
+    def __init__(self, users: int) -> None:
+        self._users = users
+        self._weights = list(accumulate(1 / rank for rank in range(1, users + 1)))
+
+    def pick(self, rng: random.Random) -> int:
+        if rng.random() < UNKNOWN_SHARE:
+            return rng.randrange(10**9, 2 * 10**9)
+        rank = bisect_left(self._weights, rng.random() * self._weights[-1])
+        return rank * 7919 % self._users
+
+
+crowds: dict[str, Crowd] = {}
+seeds = count()
+
+
+@events.test_start.add_listener
+def size_the_crowd(environment: Environment, **_: Any) -> None:
+    """As many users as the served world has."""
+    design = requests.get(f"{environment.host}/v1/design", timeout=5).json()
+    crowds["feed"] = Crowd(design["world"]["users"])
 
 
 class FeedUser(FastHttpUser):
@@ -43,12 +60,16 @@ class FeedUser(FastHttpUser):
     network_timeout = connection_timeout = 5.0
 
     def on_start(self) -> None:
-        self.rng = random.Random(next(_user_numbers))
+        self.rng = random.Random(next(seeds))
         self.seen: list[int] = []
 
     @task
     def open_feed(self) -> None:
-        body: dict[str, Any] = {"user_id": any_user(self.rng), "k": self.rng.choice(SLATE_LENGTHS), "seen": self.seen}
+        body: dict[str, Any] = {
+            "user_id": crowds["feed"].pick(self.rng),
+            "k": self.rng.choice(SLATE_LENGTHS),
+            "seen": self.seen,
+        }
         with self.client.post("/v1/feed", json=body, catch_response=True, name="POST /v1/feed") as response:
             if response.status_code != 200:
                 response.failure(f"status {response.status_code}")

@@ -20,7 +20,7 @@ from feed_ranking.online.rerank import SlateSelector
 from feed_ranking.online.retrieve import FollowSource, InterestSource, TrendingSource, UnseenFilter
 from feed_ranking.snapshot import Snapshot, open_snapshot
 from infra.clock import WorldClock
-from infra.errors import FeatureStoreUnavailable
+from infra.errors import DependencyError
 from infra.faults.switch import FaultSwitch, SwitchedFeatureStore
 from infra.feature_store.guarded import GuardedFeatures
 from infra.feature_store.port import OnlineFeatures
@@ -32,6 +32,7 @@ from infra.resilience.deadline import Deadline
 
 S = TypeVar("S", RetrieveConfig, RerankConfig)
 log = logging.getLogger(__name__)
+WARM_UP_MS = 5_000
 
 
 def build_pipeline(features: GuardedFeatures, snapshot: Snapshot, bundle: Bundle) -> CandidatePipeline[FeedQuery]:
@@ -123,10 +124,10 @@ class FeedBootstrap:
     def _warm(features: GuardedFeatures, service: FeedService) -> None:
         """Ask once before anyone else does: the first read opens connections, the first run allocates."""
         try:
-            features.inner.read_online(0)
-        except FeatureStoreUnavailable as exc:
+            features.bulkhead.run(lambda: features.inner.read_online(0), Deadline.after_ms(WARM_UP_MS))
+        except DependencyError as exc:
             log.warning("starting without the feature store, answers will be degraded: %s", exc)
-        service.answer(replace(service.query(0, 20, [], {}), deadline=Deadline.after_ms(10_000)))
+        service.answer(replace(service.query(0, 20, [], {}), deadline=Deadline.after_ms(WARM_UP_MS)))
 
 
 def turned(stage: S, knobs: Mapping[str, float]) -> S:

@@ -119,7 +119,9 @@ def feast_errors(what: str) -> Iterator[None]:
     """Turn a store that does not answer into `FeatureStoreUnavailable`. Bugs pass through as they are."""
     try:
         yield
-    except (sqlite3.OperationalError, sqlite3.DatabaseError, ConnectionError, TimeoutError, OSError) as exc:
+    except sqlite3.ProgrammingError:  # a DatabaseError by inheritance, a bug by nature
+        raise
+    except (sqlite3.DatabaseError, ConnectionError, TimeoutError, OSError) as exc:
         raise FeatureStoreUnavailable(f"could not {what}: {exc}") from exc
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from infra.clock import WorldClock
-from infra.errors import DeadlineExceeded, FeaturesStale, FeatureStoreUnavailable
+from infra.errors import DeadlineExceeded, FeaturesStale, FeatureStoreSlow
 from infra.feature_store.port import FeatureRow, OnlineFeatures
 from infra.resilience.breaker import CircuitBreaker
 from infra.resilience.bulkhead import Bulkhead
@@ -21,10 +21,6 @@ class StaleRow(FeaturesStale):
     def __init__(self, row: FeatureRow, age_s: float) -> None:
         super().__init__(f"features are {age_s / 3600:.1f} h old")
         self.row = row
-
-
-class FeatureStoreSlow(FeatureStoreUnavailable):
-    reason = "feature_store_slow"
 
 
 @dataclass(frozen=True)
@@ -40,7 +36,7 @@ class GuardedFeatures:
 
     def read(self, entity_id: int, deadline: Deadline) -> FeatureRow:
         """Read one row. Raises a `DependencyError`; `StaleRow` carries the row that is too old."""
-        row = self.breaker.call(lambda: self._read_in_time(entity_id, deadline.tighter(self.timeout_ms)))
+        row = self.breaker.call(lambda: self._read_in_time(entity_id, deadline))
         if row.event_ts is not None:
             age_s = self.clock.now() - row.event_ts.timestamp()
             if age_s > self.ttl_s:
@@ -48,7 +44,10 @@ class GuardedFeatures:
         return row
 
     def _read_in_time(self, entity_id: int, deadline: Deadline) -> FeatureRow:
+        timeout = deadline.tighter(self.timeout_ms)
         try:
-            return self.bulkhead.run(lambda: self.inner.read_online(entity_id), deadline)
+            return self.bulkhead.run(lambda: self.inner.read_online(entity_id), timeout)
         except DeadlineExceeded as exc:
+            if timeout.at == deadline.at:  # the request itself came too late, the store may be well
+                raise
             raise FeatureStoreSlow(f"no row within {self.timeout_ms:.0f} ms") from exc

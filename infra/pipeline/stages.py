@@ -2,7 +2,7 @@
 
 `Q` is the design's query: a frozen value with all that is known of the request. Each stage has a `name` that
 traces and metrics use. A stage that cannot reach what it needs raises a `DependencyError`; the runner then
-takes the stage's way out (skip a source, keep the query as it was) and marks the answer as degraded.
+takes the stage's way out (skip a source, fill in declared defaults) and marks the answer as degraded.
 """
 
 from __future__ import annotations

@@ -32,6 +32,7 @@ Facts = Mapping[str, float | int | str]
 NEEDED_FREE_BYTES = 500_000_000
 SUMMARY = "step.json"
 CURRENT = "current.json"
+ROUNDS = "rounds.json"
 
 
 @dataclass(frozen=True)
@@ -87,13 +88,13 @@ def build(
     root = settings.design_root(design.name) / "steps"
     with disk_errors(root), only_build(root):
         check_free_space(root)
-        prints = fingerprints(design, settings)
-        paths = {name: root / name / prints[name] for name in names}
-        forced = names[names.index(from_step) :] if from_step else []
+        if from_step:
+            _force(root / ROUNDS, names[names.index(from_step) :])
+        paths = step_paths(design, settings)
         runs = []
         for index, step in enumerate(design.steps):
             observer.started(step, index, len(design.steps))
-            if step.name in forced or not paths[step.name].exists():
+            if not paths[step.name].exists():
                 run = _run_step(design, step, settings, paths, observer)
             else:
                 run = _read_summary(step, paths[step.name])
@@ -115,8 +116,9 @@ def is_built(design: Design, settings: Settings) -> bool:
 
 
 def fingerprints(design: Design, settings: Settings) -> dict[str, str]:
-    """A short hash per step, of its configuration, its code and the fingerprints of the steps it reads."""
+    """A short hash per step: of its configuration, its code, the steps it reads, and how often it was forced."""
     config = design.configuration(settings.preset)
+    rounds = _read_rounds(settings.design_root(design.name) / "steps" / ROUNDS)
     prints: dict[str, str] = {}
     for step in design.steps:
         material = {
@@ -125,6 +127,7 @@ def fingerprints(design: Design, settings: Settings) -> dict[str, str]:
             "config": {name: asdict(getattr(config, name)) for name in step.config},
             "code": _code_digest(step.code),
             "after": [prints[name] for name in step.after],
+            "round": rounds.get(step.name, 0),
             "python": list(sys.version_info[:2]),
         }
         prints[step.name] = hashlib.sha256(json.dumps(material, sort_keys=True).encode()).hexdigest()[:12]
@@ -142,7 +145,7 @@ def only_build(root: Path) -> Iterator[None]:
             raise UsageError(
                 f"another build is writing to {root}", hint="wait for it to end, or stop it, then try again"
             ) from None
-        for left_over in (*root.glob("*/*.partial"), *root.glob("*/*.old")):
+        for left_over in root.glob("*/*.partial"):
             shutil.rmtree(left_over)
         yield
 
@@ -197,14 +200,20 @@ def _run_step(
     )
     summary = {"seconds": run.seconds, "peak_mb": run.peak_mb, "facts": dict(facts)}
     (partial / SUMMARY).write_text(json.dumps(summary, indent=2))
-    if final.exists():  # forced: the old output makes way only once the new one is complete
-        trash = final.with_suffix(".old")
-        final.rename(trash)
-        partial.rename(final)
-        shutil.rmtree(trash)
-    else:
-        partial.rename(final)
+    partial.rename(final)
     return run
+
+
+def _read_rounds(path: Path) -> dict[str, int]:
+    rounds: dict[str, int] = json.loads(path.read_text()) if path.exists() else {}
+    return rounds
+
+
+def _force(path: Path, names: list[str]) -> None:
+    """Give these steps another round, and so another fingerprint: they run again into new directories, while the old
+    ones stay whole for whoever reads them."""
+    rounds = _read_rounds(path)
+    write_atomically(path, json.dumps(rounds | {name: rounds.get(name, 0) + 1 for name in names}))
 
 
 def _read_summary(step: Step, path: Path) -> StepRun:

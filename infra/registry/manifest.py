@@ -36,10 +36,10 @@ def write_manifest(directory: Path, meta: Mapping[str, Any]) -> Manifest:
     return Manifest(files, meta, file_digest(directory / MANIFEST))
 
 
-def verify(directory: Path, *, digest: str | None = None) -> Manifest:
+def verify(directory: Path, *, digest: str | None = None, hint: str = "") -> Manifest:
     """Check every file against the manifest, and the manifest against `digest` if that is given.
 
-    Raises `CorruptArtifact` naming the first file that is missing, extra or different.
+    Raises `CorruptArtifact` naming the first file that is missing, extra or different; `hint` says how to mend it.
     """
     path = directory / MANIFEST
     try:
@@ -48,19 +48,19 @@ def verify(directory: Path, *, digest: str | None = None) -> Manifest:
         if not isinstance(files, dict) or not isinstance(meta, dict):
             raise TypeError("files and meta must be objects")
     except (OSError, ValueError, KeyError, TypeError) as exc:
-        raise CorruptArtifact(f"{path} cannot be read: {exc}", hint="build again, or fetch the version anew") from exc
+        raise CorruptArtifact(f"{path} cannot be read: {exc}", hint=hint) from exc
     found = file_digest(path)
     if digest is not None and found != digest:
-        raise CorruptArtifact(f"{path} is not the manifest that was registered")
+        raise CorruptArtifact(f"{path} is not the manifest that was registered", hint=hint)
     present = {file.name for file in directory.iterdir() if file.is_file()}
     if extra := sorted(present - set(files) - {MANIFEST}):
-        raise CorruptArtifact(f"{directory / extra[0]} is not in the manifest")
+        raise CorruptArtifact(f"{directory / extra[0]} is not in the manifest", hint=hint)
     for name, expected in files.items():
         file = directory / name
         if not file.is_file():
-            raise CorruptArtifact(f"{file} is missing")
+            raise CorruptArtifact(f"{file} is missing", hint=hint)
         if file_digest(file) != expected:
-            raise CorruptArtifact(f"{file} does not match its SHA-256", hint="build again, or fetch the version anew")
+            raise CorruptArtifact(f"{file} does not match its SHA-256", hint=hint)
     return Manifest(files, meta, found)
 
 

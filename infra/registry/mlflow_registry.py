@@ -22,7 +22,7 @@ import stamina
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from infra.errors import RegistryUnavailable
+from infra.errors import CorruptArtifact, RegistryUnavailable
 from infra.registry.manifest import MANIFEST, file_digest, verify
 from infra.registry.port import ModelVersion
 from infra.settings import Settings
@@ -82,18 +82,22 @@ class MlflowRegistry:
     @stamina.retry(on=RegistryUnavailable, attempts=2, wait_initial=0.2, timeout=10)
     def fetch(self, model: ModelVersion, to: Path) -> Path:
         final = to / f"{model.name}-{model.version}-{model.digest[:12]}"
-        if not final.exists():
-            to.mkdir(parents=True, exist_ok=True)
-            aside = Path(tempfile.mkdtemp(dir=to, prefix=".fetch-"))
+        if final.exists():
             try:
-                with mlflow_errors():
-                    version = self._client.get_model_version(model.name, str(model.version))
-                    self._client.download_artifacts(str(version.run_id), ARTIFACT_PATH, str(aside))
-                verify(aside / ARTIFACT_PATH, digest=model.digest)
-                (aside / ARTIFACT_PATH).rename(final)
-            finally:
-                shutil.rmtree(aside, ignore_errors=True)
-        verify(final, digest=model.digest)
+                verify(final, digest=model.digest)
+                return final
+            except CorruptArtifact:
+                shutil.rmtree(final)  # a damaged copy; the registry has the true one
+        to.mkdir(parents=True, exist_ok=True)
+        aside = Path(tempfile.mkdtemp(dir=to, prefix=".fetch-"))
+        try:
+            with mlflow_errors():
+                version = self._client.get_model_version(model.name, str(model.version))
+                self._client.download_artifacts(str(version.run_id), ARTIFACT_PATH, str(aside))
+            verify(aside / ARTIFACT_PATH, digest=model.digest)
+            (aside / ARTIFACT_PATH).rename(final)
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
         return final
 
     def _experiment(self, name: str) -> str:

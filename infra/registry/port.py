@@ -32,5 +32,8 @@ class ModelRegistry(Protocol):
     def by_alias(self, name: str, alias: str) -> ModelVersion | None: ...
 
     def fetch(self, model: ModelVersion, to: Path) -> Path:
-        """Download into a directory of its own under `to`, verify, and return it. Verified ones are reused."""
+        """Download into a directory of its own under `to`, verify, and return it.
+
+        A copy that is there is verified and reused, or replaced if it is damaged.
+        """
         ...

@@ -1,1 +1,1 @@
-"""What keeps one slow or dead part from taking the rest with it: deadline, bulkhead, breaker, retry."""
+"""What keeps one slow or dead part from taking the rest with it: deadline, bulkhead, breaker."""

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from enum import IntEnum
 from typing import TypeVar
 
-from infra.errors import BreakerOpen, DependencyError
+from infra.errors import BreakerOpen, DeadlineExceeded, DependencyError
 
 T = TypeVar("T")
 
@@ -30,7 +30,8 @@ class BreakerState(IntEnum):
 class CircuitBreaker:
     """Opens when at least `failure_share` of the last `window` calls failed and `min_calls` were seen.
 
-    Only a `DependencyError` counts as a failure: a bug in our own code must not hide behind a breaker.
+    Only a `DependencyError` counts as a failure: a bug in our own code must not hide behind a breaker. Nor does a
+    `DeadlineExceeded`: whoever guards a dependency by a timeout raises an error of its own when that runs out.
     `clock` returns monotonic seconds; tests pass their own.
     """
 
@@ -66,6 +67,9 @@ class CircuitBreaker:
         is_probe, generation = self._admit()
         try:
             result = inner()
+        except DeadlineExceeded:
+            self._forget(is_probe)  # the caller had no time left; that says nothing about the dependency
+            raise
         except DependencyError:
             self._record(failed=True, is_probe=is_probe, generation=generation)
             raise

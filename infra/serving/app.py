@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import gc
 import logging
-import os
-import signal
-import threading
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
@@ -25,6 +22,7 @@ from starlette.responses import HTMLResponse, Response
 from infra.design import Design
 from infra.faults.catalogue import CATALOGUE
 from infra.faults.switch import FaultSwitch
+from infra.parent import stop_with_parent
 from infra.resilience.breaker import CircuitBreaker
 from infra.serving.accounting import Accounting
 from infra.serving.admission import Admission
@@ -66,6 +64,7 @@ def create_service(core: ServiceCore, add_routes: Callable[[FastAPI], None], ver
         gc.collect()
         gc.freeze()  # what was loaded stays: collections need not walk it again during requests
         yield
+        core.faults.clear_all()  # a fault that hangs would hold its threads, and they the process
         core.slot.close()
         core.admission.close()
 
@@ -90,23 +89,12 @@ def describe(design: Design, preset: str) -> dict[str, Any]:
         "title": design.title,
         "summary": design.summary,
         "preset": preset,
+        "world": asdict(design.configuration(preset).world),
         "ask": asdict(design.ask),
         "budgets": [asdict(budget) for budget in design.budgets],
         "knobs": [asdict(knob) for knob in design.knobs(preset)],
         "steps": [{"name": step.name, "title": step.title, "after": step.after} for step in design.steps],
     }
-
-
-def stop_with_parent(pipe: int | None) -> None:
-    """End this process when the other end of `pipe` closes, that is, when its supervisor is gone in whatever way."""
-    if pipe is None:
-        return
-
-    def wait() -> None:
-        os.read(pipe, 1)
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    threading.Thread(target=wait, name="parent-watcher", daemon=True).start()
 
 
 def _add_health(app: FastAPI, core: ServiceCore) -> None:

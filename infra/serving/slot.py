@@ -54,9 +54,11 @@ class ReleaseSlot(Generic[T]):
                 self.last_error = ""  # whatever was refused is not asked for any more
                 return False
             self._exchange(release)
-        except (LabError, OSError, ValueError) as exc:
+        except Exception as exc:  # whatever is wrong with the new one, it must not take the old one with it
             if str(exc) != self.last_error:
-                log.error("the new release is refused, the old one stays: %s", exc)
+                log.error(
+                    "the new release is refused, the old one stays: %s", exc, exc_info=not isinstance(exc, LabError)
+                )
                 self._swapped(False)
             self.last_error = str(exc)
             return False

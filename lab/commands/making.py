@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from infra.parent import stop_with_parent
 from lab.commands.options import DesignName, Json, Markdown, Preset, hold, settings_for
 from lab.console import err, print_json
 from lab.designs import find_design
@@ -27,6 +28,7 @@ def build(
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     settings = settings_for(preset)
+    stop_with_parent(settings.parent_pipe)
     _quiet_libraries()
     started = time.perf_counter()
     runs = run_build(find_design(design), settings, from_step=from_step)

@@ -85,6 +85,18 @@ def test_a_build_that_is_killed_leaves_nothing_half_written_and_goes_on(tmp_path
     assert not list(steps.glob("*/*.partial")), "asked to stop, it clears up by itself"
 
 
+def test_a_supervisor_that_is_killed_takes_its_build_with_it(free_port: int, tmp_path: Path) -> None:
+    environment = ENVIRONMENT | {"LAB_HOME": str(tmp_path), "LAB_PORT": str(free_port)}
+    process = subprocess.Popen([LAB, "up"], env=environment, cwd=REPOSITORY, stderr=subprocess.PIPE)
+    steps = tmp_path / "smoke" / "feed_ranking" / "steps"
+    wait_until(lambda: list(steps.glob("world/*")), 30, "building begins")
+    pids = family(process.pid)
+    assert len(pids) == 2
+    process.kill()
+    process.communicate()
+    wait_until(lambda: not alive(pids), 10, "the build outlives its supervisor")
+
+
 def test_a_directory_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("not a directory")

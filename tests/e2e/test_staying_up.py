@@ -19,6 +19,16 @@ def test_a_crashed_service_comes_back(lab: Lab) -> None:
     wait_until(lambda: lab.service_pid != first, 5, "the new process is known")
 
 
+def test_a_service_whose_store_hangs_can_still_be_stopped(lab: Lab) -> None:
+    lab.run("fault", "feed_ranking", "feature_store", "hang")
+    assert lab.run("ask", "feed_ranking", "--json", parse=True)["degraded"]
+    first = lab.service_pid
+    os.kill(first, signal.SIGTERM)
+    wait_until(lambda: not alive([first]), 6, "it ends although calls hang")
+    wait_until(lambda: answers(lab.url), 30, "restarted")
+    assert not lab.run("ask", "feed_ranking", "--json", parse=True)["degraded"], "a new process has no fault"
+
+
 def test_overload_is_shed_with_503_and_retry_after(lab: Lab) -> None:
     """More requests at once than there are places: some are refused, none fails, and it recovers."""
 

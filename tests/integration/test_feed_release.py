@@ -14,6 +14,7 @@ from feed_ranking.bundle import load_bundle
 from feed_ranking.online.app import create_app
 from feed_ranking.snapshot import open_snapshot
 from infra.errors import CorruptArtifact, UsageError
+from infra.registry.manifest import verify, write_manifest
 from infra.registry.release import Release, read_release
 from infra.settings import Settings
 
@@ -45,6 +46,13 @@ def test_one_flipped_byte_of_the_model_is_refused(copied: Release, name: str) ->
     flip_a_byte(Path(copied.model_path) / name)
     with pytest.raises(CorruptArtifact):
         load_bundle(Path(copied.model_path), copied.model_digest)
+
+
+def test_a_model_trained_on_other_features_is_refused(copied: Release) -> None:
+    meta = dict(verify(Path(copied.model_path)).meta)
+    write_manifest(Path(copied.model_path), meta | {"ranker_inputs": meta["ranker_inputs"][::-1]})
+    with pytest.raises(CorruptArtifact, match="other features"):
+        load_bundle(Path(copied.model_path))
 
 
 @pytest.mark.parametrize("name", ["index.faiss", "embeddings.npy", "columns.npy", "post_id.npy"])

@@ -84,6 +84,16 @@ def test_the_creator_cap_holds_for_the_request_that_turns_it(client: TestClient)
         assert max(creators.count(creator) for creator in creators) <= cap
 
 
+def test_every_request_time_knob_reaches_a_stage(settings: Settings) -> None:
+    from tests.contracts.harness import load_feed
+
+    service, _, _ = load_feed(settings)
+    for knob in DESIGN.knobs("smoke"):
+        if knob.per_request:
+            query = service.query(7, 10, [], {knob.name: knob.high})
+            assert getattr(getattr(query, knob.stage), knob.name) == knob.high
+
+
 def test_a_source_can_be_turned_off(client: TestClient) -> None:
     knobs = {"follow_limit": 0, "trending_limit": 0}
     assert {tuple(item["sources"]) for item in ask(client, knobs=knobs)["slate"]} == {("interest",)}

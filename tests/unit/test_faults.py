@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, wait
 
 import pytest
 
@@ -35,6 +35,20 @@ def store(switch: FaultSwitch) -> SwitchedFeatureStore:
     return SwitchedFeatureStore(Store(), switch)
 
 
+def in_background(call: Callable[[], FeatureRow]) -> Future[FeatureRow]:
+    """Run `call` in a thread that cannot keep this process alive, should nobody release it."""
+    future: Future[FeatureRow] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(call())
+        except Exception as exc:
+            future.set_exception(exc)
+
+    threading.Thread(target=run, daemon=True).start()
+    return future
+
+
 def answers(store: SwitchedFeatureStore) -> bool:
     return store.read_online(7).values == {"id": 7}
 
@@ -49,14 +63,12 @@ def test_a_fault_disturbs_its_port_until_it_is_cleared(
     injected = switch.active(fault.port)
     assert injected is not None
     assert injected.fault is fault
-    with ThreadPoolExecutor(1) as pool:
-        call = pool.submit(store.read_online, 7)
-        wait([call], timeout=DELAY_S / 2)
-        disturbed = not call.done() or isinstance(call.exception(), FeatureStoreUnavailable)
-        switch.clear(fault.port)
-        wait([call], timeout=2)
-        assert call.done(), "nobody waits after the fault is cleared"
-    assert disturbed
+    call = in_background(lambda: store.read_online(7))
+    wait([call], timeout=DELAY_S / 2)
+    assert not call.done() or isinstance(call.exception(), FeatureStoreUnavailable)
+    switch.clear(fault.port)
+    wait([call], timeout=2)
+    assert call.done(), "nobody waits after the fault is cleared"
     assert switch.active(fault.port) is None
     started = time.monotonic()
     assert answers(store)
@@ -81,15 +93,14 @@ def test_a_hang_lets_all_its_callers_go_when_it_ends(
         inside.release()
         return store.read_online(7)
 
-    with ThreadPoolExecutor(5) as pool:
-        calls: list[Future[FeatureRow]] = [pool.submit(call) for _ in range(5)]
-        assert all(inside.acquire(timeout=2) for _ in calls)
-        assert not wait(calls, timeout=0.02).done
-        if replacement:
-            switch.inject("feature_store", replacement, 0)
-        else:
-            switch.clear("feature_store")
-        assert not wait(calls, timeout=2).not_done
+    calls = [in_background(call) for _ in range(5)]
+    assert all(inside.acquire(timeout=2) for _ in calls)
+    assert not wait(calls, timeout=0.02).done
+    if replacement:
+        switch.inject("feature_store", replacement, 0)
+    else:
+        switch.clear("feature_store")
+    assert not wait(calls, timeout=2).not_done
     for done in calls:
         assert isinstance(done.exception(), FeatureStoreUnavailable)
 
@@ -100,10 +111,10 @@ def test_a_second_hang_holds_callers_although_the_first_was_cleared(
     switch.inject("feature_store", "hang", 0)
     switch.clear("feature_store")
     switch.inject("feature_store", "hang", 0)
-    with ThreadPoolExecutor(1) as pool:
-        call = pool.submit(store.read_online, 7)
-        assert not wait([call], timeout=0.02).done
-        switch.clear("feature_store")
+    call = in_background(lambda: store.read_online(7))
+    assert not wait([call], timeout=0.02).done
+    switch.clear("feature_store")
+    assert wait([call], timeout=2).done
 
 
 def test_one_fault_at_a_time_the_last_one_counts(switch: FaultSwitch, store: SwitchedFeatureStore) -> None:

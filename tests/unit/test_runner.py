@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from infra.errors import DependencyError, FeatureStoreUnavailable, IndexUnavailable
+from infra.errors import DependencyError, FeatureStoreUnavailable, RegistryUnavailable
 from infra.pipeline.candidates import Candidates, Ids, Keep
 from infra.pipeline.runner import CandidatePipeline
 
@@ -106,18 +106,18 @@ def test_sources_get_the_hydrated_query() -> None:
 
 
 def test_a_failing_source_is_left_out_and_keeps_its_bit_free() -> None:
-    broken = Source("followed", error=IndexUnavailable("gone"))
+    broken = Source("followed", error=RegistryUnavailable("gone"))
     outcome = pipeline(broken, Source("popular", POPULAR)).run(Query())
     assert outcome.slate.ids.tolist() == [8, 6]
     assert outcome.slate.sources.tolist() == [0b10, 0b10]
-    assert outcome.degraded == ["index_unavailable"]
+    assert outcome.degraded == ["registry_unavailable"]
 
 
 def test_a_reason_is_given_once_however_many_sources_have_it() -> None:
-    sources = [Source(f"source {i}", error=IndexUnavailable("gone")) for i in range(3)]
+    sources = [Source(f"source {i}", error=RegistryUnavailable("gone")) for i in range(3)]
     profile = Profile(FeatureStoreUnavailable("down"))
     outcome = pipeline(*sources, profiles=(profile,)).run(Query())
-    assert outcome.degraded == ["feature_store_unavailable", "index_unavailable"]
+    assert outcome.degraded == ["feature_store_unavailable", "registry_unavailable"]
     assert len(outcome.slate) == 0
 
 
@@ -180,7 +180,7 @@ def test_server_timing_has_one_duration_per_kind_of_stage() -> None:
 
 
 def test_a_stage_that_fails_is_timed_and_kept_in_the_trace() -> None:
-    trace = pipeline(Source("followed", error=IndexUnavailable("gone"))).run(Query()).trace
+    trace = pipeline(Source("followed", error=RegistryUnavailable("gone"))).run(Query()).trace
     entry = next(stage for stage in trace.stages if stage.name == "followed")
-    assert (entry.degraded, entry.detail, entry.count_out) == ("index_unavailable", "gone", 0)
+    assert (entry.degraded, entry.detail, entry.count_out) == ("registry_unavailable", "gone", 0)
     assert entry.time_ms > 0
