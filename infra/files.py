@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-import os
+import tempfile
 from pathlib import Path
 
 
 def write_atomically(path: Path, text: str) -> None:
     """Replace a small file in one move: a reader sees the old text or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    aside.write_text(text)
-    aside.replace(path)
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+        aside = Path(file.name)
+        try:
+            file.write(text)
+            file.flush()
+            aside.replace(path)
+        finally:
+            aside.unlink(missing_ok=True)

@@ -21,7 +21,7 @@ class Skew:
 def compare(
     left: Mapping[str, npt.ArrayLike], right: Mapping[str, npt.ArrayLike], *, tolerance: float = 1e-6
 ) -> list[Skew]:
-    """The features that differ by more than `tolerance` (absolute plus relative), worst first.
+    """The features that differ by more than `tolerance` (absolute plus relative), worst first; integers by anything.
 
     Both sides map a feature to an array[n, ...] of the same rows in the same order. Two missing values (NaN)
     are equal; a missing one and a number are not. Raises `ValueError` when the sides name different features.
@@ -34,7 +34,9 @@ def compare(
         if a.shape != b.shape:
             found.append(Skew(name, 1.0, float("inf")))
             continue
-        differs = ~np.isclose(a, b, rtol=tolerance, atol=tolerance, equal_nan=True)
+        is_exact = all(np.asarray(side[name]).dtype.kind in "iub" for side in (left, right))  # ids must be the same
+        slack = 0.0 if is_exact else tolerance
+        differs = ~np.isclose(a, b, rtol=slack, atol=slack, equal_nan=True)
         if differs.any():
             gap = np.abs(a - b)[differs]
             rows = differs.reshape(len(differs), -1).any(axis=1)

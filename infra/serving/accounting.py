@@ -38,6 +38,9 @@ class Accounting:
 
         try:
             await self.app(scope, receive, watch)
+        except BaseException:
+            status = 0  # whatever was announced, the answer did not arrive whole
+            raise
         finally:
             self.metrics.latency.observe(time.perf_counter() - started)
             outcome = outcome_of(status, degraded=bool(scope["state"].get("degraded")))

@@ -28,8 +28,8 @@ class Admission:
         """Run `work` in a thread. Raises `Overloaded` at once when every place is taken."""
         if self._pending >= self._limit:
             raise Overloaded(f"{self._limit} requests are being served or wait already")
-        self._pending += 1
         future = asyncio.get_running_loop().run_in_executor(self._pool, work)
+        self._pending += 1
         future.add_done_callback(self._leave)  # also when the caller gives up: the thread goes on until it is done
         return await asyncio.shield(future)
 

@@ -56,3 +56,12 @@ def test_a_reader_meets_the_old_or_the_new_text_and_nothing_between(tmp_path: Pa
     writer.join()
     assert seen <= texts
     assert seen
+
+
+def test_a_write_that_fails_leaves_nothing_beside_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "file.json"
+    write_atomically(path, "old")
+    with pytest.raises(UnicodeEncodeError):
+        write_atomically(path, "\ud800")
+    assert [item.name for item in tmp_path.iterdir()] == ["file.json"]
+    assert path.read_text() == "old"

@@ -68,3 +68,7 @@ def test_different_shapes_differ_altogether() -> None:
 def test_sides_that_name_different_features_are_a_mistake() -> None:
     with pytest.raises(ValueError, match=r"\['left', 'right'\]"):
         compare({"both": [1], "left": [1]}, {"both": [1], "right": [1]})
+
+
+def test_ids_must_be_the_same_however_large() -> None:
+    assert compare({"follows": [[1_000_000]]}, {"follows": [[1_000_001]]}) == [Skew("follows", 1.0, 1.0)]
