@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import sys
+from types import FrameType
+
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from infra.design import Design, Step
@@ -23,6 +28,23 @@ def run_build(design: Design, settings: Settings, *, from_step: str | None = Non
     )
     with Progress(*columns, console=err, transient=True) as progress:
         return build(design, settings, from_step=from_step, observer=_Bar(progress))
+
+
+def stop_at_once() -> None:
+    """Let SIGINT and SIGTERM end this process there and then.
+
+    The usual way, an exception, gets lost: imports of large libraries swallow it in a bare `except`. Nothing is
+    lost by ending so: what is not finished lies under another name, and the next build removes it.
+    """
+
+    def stop(number: int, _: FrameType | None) -> None:
+        if sys.stderr.isatty():
+            os.write(2, b"\x1b[?25h\n")  # the progress bar hides the cursor
+        os.write(2, b"stopped; the same command goes on from the step it was in\n")
+        os._exit(128 + number)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
 
 
 def describe_run(run: StepRun) -> str:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import signal
-import sys
 import time
 from typing import Annotated
 
@@ -24,9 +22,9 @@ def build(
     as_json: Json = False,
 ) -> None:
     """Make the data, features, model, index and release of a design; steps that are done are skipped."""
-    from lab.building import run_build
+    from lab.building import run_build, stop_at_once
 
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    stop_at_once()
     settings = settings_for(preset)
     stop_with_parent(settings.parent_pipe)
     _quiet_libraries()
