@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
@@ -21,6 +22,7 @@ from lab.designs import find_design, load_designs
 def up(
     designs: Annotated[list[str] | None, typer.Argument(help="which designs; all by default")] = None,
     preset: Preset = None,
+    as_json: Json = False,
 ) -> None:
     """Build what is missing, serve, and stop it all on Ctrl-C."""
     from lab.runstate import read_state
@@ -30,14 +32,17 @@ def up(
     chosen = [find_design(name) for name in designs] if designs else load_designs()
     if state := read_state(settings):
         err.print(f"the lab is up already (process {state.supervisor.pid}); stop it with: {lab_command()} down")
-        for service in state.services:
-            out.print(f"{service.name:<16} {service.url}")
+        _print_addresses([(service.name, service.url) for service in state.services], as_json=as_json)
         return
     try:
         with Supervisor(settings, chosen) as supervisor:
             for started in supervisor.start():
-                _print_welcome(started.design, started.url)
-            out.print("Ctrl-C stops it.")
+                if not as_json:
+                    _print_welcome(started.design, started.url)
+            if as_json:
+                _print_addresses([(item.design.name, item.url) for item in supervisor.services], as_json=True)
+            else:
+                out.print("Ctrl-C stops it.")
             sys.stdout.flush()
             supervisor.watch()
     except Stopped:
@@ -109,6 +114,13 @@ def serve(
 
     settings = settings_for(preset)
     serve_design(find_design(design), settings.model_copy(update={"port": port}) if port else settings)
+
+
+def _print_addresses(services: Sequence[tuple[str, str]], *, as_json: bool) -> None:
+    if as_json:
+        print_json([{"design": name, "url": url} for name, url in services])
+    else:
+        print_table(("design", "url"), services)
 
 
 def _print_welcome(design: Design, url: str) -> None:
