@@ -38,7 +38,8 @@ class Knob:
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise UsageError(f"knob {self.name} takes a number, not {type(value).__name__}")
         if not self.low <= value <= self.high:  # also refuses NaN
-            raise UsageError(f"knob {self.name} takes {self.low} to {self.high} {self.unit}, not {value}")
+            shown = value if -1e15 < value < 1e15 else "that"
+            raise UsageError(f"knob {self.name} takes {self.low} to {self.high} {self.unit}, not {shown}")
         if self.is_integer and not float(value).is_integer():
             raise UsageError(f"knob {self.name} takes a whole number, not {value}")
         return int(value) if self.is_integer else float(value)

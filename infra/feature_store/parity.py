@@ -35,8 +35,10 @@ def compare(
             found.append(Skew(name, 1.0, float("inf")))
             continue
         is_exact = all(np.asarray(side[name]).dtype.kind in "iub" for side in (left, right))  # ids must be the same
-        slack = 0.0 if is_exact else tolerance
-        differs = ~np.isclose(a, b, rtol=slack, atol=slack, equal_nan=True)
+        if is_exact:
+            differs = np.asarray(left[name]) != np.asarray(right[name])
+        else:
+            differs = ~np.isclose(a, b, rtol=tolerance, atol=tolerance, equal_nan=True)
         if differs.any():
             gap = np.abs(a - b)[differs]
             rows = differs.reshape(len(differs), -1).any(axis=1)

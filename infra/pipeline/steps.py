@@ -122,7 +122,7 @@ def fingerprints(design: Design, settings: Settings) -> dict[str, str]:
     prints: dict[str, str] = {}
     for step in design.steps:
         material = {
-            "step": step.name,
+            "step": [step.name, step.target],
             "preset": settings.preset,
             "config": {name: asdict(getattr(config, name)) for name in step.config},
             "code": _code_digest(step.code),
@@ -192,16 +192,14 @@ def _run_step(
             report=observer.progress,
         )
         facts = resolve(step.target)(context) or {}
+        seconds, peak_mb = round(time.perf_counter() - started, 3), round(_peak_mb(), 1)
+        summary = {"seconds": seconds, "peak_mb": peak_mb, "facts": dict(facts)}
+        (partial / SUMMARY).write_text(json.dumps(summary, indent=2, default=_plain_number))
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
-    run = StepRun(
-        step.name, step.title, final, False, round(time.perf_counter() - started, 3), round(_peak_mb(), 1), facts
-    )
-    summary = {"seconds": run.seconds, "peak_mb": run.peak_mb, "facts": dict(facts)}
-    (partial / SUMMARY).write_text(json.dumps(summary, indent=2))
     partial.rename(final)
-    return run
+    return StepRun(step.name, step.title, final, False, seconds, peak_mb, facts)
 
 
 def _read_rounds(path: Path) -> dict[str, int]:
@@ -227,7 +225,10 @@ def _point_to(pointer: Path, root: Path, paths: Mapping[str, Path]) -> None:
     A service that runs sees the change and swaps; until then it may read the outputs of the build before.
     """
     wanted = {name: str(path) for name, path in paths.items()}
-    before: dict[str, str] = json.loads(pointer.read_text()) if pointer.exists() else {}
+    try:
+        before = dict(json.loads(pointer.read_text()))
+    except (FileNotFoundError, ValueError, TypeError):  # none yet, or damaged: written anew
+        before = {}
     if before == wanted:
         return
     write_atomically(pointer, json.dumps(wanted, indent=2))
@@ -248,6 +249,11 @@ def _code_digest(places: tuple[str, ...]) -> str:
             digest.update(str(file.relative_to(REPOSITORY)).encode())
             digest.update(file.read_bytes())
     return digest.hexdigest()
+
+
+def _plain_number(value: Any) -> Any:
+    """A numpy number in a step's facts, as JSON can carry it."""
+    return value.item() if hasattr(value, "item") else str(value)
 
 
 def _peak_mb() -> float:

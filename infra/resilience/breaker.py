@@ -45,6 +45,8 @@ class CircuitBreaker:
         open_s: float = 1.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        if min_calls > window:
+            raise ValueError(f"a window of {window} calls never holds {min_calls}")
         self.name = name
         self._outcomes: deque[bool] = deque(maxlen=window)
         self._failure_share, self._min_calls, self._open_s = failure_share, min_calls, open_s

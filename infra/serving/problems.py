@@ -65,7 +65,7 @@ def add_problem_handlers(app: FastAPI) -> None:
     async def on_invalid(_: Request, exc: Exception) -> Response:
         assert isinstance(exc, RequestValidationError)
         # `input` is left out on purpose: it may be large, or a NaN that JSON cannot carry.
-        errors = [{"field": _field(item["loc"]), "message": str(item["msg"])} for item in exc.errors()[:20]]
+        errors = [{"field": _field(item["loc"]), "message": str(item["msg"])[:200]} for item in exc.errors()[:20]]
         malformed = any(item["type"] == "json_invalid" for item in exc.errors())
         detail = "; ".join(f"{item['field']}: {item['message']}" for item in errors[:3])
         return problem(400 if malformed else 422, detail, errors=errors)
@@ -90,5 +90,6 @@ def add_problem_handlers(app: FastAPI) -> None:
 
 
 def _field(location: Sequence[int | str]) -> str:
-    parts = [str(part) for part in location if part not in ("body", "query", "path")]
-    return ".".join(parts) or "body"
+    """Where in the request: `knobs.creator_cap`, `seen.3`; `body` for the whole, and for a place in malformed JSON."""
+    parts = [str(part)[:60] for part in location if part not in ("body", "query", "path")]
+    return "body" if not parts or parts[0].isdigit() else ".".join(parts)

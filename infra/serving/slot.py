@@ -55,12 +55,13 @@ class ReleaseSlot(Generic[T]):
                 return False
             self._exchange(release)
         except Exception as exc:  # whatever is wrong with the new one, it must not take the old one with it
-            if str(exc) != self.last_error:
+            reason = str(exc) or type(exc).__name__
+            if reason != self.last_error:
                 log.error(
                     "the new release is refused, the old one stays: %s", exc, exc_info=not isinstance(exc, LabError)
                 )
                 self._swapped(False)
-            self.last_error = str(exc)
+            self.last_error = reason
             return False
         return True
 

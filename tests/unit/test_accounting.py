@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from starlette.types import Receive, Scope, Send
 
 from infra.serving.accounting import Accounting, outcome_of
 from infra.serving.body_limit import BodyLimit
@@ -90,6 +91,16 @@ def test_a_request_that_ends_in_an_exception_is_counted_as_failed_and_the_except
     app = Accounting(Endpoint(error=error), metrics, PATH)
     with pytest.raises(type(error)):
         asyncio.run(drive(app, chunks(b"{}"), path=PATH))
+    assert counts(metrics) == {"requests": 1, "failed": 1}
+
+
+def test_an_answer_that_breaks_off_after_it_began_is_counted_as_failed(metrics: ServiceMetrics) -> None:
+    async def breaks_off(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        raise ValueError("a bug")
+
+    with pytest.raises(ValueError, match="a bug"):
+        asyncio.run(drive(Accounting(breaks_off, metrics, PATH), chunks(b"{}"), path=PATH))
     assert counts(metrics) == {"requests": 1, "failed": 1}
 
 

@@ -133,3 +133,13 @@ def test_refusals_take_no_place(admission: Admission, hold: threading.Event) -> 
         await eventually_free(admission)
 
     run(story())
+
+
+def test_work_that_cannot_even_be_handed_over_takes_no_place(admission: Admission) -> None:
+    async def story() -> None:
+        admission.close()
+        for _ in range(WORKERS + QUEUE + 1):
+            with pytest.raises(RuntimeError, match="shutdown"):
+                await admission.run(lambda: None)
+
+    run(story())

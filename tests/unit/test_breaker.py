@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infra.errors import BreakerOpen, DependencyError, FeatureStoreUnavailable
+from infra.errors import BreakerOpen, DeadlineExceeded, DependencyError, FeatureStoreUnavailable
 from infra.resilience.breaker import BreakerState, CircuitBreaker
 
 OPEN_S = 1.0
@@ -40,6 +40,10 @@ class Inner:
     def bug(self) -> str:
         self.runs += 1
         raise ZeroDivisionError
+
+    def spent(self) -> str:
+        self.runs += 1
+        raise DeadlineExceeded("the caller had no time left")
 
 
 def attempt(breaker: CircuitBreaker, inner: Inner, how: str) -> type[BaseException] | None:
@@ -125,6 +129,22 @@ def test_a_bug_in_the_probe_gives_the_probe_to_the_next_call(breaker: CircuitBre
     assert breaker.state is BreakerState.CLOSED
 
 
+def test_callers_without_time_left_never_open_it(breaker: CircuitBreaker) -> None:
+    for _ in range(20):
+        assert attempt(breaker, Inner(), "spent") is DeadlineExceeded
+    assert breaker.state is BreakerState.CLOSED
+
+
+def test_a_probe_whose_caller_ran_out_of_time_gives_the_probe_to_the_next_call(
+    breaker: CircuitBreaker, clock: Clock
+) -> None:
+    open_it(breaker)
+    clock.now += OPEN_S
+    assert attempt(breaker, Inner(), "spent") is DeadlineExceeded
+    assert attempt(breaker, Inner(), "ok") is None
+    assert breaker.state is BreakerState.CLOSED
+
+
 def test_a_late_failure_does_not_prolong_the_time_it_is_open(breaker: CircuitBreaker, clock: Clock) -> None:
     def late() -> None:
         open_it(breaker)
@@ -189,13 +209,14 @@ def test_a_crowd_at_a_half_open_breaker_sends_exactly_one_probe(breaker: Circuit
 
 
 @given(
-    ops=st.lists(st.sampled_from(["ok", "fail", "bug", "wait a little", "wait long"]), max_size=60),
+    ops=st.lists(st.sampled_from(["ok", "fail", "bug", "spent", "wait a little", "wait long"]), max_size=60),
     window=st.integers(1, 6),
     min_calls=st.integers(1, 6),
     share=st.sampled_from([0.25, 0.5, 1.0]),
 )
 @settings(deadline=None, max_examples=150)
 def test_any_story_keeps_to_the_three_states(ops: list[str], window: int, min_calls: int, share: float) -> None:
+    min_calls = min(min_calls, window)
     clock, inner = Clock(), Inner()
     breaker = CircuitBreaker(
         "store", window=window, failure_share=share, min_calls=min_calls, open_s=OPEN_S, clock=clock
@@ -216,12 +237,13 @@ def test_any_story_keeps_to_the_three_states(ops: list[str], window: int, min_ca
         assert (error is None, error is ZeroDivisionError) == (op == "ok", op == "bug")
         if before is BreakerState.HALF_OPEN:
             assert clock.now - opened_at >= OPEN_S
-            expected = {"ok": BreakerState.CLOSED, "fail": BreakerState.OPEN, "bug": BreakerState.HALF_OPEN}[op]
+            expected = {"ok": BreakerState.CLOSED, "fail": BreakerState.OPEN}.get(op, BreakerState.HALF_OPEN)
             recent.clear()
         else:
-            if op != "bug":
+            counts = op in ("ok", "fail")
+            if counts:
                 recent.append(op == "fail")
-            is_bad = op != "bug" and len(recent) >= min_calls and sum(recent) >= share * len(recent)
+            is_bad = counts and len(recent) >= min_calls and sum(recent) >= share * len(recent)
             expected = BreakerState.OPEN if is_bad else BreakerState.CLOSED
         assert breaker.state is expected
         if expected is BreakerState.OPEN:
@@ -230,3 +252,8 @@ def test_any_story_keeps_to_the_three_states(ops: list[str], window: int, min_ca
 
 def test_being_open_is_itself_a_failure_of_the_dependency() -> None:
     assert issubclass(BreakerOpen, DependencyError)
+
+
+def test_a_breaker_that_could_never_open_is_refused() -> None:
+    with pytest.raises(ValueError, match="never holds"):
+        CircuitBreaker("store", window=4, min_calls=5)

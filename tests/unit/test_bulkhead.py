@@ -141,3 +141,11 @@ def test_an_answer_at_the_very_moment_of_giving_up_is_no_foreign_error(bulkhead:
     except DeadlineExceeded:
         return
     assert answer == "row"
+
+
+def test_a_call_that_cannot_even_be_handed_over_takes_no_place() -> None:
+    closed = Bulkhead("store", workers=1, queue=1)
+    closed.close()
+    for _ in range(5):  # more than there are places
+        with pytest.raises(RuntimeError, match="shutdown"):
+            closed.run(lambda: None, later())

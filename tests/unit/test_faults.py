@@ -137,3 +137,15 @@ def test_an_unknown_port_cannot_be_cleared_but_a_healthy_one_can(switch: FaultSw
     switch.clear("feature_store")
     with pytest.raises(UsageError, match="'registry'"):
         switch.clear("registry")
+
+
+def test_clearing_all_lets_every_caller_go_and_leaves_every_port_healthy(
+    switch: FaultSwitch, store: SwitchedFeatureStore
+) -> None:
+    switch.inject("feature_store", "hang", 0)
+    call = in_background(lambda: store.read_online(7))
+    assert not wait([call], timeout=0.02).done
+    switch.clear_all()
+    assert wait([call], timeout=2).done
+    assert answers(store)
+    assert all(switch.active(port) is None for port in switch.ports)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import threading
 from pathlib import Path
 
@@ -65,3 +67,27 @@ def test_a_write_that_fails_leaves_nothing_beside_the_old_file(tmp_path: Path) -
         write_atomically(path, "\ud800")
     assert [item.name for item in tmp_path.iterdir()] == ["file.json"]
     assert path.read_text() == "old"
+
+
+def test_the_text_is_complete_before_it_takes_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    moved: list[str] = []
+    replace = Path.replace
+
+    def watched(self: Path, target: Path) -> Path:
+        moved.append(self.read_text())
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", watched)
+    write_atomically(tmp_path / "pointer.json", "short enough to wait in a buffer")
+    assert moved == ["short enough to wait in a buffer"]
+
+
+def test_a_file_may_be_read_by_whom_other_new_files_may_be_read(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        (tmp_path / "ordinary").write_text("text")
+        write_atomically(tmp_path / "atomic", "text")
+    finally:
+        os.umask(before)
+    modes = {path.name: oct(stat.S_IMODE(path.stat().st_mode)) for path in tmp_path.iterdir()}
+    assert modes["atomic"] == modes["ordinary"]

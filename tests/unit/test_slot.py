@@ -92,7 +92,13 @@ def test_the_same_release_is_not_loaded_again(slot: ReleaseSlot[str], loader: Lo
 
 
 @pytest.mark.parametrize(
-    "error", [CorruptArtifact("weights do not match"), OSError("disk gone"), ValueError("no such shape")]
+    "error",
+    [
+        CorruptArtifact("weights do not match"),
+        OSError("disk gone"),
+        ValueError("no such shape"),
+        RuntimeError("a native library gave up"),
+    ],
 )
 def test_a_release_that_does_not_load_leaves_the_old_one_and_says_why(
     slot: ReleaseSlot[str], root: Path, loader: Loader, swaps: list[bool], error: Exception
@@ -176,3 +182,31 @@ def test_the_watcher_finds_a_new_release_by_itself_until_it_is_closed(root: Path
     publish(root, replace(SECOND, model_version=3))
     time.sleep(0.05)
     assert slot.value == "version 2"
+
+
+def test_a_release_that_is_refused_without_a_word_is_counted_and_shown_too(
+    slot: ReleaseSlot[str], root: Path, loader: Loader, swaps: list[bool]
+) -> None:
+    slot.check()
+    loader.broken[2] = MemoryError()
+    publish(root, SECOND)
+    assert not slot.check()
+    assert slot.value == "version 1"
+    assert swaps == [True, False]
+    assert slot.last_error
+
+
+def test_the_watcher_goes_on_after_a_release_that_breaks_in_an_unforeseen_way(root: Path, loader: Loader) -> None:
+    slot = ReleaseSlot(root, loader, swapped=lambda _: None, interval_s=0.005)
+    loader.broken[2] = RuntimeError("a native library gave up")
+    slot.start()
+    publish(root, SECOND)
+    until = time.monotonic() + 2
+    while not slot.last_error:
+        assert time.monotonic() < until, "the refusal was not noticed"
+        time.sleep(0.005)
+    publish(root, replace(SECOND, model_version=3))
+    while slot.value != "version 3":
+        assert time.monotonic() < until, "nobody looks any more"
+        time.sleep(0.005)
+    slot.close()

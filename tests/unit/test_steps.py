@@ -128,6 +128,11 @@ def test_changed_code_reruns_the_step_and_those_after_it(
     assert ran(build(design, settings)) == "bc"
     (tmp_path / "package" / "more.py").write_text("y = 1")
     assert ran(build(design, settings)) == "bc"
+    (tmp_path / "package" / "inner").mkdir()
+    (tmp_path / "package" / "inner" / "deep.py").write_text("z = 1")
+    assert ran(build(design, settings)) == "bc"
+    (tmp_path / "package" / "inner" / "deep.py").rename(tmp_path / "package" / "inner" / "other.py")
+    assert ran(build(design, settings)) == "bc", "a module's name is code too"
 
 
 def test_code_that_does_not_exist_is_an_error_rather_than_no_code(settings: Settings) -> None:
@@ -140,6 +145,13 @@ def test_from_a_step_reruns_it_and_all_after_it(settings: Settings, name: str, e
     build(DESIGN, settings)
     assert ran(build(DESIGN, settings, from_step=name)) == expected
     assert ran(build(DESIGN, settings)) == "", "forced once is not forced for ever"
+
+
+def test_from_a_step_reruns_also_a_later_one_that_does_not_read_it(settings: Settings) -> None:
+    alone = replace(DESIGN.steps[0], name="alone", after=())
+    design = tiny_design(*DESIGN.steps, alone)
+    build(design, settings)
+    assert ran(build(design, settings, from_step="c")) == "calone"
 
 
 def test_a_forced_step_writes_anew_and_leaves_the_old_output_to_its_readers(settings: Settings) -> None:
@@ -200,6 +212,16 @@ def test_what_a_killed_build_left_half_done_is_removed(settings: Settings, root:
     assert not (runs[1].path / "half.txt").exists()
 
 
+def test_what_a_killed_build_left_half_done_is_removed_also_when_nothing_has_to_run(
+    settings: Settings, root: Path
+) -> None:
+    build(DESIGN, settings)
+    left_over = root / "a" / "0123456789ab.partial"
+    left_over.mkdir()
+    assert ran(build(DESIGN, settings)) == ""
+    assert not left_over.exists()
+
+
 def test_a_second_build_at_the_same_time_is_refused_and_harms_nothing(settings: Settings, root: Path) -> None:
     root.mkdir(parents=True)
     working = root / "a" / "0123456789ab.partial"
@@ -236,6 +258,14 @@ def test_the_pointer_is_not_touched_when_nothing_changed(settings: Settings) -> 
     os.utime(pointer, (1, 1))
     build(DESIGN, settings)
     assert pointer.stat().st_mtime == 1
+
+
+@pytest.mark.parametrize("text", ["", "{", "null"])
+def test_a_pointer_that_makes_no_sense_is_mended_by_a_build(settings: Settings, text: str) -> None:
+    runs = build(DESIGN, settings)
+    (settings.design_root("tiny") / "current.json").write_text(text)
+    build(DESIGN, settings)  # what the hint of `read_release` tells the reader to do
+    assert current(settings) == {run.name: str(run.path) for run in runs}
 
 
 def build_sizes(settings: Settings, monkeypatch: pytest.MonkeyPatch, sizes: list[int]) -> list[Path]:
