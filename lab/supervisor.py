@@ -20,8 +20,9 @@ from types import FrameType
 import httpx
 
 from infra.design import Design
-from infra.errors import DependencyError, LabError
-from infra.pipeline.steps import is_built
+from infra.errors import BudgetBroken, DependencyError, LabError, UsageError
+from infra.pipeline.outputs import is_built
+from infra.registry.release import read_release
 from infra.settings import Settings
 from lab.console import err
 from lab.ports import check_port, port_of, url_of
@@ -77,7 +78,7 @@ class Supervisor:
         self._remember()
         for design in self.designs:
             if not is_built(design, self.settings):
-                self._build(design)
+                self._accept(design, self._build(design))
             service = Service(design, url_of(design, self.settings), self.settings.run_dir / f"{design.name}.log")
             self.services.append(service)
             self._launch(service)
@@ -103,17 +104,25 @@ class Supervisor:
                 self._await_ready(service)
                 self._remember()
 
-    def _build(self, design: Design) -> None:
+    def _accept(self, design: Design, status: int) -> None:
+        """Go on after a build, or end with its exit code. A model that the gate refused leaves the old release."""
+        if status == BudgetBroken.exit_code:
+            with contextlib.suppress(UsageError):
+                old = read_release(self.settings.design_root(design.name))
+                err.print(f"[yellow]the new model is refused; serving {old.model_name} version {old.model_version}")
+                return
+        if status != 0:
+            raise SystemExit(status)  # the build has said why
+
+    def _build(self, design: Design) -> int:
         command = [sys.executable, "-m", "lab", "build", design.name, "--preset", self.settings.preset, "--quiet"]
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, env=self._environment, pass_fds=[self._read_end], start_new_session=True
         )
         try:
-            status = process.wait()
+            return process.wait()
         finally:
             stop_all([process])
-        if status != 0:
-            raise SystemExit(status)  # the build has said why
 
     @property
     def _environment(self) -> dict[str, str]:

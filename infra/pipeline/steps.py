@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import hashlib
 import json
 import resource
 import shutil
@@ -18,21 +17,19 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from infra.design import Design, Step, resolve
-from infra.errors import DependencyError, LabError, UsageError
-from infra.files import write_atomically
-from infra.settings import REPOSITORY, Settings
+from infra.errors import LabError, UsageError
+from infra.pipeline.outputs import CURRENT, ROUNDS, force, point_to, step_paths
+from infra.settings import Settings
 
 Report = Callable[[float, str], None]
 Facts = Mapping[str, float | int | str]
 NEEDED_FREE_BYTES = 500_000_000
 SUMMARY = "step.json"
-CURRENT = "current.json"
-ROUNDS = "rounds.json"
 
 
 @dataclass(frozen=True)
@@ -89,7 +86,7 @@ def build(
     with disk_errors(root), only_build(root):
         check_free_space(root)
         if from_step:
-            _force(root / ROUNDS, names[names.index(from_step) :])
+            force(root / ROUNDS, names[names.index(from_step) :])
         paths = step_paths(design, settings)
         runs = []
         for index, step in enumerate(design.steps):
@@ -100,38 +97,8 @@ def build(
                 run = _read_summary(step, paths[step.name])
             observer.finished(run)
             runs.append(run)
-        _point_to(settings.design_root(design.name) / CURRENT, root, paths)
+        point_to(settings.design_root(design.name) / CURRENT, root, paths)
         return runs
-
-
-def step_paths(design: Design, settings: Settings) -> dict[str, Path]:
-    """Where each step's output lies, or would lie, under the current configuration and code."""
-    prints = fingerprints(design, settings)
-    return {name: settings.design_root(design.name) / "steps" / name / prints[name] for name in prints}
-
-
-def is_built(design: Design, settings: Settings) -> bool:
-    """True if a build would skip every step."""
-    return all(path.exists() for path in step_paths(design, settings).values())
-
-
-def fingerprints(design: Design, settings: Settings) -> dict[str, str]:
-    """A short hash per step: of its configuration, its code, the steps it reads, and how often it was forced."""
-    config = design.configuration(settings.preset)
-    rounds = _read_rounds(settings.design_root(design.name) / "steps" / ROUNDS)
-    prints: dict[str, str] = {}
-    for step in design.steps:
-        material = {
-            "step": [step.name, step.target],
-            "preset": settings.preset,
-            "config": {name: asdict(getattr(config, name)) for name in step.config},
-            "code": _code_digest(step.code),
-            "after": [prints[name] for name in step.after],
-            "round": rounds.get(step.name, 0),
-            "python": list(sys.version_info[:2]),
-        }
-        prints[step.name] = hashlib.sha256(json.dumps(material, sort_keys=True).encode()).hexdigest()[:12]
-    return prints
 
 
 @contextmanager
@@ -202,53 +169,9 @@ def _run_step(
     return StepRun(step.name, step.title, final, False, seconds, peak_mb, facts)
 
 
-def _read_rounds(path: Path) -> dict[str, int]:
-    rounds: dict[str, int] = json.loads(path.read_text()) if path.exists() else {}
-    return rounds
-
-
-def _force(path: Path, names: list[str]) -> None:
-    """Give these steps another round, and so another fingerprint: they run again into new directories, while the old
-    ones stay whole for whoever reads them."""
-    rounds = _read_rounds(path)
-    write_atomically(path, json.dumps(rounds | {name: rounds.get(name, 0) + 1 for name in names}))
-
-
 def _read_summary(step: Step, path: Path) -> StepRun:
     summary = json.loads((path / SUMMARY).read_text())
     return StepRun(step.name, step.title, path, True, summary["seconds"], summary["peak_mb"], summary["facts"])
-
-
-def _point_to(pointer: Path, root: Path, paths: Mapping[str, Path]) -> None:
-    """Name this build as the current one, and forget all but this one and the one before.
-
-    A service that runs sees the change and swaps; until then it may read the outputs of the build before.
-    """
-    wanted = {name: str(path) for name, path in paths.items()}
-    try:
-        before = dict(json.loads(pointer.read_text()))
-    except (FileNotFoundError, ValueError, TypeError):  # none yet, or damaged: written anew
-        before = {}
-    if before == wanted:
-        return
-    write_atomically(pointer, json.dumps(wanted, indent=2))
-    keep = {*wanted.values(), *before.values()}
-    for path in root.glob("*/*"):
-        if path.is_dir() and str(path) not in keep:
-            shutil.rmtree(path, ignore_errors=True)
-
-
-def _code_digest(places: tuple[str, ...]) -> str:
-    digest = hashlib.sha256()
-    for place in places:
-        path = REPOSITORY / place
-        files = sorted(path.rglob("*.py")) if path.is_dir() else [path]
-        if not files or not files[0].exists():
-            raise DependencyError(f"step code {place} does not exist")
-        for file in files:
-            digest.update(str(file.relative_to(REPOSITORY)).encode())
-            digest.update(file.read_bytes())
-    return digest.hexdigest()
 
 
 def _plain_number(value: Any) -> Any:

@@ -45,7 +45,7 @@ def evaluate(
 ) -> None:
     """Quality of the model that was built, against the log and against the oracle; exit code 3 below a bound."""
     from infra.figures import read_figures
-    from infra.pipeline.steps import is_built, step_paths
+    from infra.pipeline.outputs import is_built, step_paths
     from lab.building import run_build
     from lab.figures import show_figures
 

@@ -15,7 +15,7 @@ from feed_ranking.offline.evaluate import GateRefused, Holdout, check_gate, pred
 from feed_ranking.world.oracle import Oracle, make_world
 from feed_ranking.world.reactions import examination
 from infra.figures import Figure, read_figures
-from infra.pipeline.steps import step_paths
+from infra.pipeline.outputs import step_paths
 from infra.registry.mlflow_registry import MlflowRegistry
 from infra.registry.release import Release
 from infra.settings import Settings

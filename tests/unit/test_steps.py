@@ -13,8 +13,9 @@ import pytest
 
 from infra.design import Design, Step
 from infra.errors import DependencyError, LabError, UsageError
-from infra.pipeline import steps
-from infra.pipeline.steps import StepContext, StepObserver, StepRun, build, is_built, step_paths
+from infra.pipeline import outputs, steps
+from infra.pipeline.outputs import is_built, step_paths
+from infra.pipeline.steps import StepContext, StepObserver, StepRun, build
 from infra.settings import Settings
 from tests.unit.tiny import PRESETS, First, Second, TinyConfig, tiny_design
 
@@ -116,7 +117,7 @@ def test_a_changed_configuration_that_no_step_reads_reruns_nothing(
 def test_changed_code_reruns_the_step_and_those_after_it(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(steps, "REPOSITORY", tmp_path)
+    monkeypatch.setattr(outputs, "REPOSITORY", tmp_path)
     (tmp_path / "package").mkdir()
     (tmp_path / "package" / "model.py").write_text("x = 1")
     first, second, third = DESIGN.steps
@@ -349,3 +350,13 @@ def test_an_observer_sees_every_step_begin_progress_and_end(settings: Settings) 
     build(alone, settings, observer=Observer())
     build(alone, settings, observer=Observer())
     assert seen == ["a 1/1", "50% half", "a done", "a 1/1", "a skipped"]
+
+
+def test_a_build_without_its_pointer_is_not_there_yet(settings: Settings) -> None:
+    assert not is_built(DESIGN, settings)
+    build(DESIGN, settings)
+    assert is_built(DESIGN, settings)
+    (settings.design_root("tiny") / "current.json").write_text("{")
+    assert not is_built(DESIGN, settings)
+    build(DESIGN, settings)
+    assert is_built(DESIGN, settings)

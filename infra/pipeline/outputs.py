@@ -1,0 +1,107 @@
+"""Where each step's output lies: in a directory named after everything that decides its content.
+
+The fingerprint covers the configuration that the step reads, its code, the steps before it, and how often it was
+forced to run again. So nothing is ever replaced in place: what changed lies elsewhere, and `current.json` points to
+the outputs that belong together.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+from infra.design import Design
+from infra.errors import DependencyError
+from infra.files import write_atomically
+from infra.settings import REPOSITORY, Settings
+
+CURRENT = "current.json"
+ROUNDS = "rounds.json"
+
+
+def step_paths(design: Design, settings: Settings) -> dict[str, Path]:
+    """Where each step's output lies, or would lie, under the current configuration and code."""
+    prints = fingerprints(design, settings)
+    return {name: settings.design_root(design.name) / "steps" / name / prints[name] for name in prints}
+
+
+def is_built(design: Design, settings: Settings) -> bool:
+    """True if a build would skip every step and change nothing."""
+    paths = step_paths(design, settings)
+    pointer = settings.design_root(design.name) / CURRENT
+    return all(path.exists() for path in paths.values()) and _read_pointer(pointer) == _as_text(paths)
+
+
+def fingerprints(design: Design, settings: Settings) -> dict[str, str]:
+    """A short hash per step: of its configuration, its code, the steps it reads, and how often it was forced."""
+    config = design.configuration(settings.preset)
+    rounds = _read_rounds(settings.design_root(design.name) / "steps" / ROUNDS)
+    prints: dict[str, str] = {}
+    for step in design.steps:
+        material = {
+            "step": [step.name, step.target],
+            "preset": settings.preset,
+            "config": {name: asdict(getattr(config, name)) for name in step.config},
+            "code": _code_digest(step.code),
+            "after": [prints[name] for name in step.after],
+            "round": rounds.get(step.name, 0),
+            "python": list(sys.version_info[:2]),
+        }
+        prints[step.name] = hashlib.sha256(json.dumps(material, sort_keys=True).encode()).hexdigest()[:12]
+    return prints
+
+
+def force(path: Path, names: list[str]) -> None:
+    """Give these steps another round, and so another fingerprint: they run again into new directories, while the old
+    ones stay whole for whoever reads them."""
+    rounds = _read_rounds(path)
+    write_atomically(path, json.dumps(rounds | {name: rounds.get(name, 0) + 1 for name in names}))
+
+
+def point_to(pointer: Path, root: Path, paths: Mapping[str, Path]) -> None:
+    """Name this build as the current one, and forget all but this one and the one before.
+
+    A service that runs sees the change and swaps; until then it may read the outputs of the build before.
+    """
+    wanted, before = _as_text(paths), _read_pointer(pointer)
+    if before == wanted:
+        return
+    write_atomically(pointer, json.dumps(wanted, indent=2))
+    keep = {*wanted.values(), *before.values()}
+    for path in root.glob("*/*"):
+        if path.is_dir() and str(path) not in keep:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _as_text(paths: Mapping[str, Path]) -> dict[str, str]:
+    return {name: str(path) for name, path in paths.items()}
+
+
+def _read_pointer(pointer: Path) -> dict[str, str]:
+    try:
+        return dict(json.loads(pointer.read_text()))
+    except (FileNotFoundError, ValueError, TypeError):  # none yet, or damaged: it will be written anew
+        return {}
+
+
+def _read_rounds(path: Path) -> dict[str, int]:
+    rounds: dict[str, int] = json.loads(path.read_text()) if path.exists() else {}
+    return rounds
+
+
+def _code_digest(places: tuple[str, ...]) -> str:
+    digest = hashlib.sha256()
+    for place in places:
+        path = REPOSITORY / place
+        files = sorted(path.rglob("*.py")) if path.is_dir() else [path]
+        if not files or not files[0].exists():
+            raise DependencyError(f"step code {place} does not exist")
+        for file in files:
+            digest.update(str(file.relative_to(REPOSITORY)).encode())
+            digest.update(file.read_bytes())
+    return digest.hexdigest()
