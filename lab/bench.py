@@ -102,7 +102,7 @@ class Bench:
     @property
     def environment(self) -> Mapping[str, str]:
         """That of a stranger: no settings of ours, and caches that are empty at first."""
-        ours = ("LAB_", "VIRTUAL_ENV", "UV_", "MAKE")
+        ours = ("LAB_", "VIRTUAL_ENV", "UV_", "MAKE", "PYTHONDONTWRITEBYTECODE")
         kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
         caches = {f"{tool.upper()}_CACHE_DIR": str(self.directory / "cache" / tool) for tool in ("uv", "pip")}
         return kept | caches | {"LAB_PORT": str(self.port)}
