@@ -5,93 +5,243 @@ World parameters are not knobs: they are the truth that models are measured agai
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from infra.design import Budget, knob
+from infra.design import Budget, choice, knob
 
 
 @dataclass(frozen=True)
 class WorldConfig:
-    """Size and truth of the generated world. Probabilities are built from logits, so weights are in logits."""
+    """Size and truth of the generated world; ADR 0010 says where each number comes from.
+
+    Weights are in logits of a probability, or in log seconds for dwell, unless a unit stands in the name.
+    """
 
     seed: int = 7
     start: str = "2026-01-05T00:00:00+00:00"
-    users: int = 4_000
-    creators: int = 400
-    posts: int = 12_000
+    users: int = 20_000
+    creators_at_start: int = 1_830
+    new_creators_per_day: int = 10
+    posts_per_day: int = 2_940
     topics: int = 16
-    days: int = 10
-    sessions_per_user_day: float = 0.6
+    days: int = 14
+    sessions_per_user_day: float = 0.165
     slate_size: int = 20
-    pool_size: int = 120
+    max_slates: int = 3
+    """slates that one session asks for at most"""
+    pool_size: int = 150
     """candidates that the logging policy chooses from"""
     post_life_h: float = 72.0
     """a post older than this is no candidate any more"""
-    follows_mean: float = 12.0
-    homophily: float = 1.0
-    """how much more likely a user follows a creator of a liked topic"""
-    click_bias: float = -3.2
-    taste_weight: float = 0.9
-    quality_weight: float = 0.7
-    follow_weight: float = 0.6
-    examination_decay: float = 0.6
-    """position p (from 0) is looked at with probability (1 + p) ** -decay"""
     randomised_share: float = 0.05
     """share of slates that the logging policy fills uniformly at random; evaluation happens there"""
+
+    follows_mean: float = 40.0
+    homophily: float = 1.2
+    """how much more likely a user follows a creator of a liked topic"""
+    fame_exponent: float = 0.8
+    """the creator of rank r gets follows in proportion to r ** -fame_exponent"""
+    new_creator_followers: float = 8.0
+    creator_share: float = 0.8
+    """correlation of a post's quality (and bait) with its creator's"""
+    signal_quality: float = 0.85
+    """correlation of what a content model sees of a post with the truth"""
+
+    click_bias: float = -2.0
+    taste_click: float = 0.9
+    quality_click: float = 0.6
+    bait_click: float = 0.5
+    follow_click: float = 0.5
+    recency_click: float = 0.35
+    """taken off for every doubling-like step log1p(age / 6 h)"""
+    fatigue_click: float = 0.5
+    """taken off for each earlier post of the same creator in the session"""
+    examination_decay: float = 0.5
+    """position p (from 0) is looked at with probability (1 + p) ** -decay"""
+
+    dwell_mean_s: float = 15.0
+    dwell_spread: float = 0.8
+    """standard deviation of log dwell"""
+    taste_dwell: float = 0.35
+    quality_dwell: float = 0.35
+    bait_dwell: float = 0.7
+    """taken off log dwell: what clickbait promises and does not keep"""
+    like_bias: float = -2.2
+    taste_like: float = 0.5
+    quality_like: float = 0.5
+    bait_like: float = 0.5
+    comment_bias: float = -3.8
+    taste_comment: float = 0.3
+    quality_comment: float = 0.3
+    follow_comment: float = 0.6
+
+    leave_bias: float = -4.0
+    satiation_leave: float = 0.35
+    """added for log1p(posts seen in this session)"""
+    ad_leave: float = 0.7
+    ad_positions: tuple[int, ...] = (5, 13)
+    ad_fill: float = 0.7
+    """share of ad positions that the logging policy fills; the rest shows what an ad costs"""
+
+    burst_share: float = 0.02
+    burst_click: float = 1.5
+    burst_elsewhere: float = 0.3
+    """how much of a burst is felt outside its region"""
+    burst_decay_h: float = 6.0
+
+    @property
+    def creators(self) -> int:
+        """Creators that have joined by the end of the history."""
+        return self.creators_at_start + self.new_creators_per_day * self.days
+
+    @property
+    def days_before(self) -> int:
+        """Days of posts before the history, so that its first day has a feed."""
+        return math.ceil(self.post_life_h / 24)
+
+    @property
+    def posts(self) -> int:
+        return self.posts_per_day * (self.days + self.days_before)
+
+
+@dataclass(frozen=True)
+class ObjectiveConfig:
+    """What a click is worth, in seconds of attention. The truth is valued with the same defaults."""
+
+    click_weight: float = knob(
+        0.0, unit="s", low=0, high=1000, per_request=True, trades="higher: more clicks, and more clickbait among them"
+    )
+    dwell_weight: float = knob(
+        1.0, unit="", low=0, high=100, per_request=True, trades="higher: longer visits to fewer posts"
+    )
+    like_weight: float = knob(
+        20.0, unit="s", low=0, high=1000, per_request=True, trades="higher: posts that are liked, not only read"
+    )
+    comment_weight: float = knob(
+        60.0, unit="s", low=0, high=10_000, per_request=True, trades="higher: conversation, mostly among followers"
+    )
 
 
 @dataclass(frozen=True)
 class FeatureConfig:
-    user_window_days: int = knob(7, unit="days", low=1, high=28, trades="longer: less noise, slower to follow a change")
+    window_days: int = knob(14, unit="days", low=1, high=28, trades="longer: less noise, slower to follow a change")
+    recent_days: int = knob(2, unit="days", low=1, high=28, trades="longer: less noise, slower to follow a mood")
+    creator_slots: int = knob(
+        32, unit="creators", low=1, high=200, trades="more: the user's rarer acquaintances too, in a larger row"
+    )
     post_snapshot_h: int = knob(
         6, unit="h", low=1, high=24, trades="shorter: fresher counts, more rows to compute and join"
     )
-    prior_strength: float = knob(
-        20.0, unit="impressions", low=1.0, high=1000.0, trades="higher: rates of rarely shown items stay near the mean"
-    )
-    affinity_strength: float = knob(
-        5.0, unit="impressions", low=0.5, high=1000.0, trades="higher: tastes show later, but fewer are imagined"
+    heat_half_life_h: float = knob(
+        4.0, unit="h", low=0.5, high=72.0, trades="shorter: bursts show sooner, and more of them are noise"
     )
     ttl_h: float = knob(48.0, unit="h", low=1.0, high=720.0, trades="longer: fewer degraded answers, older features")
 
 
 @dataclass(frozen=True)
+class SampleConfig:
+    rows: int = knob(300_000, unit="rows", low=1000, high=10_000_000, trades="more: better models, longer builds")
+    first_day: int = knob(
+        2, unit="day", low=0, high=28, trades="later: histories are fuller, as they are in serving; fewer rows"
+    )
+    holdout_days: int = knob(2, unit="days", low=1, high=14, trades="more: tighter intervals, older models")
+
+
+@dataclass(frozen=True)
 class TowerConfig:
     dimension: int = knob(32, unit="", low=8, high=128, trades="larger: finer retrieval, bigger index, slower search")
-    hidden: int = knob(64, unit="", low=8, high=512, trades="larger: more capacity, slower training")
+    hidden: int = knob(128, unit="", low=8, high=512, trades="larger: more capacity, slower training")
     epochs: int = knob(6, unit="", low=1, high=50, trades="more: better fit until it overfits, longer builds")
     batch: int = knob(
         512, unit="clicks", low=64, high=8192, trades="larger: more negatives for each click, fewer updates"
     )
-    temperature: float = knob(0.1, unit="", low=0.01, high=1.0, trades="lower: harder negatives, less stable training")
 
 
 @dataclass(frozen=True)
-class RankerConfig:
-    hidden: int = knob(64, unit="", low=8, high=1024, trades="larger: more capacity, more milliseconds per candidate")
-    epochs: int = knob(4, unit="", low=1, high=50, trades="more: better fit until it overfits, longer builds")
+class LightConfig:
+    """The light ranker: few inputs, few neurons, for every candidate."""
+
+    light_hidden: int = knob(32, unit="", low=4, high=512, trades="larger: a better cut, less time saved by it")
+    light_epochs: int = knob(3, unit="", low=1, high=50, trades="more: better fit until it overfits, longer builds")
+
+
+@dataclass(frozen=True)
+class HeavyConfig:
+    """The heavy ranker: all inputs, for the candidates that the light one leaves."""
+
+    heavy_hidden: int = knob(
+        1024, unit="", low=8, high=4096, trades="larger: more capacity, more milliseconds per candidate"
+    )
+    heavy_epochs: int = knob(2, unit="", low=1, high=50, trades="more: better fit until it overfits, longer builds")
     batch: int = knob(2048, unit="rows", low=128, high=65536, trades="larger: faster epochs, fewer updates")
-    sample: int = knob(300_000, unit="rows", low=1000, high=10_000_000, trades="more: better model, longer builds")
+
+
+@dataclass(frozen=True)
+class IndexConfig:
+    index: str = choice(
+        "flat",
+        ("flat", "ivf", "hnsw"),
+        trades="flat is exact; ivf and hnsw are faster among very many posts, and miss some",
+    )
+    index_lag_h: float = knob(
+        6.0, unit="h", low=0.0, high=48.0, trades="longer: fewer rebuilds, more posts that only the fresh source finds"
+    )
 
 
 @dataclass(frozen=True)
 class RetrieveConfig:
     follow_limit: int = knob(
-        200, unit="posts", low=0, high=1000, per_request=True, trades="more: people they chose; fewer discoveries"
+        500, unit="posts", low=0, high=2000, per_request=True, trades="more: people they chose; fewer discoveries"
     )
     interest_limit: int = knob(
-        200, unit="posts", low=0, high=1000, per_request=True, trades="more: better recall, more to rank"
+        800, unit="posts", low=0, high=2000, per_request=True, trades="more: better recall, more to rank"
     )
     trending_limit: int = knob(
-        100, unit="posts", low=0, high=1000, per_request=True, trades="more: safe for unknown users, same for everyone"
+        150, unit="posts", low=0, high=1000, per_request=True, trades="more: safe for unknown users, same for everyone"
+    )
+    fresh_limit: int = knob(
+        250, unit="posts", low=0, high=2000, per_request=True, trades="more: new posts are found at once, not in hours"
+    )
+    nprobe: int = knob(
+        16, unit="lists", low=1, high=1024, per_request=True, trades="more: better recall of an ivf index, slower"
+    )
+    ef: int = knob(
+        512, unit="nodes", low=16, high=4096, per_request=True, trades="more: better recall of an hnsw index, slower"
+    )
+
+
+@dataclass(frozen=True)
+class RankConfig:
+    heavy_top_k: int = knob(
+        200, unit="posts", low=0, high=5000, per_request=True, trades="more: fewer good posts cut, more milliseconds"
+    )
+    hydration: str = choice(
+        "snapshot",
+        ("snapshot", "feast"),
+        per_request=True,
+        trades="feast reads each candidate's columns from the feature store: simple, and far too slow",
     )
 
 
 @dataclass(frozen=True)
 class RerankConfig:
     creator_cap: int = knob(
-        3, unit="posts", low=1, high=200, per_request=True, trades="lower: more variety, fewer expected clicks now"
+        3, unit="posts", low=1, high=200, per_request=True, trades="lower: more variety, less expected attention now"
+    )
+    repeat_discount: float = knob(
+        0.7, unit="", low=0.0, high=1.0, per_request=True, trades="lower: a creator's next post must be much better"
+    )
+    freshness_weight: float = knob(
+        0.1, unit="", low=0.0, high=10.0, per_request=True, trades="higher: newer posts, less expected attention now"
+    )
+    epsilon: float = knob(
+        0.1, unit="", low=0.0, high=1.0, per_request=True, trades="higher: new creators are found, attention is lost"
+    )
+    ads: int = knob(2, unit="ads", low=0, high=50, per_request=True, trades="more: more revenue, shorter sessions")
+    ad_gap: int = knob(
+        6, unit="posts", low=1, high=100, per_request=True, trades="larger: fewer ads in view, longer sessions"
     )
 
 
@@ -114,10 +264,15 @@ class ServeConfig:
 @dataclass(frozen=True)
 class FeedConfig:
     world: WorldConfig = WorldConfig()
+    objective: ObjectiveConfig = ObjectiveConfig()
     features: FeatureConfig = FeatureConfig()
+    sample: SampleConfig = SampleConfig()
     towers: TowerConfig = TowerConfig()
-    ranker: RankerConfig = RankerConfig()
+    light: LightConfig = LightConfig()
+    heavy: HeavyConfig = HeavyConfig()
+    index: IndexConfig = IndexConfig()
     retrieve: RetrieveConfig = RetrieveConfig()
+    rank: RankConfig = RankConfig()
     rerank: RerankConfig = RerankConfig()
     serve: ServeConfig = ServeConfig()
 
@@ -131,13 +286,25 @@ BUDGETS = (
 SMALL = FeedConfig()
 SMOKE = replace(
     SMALL,
-    # a small world needs a larger random share before a gate can tell anything
-    world=WorldConfig(users=600, creators=80, posts=2_400, days=6, sessions_per_user_day=0.8, randomised_share=0.25),
+    world=WorldConfig(
+        users=600,
+        creators_at_start=74,
+        new_creators_per_day=1,
+        posts_per_day=270,
+        days=6,
+        sessions_per_user_day=0.8,
+        # a small world needs a larger random share before a gate can tell anything
+        randomised_share=0.25,
+    ),
+    sample=SampleConfig(rows=40_000, first_day=1),
     towers=TowerConfig(epochs=3, batch=256),
-    ranker=RankerConfig(epochs=3, batch=1024),
+    heavy=HeavyConfig(heavy_hidden=128, heavy_epochs=2, batch=1024),
 )
 LARGE = replace(
-    SMALL, world=WorldConfig(users=20_000, creators=2_000, posts=50_000, days=14, sessions_per_user_day=0.5)
+    SMALL,
+    world=WorldConfig(
+        users=1_000_000, creators_at_start=60_000, new_creators_per_day=300, posts_per_day=117_600, days=14
+    ),
 )
 
 PRESETS = MappingProxyType({"smoke": SMOKE, "small": SMALL, "large": LARGE})

@@ -7,13 +7,15 @@ from infra.design import Argument, Ask, Design, Step
 from infra.figures import Bound
 
 _WORLD = ("feed_ranking/world", "feed_ranking/domain.py", "feed_ranking/offline/steps.py")
-_FEATURES = ("feed_ranking/features.py", "feed_ranking/offline/dataset.py", "infra/feature_store")
-_MODELS = ("feed_ranking/offline/networks.py", "feed_ranking/offline/towers.py", "feed_ranking/offline/ranker.py")
+_TABLES = ("feed_ranking/features.py", "feed_ranking/offline/tables.py", "infra/feature_store")
+_SAMPLE = (*_TABLES, "feed_ranking/offline/dataset.py", "feed_ranking/inputs.py")
+_MODELS = tuple(f"feed_ranking/offline/{name}.py" for name in ("networks", "fitting", "towers", "ranker", "train"))
+_JUDGE = tuple(f"feed_ranking/offline/{name}.py" for name in ("evaluate", "holdout", "metrics"))
 
 DESIGN = Design(
     name="feed_ranking",
     title="Feed ranking",
-    summary="Which posts does this user see next? Retrieve a few hundred, rank them, build a slate.",
+    summary="Which posts does this user see next? Retrieve 1,500, cut, rank, re-rank into a slate.",
     port=8010,
     budgets=BUDGETS,
     config="feed_ranking.config:PRESETS",
@@ -21,10 +23,10 @@ DESIGN = Design(
         Step("world", "feed_ranking.offline.steps:write_history", "Generate the world and its log", ("world",), _WORLD),
         Step(
             "features",
-            "feed_ranking.offline.dataset:compute_tables",
+            "feed_ranking.offline.tables:compute_tables",
             "Compute the feature tables",
             ("world", "features"),
-            _FEATURES,
+            _TABLES,
             after=("world",),
         ),
         Step(
@@ -32,47 +34,64 @@ DESIGN = Design(
             "feed_ranking.offline.dataset:materialize",
             "Fill the online store (Feast)",
             ("world", "features"),
-            _FEATURES,
+            _SAMPLE,
             after=("features",),
+        ),
+        Step(
+            "naive",
+            "feed_ranking.offline.dataset:materialize_items",
+            "Fill it with items too, the naive way",
+            ("world", "features"),
+            _SAMPLE,
+            after=("features",),
+            option="naive-hydration",
+        ),
+        Step(
+            "sample",
+            "feed_ranking.offline.dataset:write_samples",
+            "Join impressions with what was known (Feast)",
+            ("world", "features", "sample"),
+            _SAMPLE,
+            after=("world", "features", "materialize"),
         ),
         Step(
             "train",
             "feed_ranking.offline.train:fit_and_register",
             "Train, export and register (JAX, ONNX, MLflow)",
-            ("world", "features", "towers", "ranker"),
-            (*_FEATURES, *_MODELS, "feed_ranking/offline/train.py", "infra/registry"),
-            after=("world", "features", "materialize"),
+            ("world", "objective", "sample", "towers", "light", "heavy"),
+            (*_SAMPLE, *_MODELS, "feed_ranking/bundle.py", "infra/registry"),
+            after=("sample",),
         ),
         Step(
             "evaluate",
             "feed_ranking.offline.evaluate:gate",
             "Evaluate on the randomised bucket, gate",
-            ("world", "features"),
-            ("feed_ranking/offline/evaluate.py", "feed_ranking/offline/metrics.py", "feed_ranking/bundle.py"),
-            after=("world", "features", "materialize", "train"),
+            ("world", "objective"),
+            (*_JUDGE, "feed_ranking/bundle.py"),
+            after=("sample", "train"),
         ),
         Step(
             "index",
             "feed_ranking.offline.index:build",
             "Snapshot the posts and index them (FAISS)",
-            ("world", "features", "towers"),
-            ("feed_ranking/offline/index.py", "feed_ranking/snapshot.py"),
+            ("world", "features", "index"),
+            ("feed_ranking/offline/index.py", "feed_ranking/snapshot.py", "feed_ranking/vector_index.py"),
             after=("world", "features", "materialize", "train", "evaluate"),
         ),
         Step(
             "release",
             "feed_ranking.offline.release:publish",
             "Release: fetch the champion, verify, point to it",
-            ("world",),
+            ("world", "features"),
             ("feed_ranking/offline/release.py",),
-            after=("materialize", "train", "evaluate", "index"),
+            after=("materialize", "naive", "train", "evaluate", "index"),
         ),
     ),
     app="feed_ranking.online.app:create_app",
     bench=(
         Bound("clone_to_slate_s", "clean clone → first slate, downloads included", "s", "<= 180", "<= 90"),
         Bound("again_s", "second `make up` → first slate", "s", "<= 20", "<= 10"),
-        Bound("serve_pss_mb", "memory (PSS) of the feed service", "MB", "<= 350", "<= 260"),
+        Bound("serve_pss_mb", "memory (PSS) of the feed service", "MB", "<= 400", "<= 300"),
         Bound("up_pss_mb", "memory (PSS) of everything that is up", "MB", "<= 700", "<= 500"),
         Bound("tests_s", "`make test`, environment there", "s", "<= 300", "<= 150"),
     ),
@@ -86,6 +105,6 @@ DESIGN = Design(
             Argument("seen", "seen", "ints", [], "ids of posts that this user saw already"),
         ),
         rows="slate",
-        columns=("position", "post_id", "creator_id", "topic", "score", "sources"),
+        columns=("position", "post_id", "ad_id", "creator_id", "topic", "score", "propensity", "sources"),
     ),
 )

@@ -10,30 +10,70 @@ from dataclasses import dataclass, field, fields
 import numpy as np
 import numpy.typing as npt
 
-from feed_ranking.config import RerankConfig, RetrieveConfig
+from feed_ranking.config import ObjectiveConfig, RankConfig, RerankConfig, RetrieveConfig
 from infra.resilience.deadline import Deadline
 
 Ids = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
+Times = npt.NDArray[np.float64]
 
-LOGGING_POLICY = "popularity_follow_v1"
+LOGGING_POLICY = "engagement_v1"
 RANDOM_POLICY = "uniform_v1"
+
+REGION_UTC_OFFSET_H = (0, -6, 8, 3)
+"""Hours to add to UTC for the local time of each region."""
+
+COUNTS = ("impressions", "clicks", "likes", "comments", "dwell_s", "sessions")
+"""What is counted of a user in a window."""
+TOPIC_COUNTS = ("impressions", "clicks", "likes", "dwell_s")
+CREATOR_COUNTS = ("impressions", "clicks", "dwell_s")
+REACTIONS = ("impressions", "clicks", "likes", "comments", "dwell_s")
+"""What is counted of a post and of a creator."""
+
+POST_COLUMNS = (
+    "quality_signal",
+    "bait_signal",
+    *(f"post_{name}" for name in REACTIONS),
+    "post_impressions_recent",
+    "post_clicks_recent",
+    *(f"heat_{region}" for region in range(len(REGION_UTC_OFFSET_H))),
+)
+"""`heat_r`: clicks from region r, each halved for every few hours that have passed since."""
+CREATOR_COLUMNS = (
+    "creator_followers",
+    "creator_posts",
+    "creator_age_days",
+    "creator_quality_signal",
+    "creator_bait_signal",
+    *(f"creator_{name}" for name in REACTIONS),
+    "creator_impressions_recent",
+    "creator_clicks_recent",
+)
+STATS = POST_COLUMNS + CREATOR_COLUMNS
 
 
 @dataclass(frozen=True)
 class UserFeatures:
     """What the feed knows of m users (serving: one; training: one per slate), from the feature store or defaults.
 
-    `impressions_7d`, `ctr_7d` float32[m]; `topic_affinity` float32[m, topics]: smoothed click rate per topic over
-    the user's own; `follow_topics` float32[m, topics]: share of followed creators per home topic; `follows`
-    int64[m, any]: creator ids, padded with -1.
+    Raw counts, not rates: how they are smoothed is decided once, in `inputs.py`. float32: `counts_long` and
+    `counts_recent` [m, COUNTS]; `topic_counts` [m, TOPIC_COUNTS × topics]; `creator_counts` [m, CREATOR_COUNTS ×
+    slots], of the creators in `creators` int64[m, slots], padded with -1; `follow_topics` [m, topics]: share of
+    followed creators per home topic. int64: `follows` [m, any], padded with -1; `declared` [m, 3]; `region` [m].
     """
 
-    impressions_7d: Floats
-    ctr_7d: Floats
-    topic_affinity: Floats
-    follow_topics: Floats
+    counts_long: Floats
+    counts_recent: Floats
+    topic_counts: Floats
+    creators: Ids
+    creator_counts: Floats
     follows: Ids
+    follow_topics: Floats
+    declared: Ids
+    region: Ids
+
+    def __len__(self) -> int:
+        return len(self.region)
 
     def take(self, rows: npt.NDArray[np.intp]) -> UserFeatures:
         """The users at `rows`, repeated as often as they are named."""
@@ -42,46 +82,60 @@ class UserFeatures:
 
 @dataclass(frozen=True)
 class PostFeatures:
-    """What the feed knows of n posts. All arrays [n]; `published_ts` float64, the ids int64, the rest float32."""
+    """What the feed knows of n posts. `creator_id`, `topic`, `media`, `creator_region` int64[n]; `published_ts`
+    float64[n]; `stats` float32[n, STATS]: raw counts and signals of the post and of its creator."""
 
     creator_id: Ids
     topic: Ids
-    published_ts: npt.NDArray[np.float64]
-    impressions: Floats
-    ctr: Floats
-    creator_followers: Floats
-    creator_ctr_7d: Floats
+    media: Ids
+    creator_region: Ids
+    published_ts: Times
+    stats: Floats
 
     def __len__(self) -> int:
         return len(self.creator_id)
 
-    def take(self, rows: npt.NDArray[np.intp]) -> PostFeatures:
+    def take(self, rows: npt.NDArray[np.integer]) -> PostFeatures:
         return PostFeatures(*(getattr(self, item.name)[rows] for item in fields(self)))
 
 
 @dataclass(frozen=True)
 class FeedQuery:
-    """One request for a slate of `k` posts, with all that the stages need to know of it."""
+    """One request for a slate of `k` posts, with all that the stages need to know of it.
+
+    `seen` are the posts of this session; `seed` decides every random choice that is made for this request.
+    """
 
     user_id: int
     k: int
     seen: Ids
     now_ts: float
+    seed: int
     deadline: Deadline
     retrieve: RetrieveConfig
+    rank: RankConfig
+    objective: ObjectiveConfig
     rerank: RerankConfig
     user: UserFeatures
     is_cold: bool = True
-    embedding: Floats = field(default_factory=lambda: np.empty(0, np.float32))
+    embedding: Floats | None = None
+    seen_creators: Ids = field(default_factory=lambda: np.empty(0, np.int64))
 
 
 @dataclass(frozen=True)
 class SlateItem:
-    """One shown post. `score` is the predicted probability of a click if the user looks at it."""
+    """One place of a slate, a post or an ad.
+
+    `score` is the predicted worth of a look, in seconds of attention; `propensity` is the probability that this item
+    was chosen for this place, given the places above. An ad has an `ad_id` and no post.
+    """
 
     position: int
-    post_id: int
-    creator_id: int
-    topic: int
+    post_id: int | None
+    creator_id: int | None
+    topic: int | None
+    ad_id: int | None
     score: float
+    propensity: float
+    explored: bool
     sources: tuple[str, ...]

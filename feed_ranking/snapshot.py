@@ -1,7 +1,8 @@
 """The posts that can be shown, as memory-mapped arrays, with their vector index. Written offline, read online.
 
 Reading post features from the feature store for every candidate would alone break the budget; so they are
-gathered from this snapshot. A *row* is a position in its arrays, and candidates are rows until the response.
+gathered from this snapshot. A *row* is a position in its arrays, and candidates are rows until the response. Posts that
+are newer than the snapshot follow behind its rows (`live.py`).
 """
 
 from __future__ import annotations
@@ -11,23 +12,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import faiss
 import numpy as np
 import numpy.typing as npt
 
-from feed_ranking.domain import Floats, Ids, PostFeatures
+from feed_ranking.domain import CREATOR_COLUMNS, STATS, Floats, Ids, PostFeatures
+from feed_ranking.vector_index import MissingIndex, VectorIndex
 from infra.errors import CorruptArtifact
-from infra.registry.manifest import verify, write_manifest
+from infra.registry.manifest import is_whole, verify, write_manifest
 
-COLUMNS = ("impressions", "ctr", "creator_followers", "creator_ctr_7d")
 Rows = npt.NDArray[np.int64]
 INDEX_AGAIN = "run: lab build feed_ranking --from index"
+INDEX_FILE = "index.faiss"
+ARRAYS = ("post_id", "creator_id", "topic", "media", "creator_region", "published_ts", "stats")
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """n posts, ordered by ascending `post_id` int64[n]. `posts` are their features, `embeddings` float32[n, d] unit
-    vectors; `trending` int64[m] are the hottest rows, hottest first.
+    """n posts, ordered by ascending `post_id` int64[n], which is the order of publication.
+
+    `item_side` float32[n, …] are the ready inputs of posts and creators, `embeddings` float32[n, d]. The index holds
+    rows 0 to `indexed` - 1; later ones were too new for it. `trending` int64[1 + regions, m] are the hottest rows,
+    everywhere and in each region. `creator_stats` float32[creators, CREATOR_COLUMNS] and `creators_region` int64.
 
     `by_creator` int64[n] lists rows by creator, newest first; those of creator c stand at
     `creator_start[c]:creator_start[c + 1]`.
@@ -35,81 +40,87 @@ class Snapshot:
 
     post_id: Ids
     posts: PostFeatures
+    item_side: Floats
     embeddings: Floats
     trending: Rows
+    creator_stats: Floats
+    creators_region: Ids
     by_creator: Rows
     creator_start: Rows
-    index: Any
+    index: VectorIndex | MissingIndex
+    indexed: int
     meta: Mapping[str, Any]
 
     def __len__(self) -> int:
         return len(self.post_id)
 
-    def rows_of(self, post_ids: Ids) -> Rows:
-        """The rows of those ids that are in the snapshot."""
-        found = np.searchsorted(self.post_id, post_ids)
-        found = np.minimum(found, len(self.post_id) - 1)
-        return np.unique(found[self.post_id[found] == post_ids])
-
     def newest_of(self, creators: Ids, limit: int) -> Rows:
         """The newest rows of these creators together, newest first, at most `limit`."""
         known = creators[(creators >= 0) & (creators < len(self.creator_start) - 1)]
-        parts = [self.by_creator[self.creator_start[c] : self.creator_start[c + 1]] for c in known]
+        parts = [self.by_creator[self.creator_start[c] : self.creator_start[c + 1]] for c in known.tolist()]
         if not parts or limit == 0:
             return np.empty(0, np.int64)
         rows = np.concatenate(parts)
-        return rows[np.argsort(-self.posts.published_ts[rows], kind="stable")[:limit]]
-
-    def nearest(self, vector: Floats, limit: int) -> Rows:
-        """The rows whose embeddings have the largest dot product with `vector` float32[d], best first."""
-        if limit == 0:
-            return np.empty(0, np.int64)
-        _, rows = self.index.search(vector.reshape(1, -1), min(limit, len(self)))
-        found: Rows = rows[0][rows[0] >= 0]
-        return found
+        return np.sort(rows)[::-1][:limit]  # rows ascend in time
 
 
 def write_snapshot(
-    path: Path, post_id: Ids, posts: PostFeatures, embeddings: Floats, trending: Rows, meta: Mapping[str, Any]
+    path: Path,
+    post_id: Ids,
+    posts: PostFeatures,
+    *,
+    item_side: Floats,
+    embeddings: Floats,
+    trending: Rows,
+    creator_stats: Floats,
+    creators_region: Ids,
+    index: VectorIndex,
+    meta: Mapping[str, Any],
 ) -> None:
-    """Write the arrays, a flat inner-product index and the manifest into the empty directory `path`."""
-    if np.any(np.diff(post_id) <= 0):
-        raise ValueError("post ids must ascend")
-    index = faiss.IndexFlatIP(embeddings.shape[1])
-    index.add(np.ascontiguousarray(embeddings))
-    faiss.write_index(index, str(path / "index.faiss"))
-    np.save(path / "post_id.npy", post_id)
-    np.save(path / "creator_id.npy", posts.creator_id)
-    np.save(path / "topic.npy", posts.topic)
-    np.save(path / "published_ts.npy", posts.published_ts)
-    np.save(path / "columns.npy", np.stack([getattr(posts, name) for name in COLUMNS], axis=1).astype(np.float32))
-    np.save(path / "embeddings.npy", embeddings)
-    np.save(path / "trending.npy", trending)
-    write_manifest(path, {**meta, "columns": list(COLUMNS), "posts": len(post_id), "dimension": embeddings.shape[1]})
+    """Write the arrays, the index and the manifest into the empty directory `path`. See `Snapshot` for the shapes."""
+    if np.any(np.diff(post_id) <= 0) or np.any(np.diff(posts.published_ts) < 0):
+        raise ValueError("post ids must ascend with the time of publication")
+    arrays = {"post_id": post_id, **{name: getattr(posts, name) for name in ARRAYS[1:]}}
+    arrays |= {"item_side": item_side, "embeddings": embeddings, "trending": trending}
+    arrays |= {"creator_stats": creator_stats, "creators_region": creators_region}
+    for name, array in arrays.items():
+        np.save(path / f"{name}.npy", array)
+    index.write(path / INDEX_FILE)
+    facts = {"stats": list(STATS), "creator_columns": list(CREATOR_COLUMNS), "index": index.kind, "indexed": len(index)}
+    write_manifest(path, {**meta, **facts, "posts": len(post_id), "dimension": int(embeddings.shape[1])})
 
 
-def open_snapshot(path: Path, *, model_digest: str) -> Snapshot:
-    """Verify and map the snapshot. Raises `CorruptArtifact`, also when it was made for another model's embeddings."""
-    manifest = verify(path, hint=INDEX_AGAIN)
-    if manifest.meta.get("model_digest") != model_digest:
+def open_snapshot(path: Path, *, model_digest: str, without_index: bool = False) -> Snapshot:
+    """Verify and map the snapshot. Raises `CorruptArtifact`, also when it was made for another model's embeddings.
+
+    With `without_index` a damaged index is tolerated; then every search raises `IndexUnavailable`.
+    """
+    manifest = verify(path, hint=INDEX_AGAIN, skip=[INDEX_FILE] if without_index else ())
+    meta = manifest.meta
+    if meta.get("model_digest") != model_digest:
         raise CorruptArtifact(f"the index in {path} was built for another model", hint=INDEX_AGAIN)
-    if manifest.meta.get("columns") != list(COLUMNS):
+    if meta.get("stats") != list(STATS) or meta.get("creator_columns") != list(CREATOR_COLUMNS):
         raise CorruptArtifact(f"the snapshot in {path} has other columns than this code reads", hint=INDEX_AGAIN)
 
     def mapped(name: str) -> Any:
         return np.load(path / f"{name}.npy", mmap_mode="r", allow_pickle=False)
 
-    columns = mapped("columns")
-    creator, published = mapped("creator_id"), mapped("published_ts")
-    order = np.lexsort((-published, creator))
-    faiss.omp_set_num_threads(1)
+    creator = mapped("creator_id")
+    region = np.asarray(mapped("creators_region"))
+    by_creator = np.lexsort((-np.arange(len(creator)), creator)).astype(np.int64)
     return Snapshot(
         post_id=np.asarray(mapped("post_id")),
-        posts=PostFeatures(creator, mapped("topic"), published, *(columns[:, i] for i in range(len(COLUMNS)))),
+        posts=PostFeatures(*(mapped(name) for name in ARRAYS[1:])),
+        item_side=mapped("item_side"),
         embeddings=mapped("embeddings"),
         trending=np.asarray(mapped("trending")),
-        by_creator=order.astype(np.int64),
-        creator_start=np.searchsorted(creator[order], np.arange(int(creator.max()) + 2)),
-        index=faiss.read_index(str(path / "index.faiss")),
-        meta=manifest.meta,
+        creator_stats=mapped("creator_stats"),
+        creators_region=region,
+        by_creator=by_creator,
+        creator_start=np.searchsorted(creator[by_creator], np.arange(len(region) + 1)),
+        index=VectorIndex.read(path / INDEX_FILE, meta["index"], meta["dimension"])
+        if is_whole(path, manifest, INDEX_FILE)
+        else MissingIndex(),
+        indexed=meta["indexed"],
+        meta=meta,
     )

@@ -18,23 +18,31 @@ from infra.figures import Bound
 
 @dataclass(frozen=True)
 class Knob:
-    """One adjustable number. `trades` says what turning it up buys and what that costs."""
+    """One adjustable number, or one choice among names. `trades` says what turning it up buys and what that costs.
+
+    A choice has `choices` and neither `low` nor `high`.
+    """
 
     name: str
     stage: str
-    default: float
+    default: float | str
     unit: str
     low: float
     high: float
     trades: str
     per_request: bool
+    choices: tuple[str, ...] = ()
 
     @property
     def is_integer(self) -> bool:
         return isinstance(self.default, int)
 
-    def check(self, value: Any) -> float:
+    def check(self, value: Any) -> float | str:
         """Return `value` if the knob accepts it; raise `UsageError` naming the range otherwise."""
+        if self.choices:
+            if value not in self.choices:
+                raise UsageError(f"knob {self.name} takes {', '.join(self.choices)}")
+            return str(value)
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise UsageError(f"knob {self.name} takes a number, not {type(value).__name__}")
         if not self.low <= value <= self.high:  # also refuses NaN
@@ -43,6 +51,13 @@ class Knob:
         if self.is_integer and not float(value).is_integer():
             raise UsageError(f"knob {self.name} takes a whole number, not {value}")
         return int(value) if self.is_integer else float(value)
+
+    def parse(self, text: str) -> float | str:
+        """What `text` (from a command line) says, checked."""
+        try:
+            return self.check(text if self.choices else int(text) if text.lstrip("-").isdecimal() else float(text))
+        except ValueError:
+            raise UsageError(f"knob {self.name} takes a number, not {text!r}") from None
 
 
 def knob(default: float, *, unit: str, low: float, high: float, trades: str, per_request: bool = False) -> Any:
@@ -53,6 +68,14 @@ def knob(default: float, *, unit: str, low: float, high: float, trades: str, per
     if not low <= default <= high:
         raise ValueError(f"default {default} outside {low}..{high}")
     meta = {"unit": unit, "low": low, "high": high, "trades": trades, "per_request": per_request}
+    return field(default=default, metadata={"knob": meta})
+
+
+def choice(default: str, choices: tuple[str, ...], *, trades: str, per_request: bool = False) -> Any:
+    """Declare a dataclass field as a knob with names instead of numbers."""
+    if default not in choices:
+        raise ValueError(f"default {default} is none of {choices}")
+    meta = {"unit": "", "low": 0, "high": 0, "trades": trades, "per_request": per_request, "choices": choices}
     return field(default=default, metadata={"knob": meta})
 
 
@@ -88,7 +111,8 @@ class Step:
     """One offline step. It runs again when its configuration, its code or an earlier step changed.
 
     `config` names the stages of the configuration that it reads; `code` the files and folders (relative to
-    the repository) whose content decides what it writes; `after` the steps whose output it reads.
+    the repository) whose content decides what it writes; `after` the steps whose output it reads. A step with an
+    `option` runs only where that option was chosen; those after it then do without its output.
     """
 
     name: str
@@ -97,6 +121,7 @@ class Step:
     config: tuple[str, ...]
     code: tuple[str, ...]
     after: tuple[str, ...] = ()
+    option: str = ""
 
 
 @dataclass(frozen=True)

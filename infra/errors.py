@@ -75,3 +75,17 @@ class BreakerOpen(DependencyError):
     """The dependency failed often enough that calls are refused until a probe succeeds."""
 
     reason = "breaker_open"
+
+
+class IndexUnavailable(DependencyError):
+    """There is no vector index to search."""
+
+    reason = "index_unavailable"
+
+
+class ModelUnavailable(DependencyError):
+    """A network is missing or was refused. `reason` names it."""
+
+    def __init__(self, name: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = f"{name}_unavailable"

@@ -16,11 +16,11 @@ def request_body(design: Design, words: Sequence[str]) -> dict[str, Any]:
     """The request that `--option value …` stands for; `--knob name=value` may come more than once."""
     arguments = {argument.option: argument for argument in design.ask.arguments}
     body: dict[str, Any] = {argument.field: argument.default for argument in arguments.values()}
-    knobs: dict[str, float] = {}
+    knobs: dict[str, float | str] = {}
     for option, value in _pairs(words):
         if option == "knob":
             name, _, number = value.partition("=")
-            knobs[name] = _number(f"--knob {name}", number)
+            knobs[name] = _knob(design, name, number)
         elif option in arguments:
             body[arguments[option].field] = _parse(arguments[option], value)
         else:
@@ -31,7 +31,7 @@ def request_body(design: Design, words: Sequence[str]) -> dict[str, Any]:
 
 def show_answer(design: Design, answer: dict[str, Any]) -> None:
     columns = design.ask.columns
-    rows = [[row[column] for column in columns] for row in answer[design.ask.rows]]
+    rows = [[_blank(row[column]) for column in columns] for row in answer[design.ask.rows]]
     print_table(columns, rows, title=f"{design.title}: {len(rows)} results from {answer['model_version']}")
     out.print()
     stages = [
@@ -52,6 +52,10 @@ def show_answer(design: Design, answer: dict[str, Any]) -> None:
     out.print(f"\n{total:.1f} ms in all stages; {state}{cold}", markup=False)
 
 
+def _blank(value: Any) -> Any:
+    return "" if value is None else value
+
+
 def _pairs(words: Sequence[str]) -> list[tuple[str, str]]:
     pairs = []
     rest = list(words)
@@ -66,6 +70,12 @@ def _pairs(words: Sequence[str]) -> list[tuple[str, str]]:
             value = rest.pop(0)
         pairs.append((name, value))
     return pairs
+
+
+def _knob(design: Design, name: str, text: str) -> float | str:
+    """A choice is a name, any other knob a number; the service says whether it takes them."""
+    is_choice = any(knob.choices for knob in design.knobs("small") if knob.name == name)
+    return text if is_choice else _number(f"--knob {name}", text)
 
 
 def _parse(argument: Argument, value: str) -> Any:

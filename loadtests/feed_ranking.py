@@ -78,4 +78,4 @@ class FeedUser(FastHttpUser):
             if not answer["slate"]:
                 response.failure("empty slate")
             degraded.count += bool(answer["degraded"])
-            self.seen = (self.seen + [item["post_id"] for item in answer["slate"]])[-100:]
+            self.seen = (self.seen + [item["post_id"] for item in answer["slate"] if item["ad_id"] is None])[-100:]

@@ -1,206 +1,188 @@
-"""Steps `features` and `materialize`, and the point-in-time join that training and evaluation read.
+"""Steps `materialize` and `sample`: the online store, and the impressions that models learn from and are judged by.
 
-A feature row says what was known just before its time: a window [t - 7 d, t) is stamped t. Feast joins
-inclusively (feature time <= event time), so an event at exactly t must not be inside the window of t.
+The join is made day by day: a day's rows and the features known on it fit into memory at any size of the history.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, is_dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as ds
-import pyarrow.parquet as pq
 
 from feed_ranking.config import FeedConfig
-from feed_ranking.domain import Floats, PostFeatures, UserFeatures
+from feed_ranking.domain import RANDOM_POLICY, Floats, Ids, PostFeatures, Times, UserFeatures
 from feed_ranking.features import (
+    ITEM_VIEWS,
     ONLINE_VIEWS,
     POST_FEATURES,
     USER_FEATURES,
+    default_user,
     feast_definitions,
     open_store,
     posts_from_frame,
     users_from_frame,
 )
+from feed_ranking.offline.tables import DAY_S, SnapshotTimes, seconds
 from infra.feature_store.port import OfflineFeatures
 from infra.pipeline.steps import Facts, StepContext
 
-HOUR_S, DAY_S = 3600.0, 86_400.0
-MAX_AFFINITY = 10.0
+LOG_COLUMNS = ("slate_id", "user_id", "post_id", "creator_id", "position", "depth", "creator_before", "request_ts")
+LABELS = ("clicked", "liked", "commented", "dwell_s")
 
 
-def compute_tables(context: StepContext) -> Facts:
-    """Step `features`: one Parquet file per feature view, a row per entity and snapshot time."""
-    config: FeedConfig = context.config
-    world = context.inputs["world"]
-    log = read_log(world)
-    times = SnapshotTimes.of(config)
-    prior = float(log["clicked"].mean())
-    posts = pq.read_table(world / "posts.parquet").to_pandas()
-    tables = {
-        "user_activity": user_activity(log, posts, times, config, prior),
-        "user_follows": user_follows(world, config, times),
-        "post_stats": post_stats(log, posts, times, config, prior),
-        "creator_stats": creator_stats(log, world, times, config, prior),
-    }
-    for index, (view, table) in enumerate(tables.items()):
-        pq.write_table(table, context.out / f"{view}.parquet")
-        context.report((index + 1) / len(tables), f"{view}: {len(table):,} rows")
-    return {"rows": sum(len(table) for table in tables.values()), "mean_ctr": round(prior, 6)}
+@dataclass(frozen=True)
+class Sample:
+    """n organic impressions with the features that were known when their slate was asked for.
+
+    `users` are those of the m slates and `slate_of` int64[n] says to which slate a row belongs. All others are [n]:
+    ids int64; `position` (from 0), `depth` (items seen in the session before this slate) and `creator_before` int64;
+    `clicked`, `liked`, `commented` float32 in {0, 1}; `dwell_s` float32; `request_ts` float64; `weight` float32: how
+    many impressions of the log the row stands for.
+    """
+
+    users: UserFeatures
+    posts: PostFeatures
+    slate_of: Ids
+    slate_id: Ids
+    user_id: Ids
+    post_id: Ids
+    position: Ids
+    depth: Ids
+    creator_before: Ids
+    request_ts: Times
+    clicked: Floats
+    liked: Floats
+    commented: Floats
+    dwell_s: Floats
+    weight: Floats
+
+    def __len__(self) -> int:
+        return len(self.slate_id)
+
+    def write(self, path: Path) -> None:
+        arrays: dict[str, Any] = dict(_flat(self))
+        np.savez(path, **arrays)
+
+    @classmethod
+    def read(cls, path: Path) -> Sample:
+        with np.load(path, allow_pickle=False) as stored:
+            users = UserFeatures(*(stored[f"users.{item.name}"] for item in fields(UserFeatures)))
+            posts = PostFeatures(*(stored[f"posts.{item.name}"] for item in fields(PostFeatures)))
+            return cls(users, posts, *(stored[item.name] for item in fields(cls)[2:]))
+
+
+def _flat(value: object, prefix: str = "") -> list[tuple[str, npt.NDArray[Any]]]:
+    found: list[tuple[str, npt.NDArray[Any]]] = []
+    for item in fields(value):  # type: ignore[arg-type]
+        inner = getattr(value, item.name)
+        found += _flat(inner, f"{item.name}.") if is_dataclass(inner) else [(prefix + item.name, inner)]
+    return found
 
 
 def materialize(context: StepContext) -> Facts:
     """Step `materialize`: declare the views to Feast and write the newest user rows to the online store."""
+    return {"online_users": _materialize(context, ONLINE_VIEWS)}
+
+
+def materialize_items(context: StepContext) -> Facts:
+    """Step `naive`: the same for posts and creators, in a repository of its own. Serving does not need it."""
+    return {"online_items": _materialize(context, ITEM_VIEWS)}
+
+
+def _materialize(context: StepContext, views: Sequence[str]) -> int:
     config: FeedConfig = context.config
     store = open_store(context.out)
     store.apply(feast_definitions(context.inputs["features"]))
     now = datetime.fromtimestamp(SnapshotTimes.of(config).last, UTC)
     rows = 0
-    for index, view in enumerate(ONLINE_VIEWS):
-        rows = store.materialize(view, now)
-        context.report((index + 1) / len(ONLINE_VIEWS), f"{view}: {rows:,} users")
+    for index, view in enumerate(views):
+        rows = max(rows, store.materialize(view, now))
+        context.report((index + 1) / len(views), f"{view}: {rows:,} rows")
     store.close()
-    return {"online_users": rows}
+    return rows
 
 
-def read_log(world: Path, columns: list[str] | None = None) -> pd.DataFrame:
-    """The impressions of every day, in order of time."""
-    table = ds.dataset(world / "log", partitioning="hive").to_table(columns=columns)
-    log: pd.DataFrame = table.to_pandas(self_destruct=True)
-    return log
+def write_samples(context: StepContext) -> Facts:
+    """Step `sample`: write `train.npz` and `holdout.npz`.
+
+    Training takes all clicks and a share of the rest, which then counts more, under any policy. The holdout is the
+    randomised bucket of the last days: there, chance decided what was shown, so that a click says something about the
+    post and not about the old feed.
+    """
+    config: FeedConfig = context.config
+    store = open_store(context.inputs["materialize"])
+    start = pd.Timestamp(config.world.start).timestamp()
+    until = config.world.days - config.sample.holdout_days
+    train_days = range(min(config.sample.first_day, until - 1), until)
+    shown, clicked = count_rows(context.inputs["world"], start, train_days)
+    share = float(np.clip((config.sample.rows - clicked) / max(shown - clicked, 1), 0.01, 1.0))
+    rng = np.random.default_rng(config.world.seed)
+    default = default_user(config.world.topics, config.features.creator_slots)
+    facts: dict[str, int] = {}
+    for name, days in (("train", train_days), ("holdout", range(until, config.world.days))):
+        parts = []
+        for day in days:
+            log = read_day(context.inputs["world"], start, day)
+            if name == "holdout":
+                chosen = log[log["policy"] == RANDOM_POLICY].assign(weight=1.0)
+            else:
+                log["weight"] = np.where(log["clicked"], 1.0, 1.0 / share)
+                chosen = log[log["clicked"] | (rng.random(len(log)) < share)]
+            parts.append(join(store, chosen, default))
+            context.report((day - train_days[0] + 1) / (config.world.days - train_days[0]), f"{name}: day {day + 1}")
+        sample = concatenate(parts)
+        sample.write(context.out / f"{name}.npz")
+        facts |= {f"{name}_rows": len(sample), f"{name}_clicks": int(sample.clicked.sum())}
+    return facts
 
 
-def live_posts(world: Path, now_ts: float, life_h: float) -> pd.DataFrame:
-    """The posts that may be shown at `now_ts`, by ascending id."""
-    posts: pd.DataFrame = pq.read_table(world / "posts.parquet").to_pandas()
-    published = posts["published_ts"]
-    return posts[(published < now_ts) & (published >= now_ts - life_h * HOUR_S)].reset_index(drop=True)
+def count_rows(world: Path, start: float, days: range) -> tuple[int, int]:
+    """(organic impressions, clicks) of these days."""
+    dates = [_date(start, day) for day in days]
+    log = ds.dataset(world / "log", partitioning="hive")
+    shown = pc.field("date").isin(dates) & (pc.field("post_id") >= 0)
+    return int(log.count_rows(filter=shown)), int(log.count_rows(filter=shown & pc.field("clicked")))
 
 
-class SnapshotTimes:
-    """When features were computed: users and creators daily, posts every few hours. Seconds since the epoch."""
-
-    def __init__(self, first: float, last: float, post_step_h: int) -> None:
-        self.first, self.last = first, last
-        self.daily = np.arange(first, last + 1, DAY_S)
-        self.posts = np.arange(first, last + 1, post_step_h * HOUR_S)
-        self.post_step_s = post_step_h * HOUR_S
-
-    @classmethod
-    def of(cls, config: FeedConfig) -> SnapshotTimes:
-        first = datetime.fromisoformat(config.world.start).timestamp()
-        return cls(first, first + config.world.days * DAY_S, config.features.post_snapshot_h)
+def read_day(world: Path, start: float, day: int) -> pd.DataFrame:
+    """The organic impressions of one day, slate by slate."""
+    log = ds.dataset(world / "log" / f"date={_date(start, day)}")
+    columns = [*LOG_COLUMNS, *LABELS, "policy"]
+    table = log.to_table(columns=columns, filter=pc.field("post_id") >= 0)
+    frame: pd.DataFrame = table.to_pandas()
+    frame["request_ts"] = frame["request_ts"].dt.tz_localize(None)  # UTC, and numpy knows no zones
+    return frame.sort_values(["slate_id", "position"], kind="stable", ignore_index=True)
 
 
-def user_activity(
-    log: pd.DataFrame, posts: pd.DataFrame, times: SnapshotTimes, config: FeedConfig, prior: float
-) -> pa.Table:
-    """Impressions, smoothed click rate and topic affinity of each user over the window before each day."""
-    users, topics = config.world.users, config.world.topics
-    strength, per_topic = config.features.prior_strength, config.features.affinity_strength
-    user, seconds = log["user_id"].to_numpy(), _seconds(log["event_ts"])
-    cell = user * topics + posts["topic"].to_numpy()[log["post_id"].to_numpy()]
-    clicked = log["clicked"].to_numpy(np.float64)
-    columns: dict[str, list[Floats]] = {"impressions_7d": [], "ctr_7d": [], "topic_affinity": []}
-    for t in times.daily:
-        inside = (seconds >= t - config.features.user_window_days * DAY_S) & (seconds < t)
-        shown = np.bincount(cell[inside], minlength=users * topics).reshape(users, topics)
-        clicks = np.bincount(cell[inside], clicked[inside], minlength=users * topics).reshape(users, topics)
-        rate = (clicks.sum(1) + strength * prior) / (shown.sum(1) + strength)
-        affinity = (clicks + per_topic * rate[:, None]) / (shown + per_topic) / rate[:, None]
-        columns["impressions_7d"].append(shown.sum(1))
-        columns["ctr_7d"].append(rate)
-        columns["topic_affinity"].append(np.minimum(affinity, MAX_AFFINITY))
-    return pa.table(
-        {
-            "user_id": np.tile(np.arange(users, dtype=np.int64), len(times.daily)),
-            "impressions_7d": np.concatenate(columns["impressions_7d"]).astype(np.float32),
-            "ctr_7d": np.concatenate(columns["ctr_7d"]).astype(np.float32),
-            "topic_affinity": _lists(np.concatenate(columns["topic_affinity"]).astype(np.float32)),
-            "feature_ts": _timestamps(np.repeat(times.daily, users)),
-        }
-    )
-
-
-def user_follows(world: Path, config: FeedConfig, times: SnapshotTimes) -> pa.Table:
-    """Whom each user follows, and how those creators' home topics are spread; confirmed once a day."""
-    follows = pq.read_table(world / "follows.parquet").to_pandas()
-    home = pq.read_table(world / "creators.parquet")["topic"].to_numpy()
-    users, topics = config.world.users, config.world.topics
-    counts = np.bincount(follows["user_id"], minlength=users)
-    cell = follows["user_id"].to_numpy() * topics + home[follows["creator_id"].to_numpy()]
-    share = np.bincount(cell, minlength=users * topics).reshape(users, topics) / np.maximum(counts, 1)[:, None]
-    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
-    today = pa.table(
-        {
-            "user_id": np.arange(users, dtype=np.int64),
-            "follows": pa.ListArray.from_arrays(offsets, pa.array(follows["creator_id"].to_numpy())),
-            "follow_topics": _lists(share.astype(np.float32)),
-        }
-    )
-    days = [today.append_column("feature_ts", _timestamps(np.full(users, t))) for t in times.daily]
-    return pa.concat_tables(days)
-
-
-def post_stats(
-    log: pd.DataFrame, posts: pd.DataFrame, times: SnapshotTimes, config: FeedConfig, prior: float
-) -> pa.Table:
-    """Impressions and smoothed click rate of each post so far: a first row at publication, then while it lives."""
-    strength, life_s = config.features.prior_strength, config.world.post_life_h * HOUR_S
-    post, seconds = log["post_id"].to_numpy(), _seconds(log["event_ts"])
-    clicked = log["clicked"].to_numpy(np.float64)
-    published = posts["published_ts"].to_numpy()
-    count = len(posts)
-    shown, clicks = np.zeros(count), np.zeros(count)
-    ids, ts, impressions, ctr = [np.arange(count)], [published], [np.zeros(count)], [np.full(count, prior)]
-    before = 0
-    for t in times.posts:
-        upto = int(np.searchsorted(seconds, t))  # the log is in order of time
-        shown += np.bincount(post[before:upto], minlength=count)
-        clicks += np.bincount(post[before:upto], clicked[before:upto], minlength=count)
-        before = upto
-        alive = np.flatnonzero((published < t) & (published >= t - life_s - times.post_step_s))
-        ids.append(alive)
-        ts.append(np.full(len(alive), t))
-        impressions.append(shown[alive].copy())
-        ctr.append((clicks[alive] + strength * prior) / (shown[alive] + strength))
-    post_id = np.concatenate(ids).astype(np.int64)
-    return pa.table(
-        {
-            "post_id": post_id,
-            "topic": posts["topic"].to_numpy()[post_id],
-            "published_ts": published[post_id],
-            "impressions": np.concatenate(impressions).astype(np.float32),
-            "ctr": np.concatenate(ctr).astype(np.float32),
-            "feature_ts": _timestamps(np.concatenate(ts)),
-        }
-    )
-
-
-def creator_stats(log: pd.DataFrame, world: Path, times: SnapshotTimes, config: FeedConfig, prior: float) -> pa.Table:
-    """Followers and smoothed click rate of each creator over the window before each day."""
-    creators, strength = config.world.creators, config.features.prior_strength * 5
-    followers = np.bincount(pq.read_table(world / "follows.parquet")["creator_id"].to_numpy(), minlength=creators)
-    creator, seconds = log["creator_id"].to_numpy(), _seconds(log["event_ts"])
-    clicked = log["clicked"].to_numpy(np.float64)
-    rates = []
-    for t in times.daily:
-        inside = (seconds >= t - config.features.user_window_days * DAY_S) & (seconds < t)
-        shown = np.bincount(creator[inside], minlength=creators)
-        clicks = np.bincount(creator[inside], clicked[inside], minlength=creators)
-        rates.append((clicks + strength * prior) / (shown + strength))
-    return pa.table(
-        {
-            "creator_id": np.tile(np.arange(creators, dtype=np.int64), len(times.daily)),
-            "creator_followers": np.tile(followers.astype(np.float32), len(times.daily)),
-            "creator_ctr_7d": np.concatenate(rates).astype(np.float32),
-            "feature_ts": _timestamps(np.repeat(times.daily, creators)),
-        }
+def join(store: OfflineFeatures, log: pd.DataFrame, default: UserFeatures) -> Sample:
+    """The impressions of `log`, in order of `slate_id`, with what was known at their `request_ts`."""
+    slates = log.drop_duplicates("slate_id")
+    posts = log[["post_id", "creator_id"]]
+    column = {name: log[name].to_numpy() for name in log.columns if name != "policy"}
+    return Sample(
+        users=join_users(store, slates["user_id"], slates["request_ts"], default),
+        posts=join_posts(store, posts["post_id"], posts["creator_id"], log["request_ts"]),
+        slate_of=np.searchsorted(slates["slate_id"].to_numpy(), column["slate_id"]).astype(np.int64),
+        slate_id=column["slate_id"],
+        user_id=column["user_id"],
+        post_id=column["post_id"],
+        position=column["position"],
+        depth=column["depth"] - column["position"],
+        creator_before=column["creator_before"],
+        request_ts=seconds(column["request_ts"]),
+        clicked=column["clicked"].astype(np.float32),
+        liked=column["liked"].astype(np.float32),
+        commented=column["commented"].astype(np.float32),
+        dwell_s=column["dwell_s"],
+        weight=column["weight"].astype(np.float32),
     )
 
 
@@ -220,15 +202,23 @@ def join_posts(
     return posts_from_frame(store.join(rows, POST_FEATURES))
 
 
-def _seconds(timestamps: pd.Series) -> npt.NDArray[np.float64]:
-    return timestamps.to_numpy("datetime64[us]").astype(np.int64) / 1e6
+def concatenate(parts: list[Sample]) -> Sample:
+    """The samples of several days as one."""
+    before = np.cumsum([0] + [len(part.users) for part in parts[:-1]])
+    columns = {item.name: np.concatenate([getattr(part, item.name) for part in parts]) for item in fields(Sample)[3:]}
+    slate_of = np.concatenate([part.slate_of + first for part, first in zip(parts, before, strict=True)])
+    users = UserFeatures(*(_stack([getattr(part.users, item.name) for part in parts]) for item in fields(UserFeatures)))
+    posts = PostFeatures(*(_stack([getattr(part.posts, item.name) for part in parts]) for item in fields(PostFeatures)))
+    return Sample(users, posts, slate_of, **columns)
 
 
-def _timestamps(seconds: npt.NDArray[np.float64]) -> pa.Array:
-    return pa.array((np.asarray(seconds) * 1e6).astype(np.int64)).cast(pa.timestamp("us", tz="UTC"))
+def _stack(arrays: list[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    """Concatenate; rows of ids may be of different length and are padded with -1."""
+    if arrays[0].ndim == 1 or len({array.shape[1] for array in arrays}) == 1:
+        return np.concatenate(arrays)
+    width = max(array.shape[1] for array in arrays)
+    return np.concatenate([np.pad(a, ((0, 0), (0, width - a.shape[1])), constant_values=-1) for a in arrays])
 
 
-def _lists(matrix: Floats) -> pa.Array:
-    """float32[n, m] as a column of n lists."""
-    offsets = np.arange(0, matrix.size + 1, matrix.shape[1], dtype=np.int32)
-    return pa.ListArray.from_arrays(offsets, pa.array(matrix.ravel()))
+def _date(start: float, day: int) -> str:
+    return str(datetime.fromtimestamp(start + day * DAY_S, UTC).date())

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow.parquet as pq
 
 from feed_ranking.bundle import load_bundle
 from feed_ranking.config import FeedConfig
-from feed_ranking.features import open_store, post_tower_inputs
-from feed_ranking.offline.dataset import HOUR_S, SnapshotTimes, join_posts, live_posts, read_log
+from feed_ranking.domain import CREATOR_COLUMNS, STATS, PostFeatures
+from feed_ranking.features import open_store
+from feed_ranking.inputs import post_inputs, post_tower_inputs
+from feed_ranking.offline.dataset import join_posts
+from feed_ranking.offline.tables import HOUR_S, REGIONS, SnapshotTimes
 from feed_ranking.snapshot import write_snapshot
+from feed_ranking.vector_index import VectorIndex
 from infra.pipeline.steps import Facts, StepContext
 
-TRENDING_HALF_LIFE_H = 6.0
 TRENDING_POSTS = 1000
 
 
@@ -24,29 +29,45 @@ def build(context: StepContext) -> Facts:
     registered = json.loads((context.inputs["train"] / "registered.json").read_text())
     bundle = load_bundle(context.inputs["train"] / "bundle", registered["digest"])
     now = SnapshotTimes.of(config).last
-    alive = live_posts(context.inputs["world"], now, config.world.post_life_h)
+    catalogue = pq.read_table(context.inputs["world"] / "posts.parquet").to_pandas()
+    alive = live_posts(catalogue, now, config.world.post_life_h)
     at = pd.to_datetime(pd.Series(np.full(len(alive), now)), unit="s", utc=True)
     store = open_store(context.inputs["materialize"])
     posts = join_posts(store, alive["post_id"], alive["creator_id"], at)
     context.report(0.5, f"{len(alive):,} posts alive")
-    embeddings = bundle.post_tower(post_tower_inputs(posts, config.world.topics))
-    hot = trending(read_log(context.inputs["world"], ["post_id", "event_ts", "clicked"]), now, config.world.posts)
-    post_id = alive["post_id"].to_numpy()
-    order = np.argsort(-hot[post_id], kind="stable")[:TRENDING_POSTS]
+
+    item_side = post_inputs(posts, bundle.priors)
+    embeddings = bundle.post_tower(post_tower_inputs(posts, item_side))
+    old = int(np.searchsorted(posts.published_ts, now - config.index.index_lag_h * HOUR_S))
+    index = VectorIndex.build(config.index.index, embeddings[:old])
+    creators = pq.read_table(context.inputs["features"] / "creator_stats.parquet").to_pandas()
+    newest = creators[creators["feature_ts"] == creators["feature_ts"].max()].sort_values("creator_id")
+    ads = pq.read_metadata(context.inputs["world"] / "ads.parquet").num_rows
     snapshot = context.out / "snapshot"
     snapshot.mkdir()
     write_snapshot(
-        snapshot, post_id, posts, embeddings, order, {"model_digest": registered["digest"], "world_now": now}
+        snapshot,
+        alive["post_id"].to_numpy(),
+        posts,
+        item_side=item_side,
+        embeddings=embeddings,
+        trending=hottest(posts),
+        creator_stats=newest[list(CREATOR_COLUMNS)].to_numpy(np.float32),
+        creators_region=newest["creator_region"].to_numpy(np.int64),
+        index=index,
+        meta={"model_digest": registered["digest"], "world_now": now, "priors": asdict(bundle.priors), "ads": ads},
     )
-    return {"posts": len(alive), "dimension": int(embeddings.shape[1])}
+    return {"posts": len(alive), "indexed": old, "index": config.index.index}
 
 
-def trending(log: pd.DataFrame, now: float, posts: int) -> npt.NDArray[np.float64]:
-    """float64[posts]: clicks of each post, halved for every `TRENDING_HALF_LIFE_H` that passed since."""
-    clicks = log[log["clicked"]]
-    age_h = (now - clicks["event_ts"].to_numpy("datetime64[us]").astype(np.int64) / 1e6) / HOUR_S
-    weight = np.exp2(-age_h / TRENDING_HALF_LIFE_H)
-    heat: npt.NDArray[np.float64] = np.bincount(clicks["post_id"].to_numpy(), weights=weight, minlength=posts).astype(
-        np.float64
-    )
-    return heat
+def live_posts(catalogue: pd.DataFrame, now_ts: float, life_h: float) -> pd.DataFrame:
+    """The posts that may be shown at `now_ts`, by ascending id."""
+    published = catalogue["published_ts"]
+    return catalogue[(published < now_ts) & (published >= now_ts - life_h * HOUR_S)].reset_index(drop=True)
+
+
+def hottest(posts: PostFeatures) -> npt.NDArray[np.int64]:
+    """int64[1 + regions, m]: the rows with the most recent clicks, everywhere first, then in each region."""
+    heat = np.stack([posts.stats[:, STATS.index(f"heat_{region}")] for region in range(REGIONS)])
+    ranked = [np.argsort(-row, kind="stable")[:TRENDING_POSTS] for row in (heat.sum(axis=0), *heat)]
+    return np.stack(ranked).astype(np.int64)

@@ -1,87 +1,83 @@
-"""The ranker: p(click | the user looks), learned from a log in which looking depends on the position.
+"""The rankers, light and heavy: one multi-task network in two sizes.
 
-Position-based model: p(click) = examination(position) × p(click | looked at). Training learns both factors; only
-the second is exported, so that the shown position is a training-only input and serving cannot ask for it.
-Examination of the first position is fixed to 1, which makes the factors identifiable.
+Four heads: p(click | looked at), and given a click p(like), p(comment) and the expected seconds of dwell. The shown
+position enters training only: p(click) = examination(position) × p(click | looked at), both factors are learned, and
+only the second is exported, so serving cannot ask for a position. Examination of the first position is fixed to 1,
+which makes the factors identifiable.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
-import optax
 from flax import nnx
 
-from feed_ranking.config import RankerConfig
-from feed_ranking.offline.networks import Floats, Mlp, batches
+from feed_ranking.offline.dataset import Sample
+from feed_ranking.offline.fitting import Batch, Fit, Plan, fit
+from feed_ranking.offline.networks import Floats, Mlp
 
-LEARNING_RATE = 3e-3
+LEARNING_RATE = 1e-3
+LOOKS_PACE = 20.0
+"""how much faster examination is learned than the weights: a few numbers that every row speaks of"""
+HEADS = ("p_click", "p_like", "p_comment", "dwell_s")
 
 
 class Ranker(nnx.Module):
-    """`relevance` is what is served; `examination` exists in training only."""
+    """`heads` is what is served; `looks` exists in training only."""
 
-    def __init__(self, inputs: Floats, positions: int, config: RankerConfig, rngs: nnx.Rngs) -> None:
-        self.net = Mlp(inputs.shape[1], config.hidden, 1, inputs, rngs)
+    def __init__(self, inputs: Floats, hidden: Sequence[int], positions: int, mean_dwell_s: float, seed: int) -> None:
+        self.net = Mlp(inputs, hidden, len(HEADS), nnx.Rngs(seed))
         self.looks = nnx.Param(jnp.zeros(positions))
+        self.first_guess = np.log1p(1.0 / np.maximum(np.arange(positions), 1))  # 1 / rank, as in web search
+        self.log_dwell = float(np.log(mean_dwell_s))
+        self.log_spread = nnx.Param(jnp.zeros(1))
 
-    def logit(self, x: jax.Array) -> jax.Array:
-        return self.net(x)[:, 0]
-
-    def relevance(self, x: jax.Array) -> jax.Array:
-        """float32[n]: p(click | looked at)."""
-        return jax.nn.sigmoid(self.logit(x))
+    def heads(self, x: jax.Array) -> jax.Array:
+        """float32[n, HEADS]."""
+        out = self.net(x)
+        dwell = jnp.exp(out[:, 3:] + self.log_dwell + jnp.exp(2 * self.log_spread[...]) / 2)  # mean of a log-normal
+        return jnp.concatenate([jax.nn.sigmoid(out[:, :3]), dwell], axis=1)
 
     def log_examination(self) -> jax.Array:
         """float32[positions], 0 at the first position and never above."""
-        steps = jax.nn.softplus(self.looks[...] - 2.0)
+        steps = self.first_guess * jnp.exp(LOOKS_PACE * self.looks[...])
         return -(jnp.cumsum(steps) - steps[0])
 
 
-@dataclass(frozen=True)
-class RankerFit:
-    model: Ranker
-    losses: list[float]
-    examination: npt.NDArray[np.float32]
+def ranker_loss(model: Ranker, batch: Batch) -> jax.Array:
+    """Log loss of clicks as shown, of likes and comments given a click, and of dwell as log-normal."""
+    out = model.net(batch["x"])
+    clicked = batch["clicked"]
+    log_p = model.log_examination()[batch["position"]] + jax.nn.log_sigmoid(out[:, 0])
+    log_not = jnp.log1p(-jnp.exp(jnp.minimum(log_p, -1e-6)))
+    loss = -(clicked * log_p + (1 - clicked) * log_not)
+    for head, label in ((1, "liked"), (2, "commented")):
+        logit, target = out[:, head], batch[label]
+        loss -= clicked * (target * jax.nn.log_sigmoid(logit) + (1 - target) * jax.nn.log_sigmoid(-logit))
+    log_spread = model.log_spread[...]
+    off = jnp.log(jnp.maximum(batch["dwell_s"], 1e-3)) - out[:, 3] - model.log_dwell
+    loss += clicked * (log_spread + off**2 * jnp.exp(-2 * log_spread) / 2)
+    return (loss * batch["weight"]).sum() / batch["weight"].sum()
 
 
 def fit_ranker(
-    inputs: Floats,
-    position: npt.NDArray[np.int64],
-    clicked: npt.NDArray[np.float32],
-    config: RankerConfig,
-    seed: int,
+    x: Floats,
+    sample: Sample,
+    hidden: Sequence[int],
+    plan: Plan,
     report: Callable[[float, str], None],
-) -> RankerFit:
-    """Learn from n impressions: `inputs` float32[n, …], `position` int64[n] from 0, `clicked` float32[n] in {0, 1}."""
-    model = Ranker(inputs, int(position.max()) + 1, config, nnx.Rngs(seed))
-    optimizer = nnx.Optimizer(model, optax.adam(LEARNING_RATE), wrt=nnx.Param)
+) -> Fit[Ranker]:
+    """Learn from the impressions of `sample`, with inputs `x` float32[n, …]."""
+    mean_dwell_s = float(sample.dwell_s.sum() / max(sample.clicked.sum(), 1))
+    model = Ranker(x, hidden, int(sample.position.max()) + 1, mean_dwell_s, plan.seed)
+    labels = {name: getattr(sample, name) for name in ("clicked", "liked", "commented", "dwell_s", "weight")}
+    return fit(model, ranker_loss, {"x": x, "position": sample.position, **labels}, plan, report)
 
-    @nnx.jit
-    def update(
-        model: Ranker, optimizer: nnx.Optimizer, x: jax.Array, position: jax.Array, clicked: jax.Array
-    ) -> jax.Array:
-        def loss_of(model: Ranker) -> jax.Array:
-            log_p = model.log_examination()[position] + jax.nn.log_sigmoid(model.logit(x))
-            log_not = jnp.log1p(-jnp.exp(jnp.minimum(log_p, -1e-6)))
-            return -(clicked * log_p + (1 - clicked) * log_not).mean()
 
-        loss, gradients = nnx.value_and_grad(loss_of)(model)
-        optimizer.update(model, gradients)
-        return loss
-
-    rng = np.random.default_rng(seed)
-    losses = []
-    for epoch in range(config.epochs):
-        total = [
-            update(model, optimizer, inputs[rows], position[rows], clicked[rows])
-            for rows in batches(rng, len(inputs), config.batch)
-        ]
-        losses.append(float(jnp.stack(total).mean()))
-        report((epoch + 1) / config.epochs, f"ranker, epoch {epoch + 1}: loss {losses[-1]:.4f}")
-    return RankerFit(model, losses, np.exp(np.asarray(model.log_examination())))
+def examination(fit: Fit[Ranker]) -> npt.NDArray[np.float32]:
+    """float32[positions]: how often each position is looked at, as the model learned it."""
+    return np.exp(np.asarray(fit.model.log_examination()))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from feed_ranking.config import FeedConfig
-from feed_ranking.offline.dataset import SnapshotTimes
+from feed_ranking.offline.tables import SnapshotTimes
 from feed_ranking.snapshot import open_snapshot
 from infra.errors import LabError
 from infra.pipeline.steps import Facts, StepContext
@@ -36,5 +36,6 @@ def publish(context: StepContext) -> Facts:
         index_path=str(context.inputs["index"] / "snapshot"),
         features_path=str(context.inputs["materialize"]),
         world_now=SnapshotTimes.of(config).last,
+        naive_path=str(context.inputs.get("naive", "")),
     ).write(context.out)
     return {"model": champion.name, "version": champion.version}

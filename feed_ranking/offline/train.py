@@ -1,124 +1,172 @@
-"""Step `train`: join, fit the towers, fit the ranker, export all three, register them as one version.
+"""Step `train`: fit the towers, the light and the heavy ranker, export all four networks, register them as one version.
 
-The towers learn from the first days and the ranker from later ones, so that the retrieval score the ranker sees
-is as far from its training data as it will be in serving. The last days are left for evaluation.
+They are one version because they only work together: the rankers read the towers' score, and the cut of the light one
+decides what the heavy one sees. A killed training goes on where it was; its checkpoints are deleted when it is done.
 """
 
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pandas as pd
 
-from feed_ranking.config import FeedConfig
-from feed_ranking.features import (
-    RANKER_INPUTS,
-    default_user,
-    open_store,
+from feed_ranking.bundle import NETWORKS
+from feed_ranking.config import FeedConfig, ObjectiveConfig
+from feed_ranking.inputs import (
+    LIGHT_NAMES,
+    Context,
+    Priors,
+    post_inputs,
     post_tower_inputs,
     ranker_inputs,
+    ranker_names,
     user_tower_inputs,
 )
-from feed_ranking.offline.dataset import DAY_S, join_posts, join_users, read_log
-from feed_ranking.offline.networks import export, prepare_export
-from feed_ranking.offline.ranker import fit_ranker
-from feed_ranking.offline.towers import fit_towers
+from feed_ranking.offline.dataset import Sample
+from feed_ranking.offline.fitting import Plan
+from feed_ranking.offline.networks import Floats, export, prepare_export
+from feed_ranking.offline.ranker import HEADS, examination, fit_ranker
+from feed_ranking.offline.ranker import LEARNING_RATE as RANKER_RATE
+from feed_ranking.offline.towers import LEARNING_RATE as TOWER_RATE
+from feed_ranking.offline.towers import TwoTower, fit_towers
 from infra.pipeline.steps import Facts, StepContext
 from infra.registry.manifest import write_manifest
 from infra.registry.mlflow_registry import MlflowRegistry
 
-TOWER_SHARE, EVALUATION_DAYS = 0.5, 2
-LOG_COLUMNS = ["slate_id", "user_id", "post_id", "creator_id", "position", "request_ts", "clicked"]
-
 
 def fit_and_register(context: StepContext) -> Facts:
-    """Write the bundle (three networks and a manifest) and `registered.json`."""
+    """Write the bundle (four networks and a manifest) and `registered.json`."""
     config: FeedConfig = context.config
-    seed, topics = config.world.seed, config.world.topics
+    seed = config.world.seed
     jax.config.update("jax_compilation_cache_dir", str(context.settings.home.resolve() / ".jax"))
     exporter = prepare_export()
-    store = open_store(context.inputs["materialize"])
-    log = read_log(context.inputs["world"], LOG_COLUMNS)
-    start = log["request_ts"].min().floor("D")
-    day = ((log["request_ts"] - start).dt.total_seconds() // DAY_S).astype(int)
-    last_day = config.world.days - EVALUATION_DAYS
-    tower_days = max(1, int(last_day * TOWER_SHARE))
-    meta: dict[str, Any] = {"topics": topics, "mean_ctr": float(log["clicked"][day < last_day].mean())}
-    default = default_user(meta)
+    checkpoints = context.settings.design_root(context.design.name) / "checkpoints" / context.out.stem
+    sample = Sample.read(context.inputs["sample"] / "train.npz")
+    priors = priors_of(sample, config.world.topics)
 
-    context.report(0.02, "joining the towers' clicks")
-    clicks = log[(day < tower_days) & log["clicked"]]
-    clicked_by = join_users(store, clicks["user_id"], clicks["request_ts"], default)
-    clicked_posts = join_posts(store, clicks["post_id"], clicks["creator_id"], clicks["request_ts"])
-    user_x, post_x = user_tower_inputs(clicked_by), post_tower_inputs(clicked_posts, topics)
-    towers = fit_towers(
-        user_x, post_x, clicks["post_id"].to_numpy(), config.towers, seed, lambda s, t: context.report(0.1 + 0.3 * s, t)
+    def plan(name: str, epochs: int, batch: int, rate: float) -> Plan:
+        return Plan(epochs, batch, rate, seed, checkpoints / name)
+
+    def part(name: str, first: float, last: float) -> Callable[[float, str], None]:
+        return lambda share, text: context.report(first + (last - first) * share, f"{name}, {text}")
+
+    clicked = np.flatnonzero(sample.clicked)
+    clicked_posts = sample.posts.take(clicked)
+    tower_fit = fit_towers(
+        user_tower_inputs(sample.users, priors)[sample.slate_of[clicked]],
+        post_tower_inputs(clicked_posts, post_inputs(clicked_posts, priors)),
+        sample.post_id[clicked],
+        worth_s(sample, config.objective)[clicked],
+        config.towers,
+        plan("towers", config.towers.epochs, config.towers.batch, TOWER_RATE),
+        part("towers", 0.0, 0.15),
     )
-
-    context.report(0.42, "joining the ranker's impressions")
-    sample = sample_slates(log[(day >= tower_days) & (day < last_day)], config.ranker.sample, seed)
-    slates = sample.drop_duplicates("slate_id")
-    users = join_users(store, slates["user_id"], slates["request_ts"], default)
-    slate_of = np.searchsorted(slates["slate_id"].to_numpy(), sample["slate_id"].to_numpy())
-    posts = join_posts(store, sample["post_id"], sample["creator_id"], sample["request_ts"])
-    context.report(0.6, f"{len(sample):,} impressions joined")
-    user_vectors = np.asarray(towers.model.embed_users(jnp.asarray(user_tower_inputs(users))))
-    post_vectors = np.asarray(towers.model.embed_posts(jnp.asarray(post_tower_inputs(posts, topics))))
-    tower_score = np.einsum("nd,nd->n", user_vectors[slate_of], post_vectors)
-    now_ts = sample["request_ts"].to_numpy("datetime64[us]").astype(np.int64) / 1e6
-    x = ranker_inputs(users.take(slate_of), posts, tower_score, now_ts)
-    ranker = fit_ranker(
+    towers = tower_fit.model
+    context.report(0.15, f"computing {len(ranker_names(config.world.topics))} inputs of {len(sample):,} impressions")
+    x = sample_inputs(sample, towers, priors)
+    light_columns = light_positions(config.world.topics)
+    light_x = np.ascontiguousarray(x[:, light_columns])
+    light_hidden = (config.light.light_hidden, config.light.light_hidden)
+    light = fit_ranker(
+        light_x,
+        sample,
+        light_hidden,
+        plan("light", config.light.light_epochs, config.heavy.batch, 2 * RANKER_RATE),
+        part("light ranker", 0.25, 0.35),
+    )
+    width = config.heavy.heavy_hidden
+    heavy = fit_ranker(
         x,
-        sample["position"].to_numpy(),
-        sample["clicked"].to_numpy(np.float32),
-        config.ranker,
-        seed,
-        lambda s, t: context.report(0.6 + 0.25 * s, t),
+        sample,
+        (width, width * 5 // 8, width // 4),
+        plan("heavy", config.heavy.heavy_epochs, config.heavy.batch, RANKER_RATE),
+        part("heavy ranker", 0.35, 0.8),
     )
 
-    context.report(0.87, "exporting to ONNX")
+    context.report(0.82, "exporting to ONNX")
     exporter.join()
     bundle = context.out / "bundle"
     bundle.mkdir()
-    export(ranker.model.relevance, x.shape[1], bundle / "ranker.onnx", x[:256])
-    export(towers.model.embed_users, user_x.shape[1], bundle / "user_tower.onnx", user_x[:256])
-    export(towers.model.embed_posts, post_x.shape[1], bundle / "post_tower.onnx", post_x[:256])
-    meta |= {
-        "ranker_inputs": list(RANKER_INPUTS),
-        "user_tower_inputs": user_x.shape[1],
-        "post_tower_inputs": post_x.shape[1],
+    user_x = user_tower_inputs(sample.users.take(np.arange(min(256, len(sample.users)))), priors)
+    some = sample.posts.take(np.arange(256))
+    post_x = post_tower_inputs(some, post_inputs(some, priors))
+    functions = {
+        "user_tower": (towers.embed_users, user_x),
+        "post_tower": (towers.embed_posts, post_x),
+        "light": (light.model.heads, light_x[:256]),
+        "heavy": (heavy.model.heads, x[:256]),
+    }
+    for name in NETWORKS:
+        function, rows = functions[name]
+        export(function, rows.shape[1], bundle / f"{name}.onnx", rows)
+    meta: dict[str, Any] = {
+        "ranker_inputs": list(ranker_names(config.world.topics)),
+        "light_inputs": list(LIGHT_NAMES),
+        "heads": list(HEADS),
+        "widths": {name: int(rows.shape[1]) for name, (_, rows) in functions.items()},
         "dimension": config.towers.dimension,
-        "examination": [round(float(value), 5) for value in ranker.examination],
-        "trained_until": str(start + pd.Timedelta(days=last_day)),
+        "priors": asdict(priors),
+        "examination": {
+            name: [round(float(value), 5) for value in examination(fit)]
+            for name, fit in (("light", light), ("heavy", heavy))
+        },
     }
     write_manifest(bundle, meta)
 
     context.report(0.95, "registering in MLflow")
+    losses = {"tower_loss": tower_fit.losses[-1], "light_loss": light.losses[-1], "heavy_loss": heavy.losses[-1]}
+    params = {**asdict(config.sample), **asdict(config.towers), **asdict(config.light), **asdict(config.heavy)}
     version = MlflowRegistry(context.settings).register(
-        f"{context.design.name}-{context.settings.preset}",
-        bundle,
-        params={**vars(config.towers), **{f"ranker_{k}": v for k, v in vars(config.ranker).items()}, "seed": seed},
-        metrics={"tower_loss": towers.losses[-1], "ranker_loss": ranker.losses[-1]},
+        f"{context.design.name}-{context.settings.preset}", bundle, params=params | {"seed": seed}, metrics=losses
     )
     (context.out / "registered.json").write_text(
         json.dumps({"name": version.name, "version": version.version, "digest": version.digest})
     )
-    return {
-        "version": version.version,
-        "clicks": len(clicks),
-        "impressions": len(sample),
-        "ranker_loss": round(ranker.losses[-1], 4),
-    }
+    shutil.rmtree(checkpoints, ignore_errors=True)
+    return {"version": version.version, "impressions": len(sample), "heavy_loss": round(heavy.losses[-1], 4)}
 
 
-def sample_slates(log: pd.DataFrame, rows: int, seed: int) -> pd.DataFrame:
-    """Whole slates, at most `rows` impressions, in the order of the log."""
-    if len(log) <= rows:
-        return log
-    ids = log["slate_id"].unique()
-    keep = np.random.default_rng(seed).choice(ids, int(len(ids) * rows / len(log)), replace=False)
-    return log[log["slate_id"].isin(keep)]
+def priors_of(sample: Sample, topics: int) -> Priors:
+    """The rates of everyone in the training data."""
+    clicks = max(float(sample.clicked.sum()), 1.0)
+    return Priors(
+        click_rate=float(np.average(sample.clicked, weights=sample.weight)),
+        like_rate=float(sample.liked.sum()) / clicks,
+        comment_rate=float(sample.commented.sum()) / clicks,
+        dwell_s=float(sample.dwell_s.sum()) / clicks,
+        topics=topics,
+        follow_shares=tuple(float(share) for share in sample.users.follow_topics.mean(axis=0)),
+    )
+
+
+def worth_s(sample: Sample, objective: ObjectiveConfig) -> Floats:
+    """float32[n]: what each impression turned out to be worth, in seconds of attention."""
+    worth: Floats = (
+        objective.click_weight * sample.clicked
+        + objective.dwell_weight * sample.dwell_s
+        + objective.like_weight * sample.liked
+        + objective.comment_weight * sample.commented
+    )
+    return worth
+
+
+def light_positions(topics: int) -> list[int]:
+    """Which of the ranker's inputs the light one reads."""
+    names = ranker_names(topics)
+    return [names.index(name) for name in LIGHT_NAMES]
+
+
+def sample_inputs(sample: Sample, towers: TwoTower, priors: Priors) -> Floats:
+    """float32[n, ranker inputs]."""
+    item_side = post_inputs(sample.posts, priors)
+    users = np.asarray(towers.embed_users(jnp.asarray(user_tower_inputs(sample.users, priors))))
+    posts = np.asarray(towers.embed_posts(jnp.asarray(post_tower_inputs(sample.posts, item_side))))
+    score = np.einsum("nd,nd->n", users[sample.slate_of], posts)
+    when = Context(sample.request_ts, sample.depth, sample.creator_before)
+    return ranker_inputs(sample.users, sample.posts, item_side, score, when, priors, sample.slate_of)

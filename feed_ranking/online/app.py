@@ -15,6 +15,7 @@ from starlette.responses import Response
 from feed_ranking.config import PRESETS, FeedConfig
 from feed_ranking.design import DESIGN
 from feed_ranking.domain import FeedQuery
+from feed_ranking.live import CatalogueFull, NewPost
 from feed_ranking.online.pipeline import FeedBootstrap, FeedService
 from infra.faults.switch import FaultSwitch
 from infra.pipeline.runner import Outcome
@@ -42,6 +43,7 @@ class FeedRequest(StrictModel):
     user_id: Id = Field(description="an unknown user gets the cold-start slate", examples=[7])
     k: int = Field(20, ge=1, le=200, description="length of the slate", examples=[10])
     seen: list[Id] = Field(default_factory=list, max_length=2000, description="posts that must not be shown again")
+    seed: int | None = Field(None, ge=0, le=MAX_ID, description="repeats the random choices of an earlier answer")
     knobs: FeedKnobs = Field(  # type: ignore[valid-type]
         default_factory=FeedKnobs,
         description="request-time knobs; /v1/design explains them",
@@ -50,27 +52,56 @@ class FeedRequest(StrictModel):
 
 
 class SlateItemOut(BaseModel):
+    """A post, or an ad: then `ad_id` is set and the fields of a post are null."""
+
     position: int
-    post_id: int
-    creator_id: int
-    topic: int
-    score: float = Field(description="predicted probability of a click if the user looks at it")
+    post_id: int | None
+    creator_id: int | None
+    topic: int | None
+    ad_id: int | None
+    score: float = Field(description="expected seconds of attention if the user looks at it")
+    propensity: float = Field(description="probability of this item in this place, given those above it")
+    explored: bool = Field(description="chosen to find out about a new creator")
     sources: list[str] = Field(description="which candidate sources found it")
 
 
 class FeedResponse(BaseModel):
-    """A slate. `degraded` is empty when every part answered."""
+    """A slate. `degraded` is empty when every part answered; `seed` repeats its random choices."""
 
     slate: list[SlateItemOut]
     model_version: str = Field(examples=["feed_ranking-small/1"])
     is_cold_start: bool = Field(description="answered as for a user of whom nothing is known")
     degraded: list[str] = Field(examples=[[]])
+    seed: int
     trace: list[StageOut] | None = Field(None, description="with ?explain=true")
+
+
+class PostIn(StrictModel):
+    """A post that was just published, with what a content model saw of it."""
+
+    post_id: Id
+    creator_id: Id
+    topic: int = Field(ge=0, le=1000)
+    media: int = Field(0, ge=0, le=2, description="0 photo, 1 carousel, 2 video")
+    quality_signal: float = Field(0.0, ge=-10, le=10, allow_inf_nan=False)
+    bait_signal: float = Field(0.0, ge=-10, le=10, allow_inf_nan=False)
+
+
+class PostsIn(StrictModel):
+    """Posts that the next request may already rank."""
+
+    posts: list[PostIn] = Field(min_length=1, max_length=500)
+
+
+class PostsOut(BaseModel):
+    added: int = Field(description="how many were new")
+    visible: int = Field(description="how many posts can be candidates now")
 
 
 EXAMPLES: dict[str, Any] = {
     "known user": {"value": {"user_id": 7, "k": 10}},
     "unknown user": {"value": {"user_id": 999999, "k": 5}},
+    "clicks only": {"value": {"user_id": 7, "k": 10, "knobs": {"click_weight": 1, "dwell_weight": 0}}},
     "one post per creator": {"value": {"user_id": 7, "k": 10, "knobs": {"creator_cap": 1}}},
 }
 
@@ -86,7 +117,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     bootstrap = FeedBootstrap(config, breaker, bulkhead, faults)
 
     def load(release: Release) -> FeedService:
-        service = bootstrap.load(release)
+        service = bootstrap.load(release, without_damaged=slot.value is None)
         metrics.serving(release.model_name, release.model_version)
         return service
 
@@ -106,7 +137,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         faults,
         config.serve.max_body_kb * 1000,
     )
-    return create_service(core, lambda app: add_feed(app, slot, metrics, admission), version("ml-system-design-lab"))
+
+    def add_routes(app: FastAPI) -> None:
+        add_feed(app, slot, metrics, admission)
+        add_posts(app, slot, bootstrap, admission)
+
+    return create_service(core, add_routes, version("ml-system-design-lab"))
 
 
 def add_feed(app: FastAPI, slot: ReleaseSlot[FeedService], metrics: ServiceMetrics, admission: Admission) -> None:
@@ -123,8 +159,8 @@ def add_feed(app: FastAPI, slot: ReleaseSlot[FeedService], metrics: ServiceMetri
         service = slot.value
         if service is None:
             return problem(503, "no release is loaded yet", headers={"Retry-After": "1"})
-        knobs: Mapping[str, float] = body.knobs.model_dump(exclude_none=True)  # type: ignore[attr-defined]
-        query = service.query(body.user_id, body.k, body.seen, knobs)
+        knobs: Mapping[str, Any] = body.knobs.model_dump(exclude_none=True)  # type: ignore[attr-defined]
+        query = service.query(body.user_id, body.k, body.seen, knobs, body.seed)
         outcome = await admission.run(lambda: service.answer(query))
         metrics.observe(outcome.trace)
         request.scope["state"]["degraded"] = outcome.degraded
@@ -135,6 +171,33 @@ def add_feed(app: FastAPI, slot: ReleaseSlot[FeedService], metrics: ServiceMetri
         )
 
 
+def add_posts(app: FastAPI, slot: ReleaseSlot[FeedService], bootstrap: FeedBootstrap, admission: Admission) -> None:
+    """Add `POST /v1/posts`."""
+
+    @app.post(
+        "/v1/posts",
+        tags=["feed"],
+        summary="Publish posts",
+        response_model=PostsOut,
+        responses=ASK_RESPONSES,
+    )
+    async def posts(body: PostsIn) -> Response:
+        service = slot.value
+        if service is None:
+            return problem(503, "no release is loaded yet", headers={"Retry-After": "1"})
+        topics = service.bundle.priors.topics
+        if unknown := [post.topic for post in body.posts if post.topic >= topics]:
+            return problem(422, f"topic {unknown[0]} does not exist; topics are 0 to {topics - 1}")
+        new = [NewPost(**post.model_dump(), published_ts=service.clock.now()) for post in body.posts]
+        try:
+            added = await admission.run(lambda: bootstrap.publish(service, new))
+        except CatalogueFull as exc:
+            return problem(503, str(exc), headers={"Retry-After": "60"})
+        return Response(
+            orjson.dumps({"added": added, "visible": len(service.catalogue)}), media_type="application/json"
+        )
+
+
 def document(service: FeedService, outcome: Outcome[FeedQuery], *, explain: bool) -> dict[str, Any]:
     """The response body, in the shape of `FeedResponse`."""
     body: dict[str, Any] = {
@@ -142,6 +205,7 @@ def document(service: FeedService, outcome: Outcome[FeedQuery], *, explain: bool
         "model_version": service.model_version,
         "is_cold_start": outcome.query.is_cold,
         "degraded": outcome.degraded,
+        "seed": outcome.query.seed,
     }
     if explain:
         body["trace"] = [asdict(stage) for stage in outcome.trace.stages]

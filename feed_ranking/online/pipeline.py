@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+import secrets
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
-from feed_ranking.bundle import Bundle, load_bundle
-from feed_ranking.config import FeedConfig, RerankConfig, RetrieveConfig
+from feed_ranking.bundle import Bundle, load_bundle, load_what_is_whole
+from feed_ranking.config import FeedConfig, ObjectiveConfig, RankConfig, RerankConfig, RetrieveConfig
 from feed_ranking.domain import FeedQuery, SlateItem
-from feed_ranking.features import default_user, open_store
-from feed_ranking.online.query import UserHydrator
-from feed_ranking.online.rank import ClickRanker, TowerHydrator
-from feed_ranking.online.rerank import SlateSelector
-from feed_ranking.online.retrieve import FollowSource, InterestSource, TrendingSource, UnseenFilter
-from feed_ranking.snapshot import Snapshot, open_snapshot
+from feed_ranking.features import default_user, naive_reader, open_store
+from feed_ranking.inputs import priors_from
+from feed_ranking.live import CAPACITY, Catalogue, NewPost
+from feed_ranking.online.cut import LightRanker
+from feed_ranking.online.hydrate import InputHydrator, ReadStats
+from feed_ranking.online.query import InterestHydrator, UserHydrator
+from feed_ranking.online.rank import HeavyRanker
+from feed_ranking.online.rerank import SlateSelector, ad_places
+from feed_ranking.online.retrieve import FollowSource, FreshSource, InterestSource, TrendingSource, UnseenFilter
+from feed_ranking.snapshot import open_snapshot
 from infra.clock import WorldClock
 from infra.errors import DependencyError
-from infra.faults.switch import FaultSwitch, SwitchedFeatureStore
+from infra.faults.switch import FaultSwitch, SwitchedFeatureStore, SwitchedIndex, SwitchedModel
 from infra.feature_store.guarded import GuardedFeatures
 from infra.feature_store.port import OnlineFeatures
 from infra.pipeline.runner import CandidatePipeline, Outcome
@@ -30,45 +36,67 @@ from infra.resilience.breaker import CircuitBreaker
 from infra.resilience.bulkhead import Bulkhead
 from infra.resilience.deadline import Deadline
 
-S = TypeVar("S", RetrieveConfig, RerankConfig)
+S = TypeVar("S", RetrieveConfig, RankConfig, ObjectiveConfig, RerankConfig)
 log = logging.getLogger(__name__)
 WARM_UP_MS = 5_000
 
 
-def build_pipeline(features: GuardedFeatures, snapshot: Snapshot, bundle: Bundle) -> CandidatePipeline[FeedQuery]:
-    """Who asks → what might fit → drop what was seen → score → build the slate."""
+def build_pipeline(
+    features: GuardedFeatures,
+    catalogue: Catalogue,
+    bundle: Bundle,
+    faults: FaultSwitch,
+    read_stats: ReadStats | None = None,
+) -> CandidatePipeline[FeedQuery]:
+    """Who asks → retrieve what might fit → drop what was seen → cut → rank → re-rank into a slate."""
+    priors, topics = bundle.priors, bundle.priors.topics
+    tower = SwitchedModel(bundle.user_tower, "user_tower", faults)
+    light = SwitchedModel(bundle.light, "light_ranker", faults)
+    heavy = SwitchedModel(bundle.heavy, "heavy_ranker", faults)
     return CandidatePipeline(
-        query_hydrators=[UserHydrator(features, bundle)],
-        sources=[FollowSource(snapshot), InterestSource(snapshot), TrendingSource(snapshot)],
-        filters=[UnseenFilter(snapshot)],
-        hydrators=[TowerHydrator(snapshot)],
-        scorer=ClickRanker(snapshot, bundle),
-        selector=SlateSelector(snapshot),
+        query_hydrators=[UserHydrator(features, priors), InterestHydrator(tower, priors)],
+        sources=[
+            FollowSource(catalogue),
+            InterestSource(SwitchedIndex(catalogue.snapshot.index, faults)),
+            TrendingSource(catalogue),
+            FreshSource(catalogue),
+        ],
+        filters=[UnseenFilter(catalogue)],
+        hydrators=[InputHydrator(catalogue, priors, read_stats)],
+        scorers={"cut": LightRanker(light, bundle.light_columns, topics), "rank": HeavyRanker(heavy)},
+        selector=SlateSelector(catalogue, topics),
     )
 
 
 @dataclass(frozen=True)
 class FeedService:
-    """One release, ready to answer. Immutable; a new release makes a new one."""
+    """One release, ready to answer. A new release makes a new one; only its catalogue grows."""
 
     pipeline: CandidatePipeline[FeedQuery]
-    snapshot: Snapshot
+    catalogue: Catalogue
     bundle: Bundle
     config: FeedConfig
     clock: WorldClock
     model_version: str
 
-    def query(self, user_id: int, k: int, seen: list[int], knobs: Mapping[str, float]) -> FeedQuery:
-        """A query with the request's knobs put in the place of the configured ones."""
+    def query(
+        self, user_id: int, k: int, seen: list[int], knobs: Mapping[str, Any], seed: int | None = None
+    ) -> FeedQuery:
+        """A query with the request's knobs put in the place of the configured ones, and a seed if it has none."""
+        seen_ids = np.array(seen, np.int64)
         return FeedQuery(
             user_id=user_id,
             k=k,
-            seen=np.array(seen, np.int64),
+            seen=seen_ids,
             now_ts=self.clock.now(),
+            seed=secrets.randbits(53) if seed is None else seed,
             deadline=Deadline.after_ms(self.config.serve.deadline_ms),
             retrieve=turned(self.config.retrieve, knobs),
+            rank=turned(self.config.rank, knobs),
+            objective=turned(self.config.objective, knobs),
             rerank=turned(self.config.rerank, knobs),
-            user=default_user(self.bundle.meta),
+            user=default_user(self.bundle.priors.topics),
+            seen_creators=self.catalogue.creator_id(self.catalogue.rows_of(seen_ids)),
         )
 
     def answer(self, query: FeedQuery) -> Outcome[FeedQuery]:
@@ -76,34 +104,63 @@ class FeedService:
         return self.pipeline.run(query)
 
     def items(self, outcome: Outcome[FeedQuery]) -> list[SlateItem]:
-        """The slate's rows as posts."""
+        """The slate's rows as posts, with ads in the places that were left for them."""
+        query, rules = outcome.query, outcome.query.rerank
+        posts, places = self._posts(outcome), ad_places(query.k, rules.ads, rules.ad_gap)
+        ads = int(self.catalogue.snapshot.meta["ads"])
+        drawn = np.random.default_rng([query.seed, 1]).integers(0, ads, len(places))
+        items: list[SlateItem] = []
+        for post in posts:
+            if len(items) in places:
+                ad = int(drawn[places.index(len(items))])
+                items.append(SlateItem(len(items), None, None, None, ad, 0.0, 1 / ads, explored=False, sources=()))
+            items.append(replace(post, position=len(items)))
+        return items
+
+    def _posts(self, outcome: Outcome[FeedQuery]) -> list[SlateItem]:
         slate, names = outcome.slate, [source.name for source in self.pipeline.sources]
+        posts, ids = self.catalogue.posts(slate.ids), self.catalogue.post_id(slate.ids)
         return [
             SlateItem(
                 position=position,
-                post_id=int(self.snapshot.post_id[row]),
-                creator_id=int(self.snapshot.posts.creator_id[row]),
-                topic=int(self.snapshot.posts.topic[row]),
-                score=round(float(slate.columns["score"][position]), 6),
+                post_id=int(ids[position]),
+                creator_id=int(posts.creator_id[position]),
+                topic=int(posts.topic[position]),
+                ad_id=None,
+                score=round(float(slate.columns["score"][position]), 4),
+                propensity=round(float(slate.columns["propensity"][position]), 6),
+                explored=bool(slate.columns["explored"][position]),
                 sources=tuple(name for bit, name in enumerate(names) if slate.sources[position] >> bit & 1),
             )
-            for position, row in enumerate(slate.ids.tolist())
+            for position in range(len(slate))
         ]
 
 
-@dataclass(frozen=True)
+@dataclass
 class FeedBootstrap:
-    """Makes a service from a release. Breaker, bulkhead and faults are shared by all releases of the process."""
+    """Makes a service from a release. Breaker, bulkhead and faults are shared by all releases of the process, and so
+    are the posts that were handed in: a release that does not hold them yet gets them behind its own."""
 
     config: FeedConfig
     breaker: CircuitBreaker
     bulkhead: Bulkhead
     faults: FaultSwitch
+    handed: deque[NewPost] = field(default_factory=lambda: deque(maxlen=CAPACITY))
 
-    def load(self, release: Release, *, features: OnlineFeatures | None = None) -> FeedService:
-        """Verify and load every part. Raises `CorruptArtifact`; a store that is down only degrades."""
-        bundle = load_bundle(Path(release.model_path), release.model_digest)
-        snapshot = open_snapshot(Path(release.index_path), model_digest=release.model_digest)
+    def load(
+        self, release: Release, *, features: OnlineFeatures | None = None, without_damaged: bool = False
+    ) -> FeedService:
+        """Verify and load every part. Raises `CorruptArtifact`; a store that is down only degrades.
+
+        `without_damaged` is for a service that serves nothing yet: a damaged network or index is left out, and every
+        answer says so. A damaged catalogue is always refused.
+        """
+        path, digest = Path(release.index_path), release.model_digest
+        snapshot = open_snapshot(path, model_digest=digest, without_index=without_damaged)
+        if without_damaged:
+            bundle = load_what_is_whole(Path(release.model_path), digest, priors_from(snapshot.meta))
+        else:
+            bundle = load_bundle(Path(release.model_path), digest)
         clock = WorldClock(release.world_now)
         guarded = GuardedFeatures(
             inner=SwitchedFeatureStore(
@@ -116,9 +173,20 @@ class FeedBootstrap:
             clock=clock,
         )
         version = f"{release.model_name}/{release.model_version}"
-        service = FeedService(build_pipeline(guarded, snapshot, bundle), snapshot, bundle, self.config, clock, version)
+        catalogue = Catalogue(snapshot, bundle.priors, bundle.post_tower)
+        read_stats = naive_reader(Path(release.naive_path)) if release.naive_path else None
+        pipeline = build_pipeline(guarded, catalogue, bundle, self.faults, read_stats)
+        service = FeedService(pipeline, catalogue, bundle, self.config, clock, version)
+        if self.handed:
+            catalogue.add(list(self.handed))
         self._warm(guarded, service)
         return service
+
+    def publish(self, service: FeedService, posts: Sequence[NewPost]) -> int:
+        """Make new posts visible to the next request, and to the releases after this one."""
+        added = service.catalogue.add(posts)
+        self.handed.extend(posts)
+        return added
 
     @staticmethod
     def _warm(features: GuardedFeatures, service: FeedService) -> None:
@@ -130,8 +198,8 @@ class FeedBootstrap:
         service.answer(replace(service.query(0, 20, [], {}), deadline=Deadline.after_ms(WARM_UP_MS)))
 
 
-def turned(stage: S, knobs: Mapping[str, float]) -> S:
+def turned(stage: S, knobs: Mapping[str, Any]) -> S:
     """A stage's configuration with those of its fields that `knobs` names replaced."""
     own = {item.name for item in fields(stage)}
-    changes: dict[str, Any] = {name: value for name, value in knobs.items() if name in own}
+    changes = {name: value for name, value in knobs.items() if name in own}
     return replace(stage, **changes)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from feed_ranking.bundle import Bundle
-from feed_ranking.domain import FeedQuery, UserFeatures
-from feed_ranking.features import default_user, user_from_row, user_tower_inputs
+from feed_ranking.domain import FeedQuery, Floats
+from feed_ranking.features import default_user, user_from_row
+from feed_ranking.inputs import Priors, user_tower_inputs
 from infra.errors import DependencyError
 from infra.feature_store.guarded import GuardedFeatures, StaleRow
 from infra.feature_store.port import FeatureRow
@@ -17,7 +18,7 @@ class UserHydrator:
     """Reads the user's row. Without the store, or for an unknown user, the declared defaults stand in."""
 
     features: GuardedFeatures
-    bundle: Bundle
+    priors: Priors
     name: str = "user_features"
 
     def hydrate(self, query: FeedQuery) -> FeedQuery:
@@ -27,8 +28,21 @@ class UserHydrator:
         return self._with(query, cause.row if isinstance(cause, StaleRow) else None)
 
     def _with(self, query: FeedQuery, row: FeatureRow | None) -> FeedQuery:
-        default: UserFeatures = default_user(self.bundle.meta)
+        default = default_user(self.priors.topics)
         is_cold = row is None or not row.is_known
-        user = default if row is None else user_from_row(row, default)
-        embedding = self.bundle.user_tower(user_tower_inputs(user))[0]
-        return replace(query, user=user, is_cold=is_cold, embedding=embedding)
+        return replace(query, user=default if row is None else user_from_row(row, default), is_cold=is_cold)
+
+
+@dataclass(frozen=True)
+class InterestHydrator:
+    """Puts the user into the space of the posts. Without the tower there is no such vector, and no search by it."""
+
+    tower: Callable[[Floats], Floats]
+    priors: Priors
+    name: str = "user_tower"
+
+    def hydrate(self, query: FeedQuery) -> FeedQuery:
+        return replace(query, embedding=self.tower(user_tower_inputs(query.user, self.priors))[0])
+
+    def fallback(self, query: FeedQuery, cause: DependencyError) -> FeedQuery:
+        return query

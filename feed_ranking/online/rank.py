@@ -1,41 +1,33 @@
-"""Ranking: the probability of a click for each candidate, if the user looks at it."""
+"""Stage 3, rank: the heavy ranker, with every input, on what the cut has left."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from feed_ranking.bundle import Bundle
-from feed_ranking.domain import FeedQuery
-from feed_ranking.features import ranker_inputs
-from feed_ranking.snapshot import Snapshot
+from feed_ranking.bundle import worth_s
+from feed_ranking.domain import FeedQuery, Floats
+from infra.errors import DependencyError
 from infra.pipeline.candidates import Candidates
 
 
 @dataclass(frozen=True)
-class TowerHydrator:
-    """Adds `tower_score`, the dot product of user and post embedding, which only the interest source knew."""
+class HeavyRanker:
+    """Scores by expected seconds of attention. When it is missing, or `heavy_top_k` is 0, the light score stands."""
 
-    snapshot: Snapshot
-    name: str = "tower_score"
-
-    def hydrate(self, query: FeedQuery, candidates: Candidates) -> Candidates:
-        score = self.snapshot.embeddings[candidates.ids] @ query.embedding
-        return candidates.with_columns(tower_score=np.asarray(score, np.float32))
-
-
-@dataclass(frozen=True)
-class ClickRanker:
-    """Gathers the features of all candidates from the snapshot and scores them in one call."""
-
-    snapshot: Snapshot
-    bundle: Bundle
-    name: str = "click_ranker"
+    model: Callable[[Floats], Floats]
+    name: str = "heavy_ranker"
 
     def score(self, query: FeedQuery, candidates: Candidates) -> Candidates:
-        if not len(candidates):
-            return candidates.with_columns(score=np.empty(0, np.float32))
-        posts = self.snapshot.posts.take(candidates.ids)
-        x = ranker_inputs(query.user, posts, candidates.columns["tower_score"], query.now_ts)
-        return candidates.with_columns(score=self.bundle.ranker(x))
+        if query.rank.heavy_top_k == 0 or not len(candidates):
+            return candidates
+        heads = self.model(candidates.columns["inputs"])
+        return candidates.with_columns(score=np.asarray(worth_s(heads, query.objective)))
+
+    def fallback(self, query: FeedQuery, candidates: Candidates, cause: DependencyError) -> Candidates:
+        return candidates
+
+    def keep(self, query: FeedQuery, candidates: Candidates) -> None:
+        return None

@@ -1,153 +1,198 @@
-"""The log: what a named policy showed, with which probability, and what was clicked.
+"""The log: what the old feed showed in each session, how people reacted, and where they left.
 
-Policy `popularity_follow_v1` draws a slate from a pool (followed creators, popular posts, random posts) without
-replacement, with probability proportional to exp(logit): a Plackett-Luce draw, made by adding Gumbel noise and
-sorting. A random `randomised_share` of slates is drawn by `uniform_v1` instead. The logged propensity is
-P(this post at this position | policy, pool, posts above it), exact for both.
+One day is made from its own random streams and from the clicks of the days before, which it reads from their log.
+So one more day can be added, and equals what one run over all days would have written.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from feed_ranking.domain import LOGGING_POLICY, RANDOM_POLICY
-from feed_ranking.world.oracle import Oracle, World
-from feed_ranking.world.posts import start_ts
+from feed_ranking.world.oracle import AD, Oracle, creators_before
+from feed_ranking.world.policy import draw_pool, is_double, plackett_luce, policy_logits
+from feed_ranking.world.rewards import draw_dwell_s
+from feed_ranking.world.sessions import draw_sessions, p_leave
 from feed_ranking.world.streams import stream
+from feed_ranking.world.truth import World
 
-DAY_S = 86_400.0
+Ints = npt.NDArray[np.int64]
+Array = npt.NDArray[np.float64]
+
 SECONDS_PER_POSITION = 2.0
-LABEL_DELAY_S = 30.0
-INTEREST_NOISE = 1.5
+SECONDS_BETWEEN_SLATES = 60.0
+LABEL_DELAY_S = 180.0
+ADS = 40
+BLOCK = 8_000
+"""sessions that are made at once; a part of the random streams' keys, so not to be changed"""
+POPULARITY_KEPT = 0.7
+"""share of a post's popularity that is left a day later"""
+
+
+@dataclass
+class Popularity:
+    """Clicks of each post so far, older days counting less: float64[posts]."""
+
+    clicks: Array
+
+    @classmethod
+    def none(cls, world: World) -> Popularity:
+        return cls(np.zeros(len(world.posts)))
+
+    def after(self, day: pa.Table) -> Popularity:
+        """The popularity that the next day starts with."""
+        posts = day["post_id"].to_numpy()[day["clicked"].to_numpy(zero_copy_only=False)]
+        return Popularity(self.clicks * POPULARITY_KEPT + np.bincount(posts, minlength=len(self.clicks)))
+
+
+def log_day(world: World, day: int, popularity: Popularity) -> pa.Table:
+    """Everything that was seen on one day, a row per item, in order of `label_ts`."""
+    users, begin = draw_sessions(world.config, world.people, day)
+    blocks = [
+        _log_sessions(world, day, number, users[first : first + BLOCK], begin[first : first + BLOCK], popularity.clicks)
+        for number, first in enumerate(range(0, max(len(users), 1), BLOCK))
+    ]
+    table = pa.concat_tables(blocks).combine_chunks()
+    order = np.argsort(table["label_ts"].to_numpy(), kind="stable")
+    return table.take(order)
+
+
+@dataclass
+class Session:
+    """What n sessions have seen so far: posts and creators int64[n, seen], and how many items each."""
+
+    users: Ints
+    posts: Ints
+    creators: Ints
+    depth: Ints
+    rows: list[Mapping[str, npt.NDArray[np.generic]]] = field(default_factory=list)
+
+
+def _log_sessions(world: World, day: int, block: int, users: Ints, begin: Array, popularity: Array) -> pa.Table:
+    config = world.config
+    rng = stream(config.seed, "history", day, block)
+    n = len(users)
+    seen = Session(users, np.full((n, 0), -1, np.int64), np.full((n, 0), -1, np.int64), np.zeros(n, np.int64))
+    session_id = day * 100_000_000 + block * BLOCK + np.arange(n, dtype=np.int64)
+    there = np.arange(n)
+    for page in range(config.max_slates):
+        now_ts = begin + page * (config.slate_size * SECONDS_PER_POSITION + SECONDS_BETWEEN_SLATES)
+        there = _show_slate(world, rng, seen, there, now_ts, session_id, page, popularity)
+        if not len(there):
+            break
+    columns = {name: np.concatenate([rows[name] for rows in seen.rows]) for name in seen.rows[0]}
+    return _table(columns)
+
+
+def _show_slate(
+    world: World,
+    rng: np.random.Generator,
+    seen: Session,
+    there: Ints,
+    request_ts: Array,
+    session_id: Ints,
+    page: int,
+    popularity: Array,
+) -> Ints:
+    """Show one slate to the sessions `there`, let them react, add what they saw; returns who wants another."""
+    config, truth = world.config, world.posts
+    users, now_ts, k = seen.users[there], request_ts[there], config.slate_size
+    pool = draw_pool(world, rng, users, now_ts, popularity)
+    randomised = rng.random(len(there)) < config.randomised_share
+    logits = np.where(randomised[:, None], 0.0, policy_logits(world, users, pool, now_ts, popularity))
+    logits[is_double(pool) | (pool[:, :, None] == seen.posts[there][:, None, :]).any(axis=2)] = -np.inf
+    organic, organic_propensity = plackett_luce(rng, pool, logits, k)
+
+    is_ad = np.zeros((len(there), k), bool)
+    for place_of_ad in config.ad_positions:
+        is_ad[:, place_of_ad] = rng.random(len(there)) < config.ad_fill
+    place = np.cumsum(~is_ad, axis=1) - 1
+    slate = np.where(is_ad, AD, np.take_along_axis(organic, place, 1))
+    propensity = np.where(is_ad, config.ad_fill / ADS, np.take_along_axis(organic_propensity, place, 1))
+    creator = np.where(is_ad, -1, truth.creator[slate])
+    everything = np.concatenate([seen.creators[there], creator], axis=1)
+    before = creators_before(everything)[:, -k:]
+
+    position = np.broadcast_to(np.arange(k), slate.shape)
+    oracle = Oracle(world)
+    safe = np.maximum(slate, 0)
+    reaction = oracle.reaction(users[:, None], safe, now_ts[:, None], before)
+    looked_and = oracle.p_click_shown(users[:, None], safe, now_ts[:, None], position, before)
+    clicked = (rng.random(slate.shape) < looked_and) & ~is_ad
+    liked = clicked & (rng.random(slate.shape) < reaction.p_like)
+    commented = clicked & (rng.random(slate.shape) < reaction.p_comment)
+    dwell_s = np.where(clicked, draw_dwell_s(config, reaction.dwell_s, rng), 0.0)
+    depth = seen.depth[there][:, None] + position
+    leaves = rng.random(slate.shape) < p_leave(config, depth, is_ad)
+    reached: npt.NDArray[np.bool_] = np.cumsum(leaves, axis=1) - leaves == 0
+
+    rows, columns = np.nonzero(reached)
+    event_ts = now_ts[:, None] + SECONDS_PER_POSITION * position
+    slate_id = session_id[there] * 10 + page
+
+    def picked(matrix: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        return np.broadcast_to(matrix, slate.shape)[rows, columns]
+
+    seen.rows.append(
+        {
+            "event_id": picked(slate_id[:, None] * 100 + position),
+            "session_id": picked(session_id[there][:, None]),
+            "slate_id": picked(slate_id[:, None]),
+            "user_id": picked(users[:, None]),
+            "post_id": np.maximum(picked(slate), -1),
+            "creator_id": picked(creator),
+            "ad_id": picked(np.where(is_ad, rng.integers(0, ADS, slate.shape), -1)),
+            "position": picked(position),
+            "depth": picked(depth),
+            "creator_before": picked(before),
+            "is_random": picked(randomised[:, None]),
+            "propensity": picked(propensity).astype(np.float32),
+            "request_ts": picked(now_ts[:, None]),
+            "event_ts": picked(event_ts),
+            "label_ts": picked(event_ts + LABEL_DELAY_S),
+            "clicked": picked(clicked),
+            "liked": picked(liked),
+            "commented": picked(commented),
+            "dwell_s": picked(dwell_s).astype(np.float32),
+            "left": picked(leaves),
+        }
+    )
+    seen.posts = _wider(seen.posts, there, slate)
+    seen.creators = _wider(seen.creators, there, creator)
+    seen.depth[there] += k
+    return there[~leaves.any(axis=1)]
+
+
+def _wider(matrix: Ints, rows: Ints, columns: Ints) -> Ints:
+    """`matrix` with `columns` added for `rows`, -1 for all others."""
+    added = np.full((len(matrix), columns.shape[1]), -1, np.int64)
+    added[rows] = columns
+    return np.concatenate([matrix, added], axis=1)
+
+
+def _table(columns: Mapping[str, npt.NDArray[np.generic]]) -> pa.Table:
+    arrays: dict[str, pa.Array] = {}
+    for name, values in columns.items():
+        if name.endswith("_ts"):
+            arrays[name] = pa.array((values.astype(np.float64) * 1e6).astype(np.int64)).cast(pa.timestamp("us", "UTC"))
+        elif name == "is_random":
+            policy = np.where(values, RANDOM_POLICY, LOGGING_POLICY)
+            arrays["policy"] = pa.array(policy).dictionary_encode()
+        else:
+            arrays[name] = pa.array(values)
+    return pa.table(arrays)
 
 
 def log_days(world: World) -> Iterator[tuple[int, pa.Table]]:
-    """The log day by day: (day, table of impressions). Popularity is what earlier days have clicked."""
-    clicks = np.zeros(world.config.posts)
-    declared = _declared_interest(world)
+    """The log day by day: (day, table of impressions)."""
+    popularity = Popularity.none(world)
     for day in range(world.config.days):
-        table = _log_day(world, day, clicks, declared)
-        clicks *= 0.7
-        np.add.at(clicks, table["post_id"].to_numpy(), table["clicked"].to_numpy())
+        table = log_day(world, day, popularity)
+        popularity = popularity.after(table)
         yield day, table
-
-
-def _log_day(
-    world: World, day: int, popularity: npt.NDArray[np.float64], declared: npt.NDArray[np.float32]
-) -> pa.Table:
-    config, people, posts = world.config, world.people, world.posts
-    rng = stream(config.seed, "history", day)
-    sessions = rng.poisson(config.users * config.sessions_per_user_day)
-    users = rng.choice(config.users, sessions, p=people.activity)
-    begin = start_ts(config) + day * DAY_S
-    session_ts = np.sort(np.floor(rng.uniform(begin, begin + DAY_S - 120, sessions)))
-    pool = _draw_pool(world, rng, users, session_ts, popularity)
-
-    creators = posts.creator[pool]
-    logits = (
-        0.5 * np.log1p(popularity[pool])
-        + 0.8 * people.is_following(users[:, None], creators)
-        + 0.5 * declared[users[:, None], posts.topic[pool]]
-    )
-    randomised = rng.random(sessions) < config.randomised_share
-    logits[randomised] = 0.0
-    logits[_is_double(pool)] = -np.inf
-    slates, propensity = plackett_luce(rng, pool, logits, config.slate_size)
-
-    k = slates.shape[1]
-    position = np.broadcast_to(np.arange(k), slates.shape)
-    p_click = Oracle(world).p_click(users[:, None], slates, position)
-    clicked = rng.random(slates.shape) < p_click
-    event_ts = session_ts[:, None] + SECONDS_PER_POSITION * position
-    slate_id = day * 10_000_000 + np.arange(sessions, dtype=np.int64)
-    policy = np.where(randomised, RANDOM_POLICY, LOGGING_POLICY)
-    return pa.table(
-        {
-            "event_id": (slate_id[:, None] * 1000 + position).ravel(),
-            "slate_id": np.repeat(slate_id, k),
-            "user_id": np.repeat(users, k),
-            "post_id": slates.ravel(),
-            "creator_id": posts.creator[slates].ravel(),
-            "position": position.ravel(),
-            "policy": pa.array(np.repeat(policy, k)).dictionary_encode(),
-            "propensity": propensity.ravel().astype(np.float32),
-            "request_ts": _timestamps(np.repeat(session_ts, k)),
-            "event_ts": _timestamps(event_ts.ravel()),
-            "label_ts": _timestamps(event_ts.ravel() + LABEL_DELAY_S),
-            "clicked": clicked.ravel(),
-        }
-    )
-
-
-def plackett_luce(
-    rng: np.random.Generator, pool: npt.NDArray[np.int64], logits: npt.NDArray[np.float64], k: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """Draw `k` of each row of `pool` int64[n, m] without replacement, p ∝ exp(logits[n, m]).
-
-    Returns the slates int64[n, k] and the conditional propensities float64[n, k]. Gumbel top-k: Kool et al., ICML 2019.
-    """
-    noisy = logits + rng.gumbel(size=logits.shape)
-    top = np.argpartition(-noisy, k - 1, axis=1)[:, :k]
-    top = np.take_along_axis(top, np.argsort(-np.take_along_axis(noisy, top, 1), axis=1), 1)
-    weights = np.exp(logits - logits.max(axis=1, keepdims=True))
-    chosen = np.take_along_axis(weights, top, 1)
-    above = np.cumsum(chosen, axis=1) - chosen
-    return np.take_along_axis(pool, top, 1), chosen / (weights.sum(axis=1, keepdims=True) - above)
-
-
-def _draw_pool(
-    world: World,
-    rng: np.random.Generator,
-    users: npt.NDArray[np.int64],
-    session_ts: npt.NDArray[np.float64],
-    popularity: npt.NDArray[np.float64],
-) -> npt.NDArray[np.int64]:
-    """int64[sessions, pool]: a third of followed creators, a third popular, a third random; all alive."""
-    config, people, posts = world.config, world.people, world.posts
-    third = config.pool_size // 3
-    first = np.searchsorted(posts.published_ts, session_ts - config.post_life_h * 3600)[:, None]
-    last = np.searchsorted(posts.published_ts, session_ts, side="right")[:, None]
-    uniform = first + (rng.random((len(users), third)) * (last - first)).astype(np.int64)
-
-    mass = np.concatenate([[0.0], np.cumsum(popularity + 0.1)])
-    target = mass[first] + rng.random((len(users), third)) * (mass[last] - mass[first])
-    popular = np.clip(np.searchsorted(mass, target.ravel(), side="right").reshape(target.shape) - 1, first, last - 1)
-
-    followed_count = (people.follows >= 0).sum(axis=1)[users]
-    first_slot = people.follows.shape[1] - followed_count  # ids sort after the -1s
-    slot = first_slot[:, None] + (rng.random((len(users), third)) * followed_count[:, None]).astype(np.int64)
-    creator = np.sort(people.follows, axis=1)[users[:, None], slot]
-    by_creator = np.lexsort((posts.published_ts, posts.creator))
-    origin = posts.published_ts[0]
-    key = posts.creator[by_creator] * 1e9 + (posts.published_ts[by_creator] - origin)
-    low = np.searchsorted(key, creator * 1e9 + (session_ts[:, None] - config.post_life_h * 3600 - origin))
-    high = np.searchsorted(key, creator * 1e9 + (session_ts[:, None] - origin), side="right")
-    pick = by_creator[np.clip(low + (rng.random(low.shape) * (high - low)).astype(np.int64), 0, len(key) - 1)]
-    followed = np.where(high > low, pick, uniform)  # a silent creator leaves the place to chance
-    return np.concatenate([followed, popular, uniform[:, ::-1]], axis=1)
-
-
-def _is_double(pool: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-    """True where a post stands in its row already."""
-    order = np.argsort(pool, axis=1, kind="stable")
-    ordered = np.take_along_axis(pool, order, 1)
-    again = np.zeros(pool.shape, bool)
-    again[:, 1:] = ordered[:, 1:] == ordered[:, :-1]
-    double = np.empty_like(again)
-    np.put_along_axis(double, order, again, 1)
-    return double
-
-
-def _declared_interest(world: World) -> npt.NDArray[np.float32]:
-    """What users once told the old system about their tastes: the truth under a lot of noise."""
-    rng = stream(world.config.seed, "declared")
-    noise = rng.normal(0.0, INTEREST_NOISE, world.people.taste.shape)
-    return (world.people.taste + noise).astype(np.float32)
-
-
-def _timestamps(seconds: npt.NDArray[np.float64]) -> pa.Array:
-    return pa.array((seconds * 1e6).astype(np.int64)).cast(pa.timestamp("us", tz="UTC"))

@@ -1,33 +1,45 @@
-"""Answers what no system can know: the true value of a slate, and the best one.
+"""Answers what no system can know: how people would react, what a slate is worth, and the best one.
 
-It conditions on the planted truth and on what is observable at request time; never on noise drawn later.
+It conditions on the planted truth and on what is observable at request time; never on noise that is drawn later.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
-from feed_ranking.config import WorldConfig
-from feed_ranking.world.people import People, make_people
-from feed_ranking.world.posts import Posts, make_posts
-from feed_ranking.world.reactions import click_if_examined, examination
+from feed_ranking.config import ObjectiveConfig
+from feed_ranking.world.bursts import burst_logit
+from feed_ranking.world.clicks import Array, p_click_if_examined
+from feed_ranking.world.examination import examination
+from feed_ranking.world.rewards import expected_dwell_s, p_comment, p_like
+from feed_ranking.world.sessions import p_leave
+from feed_ranking.world.truth import World
+
+Ints = npt.NDArray[np.int64]
+EMPTY, AD = -1, -2
+"""Places of a slate that hold no post."""
 
 
 @dataclass(frozen=True)
-class World:
-    """The planted truth of one configuration. Made from the seed alone, in memory, in a moment."""
+class Reaction:
+    """How someone who looks at a post reacts: `p_click`, and given a click `p_like`, `p_comment`, `dwell_s` (mean)."""
 
-    config: WorldConfig
-    people: People
-    posts: Posts
+    p_click: Array
+    p_like: Array
+    p_comment: Array
+    dwell_s: Array
 
-
-def make_world(config: WorldConfig) -> World:
-    posts = make_posts(config)
-    return World(config, make_people(config, posts.creator_topic), posts)
+    def value_s(self, objective: ObjectiveConfig) -> Array:
+        """Expected worth of one look, in seconds of attention."""
+        return self.p_click * (
+            objective.click_weight
+            + objective.dwell_weight * self.dwell_s
+            + objective.like_weight * self.p_like
+            + objective.comment_weight * self.p_comment
+        )
 
 
 @dataclass(frozen=True)
@@ -35,20 +47,91 @@ class Oracle:
     """True probabilities and values of one world."""
 
     world: World
+    objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
 
-    def p_click(
-        self, users: npt.NDArray[np.int64], shown: npt.NDArray[np.int64], position: npt.NDArray[np.int64]
-    ) -> npt.NDArray[np.float64]:
-        """True p(click) of posts shown to users at positions (from 0); all three broadcast together."""
-        return examination(self.world.config, position) * self.relevance(users, shown)
+    def reaction(self, users: Ints, posts: Ints, now_ts: npt.ArrayLike, creator_before: npt.ArrayLike = 0) -> Reaction:
+        """Of `users` who look at `posts` at `now_ts` (seconds), having seen `creator_before` posts of the same creator
+        in this session. All four broadcast together."""
+        world = self.world
+        config, truth, now = world.config, world.posts, np.asarray(now_ts, np.float64)
+        creator = truth.creator[posts]
+        taste = world.people.taste[users, truth.topic[posts]]
+        quality, bait = truth.quality[posts], truth.bait[posts]
+        is_followed = world.graph.is_following(users, creator)
+        same_region = world.people.region[users] == world.creators.region[creator]
+        p_click = p_click_if_examined(
+            config,
+            taste=taste,
+            quality=quality,
+            bait=bait,
+            is_followed=is_followed,
+            age_s=now - truth.published_ts[posts],
+            burst=burst_logit(config, world.bursts.start_ts[posts], now, same_region),
+            creator_before=np.asarray(creator_before),
+        )
+        return Reaction(
+            p_click,
+            p_like(config, taste, quality, bait),
+            p_comment(config, taste, quality, is_followed),
+            expected_dwell_s(config, taste, quality, bait, truth.media[posts]),
+        )
 
-    def relevance(self, users: npt.NDArray[np.int64], shown: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-        """True p(click | the user looks at it)."""
-        return click_if_examined(self.world.config, self.world.people, self.world.posts, users, shown)
+    def p_click_shown(
+        self, users: Ints, posts: Ints, now_ts: npt.ArrayLike, position: Ints, creator_before: npt.ArrayLike
+    ) -> Array:
+        """p(click) of what is on the screen at `position` (from 0), whether it is looked at or not."""
+        looked = examination(self.world.config, position)
+        return looked * self.reaction(users, posts, now_ts, creator_before).p_click
 
-    def slate_value(self, users: npt.NDArray[np.int64], slates: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-        """Expected clicks: float64[n] for `users` int64[n] and `slates` int64[n, k] of post ids, -1 where empty."""
-        position = np.arange(slates.shape[1])
-        p = self.p_click(users[:, None], np.maximum(slates, 0), position[None, :])
-        value: npt.NDArray[np.float64] = np.where(slates >= 0, p, 0.0).sum(axis=1)
+    def slate_value(self, users: Ints, slates: Ints, now_ts: float) -> Array:
+        """Expected seconds of attention that whole slates earn at the begin of a session: float64[n].
+
+        `slates` int64[n, k] holds post ids, `EMPTY` or `AD`. An item counts if the user has not left before it (an ad
+        drives some away) and looks at it.
+        """
+        n, k = slates.shape
+        is_post = slates >= 0
+        safe = np.maximum(slates, 0)
+        before = creators_before(np.where(is_post, self.world.posts.creator[safe], -1))
+        worth = self.reaction(users[:, None], safe, now_ts, before).value_s(self.objective)
+        position = np.arange(k)
+        leave = p_leave(self.world.config, position[None, :], slates == AD)
+        leave = np.where(slates == EMPTY, 0.0, leave)
+        there = np.cumprod(np.concatenate([np.ones((n, 1)), 1 - leave[:, :-1]], axis=1), axis=1)
+        value: Array = (np.where(is_post, worth, 0.0) * there * examination(self.world.config, position)).sum(axis=1)
         return value
+
+    def best_slate(self, user: int, pool: Ints, now_ts: float, k: int, creator_cap: int) -> Ints:
+        """int64[k]: greedily the post that is worth most in each place, fatigue included, at most `creator_cap` each.
+
+        `EMPTY` where the pool has no post left.
+        """
+        creator = self.world.posts.creator[pool]
+        _, group = np.unique(creator, return_inverse=True)
+        cap = min(creator_cap, k)
+        worth = self.reaction(np.int64(user) + np.zeros_like(pool), pool, now_ts, np.arange(cap)[:, None]).value_s(
+            self.objective
+        )
+        worth = np.vstack([worth, np.full(len(pool), -np.inf)])  # past the cap
+        shown = np.zeros(len(pool), np.int64)
+        now = worth[0].copy()
+        slate = np.full(k, EMPTY, np.int64)
+        for place in range(min(k, len(pool))):
+            best = int(np.argmax(now))
+            if now[best] == -np.inf:
+                break
+            slate[place] = pool[best]
+            mates = np.flatnonzero(group == group[best])
+            shown[mates] += 1
+            now[mates] = np.where(np.isneginf(now[mates]), -np.inf, worth[np.minimum(shown[mates], cap), mates])
+            now[best] = -np.inf
+        return slate
+
+
+def creators_before(creator: Ints) -> Ints:
+    """int64[n, k]: how often the creator at each place of `creator` int64[n, k] stands further left; 0 for -1."""
+    k = creator.shape[1]
+    before = np.zeros(creator.shape, np.int64)
+    for place in range(1, k):
+        before[:, place] = (creator[:, :place] == creator[:, place : place + 1]).sum(axis=1)
+    return np.where(creator >= 0, before, 0)

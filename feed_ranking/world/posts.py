@@ -1,65 +1,77 @@
-"""Creators and their posts: topic, quality, and when each was published.
+"""Posts: topic, medium, quality, bait, and what a content model sees of the last two.
 
-Trade-off caused: quality is hidden until a post was shown, so counting clicks favours what was shown before.
+Trade-off caused: quality is hidden until a post was shown, so counting clicks favours what was shown before; and
+content signals are there at once but are only partly right.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 
 import numpy as np
 import numpy.typing as npt
 
 from feed_ranking.config import WorldConfig
-from feed_ranking.world.streams import stream
+from feed_ranking.world.creators import Creators
+from feed_ranking.world.streams import DAY_S, start_ts, stream
 
 HOME_TOPIC_SHARE = 0.8
-CREATOR_SHARE_OF_QUALITY = 0.6
+MEDIA = ("photo", "carousel", "video")
+MEDIA_SHARES = (0.5, 0.2, 0.3)
+MEDIA_DWELL = (0.0, 0.15, 0.4)
+"""added to log dwell"""
 
 
 @dataclass(frozen=True)
 class Posts:
-    """Creators: `creator_topic` int64[creators], `creator_quality` float32[creators].
+    """In order of publication, all arrays [posts]. Hidden: `quality`, `bait` float32, standard normal. Public:
+    `creator`, `topic`, `media` int64, `published_ts` float64, `quality_signal`, `bait_signal` float32."""
 
-    Posts, in order of publication: `creator`, `topic` int64[posts], `quality` float32[posts] (standard normal),
-    `published_ts` float64[posts].
-    """
-
-    creator_topic: npt.NDArray[np.int64]
-    creator_quality: npt.NDArray[np.float32]
     creator: npt.NDArray[np.int64]
     topic: npt.NDArray[np.int64]
+    media: npt.NDArray[np.int64]
     quality: npt.NDArray[np.float32]
+    bait: npt.NDArray[np.float32]
+    quality_signal: npt.NDArray[np.float32]
+    bait_signal: npt.NDArray[np.float32]
     published_ts: npt.NDArray[np.float64]
 
+    def __len__(self) -> int:
+        return len(self.creator)
 
-def make_posts(config: WorldConfig) -> Posts:
-    """Draw creators and posts. Publication starts one post life before the history, so that day one has a feed."""
-    rng = stream(config.seed, "posts")
-    creator_topic = rng.integers(0, config.topics, config.creators)
-    creator_quality = rng.normal(size=config.creators)
-    productivity = rng.gamma(1.0, 1.0, config.creators) + 0.2
-    creator = rng.choice(config.creators, config.posts, p=productivity / productivity.sum())
-    at_home = rng.random(config.posts) < HOME_TOPIC_SHARE
-    topic = np.where(at_home, creator_topic[creator], rng.integers(0, config.topics, config.posts))
-    own = rng.normal(size=config.posts)
-    quality = CREATOR_SHARE_OF_QUALITY * creator_quality[creator] + np.sqrt(1 - CREATOR_SHARE_OF_QUALITY**2) * own
-    start = start_ts(config)
-    published = np.sort(rng.uniform(start - config.post_life_h * 3600, end_ts(config), config.posts))
+
+def make_posts(config: WorldConfig, creators: Creators) -> Posts:
+    """Each day from a stream of its own, so that a longer history begins like a shorter one."""
+    days = range(-config.days_before, config.days)
+    parts = [_post(config, creators, day) for day in days]
+    return Posts(*(np.concatenate([getattr(part, name) for part in parts]) for name in Posts.__annotations__))
+
+
+def _post(config: WorldConfig, creators: Creators, day: int) -> Posts:
+    rng = stream(config.seed, "posts", day + config.days_before)
+    n = config.posts_per_day
+    begin = start_ts(config) + day * DAY_S
+    there = int(np.searchsorted(creators.joined_ts, begin, side="right"))
+    weight = np.cumsum(creators.productivity[:there])
+    creator = np.searchsorted(weight, rng.random(n) * weight[-1])
+    at_home = rng.random(n) < HOME_TOPIC_SHARE
+    topic = np.where(at_home, creators.topic[creator], rng.integers(0, config.topics, n))
+    quality = _blend(rng, creators.quality[creator], config.creator_share)
+    bait = _blend(rng, creators.bait[creator], config.creator_share)
     return Posts(
-        creator_topic=creator_topic,
-        creator_quality=creator_quality.astype(np.float32),
-        creator=creator,
-        topic=topic,
-        quality=quality.astype(np.float32),
-        published_ts=np.floor(published),
+        creator=creator.astype(np.int64),
+        topic=topic.astype(np.int64),
+        media=rng.choice(len(MEDIA), n, p=MEDIA_SHARES).astype(np.int64),
+        quality=quality,
+        bait=bait,
+        quality_signal=_blend(rng, quality, config.signal_quality),
+        bait_signal=_blend(rng, bait, config.signal_quality),
+        published_ts=np.sort(np.floor(rng.uniform(begin, begin + DAY_S, n))),
     )
 
 
-def start_ts(config: WorldConfig) -> float:
-    return datetime.fromisoformat(config.start).timestamp()
-
-
-def end_ts(config: WorldConfig) -> float:
-    return start_ts(config) + config.days * 86_400.0
+def _blend(rng: np.random.Generator, cause: npt.NDArray[np.float32], correlation: float) -> npt.NDArray[np.float32]:
+    """Standard normal, with this correlation to `cause` float32[n]."""
+    own = rng.normal(size=len(cause))
+    blended: npt.NDArray[np.float32] = (correlation * cause + np.sqrt(1 - correlation**2) * own).astype(np.float32)
+    return blended

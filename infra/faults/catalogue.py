@@ -8,6 +8,7 @@ from threading import Event
 from typing import Any
 
 from infra.faults.feature_store import DownFeatureStore, HungFeatureStore, SlowFeatureStore
+from infra.faults.parts import DownIndex, DownModel
 
 
 @dataclass(frozen=True)
@@ -39,4 +40,8 @@ CATALOGUE: tuple[Fault, ...] = (
         "no online read returns",
         lambda inner, _delay_s, cleared: HungFeatureStore(inner, cleared),
     ),
+    Fault("index", "down", "the vector index cannot be searched", lambda *_: DownIndex()),
+    Fault("user_tower", "down", "the user tower computes nothing", lambda *_: DownModel("user_tower")),
+    Fault("light_ranker", "down", "the light ranker computes nothing", lambda *_: DownModel("light_ranker")),
+    Fault("heavy_ranker", "down", "the heavy ranker computes nothing", lambda *_: DownModel("heavy_ranker")),
 )

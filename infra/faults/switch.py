@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from infra.errors import UsageError
 from infra.faults.catalogue import CATALOGUE, Fault
 from infra.feature_store.port import FeatureRow, OnlineFeatures
+
+Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -75,3 +81,28 @@ class SwitchedFeatureStore:
         injected = self._switch.active("feature_store")
         store: OnlineFeatures = self._inner if injected is None else injected.around(self._inner)
         return store.read_online(entity_id)
+
+
+class SwitchedModel:
+    """A network's port with whatever fault is active around it."""
+
+    def __init__(self, inner: Callable[[Floats], Floats], port: str, switch: FaultSwitch) -> None:
+        self._inner, self._port, self._switch = inner, port, switch
+
+    def __call__(self, inputs: Floats) -> Floats:
+        injected = self._switch.active(self._port)
+        model: Callable[[Floats], Floats] = self._inner if injected is None else injected.around(self._inner)
+        return model(inputs)
+
+
+class SwitchedIndex:
+    """A vector index's port with whatever fault is active around it."""
+
+    def __init__(self, inner: Any, switch: FaultSwitch) -> None:
+        self._inner, self._switch = inner, switch
+
+    def search(self, vector: Floats, limit: int, **options: int) -> npt.NDArray[np.int64]:
+        injected = self._switch.active("index")
+        index = self._inner if injected is None else injected.around(self._inner)
+        rows: npt.NDArray[np.int64] = index.search(vector, limit, **options)
+        return rows

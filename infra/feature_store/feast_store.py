@@ -9,13 +9,14 @@ from __future__ import annotations
 import io
 import sqlite3
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from infra.errors import FeatureStoreUnavailable
@@ -80,6 +81,16 @@ class FeastStore:
                 seconds = result.event_timestamps[0].seconds
                 times.append(datetime.fromtimestamp(seconds, UTC))
             return FeatureRow(values, min(times, default=None))
+
+    def read_batch(
+        self, features: list[str], keys: Mapping[str, npt.NDArray[np.int64]]
+    ) -> dict[str, npt.NDArray[np.float64]]:
+        """Feature name -> float64[n] for n entities, NaN where nothing is known; `keys` maps join keys to int64[n]."""
+        with feast_errors("read a batch online"):
+            entities = {key: ids.tolist() for key, ids in keys.items()}
+            found = self._store.get_online_features(features, entities).to_dict()
+        names = [name.partition(":")[2] for name in features]
+        return {name: np.array([np.nan if v is None else v for v in found[name]], np.float64) for name in names}
 
     def join(self, rows: pd.DataFrame, features: list[str]) -> pd.DataFrame:
         """See `OfflineFeatures.join`. Values keep the dtypes of the sources; missing ones are NaN or None."""

@@ -15,13 +15,14 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
-from infra.design import Design
-from infra.errors import DependencyError
+from infra.design import Design, Step
+from infra.errors import DependencyError, UsageError
 from infra.files import write_atomically
 from infra.settings import REPOSITORY, Settings
 
 CURRENT = "current.json"
 ROUNDS = "rounds.json"
+OPTIONS = "options.json"
 
 
 def step_paths(design: Design, settings: Settings) -> dict[str, Path]:
@@ -42,18 +43,34 @@ def fingerprints(design: Design, settings: Settings) -> dict[str, str]:
     config = design.configuration(settings.preset)
     rounds = _read_rounds(settings.design_root(design.name) / "steps" / ROUNDS)
     prints: dict[str, str] = {}
-    for step in design.steps:
+    for step in chosen_steps(design, settings):
         material = {
             "step": [step.name, step.target],
             "preset": settings.preset,
             "config": {name: asdict(getattr(config, name)) for name in step.config},
             "code": _code_digest(step.code),
-            "after": [prints[name] for name in step.after],
+            "after": [prints[name] for name in step.after if name in prints],
             "round": rounds.get(step.name, 0),
             "python": list(sys.version_info[:2]),
         }
         prints[step.name] = hashlib.sha256(json.dumps(material, sort_keys=True).encode()).hexdigest()[:12]
     return prints
+
+
+def chosen_steps(design: Design, settings: Settings) -> list[Step]:
+    """The steps of a build here: all but those whose option was not chosen."""
+    options = _read_options(settings.design_root(design.name) / "steps" / OPTIONS)
+    return [step for step in design.steps if not step.option or step.option in options]
+
+
+def choose_option(design: Design, settings: Settings, option: str, *, chosen: bool) -> None:
+    """Remember whether builds take this optional step from now on. Raises `UsageError` if the design has none such."""
+    if option not in {step.option for step in design.steps}:
+        raise UsageError(f"{design.name} has no optional step {option}")
+    path = settings.design_root(design.name) / "steps" / OPTIONS
+    options = _read_options(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, json.dumps(sorted(options | {option} if chosen else options - {option})))
 
 
 def force(path: Path, names: list[str]) -> None:
@@ -92,6 +109,10 @@ def _read_pointer(pointer: Path) -> dict[str, str]:
 def _read_rounds(path: Path) -> dict[str, int]:
     rounds: dict[str, int] = json.loads(path.read_text()) if path.exists() else {}
     return rounds
+
+
+def _read_options(path: Path) -> set[str]:
+    return set(json.loads(path.read_text())) if path.exists() else set()
 
 
 def _code_digest(places: tuple[str, ...]) -> str:

@@ -1,12 +1,12 @@
 """Runs a request through its stages in order, records each in the trace, and contains what may fail.
 
-Only a `DependencyError` is contained: a failing source is left out, a failing query hydrator falls back to its
-declared defaults. Any other exception is a bug and passes through.
+Only a `DependencyError` is contained: a failing source is left out, a failing hydrator or scorer falls back to what it
+has declared. Any other exception is a bug and passes through.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic
 
@@ -20,11 +20,12 @@ from infra.pipeline.trace import Trace
 
 @dataclass(frozen=True)
 class Outcome(Generic[Q]):
-    """The slate in the order it is shown, and how it came about."""
+    """The slate in the order it is shown, how it came about, and the candidates that it was chosen from."""
 
     query: Q
     slate: Candidates
     trace: Trace
+    pool: Candidates
 
     @property
     def degraded(self) -> list[str]:
@@ -33,38 +34,39 @@ class Outcome(Generic[Q]):
 
 @dataclass(frozen=True)
 class CandidatePipeline(Generic[Q]):
-    """query hydrators → sources → filters → hydrators → scorer → selector. Immutable, shared by threads."""
+    """query hydrators → sources → filters → hydrators → scorers → selector. Immutable, shared by threads.
+
+    Each scorer sees what the one before it has left: cheap ones first. `scorers` maps the name of a stage, as traces
+    and metrics show it, to the scorer that fills it.
+    """
 
     query_hydrators: Sequence[QueryHydrator[Q]]
     sources: Sequence[CandidateSource[Q]]
     filters: Sequence[Filter[Q]]
     hydrators: Sequence[Hydrator[Q]]
-    scorer: Scorer[Q]
+    scorers: Mapping[str, Scorer[Q]]
     selector: Selector[Q]
 
     def run(self, query: Q) -> Outcome[Q]:
-        """Answer one query. Never raises a `DependencyError` of a source or query hydrator."""
+        """Answer one query. Never raises a `DependencyError` of a source, hydrator or scorer."""
         trace = Trace()
         for hydrator in self.query_hydrators:
             query = self._hydrate_query(hydrator, query, trace)
-        candidates = merge([self._fetch(source, query, trace) for source in self.sources])
+        pool = merge([self._fetch(source, query, trace) for source in self.sources])
         for rule in self.filters:
-            with trace.stage("filter", rule.name, len(candidates)) as entry:
-                keep = rule.keep(query, candidates)
-                candidates = candidates.take(keep)
-                entry.count_out = len(candidates)
+            with trace.stage("filter", rule.name, len(pool)) as entry:
+                pool = pool.take(rule.keep(query, pool))
+                entry.count_out = len(pool)
                 entry.removed = {rule.name: entry.count_in - entry.count_out}
         for step in self.hydrators:
-            with trace.stage("hydrate", step.name, len(candidates)) as entry:
-                candidates = step.hydrate(query, candidates)
-                entry.count_out = len(candidates)
-        with trace.stage("rank", self.scorer.name, len(candidates)) as entry:
-            candidates = self.scorer.score(query, candidates)
-            entry.count_out = len(candidates)
-        with trace.stage("rerank", self.selector.name, len(candidates)) as entry:
-            slate, entry.removed = self.selector.select(query, candidates)
+            pool = self._hydrate(step, query, pool, trace)
+        ranked = pool
+        for stage, scorer in self.scorers.items():
+            ranked = self._score(stage, scorer, query, ranked, trace)
+        with trace.stage("rerank", self.selector.name, len(ranked)) as entry:
+            slate, entry.removed = self.selector.select(query, ranked)
             entry.count_out = len(slate)
-        return Outcome(query, slate, trace)
+        return Outcome(query, slate, trace, pool)
 
     @staticmethod
     def _hydrate_query(hydrator: QueryHydrator[Q], query: Q, trace: Trace) -> Q:
@@ -83,3 +85,27 @@ class CandidatePipeline(Generic[Q]):
                 return found
         except DependencyError:
             return np.empty(0, np.int64)
+
+    @staticmethod
+    def _hydrate(step: Hydrator[Q], query: Q, candidates: Candidates, trace: Trace) -> Candidates:
+        try:
+            with trace.stage("hydrate", step.name, len(candidates)) as entry:
+                entry.count_out = len(candidates)
+                return step.hydrate(query, candidates)
+        except DependencyError as cause:
+            return step.fallback(query, candidates, cause)
+
+    @staticmethod
+    def _score(stage: str, scorer: Scorer[Q], query: Q, candidates: Candidates, trace: Trace) -> Candidates:
+        with trace.stage(stage, scorer.name, len(candidates)) as entry:
+            try:
+                candidates = scorer.score(query, candidates)
+            except DependencyError as cause:
+                entry.degraded, entry.detail = cause.reason, str(cause)
+                candidates = scorer.fallback(query, candidates, cause)
+            keep = scorer.keep(query, candidates)
+            if keep is not None:
+                candidates = candidates.take(keep)
+                entry.removed = {"cut": entry.count_in - len(candidates)}
+            entry.count_out = len(candidates)
+            return candidates

@@ -55,14 +55,26 @@ class Hydrator(Protocol[Q_contra]):
 
     def hydrate(self, query: Q_contra, candidates: Candidates) -> Candidates: ...
 
+    def fallback(self, query: Q_contra, candidates: Candidates, cause: DependencyError) -> Candidates:
+        """The same columns from a poorer source, when `hydrate` raises."""
+        ...
+
 
 class Scorer(Protocol[Q_contra]):
-    """Adds the column `score`. Returns the same candidates in the same order: it never reorders."""
+    """Adds the column `score`, and says who stays for the next stage. It never reorders."""
 
     @property
     def name(self) -> str: ...
 
     def score(self, query: Q_contra, candidates: Candidates) -> Candidates: ...
+
+    def fallback(self, query: Q_contra, candidates: Candidates, cause: DependencyError) -> Candidates:
+        """The same candidates with a poorer `score`, when `score` raises."""
+        ...
+
+    def keep(self, query: Q_contra, candidates: Candidates) -> Keep | None:
+        """Which scored candidates go on; None for all."""
+        ...
 
 
 class Selector(Protocol[Q_contra]):

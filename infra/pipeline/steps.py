@@ -23,7 +23,7 @@ from typing import Any
 
 from infra.design import Design, Step, resolve
 from infra.errors import LabError, UsageError
-from infra.pipeline.outputs import CURRENT, ROUNDS, force, point_to, step_paths
+from infra.pipeline.outputs import CURRENT, ROUNDS, chosen_steps, force, point_to, step_paths
 from infra.settings import Settings
 
 Report = Callable[[float, str], None]
@@ -79,7 +79,8 @@ def build(
     a step raises.
     """
     observer = observer or StepObserver()
-    names = [step.name for step in design.steps]
+    steps = chosen_steps(design, settings)
+    names = [step.name for step in steps]
     if from_step is not None and from_step not in names:
         raise UsageError(f"{design.name} has no step {from_step!r}", hint=f"there are: {', '.join(names)}")
     root = settings.design_root(design.name) / "steps"
@@ -89,8 +90,8 @@ def build(
             force(root / ROUNDS, names[names.index(from_step) :])
         paths = step_paths(design, settings)
         runs = []
-        for index, step in enumerate(design.steps):
-            observer.started(step, index, len(design.steps))
+        for index, step in enumerate(steps):
+            observer.started(step, index, len(steps))
             if not paths[step.name].exists():
                 run = _run_step(design, step, settings, paths, observer)
             else:
@@ -155,7 +156,7 @@ def _run_step(
             settings=settings,
             config=design.configuration(settings.preset),
             out=partial,
-            inputs={name: paths[name] for name in step.after},
+            inputs={name: paths[name] for name in step.after if name in paths},
             report=observer.progress,
         )
         facts = resolve(step.target)(context) or {}

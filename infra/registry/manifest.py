@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,8 +36,8 @@ def write_manifest(directory: Path, meta: Mapping[str, Any]) -> Manifest:
     return Manifest(files, meta, file_digest(directory / MANIFEST))
 
 
-def verify(directory: Path, *, digest: str | None = None, hint: str = "") -> Manifest:
-    """Check every file against the manifest, and the manifest against `digest` if that is given.
+def verify(directory: Path, *, digest: str | None = None, hint: str = "", skip: Collection[str] = ()) -> Manifest:
+    """Check every file but those in `skip` against the manifest, and the manifest against `digest` if that is given.
 
     Raises `CorruptArtifact` naming the first file that is missing, extra or different; `hint` says how to mend it.
     """
@@ -56,12 +56,20 @@ def verify(directory: Path, *, digest: str | None = None, hint: str = "") -> Man
     if extra := sorted(present - set(files) - {MANIFEST}):
         raise CorruptArtifact(f"{directory / extra[0]} is not in the manifest", hint=hint)
     for name, expected in files.items():
+        if name in skip:
+            continue
         file = directory / name
         if not file.is_file():
             raise CorruptArtifact(f"{file} is missing", hint=hint)
         if file_digest(file) != expected:
             raise CorruptArtifact(f"{file} does not match its SHA-256", hint=hint)
     return Manifest(files, meta, found)
+
+
+def is_whole(directory: Path, manifest: Manifest, name: str) -> bool:
+    """Whether one file is there and has the bytes that the manifest says."""
+    file = directory / name
+    return name in manifest.files and file.is_file() and file_digest(file) == manifest.files[name]
 
 
 def file_digest(path: Path) -> str:

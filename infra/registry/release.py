@@ -19,7 +19,8 @@ CURRENT = "current.json"
 
 @dataclass(frozen=True)
 class Release:
-    """Paths are absolute. `world_now` is the end of the history in seconds since the epoch, UTC."""
+    """Paths are absolute; `naive_path` is a feature repository with item columns, empty if none was built. `world_now`
+    is the end of the history in seconds since the epoch, UTC."""
 
     design: str
     model_name: str
@@ -29,6 +30,7 @@ class Release:
     index_path: str
     features_path: str
     world_now: float
+    naive_path: str = ""
 
     def write(self, directory: Path) -> None:
         write_atomically(directory / FILE, json.dumps(asdict(self), indent=2))

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
-from infra.errors import CorruptArtifact
+from infra.errors import CorruptArtifact, ModelUnavailable
 
 
 class OnnxModel:
@@ -32,3 +32,13 @@ class OnnxModel:
     def __call__(self, inputs: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         output: npt.NDArray[np.float32] = self._session.run(None, {self._input.name: inputs})[0]
         return output
+
+
+class MissingModel:
+    """Stands where a network should be that was refused: says so at each use, so that the answer can."""
+
+    def __init__(self, name: str, why: str) -> None:
+        self._name, self._why = name, why
+
+    def __call__(self, inputs: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        raise ModelUnavailable(self._name, self._why)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import orjson
 
-from infra.design import Argument, Budget, Design
+from infra.design import Argument, Budget, Design, Knob
 
 TEMPLATE = Path(__file__).with_name("page.html")
 
@@ -29,8 +29,7 @@ def render_page(design: Design, preset: str) -> str:
     fields = "".join(_argument_input(argument) for argument in design.ask.arguments)
     turned = "".join(
         f'<label title="{html.escape(knob.trades)}"><span>{knob.name} <small>{html.escape(knob.unit)}</small></span>'
-        f'<input type="number" name="knob:{knob.name}" min="{knob.low:g}" max="{knob.high:g}" '
-        f'step="{1 if knob.is_integer else "any"}" placeholder="{knob.default:g}"></label>'
+        f"{_knob_input(knob)}</label>"
         for knob in knobs
     )
     promises = "".join(f"<li>{html.escape(budget.promise)}: <b>{_limit(budget)}</b></li>" for budget in design.budgets)
@@ -55,6 +54,17 @@ def _argument_input(argument: Argument) -> str:
     return (
         f'<label title="{html.escape(argument.help)}"><span>{html.escape(argument.option)}</span>'
         f'<input type="{kind}" name="arg:{argument.field}" value="{html.escape(str(value))}"></label>'
+    )
+
+
+def _knob_input(knob: Knob) -> str:
+    if knob.choices:
+        options = "".join(f'<option value="{name}">{name}</option>' for name in knob.choices if name != knob.default)
+        return f'<select name="knob:{knob.name}"><option value="">{knob.default}</option>{options}</select>'
+    step = 1 if knob.is_integer else "any"
+    return (
+        f'<input type="number" name="knob:{knob.name}" min="{knob.low:g}" max="{knob.high:g}" step="{step}" '
+        f'placeholder="{knob.default:g}">'
     )
 
 

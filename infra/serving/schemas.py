@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
@@ -57,7 +57,10 @@ def knobs_model(name: str, knobs: tuple[Knob, ...]) -> type[StrictModel]:
     """A model with one optional field per request-time knob, with the knob's own range."""
     fields: dict[str, Any] = {}
     for knob in knobs:
-        if knob.per_request:
+        if knob.per_request and knob.choices:
+            text = f"default {knob.default}; {knob.trades}"
+            fields[knob.name] = (Literal[knob.choices] | None, Field(None, description=text))
+        elif knob.per_request:
             kind = int if knob.is_integer else float
             bounds: dict[str, Any] = {"ge": knob.low, "le": knob.high}
             if kind is float:

@@ -18,10 +18,18 @@ def build(
     design: DesignName,
     preset: Preset = None,
     from_step: Annotated[str | None, typer.Option("--from", help="run this step and all later ones again")] = None,
+    naive: Annotated[
+        bool | None,
+        typer.Option(
+            "--with-naive-hydration/--without-naive-hydration",
+            help="also fill the online store with item columns, to see what reading them costs; remembered",
+        ),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="print no summary")] = False,
     as_json: Json = False,
 ) -> None:
     """Make the data, features, model, index and release of a design; steps that are done are skipped."""
+    from infra.pipeline.outputs import choose_option
     from lab.building import run_build, stop_at_once
 
     stop_at_once()
@@ -29,6 +37,8 @@ def build(
     stop_with_parent(settings.parent_pipe)
     _quiet_libraries()
     started = time.perf_counter()
+    if naive is not None:
+        choose_option(find_design(design), settings, "naive-hydration", chosen=naive)
     runs = run_build(find_design(design), settings, from_step=from_step)
     if as_json:
         keys = ("name", "skipped", "seconds", "peak_mb", "facts")

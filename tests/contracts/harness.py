@@ -38,11 +38,16 @@ def feed_subject(settings: Settings) -> Subject:
     service, faults, breaker = load_feed(settings)
 
     def queries() -> list[Any]:
-        knobs: list[dict[str, float]] = [{}, {"creator_cap": 1}, {"follow_limit": 0}, {"interest_limit": 0}]
-        knobs.append({"follow_limit": 0, "interest_limit": 0, "trending_limit": 0})
+        knobs: list[dict[str, float]] = [
+            {},
+            {"creator_cap": 1},
+            {"heavy_top_k": 50, "epsilon": 0.5},
+            {"interest_limit": 0},
+        ]
+        knobs.append({"follow_limit": 0, "interest_limit": 0, "trending_limit": 0, "fresh_limit": 0})
         seen = list(range(0, 2400, 2))
         return [
-            service.query(user, 20, seen if user % 2 else [], turned)
+            service.query(user, 20, seen if user % 2 else [], turned, seed=user % 97)
             for user in (0, 7, 311, 10**12)
             for turned in knobs
         ]

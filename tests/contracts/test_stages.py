@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from infra.errors import FeatureStoreUnavailable
 from infra.pipeline.candidates import Candidates, merge
 from infra.settings import Settings
 from lab.designs import NAMES
@@ -55,27 +56,69 @@ def test_hydrators_and_scorers_keep_candidates_in_order(subject: Subject) -> Non
         for hydrator in subject.pipeline.hydrators:
             candidates = hydrator.hydrate(query, candidates)
             np.testing.assert_array_equal(candidates.ids, before, hydrator.name)
-        scored = subject.pipeline.scorer.score(query, candidates)
-        np.testing.assert_array_equal(scored.ids, before)
-        assert scored.columns["score"].dtype == np.float32
-        assert np.isfinite(scored.columns["score"]).all()
+        for scorer in subject.pipeline.scorers.values():
+            scored = scorer.score(query, candidates)
+            np.testing.assert_array_equal(scored.ids, candidates.ids, scorer.name)
+            assert scored.columns["score"].dtype == np.float32
+            assert np.isfinite(scored.columns["score"]).all()
+            candidates = kept(scorer, query, scored)
+
+
+def kept(scorer: Any, query: Any, scored: Candidates) -> Candidates:
+    keep = scorer.keep(query, scored)
+    return scored if keep is None else scored.take(keep)
+
+
+def ranked(subject: Subject, query: Any, candidates: Candidates) -> Candidates:
+    for hydrator in subject.pipeline.hydrators:
+        candidates = hydrator.hydrate(query, candidates)
+    for scorer in subject.pipeline.scorers.values():
+        candidates = kept(scorer, query, scorer.score(query, candidates))
+    return candidates
+
+
+def test_a_cut_keeps_the_highest_scores_and_their_order(subject: Subject) -> None:
+    for query, candidates in hydrated(subject):
+        for hydrator in subject.pipeline.hydrators:
+            candidates = hydrator.hydrate(query, candidates)
+        for scorer in subject.pipeline.scorers.values():
+            scored = scorer.score(query, candidates)
+            candidates = kept(scorer, query, scored)
+            places = np.flatnonzero(np.isin(scored.ids, candidates.ids))
+            np.testing.assert_array_equal(scored.ids[places], candidates.ids, scorer.name)
+            if len(candidates):
+                assert candidates.columns["score"].max() == scored.columns["score"].max()
+
+
+def test_what_a_failing_part_falls_back_to_has_the_same_columns_and_candidates(subject: Subject) -> None:
+    cause = FeatureStoreUnavailable("test")
+    for query, candidates in hydrated(subject):
+        for hydrator in subject.pipeline.hydrators:
+            instead, usual = hydrator.fallback(query, candidates, cause), hydrator.hydrate(query, candidates)
+            np.testing.assert_array_equal(instead.ids, usual.ids)
+            assert instead.columns.keys() == usual.columns.keys()
+            candidates = usual
+        for scorer in subject.pipeline.scorers.values():
+            instead = scorer.fallback(query, candidates, cause)
+            np.testing.assert_array_equal(instead.ids, candidates.ids)
+            assert np.isfinite(instead.columns["score"]).all()
+            candidates = scorer.score(query, candidates)
 
 
 def test_a_score_does_not_depend_on_the_other_candidates(subject: Subject) -> None:
     query, candidates = hydrated(subject)[0]
     for hydrator in subject.pipeline.hydrators:
         candidates = hydrator.hydrate(query, candidates)
-    whole = subject.pipeline.scorer.score(query, candidates).columns["score"]
-    half = np.arange(0, len(candidates), 2)
-    alone = subject.pipeline.scorer.score(query, candidates.take(half)).columns["score"]
-    np.testing.assert_allclose(alone, whole[half], rtol=1e-5)
+    for scorer in subject.pipeline.scorers.values():
+        whole = scorer.score(query, candidates).columns["score"]
+        half = np.arange(0, len(candidates), 2)
+        alone = scorer.score(query, candidates.take(half)).columns["score"]
+        np.testing.assert_allclose(alone, whole[half], rtol=1e-4)
 
 
 def test_the_slate_is_chosen_from_the_candidates_and_the_rest_is_accounted_for(subject: Subject) -> None:
     for query, candidates in hydrated(subject):
-        for hydrator in subject.pipeline.hydrators:
-            candidates = hydrator.hydrate(query, candidates)
-        scored = subject.pipeline.scorer.score(query, candidates)
+        scored = ranked(subject, query, candidates)
         slate, removed = subject.pipeline.selector.select(query, scored)
         assert len(np.unique(slate.ids)) == len(slate)
         assert set(slate.ids) <= set(scored.ids)

@@ -9,14 +9,14 @@ import pandas as pd
 import pytest
 
 from feed_ranking.bundle import load_bundle
+from feed_ranking.config import SMOKE
 from feed_ranking.features import default_user, open_store, user_from_row
+from feed_ranking.inputs import post_inputs, post_tower_inputs
 from feed_ranking.offline.dataset import join_posts, join_users
 from feed_ranking.snapshot import open_snapshot
 from infra.feature_store.feast_store import FeastStore
 from infra.feature_store.parity import compare
 from infra.registry.release import Release
-
-META = {"topics": 16, "mean_ctr": 0.05}
 
 
 @pytest.fixture(scope="module")
@@ -29,11 +29,19 @@ def now(release: Release, count: int) -> pd.Series:
 
 
 def test_users_online_are_users_offline(store: FeastStore, release: Release) -> None:
-    default = default_user(META)
+    default = default_user(16, SMOKE.features.creator_slots)
     users = np.arange(0, 600, 7)
     offline = join_users(store, users, now(release, len(users)), default)
     online = [user_from_row(store.read_online(int(user)), default) for user in users]
-    for name in ("impressions_7d", "ctr_7d", "topic_affinity", "follow_topics"):
+    for name in (
+        "counts_long",
+        "counts_recent",
+        "topic_counts",
+        "creators",
+        "creator_counts",
+        "follow_topics",
+        "region",
+    ):
         left = np.concatenate([getattr(user, name) for user in online])
         assert compare({name: left}, {name: getattr(offline, name)}) == []
     for row, user in enumerate(online):
@@ -50,11 +58,14 @@ def test_the_snapshot_is_what_the_store_says_now(store: FeastStore, release: Rel
 
 
 def test_the_index_holds_the_embeddings_of_the_released_model(release: Release) -> None:
-    from feed_ranking.features import post_tower_inputs
-
     snapshot = open_snapshot(Path(release.index_path), model_digest=release.model_digest)
     bundle = load_bundle(Path(release.model_path), release.model_digest)
     rows = np.arange(0, len(snapshot), 11)
-    fresh = bundle.post_tower(post_tower_inputs(snapshot.posts.take(rows), 16))
+    posts = snapshot.posts.take(rows)
+    item_side = post_inputs(posts, bundle.priors)
+    np.testing.assert_allclose(np.asarray(snapshot.item_side)[rows], item_side, atol=1e-5)
+    fresh = bundle.post_tower(post_tower_inputs(posts, item_side))
     np.testing.assert_allclose(np.asarray(snapshot.embeddings)[rows], fresh, atol=1e-5)
-    np.testing.assert_allclose(snapshot.index.reconstruct(int(rows[3])), fresh[3], atol=1e-5)
+    nearest = snapshot.index.search(fresh[3], snapshot.indexed)
+    assert len(nearest) == snapshot.indexed
+    np.testing.assert_array_equal(nearest[:50], np.argsort(-(snapshot.embeddings[: snapshot.indexed] @ fresh[3]))[:50])

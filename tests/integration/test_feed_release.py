@@ -41,7 +41,7 @@ def flip_a_byte(path: Path) -> None:
     path.write_bytes(content)
 
 
-@pytest.mark.parametrize("name", ["ranker.onnx", "user_tower.onnx", "post_tower.onnx", "manifest.json"])
+@pytest.mark.parametrize("name", ["heavy.onnx", "light.onnx", "user_tower.onnx", "post_tower.onnx", "manifest.json"])
 def test_one_flipped_byte_of_the_model_is_refused(copied: Release, name: str) -> None:
     flip_a_byte(Path(copied.model_path) / name)
     with pytest.raises(CorruptArtifact):
@@ -55,19 +55,60 @@ def test_a_model_trained_on_other_features_is_refused(copied: Release) -> None:
         load_bundle(Path(copied.model_path))
 
 
-@pytest.mark.parametrize("name", ["index.faiss", "embeddings.npy", "columns.npy", "post_id.npy"])
+@pytest.mark.parametrize("name", ["index.faiss", "embeddings.npy", "stats.npy", "item_side.npy", "post_id.npy"])
 def test_one_flipped_byte_of_the_index_is_refused(copied: Release, name: str) -> None:
     flip_a_byte(Path(copied.index_path) / name)
     with pytest.raises(CorruptArtifact):
         open_snapshot(Path(copied.index_path), model_digest=copied.model_digest)
 
 
-def test_a_service_does_not_start_on_a_corrupt_model(copied: Release, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "reasons"),
+    [
+        ("heavy.onnx", {"heavy_ranker_unavailable"}),
+        ("light.onnx", {"light_ranker_unavailable"}),
+        ("manifest.json", {"user_tower_unavailable", "light_ranker_unavailable", "heavy_ranker_unavailable"}),
+    ],
+)
+def test_a_service_that_starts_on_a_damaged_model_refuses_that_part_and_says_so(
+    copied: Release, tmp_path: Path, name: str, reasons: set[str]
+) -> None:
     own = Settings(home=tmp_path / "home", preset="smoke")
     point_to(own, copied)
-    flip_a_byte(Path(copied.model_path) / "ranker.onnx")
-    with pytest.raises(CorruptArtifact, match=r"ranker\.onnx"), TestClient(create_app(own)):
+    flip_a_byte(Path(copied.model_path) / name)
+    with TestClient(create_app(own)) as client:
+        answer = client.post("/v1/feed", json={"user_id": 7}).json()
+    assert set(answer["degraded"]) == reasons
+    assert len(answer["slate"]) == 20
+
+
+def test_a_service_that_starts_on_a_damaged_index_does_without_it(copied: Release, tmp_path: Path) -> None:
+    own = Settings(home=tmp_path / "home", preset="smoke")
+    point_to(own, copied)
+    flip_a_byte(Path(copied.index_path) / "index.faiss")
+    with TestClient(create_app(own)) as client:
+        answer = client.post("/v1/feed", json={"user_id": 7}).json()
+    assert answer["degraded"] == ["index_unavailable"]
+    assert {source for item in answer["slate"] for source in item["sources"]} <= {"follow", "trending", "fresh"}
+
+
+def test_a_service_does_not_start_on_a_damaged_catalogue(copied: Release, tmp_path: Path) -> None:
+    own = Settings(home=tmp_path / "home", preset="smoke")
+    point_to(own, copied)
+    flip_a_byte(Path(copied.index_path) / "embeddings.npy")
+    with pytest.raises(CorruptArtifact, match=r"embeddings\.npy"), TestClient(create_app(own)):
         pass
+
+
+def test_a_post_that_was_handed_in_outlives_the_next_release(release: Release, copied: Release, tmp_path: Path) -> None:
+    own = Settings(home=tmp_path / "home", preset="smoke")
+    point_to(own, release)
+    with TestClient(create_app(own)) as client:
+        new = {"posts": [{"post_id": 10**9, "creator_id": 3, "topic": 2}]}
+        visible = client.post("/v1/posts", json=new).json()["visible"]
+        point_to(own, replace(copied, model_version=1003))
+        wait_for(lambda: client.post("/v1/feed", json={"user_id": 7}).json()["model_version"].endswith("/1003"))
+        assert client.post("/v1/posts", json=new).json() == {"added": 0, "visible": visible}
 
 
 def test_a_corrupt_new_release_leaves_the_old_one_serving_and_a_good_one_takes_over(
@@ -78,15 +119,15 @@ def test_a_corrupt_new_release_leaves_the_old_one_serving_and_a_good_one_takes_o
     app = create_app(own)
     with TestClient(app) as client:
         body = {"user_id": 7, "k": 5}
-        flip_a_byte(Path(copied.model_path) / "ranker.onnx")
+        flip_a_byte(Path(copied.model_path) / "heavy.onnx")
         point_to(own, replace(copied, model_version=1001))
-        wait_for(lambda: "ranker.onnx" in client.get("/readyz").json()["refused_release"])
+        wait_for(lambda: "heavy.onnx" in client.get("/readyz").json()["refused_release"])
         assert (
             client.post("/v1/feed", json=body).json()["model_version"] == f"feed_ranking-smoke/{release.model_version}"
         )
         assert 'lab_release_swaps_total{result="refused"} 1.0' in client.get("/metrics").text
 
-        flip_a_byte(Path(copied.model_path) / "ranker.onnx")  # mended
+        flip_a_byte(Path(copied.model_path) / "heavy.onnx")  # mended
         point_to(own, replace(copied, model_version=1002))
         wait_for(lambda: client.post("/v1/feed", json=body).json()["model_version"] == "feed_ranking-smoke/1002")
         assert client.get("/readyz").json()["refused_release"] == ""

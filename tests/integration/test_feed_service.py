@@ -13,6 +13,7 @@ from fastapi.testclient import TestClient
 from feed_ranking.config import SMOKE
 from feed_ranking.design import DESIGN
 from feed_ranking.online.app import MAX_ID, create_app
+from infra.faults.switch import FaultSwitch
 from infra.settings import Settings
 
 
@@ -25,11 +26,16 @@ def client(settings: Settings) -> Iterator[TestClient]:
 @pytest.fixture(autouse=True)
 def healthy(client: TestClient) -> Iterator[None]:
     yield
-    client.delete("/v1/faults/feature_store")
+    for port in FaultSwitch.ports:
+        client.delete(f"/v1/faults/{port}")
     until = time.monotonic() + 5
     while ask(client)["degraded"]:
         assert time.monotonic() < until, "the service did not recover"
         time.sleep(0.1)
+
+
+PLAIN = {"ads": 0, "epsilon": 0, "freshness_weight": 0, "repeat_discount": 1}
+"""Knobs that leave the ranking as the model has it."""
 
 
 def ask(client: TestClient, **body: Any) -> dict[str, Any]:
@@ -37,6 +43,10 @@ def ask(client: TestClient, **body: Any) -> dict[str, Any]:
     assert response.status_code == 200, response.text
     answer: dict[str, Any] = response.json()
     return answer
+
+
+def posts(answer: dict[str, Any]) -> list[int]:
+    return [item["post_id"] for item in answer["slate"] if item["ad_id"] is None]
 
 
 def counted(client: TestClient) -> dict[str, float]:
@@ -48,14 +58,14 @@ def counted(client: TestClient) -> dict[str, float]:
 
 
 def test_a_known_user_gets_a_personal_slate(client: TestClient) -> None:
-    answer = ask(client, k=10)
+    answer = ask(client, k=10, knobs=PLAIN)
     assert len(answer["slate"]) == 10
     assert [item["position"] for item in answer["slate"]] == list(range(10))
     scores = [item["score"] for item in answer["slate"]]
     assert scores == sorted(scores, reverse=True)
     assert answer["degraded"] == []
     assert not answer["is_cold_start"]
-    assert {"follow", "interest"} <= {source for item in answer["slate"] for source in item["sources"]}
+    assert {"interest"} <= {source for item in answer["slate"] for source in item["sources"]}
 
 
 def test_users_get_different_slates(client: TestClient) -> None:
@@ -72,15 +82,15 @@ def test_an_unknown_user_gets_the_cold_start_slate_and_no_error(client: TestClie
 
 
 def test_seen_posts_do_not_come_again(client: TestClient) -> None:
-    first = [item["post_id"] for item in ask(client)["slate"]]
-    second = [item["post_id"] for item in ask(client, seen=first)["slate"]]
+    first = posts(ask(client))
+    second = posts(ask(client, seen=first, knobs={"ads": 0}))
     assert not set(first) & set(second)
     assert len(second) == 20
 
 
 def test_the_creator_cap_holds_for_the_request_that_turns_it(client: TestClient) -> None:
     for cap in (1, 2):
-        creators = [item["creator_id"] for item in ask(client, k=30, knobs={"creator_cap": cap})["slate"]]
+        creators = [item["creator_id"] for item in ask(client, k=30, knobs={"creator_cap": cap, "ads": 0})["slate"]]
         assert max(creators.count(creator) for creator in creators) <= cap
 
 
@@ -90,12 +100,13 @@ def test_every_request_time_knob_reaches_a_stage(settings: Settings) -> None:
     service, _, _ = load_feed(settings)
     for knob in DESIGN.knobs("smoke"):
         if knob.per_request:
-            query = service.query(7, 10, [], {knob.name: knob.high})
-            assert getattr(getattr(query, knob.stage), knob.name) == knob.high
+            value = knob.choices[-1] if knob.choices else knob.high
+            query = service.query(7, 10, [], {knob.name: value})
+            assert getattr(getattr(query, knob.stage), knob.name) == value
 
 
 def test_a_source_can_be_turned_off(client: TestClient) -> None:
-    knobs = {"follow_limit": 0, "trending_limit": 0}
+    knobs = {"follow_limit": 0, "trending_limit": 0, "fresh_limit": 0, "ads": 0}
     assert {tuple(item["sources"]) for item in ask(client, knobs=knobs)["slate"]} == {("interest",)}
     nothing = ask(client, knobs=knobs | {"interest_limit": 0})
     assert nothing["slate"] == []
@@ -105,9 +116,9 @@ def test_explain_adds_the_trace_and_every_answer_has_server_timing(client: TestC
     response = client.post("/v1/feed?explain=true", json={"user_id": 7})
     trace = response.json()["trace"]
     stages = [entry["stage"] for entry in trace]
-    assert list(dict.fromkeys(stages)) == ["query", "retrieve", "filter", "hydrate", "rank", "rerank"]
-    assert trace[-1]["count_out"] == 20
-    assert "creator_cap" in trace[-1]["removed"]
+    assert list(dict.fromkeys(stages)) == ["query", "retrieve", "filter", "hydrate", "cut", "rank", "rerank"]
+    assert trace[-1]["count_out"] == 18, "two of twenty places are for ads"
+    assert next(entry for entry in trace if entry["stage"] == "cut")["removed"]["cut"] > 0
     timing = client.post("/v1/feed", json={"user_id": 7}).headers["server-timing"]
     assert re.fullmatch(r"(\w+;dur=\d+\.\d\d(, )?)+", timing)
     assert "trace" not in ask(client)
@@ -139,6 +150,8 @@ BAD = {
     "knob NaN": (b'{"user_id": 7, "knobs": {"creator_cap": NaN}}', 422),
     "knob as text": (b'{"user_id": 7, "knobs": {"creator_cap": "3"}}', 422),
     "knobs not an object": (b'{"user_id": 7, "knobs": 3}', 422),
+    "knob of no such choice": (b'{"user_id": 7, "knobs": {"hydration": "magic"}}', 422),
+    "seed negative": (b'{"user_id": 7, "seed": -1}', 422),
     "unknown field": (b'{"user_id": 7, "limit": 3}', 422),
     "ten megabytes": (b'{"user_id": 7, "seen": [' + b"1," * 5_000_000 + b"1]}", 413),
     "deeply nested": (b"[" * 30_000, 400),
@@ -191,6 +204,93 @@ def test_the_breaker_spares_a_store_that_is_down(client: TestClient) -> None:
     assert reasons.count("breaker_open") > 20
 
 
+@pytest.mark.parametrize(
+    ("port", "reason"),
+    [
+        ("index", "index_unavailable"),
+        ("user_tower", "user_tower_unavailable"),
+        ("light_ranker", "light_ranker_unavailable"),
+        ("heavy_ranker", "heavy_ranker_unavailable"),
+    ],
+)
+def test_each_part_that_is_down_is_done_without_and_named(client: TestClient, port: str, reason: str) -> None:
+    usual = posts(ask(client, knobs=PLAIN))
+    client.put(f"/v1/faults/{port}", json={"fault": "down"}).raise_for_status()
+    before = counted(client)
+    answer = ask(client, knobs=PLAIN)
+    assert answer["degraded"] == [reason]
+    assert len(answer["slate"]) == 20
+    assert counted(client)["degraded"] == before["degraded"] + 1
+    if port == "heavy_ranker":
+        assert posts(answer) == posts(ask(client, knobs=PLAIN | {"heavy_top_k": 0})), "the light score stands"
+    elif port == "index":
+        found = {source for item in answer["slate"] for source in item["sources"]}
+        assert found <= {"follow", "trending", "fresh"}
+    elif port == "user_tower":
+        assert posts(answer) != usual
+
+
+def test_without_any_model_the_feed_is_what_is_popular(client: TestClient) -> None:
+    for port in ("user_tower", "light_ranker", "heavy_ranker"):
+        client.put(f"/v1/faults/{port}", json={"fault": "down"}).raise_for_status()
+    answer = ask(client, knobs=PLAIN)
+    assert set(answer["degraded"]) == {f"{port}_unavailable" for port in ("user_tower", "light_ranker", "heavy_ranker")}
+    scores = [item["score"] for item in answer["slate"]]
+    assert scores == sorted(scores, reverse=True)
+    assert len(answer["slate"]) == 20
+
+
+def test_the_same_seed_repeats_every_choice_and_another_does_not(client: TestClient) -> None:
+    knobs = {"epsilon": 0.8}
+    first = ask(client, knobs=knobs)
+    again = ask(client, knobs=knobs, seed=first["seed"])
+    chosen = [
+        [(item["post_id"], item["ad_id"], item["propensity"]) for item in each["slate"]] for each in (first, again)
+    ]
+    assert chosen[0] == chosen[1]
+    assert any(item["explored"] for item in first["slate"])
+    assert len({tuple(posts(ask(client, knobs=knobs, seed=seed))) for seed in range(8)}) > 1
+
+
+def test_ads_keep_their_distance_and_can_be_turned_off(client: TestClient) -> None:
+    slate = ask(client, k=30, knobs={"ads": 3, "ad_gap": 5})["slate"]
+    assert [item["position"] for item in slate if item["ad_id"] is not None] == [5, 11, 17]
+    assert len(slate) == 30
+    assert all(item["ad_id"] is None for item in ask(client, knobs={"ads": 0})["slate"])
+
+
+def test_a_post_that_is_handed_in_is_a_candidate_of_the_next_request(client: TestClient) -> None:
+    knobs = PLAIN | {"interest_limit": 0, "follow_limit": 0, "trending_limit": 0, "fresh_limit": 2000}
+    new = {"post_id": 10**9, "creator_id": 3, "topic": 2, "quality_signal": 3.0, "bait_signal": -2.0}
+    before = client.post("/v1/feed?explain=true", json={"user_id": 7, "knobs": knobs}).json()["trace"]
+    answer = client.post("/v1/posts", json={"posts": [new]})
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["added"] == 1
+    after = client.post("/v1/feed?explain=true", json={"user_id": 7, "k": 200, "knobs": knobs}).json()
+    fresh = [next(e["count_out"] for e in trace if e["name"] == "fresh") for trace in (before, after["trace"])]
+    assert fresh[1] == fresh[0] + 1
+    assert 10**9 in posts(after)
+    assert client.post("/v1/posts", json={"posts": [new]}).json()["added"] == 0
+
+
+def test_bad_posts_are_refused(client: TestClient) -> None:
+    good = {"post_id": 5 * 10**9, "creator_id": 3, "topic": 2}
+    for bad in ({"topic": 99}, {"topic": -1}, {"post_id": "x"}, {"media": 7}, {"quality_signal": 1e9}, {"magic": 1}):
+        response = client.post("/v1/posts", json={"posts": [good | bad]})
+        assert response.status_code == 422, bad
+        assert response.headers["content-type"] == "application/problem+json"
+    assert client.post("/v1/posts", json={"posts": []}).status_code == 422
+
+
+def test_naive_hydration_without_its_columns_says_what_to_run_and_answers_from_the_snapshot(client: TestClient) -> None:
+    body = {"user_id": 7, "knobs": PLAIN | {"hydration": "feast"}}
+    answer = client.post("/v1/feed?explain=true", json=body).json()
+    assert answer["degraded"] == ["feature_store_unavailable"]
+    detail = next(entry["detail"] for entry in answer["trace"] if entry["stage"] == "hydrate")
+    assert "lab build feed_ranking --with-naive-hydration" in detail
+    assert posts(answer) == posts(ask(client, knobs=PLAIN))
+
+
 def test_a_row_older_than_its_ttl_is_used_and_flagged(settings: Settings) -> None:
     from tests.contracts.harness import load_feed
 
@@ -213,7 +313,7 @@ def test_metrics_name_the_model_the_stages_and_no_user(client: TestClient) -> No
     ask(client, user_id=424_242)
     text = client.get("/metrics").text
     assert 'lab_model_info{name="feed_ranking-smoke"' in text
-    for stage in ("query", "retrieve", "rank", "rerank"):
+    for stage in ("query", "retrieve", "cut", "rank", "rerank"):
         assert f'lab_stage_seconds_count{{stage="{stage}"}}' in text
     assert 'le="0.2"' in text, "the budget is a bucket edge"
     assert "424242" not in text
@@ -224,6 +324,8 @@ def test_the_design_document_has_budgets_knobs_and_steps(client: TestClient) -> 
     assert {budget["name"]: budget["limit"] for budget in found["budgets"]}["p99_ms"] == 200
     cap = next(knob for knob in found["knobs"] if knob["name"] == "creator_cap")
     assert (cap["low"], cap["high"], cap["unit"], cap["per_request"]) == (1, 200, "posts", True)
+    hydration = next(knob for knob in found["knobs"] if knob["name"] == "hydration")
+    assert hydration["choices"] == ["snapshot", "feast"]
     assert [step["name"] for step in found["steps"]] == [step.name for step in DESIGN.steps]
 
 
@@ -234,6 +336,7 @@ def test_the_front_page_and_the_docs_load_nothing_from_elsewhere(client: TestCli
     page = client.get("/").text
     assert 'name="arg:user_id"' in page
     assert 'name="knob:creator_cap"' in page
+    assert '<select name="knob:hydration">' in page
     assert "{{" not in page
 
 

@@ -7,11 +7,13 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 
-from infra.errors import FeatureStoreUnavailable, UsageError
+from infra.errors import DependencyError, FeatureStoreUnavailable, UsageError
 from infra.faults.catalogue import CATALOGUE, Fault
-from infra.faults.switch import FaultSwitch, SwitchedFeatureStore
+from infra.faults.switch import FaultSwitch, Floats, SwitchedFeatureStore, SwitchedIndex, SwitchedModel
 from infra.feature_store.port import FeatureRow
 
 DELAY_S = 0.1
@@ -49,15 +51,42 @@ def in_background(call: Callable[[], FeatureRow]) -> Future[FeatureRow]:
     return future
 
 
+STORE_FAULTS = [fault for fault in CATALOGUE if fault.port == "feature_store"]
+PART_FAULTS = [fault for fault in CATALOGUE if fault.port != "feature_store"]
+
+
+class Index:
+    def search(self, vector: Floats, limit: int, **options: int) -> npt.NDArray[np.int64]:
+        return np.arange(limit)
+
+
+@pytest.mark.parametrize("fault", PART_FAULTS, ids=lambda fault: f"{fault.port}-{fault.name}")
+def test_a_part_that_is_down_says_which_it_is_until_it_is_mended(fault: Fault, switch: FaultSwitch) -> None:
+    ones = np.ones((2, 3), np.float32)
+    use: Callable[[], object]
+    if fault.port == "index":
+        use = lambda: SwitchedIndex(Index(), switch).search(ones[0], 4).tolist()  # noqa: E731
+        usual: object = [0, 1, 2, 3]
+    else:
+        use = lambda: float(SwitchedModel(lambda x: x.sum(axis=1), fault.port, switch)(ones)[0])  # noqa: E731
+        usual = 3.0
+    assert use() == usual
+    switch.inject(fault.port, fault.name, DELAY_S)
+    with pytest.raises(DependencyError) as caught:
+        use()
+    assert caught.value.reason == f"{fault.port}_unavailable"
+    switch.clear(fault.port)
+    assert use() == usual
+
+
 def answers(store: SwitchedFeatureStore) -> bool:
     return store.read_online(7).values == {"id": 7}
 
 
-@pytest.mark.parametrize("fault", CATALOGUE, ids=lambda fault: f"{fault.port}-{fault.name}")
+@pytest.mark.parametrize("fault", STORE_FAULTS, ids=lambda fault: f"{fault.port}-{fault.name}")
 def test_a_fault_disturbs_its_port_until_it_is_cleared(
     fault: Fault, switch: FaultSwitch, store: SwitchedFeatureStore
 ) -> None:
-    assert fault.port == "feature_store", "this test knows one port; give it the other"
     assert answers(store)
     switch.inject(fault.port, fault.name, DELAY_S)
     injected = switch.active(fault.port)

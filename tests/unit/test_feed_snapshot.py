@@ -1,4 +1,4 @@
-"""The snapshot finds what it holds, and refuses what was made for another model."""
+"""The snapshot finds what it holds, and refuses what was made for another model or was damaged."""
 
 from __future__ import annotations
 
@@ -7,55 +7,38 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from feed_ranking.domain import PostFeatures
-from feed_ranking.snapshot import Snapshot, open_snapshot, write_snapshot
-from infra.errors import CorruptArtifact
-
-POSTS, DIMENSION, CREATORS = 200, 8, 12
-
-
-@pytest.fixture(scope="module")
-def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("snapshot")
-    rng = np.random.default_rng(0)
-    vectors = rng.normal(size=(POSTS, DIMENSION)).astype(np.float32)
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    numbers = rng.random((4, POSTS)).astype(np.float32)
-    posts = PostFeatures(rng.integers(0, CREATORS, POSTS), rng.integers(0, 4, POSTS), rng.random(POSTS) * 1e6, *numbers)
-    write_snapshot(path, np.arange(POSTS) * 3 + 5, posts, vectors, np.arange(50)[::-1].copy(), {"model_digest": "m1"})
-    return path
+from feed_ranking.snapshot import open_snapshot
+from infra.errors import CorruptArtifact, IndexUnavailable
+from tests.unit.feed_parts import some_snapshot
 
 
 @pytest.fixture
-def snapshot(directory: Path) -> Snapshot:
-    return open_snapshot(directory, model_digest="m1")
+def directory(tmp_path: Path) -> Path:
+    some_snapshot(tmp_path)
+    return tmp_path
 
 
-def test_nearest_is_what_a_full_scan_finds(snapshot: Snapshot) -> None:
-    for row in (0, 17, 199):
-        vector = np.asarray(snapshot.embeddings[row])
-        scan = np.argsort(-(snapshot.embeddings @ vector), kind="stable")[:10]
-        np.testing.assert_array_equal(snapshot.nearest(vector, 10), scan)
-        assert snapshot.nearest(vector, 10)[0] == row
+def flip_a_byte(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
 
 
-def test_newest_of_lists_a_creators_posts_newest_first(snapshot: Snapshot) -> None:
-    rows = snapshot.newest_of(np.array([3, 5, -1, 10**6]), 15)
-    published = snapshot.posts.published_ts
-    assert set(snapshot.posts.creator_id[rows].tolist()) <= {3, 5}
-    assert (np.diff(published[rows]) <= 0).all()
+def test_newest_of_lists_the_creators_posts_newest_first(directory: Path) -> None:
+    snapshot = open_snapshot(directory, model_digest="m1")
+    rows = snapshot.newest_of(np.array([3, 5, -1, 10**6]), 9)
     both = np.flatnonzero(np.isin(snapshot.posts.creator_id, [3, 5]))
-    np.testing.assert_array_equal(np.sort(rows), np.sort(both[np.argsort(-published[both])][:15]))
-
-
-def test_rows_of_finds_known_ids_only(snapshot: Snapshot) -> None:
-    assert snapshot.rows_of(np.array([5, 8, 9, 10**12, 602])).tolist() == [0, 1, 199]
-    assert snapshot.rows_of(np.empty(0, np.int64)).tolist() == []
-
-
-def test_limits_of_zero_give_nothing(snapshot: Snapshot) -> None:
-    assert len(snapshot.nearest(np.asarray(snapshot.embeddings[0]), 0)) == 0
+    np.testing.assert_array_equal(rows, both[::-1][:9])
     assert len(snapshot.newest_of(np.array([3]), 0)) == 0
+    assert len(snapshot.newest_of(np.array([-1]), 5)) == 0
+
+
+def test_the_index_holds_the_oldest_rows(directory: Path) -> None:
+    snapshot = open_snapshot(directory, model_digest="m1")
+    assert snapshot.indexed == 100
+    vector = np.asarray(snapshot.embeddings[17])
+    scan = np.argsort(-(snapshot.embeddings[:100] @ vector), kind="stable")[:10]
+    np.testing.assert_array_equal(snapshot.index.search(vector, 10), scan)
 
 
 def test_a_snapshot_for_another_model_is_refused(directory: Path) -> None:
@@ -63,7 +46,19 @@ def test_a_snapshot_for_another_model_is_refused(directory: Path) -> None:
         open_snapshot(directory, model_digest="m2")
 
 
-def test_ids_must_ascend(tmp_path: Path, snapshot: Snapshot) -> None:
-    ids = np.asarray(snapshot.post_id)[::-1].copy()
-    with pytest.raises(ValueError, match="ascend"):
-        write_snapshot(tmp_path, ids, snapshot.posts, np.asarray(snapshot.embeddings), snapshot.trending, {})
+@pytest.mark.parametrize("name", ["index.faiss", "stats.npy", "item_side.npy", "trending.npy", "manifest.json"])
+def test_one_flipped_byte_is_refused(directory: Path, name: str) -> None:
+    flip_a_byte(directory / name)
+    with pytest.raises(CorruptArtifact):
+        open_snapshot(directory, model_digest="m1")
+
+
+def test_a_damaged_index_can_be_done_without_and_nothing_else(directory: Path) -> None:
+    flip_a_byte(directory / "index.faiss")
+    snapshot = open_snapshot(directory, model_digest="m1", without_index=True)
+    assert snapshot.indexed == 100, "the fresh source must not begin to scan everything"
+    with pytest.raises(IndexUnavailable):
+        snapshot.index.search(np.zeros(8, np.float32), 5)
+    flip_a_byte(directory / "stats.npy")
+    with pytest.raises(CorruptArtifact):
+        open_snapshot(directory, model_digest="m1", without_index=True)

@@ -59,14 +59,32 @@ class Size:
     name = "size"
 
     def hydrate(self, query: Query, candidates: Candidates) -> Candidates:
+        if query.cause is not None and query.cause.reason == "dependency_unavailable":
+            raise query.cause
         return candidates.with_columns(size=candidates.ids.astype(np.float32))
 
+    def fallback(self, query: Query, candidates: Candidates, cause: DependencyError) -> Candidates:
+        return candidates.with_columns(size=-candidates.ids.astype(np.float32))
 
+
+@dataclass
 class BySize:
-    name = "by_size"
+    limit: int | None = None
+    error: Exception | None = None
+    name: str = "by_size"
 
     def score(self, query: Query, candidates: Candidates) -> Candidates:
+        if self.error:
+            raise self.error
         return candidates.with_columns(score=candidates.columns["size"])
+
+    def fallback(self, query: Query, candidates: Candidates, cause: DependencyError) -> Candidates:
+        return candidates.with_columns(score=-candidates.columns["size"])
+
+    def keep(self, query: Query, candidates: Candidates) -> Keep | None:
+        if self.limit is None:
+            return None
+        return candidates.columns["score"] >= np.sort(candidates.columns["score"])[-self.limit]
 
 
 class BestTwo:
@@ -83,7 +101,7 @@ def pipeline(*sources: Source, profiles: tuple[Profile, ...] = (Profile(),), **s
         sources=sources,
         filters=stages.get("filters", [OnlyEven()]),
         hydrators=[Size()],
-        scorer=BySize(),
+        scorers=stages.get("scorers", {"rank": BySize()}),
         selector=BestTwo(),
     )
 
@@ -184,3 +202,35 @@ def test_a_stage_that_fails_is_timed_and_kept_in_the_trace() -> None:
     entry = next(stage for stage in trace.stages if stage.name == "followed")
     assert (entry.degraded, entry.detail, entry.count_out) == ("registry_unavailable", "gone", 0)
     assert entry.time_ms > 0
+
+
+def test_each_scorer_sees_what_the_one_before_has_left() -> None:
+    stages = {"cut": BySize(limit=3, name="light"), "rank": BySize(name="heavy")}
+    outcome = pipeline(Source("followed", FOLLOWED), Source("popular", POPULAR), scorers=stages).run(Query())
+    rows = [(s.stage, s.name, s.count_in, s.count_out, dict(s.removed)) for s in outcome.trace.stages[4:7]]
+    assert rows[1:] == [("cut", "light", 4, 3, {"cut": 1}), ("rank", "heavy", 3, 3, {})]
+    assert outcome.pool.ids.tolist() == [2, 4, 6, 8]
+
+
+def test_a_failing_scorer_falls_back_still_cuts_and_is_named() -> None:
+    stages = {"cut": BySize(limit=3, error=RegistryUnavailable("gone")), "rank": BySize()}
+    outcome = pipeline(Source("followed", FOLLOWED), Source("popular", POPULAR), scorers=stages).run(Query())
+    assert outcome.degraded == ["registry_unavailable"]
+    assert outcome.slate.ids.tolist() == [6, 4], "the fallback prefers the small ones, so 8 was cut"
+
+
+def test_a_failing_hydrator_falls_back_and_is_named() -> None:
+    profile = Profile(FeatureStoreUnavailable("down"))
+    query = Query(cause=DependencyError("columns"))
+    assert pipeline(Source("popular", POPULAR), profiles=(profile,)).run(query).degraded == [
+        "feature_store_unavailable"
+    ]
+    outcome = pipeline(Source("popular", POPULAR), profiles=()).run(query)
+    assert outcome.degraded == ["dependency_unavailable"]
+    assert outcome.slate.ids.tolist() == [4, 6]
+
+
+@pytest.mark.parametrize("bug", [ValueError("a bug"), KeyError("a bug")])
+def test_a_bug_in_a_scorer_passes_through(bug: Exception) -> None:
+    with pytest.raises(type(bug), match="a bug"):
+        pipeline(Source("popular", POPULAR), scorers={"rank": BySize(error=bug)}).run(Query())

@@ -1,0 +1,116 @@
+"""The training loop of every network here: batches over all local devices, a checkpoint after each epoch.
+
+Data parallelism by sharding: each device holds the whole model and a slice of each batch; XLA adds up the gradients.
+A training that was killed goes on after its last complete epoch and ends with the same weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpy.typing as npt
+import optax
+import orbax.checkpoint as ocp
+from flax import nnx
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+M = TypeVar("M", bound=nnx.Module)
+Batch = Mapping[str, jax.Array]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How one network is trained. `checkpoints` is a directory of its own, or None to keep none."""
+
+    epochs: int
+    batch: int
+    learning_rate: float
+    seed: int
+    checkpoints: Path | None = None
+
+
+@dataclass(frozen=True)
+class Fit(Generic[M]):
+    """`losses` holds the mean loss of each epoch; `resumed` is the number of epochs that an earlier run had done."""
+
+    model: M
+    losses: list[float]
+    resumed: int = 0
+
+
+def fit(
+    model: M,
+    loss_of: Callable[[M, Batch], jax.Array],
+    rows: Mapping[str, npt.NDArray[np.generic]],
+    plan: Plan,
+    report: Callable[[float, str], None],
+) -> Fit[M]:
+    """Minimise `loss_of(model, batch)`; `rows` are named arrays of equal length, and a batch is a slice of each."""
+    count = len(next(iter(rows.values())))
+    devices = jax.local_devices()
+    size = min(plan.batch, count) // len(devices) * len(devices)
+    steps = count // size
+    schedule = optax.cosine_decay_schedule(plan.learning_rate, plan.epochs * steps, alpha=0.02)
+    optimizer = nnx.Optimizer(model, optax.adamw(schedule, weight_decay=1e-4), wrt=nnx.Param)
+    mesh = Mesh(np.array(devices), ("data",))
+    everywhere, split = NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec("data"))
+    nnx.update((model, optimizer), jax.device_put(nnx.state((model, optimizer)), everywhere))
+
+    @nnx.jit
+    def update(model: M, optimizer: nnx.Optimizer[M], batch: Batch) -> jax.Array:
+        loss, gradients = nnx.value_and_grad(loss_of)(model, batch)
+        optimizer.update(model, gradients)
+        return loss
+
+    with Checkpoints(plan.checkpoints) as checkpoints:
+        losses = checkpoints.resume(model, optimizer)
+        resumed = len(losses)
+        for epoch in range(resumed, plan.epochs):
+            order = np.random.default_rng([plan.seed, epoch]).permutation(count)[: steps * size]
+            total = []
+            for chosen in order.reshape(steps, size):
+                batch = {name: jax.device_put(values[chosen], split) for name, values in rows.items()}
+                total.append(update(model, optimizer, batch))
+            losses.append(float(jnp.stack(total).mean()))
+            checkpoints.save(model, optimizer, losses)
+            report((epoch + 1) / plan.epochs, f"epoch {epoch + 1} of {plan.epochs}: loss {losses[-1]:.4f}")
+    return Fit(model, losses, resumed)
+
+
+class Checkpoints:
+    """The newest complete epoch of one training, through Orbax, which writes aside and renames."""
+
+    def __init__(self, directory: Path | None) -> None:
+        options = ocp.CheckpointManagerOptions(max_to_keep=1, enable_async_checkpointing=False)
+        self._manager = None if directory is None else ocp.CheckpointManager(directory.resolve(), options=options)
+
+    def __enter__(self) -> Checkpoints:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._manager is not None:
+            self._manager.close()
+
+    def resume(self, model: nnx.Module, optimizer: nnx.Optimizer[Any]) -> list[float]:
+        """Put the newest state into model and optimizer; returns the losses so far, none if there is no state."""
+        if self._manager is None or (epoch := self._manager.latest_step()) is None:
+            return []
+        state = nnx.state((model, optimizer))
+        found = self._manager.restore(
+            epoch,
+            args=ocp.args.Composite(state=ocp.args.StandardRestore(state), losses=ocp.args.JsonRestore()),
+        )
+        nnx.update((model, optimizer), found["state"])
+        return [float(loss) for loss in found["losses"]]
+
+    def save(self, model: nnx.Module, optimizer: nnx.Optimizer[Any], losses: list[float]) -> None:
+        if self._manager is not None:
+            state = ocp.args.StandardSave(nnx.state((model, optimizer)))
+            self._manager.save(len(losses), args=ocp.args.Composite(state=state, losses=ocp.args.JsonSave(losses)))
+            self._manager.wait_until_finished()

@@ -1,0 +1,86 @@
+"""The vector index: which posts have the largest inner product with the user's vector? Three kinds to choose from.
+
+`flat` looks at every vector and is exact. `ivf` groups them and looks into the `nprobe` nearest groups. `hnsw` walks a
+graph of neighbours, keeping the `ef` best on the way. (Malkov and Yashunin, 2018; Johnson et al., 2019, FAISS.)
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import faiss
+import numpy as np
+import numpy.typing as npt
+
+from infra.errors import CorruptArtifact, IndexUnavailable
+
+Floats = npt.NDArray[np.float32]
+Rows = npt.NDArray[np.int64]
+HNSW_NEIGHBOURS, HNSW_EF_BUILD = 32, 120
+
+
+class VectorIndex:
+    """Rows 0 to n - 1 of the vectors it was built from. Safe to search from several threads."""
+
+    def __init__(self, index: Any, kind: str) -> None:
+        faiss.omp_set_num_threads(1)
+        self._index, self.kind = index, kind
+
+    @classmethod
+    def build(cls, kind: str, vectors: Floats) -> VectorIndex:
+        """`kind` is flat, ivf or hnsw; `vectors` float32[n, d]."""
+        n, d = vectors.shape
+        if kind == "flat":
+            index: Any = faiss.IndexFlatIP(d)
+        elif kind == "ivf":
+            lists = int(np.clip(4 * np.sqrt(n), 1, max(n // 8, 1)))
+            index = faiss.IndexIVFFlat(faiss.IndexFlatIP(d), d, lists, faiss.METRIC_INNER_PRODUCT)
+            index.cp.min_points_per_centroid = 1  # small worlds have few; FAISS would print a warning
+            index.train(np.ascontiguousarray(vectors[:: max(1, n // (lists * 64))]))
+        elif kind == "hnsw":
+            index = faiss.IndexHNSWFlat(d, HNSW_NEIGHBOURS, faiss.METRIC_INNER_PRODUCT)
+            index.hnsw.efConstruction = HNSW_EF_BUILD
+        else:
+            raise ValueError(f"no index of kind {kind!r}")
+        index.add(np.ascontiguousarray(vectors))
+        return cls(index, kind)
+
+    def __len__(self) -> int:
+        return int(self._index.ntotal)
+
+    def search(self, vector: Floats, limit: int, *, nprobe: int = 16, ef: int = 512) -> Rows:
+        """The rows with the largest inner products with `vector` float32[d], best first, at most `limit`."""
+        count = min(limit, len(self))
+        if count == 0:
+            return np.empty(0, np.int64)
+        known: Any = faiss  # its stubs lack the parameters of a search
+        options = None
+        if self.kind == "ivf":
+            options = known.SearchParametersIVF(nprobe=min(nprobe, self._index.nlist))
+        elif self.kind == "hnsw":
+            options = known.SearchParametersHNSW(efSearch=max(ef, count))
+        _, rows = self._index.search(vector.reshape(1, -1), count, params=options)
+        found: Rows = rows[0]
+        return found[found >= 0]
+
+    def write(self, path: Path) -> None:
+        faiss.write_index(self._index, str(path))
+
+    @classmethod
+    def read(cls, path: Path, kind: str, dimension: int) -> VectorIndex:
+        """Raises `CorruptArtifact` if the file is no index of this dimension."""
+        try:
+            index = faiss.read_index(str(path))
+        except RuntimeError as exc:
+            raise CorruptArtifact(f"{path} is not an index that FAISS can read") from exc
+        if index.d != dimension:
+            raise CorruptArtifact(f"{path} holds vectors of {index.d} numbers, its manifest says {dimension}")
+        return cls(index, kind)
+
+
+class MissingIndex:
+    """Stands where an index should be that was refused: says so at each search."""
+
+    def search(self, vector: Floats, limit: int, *, nprobe: int = 16, ef: int = 512) -> Rows:
+        raise IndexUnavailable("the vector index was refused when the service started")

@@ -1,0 +1,47 @@
+"""Why a post that is looked at is clicked: taste, quality, bait, a follow, freshness, and not too much of the same.
+
+Trade-offs caused: **recency** (the best post of yesterday loses to a good one of now, so features must be fresh and
+new posts found soon) and **creator fatigue** (the third post of one creator is worth less than its score says, so
+the best slate is not the list of the best posts).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from feed_ranking.config import WorldConfig
+from feed_ranking.world.streams import HOUR_S
+
+Array = npt.NDArray[np.float64]
+RECENCY_UNIT_H = 6.0
+
+
+def p_click_if_examined(
+    config: WorldConfig,
+    *,
+    taste: npt.NDArray[np.float32],
+    quality: npt.NDArray[np.float32],
+    bait: npt.NDArray[np.float32],
+    is_followed: npt.NDArray[np.bool_],
+    age_s: Array,
+    burst: Array,
+    creator_before: npt.NDArray[np.int64],
+) -> Array:
+    """Logistic in its causes, which broadcast. `creator_before`: earlier posts of the creator in this session."""
+    logit = (
+        config.click_bias
+        + config.taste_click * taste
+        + config.quality_click * quality
+        + config.bait_click * bait
+        + config.follow_click * is_followed
+        - config.recency_click * np.log1p(np.maximum(age_s, 0.0) / HOUR_S / RECENCY_UNIT_H)
+        - config.fatigue_click * creator_before
+        + burst
+    )
+    return sigmoid(logit)
+
+
+def sigmoid(logit: Array) -> Array:
+    p: Array = 1.0 / (1.0 + np.exp(-np.asarray(logit, np.float64)))
+    return p

@@ -1,0 +1,94 @@
+"""The old feed: a named policy that ranks plausibly, at random enough that its log can be learned from.
+
+`engagement_v1` draws a slate from a pool (followed creators, popular, fresh and random posts) without replacement,
+with probability proportional to exp(logit): a Plackett-Luce draw, made by adding Gumbel noise and sorting. A random
+`randomised_share` of slates is drawn by `uniform_v1` instead. The propensity of a post is
+P(it comes next | policy, pool, posts drawn before it), exact for both.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from feed_ranking.world.clicks import Array
+from feed_ranking.world.streams import HOUR_S
+from feed_ranking.world.truth import World
+
+Ints = npt.NDArray[np.int64]
+FRESH_H = 6.0
+
+
+def draw_pool(world: World, rng: np.random.Generator, users: Ints, now_ts: Array, popularity: Array) -> Ints:
+    """int64[n, pool_size] of posts that are alive at `now_ts`: by followed creators, popular, fresh and any."""
+    config, posts = world.config, world.posts
+    part = config.pool_size // 4
+    shape = (len(users), part)
+    first = np.searchsorted(posts.published_ts, now_ts - config.post_life_h * HOUR_S)[:, None]
+    young = np.searchsorted(posts.published_ts, now_ts - FRESH_H * HOUR_S)[:, None]
+    last = np.searchsorted(posts.published_ts, now_ts, side="right")[:, None]
+    anything = first + (rng.random((len(users), config.pool_size - 3 * part)) * (last - first)).astype(np.int64)
+    fresh = young + (rng.random(shape) * (last - young)).astype(np.int64)
+
+    mass = np.concatenate([[0.0], np.cumsum(popularity + 0.1)])
+    target = mass[first] + rng.random(shape) * (mass[last] - mass[first])
+    popular = np.clip(np.searchsorted(mass, target.ravel(), side="right").reshape(shape) - 1, first, last - 1)
+
+    graph = world.graph
+    there = np.searchsorted(world.creators.joined_ts, now_ts, side="right")  # later ones are followed later
+    count = (np.searchsorted(graph.keys, users * np.int64(graph.creators) + there) - graph.start[users])[:, None]
+    edge = graph.start[users][:, None] + (rng.random(shape) * count).astype(np.int64)
+    creator = graph.creator[np.minimum(edge, len(graph.creator) - 1)]
+    order, key, origin = by_creator(world)
+    low = np.searchsorted(key, creator * 1e9 + (now_ts[:, None] - config.post_life_h * HOUR_S - origin))
+    high = np.searchsorted(key, creator * 1e9 + (now_ts[:, None] - origin), side="right")
+    pick = order[np.clip(low + (rng.random(shape) * (high - low)).astype(np.int64), 0, len(key) - 1)]
+    followed = np.where((high > low) & (count > 0), pick, fresh)  # a silent creator leaves the place to chance
+    return np.concatenate([followed, popular, fresh[:, ::-1], anything], axis=1)
+
+
+def by_creator(world: World) -> tuple[Ints, Array, float]:
+    """(posts by creator and time, a sortable key of both, the time that the key counts from)."""
+    posts = world.posts
+    origin = float(posts.published_ts[0])
+    order = np.lexsort((posts.published_ts, posts.creator))
+    return order, posts.creator[order] * 1e9 + (posts.published_ts[order] - origin), origin
+
+
+def policy_logits(world: World, users: Ints, pool: Ints, now_ts: Array, popularity: Array) -> Array:
+    """What `engagement_v1` thinks of each post of the pool, from what the old system knows: float64[n, pool]."""
+    posts, people = world.posts, world.people
+    is_declared = (people.declared[users][:, None, :] == posts.topic[pool][:, :, None]).any(axis=2)
+    age_h = np.maximum(now_ts[:, None] - posts.published_ts[pool], 0) / HOUR_S
+    logits: Array = (
+        0.5 * np.log1p(popularity[pool])
+        + 0.8 * world.graph.is_following(users[:, None], posts.creator[pool])
+        + 0.8 * is_declared
+        - 0.2 * np.log1p(age_h / FRESH_H)
+    )
+    return logits
+
+
+def plackett_luce(rng: np.random.Generator, pool: Ints, logits: Array, k: int) -> tuple[Ints, Array]:
+    """Draw `k` of each row of `pool` int64[n, m] without replacement, p ∝ exp(logits[n, m]).
+
+    Returns the slates int64[n, k] and the conditional propensities float64[n, k]. Gumbel top-k: Kool et al., ICML 2019.
+    """
+    noisy = logits + rng.gumbel(size=logits.shape)
+    top = np.argpartition(-noisy, k - 1, axis=1)[:, :k]
+    top = np.take_along_axis(top, np.argsort(-np.take_along_axis(noisy, top, 1), axis=1), 1)
+    weights = np.exp(logits - logits.max(axis=1, keepdims=True))
+    chosen = np.take_along_axis(weights, top, 1)
+    above = np.cumsum(chosen, axis=1) - chosen
+    return np.take_along_axis(pool, top, 1), chosen / (weights.sum(axis=1, keepdims=True) - above)
+
+
+def is_double(pool: Ints) -> npt.NDArray[np.bool_]:
+    """True where a post stands in its row already."""
+    order = np.argsort(pool, axis=1, kind="stable")
+    ordered = np.take_along_axis(pool, order, 1)
+    again = np.zeros(pool.shape, bool)
+    again[:, 1:] = ordered[:, 1:] == ordered[:, :-1]
+    double = np.empty_like(again)
+    np.put_along_axis(double, order, again, 1)
+    return double

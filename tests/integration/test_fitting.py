@@ -1,0 +1,79 @@
+"""A training that is killed goes on where it was, and more devices learn the same."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from flax import nnx
+
+from feed_ranking.offline.fitting import Batch, Fit, Plan, fit
+from feed_ranking.offline.networks import Mlp
+
+ROWS = 4096
+
+
+def toy(plan: Plan, stop_after: int | None = None) -> Fit[Mlp]:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(ROWS, 8)).astype(np.float32)
+    y = np.sin(x[:, 0]) + x[:, 1] * x[:, 2]
+
+    def loss(model: Mlp, batch: Batch) -> jax.Array:
+        return ((model(batch["x"])[:, 0] - batch["y"]) ** 2).mean()
+
+    def report(share: float, text: str) -> None:
+        if stop_after is not None and share >= stop_after / plan.epochs:
+            raise KeyboardInterrupt
+
+    return fit(Mlp(x, (32, 16), 1, nnx.Rngs(3)), loss, {"x": x, "y": y.astype(np.float32)}, plan, report)
+
+
+def test_a_killed_training_resumes_and_ends_with_the_same_losses_and_weights(tmp_path: Path) -> None:
+    plan = Plan(epochs=4, batch=256, learning_rate=3e-3, seed=1, checkpoints=tmp_path / "one")
+    whole = toy(plan)
+    assert whole.resumed == 0
+    assert whole.losses[-1] < whole.losses[0]
+
+    cut = Plan(epochs=4, batch=256, learning_rate=3e-3, seed=1, checkpoints=tmp_path / "two")
+    with pytest.raises(KeyboardInterrupt):
+        toy(cut, stop_after=2)
+    resumed = toy(cut)
+    assert resumed.resumed == 2
+    np.testing.assert_allclose(resumed.losses, whole.losses, rtol=1e-5)
+    for left, right in zip(
+        jax.tree.leaves(nnx.state(whole.model)), jax.tree.leaves(nnx.state(resumed.model)), strict=True
+    ):
+        np.testing.assert_allclose(left, right, rtol=1e-5, atol=1e-6)
+
+
+def test_another_seed_learns_something_else() -> None:
+    one, two = (toy(Plan(epochs=1, batch=256, learning_rate=3e-3, seed=seed)) for seed in (1, 2))
+    assert one.losses != two.losses
+
+
+def test_four_devices_have_the_losses_of_one() -> None:
+    """Each holds a slice of every batch; XLA adds up the gradients."""
+    code = (
+        "import json, jax; from tests.integration.test_fitting import Plan, toy; "
+        "print(json.dumps([len(jax.local_devices()), *toy(Plan(3, 256, 3e-3, 1)).losses]))"
+    )
+    losses = {}
+    for devices in (1, 4):
+        flags = {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}", "JAX_PLATFORMS": "cpu"}
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            env=os.environ | flags,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=120,
+        )
+        found, *losses[devices] = json.loads(done.stdout.splitlines()[-1])
+        assert found == devices
+    np.testing.assert_allclose(losses[4], losses[1], rtol=1e-4)
