@@ -151,10 +151,12 @@ class SampleConfig:
 
 @dataclass(frozen=True)
 class TowerConfig:
-    dimension: int = knob(32, unit="", low=8, high=128, trades="larger: finer retrieval, bigger index, slower search")
-    hidden: int = knob(128, unit="", low=8, high=512, trades="larger: more capacity, slower training")
-    epochs: int = knob(6, unit="", low=1, high=50, trades="more: better fit until it overfits, longer builds")
-    batch: int = knob(
+    tower_dimension: int = knob(
+        32, unit="", low=8, high=128, trades="larger: finer retrieval, bigger index, slower search"
+    )
+    tower_hidden: int = knob(128, unit="", low=8, high=512, trades="larger: more capacity, slower training")
+    tower_epochs: int = knob(6, unit="", low=1, high=50, trades="more: better fit until it overfits, longer builds")
+    tower_batch: int = knob(
         512, unit="clicks", low=64, high=8192, trades="larger: more negatives for each click, fewer updates"
     )
 
@@ -175,7 +177,7 @@ class HeavyConfig:
         1024, unit="", low=8, high=4096, trades="larger: more capacity, more milliseconds per candidate"
     )
     heavy_epochs: int = knob(2, unit="", low=1, high=50, trades="more: better fit until it overfits, longer builds")
-    batch: int = knob(2048, unit="rows", low=128, high=65536, trades="larger: faster epochs, fewer updates")
+    ranker_batch: int = knob(2048, unit="rows", low=128, high=65536, trades="larger: faster epochs, fewer updates")
 
 
 @dataclass(frozen=True)
@@ -205,7 +207,7 @@ class RetrieveConfig:
         250, unit="posts", low=0, high=2000, per_request=True, trades="more: new posts are found at once, not in hours"
     )
     nprobe: int = knob(
-        16, unit="lists", low=1, high=1024, per_request=True, trades="more: better recall of an ivf index, slower"
+        64, unit="lists", low=1, high=1024, per_request=True, trades="more: better recall of an ivf index, slower"
     )
     ef: int = knob(
         512, unit="nodes", low=16, high=4096, per_request=True, trades="more: better recall of an hnsw index, slower"
@@ -231,7 +233,7 @@ class RerankConfig:
         3, unit="posts", low=1, high=200, per_request=True, trades="lower: more variety, less expected attention now"
     )
     repeat_discount: float = knob(
-        0.7, unit="", low=0.0, high=1.0, per_request=True, trades="lower: a creator's next post must be much better"
+        0.85, unit="", low=0.0, high=1.0, per_request=True, trades="lower: a creator's next post must be much better"
     )
     freshness_weight: float = knob(
         0.1, unit="", low=0.0, high=10.0, per_request=True, trades="higher: newer posts, less expected attention now"
@@ -297,8 +299,8 @@ SMOKE = replace(
         randomised_share=0.25,
     ),
     sample=SampleConfig(rows=40_000, first_day=1),
-    towers=TowerConfig(epochs=3, batch=256),
-    heavy=HeavyConfig(heavy_hidden=128, heavy_epochs=2, batch=1024),
+    towers=TowerConfig(tower_epochs=3, tower_batch=256),
+    heavy=HeavyConfig(heavy_hidden=128, heavy_epochs=2, ranker_batch=1024),
 )
 LARGE = replace(
     SMALL,

@@ -96,6 +96,10 @@ DESIGN = Design(
         Bound("tests_s", "`make test`, environment there", "s", "<= 300", "<= 150"),
     ),
     evaluate="evaluate",
+    player="feed_ranking.online.play:FeedPlayer",
+    judge="feed_ranking.offline.evaluate:Judge",
+    quality="feed_ranking.experiments:measure_quality",
+    sweeps="feed_ranking.experiments:SWEEPS",
     loadtest="loadtests/feed_ranking.py",
     ask=Ask(
         path="/v1/feed",

@@ -5,6 +5,7 @@ Ids are int64. Times ending in `_ts` are seconds since the epoch, UTC; durations
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 
 import numpy as np
@@ -120,6 +121,25 @@ class FeedQuery:
     is_cold: bool = True
     embedding: Floats | None = None
     seen_creators: Ids = field(default_factory=lambda: np.empty(0, np.int64))
+
+
+AD, EMPTY = -2, -1
+"""Stand in the place of a post id, in arrays of slates."""
+
+
+@dataclass(frozen=True)
+class PlayedSlate:
+    """One answer as experiments see it, in post ids int64: the `slate` as shown, with `AD` where an ad stands; the
+    `ranking`, best first, as far as posts were ranked; and what each source `found`."""
+
+    slate: Ids
+    ranking: Ids
+    found: Mapping[str, Ids]
+
+    @property
+    def pool(self) -> Ids:
+        """What the slate was chosen from, ascending."""
+        return np.unique(np.concatenate(list(self.found.values())))
 
 
 @dataclass(frozen=True)

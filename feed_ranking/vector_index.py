@@ -2,6 +2,10 @@
 
 `flat` looks at every vector and is exact. `ivf` groups them and looks into the `nprobe` nearest groups. `hnsw` walks a
 graph of neighbours, keeping the `ef` best on the way. (Malkov and Yashunin, 2018; Johnson et al., 2019, FAISS.)
+
+Groups and graphs need a true distance, which an inner product is not: one long vector would be everyone's neighbour. So
+these two store each vector with one more number that makes all equally long; then the nearest is the one with the
+largest inner product (Bachrach et al., RecSys 2014).
 """
 
 from __future__ import annotations
@@ -31,25 +35,26 @@ class VectorIndex:
     def build(cls, kind: str, vectors: Floats) -> VectorIndex:
         """`kind` is flat, ivf or hnsw; `vectors` float32[n, d]."""
         n, d = vectors.shape
+        stored = np.ascontiguousarray(vectors if kind == "flat" else equally_long(vectors))
         if kind == "flat":
             index: Any = faiss.IndexFlatIP(d)
         elif kind == "ivf":
             lists = int(np.clip(4 * np.sqrt(n), 1, max(n // 8, 1)))
-            index = faiss.IndexIVFFlat(faiss.IndexFlatIP(d), d, lists, faiss.METRIC_INNER_PRODUCT)
+            index = faiss.IndexIVFFlat(faiss.IndexFlatL2(d + 1), d + 1, lists, faiss.METRIC_L2)
             index.cp.min_points_per_centroid = 1  # small worlds have few; FAISS would print a warning
-            index.train(np.ascontiguousarray(vectors[:: max(1, n // (lists * 64))]))
+            index.train(np.ascontiguousarray(stored[:: max(1, n // (lists * 64))]))
         elif kind == "hnsw":
-            index = faiss.IndexHNSWFlat(d, HNSW_NEIGHBOURS, faiss.METRIC_INNER_PRODUCT)
+            index = faiss.IndexHNSWFlat(d + 1, HNSW_NEIGHBOURS, faiss.METRIC_L2)
             index.hnsw.efConstruction = HNSW_EF_BUILD
         else:
             raise ValueError(f"no index of kind {kind!r}")
-        index.add(np.ascontiguousarray(vectors))
+        index.add(stored)
         return cls(index, kind)
 
     def __len__(self) -> int:
         return int(self._index.ntotal)
 
-    def search(self, vector: Floats, limit: int, *, nprobe: int = 16, ef: int = 512) -> Rows:
+    def search(self, vector: Floats, limit: int, *, nprobe: int = 64, ef: int = 512) -> Rows:
         """The rows with the largest inner products with `vector` float32[d], best first, at most `limit`."""
         count = min(limit, len(self))
         if count == 0:
@@ -60,7 +65,8 @@ class VectorIndex:
             options = known.SearchParametersIVF(nprobe=min(nprobe, self._index.nlist))
         elif self.kind == "hnsw":
             options = known.SearchParametersHNSW(efSearch=max(ef, count))
-        _, rows = self._index.search(vector.reshape(1, -1), count, params=options)
+        question = vector.reshape(1, -1) if self.kind == "flat" else np.append(vector, np.float32(0)).reshape(1, -1)
+        _, rows = self._index.search(question, count, params=options)
         found: Rows = rows[0]
         return found[found >= 0]
 
@@ -74,13 +80,21 @@ class VectorIndex:
             index = faiss.read_index(str(path))
         except RuntimeError as exc:
             raise CorruptArtifact(f"{path} is not an index that FAISS can read") from exc
-        if index.d != dimension:
-            raise CorruptArtifact(f"{path} holds vectors of {index.d} numbers, its manifest says {dimension}")
+        stored = dimension if kind == "flat" else dimension + 1
+        if index.d != stored:
+            raise CorruptArtifact(f"{path} holds vectors of {index.d} numbers, its manifest calls for {stored}")
         return cls(index, kind)
+
+
+def equally_long(vectors: Floats) -> Floats:
+    """float32[n, d + 1]: `vectors` float32[n, d] with a last number that gives each the length of the longest."""
+    squared = np.einsum("nd,nd->n", vectors, vectors)
+    rest = np.sqrt(np.maximum(squared.max(initial=0.0) - squared, 0.0))
+    return np.concatenate([vectors, rest[:, None]], axis=1).astype(np.float32)
 
 
 class MissingIndex:
     """Stands where an index should be that was refused: says so at each search."""
 
-    def search(self, vector: Floats, limit: int, *, nprobe: int = 16, ef: int = 512) -> Rows:
+    def search(self, vector: Floats, limit: int, *, nprobe: int = 64, ef: int = 512) -> Rows:
         raise IndexUnavailable("the vector index was refused when the service started")

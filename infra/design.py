@@ -10,6 +10,7 @@ import dataclasses
 import importlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Literal
 
 from infra.errors import UsageError
@@ -77,6 +78,21 @@ def choice(default: str, choices: tuple[str, ...], *, trades: str, per_request: 
         raise ValueError(f"default {default} is none of {choices}")
     meta = {"unit": "", "low": 0, "high": 0, "trades": trades, "per_request": per_request, "choices": choices}
     return field(default=default, metadata={"knob": meta})
+
+
+def with_knobs(config: Any, turned: Mapping[str, Any]) -> Any:
+    """`config` with these knobs turned, wherever their stage is.
+
+    Raises `UsageError` for a name that is no knob of it, or a value that the knob does not accept.
+    """
+    known = {knob.name: knob for knob in knobs_of(config)}
+    changes: dict[str, dict[str, Any]] = {}
+    for name, value in turned.items():
+        if name not in known:
+            raise UsageError(f"there is no knob {name!r}", hint=f"there are: {', '.join(known)}")
+        changes.setdefault(known[name].stage, {})[name] = known[name].check(value)
+    stages = {stage: dataclasses.replace(getattr(config, stage), **values) for stage, values in changes.items()}
+    return dataclasses.replace(config, **stages) if stages else config
 
 
 def knobs_of(config: Any) -> tuple[Knob, ...]:
@@ -150,7 +166,8 @@ class Design:
     """A reference architecture.
 
     `config` is the dotted name of the presets, a mapping from a preset's name to its configuration value; `evaluate`
-    names the step that writes `figures.json`; `bench` is what is promised of the design as a program.
+    names the step that writes `figures.json`; `bench` is what is promised of the design as a program. `player`, `judge`
+    and `quality` are dotted names of what `infra.experiment` describes; `sweeps` are experiments that are worth making.
     """
 
     name: str
@@ -163,6 +180,10 @@ class Design:
     app: str
     bench: tuple[Bound, ...]
     evaluate: str
+    player: str
+    judge: str
+    quality: str
+    sweeps: str
     loadtest: str
     ask: Ask
 
@@ -173,12 +194,12 @@ class Design:
         presets: Mapping[str, Any] = resolve(self.config)
         return presets
 
-    def configuration(self, preset: str) -> Any:
-        """The configuration of one preset; raises `UsageError` if there is none of that name."""
+    def configuration(self, preset: str, turned: Mapping[str, Any] = MappingProxyType({})) -> Any:
+        """The configuration of one preset, with knobs turned. Raises `UsageError` for an unknown preset or knob."""
         presets = self.presets()
         if preset not in presets:
             raise UsageError(f"{self.name} has no preset {preset!r}", hint=f"there are: {', '.join(presets)}")
-        return presets[preset]
+        return with_knobs(presets[preset], turned)
 
     def knobs(self, preset: str) -> tuple[Knob, ...]:
         return knobs_of(self.configuration(preset))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import typer
 
 from infra.errors import LabError
-from lab.commands import looking, making, running, using
+from lab.commands import looking, making, running, trying, using
 from lab.console import print_error
 from lab.designs import load_designs
 
@@ -31,6 +31,7 @@ LISTED: Sequence[Callable[..., None]] = (
     using.fault,
     using.load,
     making.evaluate,
+    trying.sweep,
     making.bench,
 )
 for command in LISTED:

@@ -14,7 +14,8 @@ from rich.table import Table
 
 from infra.errors import LabError
 
-out = Console(highlight=False, soft_wrap=True)
+PIPED_WIDTH = 160
+out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else PIPED_WIDTH)
 err = Console(stderr=True, highlight=False)
 
 
@@ -35,11 +36,14 @@ def print_json(value: Any) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, title: str = "") -> None:
-    """Numbers stand right, text left; the width of the terminal decides what wraps."""
+    """Numbers stand right, text left. Where the terminal is too narrow, the last column wraps first."""
     table = Table(title=title or None, title_justify="left", title_style="bold", box=None, pad_edge=False)
     for index, name in enumerate(columns):
         numeric = bool(rows) and all(isinstance(row[index], int | float) for row in rows)
-        table.add_column(name, justify="right" if numeric else "left", header_style="dim")
+        fixed = 0 < index < len(columns) - 1 and all(len(_text(row[index])) <= 24 for row in rows)
+        table.add_column(
+            name, justify="right" if numeric else "left", header_style="dim", no_wrap=fixed, overflow="fold"
+        )
     for row in rows:
         table.add_row(*(_text(value) for value in row))
     out.print(table)

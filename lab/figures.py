@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from infra.figures import Figure, keeps
 from lab.console import out, print_json, print_table
 
-COLUMNS = ("id", "figure", "value", "low", "high", "unit", "must", "aim", "")
+COLUMNS = ("id", "value", "spread", "must", "aim", "", "figure")
 
 
 def show_figures(figures: Sequence[Figure], *, as_json: bool, as_markdown: bool) -> None:
@@ -22,9 +22,7 @@ def show_figures(figures: Sequence[Figure], *, as_json: bool, as_markdown: bool)
 def markdown(figures: Sequence[Figure]) -> str:
     lines = ["| id | figure | value | spread | must | aim | |", "|---|---|---|---|---|---|---|"]
     for figure in figures:
-        row = figure.row()
-        value = f"{row['value']:g} {figure.unit}".strip()
-        spread = f"{row['low']:g} – {row['high']:g}"
+        value, spread = _value_and_spread(figure)
         bounds = f"{figure.must or ''} | {figure.aim or ''}"
         lines.append(f"| `{figure.id}` | {figure.figure} | {value} | {spread} | {bounds} | {verdict(figure)} |")
     return "\n".join(lines)
@@ -42,5 +40,10 @@ def verdict(figure: Figure) -> str:
 
 
 def _cells(figure: Figure) -> list[object]:
+    value, spread = _value_and_spread(figure)
+    return [figure.id, value, spread, figure.must, figure.aim, verdict(figure), figure.figure]
+
+
+def _value_and_spread(figure: Figure) -> tuple[str, str]:
     row = figure.row()
-    return [*(row[name] for name in COLUMNS[:-1]), verdict(figure)]
+    return f"{row['value']:.4g} {figure.unit}".strip(), f"{row['low']:.4g} – {row['high']:.4g}"

@@ -8,24 +8,34 @@ slates are worth is asked of a pipeline that serves; `Judge` answers.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from feed_ranking.bundle import load_bundle
-from feed_ranking.config import FeedConfig
+from feed_ranking.config import FeedConfig, ObjectiveConfig
+from feed_ranking.domain import AD, EMPTY, Ids
 from feed_ranking.offline.dataset import Sample
-from feed_ranking.offline.holdout import Prediction, Truth, holdout_figures, predict
-from feed_ranking.offline.metrics import interval, log_loss_rows
-from feed_ranking.world.oracle import EMPTY, Oracle
-from feed_ranking.world.streams import HOUR_S, end_ts
+from feed_ranking.offline.holdout import NEW_CREATOR_DAYS, Prediction, Truth, holdout_figures, predict
+from feed_ranking.offline.metrics import Array, interval, log_loss_rows
+from feed_ranking.world.history import Popularity, log_day
+from feed_ranking.world.oracle import Oracle
+from feed_ranking.world.streams import DAY_S, HOUR_S, end_ts
 from feed_ranking.world.truth import make_world
 from infra.errors import BudgetBroken, CorruptArtifact
+from infra.experiment import Play, Score, per_case
 from infra.figures import write_figures
 from infra.pipeline.steps import Facts, StepContext
 from infra.registry.mlflow_registry import MlflowRegistry
 from infra.registry.port import ModelVersion
+
+SLATE = 20
+"""posts on the slates that are compared"""
+LOG_DEPTH = 50
+ONE_PER_CLICK = ObjectiveConfig(click_weight=1.0, dwell_weight=0.0, like_weight=0.0, comment_weight=0.0)
+DWELL_ONLY = ObjectiveConfig(click_weight=0.0, dwell_weight=1.0, like_weight=0.0, comment_weight=0.0)
 
 
 class GateRefused(BudgetBroken):
@@ -106,27 +116,159 @@ def check_gate(
 
 
 class Judge:
-    """Says what slates are worth at the end of the history, in seconds of attention, and what the best would be."""
+    """Says what answers are worth at the end of the history: on the oracle, and by the log of the hours that follow.
+
+    That log is of a day that no feature and no model has seen, when every slate was drawn uniformly at random.
+    """
 
     def __init__(self, config: FeedConfig) -> None:
-        self._config = config
-        self._oracle = Oracle(make_world(config.world), config.objective)
+        self.config = config
+        day = config.world.days
+        self.world = make_world(replace(config.world, days=day + 1, randomised_share=1.0))
+        self.oracle = Oracle(self.world, config.objective)
         self.now_ts = end_ts(config.world)
+        log = log_day(self.world, day, Popularity.none(self.world)).to_pandas()
+        self._log = log[(log["post_id"] >= 0) & (log["post_id"] < self._published_before(self.now_ts))]
 
-    def alive(self) -> npt.NDArray[np.int64]:
+    def cases(self, count: int) -> Ids:
+        """int64[count]: the users who come next, each once."""
+        return self._log.sort_values("request_ts", kind="stable")["user_id"].unique()[:count].astype(np.int64)
+
+    def alive(self) -> Ids:
         """The ids of all posts that may be shown."""
-        published = self._oracle.world.posts.published_ts
-        life_s = self._config.world.post_life_h * HOUR_S
-        return np.flatnonzero((published < self.now_ts) & (published >= self.now_ts - life_s))
+        first = self._published_before(self.now_ts - self.config.world.post_life_h * HOUR_S)
+        return np.arange(first, self._published_before(self.now_ts))
 
-    def best(self, user: int, pool: npt.NDArray[np.int64], k: int, creator_cap: int) -> npt.NDArray[np.int64]:
-        """The oracle's slate int64[k] from these post ids, under the same rule."""
-        return self._oracle.best_slate(user, pool, self.now_ts, k, creator_cap)
-
-    def value(self, users: npt.NDArray[np.int64], slates: list[npt.NDArray[np.int64]]) -> npt.NDArray[np.float64]:
-        """float64[n] for n users with a slate each: post ids, -2 for an ad; slates may differ in length."""
+    def value(self, users: Ids, slates: Sequence[Ids], of: Oracle | None = None) -> Array:
+        """float64[n] for n users with a slate each: post ids, `AD` for an ad; slates may differ in length."""
         width = max((len(slate) for slate in slates), default=0)
         padded = np.full((len(slates), width), EMPTY, np.int64)
         for row, slate in enumerate(slates):
             padded[row, : len(slate)] = slate
-        return self._oracle.slate_value(users, padded, self.now_ts)
+        return (of or self.oracle).slate_value(users, padded, self.now_ts)
+
+    def best(self, user: int, pool: Ids) -> Ids:
+        """The oracle's slate from these post ids, under the same rule of so many posts per creator."""
+        return self.oracle.best_slate(user, pool, self.now_ts, SLATE, self.config.rerank.creator_cap)
+
+    def trial(self, cases: Sequence[int], baseline: Sequence[Play]) -> FeedTrial:
+        users = np.asarray(cases, np.int64)
+        everywhere, rng = self.alive(), np.random.default_rng(self.config.world.seed)
+        pools = [play.answer.pool for play in baseline]
+        asked = list(zip(users.tolist(), pools, strict=True))
+        return FeedTrial(
+            self,
+            users,
+            pools,
+            oracle=self.value(users, [self.best(user, pool) for user, pool in asked]),
+            oracle_everywhere=[self.best(user, everywhere) for user in users.tolist()],
+            random=self.value(users, [rng.permutation(pool)[:SLATE] for pool in pools]),
+            default=self.value(users, [play.answer.slate for play in baseline]),
+            reactions=self._reactions(users),
+        )
+
+    def _published_before(self, at_ts: float) -> int:
+        """How many posts were: ids ascend in time."""
+        return int(np.searchsorted(self.world.posts.published_ts, at_ts))
+
+    def _reactions(self, users: Ids) -> list[tuple[Ids, Array]]:
+        """Per user, the posts of the next random slate that were seen, and what each impression was worth in fact."""
+        weigh = self.config.objective
+        log = self._log.assign(
+            worth_s=weigh.click_weight * self._log["clicked"]
+            + weigh.dwell_weight * self._log["dwell_s"]
+            + weigh.like_weight * self._log["liked"]
+            + weigh.comment_weight * self._log["commented"]
+        )
+        seen = {user: (part["post_id"].to_numpy(), part["worth_s"].to_numpy()) for user, part in log.groupby("user_id")}
+        return [seen[user] for user in users.tolist()]
+
+
+@dataclass(frozen=True)
+class FeedTrial:
+    """n users; `oracle`, `random` and `default` float64[n] are the values of the best slate from the baseline's pool,
+    of a random one, and of the baseline's own."""
+
+    judge: Judge
+    users: Ids
+    pools: Sequence[Ids]
+    oracle: Array
+    oracle_everywhere: Sequence[Ids]
+    random: Array
+    default: Array
+    reactions: Sequence[tuple[Ids, Array]]
+
+    def captured(self, value: Array, id: str, text: str) -> Score:
+        """The share of the oracle's gain over a random slate that slates of `value` float64[n] gain."""
+        return Score(id, text, "", value - self.random, self.oracle - self.random)
+
+    def scores(self, plays: Sequence[Play]) -> list[Score]:
+        """Values, and what else a slate is made of."""
+        judge, world = self.judge, self.judge.world
+        slates = [play.answer.slate for play in plays]
+        posts = [slate[slate >= 0] for slate in slates]
+        value = judge.value(self.users, slates)
+        clicks = judge.value(self.users, slates, replace(judge.oracle, objective=ONE_PER_CLICK))
+        dwell = judge.value(self.users, slates, replace(judge.oracle, objective=DWELL_ONLY))
+        joined, published = world.creators.joined_ts, world.posts.published_ts
+        creators = [world.posts.creator[slate] for slate in posts]
+        shown = np.array([max(len(slate), 1) for slate in posts], np.float64)
+        age_h = np.array([((judge.now_ts - published[slate]) / HOUR_S).sum() for slate in posts])
+        is_new = [judge.now_ts - joined[slate] < NEW_CREATOR_DAYS * DAY_S for slate in creators]
+        matched = [
+            np.isin(logged, play.answer.ranking[:LOG_DEPTH])
+            for (logged, _), play in zip(self.reactions, plays, strict=True)
+        ]
+        earned = [worth[hit].sum() for (_, worth), hit in zip(self.reactions, matched, strict=True)]
+        return [
+            self.captured(value, "captured_value", "gain over a random slate, as a share of the oracle's"),
+            per_case("value_s", "expected attention on a slate", "s", value),
+            Score("against_default", "value against the defaults", "%", 100 * (value - self.default), self.default),
+            Score(
+                "log_value_s",
+                f"attention per impression in the next day's random log, on posts ranked among the first {LOG_DEPTH}",
+                "s",
+                np.array(earned),
+                np.array([hit.sum() for hit in matched], np.float64),
+            ),
+            per_case("clicks", "expected clicks on a slate", "", clicks),
+            Score("dwell_per_click_s", "expected dwell of a click", "s", dwell, clicks),
+            per_case("creators", "different creators on a slate", "", [len(np.unique(ids)) for ids in creators]),
+            Score("age_h", "mean age of a post shown", "h", age_h, shown, more_is_better=False),
+            per_case("new_creator_posts", "posts by new creators on a slate", "", [ids.sum() for ids in is_new]),
+            per_case("ads", "ads on a slate", "", [(slate == AD).sum() for slate in slates]),
+        ]
+
+    def ladder(self) -> list[Score]:
+        """What the pipeline's own figures stand between: another random slate, and what retrieval loses."""
+        judge, rng = self.judge, np.random.default_rng(self.judge.config.world.seed + 1)
+        again = judge.value(self.users, [rng.permutation(pool)[:SLATE] for pool in self.pools])
+        everything = judge.value(self.users, self.oracle_everywhere)
+        return [
+            self.captured(again, "captured_value_random", "the same of another random slate from the same pool"),
+            per_case("oracle_value_s", "expected attention on the oracle's slate from the same pool", "s", self.oracle),
+            Score(
+                "retrieval_loss",
+                "value that the oracle loses when it must choose from the pool instead of from everything",
+                "",
+                everything - self.oracle,
+                everything,
+            ),
+        ]
+
+    def recall(self, plays: Sequence[Play]) -> list[Score]:
+        """How much of the oracle's slate from everything each source finds, and all of them together."""
+        found: dict[str, list[Ids]] = {"pool": [play.answer.pool for play in plays]}
+        for name in plays[0].answer.found:
+            found[name] = [play.answer.found[name] for play in plays]
+
+        def share(name: str, rows: list[Ids]) -> Score:
+            text = (
+                f"share of the oracle's best {SLATE} of all posts that {name} {'holds' if name == 'pool' else 'finds'}"
+            )
+            held = [
+                np.isin(best[best >= 0], ids).mean() for best, ids in zip(self.oracle_everywhere, rows, strict=True)
+            ]
+            return per_case(f"recall_{name}", text, "", held)
+
+        return [share(name, rows) for name, rows in found.items()]

@@ -96,7 +96,7 @@ def holdout_figures(
         figure("auc_oracle", "the same of the truth itself", lambda r: auc(clicked[r], clicks[r])),
     ]
     for name, chosen in slices(sample).items():
-        if clicked[chosen].sum() >= 20:
+        if clicked[chosen].sum() >= 10:
             rows.append(
                 figure(
                     f"auc_{name}",

@@ -29,9 +29,9 @@ class TwoTower(nnx.Module):
     """Both towers end in float32[n, dimension]; the user's is a unit vector times a learned scale."""
 
     def __init__(self, user_inputs: Floats, post_inputs: Floats, config: TowerConfig, rngs: nnx.Rngs) -> None:
-        hidden = (config.hidden, config.hidden)
-        self.user = Mlp(user_inputs, hidden, config.dimension, rngs)
-        self.post = Mlp(post_inputs, hidden, config.dimension, rngs)
+        hidden = (config.tower_hidden, config.tower_hidden)
+        self.user = Mlp(user_inputs, hidden, config.tower_dimension, rngs)
+        self.post = Mlp(post_inputs, hidden, config.tower_dimension, rngs)
 
     def embed_users(self, x: jax.Array) -> jax.Array:
         out = self.user(x)

@@ -64,7 +64,7 @@ def fit_and_register(context: StepContext) -> Facts:
         sample.post_id[clicked],
         worth_s(sample, config.objective)[clicked],
         config.towers,
-        plan("towers", config.towers.epochs, config.towers.batch, TOWER_RATE),
+        plan("towers", config.towers.tower_epochs, config.towers.tower_batch, TOWER_RATE),
         part("towers", 0.0, 0.15),
     )
     towers = tower_fit.model
@@ -77,7 +77,7 @@ def fit_and_register(context: StepContext) -> Facts:
         light_x,
         sample,
         light_hidden,
-        plan("light", config.light.light_epochs, config.heavy.batch, 2 * RANKER_RATE),
+        plan("light", config.light.light_epochs, config.heavy.ranker_batch, 2 * RANKER_RATE),
         part("light ranker", 0.25, 0.35),
     )
     width = config.heavy.heavy_hidden
@@ -85,7 +85,7 @@ def fit_and_register(context: StepContext) -> Facts:
         x,
         sample,
         (width, width * 5 // 8, width // 4),
-        plan("heavy", config.heavy.heavy_epochs, config.heavy.batch, RANKER_RATE),
+        plan("heavy", config.heavy.heavy_epochs, config.heavy.ranker_batch, RANKER_RATE),
         part("heavy ranker", 0.35, 0.8),
     )
 
@@ -110,7 +110,7 @@ def fit_and_register(context: StepContext) -> Facts:
         "light_inputs": list(LIGHT_NAMES),
         "heads": list(HEADS),
         "widths": {name: int(rows.shape[1]) for name, (_, rows) in functions.items()},
-        "dimension": config.towers.dimension,
+        "dimension": config.towers.tower_dimension,
         "priors": asdict(priors),
         "examination": {
             name: [round(float(value), 5) for value in examination(fit)]
@@ -123,7 +123,7 @@ def fit_and_register(context: StepContext) -> Facts:
     losses = {"tower_loss": tower_fit.losses[-1], "light_loss": light.losses[-1], "heavy_loss": heavy.losses[-1]}
     params = {**asdict(config.sample), **asdict(config.towers), **asdict(config.light), **asdict(config.heavy)}
     version = MlflowRegistry(context.settings).register(
-        f"{context.design.name}-{context.settings.preset}", bundle, params=params | {"seed": seed}, metrics=losses
+        context.model_name, bundle, params=params | {"seed": seed}, metrics=losses
     )
     (context.out / "registered.json").write_text(
         json.dumps({"name": version.name, "version": version.version, "digest": version.digest})

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from feed_ranking.domain import LOGGING_POLICY, RANDOM_POLICY
-from feed_ranking.world.oracle import AD, Oracle, creators_before
+from feed_ranking.domain import AD, LOGGING_POLICY, RANDOM_POLICY
+from feed_ranking.world.oracle import Oracle, creators_before
 from feed_ranking.world.policy import draw_pool, is_double, plackett_luce, policy_logits
 from feed_ranking.world.rewards import draw_dwell_s
 from feed_ranking.world.sessions import draw_sessions, p_leave

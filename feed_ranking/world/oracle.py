@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from feed_ranking.config import ObjectiveConfig
+from feed_ranking.domain import AD, EMPTY
 from feed_ranking.world.bursts import burst_logit
 from feed_ranking.world.clicks import Array, p_click_if_examined
 from feed_ranking.world.examination import examination
@@ -19,8 +20,6 @@ from feed_ranking.world.sessions import p_leave
 from feed_ranking.world.truth import World
 
 Ints = npt.NDArray[np.int64]
-EMPTY, AD = -1, -2
-"""Places of a slate that hold no post."""
 
 
 @dataclass(frozen=True)

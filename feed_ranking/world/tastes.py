@@ -17,7 +17,6 @@ from feed_ranking.world.streams import stream
 FAVOURITE_TOPICS = 3
 FAVOURITE_LIFT = 2.0
 REGION_SHARES = (0.4, 0.3, 0.2, 0.1)
-REGION_UTC_OFFSET_H = (0, -6, 8, 3)
 
 
 @dataclass(frozen=True)

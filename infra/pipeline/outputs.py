@@ -14,6 +14,8 @@ import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 from infra.design import Design, Step
 from infra.errors import DependencyError, UsageError
@@ -23,11 +25,12 @@ from infra.settings import REPOSITORY, Settings
 CURRENT = "current.json"
 ROUNDS = "rounds.json"
 OPTIONS = "options.json"
+VARIANTS = "variants"
 
 
-def step_paths(design: Design, settings: Settings) -> dict[str, Path]:
-    """Where each step's output lies, or would lie, under the current configuration and code."""
-    prints = fingerprints(design, settings)
+def step_paths(design: Design, settings: Settings, turned: Mapping[str, Any] = MappingProxyType({})) -> dict[str, Path]:
+    """Where each step's output lies, or would lie, under the current configuration (with knobs turned) and code."""
+    prints = fingerprints(design, settings, turned)
     return {name: settings.design_root(design.name) / "steps" / name / prints[name] for name in prints}
 
 
@@ -38,9 +41,11 @@ def is_built(design: Design, settings: Settings) -> bool:
     return all(path.exists() for path in paths.values()) and _read_pointer(pointer) == _as_text(paths)
 
 
-def fingerprints(design: Design, settings: Settings) -> dict[str, str]:
+def fingerprints(
+    design: Design, settings: Settings, turned: Mapping[str, Any] = MappingProxyType({})
+) -> dict[str, str]:
     """A short hash per step: of its configuration, its code, the steps it reads, and how often it was forced."""
-    config = design.configuration(settings.preset)
+    config = design.configuration(settings.preset, turned)
     rounds = _read_rounds(settings.design_root(design.name) / "steps" / ROUNDS)
     prints: dict[str, str] = {}
     for step in chosen_steps(design, settings):
@@ -89,10 +94,23 @@ def point_to(pointer: Path, root: Path, paths: Mapping[str, Path]) -> None:
     if before == wanted:
         return
     write_atomically(pointer, json.dumps(wanted, indent=2))
+    shutil.rmtree(root / VARIANTS, ignore_errors=True)  # they stood on what is replaced now
     keep = {*wanted.values(), *before.values()}
     for path in root.glob("*/*"):
         if path.is_dir() and str(path) not in keep:
             shutil.rmtree(path, ignore_errors=True)
+
+
+def variant_name(turned: Mapping[str, Any]) -> str:
+    """A short name for a build with these knobs turned; empty for none."""
+    text = json.dumps(dict(turned), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:8] if turned else ""
+
+
+def keep_variant(root: Path, name: str, paths: Mapping[str, Path]) -> None:
+    """Keep the outputs of a variant until the next build that changes something. Nothing serves them."""
+    (root / VARIANTS).mkdir(exist_ok=True)
+    write_atomically(root / VARIANTS / f"{name}.json", json.dumps(_as_text(paths), indent=2))
 
 
 def _as_text(paths: Mapping[str, Path]) -> dict[str, str]:

@@ -20,12 +20,14 @@ from infra.pipeline.trace import Trace
 
 @dataclass(frozen=True)
 class Outcome(Generic[Q]):
-    """The slate in the order it is shown, how it came about, and the candidates that it was chosen from."""
+    """The slate in the order it is shown, how it came about, and the candidates that it was chosen from: all of them
+    (`pool`), and those that reached the last ranking, with its score (`ranked`)."""
 
     query: Q
     slate: Candidates
     trace: Trace
     pool: Candidates
+    ranked: Candidates
 
     @property
     def degraded(self) -> list[str]:
@@ -66,7 +68,7 @@ class CandidatePipeline(Generic[Q]):
         with trace.stage("rerank", self.selector.name, len(ranked)) as entry:
             slate, entry.removed = self.selector.select(query, ranked)
             entry.count_out = len(slate)
-        return Outcome(query, slate, trace, pool)
+        return Outcome(query, slate, trace, pool, ranked)
 
     @staticmethod
     def _hydrate_query(hydrator: QueryHydrator[Q], query: Q, trace: Trace) -> Q:

@@ -19,11 +19,21 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from infra.design import Design, Step, resolve
 from infra.errors import LabError, UsageError
-from infra.pipeline.outputs import CURRENT, ROUNDS, chosen_steps, force, point_to, step_paths
+from infra.pipeline.outputs import (
+    CURRENT,
+    ROUNDS,
+    chosen_steps,
+    force,
+    keep_variant,
+    point_to,
+    step_paths,
+    variant_name,
+)
 from infra.settings import Settings
 
 Report = Callable[[float, str], None]
@@ -36,7 +46,7 @@ SUMMARY = "step.json"
 class StepContext:
     """What a step gets: its configuration, an empty directory to write to, and where earlier steps wrote.
 
-    `report(share, text)` tells the progress, share in 0..1.
+    `report(share, text)` tells the progress, share in 0..1. `variant` names a build with knobs turned, empty otherwise.
     """
 
     design: Design
@@ -45,6 +55,12 @@ class StepContext:
     out: Path
     inputs: Mapping[str, Path]
     report: Report
+    variant: str = ""
+
+    @property
+    def model_name(self) -> str:
+        """Under which name models of this build are registered. A variant never becomes the champion that serves."""
+        return "-".join(part for part in (self.design.name, self.settings.preset, self.variant) if part)
 
 
 @dataclass(frozen=True)
@@ -71,9 +87,16 @@ class StepObserver:
 
 
 def build(
-    design: Design, settings: Settings, *, from_step: str | None = None, observer: StepObserver | None = None
+    design: Design,
+    settings: Settings,
+    *,
+    from_step: str | None = None,
+    turned: Mapping[str, Any] = MappingProxyType({}),
+    observer: StepObserver | None = None,
 ) -> list[StepRun]:
     """Run every step that is not done. `from_step` runs that one and all later ones again.
+
+    With knobs `turned` it builds a variant beside the build that serves, from the same outputs where they are the same.
 
     Raises `UsageError` for an unknown step or a second build of the same design at the same time, and whatever
     a step raises.
@@ -88,17 +111,20 @@ def build(
         check_free_space(root)
         if from_step:
             force(root / ROUNDS, names[names.index(from_step) :])
-        paths = step_paths(design, settings)
+        paths, variant = step_paths(design, settings, turned), variant_name(turned)
         runs = []
         for index, step in enumerate(steps):
             observer.started(step, index, len(steps))
             if not paths[step.name].exists():
-                run = _run_step(design, step, settings, paths, observer)
+                run = _run_step(design, step, settings, paths, observer, turned)
             else:
                 run = _read_summary(step, paths[step.name])
             observer.finished(run)
             runs.append(run)
-        point_to(settings.design_root(design.name) / CURRENT, root, paths)
+        if variant:
+            keep_variant(root, variant, paths)
+        else:
+            point_to(settings.design_root(design.name) / CURRENT, root, paths)
         return runs
 
 
@@ -143,7 +169,12 @@ def check_free_space(root: Path) -> None:
 
 
 def _run_step(
-    design: Design, step: Step, settings: Settings, paths: Mapping[str, Path], observer: StepObserver
+    design: Design,
+    step: Step,
+    settings: Settings,
+    paths: Mapping[str, Path],
+    observer: StepObserver,
+    turned: Mapping[str, Any],
 ) -> StepRun:
     final = paths[step.name]
     partial = final.with_suffix(".partial")
@@ -154,10 +185,11 @@ def _run_step(
         context = StepContext(
             design=design,
             settings=settings,
-            config=design.configuration(settings.preset),
+            config=design.configuration(settings.preset, turned),
             out=partial,
             inputs={name: paths[name] for name in step.after if name in paths},
             report=observer.progress,
+            variant=variant_name(turned),
         )
         facts = resolve(step.target)(context) or {}
         seconds, peak_mb = round(time.perf_counter() - started, 3), round(_peak_mb(), 1)

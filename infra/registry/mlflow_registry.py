@@ -43,40 +43,40 @@ class MlflowRegistry:
             self._artifacts.mkdir(parents=True, exist_ok=True)
         with mlflow_errors(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # MLflow's own use of SQLAlchemy
-            self._client = MlflowClient(tracking_uri=settings.mlflow_uri)
+            self.client = MlflowClient(tracking_uri=settings.mlflow_uri)
 
     def register(
         self, name: str, directory: Path, *, params: Mapping[str, object], metrics: Mapping[str, float]
     ) -> ModelVersion:
         digest = file_digest(directory / MANIFEST)
         with mlflow_errors():
-            run_id = self._client.create_run(self._experiment(name)).info.run_id
+            run_id = self.client.create_run(self.experiment(name)).info.run_id
             for key, value in params.items():
-                self._client.log_param(run_id, key, value)
+                self.client.log_param(run_id, key, value)
             for key, number in metrics.items():
-                self._client.log_metric(run_id, key, number)
-            self._client.log_artifacts(run_id, str(directory), ARTIFACT_PATH)
-            self._client.set_terminated(run_id)
-            if not self._client.search_registered_models(f"name = '{name}'"):
-                self._client.create_registered_model(name)
-            version = self._client.create_model_version(
+                self.client.log_metric(run_id, key, number)
+            self.client.log_artifacts(run_id, str(directory), ARTIFACT_PATH)
+            self.client.set_terminated(run_id)
+            if not self.client.search_registered_models(f"name = '{name}'"):
+                self.client.create_registered_model(name)
+            version = self.client.create_model_version(
                 name, f"runs:/{run_id}/{ARTIFACT_PATH}", run_id, tags={DIGEST_TAG: digest}
             )
         return ModelVersion(name, int(version.version), digest, dict(metrics))
 
     def set_alias(self, name: str, alias: str, version: int) -> None:
         with mlflow_errors():
-            self._client.set_registered_model_alias(name, alias, str(version))
+            self.client.set_registered_model_alias(name, alias, str(version))
 
     def by_alias(self, name: str, alias: str) -> ModelVersion | None:
         with mlflow_errors():
             try:
-                found = self._client.get_model_version_by_alias(name, alias)
+                found = self.client.get_model_version_by_alias(name, alias)
             except MlflowException as exc:
                 if exc.error_code in MISSING:
                     return None
                 raise
-            metrics = self._client.get_run(str(found.run_id)).data.metrics
+            metrics = self.client.get_run(str(found.run_id)).data.metrics
         return ModelVersion(name, int(found.version), found.tags.get(DIGEST_TAG, ""), metrics)
 
     @stamina.retry(on=RegistryUnavailable, attempts=2, wait_initial=0.2, timeout=10)
@@ -92,20 +92,21 @@ class MlflowRegistry:
         aside = Path(tempfile.mkdtemp(dir=to, prefix=".fetch-"))
         try:
             with mlflow_errors():
-                version = self._client.get_model_version(model.name, str(model.version))
-                self._client.download_artifacts(str(version.run_id), ARTIFACT_PATH, str(aside))
+                version = self.client.get_model_version(model.name, str(model.version))
+                self.client.download_artifacts(str(version.run_id), ARTIFACT_PATH, str(aside))
             verify(aside / ARTIFACT_PATH, digest=model.digest)
             (aside / ARTIFACT_PATH).rename(final)
         finally:
             shutil.rmtree(aside, ignore_errors=True)
         return final
 
-    def _experiment(self, name: str) -> str:
-        found = self._client.get_experiment_by_name(name)
+    def experiment(self, name: str) -> str:
+        """The id of the experiment of this name, made if there is none."""
+        found = self.client.get_experiment_by_name(name)
         if found is not None:
             return str(found.experiment_id)
         location = self._artifacts.as_uri() if self._artifacts.exists() else None
-        return str(self._client.create_experiment(name, artifact_location=location))
+        return str(self.client.create_experiment(name, artifact_location=location))
 
 
 @contextmanager

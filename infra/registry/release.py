@@ -35,6 +35,11 @@ class Release:
     def write(self, directory: Path) -> None:
         write_atomically(directory / FILE, json.dumps(asdict(self), indent=2))
 
+    @classmethod
+    def read(cls, directory: Path) -> Release:
+        """The release that a build's last step wrote."""
+        return cls(**json.loads((directory / FILE).read_text()))
+
 
 def read_release(design_root: Path) -> Release:
     """The release of the current build.
@@ -44,7 +49,7 @@ def read_release(design_root: Path) -> Release:
     name = design_root.name
     try:
         current = json.loads((design_root / CURRENT).read_text())
-        return Release(**json.loads((Path(current["release"]) / FILE).read_text()))
+        return Release.read(Path(current["release"]))
     except FileNotFoundError:
         raise UsageError(f"no build of {name} is there", hint=f"run: lab build {name}") from None
     except (ValueError, KeyError, TypeError) as exc:

@@ -57,13 +57,15 @@ def evaluate(
     from infra.figures import read_figures
     from infra.pipeline.outputs import is_built, step_paths
     from lab.building import run_build
+    from lab.experimenting import measure_quality
     from lab.figures import show_figures
 
     found, settings = find_design(design), settings_for(preset)
     _quiet_libraries()
     if not is_built(found, settings):
         run_build(found, settings)
-    figures = read_figures(step_paths(found, settings)[found.evaluate])
+    paths = step_paths(found, settings)
+    figures = read_figures(paths[found.evaluate]) + measure_quality(found, settings, paths[found.steps[-1].name])
     show_figures(figures, as_json=as_json, as_markdown=as_markdown)
     hold(figures)
 

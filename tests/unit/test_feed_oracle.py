@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from feed_ranking.config import ObjectiveConfig
+from feed_ranking.domain import AD, EMPTY
 from feed_ranking.world.examination import examination
-from feed_ranking.world.oracle import AD, EMPTY, Oracle, creators_before
+from feed_ranking.world.oracle import Oracle, creators_before
 from feed_ranking.world.sessions import p_leave
 from feed_ranking.world.streams import end_ts
 from tests.unit.feed_log import CONFIG, organic, world

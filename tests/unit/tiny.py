@@ -46,6 +46,10 @@ def tiny_design(*steps: Step, **changed: Any) -> Design:
         "app": "",
         "bench": (),
         "evaluate": "",
+        "player": "",
+        "judge": "",
+        "quality": "",
+        "sweeps": "",
         "loadtest": "",
         "ask": Ask("/v1/tiny", (), "rows", ()),
     }

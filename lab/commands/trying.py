@@ -1,0 +1,129 @@
+"""The command that tries settings against each other: sweep."""
+
+from __future__ import annotations
+
+import csv
+import logging
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from infra.design import Design, resolve
+from infra.errors import UsageError
+from infra.experiment import Sweep
+from infra.settings import Settings
+from lab.commands.options import DesignName, Json, Preset, settings_for
+from lab.console import err, lab_command, out, print_json, print_table
+from lab.designs import find_design
+
+if TYPE_CHECKING:
+    from lab.sweeping import Setting
+
+
+def sweep(
+    design: DesignName,
+    name: Annotated[str | None, typer.Argument(help="a prepared sweep; without one, --vary says what to vary")] = None,
+    vary: Annotated[
+        list[str] | None, typer.Option(help="NAME=VALUE,VALUE,…; several times for every combination")
+    ] = None,
+    fix: Annotated[list[str] | None, typer.Option(help="NAME=VALUE that every setting shares")] = None,
+    x: Annotated[str | None, typer.Option(help="measure on the chart's horizontal axis")] = None,
+    y: Annotated[str | None, typer.Option(help="measure on its vertical axis")] = None,
+    requests: Annotated[int | None, typer.Option(min=20, max=5000, help="questions to each setting")] = None,
+    publish: Annotated[Path | None, typer.Option(help="also put NAME.png, .csv and .txt into this directory")] = None,
+    preset: Preset = None,
+    as_json: Json = False,
+) -> None:
+    """Turn knobs and see what each setting costs and buys: times, quality on log and oracle, a chart, a sentence."""
+    found, settings = find_design(design), settings_for(preset)
+    known: dict[str, Sweep] = {item.name: item for item in resolve(found.sweeps)}
+    if name is None and not vary:
+        rows = [[item.name, item.question, "; ".join(item.vary)] for item in known.values()]
+        print_table(("sweep", "question", "varies"), rows)
+        err.print(f"run one: {lab_command()} sweep {design} {rows[0][0]}, or vary any knob: --vary NAME=VALUE,VALUE")
+        return
+    if name is not None and name not in known:
+        raise UsageError(f"{design} has no sweep {name!r}", hint=f"there are: {', '.join(known)}")
+    from lab.sweeping import parse_vary, run_sweep
+
+    logging.getLogger("feast").setLevel(logging.WARNING)
+    plan = known[name] if name else Sweep("own", "", {}, fixed=next(iter(known.values())).fixed)
+    varied = parse_vary(found, settings, vary or [])
+    fixed = {key: values[0] for key, values in parse_vary(found, settings, fix or []).items()}
+    plan = replace(
+        plan,
+        question=plan.question or f"What do {' and '.join(varied)} cost, and what do they buy?",
+        vary={**plan.vary, **varied},
+        fixed={key: value for key, value in {**plan.fixed, **fixed}.items() if key not in varied},
+        x=x or plan.x,
+        y=y or plan.y,
+        requests=requests or plan.requests,
+    )
+    results = run_sweep(found, settings, plan)
+    _show(found, settings, plan, results, publish, as_json=as_json)
+
+
+def _show(
+    design: Design,
+    settings: Settings,
+    plan: Sweep,
+    results: Sequence[Setting],
+    publish: Path | None,
+    *,
+    as_json: bool,
+) -> None:
+    from infra.registry.mlflow_runs import log_sweep
+    from lab.charts import draw, save
+    from lab.findings import finding
+    from lab.sweeping import TIMES
+
+    axes = (*TIMES, *results[0].scores)
+    for axis in (plan.x, plan.y):
+        if axis not in axes or (axis == plan.y and axis in TIMES):
+            raise UsageError(f"there is no measure {axis!r} for this axis", hint=f"there are: {', '.join(axes)}")
+    sentence = finding(results, plan.x, plan.y)
+    directory = settings.root / "sweeps" / design.name / plan.name
+    directory.mkdir(parents=True, exist_ok=True)
+    rows = [setting.row() for setting in results]
+    with (directory / "results.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    (directory / "finding.txt").write_text(sentence + "\n")
+    note = f"{plan.requests} requests to each setting, preset {settings.preset}."
+    save(draw(results, plan.x, plan.y, question=plan.question, finding=sentence, note=note), directory)
+    measures = [{key: float(row[key]) for key in row if key not in plan.vary} for row in rows]
+    turned = [dict(setting.knobs) for setting in results]
+    log_sweep(
+        settings,
+        f"{design.name}-{settings.preset}-sweeps",
+        plan.name,
+        list(zip(turned, measures, strict=True)),
+        directory,
+    )
+    if publish is not None:
+        publish.mkdir(parents=True, exist_ok=True)
+        for source, ending in (("chart.png", "png"), ("results.csv", "csv"), ("finding.txt", "txt")):
+            shutil.copyfile(directory / source, publish / f"{plan.name}.{ending}")
+    if as_json:
+        print_json({"finding": sentence, "settings": rows, "directory": str(directory)})
+        return
+    columns = list(dict.fromkeys([*TIMES, plan.x, plan.y, "against_default", "log_value_s"]))
+    shown = [name for name in columns if name in axes]
+    table = [
+        [*setting.knobs.values(), *(_cell(setting, name) for name in shown), f"{setting.degraded_share:.0%}"]
+        for setting in results
+    ]
+    print_table([*plan.vary, *shown, "degraded"], table)
+    out.print(f"\n{sentence}")
+    err.print(f"chart, table and data: {directory}; each setting is a run in MLflow", soft_wrap=True)
+
+
+def _cell(setting: Setting, name: str) -> object:
+    low, high = setting.spread(name)
+    value = setting.value(name)
+    return f"{value:.3g} ±{(high - low) / 2:.2g}" if low != high else round(value, 2)
