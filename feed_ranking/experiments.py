@@ -38,7 +38,7 @@ SWEEPS = (
         "What becomes of a feed that is ranked by clicks alone?",
         {"dwell_weight": [1.0, 0.1, 0.03, 0.01, 0.0]},
         x="clicks",
-        y="against_default",
+        y="value_against_default",
         fixed={**QUIET, "click_weight": 1.0, "like_weight": 0.0, "comment_weight": 0.0},
     ),
     Sweep(
@@ -46,7 +46,7 @@ SWEEPS = (
         "What does variety cost?",
         {"creator_cap": [1, 2, 3, 5, 20], "repeat_discount": [0.85, 1.0]},
         x="creators",
-        y="against_default",
+        y="value_against_default",
         fixed=QUIET,
     ),
     Sweep(
@@ -54,7 +54,7 @@ SWEEPS = (
         "What does it cost to favour new posts?",
         {"freshness_weight": [0.0, 0.1, 0.3, 1.0, 3.0]},
         x="age_h",
-        y="against_default",
+        y="value_against_default",
         fixed=QUIET,
     ),
     Sweep(
@@ -62,7 +62,7 @@ SWEEPS = (
         "What is given up now to find out about new creators?",
         {"epsilon": [0.0, 0.05, 0.1, 0.2, 0.4]},
         x="new_creator_posts",
-        y="against_default",
+        y="value_against_default",
         fixed={"ads": 0},
     ),
     Sweep(
@@ -70,7 +70,7 @@ SWEEPS = (
         "What does an ad cost the session around it?",
         {"ads": [0, 1, 2, 3], "ad_gap": [3, 6]},
         x="ads",
-        y="against_default",
+        y="value_against_default",
         fixed={"epsilon": 0.0},
     ),
     Sweep(

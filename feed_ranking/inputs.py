@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -83,6 +84,12 @@ def post_names(topics: int) -> list[str]:
     return names + [f"post_topic_{topic}" for topic in range(topics)]
 
 
+@cache
+def item_names(topics: int) -> tuple[str, ...]:
+    """The columns of `post_inputs`, in order."""
+    return (*creator_names(), *post_names(topics))
+
+
 PAIR_NAMES = (
     "user_creator_follows",
     "user_creator_impressions_log",
@@ -127,10 +134,15 @@ RETRIEVAL_NAMES = (
 )
 
 
+TOPIC_LOGS = ("impressions", "clicks", "click_lift", "like_lift", "dwell_lift")
+"""Of these, rankers see the logarithm."""
+
+
+@cache
 def ranker_names(topics: int) -> tuple[str, ...]:
     """The columns of `ranker_inputs`, in order: families of user, creator, post, pair, context and retrieval."""
     pairs = [*PAIR_NAMES, *CONTEXT_NAMES, *RETRIEVAL_NAMES]
-    return (*user_names(), *creator_names(), *post_names(topics), *pairs)
+    return (*user_names(), *item_names(topics), *pairs)
 
 
 LIGHT_NAMES = (
@@ -263,11 +275,12 @@ def ranker_inputs(
     `users` are one user, or m of whom `user_rows` int[n] says which one each post was shown to. `item_side` is
     `post_inputs(posts)`, `tower_score` float32[n] the product of the two towers' outputs.
     """
-    n, rows = len(posts), np.zeros(len(posts), np.intp) if user_rows is None else user_rows
+    # zeros of length one: what belongs to the one user is computed once and broadcast
+    rows = np.zeros(1, np.intp) if user_rows is None else user_rows
     asker = user_inputs(users, priors)
     pairs = _pair_columns(users, posts, item_side, tower_score, context, priors, rows)
-    out = np.empty((n, asker.shape[1] + item_side.shape[1] + len(pairs)), np.float32)
-    out[:, : asker.shape[1]] = asker[rows] if user_rows is not None else asker[0]
+    out = np.empty((len(posts), asker.shape[1] + item_side.shape[1] + len(pairs)), np.float32)
+    out[:, : asker.shape[1]] = asker[rows]
     out[:, asker.shape[1] : -len(pairs)] = item_side
     for index, column in enumerate(pairs):
         out[:, index - len(pairs)] = column
@@ -300,32 +313,33 @@ def _pair_columns(
     priors: Priors,
     rows: npt.NDArray[np.intp],
 ) -> list[npt.NDArray[np.generic]]:
-    item = {name: item_side[:, i] for i, name in enumerate([*creator_names(), *post_names(priors.topics)])}
-    heat = {region: posts.stats[:, STATS.index(f"heat_{region}")] for region in range(REGIONS)}
+    item = dict(zip(item_names(priors.topics), item_side.T, strict=True))
+    first = STATS.index("heat_0")
+    heat = posts.stats[:, first : first + REGIONS]
     region = users.region[rows]
 
     known = _lookup(users.creators, posts.creator_id, rows)
     slots = users.creators.shape[1]
     counts = users.creator_counts.reshape(len(users), -1, slots)
-    shown, clicks, dwell = (np.where(known >= 0, counts[rows, kind, known], 0.0) for kind in range(3))
+    shown, clicks, dwell = (np.where(known >= 0, counts[rows, kind, known], np.float32(0)) for kind in range(3))
     general = _rate(users.counts_long[:, 1], users.counts_long[:, 0], priors.click_rate, priors.strength)[rows]
     follows = (
-        _lookup(users.follows, posts.creator_id, rows) >= 0 if users.follows.shape[1] else np.zeros(len(rows), bool)
+        _lookup(users.follows, posts.creator_id, rows) >= 0 if users.follows.shape[1] else np.zeros(len(posts), bool)
     )
 
     topics = _per_topic(users, priors)
-    topic = {name: values[rows, posts.topic] for name, values in topics.items()}
+    logs = {name: (np.log if "lift" in name else np.log1p)(topics[name]) for name in TOPIC_LOGS}
+    topic = {name: values[rows, posts.topic] for name, values in (topics | logs).items()}
     follow_share = users.follow_topics[rows, posts.topic]
     declared = (users.declared[rows] == posts.topic[:, None]).any(axis=1)
-    lift = _follow_lift(users, priors)[rows, posts.topic]
-    taste = np.log(topic["click_lift"]) + np.log(lift) + declared
+    log_lift = np.log(_follow_lift(users, priors))[rows, posts.topic]
+    taste = topic["click_lift"] + log_lift + declared
 
-    now = np.broadcast_to(np.asarray(context.now_ts, np.float64), len(rows))
+    now = np.asarray(context.now_ts, np.float64)
     age_h = np.maximum(now - posts.published_ts, 0.0) / 3600
     local_h = (now / 3600 + np.asarray(REGION_UTC_OFFSET_H)[region]) % 24
     weekday = (now / 86_400 + 4) % 7
-    here = np.select([region == r for r in range(REGIONS)], [heat[r] for r in range(REGIONS)])
-    everywhere = sum(heat.values())
+    here, everywhere = heat[np.arange(len(posts)), region], heat.sum(axis=1)
     aged = np.log1p(age_h)
     return [
         follows,
@@ -336,22 +350,18 @@ def _pair_columns(
         context.creator_before,
         region == posts.creator_region,
         known >= 0,
-        np.log1p(topic["impressions"]),
-        np.log1p(topic["clicks"]),
-        np.log(topic["click_lift"]),
-        np.log(topic["like_lift"]),
-        np.log(topic["dwell_lift"]),
+        *(topic[name] for name in TOPIC_LOGS),
         topic["share_of_impressions"],
         topic["share_of_clicks"],
         follow_share,
-        np.log(lift),
+        log_lift,
         declared,
         taste * item["creator_worth_log"],
         np.sin(local_h * (2 * np.pi / 24)),
         np.cos(local_h * (2 * np.pi / 24)),
         np.sin(weekday * (2 * np.pi / 7)),
         np.cos(weekday * (2 * np.pi / 7)),
-        np.broadcast_to(np.log1p(context.depth), len(rows)),
+        np.log1p(context.depth),
         aged,
         age_h / 24,
         age_h < 1,

@@ -87,6 +87,8 @@ class Catalogue:
         """The newest rows of these creators together, newest first, at most `limit`."""
         if limit == 0:
             return np.empty(0, np.int64)
+        if self.count == 0:
+            return self.snapshot.newest_of(creators, limit)
         mine = np.flatnonzero(np.isin(self._new.creator_id[: self.count], creators))[::-1][:limit]
         older = self.snapshot.newest_of(creators, limit - len(mine))
         return np.concatenate([mine + len(self.snapshot), older])
@@ -99,12 +101,14 @@ class Catalogue:
         return self._gather("post_id", self.snapshot.post_id, rows)
 
     def creator_id(self, rows: Rows) -> Ids:
-        return self._gather("creator_id", self.snapshot.posts.creator_id, rows)
+        return self.column("creator_id", rows)
+
+    def column(self, name: str, rows: Rows) -> npt.NDArray[Any]:
+        """One field of `PostFeatures` at these rows."""
+        return self._gather(name, getattr(self.snapshot.posts, name), rows)
 
     def posts(self, rows: Rows) -> PostFeatures:
-        posts = self.snapshot.posts
-        names = PostFeatures.__annotations__
-        return PostFeatures(*(self._gather(name, getattr(posts, name), rows) for name in names))
+        return PostFeatures(*(self.column(name, rows) for name in PostFeatures.__annotations__))
 
     def item_side(self, rows: Rows) -> Floats:
         return self._gather("item_side", self.snapshot.item_side, rows)
@@ -113,6 +117,8 @@ class Catalogue:
         return self._gather("embeddings", self.snapshot.embeddings, rows)
 
     def _gather(self, name: str, old: npt.NDArray[Any], rows: Rows) -> npt.NDArray[Any]:
+        if self.count == 0:
+            return old[rows]
         is_new = rows >= len(self.snapshot)
         if not is_new.any():
             return old[rows]

@@ -103,17 +103,18 @@ def open_snapshot(path: Path, *, model_digest: str, without_index: bool = False)
         raise CorruptArtifact(f"the snapshot in {path} has other columns than this code reads", hint=INDEX_AGAIN)
 
     def mapped(name: str) -> Any:
-        return np.load(path / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+        # as a plain array over the mapped pages: indexing numpy's own subclass costs ten times as much
+        return np.asarray(np.load(path / f"{name}.npy", mmap_mode="r", allow_pickle=False))
 
     creator = mapped("creator_id")
-    region = np.asarray(mapped("creators_region"))
+    region = mapped("creators_region")
     by_creator = np.lexsort((-np.arange(len(creator)), creator)).astype(np.int64)
     return Snapshot(
-        post_id=np.asarray(mapped("post_id")),
+        post_id=mapped("post_id"),
         posts=PostFeatures(*(mapped(name) for name in ARRAYS[1:])),
         item_side=mapped("item_side"),
         embeddings=mapped("embeddings"),
-        trending=np.asarray(mapped("trending")),
+        trending=mapped("trending"),
         creator_stats=mapped("creator_stats"),
         creators_region=region,
         by_creator=by_creator,

@@ -1,33 +1,22 @@
-"""Measures what a stranger meets: in a fresh clone of the last commit, with empty caches, through `make`.
+"""Measures the figures that a design promises: what a stranger meets, and how fast the service is.
 
-The clone lies in a temporary directory and is removed. Ports are taken free ones, so a lab may be up meanwhile,
-though it would share the processor with what is being measured.
+Everything happens in a fresh clone of the last commit, in a temporary directory that is removed at the end. Ports are
+free ones, so a lab may be up meanwhile, though it would share the processor with what is being measured.
 """
 
 from __future__ import annotations
 
-import contextlib
-import os
-import signal
-import socket
-import subprocess
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
-import httpx
-import psutil
-
 from infra.design import Design
-from infra.errors import LabError, UsageError
+from infra.errors import UsageError
 from infra.figures import Figure, of_rounds
-from infra.settings import REPOSITORY
-from lab.console import err
-from lab.runstate import pss_mb
+from lab.bench_clone import CloneBench
+from lab.bench_service import ServiceBench
 
-UP_TIMEOUT_S, TEST_TIMEOUT_S = 600.0, 1800.0
+Found = dict[str, list[float]]
 
 
 def measure(design: Design, only: Sequence[str] | None, rounds: int) -> list[Figure]:
@@ -35,122 +24,14 @@ def measure(design: Design, only: Sequence[str] | None, rounds: int) -> list[Fig
     bounds = {bound.id: bound for bound in design.bench}
     if unknown := set(only or ()) - set(bounds):
         raise UsageError(f"no figure {', '.join(sorted(unknown))}", hint=f"there are: {', '.join(bounds)}")
-    wanted = [name for name in bounds if not only or name in only]
-    found: dict[str, list[float]] = {}
+    wanted = {name for name in bounds if not only or name in only}
+    found: Found = {}
     with tempfile.TemporaryDirectory(prefix="lab-bench-") as directory:
-        bench = Bench(design, Path(directory), rounds, found)
-        for names, part in bench.parts():
-            if set(names) & set(wanted):
+        clone = CloneBench(design, Path(directory), rounds, found)
+        for names, part in clone.parts():
+            if wanted & names:
                 part()
-    return [of_rounds(bounds[name], found[name]) for name in wanted]
-
-
-@dataclass
-class Bench:
-    """Parts run in order; later ones use the clone of the first."""
-
-    design: Design
-    directory: Path
-    rounds: int
-    found: dict[str, list[float]]
-
-    @property
-    def clone(self) -> Path:
-        return self.directory / "clone"
-
-    def parts(self) -> list[tuple[tuple[str, ...], Callable[[], None]]]:
-        return [
-            (tuple(bound.id for bound in self.design.bench), self.first_up),
-            (("again_s", "serve_pss_mb", "up_pss_mb"), self.again),
-            (("tests_s",), self.tests),
-        ]
-
-    def first_up(self) -> None:
-        err.print("cloning, setting up and building from nothing …")
-        started = time.perf_counter()
-        subprocess.run(["git", "clone", "--quiet", str(REPOSITORY), str(self.clone)], check=True)
-        with self.up(started) as (seconds, process):
-            self.found["clone_to_slate_s"] = [seconds]
-            self._weigh(process.pid)
-
-    def again(self) -> None:
-        for number in range(self.rounds):
-            err.print(f"starting again, {number + 1} of {self.rounds} …")
-            with self.up(time.perf_counter()) as (seconds, process):
-                self.found.setdefault("again_s", []).append(seconds)
-                self._weigh(process.pid)
-
-    def _weigh(self, root: int) -> None:
-        """The first start compiles what it imports and is the heaviest; so memory is taken at every start."""
-        for name, size in zip(("serve_pss_mb", "up_pss_mb"), memory(root), strict=True):
-            self.found.setdefault(name, []).append(size)
-
-    def tests(self) -> None:
-        """`make env-dev` first, since the environment is not what is timed; then `make test`, its world included."""
-        err.print("running the tests …")
-        for timed in (False, True):
-            started = time.perf_counter()
-            command = ["make", "test"] if timed else ["make", "env-dev"]
-            done = subprocess.run(
-                command, cwd=self.clone, env=self.environment, capture_output=True, timeout=TEST_TIMEOUT_S, check=False
-            )
-            if done.returncode != 0:
-                raise LabError(f"`{' '.join(command)}` failed", hint=done.stdout.decode(errors="replace")[-2000:])
-            if timed:
-                self.found["tests_s"] = [time.perf_counter() - started]
-
-    @property
-    def environment(self) -> Mapping[str, str]:
-        """That of a stranger: no settings of ours, and caches that are empty at first."""
-        ours = ("LAB_", "VIRTUAL_ENV", "UV_", "MAKE", "PYTHONDONTWRITEBYTECODE")
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
-        caches = {f"{tool.upper()}_CACHE_DIR": str(self.directory / "cache" / tool) for tool in ("uv", "pip")}
-        return kept | caches | {"LAB_PORT": str(self.port)}
-
-    @contextlib.contextmanager
-    def up(self, started: float) -> Iterator[tuple[float, subprocess.Popen[bytes]]]:
-        """`make up` until the first slate; stopped with Ctrl-C at the end."""
-        self.port = free_port()
-        log = self.directory / "up.log"
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                ["make", "up", f"DESIGN={self.design.name}"],
-                cwd=self.clone,
-                env=self.environment,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        try:
-            self._await_slate(process, log)
-            yield time.perf_counter() - started, process
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGINT)
-            process.wait(30)
-
-    def _await_slate(self, process: subprocess.Popen[bytes], log: Path) -> None:
-        body = {item.field: item.default for item in self.design.ask.arguments}
-        url = f"http://127.0.0.1:{self.port}{self.design.ask.path}"
-        until = time.monotonic() + UP_TIMEOUT_S
-        while time.monotonic() < until:
-            if process.poll() is not None:
-                raise LabError("`make up` ended", hint=log.read_text(errors="replace")[-2000:])
-            with contextlib.suppress(httpx.HTTPError):
-                if httpx.post(url, json=body, timeout=5).is_success:
-                    return
-            time.sleep(0.05)
-        raise LabError(f"no slate after {UP_TIMEOUT_S:.0f} s", hint=log.read_text(errors="replace")[-2000:])
-
-
-def memory(root: int) -> tuple[float, float]:
-    """(largest process, all processes) below `root`, in MB of PSS."""
-    sizes = [pss_mb(child.pid) for child in psutil.Process(root).children(recursive=True)]
-    return max(sizes), sum(sizes) + pss_mb(root)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+        service = ServiceBench(design, Path(directory), rounds, found)
+        if wanted - clone.ids:
+            service.measure()
+    return [of_rounds(bounds[name], found[name]) for name in bounds if name in wanted]

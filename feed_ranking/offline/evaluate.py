@@ -223,7 +223,9 @@ class FeedTrial:
         return [
             self.captured(value, "captured_value", "gain over a random slate, as a share of the oracle's"),
             per_case("value_s", "expected attention on a slate", "s", value),
-            Score("against_default", "value against the defaults", "%", 100 * (value - self.default), self.default),
+            Score(
+                "value_against_default", "value against the defaults", "%", 100 * (value - self.default), self.default
+            ),
             Score(
                 "log_value_s",
                 f"attention per impression in the next day's random log, on posts ranked among the first {LOG_DEPTH}",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from importlib.metadata import version
 from typing import Annotated, Any
 
@@ -199,14 +198,14 @@ def add_posts(app: FastAPI, slot: ReleaseSlot[FeedService], bootstrap: FeedBoots
 
 
 def document(service: FeedService, outcome: Outcome[FeedQuery], *, explain: bool) -> dict[str, Any]:
-    """The response body, in the shape of `FeedResponse`."""
+    """The response body, in the shape of `FeedResponse`. orjson writes dataclasses by itself, and faster."""
     body: dict[str, Any] = {
-        "slate": [asdict(item) for item in service.items(outcome)],
+        "slate": service.items(outcome),
         "model_version": service.model_version,
         "is_cold_start": outcome.query.is_cold,
         "degraded": outcome.degraded,
         "seed": outcome.query.seed,
     }
     if explain:
-        body["trace"] = [asdict(stage) for stage in outcome.trace.stages]
+        body["trace"] = outcome.trace.stages
     return body

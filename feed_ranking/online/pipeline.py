@@ -7,6 +7,7 @@ import secrets
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -105,35 +106,36 @@ class FeedService:
 
     def items(self, outcome: Outcome[FeedQuery]) -> list[SlateItem]:
         """The slate's rows as posts, with ads in the places that were left for them."""
-        query, rules = outcome.query, outcome.query.rerank
-        posts, places = self._posts(outcome), ad_places(query.k, rules.ads, rules.ad_gap)
+        query, rules, slate = outcome.query, outcome.query.rerank, outcome.slate
+        places = ad_places(query.k, rules.ads, rules.ad_gap)
         ads = int(self.catalogue.snapshot.meta["ads"])
-        drawn = np.random.default_rng([query.seed, 1]).integers(0, ads, len(places))
+        drawn = iter(np.random.default_rng([query.seed, 1]).integers(0, ads, len(places)).tolist())
+        posts = zip(
+            self.catalogue.post_id(slate.ids).tolist(),
+            self.catalogue.creator_id(slate.ids).tolist(),
+            self.catalogue.column("topic", slate.ids).tolist(),
+            slate.columns["score"].tolist(),
+            slate.columns["propensity"].tolist(),
+            slate.columns["explored"].tolist(),
+            slate.sources.tolist(),
+            strict=True,
+        )
         items: list[SlateItem] = []
-        for post in posts:
+        for post, creator, topic, score, propensity, explored, bits in posts:
             if len(items) in places:
-                ad = int(drawn[places.index(len(items))])
-                items.append(SlateItem(len(items), None, None, None, ad, 0.0, 1 / ads, explored=False, sources=()))
-            items.append(replace(post, position=len(items)))
+                items.append(SlateItem(len(items), None, None, None, next(drawn), 0.0, 1 / ads, False, ()))
+            found_by = tuple(name for bit, name in enumerate(self.source_names) if bits >> bit & 1)
+            place = len(items)
+            items.append(
+                SlateItem(
+                    place, post, creator, topic, None, round(score, 4), round(propensity, 6), bool(explored), found_by
+                )
+            )
         return items
 
-    def _posts(self, outcome: Outcome[FeedQuery]) -> list[SlateItem]:
-        slate, names = outcome.slate, [source.name for source in self.pipeline.sources]
-        posts, ids = self.catalogue.posts(slate.ids), self.catalogue.post_id(slate.ids)
-        return [
-            SlateItem(
-                position=position,
-                post_id=int(ids[position]),
-                creator_id=int(posts.creator_id[position]),
-                topic=int(posts.topic[position]),
-                ad_id=None,
-                score=round(float(slate.columns["score"][position]), 4),
-                propensity=round(float(slate.columns["propensity"][position]), 6),
-                explored=bool(slate.columns["explored"][position]),
-                sources=tuple(name for bit, name in enumerate(names) if slate.sources[position] >> bit & 1),
-            )
-            for position in range(len(slate))
-        ]
+    @cached_property
+    def source_names(self) -> list[str]:
+        return [source.name for source in self.pipeline.sources]
 
 
 @dataclass

@@ -110,14 +110,14 @@ class SlateSelector:
 
     def select(self, query: FeedQuery, candidates: Candidates) -> tuple[Candidates, dict[str, int]]:
         rules, unique = query.rerank, candidates.take(first_of_each(candidates.ids))
-        posts = self.catalogue.posts(unique.ids)
-        age_h = (query.now_ts - posts.published_ts) / 3600
+        creators = self.catalogue.creator_id(unique.ids)
+        age_h = (query.now_ts - self.catalogue.column("published_ts", unique.ids)) / 3600
         score = with_freshness(unique.columns["score"], age_h, rules.freshness_weight)
-        score = with_repeat_discount(score, posts.creator_id, rules.repeat_discount)
+        score = with_repeat_discount(score, creators, rules.repeat_discount)
         order = np.argsort(-score, kind="stable")
         ranked = unique.take(order)
         filled = fill_slots(
-            posts.creator_id[order],
+            creators[order],
             is_by_new_creator(ranked.columns["inputs"], self.topics),
             query.k - len(ad_places(query.k, rules.ads, rules.ad_gap)),
             creator_cap=rules.creator_cap,

@@ -6,6 +6,7 @@ Sources return rows of the catalogue, best first. Together they must be cheap, a
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -55,11 +56,15 @@ class TrendingSource:
     name: str = "trending"
 
     def fetch(self, query: FeedQuery) -> Ids:
+        regions = self.by_region
+        return regions[int(query.user.region[0]) % len(regions)][: query.retrieve.trending_limit]
+
+    @cached_property
+    def by_region(self) -> list[Ids]:
+        """For each region: its own and the general ranking in turns, without doubles."""
         everywhere, *regions = self.catalogue.snapshot.trending
-        here = regions[int(query.user.region[0]) % len(regions)]
-        both = np.stack([here, everywhere], axis=1).ravel()
-        _, first = np.unique(both, return_index=True)
-        return both[np.sort(first)][: query.retrieve.trending_limit]
+        turns = [np.stack([here, everywhere], axis=1).ravel() for here in regions]
+        return [both[np.sort(np.unique(both, return_index=True)[1])] for both in turns]
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,8 @@ of `lab_responses_total` over its outcomes.
 
 from __future__ import annotations
 
+from typing import Any
+
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -57,19 +59,27 @@ class ServiceMetrics:
         )
         self.model = Gauge("lab_model_info", "model being served", ["name", "version"], registry=self.registry)
         self.swaps = Counter("lab_release_swaps", "releases loaded, by result", ["result"], registry=self.registry)
+        self._children: dict[tuple[Any, tuple[str, ...]], Any] = {}
         for outcome in OUTCOMES:
             self.responses.labels(outcome)  # present at zero: an absent series cannot be alerted on
 
     def observe(self, trace: Trace) -> None:
         """Record the stages of one answered request."""
         for stage, ms in trace.stage_ms().items():
-            self.stage_latency.labels(stage).observe(ms / 1000)
+            self._child(self.stage_latency, stage).observe(ms / 1000)
         for entry in trace.stages:
             if entry.stage != "query":
-                self.candidates.labels(entry.name, "in").inc(entry.count_in)
-                self.candidates.labels(entry.name, "out").inc(entry.count_out)
+                self._child(self.candidates, entry.name, "in").inc(entry.count_in)
+                self._child(self.candidates, entry.name, "out").inc(entry.count_out)
         for reason in trace.degraded:
             self.degraded.labels(reason).inc()
+
+    def _child(self, metric: Any, *labels: str) -> Any:
+        """`metric.labels(...)`, looked up once: the library's own look-up is the dearest part of counting."""
+        known = self._children.get((metric, labels))
+        if known is None:
+            known = self._children[metric, labels] = metric.labels(*labels)
+        return known
 
     def serving(self, name: str, version: int) -> None:
         self.model.clear()

@@ -73,7 +73,7 @@ def evaluate(
 def bench(
     design: DesignName,
     only: Annotated[str | None, typer.Option(help="ids of figures, separated by commas; all by default")] = None,
-    rounds: Annotated[int, typer.Option(min=1, max=20, help="for figures that are measured more than once")] = 3,
+    rounds: Annotated[int, typer.Option(min=1, max=20, help="for figures that are measured more than once")] = 5,
     as_json: Json = False,
     as_markdown: Markdown = False,
 ) -> None:

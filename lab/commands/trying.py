@@ -112,7 +112,7 @@ def _show(
     if as_json:
         print_json({"finding": sentence, "settings": rows, "directory": str(directory)})
         return
-    columns = list(dict.fromkeys([*TIMES, plan.x, plan.y, "against_default", "log_value_s"]))
+    columns = list(dict.fromkeys([*TIMES, plan.x, plan.y, "value_against_default", "log_value_s"]))
     shown = [name for name in columns if name in axes]
     table = [
         [*setting.knobs.values(), *(_cell(setting, name) for name in shown), f"{setting.degraded_share:.0%}"]

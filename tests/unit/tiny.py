@@ -45,6 +45,7 @@ def tiny_design(*steps: Step, **changed: Any) -> Design:
         "steps": steps,
         "app": "",
         "bench": (),
+        "benchmarks": "",
         "evaluate": "",
         "player": "",
         "judge": "",
