@@ -36,7 +36,7 @@ SWEEPS = (
     Sweep(
         "objective",
         "What becomes of a feed that is ranked by clicks alone?",
-        {"dwell_weight": [1.0, 0.1, 0.03, 0.01, 0.0]},
+        {"dwell_weight": [1.0, 0.1, 0.03, 0.01, 0.003, 0.0]},
         x="clicks",
         y="value_against_default",
         fixed={**QUIET, "click_weight": 1.0, "like_weight": 0.0, "comment_weight": 0.0},

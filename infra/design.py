@@ -167,7 +167,8 @@ class Design:
 
     `config` is the dotted name of the presets, a mapping from a preset's name to its configuration value; `evaluate`
     names the step that writes `figures.json`; `bench` is what is promised of the design as a program. `player`, `judge`
-    and `quality` are dotted names of what `infra.experiment` describes; `benchmarks` compares the service with its parts; `sweeps` are experiments that are worth making.
+    and `quality` are dotted names of what `infra.experiment` describes; `sweeps` are experiments that are worth making;
+    `benchmarks` compares the service with its parts.
     """
 
     name: str

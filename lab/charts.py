@@ -47,9 +47,10 @@ def draw(settings: Sequence[Setting], x: str, y: str, *, question: str, finding:
 
 
 def save(chart: Any, directory: Path) -> None:
-    """Write `chart.html`, which needs no network, and `chart.png`."""
+    """Write `chart.html`, which needs no network, `chart.png` and `chart.svg`."""
     chart.save(str(directory / "chart.html"), inline=True)
     chart.save(str(directory / "chart.png"), scale_factor=2)
+    chart.save(str(directory / "chart.svg"))
 
 
 def _row(setting: Setting, x: str, y: str, first: str, others: list[str], *, on_front: bool) -> dict[str, Any]:

@@ -34,7 +34,7 @@ def sweep(
     x: Annotated[str | None, typer.Option(help="measure on the chart's horizontal axis")] = None,
     y: Annotated[str | None, typer.Option(help="measure on its vertical axis")] = None,
     requests: Annotated[int | None, typer.Option(min=20, max=5000, help="questions to each setting")] = None,
-    publish: Annotated[Path | None, typer.Option(help="also put NAME.png, .csv and .txt into this directory")] = None,
+    publish: Annotated[Path | None, typer.Option(help="also put NAME.svg, .csv and .txt into this directory")] = None,
     preset: Preset = None,
     as_json: Json = False,
 ) -> None:
@@ -107,7 +107,7 @@ def _show(
     )
     if publish is not None:
         publish.mkdir(parents=True, exist_ok=True)
-        for source, ending in (("chart.png", "png"), ("results.csv", "csv"), ("finding.txt", "txt")):
+        for source, ending in (("chart.svg", "svg"), ("results.csv", "csv"), ("finding.txt", "txt")):
             shutil.copyfile(directory / source, publish / f"{plan.name}.{ending}")
     if as_json:
         print_json({"finding": sentence, "settings": rows, "directory": str(directory)})
