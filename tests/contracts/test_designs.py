@@ -39,7 +39,9 @@ def test_steps_and_app_point_to_code_that_exists(design: Design) -> None:
     for step in design.steps:
         assert callable(resolve(step.target))
         assert all((REPOSITORY / place).exists() for place in step.code), step.name
-    assert callable(resolve(design.app))
+    for name in (design.app, design.player, design.judge, design.quality, design.benchmarks):
+        assert callable(resolve(name)), name
+    assert all(sweep.question for sweep in resolve(design.sweeps))
     assert design.evaluate in {step.name for step in design.steps}
     assert (REPOSITORY / design.loadtest).exists()
 
@@ -81,8 +83,8 @@ def test_knobs_are_the_same_in_every_preset_and_say_what_they_trade(design: Desi
     for knob in design.knobs("small"):
         assert len(knob.trades) > 15, knob.name
         assert knob.check(knob.default) == knob.default
-    per_request = [knob.name for knob in design.knobs("small") if knob.per_request]
-    assert len(set(per_request)) == len(per_request), "a request names a knob without its stage"
+    names = [knob.name for knob in design.knobs("small")]
+    assert len(set(names)) == len(names), "requests and sweeps name a knob without its stage"
 
 
 def test_budgets_name_figures_that_a_load_run_measures(design: Design) -> None:

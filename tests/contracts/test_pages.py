@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import shlex
+from math import prod
 from pathlib import Path
 from typing import Any
 
 import pytest
 import typer.main
 
+from infra.design import resolve
 from infra.faults.catalogue import CATALOGUE
 from infra.settings import REPOSITORY
 from lab.asking import request_body
@@ -80,6 +82,32 @@ def test_the_failure_modes_page_has_a_row_for_every_fault() -> None:
     rows = (REPOSITORY / "designs" / "failure_modes.md").read_text()
     found = set(re.findall(r"^\| `(\w+)` \| `(\w+)` \|", rows, re.M))
     assert found == {(fault.port, fault.name) for fault in CATALOGUE}
+
+
+DESIGN_PAGES = [name for name in NAMES if (REPOSITORY / "designs" / f"{name}.md").exists()]
+
+
+@pytest.mark.parametrize("name", DESIGN_PAGES)
+def test_every_sweep_stands_on_its_page_with_command_plot_and_finding(name: str) -> None:
+    page = (REPOSITORY / "designs" / f"{name}.md").read_text()
+    for sweep in resolve(find_design(name).sweeps):
+        assert f"`.venv/bin/lab sweep {name} {sweep.name}`" in page, sweep.name
+        assert f"](plots/{sweep.name}.svg)" in page, sweep.name
+        plots = REPOSITORY / "designs" / "plots"
+        finding = (plots / f"{sweep.name}.txt").read_text().strip()
+        assert finding in " ".join(page.replace("\n> ", " ").split()), f"{sweep.name}: the page says something else"
+        rows = (plots / f"{sweep.name}.csv").read_text().splitlines()
+        assert len(rows) == 1 + prod(len(values) for values in sweep.vary.values()), sweep.name
+
+
+@pytest.mark.parametrize("name", DESIGN_PAGES)
+def test_every_box_of_the_sketch_leads_to_its_file(name: str) -> None:
+    (diagram,) = re.findall(r"```mermaid\n(.*?)```", (REPOSITORY / "designs" / f"{name}.md").read_text(), re.S)
+    boxes = set(re.findall(r"(\w+)\[[^\]\"]+\]", diagram)) | set(re.findall(r"(\w+)\[\(", diagram))
+    links = dict(re.findall(r'click (\w+) "([^"]+)"', diagram))
+    assert boxes <= set(links), boxes - set(links)
+    for target in links.values():
+        assert (REPOSITORY / "designs" / target).exists(), target
 
 
 def test_every_decision_has_its_sections_and_is_listed() -> None:
