@@ -14,7 +14,7 @@ import pytest
 from infra.design import Design, Step
 from infra.errors import DependencyError, LabError, UsageError
 from infra.pipeline import outputs, steps
-from infra.pipeline.outputs import is_built, step_paths
+from infra.pipeline.outputs import choose_option, chosen_steps, is_built, step_paths
 from infra.pipeline.steps import StepContext, StepObserver, StepRun, build
 from infra.settings import Settings
 from tests.unit.tiny import PRESETS, First, Second, TinyConfig, tiny_design
@@ -24,6 +24,11 @@ DESIGN = tiny_design(
     Step("b", "tests.unit.test_steps:make_b", "Second", ("b",), (), after=("a",)),
     Step("c", "tests.unit.test_steps:make_c", "Third", ("c",), (), after=("b",)),
 )
+
+
+EXTRA = Step("x", "tests.unit.test_steps:make_x", "Extra", ("a",), (), after=("a",), option="extra")
+LAST = Step("d", "tests.unit.test_steps:make_d", "Last", (), (), after=("a", "x"))
+WITH_OPTION = tiny_design(DESIGN.steps[0], EXTRA, DESIGN.steps[1], LAST)
 
 
 def make_a(context: StepContext) -> dict[str, int]:
@@ -39,6 +44,14 @@ def make_b(context: StepContext) -> None:
 def make_c(context: StepContext) -> None:
     assert set(context.inputs) == {"b"}
     (context.out / "c.txt").write_text((context.inputs["b"] / "b.txt").read_text() + " c")
+
+
+def make_x(context: StepContext) -> None:
+    (context.out / "x.txt").write_text("extra")
+
+
+def make_d(context: StepContext) -> None:
+    (context.out / "d.txt").write_text(" ".join(context.inputs))
 
 
 @pytest.fixture
@@ -360,3 +373,66 @@ def test_a_build_without_its_pointer_is_not_there_yet(settings: Settings) -> Non
     assert not is_built(DESIGN, settings)
     build(DESIGN, settings)
     assert is_built(DESIGN, settings)
+
+
+def test_an_optional_step_is_left_out_and_those_after_it_do_without_its_output(settings: Settings, root: Path) -> None:
+    runs = build(WITH_OPTION, settings)
+    assert ran(runs) == "abd"
+    assert (runs[-1].path / "d.txt").read_text() == "a"
+    assert set(current(settings)) == {"a", "b", "d"}
+    assert not (root / "x").exists()
+    assert is_built(WITH_OPTION, settings)
+
+
+def test_an_optional_step_that_was_chosen_runs_with_those_that_read_it_and_no_others(settings: Settings) -> None:
+    build(WITH_OPTION, settings)
+    choose_option(WITH_OPTION, settings, "extra", chosen=True)
+    assert not is_built(WITH_OPTION, settings)
+    runs = build(WITH_OPTION, settings)
+    assert ran(runs) == "xd"
+    assert (runs[-1].path / "d.txt").read_text() == "a x"
+    assert set(current(settings)) == {"a", "x", "b", "d"}
+    assert is_built(WITH_OPTION, settings)
+
+
+def test_a_choice_is_remembered_until_it_is_taken_back(settings: Settings) -> None:
+    choose_option(WITH_OPTION, settings, "extra", chosen=True)
+    choose_option(WITH_OPTION, settings, "extra", chosen=True)
+    assert ran(build(WITH_OPTION, settings)) == "axbd"
+    assert [run.name for run in build(WITH_OPTION, settings)] == ["a", "x", "b", "d"]
+    assert ran(build(WITH_OPTION, settings, from_step="x")) == "xbd"
+    choose_option(WITH_OPTION, settings, "extra", chosen=False)
+    runs = build(WITH_OPTION, settings)
+    assert [run.name for run in runs] == ["a", "b", "d"]
+    assert (runs[-1].path / "d.txt").read_text() == "a"
+    assert set(current(settings)) == {"a", "b", "d"}
+
+
+def test_a_choice_holds_for_one_preset_and_one_home(settings: Settings, tmp_path: Path) -> None:
+    choose_option(WITH_OPTION, settings, "extra", chosen=True)
+    for other in (Settings(home=tmp_path, preset="small"), Settings(home=tmp_path / "other", preset="smoke")):
+        assert EXTRA not in chosen_steps(WITH_OPTION, other)
+    assert EXTRA in chosen_steps(WITH_OPTION, settings)
+
+
+def test_each_option_is_chosen_by_itself(settings: Settings) -> None:
+    more = replace(EXTRA, name="y", option="more")
+    design = tiny_design(DESIGN.steps[0], EXTRA, more)
+    choose_option(design, settings, "extra", chosen=True)
+    choose_option(design, settings, "more", chosen=True)
+    assert [step.name for step in chosen_steps(design, settings)] == ["a", "x", "y"]
+    choose_option(design, settings, "extra", chosen=False)
+    assert [step.name for step in chosen_steps(design, settings)] == ["a", "y"]
+
+
+@pytest.mark.parametrize("chosen", [True, False])
+def test_an_option_that_no_step_has_is_refused(settings: Settings, root: Path, chosen: bool) -> None:
+    for design in (DESIGN, WITH_OPTION):
+        with pytest.raises(UsageError, match="tiny has no optional step naive"):
+            choose_option(design, settings, "naive", chosen=chosen)
+    assert not root.exists(), "nothing is remembered"
+
+
+def test_a_build_cannot_begin_at_an_optional_step_that_was_not_chosen(settings: Settings) -> None:
+    with pytest.raises(UsageError, match="'x'"):
+        build(WITH_OPTION, settings, from_step="x")
