@@ -33,5 +33,5 @@ def measure(design: Design, only: Sequence[str] | None, rounds: int) -> list[Fig
                 part()
         service = ServiceBench(design, Path(directory), rounds, found)
         if wanted - clone.ids:
-            service.measure()
+            service.measure(wanted - clone.ids)
     return [of_rounds(bounds[name], found[name]) for name in bounds if name in wanted]
