@@ -198,7 +198,7 @@ class RetrieveConfig:
         500, unit="posts", low=0, high=2000, per_request=True, trades="more: people they chose; fewer discoveries"
     )
     interest_limit: int = knob(
-        800, unit="posts", low=0, high=2000, per_request=True, trades="more: better recall, more to rank"
+        1100, unit="posts", low=0, high=2000, per_request=True, trades="more: better recall, more to rank"
     )
     trending_limit: int = knob(
         150, unit="posts", low=0, high=1000, per_request=True, trades="more: safe for unknown users, same for everyone"

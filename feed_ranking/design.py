@@ -8,7 +8,7 @@ from infra.figures import Bound
 
 _WORLD = ("feed_ranking/world", "feed_ranking/domain.py", "feed_ranking/offline/steps.py")
 _TABLES = ("feed_ranking/features.py", "feed_ranking/offline/tables.py", "infra/feature_store")
-_SAMPLE = (*_TABLES, "feed_ranking/offline/dataset.py", "feed_ranking/inputs.py")
+_SAMPLE = (*_TABLES, "feed_ranking/offline/dataset.py", "feed_ranking/inputs")
 _MODELS = tuple(f"feed_ranking/offline/{name}.py" for name in ("networks", "fitting", "towers", "ranker", "train"))
 _JUDGE = tuple(f"feed_ranking/offline/{name}.py" for name in ("evaluate", "holdout", "metrics"))
 

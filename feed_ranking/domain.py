@@ -57,7 +57,7 @@ STATS = POST_COLUMNS + CREATOR_COLUMNS
 class UserFeatures:
     """What the feed knows of m users (serving: one; training: one per slate), from the feature store or defaults.
 
-    Raw counts, not rates: how they are smoothed is decided once, in `inputs.py`. float32: `counts_long` and
+    Raw counts, not rates: how they are smoothed is decided once, in `inputs/rates.py`. float32: `counts_long` and
     `counts_recent` [m, COUNTS]; `topic_counts` [m, TOPIC_COUNTS × topics]; `creator_counts` [m, CREATOR_COUNTS ×
     slots], of the creators in `creators` int64[m, slots], padded with -1; `follow_topics` [m, topics]: share of
     followed creators per home topic. int64: `follows` [m, any], padded with -1; `declared` [m, 3]; `region` [m].

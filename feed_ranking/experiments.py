@@ -30,7 +30,7 @@ SWEEPS = (
     Sweep(
         "index",
         "Does an approximate index pay among nine thousand posts, and what does it miss?",
-        {"index": ["flat", "ivf", "hnsw"], "interest_limit": [200, 800]},
+        {"index": ["flat", "ivf", "hnsw"], "interest_limit": [200, 1100]},
         fixed=QUIET,
     ),
     Sweep(

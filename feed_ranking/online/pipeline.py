@@ -15,7 +15,7 @@ import numpy as np
 
 from feed_ranking.bundle import Bundle, load_bundle, load_what_is_whole
 from feed_ranking.config import FeedConfig, ObjectiveConfig, RankConfig, RerankConfig, RetrieveConfig
-from feed_ranking.domain import FeedQuery, SlateItem
+from feed_ranking.domain import FeedQuery, SlateItem, UserFeatures
 from feed_ranking.features import default_user, naive_reader, open_store
 from feed_ranking.inputs import priors_from
 from feed_ranking.live import CAPACITY, Catalogue, NewPost
@@ -96,7 +96,7 @@ class FeedService:
             rank=turned(self.config.rank, knobs),
             objective=turned(self.config.objective, knobs),
             rerank=turned(self.config.rerank, knobs),
-            user=default_user(self.bundle.priors.topics),
+            user=self.nobody,
             seen_creators=self.catalogue.creator_id(self.catalogue.rows_of(seen_ids)),
         )
 
@@ -132,6 +132,11 @@ class FeedService:
                 )
             )
         return items
+
+    @cached_property
+    def nobody(self) -> UserFeatures:
+        """Who asks, until it is known."""
+        return default_user(self.bundle.priors.topics)
 
     @cached_property
     def source_names(self) -> list[str]:
@@ -204,4 +209,4 @@ def turned(stage: S, knobs: Mapping[str, Any]) -> S:
     """A stage's configuration with those of its fields that `knobs` names replaced."""
     own = {item.name for item in fields(stage)}
     changes = {name: value for name, value in knobs.items() if name in own}
-    return replace(stage, **changes)
+    return replace(stage, **changes) if changes else stage

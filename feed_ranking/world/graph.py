@@ -7,6 +7,7 @@ a new creator has hardly any.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -88,8 +89,13 @@ def _welcome(config: WorldConfig, people: People, creators: Creators, day: int) 
     rng = stream(config.seed, "graph-new", day)
     first = config.creators_at_start + day * config.new_creators_per_day
     users, found = [], []
+
+    @cache
+    def liking_of(topic: int) -> npt.NDArray[np.float64]:
+        return np.cumsum(np.exp(config.homophily * people.taste[:, topic], dtype=np.float64))
+
     for creator in range(first, first + config.new_creators_per_day):
-        liking = np.cumsum(np.exp(config.homophily * people.taste[:, creators.topic[creator]], dtype=np.float64))
+        liking = liking_of(int(creators.topic[creator]))
         followers = np.searchsorted(liking, rng.random(rng.poisson(config.new_creator_followers)) * liking[-1])
         users.append(followers)
         found.append(np.full(len(followers), creator))

@@ -39,20 +39,13 @@ def draw_pool(world: World, rng: np.random.Generator, users: Ints, now_ts: Array
     count = (np.searchsorted(graph.keys, users * np.int64(graph.creators) + there) - graph.start[users])[:, None]
     edge = graph.start[users][:, None] + (rng.random(shape) * count).astype(np.int64)
     creator = graph.creator[np.minimum(edge, len(graph.creator) - 1)]
-    order, key, origin = by_creator(world)
-    low = np.searchsorted(key, creator * 1e9 + (now_ts[:, None] - config.post_life_h * HOUR_S - origin))
-    high = np.searchsorted(key, creator * 1e9 + (now_ts[:, None] - origin), side="right")
-    pick = order[np.clip(low + (rng.random(shape) * (high - low)).astype(np.int64), 0, len(key) - 1)]
+    timelines = posts.timelines
+    low = timelines.place(creator, now_ts[:, None] - config.post_life_h * HOUR_S, "left")
+    high = timelines.place(creator, now_ts[:, None], "right")
+    chosen = np.clip(low + (rng.random(shape) * (high - low)).astype(np.int64), 0, len(posts) - 1)
+    pick = timelines.order[chosen]
     followed = np.where((high > low) & (count > 0), pick, fresh)  # a silent creator leaves the place to chance
     return np.concatenate([followed, popular, fresh[:, ::-1], anything], axis=1)
-
-
-def by_creator(world: World) -> tuple[Ints, Array, float]:
-    """(posts by creator and time, a sortable key of both, the time that the key counts from)."""
-    posts = world.posts
-    origin = float(posts.published_ts[0])
-    order = np.lexsort((posts.published_ts, posts.creator))
-    return order, posts.creator[order] * 1e9 + (posts.published_ts[order] - origin), origin
 
 
 def policy_logits(world: World, users: Ints, pool: Ints, now_ts: Array, popularity: Array) -> Array:

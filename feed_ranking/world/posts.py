@@ -7,6 +7,8 @@ content signals are there at once but are only partly right.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +22,8 @@ MEDIA = ("photo", "carousel", "video")
 MEDIA_SHARES = (0.5, 0.2, 0.3)
 MEDIA_DWELL = (0.0, 0.15, 0.4)
 """added to log dwell"""
+TIMELINE_S = 1e9
+"""longer than any history"""
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,29 @@ class Posts:
 
     def __len__(self) -> int:
         return len(self.creator)
+
+    @cached_property
+    def timelines(self) -> Timelines:
+        origin = float(self.published_ts[0])
+        order = np.lexsort((self.published_ts, self.creator))
+        key = self.creator[order] * TIMELINE_S + (self.published_ts[order] - origin)
+        return Timelines(order, key, origin)
+
+
+@dataclass(frozen=True)
+class Timelines:
+    """The posts of each creator by time: `order` int64[posts] lists them, `key` float64[posts] is creator ×
+    `TIMELINE_S` + seconds since `origin`, ascending."""
+
+    order: npt.NDArray[np.int64]
+    key: npt.NDArray[np.float64]
+    origin: float
+
+    def place(
+        self, creators: npt.NDArray[np.integer], ts: npt.NDArray[np.float64], side: Literal["left", "right"]
+    ) -> npt.NDArray[np.int64]:
+        """Where in `order` a post of each creator at `ts` would stand: before those of the same second, or after."""
+        return np.searchsorted(self.key, creators * TIMELINE_S + (ts - self.origin), side=side)
 
 
 def make_posts(config: WorldConfig, creators: Creators) -> Posts:

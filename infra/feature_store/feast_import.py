@@ -5,12 +5,14 @@ about 3 of 5.5 seconds here, paid at every start of a service. Under `python -O`
 do here, nothing. The decorator is put back at once, so that no other library is touched.
 
 Importing Feast also switches the Prometheus client of the whole process to its multi-process mode, in which every
-counter is a file. So the client is loaded before, and the switch is put back after.
+counter is a file, in a directory that it makes and leaves behind when it is killed. So the client is loaded before,
+a directory is named that is there anyway and stays empty of such files, and the switch is put back after.
 """
 
 from __future__ import annotations
 
 import os
+import tempfile
 from typing import Any
 
 import prometheus_client  # noqa: F401  (before Feast, see above)
@@ -21,7 +23,9 @@ def _leave_as_is(target: Any = None, **_: Any) -> Any:
     return (lambda decorated: decorated) if target is None else target
 
 
-_environment_before = set(os.environ)
+_SWITCHES = ("PROMETHEUS_MULTIPROC_DIR", "PROMETHEUS_MULTIPROCESS_DIR")
+_added = [name for name in _SWITCHES if name not in os.environ]
+os.environ.update(dict.fromkeys(_added, tempfile.gettempdir()))
 _typechecked = typeguard.typechecked
 typeguard.typechecked = _leave_as_is
 try:
@@ -29,9 +33,8 @@ try:
     from feast import types as types
 finally:
     typeguard.typechecked = _typechecked
-    for _name in ("PROMETHEUS_MULTIPROC_DIR", "PROMETHEUS_MULTIPROCESS_DIR"):
-        if _name not in _environment_before:
-            os.environ.pop(_name, None)
+    for _name in _added:
+        os.environ.pop(_name, None)
 
 __all__ = [
     "Entity",

@@ -55,9 +55,11 @@ def merge(found: Sequence[Ids]) -> Candidates:
     """
     if not any(len(ids) for ids in found):
         return Candidates.empty()
-    bits = [np.full(len(ids), 1 << bit, np.uint32) for bit, ids in enumerate(found)]
     unique, first, inverse = np.unique(np.concatenate(found), return_index=True, return_inverse=True)
     sources = np.zeros(len(unique), np.uint32)
-    np.bitwise_or.at(sources, inverse, np.concatenate(bits))
+    start = 0
+    for bit, ids in enumerate(found):
+        sources[inverse[start : start + len(ids)]] |= np.uint32(1 << bit)
+        start += len(ids)
     order = np.argsort(first, kind="stable")
     return Candidates(unique[order].astype(np.int64, copy=False), sources[order])

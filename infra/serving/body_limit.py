@@ -26,7 +26,8 @@ class BodyLimit:
             await self.app(scope, receive, send)
             return
         try:
-            body = await asyncio.wait_for(self._read(scope, receive), self.timeout_s)
+            async with asyncio.timeout(self.timeout_s):
+                body = await self._read(scope, receive)
         except _TooLarge:
             detail = f"a body may have {self.max_bytes} bytes"
             await problem(413, detail, headers={"Connection": "close"})(scope, receive, send)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -38,8 +38,9 @@ def test_a_longer_history_begins_like_a_shorter_one(world: World) -> None:
     longer = make_world(replace(CONFIG, days=5))
     np.testing.assert_array_equal(world.people.taste, longer.people.taste)
     for part in ("creators", "posts", "bursts"):
-        for name, values in vars(getattr(world, part)).items():
-            np.testing.assert_array_equal(values, vars(getattr(longer, part))[name][: len(values)], name)
+        for item in fields(getattr(world, part)):
+            values, more = (getattr(getattr(one, part), item.name) for one in (world, longer))
+            np.testing.assert_array_equal(values, more[: len(values)], item.name)
     edges = set(zip(world.graph.user.tolist(), world.graph.creator.tolist(), strict=True))
     old = longer.graph.creator < len(world.creators)
     assert edges == set(zip(longer.graph.user[old].tolist(), longer.graph.creator[old].tolist(), strict=True))
