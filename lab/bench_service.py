@@ -114,5 +114,5 @@ def _await(url: str, process: subprocess.Popen[bytes]) -> None:
 
 def _environment(home: Path) -> dict[str, str]:
     """That of a stranger, with data elsewhere."""
-    ours = {name for name in os.environ if name.startswith("LAB_")}
+    ours = {name for name in os.environ if name.startswith(("LAB_", "PYTHONDONTWRITEBYTECODE"))}
     return {name: value for name, value in os.environ.items() if name not in ours} | {"LAB_HOME": str(home)}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -62,21 +63,26 @@ def fit(
     everywhere, split = NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec("data"))
     nnx.update((model, optimizer), jax.device_put(nnx.state((model, optimizer)), everywhere))
 
-    @nnx.jit
-    def update(model: M, optimizer: nnx.Optimizer[M], batch: Batch) -> jax.Array:
+    @partial(jax.jit, donate_argnums=0)
+    def update(state: nnx.State, batch: Batch) -> tuple[nnx.State, jax.Array]:
+        model, optimizer = nnx.merge(structure, state)
         loss, gradients = nnx.value_and_grad(loss_of)(model, batch)
         optimizer.update(model, gradients)
-        return loss
+        return nnx.state((model, optimizer)), loss
 
     with Checkpoints(plan.checkpoints) as checkpoints:
         losses = checkpoints.resume(model, optimizer)
         resumed = len(losses)
+        # taken apart once, not for every batch as `nnx.jit` does
+        structure, state = nnx.split((model, optimizer))
         for epoch in range(resumed, plan.epochs):
             order = np.random.default_rng([plan.seed, epoch]).permutation(count)[: steps * size]
             total = []
             for chosen in order.reshape(steps, size):
                 batch = {name: jax.device_put(values[chosen], split) for name, values in rows.items()}
-                total.append(update(model, optimizer, batch))
+                state, loss = update(state, batch)
+                total.append(loss)
+            nnx.update((model, optimizer), state)
             losses.append(float(jnp.stack(total).mean()))
             checkpoints.save(model, optimizer, losses)
             report((epoch + 1) / plan.epochs, f"epoch {epoch + 1} of {plan.epochs}: loss {losses[-1]:.4f}")
