@@ -49,15 +49,18 @@ class Mlp(nnx.Module):
 
 
 def prepare_export() -> threading.Thread:
-    """Load the exporter in the background. It compiles some seconds' worth of examples when it is first used, most
-    of it outside the interpreter lock, so that training can use the time."""
+    """Load the exporter's plugins in the background. They compile some seconds' worth of examples when they are
+    imported, most of it outside the interpreter lock, so that training can use the time.
+
+    Nothing is exported there: an export replaces functions of jax while it runs, for every thread of the process.
+    """
 
     def load() -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # deprecations between the exporter and Flax
-            from jax2onnx import to_onnx
+            from jax2onnx.plugins.plugin_system import import_all_plugins
 
-            to_onnx(lambda x: x * 2.0, inputs=[("n", 1)])
+            import_all_plugins()
 
     thread = threading.Thread(target=load, name="prepare-export", daemon=True)
     thread.start()
