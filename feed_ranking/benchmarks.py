@@ -29,6 +29,7 @@ from infra.errors import LabError
 from infra.pipeline.runner import Outcome
 from infra.registry.release import Release
 from infra.resilience.deadline import Deadline
+from infra.settings import Settings
 
 T = TypeVar("T")
 QUESTIONS = 200
@@ -42,12 +43,12 @@ LARGE_KIND, LARGE_NPROBE = "ivf", 64
 class FeedBenchmarks:
     """Needs a release that was built with naive hydration, and a service of it at `url`."""
 
-    def __init__(self, release: Path, config: FeedConfig, url: str) -> None:
+    def __init__(self, release: Path, config: FeedConfig, url: str, settings: Settings) -> None:
         self._config, self._url = config, url
         self._release = Release.read(release)
-        self._service: FeedService = FeedPlayer(release, config).service
-        self._store = open_store(Path(self._release.features_path), online_only=True).open()
-        self._read_items = naive_reader(Path(self._release.naive_path))
+        self._service: FeedService = FeedPlayer(release, config, settings).service
+        self._store = open_store(Path(self._release.features_path), settings, online_only=True).open()
+        self._read_items = naive_reader(Path(self._release.naive_path), settings)
         self._rng = np.random.default_rng(0)
         snapshot = self._service.catalogue.snapshot
         self._flat, self._large, self._askers = self._large_indices(np.asarray(snapshot.embeddings))

@@ -36,6 +36,7 @@ DESIGN = Design(
             ("world", "features"),
             _SAMPLE,
             after=("features",),
+            still_there="feed_ranking.offline.dataset:has_users",
         ),
         Step(
             "naive",
@@ -61,6 +62,7 @@ DESIGN = Design(
             ("world", "objective", "sample", "towers", "light", "heavy"),
             (*_SAMPLE, *_MODELS, "feed_ranking/bundle.py", "infra/registry"),
             after=("sample",),
+            still_there="infra.registry.mlflow_registry:has_model",
         ),
         Step(
             "evaluate",
@@ -114,6 +116,16 @@ DESIGN = Design(
         Bound("again_s", "second `make up` → first slate", "s", "<= 20", "<= 10"),
         Bound("serve_pss_mb", "memory (PSS) of the feed service", "MB", "<= 400", "<= 300"),
         Bound("up_pss_mb", "memory (PSS) of everything that is up", "MB", "<= 700", "<= 500"),
+        Bound(
+            "compose_first_s",
+            "`docker compose up --build`, caches warm → all healthy and a slate",
+            "s",
+            "<= 300",
+            "<= 180",
+        ),
+        Bound("compose_again_s", "the same again, volumes kept", "s", "<= 60", "<= 20"),
+        Bound("compose_mb", "memory in use by all containers", "MB", "<= 2500", "<= 1800"),
+        Bound("image_mb", "size of the lab's image", "MB", "<= 2500", "<= 1500"),
         Bound("tests_s", "`make test`, environment there", "s", "<= 480", "<= 240"),
     ),
     benchmarks="feed_ranking.benchmarks:FeedBenchmarks",
@@ -122,6 +134,7 @@ DESIGN = Design(
     judge="feed_ranking.offline.evaluate:Judge",
     quality="feed_ranking.experiments:measure_quality",
     sweeps="feed_ranking.experiments:SWEEPS",
+    drills="feed_ranking.drills:DRILLS",
     loadtest="loadtests/feed_ranking.py",
     ask=Ask(
         path="/v1/feed",

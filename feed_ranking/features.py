@@ -33,7 +33,9 @@ from infra.feature_store.feast_import import (
     types,
 )
 from infra.feature_store.feast_store import FeastStore
+from infra.feature_store.online_rows import rows_of
 from infra.feature_store.port import FeatureRow
+from infra.settings import Settings
 
 PROJECT = "feed_ranking"
 USER_SERVICE = "feed_user"
@@ -98,8 +100,21 @@ def feast_definitions(tables: Path) -> list[Any]:
     return [*entities.values(), *views.values(), service]
 
 
-def open_store(repository: Path, *, online_only: bool = False) -> FeastStore:
-    return FeastStore(repository, PROJECT, service=USER_SERVICE, entity="user_id", online_only=online_only)
+def open_store(repository: Path, settings: Settings, *, online_only: bool = False) -> FeastStore:
+    """The repository of one build, which is also one Feast project: what several builds share (Redis) keeps their rows
+    apart, so that a new build never changes what an older one serves."""
+    return FeastStore(
+        repository,
+        project_of(repository),
+        service=USER_SERVICE,
+        entity="user_id",
+        online_only=online_only,
+        online=rows_of(repository, settings),
+    )
+
+
+def project_of(repository: Path) -> str:
+    return f"{PROJECT}_{repository.stem}"
 
 
 def default_user(topics: int, slots: int = 1) -> UserFeatures:
@@ -162,12 +177,12 @@ def posts_from_frame(frame: pd.DataFrame) -> PostFeatures:
     )
 
 
-def naive_reader(repository: Path) -> Callable[[Ids, Ids], Floats]:
+def naive_reader(repository: Path, settings: Settings) -> Callable[[Ids, Ids], Floats]:
     """Reads the item columns of candidates from the feature store: (post ids, creator ids) -> float32[n, STATS].
 
     The way that looks simplest, kept to be measured. Its repository is made by the optional step `naive`.
     """
-    store = open_store(repository, online_only=True)
+    store = open_store(repository, settings, online_only=True)
 
     def read(post_ids: Ids, creator_ids: Ids) -> Floats:
         columns = store.read_batch(POST_FEATURES, {"post_id": post_ids, "creator_id": creator_ids})

@@ -128,7 +128,8 @@ class Step:
 
     `config` names the stages of the configuration that it reads; `code` the files and folders (relative to
     the repository) whose content decides what it writes; `after` the steps whose output it reads. A step with an
-    `option` runs only where that option was chosen; those after it then do without its output.
+    `option` runs only where that option was chosen; those after it then do without its output. `still_there` names a
+    function (output, settings) -> bool for a step that also writes to a server: False where that has lost it since.
     """
 
     name: str
@@ -138,6 +139,7 @@ class Step:
     code: tuple[str, ...]
     after: tuple[str, ...] = ()
     option: str = ""
+    still_there: str = ""
 
 
 @dataclass(frozen=True)
@@ -167,8 +169,8 @@ class Design:
 
     `config` is the dotted name of the presets, a mapping from a preset's name to its configuration value; `evaluate`
     names the step that writes `figures.json`; `bench` is what is promised of the design as a program. `player`, `judge`
-    and `quality` are dotted names of what `infra.experiment` describes; `sweeps` are experiments that are worth making;
-    `benchmarks` compares the service with its parts.
+    and `quality` are dotted names of what `infra.experiment` describes; `sweeps` are experiments that are worth making,
+    `drills` failures that are worth trying (`infra.drill`); `benchmarks` compares the service with its parts.
     """
 
     name: str
@@ -186,6 +188,7 @@ class Design:
     judge: str
     quality: str
     sweeps: str
+    drills: str
     loadtest: str
     ask: Ask
 

@@ -29,7 +29,7 @@ class Play:
 
 
 class Player(Protocol):
-    """Answers one case at a time. Opened by `design.player(settings, release, config)`."""
+    """Answers one case at a time. Opened by `design.player(release, config, settings)`."""
 
     def play(self, case: Any, knobs: Mapping[str, Any], without: Collection[str] = ()) -> Play:
         """Answer with request-time knobs turned; `without` names ports that are down meanwhile (`infra.faults`)."""
@@ -41,6 +41,14 @@ class Judge(Protocol):
 
     def cases(self, count: int) -> Sequence[Any]:
         """Whom or what to ask for: `count` cases, or as many as there are; always the same ones."""
+        ...
+
+    def question(self, case: Any) -> dict[str, Any]:
+        """The body of a request over HTTP for one case, with everything off that would blur a comparison."""
+        ...
+
+    def captured_by(self, cases: Sequence[Any], answers: Sequence[Mapping[str, Any]]) -> Score:
+        """What such answers are worth, as they came."""
         ...
 
     def trial(self, cases: Sequence[Any], baseline: Sequence[Play]) -> Trial:

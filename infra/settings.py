@@ -26,6 +26,9 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="address that servers bind")
     port: int | None = Field(None, ge=1, le=65535, description="port of the service; by default the design's own")
     registry_uri: str | None = Field(None, description="MLflow tracking URI; by default SQLite under `home`")
+    redis: str | None = Field(None, description="host:port of Feast's online store; by default SQLite under `home`")
+    redis_password_file: Path | None = Field(None, description="file that holds its password")
+    wait_for_release: bool = Field(False, description="serve before anything is built: say so, and watch for a build")
     fault_injection: bool = Field(True, description="serve the fault switch under /v1/faults (a lab has it on)")
     parent_pipe: int | None = Field(None, description="file descriptor whose end means that the supervisor is gone")
 

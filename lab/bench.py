@@ -11,10 +11,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from infra.design import Design
-from infra.errors import UsageError
+from infra.errors import DependencyError, UsageError
 from infra.figures import Figure, of_rounds
 from lab.bench_clone import CloneBench
+from lab.bench_compose import ComposeBench
 from lab.bench_service import ServiceBench
+from lab.console import err
 
 Found = dict[str, list[float]]
 
@@ -32,6 +34,13 @@ def measure(design: Design, only: Sequence[str] | None, rounds: int) -> list[Fig
             if wanted & names:
                 part()
         service = ServiceBench(design, Path(directory), rounds, found)
-        if wanted - clone.ids:
-            service.measure(wanted - clone.ids)
-    return [of_rounds(bounds[name], found[name]) for name in bounds if name in wanted]
+        if of_service := wanted - clone.ids - ComposeBench.ids:
+            service.measure(of_service)
+        if wanted & ComposeBench.ids:
+            try:
+                ComposeBench(design, rounds, found).measure()
+            except DependencyError as exc:
+                if only:
+                    raise
+                err.print(f"not measured: {', '.join(sorted(wanted & ComposeBench.ids))}; {exc}", markup=False)
+    return [of_rounds(bounds[name], found[name]) for name in bounds if name in wanted and name in found]

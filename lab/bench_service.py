@@ -52,7 +52,7 @@ class ServiceBench:
         settings = Settings(home=home)
         release = step_paths(self.design, settings)[self.design.steps[-1].name]
         with self._served(home) as url:
-            kernels: Any = resolve(self.design.benchmarks)(release, self.design.configuration("small"), url)
+            kernels: Any = resolve(self.design.benchmarks)(release, self.design.configuration("small"), url, settings)
             client = Client(url, self.design.ask.path, kernels.question)
             for number in range(self.rounds + 1):
                 err.print(f"round {number} of {self.rounds}{' (to warm up)' if number == 0 else ''} …")

@@ -62,6 +62,9 @@ class _Lines(StepObserver):
     def finished(self, run: StepRun) -> None:
         err.print(f"{self._place}  {describe_run(run)}", markup=False, soft_wrap=True)
 
+    def noticed(self, text: str) -> None:
+        err.print(text, markup=False, soft_wrap=True)
+
 
 class _Bar(StepObserver):
     def __init__(self, progress: Progress) -> None:
@@ -77,3 +80,6 @@ class _Bar(StepObserver):
 
     def finished(self, run: StepRun) -> None:
         err.print(f"{self._place}  {describe_run(run)}", markup=False, soft_wrap=True)
+
+    def noticed(self, text: str) -> None:
+        err.print(text, markup=False, soft_wrap=True)

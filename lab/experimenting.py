@@ -17,7 +17,7 @@ from lab.console import err
 
 def open_player(design: Design, settings: Settings, release: Path) -> Player:
     """Serves the release that lies in `release`, in this process."""
-    player: Player = resolve(design.player)(release, design.configuration(settings.preset))
+    player: Player = resolve(design.player)(release, design.configuration(settings.preset), settings)
     return player
 
 

@@ -19,7 +19,8 @@ from lab.ports import check_port, port_of
 
 def serve_design(design: Design, settings: Settings) -> None:
     """Serve until SIGINT or SIGTERM. Raises before it starts when nothing is built or the port is taken."""
-    read_release(settings.design_root(design.name))
+    if not settings.wait_for_release:
+        read_release(settings.design_root(design.name))
     port = port_of(design, settings)
     check_port(settings.host, port)
     configure_logs()

@@ -33,6 +33,7 @@ from feed_ranking.features import (
 from feed_ranking.offline.tables import DAY_S, SnapshotTimes, seconds
 from infra.feature_store.port import OfflineFeatures
 from infra.pipeline.steps import Facts, StepContext
+from infra.settings import Settings
 
 LOG_COLUMNS = ("slate_id", "user_id", "post_id", "creator_id", "position", "depth", "creator_before", "request_ts")
 LABELS = ("clicked", "liked", "commented", "dwell_s")
@@ -97,9 +98,16 @@ def materialize_items(context: StepContext) -> Facts:
     return {"online_items": _materialize(context, ITEM_VIEWS)}
 
 
+def has_users(output: Path, settings: Settings) -> bool:
+    """Whether the online store still holds the users that step `materialize` wrote."""
+    if settings.redis is None:
+        return True  # they lie in the output itself
+    return all(open_store(output, settings, online_only=True).count(view) > 0 for view in ONLINE_VIEWS)
+
+
 def _materialize(context: StepContext, views: Sequence[str]) -> int:
     config: FeedConfig = context.config
-    store = open_store(context.out)
+    store = open_store(context.out, context.settings)
     store.apply(feast_definitions(context.inputs["features"]))
     now = datetime.fromtimestamp(SnapshotTimes.of(config).last, UTC)
     rows = 0
@@ -118,7 +126,7 @@ def write_samples(context: StepContext) -> Facts:
     post and not about the old feed.
     """
     config: FeedConfig = context.config
-    store = open_store(context.inputs["materialize"])
+    store = open_store(context.inputs["materialize"], context.settings)
     start = pd.Timestamp(config.world.start).timestamp()
     until = config.world.days - config.sample.holdout_days
     train_days = range(min(config.sample.first_day, until - 1), until)

@@ -8,9 +8,10 @@ slates are worth is asked of a pipeline that serves; `Judge` answers.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -150,6 +151,24 @@ class Judge:
     def best(self, user: int, pool: Ids) -> Ids:
         """The oracle's slate from these post ids, under the same rule of so many posts per creator."""
         return self.oracle.best_slate(user, pool, self.now_ts, SLATE, self.config.rerank.creator_cap)
+
+    def question(self, case: int) -> dict[str, Any]:
+        """The body of a request for one case, with exploration and ads off, as wherever quality is compared."""
+        return {"user_id": int(case), "k": SLATE, "seed": int(case), "knobs": {"epsilon": 0.0, "ads": 0}}
+
+    def captured_by(self, cases: Sequence[int], answers: Sequence[Mapping[str, Any]]) -> Score:
+        """What answers that came over HTTP are worth: the gain over a random slate of all posts alive, as a share of
+        the gain of the oracle's slate of them."""
+        users, everywhere = np.asarray(cases, np.int64), self.alive()
+        rng = np.random.default_rng(self.config.world.seed)
+        slates = [
+            np.array([AD if item["post_id"] is None else item["post_id"] for item in answer["slate"]], np.int64)
+            for answer in answers
+        ]
+        random = self.value(users, [rng.permutation(everywhere)[:SLATE] for _ in users])
+        oracle = self.value(users, [self.best(user, everywhere) for user in users.tolist()])
+        text = "gain over a random slate of all posts, as a share of the oracle's"
+        return Score("captured_value", text, "", self.value(users, slates) - random, oracle - random)
 
     def trial(self, cases: Sequence[int], baseline: Sequence[Play]) -> FeedTrial:
         users = np.asarray(cases, np.int64)

@@ -32,7 +32,7 @@ def build(context: StepContext) -> Facts:
     catalogue = pq.read_table(context.inputs["world"] / "posts.parquet").to_pandas()
     alive = live_posts(catalogue, now, config.world.post_life_h)
     at = pd.to_datetime(pd.Series(np.full(len(alive), now)), unit="s", utc=True)
-    store = open_store(context.inputs["materialize"])
+    store = open_store(context.inputs["materialize"], context.settings)
     posts = join_posts(store, alive["post_id"], alive["creator_id"], at)
     context.report(0.5, f"{len(alive):,} posts alive")
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import time
+from pathlib import Path
 
 from feed_ranking.config import FeedConfig
+from feed_ranking.features import PROJECT, open_store, project_of
 from feed_ranking.offline.tables import SnapshotTimes
 from feed_ranking.snapshot import open_snapshot
 from infra.errors import LabError
 from infra.pipeline.steps import Facts, StepContext
 from infra.registry.mlflow_registry import MlflowRegistry
-from infra.registry.release import Release
+from infra.registry.release import CURRENT, Release
 
 
 def publish(context: StepContext) -> Facts:
@@ -37,5 +40,20 @@ def publish(context: StepContext) -> Facts:
         features_path=str(context.inputs["materialize"]),
         world_now=SnapshotTimes.of(config).last,
         naive_path=str(context.inputs.get("naive", "")),
+        released_ts=time.time(),
     ).write(context.out)
+    if context.settings.redis and not context.variant:
+        forget_old_rows(context)
     return {"model": champion.name, "version": champion.version}
+
+
+def forget_old_rows(context: StepContext) -> None:
+    """Delete from a shared online store what neither this build reads nor the one that is served until now."""
+    current = context.settings.design_root(context.design.name) / CURRENT
+    served = json.loads(current.read_text()) if current.exists() else {}
+    read = [
+        Path(steps[name]) for steps in (context.inputs, served) for name in ("materialize", "naive") if name in steps
+    ]
+    open_store(context.inputs["materialize"], context.settings).forget_others(
+        f"{PROJECT}_", {project_of(path) for path in read}
+    )

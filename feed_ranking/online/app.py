@@ -22,7 +22,7 @@ from infra.registry.release import Release
 from infra.resilience.breaker import CircuitBreaker
 from infra.resilience.bulkhead import Bulkhead
 from infra.serving.admission import Admission
-from infra.serving.app import ASK_RESPONSES, ServiceCore, create_service
+from infra.serving.app import ASK_RESPONSES, ServiceCore, create_service, nothing_to_serve
 from infra.serving.problems import problem
 from infra.serving.schemas import StageOut, StrictModel, knobs_model
 from infra.serving.slot import ReleaseSlot
@@ -113,17 +113,18 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     breaker = CircuitBreaker("feature_store", open_s=config.serve.breaker_open_s)
     faults = FaultSwitch()
     bulkhead = Bulkhead("feature_store", workers=config.serve.workers, queue=config.serve.workers)
-    bootstrap = FeedBootstrap(config, breaker, bulkhead, faults)
+    bootstrap = FeedBootstrap(settings, config, breaker, bulkhead, faults, metrics.feature_age.observe)
 
     def load(release: Release) -> FeedService:
         service = bootstrap.load(release, without_damaged=slot.value is None)
-        metrics.serving(release.model_name, release.model_version)
+        metrics.serving(release.model_name, release.model_version, release.released_ts)
         return service
 
     slot = ReleaseSlot(
         settings.design_root(DESIGN.name),
         load,
         swapped=lambda ok: metrics.swaps.labels("ok" if ok else "refused").inc(),
+        may_wait=settings.wait_for_release,
     )
     admission = Admission(workers=config.serve.workers, queue=config.serve.queue)
     core = ServiceCore(
@@ -157,7 +158,7 @@ def add_feed(app: FastAPI, slot: ReleaseSlot[FeedService], metrics: ServiceMetri
     ) -> Response:
         service = slot.value
         if service is None:
-            return problem(503, "no release is loaded yet", headers={"Retry-After": "1"})
+            return nothing_to_serve()
         knobs: Mapping[str, Any] = body.knobs.model_dump(exclude_none=True)  # type: ignore[attr-defined]
         query = service.query(body.user_id, body.k, body.seen, knobs, body.seed)
         outcome = await admission.run(lambda: service.answer(query))
@@ -183,7 +184,7 @@ def add_posts(app: FastAPI, slot: ReleaseSlot[FeedService], bootstrap: FeedBoots
     async def posts(body: PostsIn) -> Response:
         service = slot.value
         if service is None:
-            return problem(503, "no release is loaded yet", headers={"Retry-After": "1"})
+            return nothing_to_serve()
         topics = service.bundle.priors.topics
         if unknown := [post.topic for post in body.posts if post.topic >= topics]:
             return problem(422, f"topic {unknown[0]} does not exist; topics are 0 to {topics - 1}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -36,6 +36,7 @@ from infra.registry.release import Release
 from infra.resilience.breaker import CircuitBreaker
 from infra.resilience.bulkhead import Bulkhead
 from infra.resilience.deadline import Deadline
+from infra.settings import Settings
 
 S = TypeVar("S", RetrieveConfig, RankConfig, ObjectiveConfig, RerankConfig)
 log = logging.getLogger(__name__)
@@ -148,10 +149,12 @@ class FeedBootstrap:
     """Makes a service from a release. Breaker, bulkhead and faults are shared by all releases of the process, and so
     are the posts that were handed in: a release that does not hold them yet gets them behind its own."""
 
+    settings: Settings
     config: FeedConfig
     breaker: CircuitBreaker
     bulkhead: Bulkhead
     faults: FaultSwitch
+    saw_age_s: Callable[[float], None] | None = None
     handed: deque[NewPost] = field(default_factory=lambda: deque(maxlen=CAPACITY))
 
     def load(
@@ -171,17 +174,18 @@ class FeedBootstrap:
         clock = WorldClock(release.world_now)
         guarded = GuardedFeatures(
             inner=SwitchedFeatureStore(
-                features or open_store(Path(release.features_path), online_only=True), self.faults
+                features or open_store(Path(release.features_path), self.settings, online_only=True), self.faults
             ),
             breaker=self.breaker,
             bulkhead=self.bulkhead,
             timeout_ms=self.config.serve.feature_timeout_ms,
             ttl_s=self.config.features.ttl_h * 3600,
             clock=clock,
+            saw_age_s=self.saw_age_s,
         )
         version = f"{release.model_name}/{release.model_version}"
         catalogue = Catalogue(snapshot, bundle.priors, bundle.post_tower)
-        read_stats = naive_reader(Path(release.naive_path)) if release.naive_path else None
+        read_stats = naive_reader(Path(release.naive_path), self.settings) if release.naive_path else None
         pipeline = build_pipeline(guarded, catalogue, bundle, self.faults, read_stats)
         service = FeedService(pipeline, catalogue, bundle, self.config, clock, version)
         if self.handed:

@@ -20,6 +20,7 @@ from infra.registry.release import Release
 from infra.resilience.breaker import CircuitBreaker
 from infra.resilience.bulkhead import Bulkhead
 from infra.resilience.deadline import Deadline
+from infra.settings import Settings
 
 SLATE = 20
 PATIENCE_MS = 60_000.0
@@ -29,11 +30,12 @@ PATIENCE_MS = 60_000.0
 class FeedPlayer:
     """One release, asked by one thread."""
 
-    def __init__(self, release: Path, config: FeedConfig) -> None:
+    def __init__(self, release: Path, config: FeedConfig, settings: Settings) -> None:
         self.faults = FaultSwitch()
         breaker = CircuitBreaker("feature_store", open_s=config.serve.breaker_open_s)
         patient = replace(config, serve=replace(config.serve, feature_timeout_ms=PATIENCE_MS))
-        bootstrap = FeedBootstrap(patient, breaker, Bulkhead("feature_store", workers=1, queue=1), self.faults)
+        bulkhead = Bulkhead("feature_store", workers=1, queue=1)
+        bootstrap = FeedBootstrap(settings, patient, breaker, bulkhead, self.faults)
         self.service: FeedService = bootstrap.load(Release.read(release))
 
     def play(self, case: int, knobs: Mapping[str, Any], without: Collection[str] = ()) -> Play:

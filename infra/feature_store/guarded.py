@@ -5,6 +5,7 @@ Feast itself returns a row of any age without a word, so the age is checked here
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from infra.clock import WorldClock
@@ -25,7 +26,10 @@ class StaleRow(FeaturesStale):
 
 @dataclass(frozen=True)
 class GuardedFeatures:
-    """`timeout_ms` bounds one read; `ttl_s` is how old a row may be before it counts as stale."""
+    """`timeout_ms` bounds one read; `ttl_s` is how old a row may be before it counts as stale.
+
+    `saw_age_s` is told the age of every row that was read.
+    """
 
     inner: OnlineFeatures
     breaker: CircuitBreaker
@@ -33,12 +37,15 @@ class GuardedFeatures:
     timeout_ms: float
     ttl_s: float
     clock: WorldClock
+    saw_age_s: Callable[[float], None] | None = None
 
     def read(self, entity_id: int, deadline: Deadline) -> FeatureRow:
         """Read one row. Raises a `DependencyError`; `StaleRow` carries the row that is too old."""
         row = self.breaker.call(lambda: self._read_in_time(entity_id, deadline))
         if row.event_ts is not None:
             age_s = self.clock.now() - row.event_ts.timestamp()
+            if self.saw_age_s is not None:
+                self.saw_age_s(age_s)
             if age_s > self.ttl_s:
                 raise StaleRow(row, age_s)
         return row

@@ -23,7 +23,7 @@ from types import MappingProxyType
 from typing import Any
 
 from infra.design import Design, Step, resolve
-from infra.errors import LabError, UsageError
+from infra.errors import DependencyError, LabError, UsageError
 from infra.pipeline.outputs import (
     CURRENT,
     ROUNDS,
@@ -85,6 +85,8 @@ class StepObserver:
 
     def finished(self, run: StepRun) -> None: ...
 
+    def noticed(self, text: str) -> None: ...
+
 
 def build(
     design: Design,
@@ -109,8 +111,9 @@ def build(
     root = settings.design_root(design.name) / "steps"
     with disk_errors(root), only_build(root):
         check_free_space(root)
-        if from_step:
-            force(root / ROUNDS, names[names.index(from_step) :])
+        lost = None if from_step else _first_lost(design, steps, settings, turned, observer)
+        if again := from_step or lost:
+            force(root / ROUNDS, names[names.index(again) :])
         paths, variant = step_paths(design, settings, turned), variant_name(turned)
         runs = []
         for index, step in enumerate(steps):
@@ -126,6 +129,28 @@ def build(
         else:
             point_to(settings.design_root(design.name) / CURRENT, root, paths)
         return runs
+
+
+def _first_lost(
+    design: Design, steps: list[Step], settings: Settings, turned: Mapping[str, Any], observer: StepObserver
+) -> str | None:
+    """The first step that is done here, but whose rows or models a server has lost since, as with a new volume.
+
+    A server that does not answer cannot tell; then what is here counts.
+    """
+    paths = step_paths(design, settings, turned)
+    for step in steps:
+        if not step.still_there or not paths[step.name].exists():
+            continue
+        try:
+            if resolve(step.still_there)(paths[step.name], settings):
+                continue
+        except DependencyError as exc:
+            observer.noticed(f"{step.name}: {exc}; going by what is here")
+            continue
+        observer.noticed(f"{step.name}: what it wrote is gone from its server; making it again")
+        return step.name
+    return None
 
 
 @contextmanager

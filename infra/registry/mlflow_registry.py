@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import shutil
@@ -16,6 +17,7 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 
 import sqlalchemy.exc
 import stamina
@@ -79,6 +81,17 @@ class MlflowRegistry:
             metrics = self.client.get_run(str(found.run_id)).data.metrics
         return ModelVersion(name, int(found.version), found.tags.get(DIGEST_TAG, ""), metrics)
 
+    def digest_of(self, name: str, version: int) -> str | None:
+        """SHA-256 of the manifest of one version; None if there is no such version."""
+        with mlflow_errors():
+            try:
+                found = self.client.get_model_version(name, str(version))
+            except MlflowException as exc:
+                if exc.error_code in MISSING:
+                    return None
+                raise
+        return str(found.tags.get(DIGEST_TAG, ""))
+
     @stamina.retry(on=RegistryUnavailable, attempts=2, wait_initial=0.2, timeout=10)
     def fetch(self, model: ModelVersion, to: Path) -> Path:
         final = to / f"{model.name}-{model.version}-{model.digest[:12]}"
@@ -107,6 +120,15 @@ class MlflowRegistry:
             return str(found.experiment_id)
         location = self._artifacts.as_uri() if self._artifacts.exists() else None
         return str(self.client.create_experiment(name, artifact_location=location))
+
+
+def has_model(output: Path, settings: Settings) -> bool:
+    """Whether the registry still holds the version that a training wrote to `registered.json` in `output`."""
+    if settings.registry_uri is None:
+        return True  # the embedded registry lies in the same home
+    registered = json.loads((output / "registered.json").read_text())
+    digest = MlflowRegistry(settings).digest_of(registered["name"], registered["version"])
+    return digest is not None and digest == str(registered["digest"])
 
 
 @contextmanager

@@ -20,7 +20,7 @@ CURRENT = "current.json"
 @dataclass(frozen=True)
 class Release:
     """Paths are absolute; `naive_path` is a feature repository with item columns, empty if none was built. `world_now`
-    is the end of the history in seconds since the epoch, UTC."""
+    is the end of the history in seconds since the epoch, UTC; `released_ts` is when the release was written."""
 
     design: str
     model_name: str
@@ -31,6 +31,7 @@ class Release:
     features_path: str
     world_now: float
     naive_path: str = ""
+    released_ts: float = 0.0
 
     def write(self, directory: Path) -> None:
         write_atomically(directory / FILE, json.dumps(asdict(self), indent=2))

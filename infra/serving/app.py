@@ -23,6 +23,7 @@ from infra.design import Design
 from infra.faults.catalogue import CATALOGUE
 from infra.faults.switch import FaultSwitch
 from infra.parent import stop_with_parent
+from infra.registry.health import registry_state
 from infra.resilience.breaker import CircuitBreaker
 from infra.serving.accounting import Accounting
 from infra.serving.admission import Admission
@@ -82,6 +83,15 @@ def create_service(core: ServiceCore, add_routes: Callable[[FastAPI], None], ver
     return app
 
 
+def nothing_to_serve() -> Response:
+    """The answer of a service that waits for the end of a build."""
+    return problem(
+        503,
+        "no release is loaded yet; this service answers as soon as a build has ended",
+        headers={"Retry-After": "1"},
+    )
+
+
 def describe(design: Design, preset: str) -> dict[str, Any]:
     """The document that `GET /v1/design` serves; load tests and drills read their numbers here."""
     return {
@@ -106,11 +116,12 @@ def _add_health(app: FastAPI, core: ServiceCore) -> None:
     async def readyz() -> Any:
         release = core.slot.release
         if release is None:
-            return problem(503, "no release is loaded yet", headers={"Retry-After": "1"})
+            return nothing_to_serve()
         return Ready(
             status="ready",
             model_version=f"{release.model_name}/{release.model_version}",
             breakers={name: breaker.state.name.lower() for name, breaker in core.breakers.items()},
+            registry=await run_in_threadpool(registry_state, core.settings),
             refused_release=core.slot.last_error,
         )
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from infra.errors import LabError
+from infra.errors import LabError, UsageError
 from infra.registry.release import Release, read_release
 
 T = TypeVar("T")
@@ -24,9 +24,16 @@ class ReleaseSlot(Generic[T]):
     """`load` makes the served value from a release; `swapped(ok)` is told of every exchange."""
 
     def __init__(
-        self, root: Path, load: Callable[[Release], T], *, swapped: Callable[[bool], None], interval_s: float = 1.0
+        self,
+        root: Path,
+        load: Callable[[Release], T],
+        *,
+        swapped: Callable[[bool], None],
+        interval_s: float = 1.0,
+        may_wait: bool = False,
     ) -> None:
         self._root, self._load, self._swapped, self._interval_s = root, load, swapped, interval_s
+        self._may_wait = may_wait
         self._stop = threading.Event()
         self._seen: Release | None = None
         self._value: T | None = None
@@ -42,8 +49,17 @@ class ReleaseSlot(Generic[T]):
         return self._seen
 
     def start(self) -> None:
-        """Load the current release and watch for the next. Raises what loading the first one raises."""
-        self._exchange(read_release(self._root))
+        """Load the current release and watch for the next. Raises what loading the first one raises.
+
+        A slot that may wait starts empty where nothing was built yet, and fills itself when a build ends.
+        """
+        try:
+            self._exchange(read_release(self._root))
+        except UsageError as exc:
+            if not self._may_wait:
+                raise
+            self.last_error = str(exc)
+            log.warning("%s yet; waiting for one", exc)
         threading.Thread(target=self._watch, name="release-watcher", daemon=True).start()
 
     def check(self) -> bool:

@@ -21,6 +21,7 @@ from prometheus_client import (
 from infra.design import Design
 from infra.pipeline.trace import Trace
 
+FEATURE_AGE_HOURS = (0.1, 0.5, 1, 2, 6, 12, 24, 48, 96, 168)
 OUTCOMES = ("ok", "degraded", "shed", "failed", "rejected")
 
 
@@ -59,6 +60,15 @@ class ServiceMetrics:
         )
         self.model = Gauge("lab_model_info", "model being served", ["name", "version"], registry=self.registry)
         self.swaps = Counter("lab_release_swaps", "releases loaded, by result", ["result"], registry=self.registry)
+        self.model_released = Gauge(
+            "lab_model_released_timestamp_seconds", "when the served model was released", registry=self.registry
+        )
+        self.feature_age = Histogram(
+            "lab_feature_age_seconds",
+            "age of the feature rows that were read, by the world's clock",
+            buckets=[hours * 3600.0 for hours in FEATURE_AGE_HOURS],
+            registry=self.registry,
+        )
         self._children: dict[tuple[Any, tuple[str, ...]], Any] = {}
         for outcome in OUTCOMES:
             self.responses.labels(outcome)  # present at zero: an absent series cannot be alerted on
@@ -81,9 +91,10 @@ class ServiceMetrics:
             known = self._children[metric, labels] = metric.labels(*labels)
         return known
 
-    def serving(self, name: str, version: int) -> None:
+    def serving(self, name: str, version: int, released_ts: float) -> None:
         self.model.clear()
         self.model.labels(name, str(version)).set(1)
+        self.model_released.set(released_ts)
 
     def expose(self) -> bytes:
         """The text exposition format."""

@@ -30,7 +30,7 @@ class Subject:
 def load_feed(settings: Settings, *, open_s: float = 0.2) -> tuple[FeedService, FaultSwitch, CircuitBreaker]:
     faults, breaker = FaultSwitch(), CircuitBreaker("feature_store", open_s=open_s)
     bulkhead = Bulkhead("feature_store", workers=2, queue=2)
-    bootstrap = FeedBootstrap(PRESETS[settings.preset], breaker, bulkhead, faults)
+    bootstrap = FeedBootstrap(settings, PRESETS[settings.preset], breaker, bulkhead, faults)
     return bootstrap.load(read_release(settings.design_root("feed_ranking"))), faults, breaker
 
 

@@ -7,8 +7,11 @@ import sys
 
 import grimp
 import pytest
+import yaml
 
 from infra.design import Design, resolve
+from infra.drill import LEAST_REQUESTS
+from infra.faults.catalogue import CATALOGUE
 from infra.settings import REPOSITORY
 from lab.designs import load_designs
 
@@ -42,6 +45,22 @@ def test_steps_and_app_point_to_code_that_exists(design: Design) -> None:
     for name in (design.app, design.player, design.judge, design.quality, design.benchmarks):
         assert callable(resolve(name)), name
     assert all(sweep.question for sweep in resolve(design.sweeps))
+
+
+def test_every_drill_breaks_what_can_be_broken_and_probes_what_is_measured(design: Design) -> None:
+    faults = {(fault.port, fault.name) for fault in CATALOGUE}
+    containers = yaml.safe_load((REPOSITORY / "docker-compose.yml").read_text())["services"]
+    figures = {"requests", "success_share", "p99_ms", "degraded_share", "breaker_open_s", "recovery_s"}
+    drills = resolve(design.drills)
+    assert len({drill.name for drill in drills}) == len(drills)
+    for drill in drills:
+        assert (drill.method.port, drill.method.fault) in faults
+        assert drill.method.service in containers
+        assert drill.requests >= LEAST_REQUESTS
+        assert {probe.figure for probe in (*drill.steady, *drill.expect, *drill.recover)} <= figures
+        assert drill.steady
+        assert drill.expect
+        assert drill.recover
     assert design.evaluate in {step.name for step in design.steps}
     assert (REPOSITORY / design.loadtest).exists()
 

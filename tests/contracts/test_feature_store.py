@@ -1,7 +1,9 @@
-"""The feature store's port, asked of Feast on a small repository of its own. Embedded: SQLite and DuckDB."""
+"""The feature store's port, asked of Feast on a small repository of its own, in both settings: SQLite, and Redis."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,6 +16,9 @@ import pytest
 from infra.errors import FeatureStoreUnavailable
 from infra.feature_store.feast_import import Entity, FeatureService, FeatureView, Field, FileSource, ValueType, types
 from infra.feature_store.feast_store import FeastStore
+from infra.feature_store.online_rows import rows_of
+from infra.settings import Settings
+from tests.containers import REDIS, container, docker, is_open, need_image, wait_for
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -35,10 +40,32 @@ def definitions(table: Path) -> list[object]:
     return [rider, view, FeatureService(name="rider", features=[view])]
 
 
-@pytest.fixture(scope="module", params=["embedded"])
-def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> FeastStore:
+def settings_of(setting: str, home: Path) -> Iterator[Settings]:
+    """Settings of a store of that setting. Redis is a container of its own, with a password as in the compose file."""
+    if setting == "embedded":
+        yield Settings(home=home)
+        return
+    need_image(REDIS)
+    (home / "password").write_text("a-password")
+    with container(REDIS, port=6379, command=("redis-server", "--requirepass", "a-password")) as (_, address):
+        wait_for(lambda: is_open(address), "Redis")
+        yield Settings(home=home, redis=address, redis_password_file=home / "password")
+
+
+def open_store(root: Path, settings: Settings, *, project: str = "contract", online_only: bool = False) -> FeastStore:
+    online = rows_of(root, settings)
+    return FeastStore(root, project, service="rider", entity="rider_id", online_only=online_only, online=online)
+
+
+@pytest.fixture(scope="module", params=["embedded", "composed"])
+def settings(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    yield from settings_of(request.param, tmp_path_factory.mktemp(request.param))
+
+
+@pytest.fixture(scope="module")
+def store(settings: Settings) -> FeastStore:
     """Riders 0 to 49 with one row a day for three days: count = 10 * day + rider / 100, places = [rider, day]."""
-    root = tmp_path_factory.mktemp(request.param)
+    root = settings.home
     riders, days = np.tile(np.arange(50), 3), np.repeat(np.arange(3), 50)
     table = pa.table(
         {
@@ -49,7 +76,7 @@ def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         }
     )
     pq.write_table(table, root / "trips.parquet")
-    made = FeastStore(root, "contract", service="rider", entity="rider_id", online_only=False)
+    made = open_store(root, settings)
     made.apply(definitions(root / "trips.parquet"))
     assert made.materialize("trips", START + DAY * 2) == 50
     return made
@@ -113,12 +140,67 @@ def test_a_push_is_read_at_once(store: FeastStore) -> None:
     assert pushed.event_ts == START + DAY * 9
 
 
+def test_what_serves_reads_the_same_rows(store: FeastStore, settings: Settings) -> None:
+    reader = open_store(settings.home, settings, online_only=True)
+    assert reader.read_online(11).values["count"] == pytest.approx(20.11)
+    assert store.count("trips") == 50
+
+
+def test_builds_that_share_a_server_keep_their_rows_apart(
+    store: FeastStore, settings: Settings, tmp_path: Path
+) -> None:
+    other = open_store(tmp_path, settings, project="contract_of_another_build")
+    other.apply(definitions(settings.home / "trips.parquet"))
+    assert not other.read_online(7).is_known
+    assert other.materialize("trips", START) == 50
+    assert other.read_online(7).values["count"] == pytest.approx(0.07)
+    assert store.read_online(7).values["count"] == pytest.approx(20.07)
+    if settings.redis:
+        assert other.forget_others("contract", {"contract"}) == 0
+        assert store.forget_others("contract", set()) == 50
+        assert not other.read_online(7).is_known
+        assert store.read_online(7).is_known
+
+
+def test_a_redis_that_is_down_or_hangs_is_noticed_at_once_and_comes_back(tmp_path: Path) -> None:
+    need_image(REDIS)
+    with container(REDIS, port=6379) as (name, address):
+        wait_for(lambda: is_open(address), "Redis")
+        settings = Settings(home=tmp_path, redis=address)
+        writer = open_store(tmp_path, settings)
+        table = pa.table({"rider_id": [1], "count": np.ones(1, np.float32), "places": [[1]], "feature_ts": [START]})
+        pq.write_table(table, tmp_path / "trips.parquet")
+        writer.apply(definitions(tmp_path / "trips.parquet"))
+        reader = open_store(tmp_path, settings, online_only=True).open()
+        reader.read_online(1)
+        for stop, start in (("pause", "unpause"), ("stop", "")):
+            docker(stop, name)
+            for _ in range(2):
+                started = time.monotonic()
+                with pytest.raises(FeatureStoreUnavailable):
+                    reader.read_online(1)
+                assert time.monotonic() - started < 1.5, "one timeout, and no retries with backoff"
+            if start:
+                docker(start, name)
+                wait_for(lambda: answers(reader), "a read after the pause", 5)
+
+
+def answers(store: FeastStore) -> bool:
+    try:
+        store.read_online(1)
+    except FeatureStoreUnavailable:
+        return False
+    return True
+
+
 def test_a_store_that_is_gone_is_unavailable_and_nothing_else(tmp_path: Path) -> None:
     with pytest.raises(FeatureStoreUnavailable):
         FeastStore(tmp_path, "gone", service="rider", entity="rider_id", online_only=True).open()
 
 
-def test_a_database_that_is_damaged_is_unavailable(tmp_path: Path, store: FeastStore) -> None:
+def test_a_database_that_is_damaged_is_unavailable(tmp_path: Path, store: FeastStore, settings: Settings) -> None:
+    if settings.redis:
+        pytest.skip("Redis keeps no file here")
     store.close()
     source = store._repository
     for name in ("registry.db", "online.db"):

@@ -1,21 +1,65 @@
-"""The model registry's port, asked of MLflow. Embedded: SQLite and a directory of artifacts."""
+"""The model registry's port, asked of MLflow in both settings: SQLite and a directory; a server on PostgreSQL."""
 
 from __future__ import annotations
 
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from infra.errors import CorruptArtifact, RegistryUnavailable
 from infra.registry.manifest import write_manifest
-from infra.registry.mlflow_registry import MlflowRegistry
+from infra.registry.mlflow_registry import MlflowRegistry, has_model
 from infra.registry.port import ModelVersion
-from infra.settings import Settings
+from infra.settings import REPOSITORY, Settings
+from tests.containers import POSTGRES, container, is_open, need_image, wait_for
 
 
-@pytest.fixture(scope="module", params=["embedded"])
-def registry(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> MlflowRegistry:
-    return MlflowRegistry(Settings(home=tmp_path_factory.mktemp(request.param), preset="smoke"))
+@pytest.fixture(scope="module", params=["embedded", "composed"])
+def settings(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    home = tmp_path_factory.mktemp(request.param)
+    if request.param == "embedded":
+        yield Settings(home=home, preset="smoke")
+    else:
+        need_image(POSTGRES)
+        with served_by_postgres(home) as uri:
+            yield Settings(home=home, preset="smoke", registry_uri=uri)
+
+
+@contextmanager
+def served_by_postgres(home: Path) -> Iterator[str]:
+    """The URI of an MLflow server as the compose file starts it, but in this environment and on a free port."""
+    (home / "password").write_text("a-password")
+    names = [f"POSTGRES_{name}" for name in ("USER=mlflow", "DB=mlflow", "PASSWORD=a-password")]
+    words = [word for name in names for word in ("--env", name)]
+    with container(POSTGRES, *words, port=5432) as (name, address), socket.socket() as probe:
+        ready = ("exec", name, "pg_isready", "-q", "-U", "mlflow", "-d", "mlflow", "-h", "127.0.0.1")
+        wait_for(lambda: subprocess.run(["docker", *ready], check=False).returncode == 0, "PostgreSQL")
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+        probe.close()
+        command = [sys.executable, "-m", "infra.registry.server", "--database", f"{address}/mlflow", "--user", "mlflow"]
+        command += ["--password-file", str(home / "password"), "--artifacts", str(home), "--port", port]
+        with (home / "server.log").open("wb") as log:
+            process = subprocess.Popen(command, stdout=log, stderr=log, cwd=REPOSITORY, start_new_session=True)
+        try:
+            wait_for(lambda: is_open(f"127.0.0.1:{port}"), (home / "server.log").read_text())
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            os.killpg(process.pid, signal.SIGTERM)
+            process.wait(15)
+
+
+@pytest.fixture(scope="module")
+def registry(settings: Settings) -> MlflowRegistry:
+    return MlflowRegistry(settings)
 
 
 def register(registry: MlflowRegistry, directory: Path, content: bytes, name: str = "model") -> ModelVersion:
@@ -48,9 +92,23 @@ def test_an_alias_or_model_that_does_not_exist_is_none(registry: MlflowRegistry,
     assert registry.by_alias("nobody", "champion") is None
 
 
-def test_an_artifact_changed_in_the_store_is_refused(registry: MlflowRegistry, tmp_path: Path) -> None:
+def test_a_version_that_the_registry_lost_is_noticed(
+    registry: MlflowRegistry, settings: Settings, tmp_path: Path
+) -> None:
+    version = register(registry, tmp_path / "made", b"kept", "kept")
+    assert registry.digest_of("kept", version.version) == version.digest
+    assert registry.digest_of("kept", version.version + 1) is None
+    assert registry.digest_of("nobody", 1) is None
+    (tmp_path / "registered.json").write_text(json.dumps({"name": "gone", "version": 1, "digest": version.digest}))
+    assert has_model(tmp_path, settings) == (settings.registry_uri is None)
+
+
+def test_an_artifact_changed_in_the_store_is_refused(
+    registry: MlflowRegistry, settings: Settings, tmp_path: Path
+) -> None:
     version = register(registry, tmp_path / "made", b"honest weights", "tampered")
-    (stored,) = [path for path in registry._artifacts.rglob("net.onnx") if path.read_bytes() == b"honest weights"]
+    home = settings.home  # both settings keep their artifacts somewhere below it here
+    (stored,) = [path for path in home.rglob("net.onnx") if path.read_bytes() == b"honest weights"]
     stored.write_bytes(b"honest weighty")
     with pytest.raises(CorruptArtifact):
         registry.fetch(version, tmp_path / "fetched")

@@ -17,11 +17,12 @@ from feed_ranking.snapshot import open_snapshot
 from infra.feature_store.feast_store import FeastStore
 from infra.feature_store.parity import compare
 from infra.registry.release import Release
+from infra.settings import Settings
 
 
 @pytest.fixture(scope="module")
-def store(release: Release) -> FeastStore:
-    return open_store(Path(release.features_path))
+def store(release: Release, settings: Settings) -> FeastStore:
+    return open_store(Path(release.features_path), settings)
 
 
 def now(release: Release, count: int) -> pd.Series:

@@ -210,3 +210,26 @@ def test_the_watcher_goes_on_after_a_release_that_breaks_in_an_unforeseen_way(ro
         assert time.monotonic() < until, "nobody looks any more"
         time.sleep(0.005)
     slot.close()
+
+
+def test_a_slot_that_may_wait_starts_empty_and_fills_itself(tmp_path: Path, loader: Loader, swaps: list[bool]) -> None:
+    slot = ReleaseSlot(tmp_path, loader, swapped=swaps.append, interval_s=0.01, may_wait=True)
+    slot.start()
+    assert (slot.value, slot.release, swaps) == (None, None, [])
+    time.sleep(0.05)
+    assert swaps == [], "waiting is no refusal"
+    publish(tmp_path, FIRST)
+    until = time.monotonic() + 5
+    while slot.value is None:
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    assert (slot.value, slot.last_error, swaps) == ("version 1", "", [True])
+    slot.close()
+
+
+def test_a_slot_that_may_wait_does_not_wait_for_a_release_that_is_damaged(tmp_path: Path, loader: Loader) -> None:
+    publish(tmp_path, FIRST)
+    loader.broken[1] = CorruptArtifact("bytes")
+    slot = ReleaseSlot(tmp_path, loader, swapped=lambda _: None, may_wait=True)
+    with pytest.raises(CorruptArtifact):
+        slot.start()

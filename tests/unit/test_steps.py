@@ -436,3 +436,42 @@ def test_an_option_that_no_step_has_is_refused(settings: Settings, root: Path, c
 def test_a_build_cannot_begin_at_an_optional_step_that_was_not_chosen(settings: Settings) -> None:
     with pytest.raises(UsageError, match="'x'"):
         build(WITH_OPTION, settings, from_step="x")
+
+
+WATCHED = tiny_design(DESIGN.steps[0], replace(DESIGN.steps[1], still_there=f"{__name__}:still_there"), DESIGN.steps[2])
+
+
+def still_there(output: Path, settings: Settings) -> bool:
+    return (output / "b.txt").exists()
+
+
+class Notes(StepObserver):
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def noticed(self, text: str) -> None:
+        self.texts.append(text)
+
+
+def test_a_step_whose_server_lost_what_it_wrote_runs_again_with_those_after_it(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, notes = build(WATCHED, settings), Notes()
+    assert ran(build(WATCHED, settings, observer=notes)) == ""
+    assert notes.texts == []
+    monkeypatch.setattr(f"{__name__}.still_there", lambda output, settings: output != first[1].path)
+    assert ran(build(WATCHED, settings, observer=notes)) == "bc"
+    assert notes.texts == ["b: what it wrote is gone from its server; making it again"]
+    assert ran(build(WATCHED, settings)) == ""
+    assert first[1].path.exists(), "what is served until now stays"
+
+
+def test_a_server_that_does_not_answer_cannot_tell(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    def silent(output: Path, settings: Settings) -> bool:
+        raise DependencyError("nobody answers")
+
+    notes = Notes()
+    build(WATCHED, settings)
+    monkeypatch.setattr(f"{__name__}.still_there", silent)
+    assert ran(build(WATCHED, settings, observer=notes)) == ""
+    assert notes.texts == ["b: nobody answers; going by what is here"]

@@ -51,6 +51,7 @@ def tiny_design(*steps: Step, **changed: Any) -> Design:
         "judge": "",
         "quality": "",
         "sweeps": "",
+        "drills": "",
         "loadtest": "",
         "ask": Ask("/v1/tiny", (), "rows", ()),
     }

@@ -1,0 +1,40 @@
+# One image for every Python service of the lab: build job, feed, MLflow server, Locust.
+
+FROM python:3.11-slim-bookworm AS packages
+# Behind a company's proxy the base image holds its certificate; pip and uv bring lists of their own.
+ENV SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt PIP_CERT=/etc/ssl/certs/ca-certificates.crt
+COPY requirements/uv.txt /requirements/
+RUN --mount=type=cache,target=/root/.cache \
+    python -m venv /tools \
+ && /tools/bin/pip install --quiet --disable-pip-version-check --require-hashes -r /requirements/uv.txt \
+ && python -m venv --without-pip /opt/lab
+COPY requirements/lab.txt /requirements/
+RUN --mount=type=cache,target=/root/.cache \
+    /tools/bin/uv pip install --quiet --python /opt/lab/bin/python --link-mode copy --require-hashes \
+    --compile-bytecode -r /requirements/lab.txt \
+ && /tools/bin/uv pip uninstall --quiet --python /opt/lab/bin/python uv
+# The lab itself is only pointed to: its code is a layer of its own below, and a change there costs seconds.
+COPY pyproject.toml README.md LICENSE /lab/
+RUN mkdir -p /lab/infra /lab/feed_ranking /lab/lab /lab/loadtests \
+ && /tools/bin/uv pip install --quiet --python /opt/lab/bin/python --no-deps --no-build-isolation --editable /lab
+
+FROM python:3.11-slim-bookworm
+# libgomp is what FAISS and scikit-learn run their loops on; the slim image has none.
+RUN if ! ldconfig -p | grep -q libgomp.so.1; then \
+      apt-get update -qq && apt-get install -y -qq --no-install-recommends libgomp1 && rm -rf /var/lib/apt/lists/*; fi \
+ && groupadd --gid 10001 lab && useradd --uid 10001 --gid lab --no-create-home --home-dir /tmp lab \
+ && install -d -o lab -g lab /data /artifacts
+COPY --from=packages /opt/lab /opt/lab
+COPY pyproject.toml README.md LICENSE /lab/
+COPY loadtests /lab/loadtests
+COPY lab /lab/lab
+COPY infra /lab/infra
+COPY feed_ranking /lab/feed_ranking
+RUN python -m compileall -q /lab
+ENV PATH=/opt/lab/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOME=/tmp \
+    OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MALLOC_ARENA_MAX=2 \
+    LAB_HOME=/data LAB_HOST=0.0.0.0
+WORKDIR /lab
+USER lab
+ENTRYPOINT ["lab"]
+CMD ["--help"]

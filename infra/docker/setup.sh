@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# Runs once before everything else: is there enough memory, are the volumes of this version, has everyone a password?
+set -euo pipefail
+needed_mb=3000
+root=${1:-} # tests try it in a directory of their own
+
+fail() { printf 'setup: %s\n' "$@" >&2; exit 1; }
+
+total_mb=$(awk '/^MemTotal/ {print int($2 / 1024)}' "$root/proc/meminfo")
+if [ "$total_mb" -lt "$needed_mb" ]; then
+  fail "the Docker engine has $total_mb MB of memory; the lab needs $needed_mb MB." \
+       "In Docker Desktop: Settings, Resources, Memory. With less, try LAB_PRESET=smoke and 'make up' without Docker."
+fi
+
+if [ -s "$root/postgres/PG_VERSION" ]; then
+  found=$(cat "$root/postgres/PG_VERSION")
+  [ "$found" = "${PG_MAJOR:-15}" ] ||
+    fail "the database's volume was written by PostgreSQL $found, this is ${PG_MAJOR:-15}." \
+         "Forget the old data with: docker compose down --volumes"
+  [ -s "$root/run/postgres/password" ] ||
+    fail "the database's volume has lost its password." "Forget the old data with: docker compose down --volumes"
+fi
+
+secret() { head -c 24 /dev/urandom | od -An -tx1 | tr -d ' \n'; }
+
+for place in redis postgres grafana; do
+  volume=$root/run/$place
+  [ -s "$volume/password" ] || { secret > "$volume/.new" && mv "$volume/.new" "$volume/password"; }
+  # only the containers that mount the volume can see it; each runs as a user of its own
+  chmod 0444 "$volume/password"
+done
+printf 'requirepass %s\n' "$(cat "$root/run/redis/password")" > "$root/run/redis/.new"
+mv "$root/run/redis/.new" "$root/run/redis/redis.conf"
+chmod 0444 "$root/run/redis/redis.conf"
+echo "setup: ready"

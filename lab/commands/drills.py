@@ -1,0 +1,96 @@
+"""Commands that break things on purpose and judge what happens: drills, drill."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import typer
+
+from infra.design import Design, resolve
+from infra.drill import Drill
+from infra.errors import BudgetBroken, UsageError
+from infra.settings import Settings
+from lab.commands.options import Json, Preset, Url, settings_for
+from lab.console import err, lab_command, print_json, print_table
+from lab.designs import load_designs
+
+
+def drills(as_json: Json = False) -> None:
+    """List the failure drills: what is broken, and what must hold meanwhile."""
+    known = _known()
+    if as_json:
+        keys = ("name", "title", "hypothesis")
+        print_json([{"design": design.name, **{key: getattr(item, key) for key in keys}} for design, item in known])
+        return
+    print_table(("drill", "design", "what must hold"), [[item.name, design.name, item.title] for design, item in known])
+    err.print(f"with the lab up, run one: {lab_command()} drill {known[0][1].name}")
+
+
+def drill(
+    name: Annotated[str, typer.Argument(help="one of those that `lab drills` lists")],
+    setting: Annotated[
+        Literal["embedded", "compose"], typer.Option(help="a service of `lab up`, or of `docker compose up`")
+    ] = "embedded",
+    preset: Preset = None,
+    url: Url = None,
+    as_json: Json = False,
+) -> None:
+    """Break a part of a running design under load and judge what happens; exit code 3 when a hypothesis deviates."""
+    from lab.client import call, service_url
+    from lab.drill_cost import CASES, captured_cost
+    from lab.drill_faults import ComposedFaults, Faults, SwitchedFaults
+    from lab.drill_load import Load
+    from lab.drill_report import journal, verdict_row, write_report
+    from lab.drilling import run_drill
+    from lab.experimenting import open_judge, progress
+
+    design, chosen = _find(name)
+    settings = settings_for(preset)
+    base = url or (service_url(design, settings) if setting == "embedded" else _composed_url(design, settings))
+    served = settings.model_copy(update={"preset": call("GET", f"{base}/v1/design")["preset"]})
+    faults: Faults = SwitchedFaults(base) if setting == "embedded" else ComposedFaults()
+    judge = open_judge(design, served)
+    cases = judge.cases(CASES)
+
+    def question(number: int) -> dict[str, Any]:
+        return judge.question(cases[number % len(cases)])
+
+    load = Load(base, design.ask.path, design.ask.rows, question, chosen.rate_per_s)
+    with progress(chosen.name) as report:
+        run = run_drill(chosen, load, faults, setting, report)
+    cost = [] if run.aborted else captured_cost(judge, run, cases)
+    page = write_report(settings.root / "drills" / f"{chosen.name}-{setting}", run, cost)
+    if as_json:
+        print_json(journal(run, cost))
+    else:
+        columns = ("phase", "figure", "value", "low", "high", "unit")
+        rows = [verdict_row(verdict) for verdict in run.verdicts]
+        if rows:
+            print_table((*columns, ""), [[*(row[key] for key in columns), _word(row["holds"])] for row in rows])
+        for figure in cost:
+            err.print(f"{figure.figure}: {figure.value:.3f} [{figure.low:.3f} to {figure.high:.3f}]", markup=False)
+        err.print(f"report: {page}", soft_wrap=True)
+    if run.aborted:
+        raise BudgetBroken(f"the drill was cut short ({run.aborted}); what it broke is mended")
+    if not run.holds:
+        broken = [f"{verdict.probe.figure} ({verdict.phase})" for verdict in run.verdicts if not verdict.holds]
+        raise BudgetBroken(f"the hypothesis deviates: {', '.join(broken)}")
+
+
+def _composed_url(design: Design, settings: Settings) -> str:
+    return f"http://127.0.0.1:{settings.port or design.port}"
+
+
+def _known() -> list[tuple[Design, Drill]]:
+    return [(design, item) for design in load_designs() for item in resolve(design.drills)]
+
+
+def _find(name: str) -> tuple[Design, Drill]:
+    for design, item in _known():
+        if item.name == name:
+            return design, item
+    raise UsageError(f"there is no drill {name!r}", hint=f"there are: {', '.join(item.name for _, item in _known())}")
+
+
+def _word(holds: bool) -> str:
+    return "holds" if holds else "DEVIATES"

@@ -1,0 +1,145 @@
+"""`docker compose up` as a user meets it, from nothing: it says that it waits, serves, is watched, survives, and goes.
+
+In a project and on ports of its own, in the order of this file. `make compose-test` runs it; it needs a Docker engine.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from infra.settings import REPOSITORY
+from lab.composing import Stack
+from tests.contracts.test_monitoring import queries
+
+ASK = {"user_id": 7, "k": 10}
+PROJECT = "lab-compose-test"
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Stack]:
+    found = Stack(PROJECT)
+    found.down()  # what a killed run may have left
+    yield found
+    found.down()
+
+
+def lab(stack: Stack, *words: str, timeout_s: float = 300) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "lab", *words]
+    return subprocess.run(
+        command, cwd=REPOSITORY, env=stack.environment, capture_output=True, text=True, timeout=timeout_s, check=False
+    )
+
+
+def asked(stack: Stack, query: str) -> list[dict[str, Any]]:
+    answer = httpx.get(f"{stack.prometheus_url}/api/v1/query", params={"query": query}, timeout=5).json()
+    assert answer["status"] == "success", answer
+    rows: list[dict[str, Any]] = answer["data"]["result"]
+    return rows
+
+
+def ready(stack: Stack) -> dict[str, Any]:
+    try:
+        response = httpx.get(f"{stack.url}/readyz", timeout=5)
+    except httpx.HTTPError:
+        return {}
+    return response.json() | {"code": response.status_code}
+
+
+@pytest.mark.timeout(1200)
+def test_it_says_that_it_waits_and_a_build_that_was_stopped_goes_on(stack: Stack) -> None:
+    stack.compose("up", "--build", "--detach", timeout_s=900)
+    stack.await_(lambda: "code" in ready(stack), "any answer of the feed", 60)
+    assert ready(stack)["code"] == 503
+    assert "no release is loaded yet" in ready(stack)["detail"]
+    answer = httpx.post(f"{stack.url}/v1/feed", json=ASK, timeout=5)
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+    stack.await_(lambda: "2/8" in stack.compose("logs", "build"), "the second step of the build", 120)
+
+    started = time.monotonic()
+    stack.compose("stop")
+    assert time.monotonic() - started < 10
+    stack.compose("up", "--detach")
+    stack.await_(stack.is_settled, "everything healthy, the build ended", 300)
+    log = stack.compose("logs", "--no-log-prefix", "build")
+    assert "world        there already" in log.rpartition("1/8")[2]
+
+
+def test_a_slate_comes_whole(stack: Stack) -> None:
+    answer = httpx.post(f"{stack.url}/v1/feed", json=ASK, timeout=5).json()
+    assert len(answer["slate"]) == 10
+    assert answer["degraded"] == []
+    assert not answer["is_cold_start"], "the user's row came from Redis"
+    assert ready(stack)["registry"] == "answers"
+
+
+def test_nothing_runs_as_root_and_nothing_can_write_to_its_image(stack: Stack) -> None:
+    for name, row in stack.states().items():
+        if row["State"] == "running":
+            assert stack.compose("exec", "-T", name, "id", "-u").strip() != "0", name
+    assert stack.compose("exec", "-T", "feed", "sh", "-c", "touch /lab/x 2>&1 || true").endswith(
+        "Read-only file system\n"
+    )
+
+
+def test_the_rules_are_right_and_fire_when_they_should(stack: Stack) -> None:
+    stack.compose("exec", "-T", "prometheus", "promtool", "check", "config", "/etc/lab/prometheus.yml")
+    stack.compose("exec", "-T", "--workdir", "/etc/lab", "prometheus", "promtool", "test", "rules", "rules_test.yml")
+
+
+def test_every_target_is_up_and_no_alert_fires(stack: Stack) -> None:
+    stack.await_(lambda: all(float(row["value"][1]) == 1 for row in asked(stack, "up")), "every target up", 30)
+    assert {row["metric"]["job"] for row in asked(stack, "up")} == {"prometheus", "lab"}
+    assert asked(stack, 'ALERTS{alertstate="firing"}') == []
+
+
+def test_it_keeps_its_budgets_under_load(stack: Stack, tmp_path: Path) -> None:
+    words = ("load", "feed_ranking", "--url", stack.url, "--users", "10", "--seconds", "26", "--out", str(tmp_path))
+    done = lab(stack, *words, "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads(done.stdout)["figures"]["requests"] >= 1000
+
+
+@pytest.mark.timeout(600)
+def test_it_survives_a_feature_store_that_is_down(stack: Stack) -> None:
+    done = lab(stack, "drill", "feature_store_down", "--setting", "compose", "--json", timeout_s=500)
+    assert done.returncode == 0, done.stdout[:3000] + done.stderr
+    journal = json.loads(done.stdout)
+    assert journal["holds"]
+    assert all(phase["requests"] >= 1000 for phase in journal["phases"].values())
+    lost = next(row for row in journal["cost"] if row["id"] == "captured_value_lost")
+    assert lost["low"] > 0, "without features a feed is worth less"
+
+
+def test_every_panel_of_the_dashboard_has_data(stack: Stack) -> None:
+    """After load and drill, so that there is something to see of degraded answers too."""
+    empty = [query for query in queries() if not asked(stack, query)]
+    assert empty == []
+
+
+def test_a_service_starts_without_the_registry_from_its_verified_copy(stack: Stack) -> None:
+    stack.compose("stop", "mlflow")
+    stack.compose("restart", "feed")
+    stack.await_(lambda: ready(stack).get("code") == 200, "the feed without its registry", 60)
+    assert ready(stack)["registry"].startswith("does not answer")
+    assert stack.answers("/v1/feed", ASK)
+    stack.compose("start", "mlflow")
+    stack.await_(stack.is_settled, "everything healthy again", 90)
+    assert ready(stack)["registry"] == "answers"
+
+
+def test_it_leaves_nothing_behind(stack: Stack) -> None:
+    stack.down()
+    for kind in ("container", "network", "volume"):
+        words = ["docker", kind, "ls", "--quiet", "--filter", f"label=com.docker.compose.project={PROJECT}"]
+        if kind == "container":
+            words.insert(3, "--all")
+        assert subprocess.run(words, capture_output=True, text=True, check=True, timeout=30).stdout == "", kind

@@ -1,0 +1,100 @@
+"""Rules and dashboards speak of metrics that services export, and of the budgets that designs declare."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+import yaml
+
+from infra.design import Design
+from infra.settings import REPOSITORY
+from infra.telemetry.metrics import ServiceMetrics
+from lab.designs import load_designs
+
+PROMETHEUS = REPOSITORY / "infra" / "prometheus"
+OWN_METRIC = re.compile(r"\b(?:lab|process)_[a-z_]+\b")
+DESIGNS = load_designs()
+
+
+def rules() -> list[dict[str, Any]]:
+    groups = yaml.safe_load((PROMETHEUS / "rules.yml").read_text())["groups"]
+    return [rule for group in groups for rule in group["rules"]]
+
+
+def dashboards() -> list[dict[str, Any]]:
+    return [json.loads(path.read_text()) for path in sorted((REPOSITORY / "infra/grafana/dashboards").glob("*.json"))]
+
+
+def queries() -> list[str]:
+    panels = [panel for dashboard in dashboards() for panel in dashboard["panels"]]
+    return [target["expr"] for panel in panels for target in panel["targets"]]
+
+
+def exported(design: Design) -> set[str]:
+    text = ServiceMetrics(design).expose().decode()
+    families = set(re.findall(r"^# TYPE (\S+)", text, re.MULTILINE))
+    return families | {f"{name}{end}" for name in families for end in ("_bucket", "_sum", "_count")}
+
+
+@pytest.mark.parametrize("text", [*(rule["expr"] for rule in rules()), *queries()])
+def test_every_metric_that_is_asked_for_is_exported(text: str) -> None:
+    recorded = {rule["record"] for rule in rules() if "record" in rule}
+    for name in recorded:
+        text = text.replace(name, "")
+    asked = set(OWN_METRIC.findall(text))
+    assert asked <= exported(DESIGNS[0])
+
+
+def test_every_recorded_series_that_is_asked_for_is_recorded() -> None:
+    recorded = {rule["record"] for rule in rules() if "record" in rule}
+    for text in [*(rule["expr"] for rule in rules()), *queries()]:
+        assert set(re.findall(r"\b[a-z]+:[a-z_:0-9]+", text)) <= recorded
+
+
+@pytest.mark.parametrize("design", DESIGNS, ids=str)
+@pytest.mark.parametrize(
+    ("alert", "budget", "unit"),
+    [("LatencyBudgetBroken", "p99_ms", 1000), ("DegradedShareTooHigh", "degraded_share", 1)],
+)
+def test_an_alert_fires_at_the_budget_of_its_design(design: Design, alert: str, budget: str, unit: float) -> None:
+    limit = next(item.limit for item in design.budgets if item.name == budget)
+    found = [rule["expr"] for rule in rules() if rule.get("alert") == alert and design.name in rule["expr"]]
+    assert [float(text.rpartition(">")[2]) for text in found] == [limit / unit]
+
+
+@pytest.mark.parametrize("design", DESIGNS, ids=str)
+def test_every_design_is_scraped_under_its_name_and_port(design: Design) -> None:
+    config = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text())
+    targets = [
+        (target["labels"]["design"], address)
+        for job in config["scrape_configs"]
+        if job["job_name"] == "lab"
+        for target in job["static_configs"]
+        for address in target["targets"]
+    ]
+    assert any(name == design.name and address.endswith(f":{design.port}") for name, address in targets)
+
+
+def test_every_alert_says_what_to_do() -> None:
+    for rule in rules():
+        if "alert" in rule:
+            assert rule["annotations"]["summary"]
+            assert rule["annotations"]["action"]
+
+
+def test_panels_have_a_description_and_do_not_overlap() -> None:
+    for dashboard in dashboards():
+        taken: set[tuple[int, int]] = set()
+        for panel in dashboard["panels"]:
+            place = panel["gridPos"]
+            cells = {
+                (x, y)
+                for x in range(place["x"], place["x"] + place["w"])
+                for y in range(place["y"], place["y"] + place["h"])
+            }
+            assert panel["description"]
+            assert not cells & taken, panel["title"]
+            taken |= cells

@@ -1,0 +1,68 @@
+"""The script that runs before every container of the compose file: it refuses clearly, and makes secrets once."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from infra.settings import REPOSITORY
+
+PLACES = ("redis", "postgres", "grafana")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    for place in ("proc", "postgres", *(f"run/{name}" for name in PLACES)):
+        (tmp_path / place).mkdir(parents=True)
+    (tmp_path / "proc/meminfo").write_text("MemTotal:        8000000 kB\nMemFree: 1 kB\n")
+    return tmp_path
+
+
+def setup(root: Path) -> subprocess.CompletedProcess[str]:
+    command = ["bash", str(REPOSITORY / "infra/docker/setup.sh"), str(root)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
+
+
+def passwords(root: Path) -> list[str]:
+    return [(root / f"run/{place}/password").read_text() for place in PLACES]
+
+
+def test_everyone_gets_a_long_password_of_their_own(root: Path) -> None:
+    assert setup(root).returncode == 0
+    assert len(set(passwords(root))) == len(PLACES)
+    assert all(len(password) == 48 and password.isalnum() for password in passwords(root))
+    assert (root / "run/redis/redis.conf").read_text() == f"requirepass {passwords(root)[0]}\n"
+
+
+def test_a_second_start_changes_none_of_them(root: Path) -> None:
+    setup(root)
+    before = passwords(root)
+    assert setup(root).returncode == 0
+    assert passwords(root) == before
+
+
+def test_too_little_memory_is_named_with_a_way_out(root: Path) -> None:
+    (root / "proc/meminfo").write_text("MemTotal:        1990000 kB\n")
+    done = setup(root)
+    assert done.returncode == 1
+    assert "1943 MB" in done.stderr
+    assert "Settings, Resources, Memory" in done.stderr
+    assert not list((root / "run").rglob("password"))
+
+
+def test_a_volume_of_another_postgresql_is_named_with_a_way_out(root: Path) -> None:
+    (root / "postgres/PG_VERSION").write_text("13\n")
+    done = setup(root)
+    assert done.returncode == 1
+    assert "PostgreSQL 13" in done.stderr
+    assert "docker compose down --volumes" in done.stderr
+
+
+def test_a_database_without_its_password_is_named_with_a_way_out(root: Path) -> None:
+    (root / "postgres/PG_VERSION").write_text("15\n")
+    assert "lost its password" in setup(root).stderr
+    (root / "run/postgres/password").write_text("kept")
+    assert setup(root).returncode == 0
+    assert passwords(root)[1] == "kept"

@@ -1,0 +1,105 @@
+"""The drill on a served feed: it holds, its fault is gone afterwards, and without the fallback it deviates."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+
+from feed_ranking.drills import DRILLS
+from feed_ranking.online.app import create_app
+from feed_ranking.online.query import UserHydrator
+from infra.drill import BROKEN, Drill
+from infra.errors import LabError
+from infra.settings import Settings
+from lab.drill_faults import SwitchedFaults
+from lab.drill_load import Load
+from lab.drill_report import write_report
+from lab.drilling import DrillRun, run_drill
+
+QUICK = replace(DRILLS[0], rate_per_s=60.0, requests=150)
+"""enough to see whether it holds, not to prove a share of 0.999"""
+
+
+@contextmanager
+def served(settings: Settings) -> Iterator[str]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = uvicorn.Server(
+        uvicorn.Config(create_app(settings), host="127.0.0.1", port=port, log_config=None, access_log=False)
+    )
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    url = f"http://127.0.0.1:{port}"
+    until = time.monotonic() + 30
+    while not server.started:
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    try:
+        yield url
+    finally:
+        server.should_exit = True
+        thread.join(15)
+
+
+def drilled(url: str, drill: Drill, faults: Any = None) -> DrillRun:
+    load = Load(url, "/v1/feed", "slate", lambda number: {"user_id": number % 500, "k": 10}, drill.rate_per_s)
+    return run_drill(drill, load, faults or SwitchedFaults(url), "embedded", lambda *_: None)
+
+
+def active(url: str) -> list[str]:
+    return [row["fault"] for row in httpx.get(f"{url}/v1/faults").json() if row["active"]]
+
+
+@pytest.fixture(scope="module")
+def url(settings: Settings) -> Iterator[str]:
+    with served(settings) as found:
+        yield found
+
+
+def test_the_feed_survives_and_a_report_tells_it(url: str, tmp_path: Path) -> None:
+    run = drilled(url, QUICK)
+    assert run.holds, [(v.phase, v.probe, v.value) for v in run.verdicts if not v.holds]
+    assert active(url) == []
+    page = write_report(tmp_path, run, []).read_text()
+    assert "The hypothesis held" in page
+    assert "<svg" in page
+    assert "http" not in page.replace(url, "").replace("http://www.w3.org", ""), "it loads nothing from elsewhere"
+    journal = json.loads((tmp_path / "journal.json").read_text())
+    assert journal["holds"]
+    assert sum(row["degraded"] for row in journal["seconds"]) >= QUICK.requests
+
+
+def test_without_the_fallback_the_drill_deviates(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_fallback(self: UserHydrator, query: object, cause: Exception) -> object:
+        raise RuntimeError("nobody thought of this") from cause
+
+    monkeypatch.setattr(UserHydrator, "fallback", no_fallback)
+    with served(settings) as url:
+        run = drilled(url, QUICK)
+    wrong = {(verdict.phase, verdict.probe.figure) for verdict in run.verdicts if not verdict.holds}
+    assert (BROKEN, "success_share") in wrong
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt(), LabError("the engine is gone")])
+def test_whatever_ends_a_drill_what_it_broke_is_mended(url: str, stop: BaseException) -> None:
+    class Cut(SwitchedFaults):
+        def inject(self, method: Any) -> None:
+            super().inject(method)
+            raise stop
+
+    run = drilled(url, replace(QUICK, requests=20), Cut(url))
+    assert run.aborted
+    assert not run.holds
+    assert active(url) == []

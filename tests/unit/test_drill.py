@@ -1,0 +1,84 @@
+"""A drill judges what it measured, mends in any case, and can deviate."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from infra.drill import BROKEN, RECOVERED, STEADY, Drill, Inject, Probe
+from lab.drill_cost import first_answers
+from lab.drill_load import Sent
+from lab.drilling import DrillRun, judge, measured
+
+DRILL = Drill(
+    name="toy",
+    title="A toy",
+    hypothesis="It holds.",
+    method=Inject("feature_store", "down", service="redis"),
+    steady=(Probe("success_share", 0.999, 1.0), Probe("p99_ms", 0.0, 200.0), Probe("degraded_share", 0.0, 0.01)),
+    expect=(Probe("degraded_share", 0.99, 1.0), Probe("breaker_open_s", 0.0, 1.0)),
+    recover=(Probe("recovery_s", 0.0, 5.0),),
+)
+
+
+def one(number: int, due_s: float, *, ms: float = 10.0, status: int = 200, degraded: tuple[str, ...] = ()) -> Sent:
+    return Sent(number, due_s, ms, status, degraded, {"slate": [number]})
+
+
+def run(**changed: Any) -> DrillRun:
+    """100 requests a phase: well, degraded, well again."""
+    sent = [one(n, n / 100, degraded=("store",) if 100 <= n < 200 else ()) for n in range(300)]
+    phases = {STEADY: (0.0, 1.0), BROKEN: (1.0, 2.0), RECOVERED: (2.0, 3.0)}
+    values: dict[str, Any] = {"sent": sent, "phases": phases, "breaker_open_s": 0.2, "recovery_s": 1.0}
+    return DrillRun(DRILL, "embedded", "http://x", **(values | changed))
+
+
+def test_a_drill_in_which_all_goes_as_planned_holds() -> None:
+    found = run()
+    found.verdicts = judge(found)
+    assert found.holds
+    assert [verdict.phase for verdict in found.verdicts] == [STEADY] * 3 + [BROKEN] * 2 + [RECOVERED] * 4
+
+
+@pytest.mark.parametrize(
+    ("changed", "figure", "phase"),
+    [
+        ({"breaker_open_s": None}, "breaker_open_s", BROKEN),
+        ({"breaker_open_s": 1.5}, "breaker_open_s", BROKEN),
+        ({"recovery_s": None}, "recovery_s", RECOVERED),
+        ({"recovery_s": 5.1}, "recovery_s", RECOVERED),
+        ({"sent": [one(n, n / 100) for n in range(300)]}, "degraded_share", BROKEN),
+    ],
+)
+def test_each_deviation_is_found_and_no_other(changed: dict[str, Any], figure: str, phase: str) -> None:
+    found = run(**changed)
+    wrong = [(verdict.probe.figure, verdict.phase) for verdict in judge(found) if not verdict.holds]
+    assert wrong == [(figure, phase)]
+
+
+def test_a_phase_without_answers_proves_nothing() -> None:
+    found = run(phases={STEADY: (9.0, 9.5), BROKEN: (1.0, 2.0), RECOVERED: (2.0, 3.0)})
+    assert not any(verdict.holds for verdict in judge(found) if verdict.phase == STEADY)
+
+
+def test_a_drill_that_was_cut_short_does_not_hold() -> None:
+    found = run(aborted="interrupted")
+    found.verdicts = judge(found)
+    assert not found.holds
+
+
+def test_figures_are_those_of_the_requests_that_were_due_in_the_phase() -> None:
+    sent = [one(n, n / 100, ms=500.0 if n == 50 else 10.0, status=503 if n == 60 else 200) for n in range(300)]
+    found = run(sent=sent)
+    assert measured(found, STEADY, "requests") == 100
+    assert measured(found, STEADY, "success_share") == 0.99
+    assert measured(found, BROKEN, "success_share") == 1.0
+    assert 10 < (measured(found, STEADY, "p99_ms") or 0) <= 500
+    assert measured(found, BROKEN, "p99_ms") == 10.0
+
+
+def test_the_first_answer_for_each_case_counts_and_failures_do_not() -> None:
+    sent = [one(0, 0.1, status=503), one(1, 0.2), one(3, 0.3), one(4, 0.4)]
+    found = first_answers(run(sent=sent), STEADY, cases=3)
+    assert {index: answer.number for index, answer in found.items()} == {1: 1, 0: 3}
