@@ -9,7 +9,8 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 BIN := .venv/bin
 UV := $(BIN)/python -m uv
 
-.PHONY: help up down env env-dev test lint types unit contracts integration e2e bench evaluate lock clean
+.PHONY: help up down env env-dev test lint types unit contracts integration e2e compose-up compose-down compose-test \
+	engine bench evaluate lock clean
 
 help: ## show the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 14
@@ -49,6 +50,23 @@ integration: env-dev ## real Feast, MLflow and models on the smoke preset
 
 e2e: env-dev ## processes and HTTP, as a user meets them
 	$(BIN)/pytest tests/e2e
+
+compose-up: engine ## the same with Docker: Redis, PostgreSQL, MLflow, Prometheus; stays up in the background
+	docker compose up --build --detach
+	@echo "building the feed's models, about a minute: docker compose logs --follow build"
+	@echo "then it answers at http://127.0.0.1:$${LAB_PORT:-8010}; take it down with: make compose-down"
+
+compose-down: engine ## stop it, keep its data (docker compose down --volumes forgets the data too)
+	docker compose --profile '*' down
+
+compose-test: engine env-dev ## bring everything up from nothing, use it, break it, take it down
+	$(BIN)/pytest tests/contracts/test_compose.py tests/contracts/test_feature_store.py tests/contracts/test_registry.py
+	$(BIN)/pytest tests/compose
+
+engine:
+	@command -v docker >/dev/null 2>&1 || { echo "Docker is not installed: https://docs.docker.com/get-docker; 'make up' needs none" >&2; exit 1; }
+	@docker info >/dev/null 2>&1 || { echo "no Docker engine answers: start Docker Desktop, or: sudo systemctl start docker" >&2; exit 1; }
+	@docker compose version >/dev/null 2>&1 || { echo "docker has no compose command: install Compose v2 (Debian: docker-compose-plugin)" >&2; exit 1; }
 
 bench: env ## the figures of the README, measured here
 	$(BIN)/lab bench $(or $(DESIGN),feed_ranking)
