@@ -80,8 +80,8 @@ def test_an_answered_request_is_recorded_stage_by_stage(metrics: ServiceMetrics)
 
 
 def test_only_the_model_being_served_is_named(metrics: ServiceMetrics) -> None:
-    metrics.serving("tiny", 1)
-    metrics.serving("tiny", 2)
+    metrics.serving("tiny", 1, 1700000000.0)
+    metrics.serving("tiny", 2, 1700000000.0)
     value = metrics.registry.get_sample_value
     assert value("lab_model_info", {"name": "tiny", "version": "2"}) == 1
     assert value("lab_model_info", {"name": "tiny", "version": "1"}) is None
@@ -90,3 +90,12 @@ def test_only_the_model_being_served_is_named(metrics: ServiceMetrics) -> None:
 def test_the_exposition_is_text_that_ends_every_histogram_at_infinity(metrics: ServiceMetrics) -> None:
     metrics.latency.observe(math.inf)
     assert 'lab_request_seconds_bucket{le="+Inf"} 1.0' in metrics.expose().decode()
+
+
+def test_the_age_of_model_and_features_can_be_told(metrics: ServiceMetrics) -> None:
+    metrics.serving("tiny-smoke", 3, 1700000000.0)
+    metrics.feature_age.observe(7200.0)
+    text = metrics.expose().decode()
+    assert "lab_model_released_timestamp_seconds 1.7e+09" in text
+    assert 'lab_feature_age_seconds_bucket{le="3600.0"} 0.0' in text
+    assert 'lab_feature_age_seconds_bucket{le="7200.0"} 1.0' in text
