@@ -37,6 +37,7 @@ def main(arguments: list[str] | None = None) -> None:
     stamp.write_text(version("mlflow"))
     command = ["mlflow", "server", "--host", options.host, "--port", str(options.port), "--workers", "1"]
     command += ["--serve-artifacts", "--artifacts-destination", str(artifacts), "--allowed-hosts", HOSTS]
+    command += ["--uvicorn-opts", "--log-level warning"]  # or every health check leaves a line
     os.execve(str(Path(sys.prefix) / "bin" / "mlflow"), command, environment)
 
 

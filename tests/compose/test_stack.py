@@ -108,6 +108,14 @@ def test_it_keeps_its_budgets_under_load(stack: Stack, tmp_path: Path) -> None:
     assert json.loads(done.stdout)["figures"]["requests"] >= 1000
 
 
+def test_locust_comes_with_its_profile(stack: Stack) -> None:
+    stack.compose("--profile", "load", "up", "--detach", "locust")
+    stack.await_(lambda: stack.states()["locust"].get("Health") == "healthy", "Locust", 60)
+    page = httpx.get(f"http://127.0.0.1:{stack.ports['LAB_LOCUST_PORT']}/", timeout=5)
+    assert "Locust" in page.text
+    stack.compose("--profile", "load", "rm", "--stop", "--force", "locust")
+
+
 @pytest.mark.timeout(600)
 def test_it_survives_a_feature_store_that_is_down(stack: Stack) -> None:
     done = lab(stack, "drill", "feature_store_down", "--setting", "compose", "--json", timeout_s=500)
