@@ -13,10 +13,14 @@ RUN --mount=type=cache,target=/root/.cache \
     /tools/bin/uv pip install --quiet --python /opt/lab/bin/python --link-mode copy --require-hashes \
     --compile-bytecode -r /requirements/lab.txt \
  && /tools/bin/uv pip uninstall --quiet --python /opt/lab/bin/python uv
+
+FROM packages AS own
 # The lab itself is only pointed to: its code is a layer of its own below, and a change there costs seconds.
 COPY pyproject.toml README.md LICENSE /lab/
 RUN mkdir -p /lab/infra /lab/feed_ranking /lab/lab /lab/loadtests \
- && /tools/bin/uv pip install --quiet --python /opt/lab/bin/python --no-deps --no-build-isolation --editable /lab
+ && /tools/bin/uv pip install --quiet --python /opt/lab/bin/python --no-deps --no-build-isolation \
+    --target /own/lib/python3.11/site-packages --editable /lab \
+ && mv /own/lib/python3.11/site-packages/bin /own/bin
 
 FROM python:3.11-slim-bookworm
 # libgomp is what FAISS and scikit-learn run their loops on; the slim image has none.
@@ -25,6 +29,7 @@ RUN if ! ldconfig -p | grep -q libgomp.so.1; then \
  && groupadd --gid 10001 lab && useradd --uid 10001 --gid lab --no-create-home --home-dir /tmp lab \
  && install -d -o lab -g lab /data /artifacts
 COPY --from=packages /opt/lab /opt/lab
+COPY --from=own /own /opt/lab
 COPY pyproject.toml README.md LICENSE /lab/
 COPY loadtests /lab/loadtests
 COPY lab /lab/lab

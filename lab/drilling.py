@@ -48,6 +48,7 @@ class DrillRun:
     breaker_open_s: float | None = None
     recovery_s: float | None = None
     aborted: str = ""
+    is_mended: bool = False
 
     @property
     def holds(self) -> bool:
@@ -71,11 +72,19 @@ def run_drill(drill: Drill, load: Load, faults: Faults, setting: str, report: Re
             run.aborted = str(exc)
         finally:
             with undisturbed():
-                faults.mend(drill.method)
+                _mend(run, faults)
         run.sent = load.since(0.0)
     if not run.aborted:
         run.verdicts = judge(run)
     return run
+
+
+def _mend(run: DrillRun, faults: Faults) -> None:
+    try:
+        faults.mend(run.drill.method)
+        run.is_mended = True
+    except LabError as exc:
+        run.aborted = f"{run.aborted or 'it ended'}, and {run.drill.method.port} could not be mended: {exc}"
 
 
 def _go_through(run: DrillRun, load: Load, faults: Faults, report: Report) -> None:

@@ -8,11 +8,14 @@ import typer
 
 from infra.design import Design, resolve
 from infra.drill import Drill
-from infra.errors import BudgetBroken, UsageError
+from infra.errors import BudgetBroken, DependencyError, UsageError
 from infra.settings import Settings
 from lab.commands.options import Json, Preset, Url, settings_for
 from lab.console import err, lab_command, print_json, print_table
 from lab.designs import load_designs
+
+INTERRUPTED = 130
+"""what a shell expects of a program that Ctrl-C has ended"""
 
 
 def drills(as_json: Json = False) -> None:
@@ -71,10 +74,20 @@ def drill(
             err.print(f"{figure.figure}: {figure.value:.3f} [{figure.low:.3f} to {figure.high:.3f}]", markup=False)
         err.print(f"report: {page}", soft_wrap=True)
     if run.aborted:
-        raise BudgetBroken(f"the drill was cut short ({run.aborted}); what it broke is mended")
+        err.print(f"the drill was cut short: {run.aborted}", markup=False, soft_wrap=True)
+        if not run.is_mended:
+            raise DependencyError(f"{chosen.method.port} is still broken", hint=_how_to_mend(design, chosen, setting))
+        err.print("what it broke is mended")
+        raise typer.Exit(INTERRUPTED if run.aborted == "interrupted" else BudgetBroken.exit_code)
     if not run.holds:
         broken = [f"{verdict.probe.figure} ({verdict.phase})" for verdict in run.verdicts if not verdict.holds]
         raise BudgetBroken(f"the hypothesis deviates: {', '.join(broken)}")
+
+
+def _how_to_mend(design: Design, chosen: Drill, setting: str) -> str:
+    if setting == "compose":
+        return f"run: docker compose start {chosen.method.service}"
+    return f"run: lab fault {design.name} {chosen.method.port} clear"
 
 
 def _composed_url(design: Design, settings: Settings) -> str:

@@ -85,6 +85,7 @@ def test_nothing_runs_as_root_and_nothing_can_write_to_its_image(stack: Stack) -
     for name, row in stack.states().items():
         if row["State"] == "running":
             assert stack.compose("exec", "-T", name, "id", "-u").strip() != "0", name
+    assert stack.compose("exec", "-T", "feed", "sh", "-c", "command -v gcc cc make || true") == ""
     assert stack.compose("exec", "-T", "feed", "sh", "-c", "touch /lab/x 2>&1 || true").endswith(
         "Read-only file system\n"
     )
