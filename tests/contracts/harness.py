@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from feed_ranking.config import PRESETS
@@ -14,6 +14,9 @@ from infra.registry.release import read_release
 from infra.resilience.breaker import CircuitBreaker
 from infra.resilience.bulkhead import Bulkhead
 from infra.settings import Settings
+
+PATIENCE_MS = 60_000.0
+"""what stages do is asked here, not how fast: on a busy machine a deadline would degrade some answers"""
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,9 @@ class Subject:
 def load_feed(settings: Settings, *, open_s: float = 0.2) -> tuple[FeedService, FaultSwitch, CircuitBreaker]:
     faults, breaker = FaultSwitch(), CircuitBreaker("feature_store", open_s=open_s)
     bulkhead = Bulkhead("feature_store", workers=2, queue=2)
-    bootstrap = FeedBootstrap(settings, PRESETS[settings.preset], breaker, bulkhead, faults)
+    config = PRESETS[settings.preset]
+    patient = replace(config, serve=replace(config.serve, deadline_ms=PATIENCE_MS, feature_timeout_ms=PATIENCE_MS))
+    bootstrap = FeedBootstrap(settings, patient, breaker, bulkhead, faults)
     return bootstrap.load(read_release(settings.design_root("feed_ranking"))), faults, breaker
 
 
