@@ -50,8 +50,9 @@ def drill(
     design, chosen = _find(name)
     settings = settings_for(preset)
     base = url or (service_url(design, settings) if setting == "embedded" else _composed_url(design, settings))
-    served = settings.model_copy(update={"preset": call("GET", f"{base}/v1/design")["preset"]})
     faults: Faults = SwitchedFaults(base) if setting == "embedded" else ComposedFaults()
+    faults.check(chosen.method)
+    served = settings.model_copy(update={"preset": call("GET", f"{base}/v1/design")["preset"]})
     judge = open_judge(design, served)
     cases = judge.cases(CASES)
 

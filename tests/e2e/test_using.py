@@ -118,3 +118,10 @@ def test_schemathesis_finds_no_server_error(lab: Lab, tmp_path: Path) -> None:
 @pytest.mark.parametrize("words", [["--help"], ["ask", "--help"], ["bench", "-h"]])
 def test_help_needs_nothing_running(words: list[str], lab: Lab) -> None:
     assert "Usage" in lab.run(*words)
+
+
+def test_drills_are_listed_and_refused_where_they_cannot_run(lab: Lab, free_port: int) -> None:
+    assert "feature_store_down" in {row["name"] for row in lab.run("drills", "--json", parse=True)}
+    assert "feature_store_down" in lab.run("drill", "nonsense", code=2)
+    nobody = f"http://127.0.0.1:{free_port}"
+    assert "lab up" in lab.run("drill", "feature_store_down", "--url", nobody, code=4)
