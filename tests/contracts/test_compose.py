@@ -99,6 +99,18 @@ def test_data_lies_in_named_volumes_and_code_is_mounted_read_only(service: tuple
             assert volume["source"] in config()["volumes"]
 
 
+DECLARED = {"postgres": "/var/lib/postgresql/data", "redis": "/data", "prom/prometheus": "/prometheus"}
+"""the place where an image asks for a volume; with nothing there, every start would leave a nameless one"""
+
+
+def test_no_service_leaves_a_nameless_volume_behind(service: tuple[str, dict[str, Any]]) -> None:
+    _, told = service
+    place = DECLARED.get(told["image"].partition(":")[0])
+    mounted = {volume["target"] for volume in told.get("volumes", [])}
+    mounted |= {entry.partition(":")[0] for entry in told.get("tmpfs", [])}
+    assert place is None or place in mounted
+
+
 def test_images_have_a_tag_that_does_not_move(service: tuple[str, dict[str, Any]]) -> None:
     _, told = service
     if "build" not in told:
