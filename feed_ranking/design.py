@@ -36,7 +36,7 @@ DESIGN = Design(
             ("world", "features"),
             _SAMPLE,
             after=("features",),
-            still_there="feed_ranking.offline.dataset:has_users",
+            still_there="feed_ranking.offline.presence:has_users",
         ),
         Step(
             "naive",
@@ -62,7 +62,7 @@ DESIGN = Design(
             ("world", "objective", "sample", "towers", "light", "heavy"),
             (*_SAMPLE, *_MODELS, "feed_ranking/bundle.py", "infra/registry"),
             after=("sample",),
-            still_there="infra.registry.mlflow_registry:has_model",
+            still_there="infra.registry.presence:has_model",
         ),
         Step(
             "evaluate",

@@ -33,7 +33,6 @@ from feed_ranking.features import (
 from feed_ranking.offline.tables import DAY_S, SnapshotTimes, seconds
 from infra.feature_store.port import OfflineFeatures
 from infra.pipeline.steps import Facts, StepContext
-from infra.settings import Settings
 
 LOG_COLUMNS = ("slate_id", "user_id", "post_id", "creator_id", "position", "depth", "creator_before", "request_ts")
 LABELS = ("clicked", "liked", "commented", "dwell_s")
@@ -96,13 +95,6 @@ def materialize(context: StepContext) -> Facts:
 def materialize_items(context: StepContext) -> Facts:
     """Step `naive`: the same for posts and creators, in a repository of its own. Serving does not need it."""
     return {"online_items": _materialize(context, ITEM_VIEWS)}
-
-
-def has_users(output: Path, settings: Settings) -> bool:
-    """Whether the online store still holds the users that step `materialize` wrote."""
-    if settings.redis is None:
-        return True  # they lie in the output itself
-    return all(open_store(output, settings, online_only=True).count(view) > 0 for view in ONLINE_VIEWS)
 
 
 def _materialize(context: StepContext, views: Sequence[str]) -> int:

@@ -7,6 +7,7 @@ writes under a project of its own, and forgets those that nobody serves any more
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -55,6 +56,8 @@ def rows_of(repository: Path, settings: Settings) -> OnlineRows:
             password = settings.redis_password_file.read_text().strip()
         except OSError as exc:
             raise UsageError(f"LAB_REDIS_PASSWORD_FILE cannot be read: {exc}") from exc
+    if "," in password:
+        raise UsageError("the password of Redis has a comma in it, which Feast's connection string cannot carry")
     return RedisRows(settings.redis, password)
 
 
@@ -104,7 +107,8 @@ class RedisRows:
         timeout_s = READ_TIMEOUT_S if reads_only else WRITE_TIMEOUT_S
         # `retry=null` means none: redis-py's own three retries with backoff would hold a reader for seconds
         parts = [self._address, f"socket_timeout={timeout_s}", f"socket_connect_timeout={CONNECT_TIMEOUT_S}"]
-        parts += ["retry=null", *([f"password={self._password}"] if self._password else [])]
+        # and quoted, since Feast reads values as JSON and would take digits for a number
+        parts += ["retry=null", *([f"password={json.dumps(self._password)}"] if self._password else [])]
         return {"type": "redis", "connection_string": ",".join(parts)}
 
     def check(self) -> None:

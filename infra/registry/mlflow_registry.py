@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import shutil
@@ -120,15 +119,6 @@ class MlflowRegistry:
             return str(found.experiment_id)
         location = self._artifacts.as_uri() if self._artifacts.exists() else None
         return str(self.client.create_experiment(name, artifact_location=location))
-
-
-def has_model(output: Path, settings: Settings) -> bool:
-    """Whether the registry still holds the version that a training wrote to `registered.json` in `output`."""
-    if settings.registry_uri is None:
-        return True  # the embedded registry lies in the same home
-    registered = json.loads((output / "registered.json").read_text())
-    digest = MlflowRegistry(settings).digest_of(registered["name"], registered["version"])
-    return digest is not None and digest == str(registered["digest"])
 
 
 @contextmanager

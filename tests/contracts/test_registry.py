@@ -16,8 +16,9 @@ import pytest
 
 from infra.errors import CorruptArtifact, RegistryUnavailable
 from infra.registry.manifest import write_manifest
-from infra.registry.mlflow_registry import MlflowRegistry, has_model
+from infra.registry.mlflow_registry import MlflowRegistry
 from infra.registry.port import ModelVersion
+from infra.registry.presence import has_model
 from infra.settings import REPOSITORY, Settings
 from tests.containers import POSTGRES, container, is_open, need_image, wait_for
 

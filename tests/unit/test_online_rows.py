@@ -30,7 +30,7 @@ def test_redis_has_bounds_on_every_wait_and_no_retries(tmp_path: Path) -> None:
         "socket_timeout": "0.5",
         "socket_connect_timeout": "0.5",
         "retry": "null",
-        "password": "secret",
+        "password": '"secret"',
     }
     assert "socket_timeout=30.0" in str(rows.config(reads_only=False)["connection_string"]), "a build may take its time"
 
@@ -38,11 +38,18 @@ def test_redis_has_bounds_on_every_wait_and_no_retries(tmp_path: Path) -> None:
 def test_feast_passes_these_bounds_on_to_redis() -> None:
     from feast.infra.online_stores.redis import RedisOnlineStore, RedisOnlineStoreConfig
 
-    config = RedisOnlineStoreConfig(**dict(RedisRows("127.0.0.1:1", "secret").config(reads_only=True)))
+    config = RedisOnlineStoreConfig(**dict(RedisRows("127.0.0.1:1", "0042").config(reads_only=True)))
     client = RedisOnlineStore()._get_client(config)
+    assert client.connection_pool.connection_kwargs["password"] == "0042", "digits stay text"
     made = client.connection_pool.make_connection()
     assert (made.socket_timeout, made.socket_connect_timeout) == (0.5, 0.5)
     assert made.retry.get_retries() == 0
+
+
+def test_a_password_that_feast_could_not_carry_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("a,b")
+    with pytest.raises(UsageError, match="comma"):
+        rows_of(tmp_path, Settings(redis="store:6379", redis_password_file=tmp_path / "password"))
 
 
 def test_a_password_file_that_is_not_there_is_named(tmp_path: Path) -> None:
