@@ -5,6 +5,7 @@ A service never waits for the registry: it serves a copy of the model that was v
 
 from __future__ import annotations
 
+import threading
 import urllib.error
 import urllib.request
 
@@ -14,6 +15,29 @@ TIMEOUT_S = 1.0
 ANSWERS = "answers"
 LOCAL = "embedded"
 DOWN = "does not answer; serving the verified local copy"
+NOT_ASKED = "not asked yet"
+EVERY_S = 5.0
+
+
+class RegistryWatch:
+    """Asks in the background, so that whoever wants to know whether a service is ready never waits for the registry."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings, self._stop = settings, threading.Event()
+        self.state = LOCAL if settings.registry_uri is None else NOT_ASKED
+
+    def start(self) -> None:
+        if self._settings.registry_uri is not None:
+            threading.Thread(target=self._watch, name="registry-watch", daemon=True).start()
+
+    def close(self) -> None:
+        self._stop.set()
+
+    def _watch(self) -> None:
+        while True:
+            self.state = registry_state(self._settings)
+            if self._stop.wait(EVERY_S):
+                return
 
 
 def registry_state(settings: Settings) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -33,12 +32,23 @@ def main(arguments: list[str] | None = None) -> None:
     }
     stamp = artifacts / STAMP
     if stamp.exists() and stamp.read_text() != version("mlflow"):
-        subprocess.run([str(Path(sys.prefix) / "bin" / "mlflow"), "db", "upgrade", uri], env=environment, check=True)
+        bring_up_to_date(uri)
     stamp.write_text(version("mlflow"))
     command = ["mlflow", "server", "--host", options.host, "--port", str(options.port), "--workers", "1"]
     command += ["--serve-artifacts", "--artifacts-destination", str(artifacts), "--allowed-hosts", HOSTS]
     command += ["--uvicorn-opts", "--log-level warning"]  # or every health check leaves a line
     os.execve(str(Path(sys.prefix) / "bin" / "mlflow"), command, environment)
+
+
+def bring_up_to_date(uri: str) -> None:
+    """`mlflow db upgrade`, in this process: as a command it would show the password to whoever lists processes."""
+    from mlflow.db import commands
+
+    try:
+        commands.main(["upgrade", uri], standalone_mode=False)
+    except Exception as exc:  # whatever its migrations raise, the way out is the same
+        print(f"the database is of another MLflow and cannot be brought up to date: {exc}", file=sys.stderr)
+        sys.exit("forget the old data with: docker compose down --volumes")
 
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:

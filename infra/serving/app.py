@@ -23,7 +23,7 @@ from infra.design import Design
 from infra.faults.catalogue import CATALOGUE
 from infra.faults.switch import FaultSwitch
 from infra.parent import stop_with_parent
-from infra.registry.health import registry_state
+from infra.registry.health import RegistryWatch
 from infra.resilience.breaker import CircuitBreaker
 from infra.serving.accounting import Accounting
 from infra.serving.admission import Admission
@@ -56,17 +56,19 @@ class ServiceCore:
 
 def create_service(core: ServiceCore, add_routes: Callable[[FastAPI], None], version: str) -> FastAPI:
     """Build the app. The release is loaded at start-up, not at import."""
-    design = core.design
+    design, registry = core.design, RegistryWatch(core.settings)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         stop_with_parent(core.settings.parent_pipe)
         await run_in_threadpool(core.slot.start)
+        registry.start()
         gc.collect()
         gc.freeze()  # what was loaded stays: collections need not walk it again during requests
         yield
         core.faults.clear_all()  # a fault that hangs would hold its threads, and they the process
         core.slot.close()
+        registry.close()
         core.admission.close()
 
     app = FastAPIOffline(
@@ -76,7 +78,7 @@ def create_service(core: ServiceCore, add_routes: Callable[[FastAPI], None], ver
     app.add_middleware(BodyLimit, max_bytes=core.max_body_bytes)
     app.add_middleware(Accounting, metrics=core.metrics, path=design.ask.path)
     add_routes(app)
-    _add_health(app, core)
+    _add_health(app, core, registry)
     _add_description(app, core)
     if core.settings.fault_injection:
         _add_faults(app, core)
@@ -107,7 +109,7 @@ def describe(design: Design, preset: str) -> dict[str, Any]:
     }
 
 
-def _add_health(app: FastAPI, core: ServiceCore) -> None:
+def _add_health(app: FastAPI, core: ServiceCore, registry: RegistryWatch) -> None:
     @app.get("/healthz", tags=["service"], summary="Is the process alive?")
     async def healthz() -> Health:
         return Health(status="ok")
@@ -121,7 +123,7 @@ def _add_health(app: FastAPI, core: ServiceCore) -> None:
             status="ready",
             model_version=f"{release.model_name}/{release.model_version}",
             breakers={name: breaker.state.name.lower() for name, breaker in core.breakers.items()},
-            registry=await run_in_threadpool(registry_state, core.settings),
+            registry=registry.state,
             refused_release=core.slot.last_error,
         )
 

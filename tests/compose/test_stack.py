@@ -138,11 +138,11 @@ def test_a_service_starts_without_the_registry_from_its_verified_copy(stack: Sta
     stack.compose("stop", "mlflow")
     stack.compose("restart", "feed")
     stack.await_(lambda: ready(stack).get("code") == 200, "the feed without its registry", 60)
-    assert ready(stack)["registry"].startswith("does not answer")
+    stack.await_(lambda: ready(stack)["registry"].startswith("does not answer"), "the feed to say so", 15)
     assert stack.answers("/v1/feed", ASK)
     stack.compose("start", "mlflow")
     stack.await_(stack.is_settled, "everything healthy again", 90)
-    assert ready(stack)["registry"] == "answers"
+    stack.await_(lambda: ready(stack)["registry"] == "answers", "the feed to see it again", 15)
 
 
 def test_it_leaves_nothing_behind(stack: Stack) -> None:

@@ -19,6 +19,7 @@ from infra.registry.manifest import write_manifest
 from infra.registry.mlflow_registry import MlflowRegistry
 from infra.registry.port import ModelVersion
 from infra.registry.presence import has_model
+from infra.registry.server import bring_up_to_date
 from infra.settings import REPOSITORY, Settings
 from tests.containers import POSTGRES, container, is_open, need_image, wait_for
 
@@ -34,6 +35,24 @@ def settings(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
             yield Settings(home=home, preset="smoke", registry_uri=uri)
 
 
+def test_a_database_that_is_up_to_date_stays_as_it_is(
+    registry: MlflowRegistry, settings: Settings, tmp_path: Path
+) -> None:
+    version = register(registry, tmp_path / "made", b"kept", "migrated")
+    uri = settings.mlflow_uri if settings.registry_uri is None else (settings.home / "database").read_text()
+    bring_up_to_date(uri)
+    assert registry.digest_of("migrated", version.version) == version.digest
+
+
+def test_a_database_that_cannot_be_brought_up_to_date_says_what_to_do(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "no.db").write_text("this is no database at all, whatever its name")
+    with pytest.raises(SystemExit, match="docker compose down --volumes"):
+        bring_up_to_date(f"sqlite:///{tmp_path / 'no.db'}")
+    assert "cannot be brought up to date" in capsys.readouterr().err
+
+
 @contextmanager
 def served_by_postgres(home: Path) -> Iterator[str]:
     """The URI of an MLflow server as the compose file starts it, but in this environment and on a free port."""
@@ -43,6 +62,7 @@ def served_by_postgres(home: Path) -> Iterator[str]:
     with container(POSTGRES, *words, port=5432) as (name, address), socket.socket() as probe:
         ready = ("exec", name, "pg_isready", "-q", "-U", "mlflow", "-d", "mlflow", "-h", "127.0.0.1")
         wait_for(lambda: subprocess.run(["docker", *ready], check=False).returncode == 0, "PostgreSQL")
+        (home / "database").write_text(f"postgresql+psycopg2://mlflow:a-password@{address}/mlflow")
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
         probe.close()

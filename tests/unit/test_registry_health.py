@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from infra.docker.probe import is_healthy
-from infra.registry.health import ANSWERS, DOWN, LOCAL, registry_state
+from infra.registry.health import ANSWERS, DOWN, LOCAL, NOT_ASKED, RegistryWatch, registry_state
 from infra.settings import Settings
 
 
@@ -51,6 +51,22 @@ def test_a_registry_that_is_sick_or_slow_is_down(url: str, path: str) -> None:
 def test_a_registry_that_is_not_there_is_down(free_port: int) -> None:
     assert registry_state(Settings(registry_uri=f"http://127.0.0.1:{free_port}")) == DOWN
     assert registry_state(Settings(registry_uri="nonsense")) == DOWN
+
+
+def test_a_watch_tells_at_once_what_it_last_saw(url: str) -> None:
+    embedded = RegistryWatch(Settings())
+    embedded.start()
+    assert embedded.state == LOCAL
+    watch = RegistryWatch(Settings(registry_uri=url + "/slow"))
+    started = time.monotonic()
+    watch.start()
+    assert watch.state == NOT_ASKED
+    assert time.monotonic() - started < 0.5, "nobody waits for the registry"
+    while watch.state == NOT_ASKED:
+        assert time.monotonic() - started < 5
+        time.sleep(0.05)
+    assert watch.state == DOWN
+    watch.close()
 
 
 def test_a_container_is_healthy_when_its_url_answers_with_200(url: str, free_port: int) -> None:
