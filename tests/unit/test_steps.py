@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -14,44 +13,11 @@ import pytest
 from infra.design import Design, Step
 from infra.errors import DependencyError, LabError, UsageError
 from infra.pipeline import outputs, steps
-from infra.pipeline.outputs import choose_option, chosen_steps, is_built, step_paths
+from infra.pipeline.outputs import is_built, step_paths
 from infra.pipeline.steps import StepContext, StepObserver, StepRun, build
 from infra.settings import Settings
 from tests.unit.tiny import PRESETS, First, Second, TinyConfig, tiny_design
-
-DESIGN = tiny_design(
-    Step("a", "tests.unit.test_steps:make_a", "First", ("a",), ()),
-    Step("b", "tests.unit.test_steps:make_b", "Second", ("b",), (), after=("a",)),
-    Step("c", "tests.unit.test_steps:make_c", "Third", ("c",), (), after=("b",)),
-)
-
-
-EXTRA = Step("x", "tests.unit.test_steps:make_x", "Extra", ("a",), (), after=("a",), option="extra")
-LAST = Step("d", "tests.unit.test_steps:make_d", "Last", (), (), after=("a", "x"))
-WITH_OPTION = tiny_design(DESIGN.steps[0], EXTRA, DESIGN.steps[1], LAST)
-
-
-def make_a(context: StepContext) -> dict[str, int]:
-    (context.out / "a.txt").write_text(str(context.config.a.size))
-    context.report(0.5, "half")
-    return {"size": context.config.a.size}
-
-
-def make_b(context: StepContext) -> None:
-    (context.out / "b.txt").write_text((context.inputs["a"] / "a.txt").read_text() + " b")
-
-
-def make_c(context: StepContext) -> None:
-    assert set(context.inputs) == {"b"}
-    (context.out / "c.txt").write_text((context.inputs["b"] / "b.txt").read_text() + " c")
-
-
-def make_x(context: StepContext) -> None:
-    (context.out / "x.txt").write_text("extra")
-
-
-def make_d(context: StepContext) -> None:
-    (context.out / "d.txt").write_text(" ".join(context.inputs))
+from tests.unit.tiny_steps import DESIGN, current, ran
 
 
 @pytest.fixture
@@ -64,10 +30,6 @@ def root(settings: Settings) -> Path:
     return settings.design_root("tiny") / "steps"
 
 
-def ran(runs: list[StepRun]) -> str:
-    return "".join(run.name for run in runs if not run.skipped)
-
-
 def configure(monkeypatch: pytest.MonkeyPatch, config: TinyConfig) -> None:
     monkeypatch.setitem(PRESETS, "smoke", config)
 
@@ -76,17 +38,12 @@ def directories(root: Path) -> list[str]:
     return sorted(f"{path.parent.name}/{path.suffix}" for path in root.glob("*/*"))
 
 
-def current(settings: Settings) -> dict[str, str]:
-    paths: dict[str, str] = json.loads((settings.design_root("tiny") / "current.json").read_text())
-    return paths
-
-
 def break_step(monkeypatch: pytest.MonkeyPatch, name: str, error: BaseException) -> None:
     def broken(context: StepContext) -> None:
         (context.out / "half.txt").write_text("half")
         raise error
 
-    monkeypatch.setattr(f"{__name__}.make_{name}", broken)
+    monkeypatch.setattr(f"tests.unit.tiny_steps.make_{name}", broken)
 
 
 def test_the_first_build_runs_every_step_on_the_output_of_the_one_before(settings: Settings) -> None:
@@ -373,105 +330,3 @@ def test_a_build_without_its_pointer_is_not_there_yet(settings: Settings) -> Non
     assert not is_built(DESIGN, settings)
     build(DESIGN, settings)
     assert is_built(DESIGN, settings)
-
-
-def test_an_optional_step_is_left_out_and_those_after_it_do_without_its_output(settings: Settings, root: Path) -> None:
-    runs = build(WITH_OPTION, settings)
-    assert ran(runs) == "abd"
-    assert (runs[-1].path / "d.txt").read_text() == "a"
-    assert set(current(settings)) == {"a", "b", "d"}
-    assert not (root / "x").exists()
-    assert is_built(WITH_OPTION, settings)
-
-
-def test_an_optional_step_that_was_chosen_runs_with_those_that_read_it_and_no_others(settings: Settings) -> None:
-    build(WITH_OPTION, settings)
-    choose_option(WITH_OPTION, settings, "extra", chosen=True)
-    assert not is_built(WITH_OPTION, settings)
-    runs = build(WITH_OPTION, settings)
-    assert ran(runs) == "xd"
-    assert (runs[-1].path / "d.txt").read_text() == "a x"
-    assert set(current(settings)) == {"a", "x", "b", "d"}
-    assert is_built(WITH_OPTION, settings)
-
-
-def test_a_choice_is_remembered_until_it_is_taken_back(settings: Settings) -> None:
-    choose_option(WITH_OPTION, settings, "extra", chosen=True)
-    choose_option(WITH_OPTION, settings, "extra", chosen=True)
-    assert ran(build(WITH_OPTION, settings)) == "axbd"
-    assert [run.name for run in build(WITH_OPTION, settings)] == ["a", "x", "b", "d"]
-    assert ran(build(WITH_OPTION, settings, from_step="x")) == "xbd"
-    choose_option(WITH_OPTION, settings, "extra", chosen=False)
-    runs = build(WITH_OPTION, settings)
-    assert [run.name for run in runs] == ["a", "b", "d"]
-    assert (runs[-1].path / "d.txt").read_text() == "a"
-    assert set(current(settings)) == {"a", "b", "d"}
-
-
-def test_a_choice_holds_for_one_preset_and_one_home(settings: Settings, tmp_path: Path) -> None:
-    choose_option(WITH_OPTION, settings, "extra", chosen=True)
-    for other in (Settings(home=tmp_path, preset="small"), Settings(home=tmp_path / "other", preset="smoke")):
-        assert EXTRA not in chosen_steps(WITH_OPTION, other)
-    assert EXTRA in chosen_steps(WITH_OPTION, settings)
-
-
-def test_each_option_is_chosen_by_itself(settings: Settings) -> None:
-    more = replace(EXTRA, name="y", option="more")
-    design = tiny_design(DESIGN.steps[0], EXTRA, more)
-    choose_option(design, settings, "extra", chosen=True)
-    choose_option(design, settings, "more", chosen=True)
-    assert [step.name for step in chosen_steps(design, settings)] == ["a", "x", "y"]
-    choose_option(design, settings, "extra", chosen=False)
-    assert [step.name for step in chosen_steps(design, settings)] == ["a", "y"]
-
-
-@pytest.mark.parametrize("chosen", [True, False])
-def test_an_option_that_no_step_has_is_refused(settings: Settings, root: Path, chosen: bool) -> None:
-    for design in (DESIGN, WITH_OPTION):
-        with pytest.raises(UsageError, match="tiny has no optional step naive"):
-            choose_option(design, settings, "naive", chosen=chosen)
-    assert not root.exists(), "nothing is remembered"
-
-
-def test_a_build_cannot_begin_at_an_optional_step_that_was_not_chosen(settings: Settings) -> None:
-    with pytest.raises(UsageError, match="'x'"):
-        build(WITH_OPTION, settings, from_step="x")
-
-
-WATCHED = tiny_design(DESIGN.steps[0], replace(DESIGN.steps[1], still_there=f"{__name__}:still_there"), DESIGN.steps[2])
-
-
-def still_there(output: Path, settings: Settings) -> bool:
-    return (output / "b.txt").exists()
-
-
-class Notes(StepObserver):
-    def __init__(self) -> None:
-        self.texts: list[str] = []
-
-    def noticed(self, text: str) -> None:
-        self.texts.append(text)
-
-
-def test_a_step_whose_server_lost_what_it_wrote_runs_again_with_those_after_it(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    first, notes = build(WATCHED, settings), Notes()
-    assert ran(build(WATCHED, settings, observer=notes)) == ""
-    assert notes.texts == []
-    monkeypatch.setattr(f"{__name__}.still_there", lambda output, settings: output != first[1].path)
-    assert ran(build(WATCHED, settings, observer=notes)) == "bc"
-    assert notes.texts == ["b: what it wrote is gone from its server; making it again"]
-    assert ran(build(WATCHED, settings)) == ""
-    assert first[1].path.exists(), "what is served until now stays"
-
-
-def test_a_server_that_does_not_answer_cannot_tell(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    def silent(output: Path, settings: Settings) -> bool:
-        raise DependencyError("nobody answers")
-
-    notes = Notes()
-    build(WATCHED, settings)
-    monkeypatch.setattr(f"{__name__}.still_there", silent)
-    assert ran(build(WATCHED, settings, observer=notes)) == ""
-    assert notes.texts == ["b: nobody answers; going by what is here"]
