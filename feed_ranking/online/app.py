@@ -158,7 +158,7 @@ def add_feed(app: FastAPI, slot: ReleaseSlot[FeedService], metrics: ServiceMetri
     ) -> Response:
         service = slot.value
         if service is None:
-            return nothing_to_serve()
+            return nothing_to_serve(slot.last_error)
         knobs: Mapping[str, Any] = body.knobs.model_dump(exclude_none=True)  # type: ignore[attr-defined]
         query = service.query(body.user_id, body.k, body.seen, knobs, body.seed)
         outcome = await admission.run(lambda: service.answer(query))
@@ -184,7 +184,7 @@ def add_posts(app: FastAPI, slot: ReleaseSlot[FeedService], bootstrap: FeedBoots
     async def posts(body: PostsIn) -> Response:
         service = slot.value
         if service is None:
-            return nothing_to_serve()
+            return nothing_to_serve(slot.last_error)
         topics = service.bundle.priors.topics
         if unknown := [post.topic for post in body.posts if post.topic >= topics]:
             return problem(422, f"topic {unknown[0]} does not exist; topics are 0 to {topics - 1}")

@@ -85,11 +85,11 @@ def create_service(core: ServiceCore, add_routes: Callable[[FastAPI], None], ver
     return app
 
 
-def nothing_to_serve() -> Response:
-    """The answer of a service that waits for the end of a build."""
+def nothing_to_serve(why: str) -> Response:
+    """The answer of a service that waits for a release: there is none, or the one there was refused."""
     return problem(
         503,
-        "no release is loaded yet; this service answers as soon as a build has ended",
+        f"no release is loaded yet: {why}; this service answers as soon as a build has ended well",
         headers={"Retry-After": "1"},
     )
 
@@ -118,7 +118,7 @@ def _add_health(app: FastAPI, core: ServiceCore, registry: RegistryWatch) -> Non
     async def readyz() -> Any:
         release = core.slot.release
         if release is None:
-            return nothing_to_serve()
+            return nothing_to_serve(core.slot.last_error)
         return Ready(
             status="ready",
             model_version=f"{release.model_name}/{release.model_version}",

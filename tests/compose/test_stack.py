@@ -59,7 +59,7 @@ def test_it_says_that_it_waits_and_a_build_that_was_stopped_goes_on(stack: Stack
     stack.compose("up", "--build", "--detach", timeout_s=900)
     stack.await_(lambda: "code" in ready(stack), "any answer of the feed", 60)
     assert ready(stack)["code"] == 503
-    assert "no release is loaded yet" in ready(stack)["detail"]
+    assert "no release is loaded yet: no build of feed_ranking is there" in ready(stack)["detail"]
     answer = httpx.post(f"{stack.url}/v1/feed", json=ASK, timeout=5)
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
     stack.await_(lambda: "2/8" in stack.compose("logs", "build"), "the second step of the build", 120)

@@ -159,3 +159,21 @@ def wait_for(condition: object, seconds: float = 8.0) -> None:
     while not condition():
         assert time.monotonic() < until, "waited in vain"
         time.sleep(0.05)
+
+
+def test_a_service_that_waits_answers_503_with_the_reason_and_serves_when_a_build_ends(
+    settings: Settings, release: Release, tmp_path: Path
+) -> None:
+    waiting = settings.model_copy(update={"home": tmp_path, "wait_for_release": True})
+    root = waiting.design_root("feed_ranking")
+    with TestClient(create_app(waiting)) as client:
+        answer = client.post("/v1/feed", json={"user_id": 7})
+        assert answer.status_code == client.get("/readyz").status_code == 503
+        assert answer.headers["retry-after"] == "1"
+        assert "no build of feed_ranking is there" in answer.json()["detail"]
+        root.mkdir(parents=True)
+        (root / "current.json").write_text("{")
+        wait_for(lambda: "makes no sense" in client.get("/readyz").json()["detail"])
+        point_to(waiting, release)
+        wait_for(lambda: client.get("/readyz").status_code == 200)
+        assert client.post("/v1/feed", json={"user_id": 7}).json()["slate"]
