@@ -1,0 +1,194 @@
+"""The feed's events, as they travel on the stream. ADR 0011 says who writes and who reads them.
+
+Times are seconds since the epoch, UTC, by the world's clock. An impression or a reaction carries all that was known
+when its slate was served (the app sends back what it was given), so that no consumer needs to join streams.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+MAX_PLACES = 1000
+"""places of one slate that an event id can tell apart"""
+
+
+@dataclass(frozen=True)
+class Topics:
+    """The topics of one design."""
+
+    posts: str = "feed_ranking.posts"
+    impressions: str = "feed_ranking.impressions"
+    reactions: str = "feed_ranking.reactions"
+    predictions: str = "feed_ranking.predictions"
+    updates: str = "feed_ranking.updates"
+    dead_letters: str = "feed_ranking.dead_letters"
+
+
+TOPICS = Topics()
+
+
+@dataclass(frozen=True)
+class PostPublished:
+    """A post as its creator publishes it, with what a content model saw of it."""
+
+    SCHEMA: ClassVar[str] = "feed.post"
+    VERSION: ClassVar[int] = 1
+
+    post_id: int
+    creator_id: int
+    topic: int
+    media: int
+    quality_signal: float
+    bait_signal: float
+    published_ts: float
+
+    @property
+    def event_id(self) -> str:
+        return str(self.post_id)
+
+    @property
+    def event_ts(self) -> float:
+        return self.published_ts
+
+    @property
+    def key(self) -> str:
+        return str(self.creator_id)
+
+
+@dataclass(frozen=True)
+class Impression:
+    """An item that came on the screen. `post_id` and `creator_id` are -1 for an ad, `ad_id` is -1 for a post; `depth`
+    counts the items seen in the session before, `creator_before` those by the same creator."""
+
+    SCHEMA: ClassVar[str] = "feed.impression"
+    VERSION: ClassVar[int] = 1
+
+    session_id: int
+    slate_id: int
+    user_id: int
+    post_id: int
+    creator_id: int
+    ad_id: int
+    position: int
+    depth: int
+    creator_before: int
+    policy: str
+    propensity: float
+    request_ts: float
+    seen_ts: float
+
+    @property
+    def event_id(self) -> str:
+        return str(self.number)
+
+    @property
+    def number(self) -> int:
+        """The event id as the log holds it: the slate's id and the place."""
+        return self.slate_id * MAX_PLACES + self.position
+
+    @property
+    def event_ts(self) -> float:
+        return self.seen_ts
+
+    @property
+    def key(self) -> str:
+        return str(self.user_id)
+
+
+@dataclass(frozen=True)
+class Reaction(Impression):
+    """What came of an impression, also when nothing did: a label. `label_ts` is when the service heard of it."""
+
+    SCHEMA: ClassVar[str] = "feed.reaction"
+    VERSION: ClassVar[int] = 1
+
+    clicked: bool
+    liked: bool
+    commented: bool
+    dwell_s: float
+    left: bool
+    label_ts: float
+
+    @property
+    def event_ts(self) -> float:
+        return self.label_ts
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One request as it was answered, complete enough to be answered again.
+
+    `features` are the user's features as served (field of `UserFeatures` -> list); `feature_ts` is the time that they
+    speak for (0: defaults), `stats_ts` that of the posts' counts. `post_ids` are the n posts of the heavy ranker's batch, in its
+    order; `inputs` float32[n, ranker inputs] as base64 of zlib of its bytes; `scores` float32[n] its result. `chosen` are
+    the places in that batch of the organic slate, with `propensity` and `explored` each.
+    """
+
+    SCHEMA: ClassVar[str] = "feed.prediction"
+    VERSION: ClassVar[int] = 1
+
+    slate_id: int
+    user_id: int
+    k: int
+    seed: int
+    request_ts: float
+    model_version: str
+    model_digest: str
+    policy: str
+    is_cold: bool
+    degraded: Sequence[str]
+    knobs: Mapping[str, Any]
+    seen: Sequence[int]
+    feature_ts: float
+    stats_ts: float
+    features: Mapping[str, Any]
+    embedding: Sequence[float]
+    post_ids: Sequence[int]
+    inputs: str
+    scores: Sequence[float]
+    chosen: Sequence[int]
+    propensity: Sequence[float]
+    explored: Sequence[bool]
+
+    @property
+    def event_id(self) -> str:
+        return str(self.slate_id)
+
+    @property
+    def event_ts(self) -> float:
+        return self.request_ts
+
+    @property
+    def key(self) -> str:
+        return str(self.user_id)
+
+
+@dataclass(frozen=True)
+class StatsUpdate:
+    """Counts of posts and creators as of `stats_ts`, made by the worker, read by every service.
+
+    `posts` and `creators` map an id to its columns, in the order of `POST_COLUMNS` and `CREATOR_COLUMNS`; `trending` lists
+    the ids of the hottest posts, everywhere first, then in each region.
+    """
+
+    SCHEMA: ClassVar[str] = "feed.stats"
+    VERSION: ClassVar[int] = 1
+
+    stats_ts: float
+    posts: Mapping[str, Sequence[float]]
+    creators: Mapping[str, Sequence[float]]
+    trending: Sequence[Sequence[int]]
+
+    @property
+    def event_id(self) -> str:
+        return repr(self.stats_ts)
+
+    @property
+    def event_ts(self) -> float:
+        return self.stats_ts
+
+    @property
+    def key(self) -> str:
+        return "stats"
