@@ -121,9 +121,9 @@ class Prediction:
     """One request as it was answered, complete enough to be answered again.
 
     `features` are the user's features as served (field of `UserFeatures` -> list); `feature_ts` is the time that they
-    speak for (0: defaults), `stats_ts` that of the posts' counts. `post_ids` are the n posts of the heavy ranker's batch, in its
-    order; `inputs` float32[n, ranker inputs] as base64 of zlib of its bytes; `scores` float32[n] its result. `chosen` are
-    the places in that batch of the organic slate, with `propensity` and `explored` each.
+    speak for (0: defaults), `stats_ts` that of the posts' counts. `post_ids` are the n posts of the heavy ranker's
+    batch, in its order; `inputs` float32[n, ranker inputs] as base64 of zlib of its bytes; `scores` float32[n] its
+    result. `chosen` are the places in that batch of the organic slate, with `propensity` and `explored` each.
     """
 
     SCHEMA: ClassVar[str] = "feed.prediction"
@@ -169,8 +169,8 @@ class Prediction:
 class StatsUpdate:
     """Counts of posts and creators as of `stats_ts`, made by the worker, read by every service.
 
-    `posts` and `creators` map an id to its columns, in the order of `POST_COLUMNS` and `CREATOR_COLUMNS`; `trending` lists
-    the ids of the hottest posts, everywhere first, then in each region.
+    `posts` and `creators` map an id to its columns, in the order of `POST_COLUMNS` and `CREATOR_COLUMNS`; `trending`
+    lists the ids of the hottest posts, everywhere first, then in each region.
     """
 
     SCHEMA: ClassVar[str] = "feed.stats"
