@@ -22,7 +22,6 @@ class Topics:
     impressions: str = "feed_ranking.impressions"
     reactions: str = "feed_ranking.reactions"
     predictions: str = "feed_ranking.predictions"
-    updates: str = "feed_ranking.updates"
     dead_letters: str = "feed_ranking.dead_letters"
 
 
@@ -163,32 +162,3 @@ class Prediction:
     @property
     def key(self) -> str:
         return str(self.user_id)
-
-
-@dataclass(frozen=True)
-class StatsUpdate:
-    """Counts of posts and creators as of `stats_ts`, made by the worker, read by every service.
-
-    `posts` and `creators` map an id to its columns, in the order of `POST_COLUMNS` and `CREATOR_COLUMNS`; `trending`
-    lists the ids of the hottest posts, everywhere first, then in each region.
-    """
-
-    SCHEMA: ClassVar[str] = "feed.stats"
-    VERSION: ClassVar[int] = 1
-
-    stats_ts: float
-    posts: Mapping[str, Sequence[float]]
-    creators: Mapping[str, Sequence[float]]
-    trending: Sequence[Sequence[int]]
-
-    @property
-    def event_id(self) -> str:
-        return repr(self.stats_ts)
-
-    @property
-    def event_ts(self) -> float:
-        return self.stats_ts
-
-    @property
-    def key(self) -> str:
-        return "stats"

@@ -61,6 +61,12 @@ class RegistryUnavailable(DependencyError):
     reason = "registry_unavailable"
 
 
+class StreamUnavailable(DependencyError):
+    """The event stream does not answer, or has no room: what was to be published is not acknowledged."""
+
+    reason = "stream_unavailable"
+
+
 class DeadlineExceeded(DependencyError):
     reason = "deadline_exceeded"
 

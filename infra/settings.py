@@ -28,6 +28,7 @@ class Settings(BaseSettings):
     registry_uri: str | None = Field(None, description="MLflow tracking URI; by default SQLite under `home`")
     redis: str | None = Field(None, description="host:port of Feast's online store; by default SQLite under `home`")
     redis_password_file: Path | None = Field(None, description="file that holds its password")
+    stream: str | None = Field(None, description="host:port of Kafka; by default the in-memory broker of `lab up`")
     wait_for_release: bool = Field(False, description="serve before anything is built: say so, and watch for a build")
     fault_injection: bool = Field(True, description="serve the fault switch under /v1/faults (a lab has it on)")
     parent_pipe: int | None = Field(None, description="file descriptor whose end means that the supervisor is gone")

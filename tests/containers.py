@@ -52,10 +52,14 @@ def need_image(image: str) -> None:
 
 
 @contextmanager
-def container(image: str, *words: str, port: int, command: tuple[str, ...] = ()) -> Iterator[tuple[str, str]]:
-    """(name, host:port where the container's `port` answers); the container is gone at the end."""
+def container(
+    image: str, *words: str, port: int, command: tuple[str, ...] = (), publish: str = "", keep: bool = False
+) -> Iterator[tuple[str, str]]:
+    """(name, host:port where the container's `port` answers); the container is gone at the end. With `keep` it can be
+    stopped and started again until then; `publish` says where it answers, where that must be known before."""
     name = f"lab-test-{secrets.token_hex(4)}"
-    docker("run", "--detach", "--rm", "--name", name, "--publish", f"127.0.0.1::{port}", *words, image, *command)
+    options = ["--detach", "--name", name, "--publish", publish or f"127.0.0.1::{port}", *([] if keep else ["--rm"])]
+    docker("run", *options, *words, image, *command)
     try:
         yield name, docker("port", name, str(port)).splitlines()[0]
     finally:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import cache
 from typing import Any, ClassVar, Protocol, get_type_hints
 
 import orjson
@@ -91,14 +92,16 @@ class Codec:
 
 
 def _built(kind: Any, data: Mapping[str, Any]) -> Any:
-    expected = {item.name for item in fields(kind)}
-    if data.keys() != expected:
-        raise PoisonMessage(f"{kind.SCHEMA} has other fields: {sorted(data.keys() ^ expected)}")
-    values = {}
-    for name, hint in get_type_hints(kind).items():
-        if name in expected:
-            values[name] = _checked(kind.SCHEMA, name, data[name], hint)
-    return kind(**values)
+    hints = _field_types(kind)
+    if data.keys() != hints.keys():
+        raise PoisonMessage(f"{kind.SCHEMA} has other fields: {sorted(data.keys() ^ hints.keys())}")
+    return kind(**{name: _checked(kind.SCHEMA, name, data[name], hint) for name, hint in hints.items()})
+
+
+@cache
+def _field_types(kind: Any) -> dict[str, Any]:
+    hints = get_type_hints(kind)  # slow: annotations are text until they are asked for
+    return {item.name: hints[item.name] for item in fields(kind)}
 
 
 def _checked(schema: str, name: str, value: Any, hint: Any) -> Any:

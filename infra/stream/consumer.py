@@ -1,0 +1,325 @@
+"""Reads topics as one of a group, hands batches to an effect, and commits only when the effect is done.
+
+So every message is handled at least once; `event_id`s that were handled already are skipped, and an effect that
+survives a kill between itself and the commit must make a second time harmless (`Effect.resume`, `Effect.known`). A
+message that nobody can read goes to the dead letters, with the reason, instead of stopping the rest. A consumer that
+stands still while its lag grows is made anew.
+"""
+
+from __future__ import annotations
+
+import base64
+import logging
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol
+
+from infra.errors import DependencyError, StreamUnavailable
+from infra.stream.address import StreamAddress
+from infra.stream.event import Codec, PoisonMessage
+from infra.stream.kafka_client import kafka_errors, open_consumer
+from infra.stream.metrics import StreamMetrics
+from infra.stream.producer import EventProducer
+
+log = logging.getLogger(__name__)
+KEPT_BYTES = 100_000
+ANSWER_MS = 3_000
+
+
+@dataclass(frozen=True)
+class Received:
+    """An event, and where on the stream it stood. `acked_s` is when the broker took it, by the clock on the wall."""
+
+    event: Any
+    topic: str
+    partition: int
+    offset: int
+    acked_s: float
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    """A message that could not be handled: where it stood, why, and its bytes as base64."""
+
+    SCHEMA: ClassVar[str] = "lab.dead_letter"
+    VERSION: ClassVar[int] = 1
+
+    topic: str
+    partition: int
+    offset: int
+    reason: str
+    value: str
+    died_s: float
+
+    @property
+    def event_id(self) -> str:
+        return f"{self.topic}-{self.partition}-{self.offset}"
+
+    @property
+    def event_ts(self) -> float:
+        return self.died_s
+
+    @property
+    def key(self) -> str:
+        return self.topic
+
+
+class Effect(Protocol):
+    """What a consumer does. `apply` may raise a `DependencyError`: the batch then comes again after a while."""
+
+    def apply(self, batch: Sequence[Received]) -> None: ...
+
+    def resume(self, epoch: str) -> Mapping[tuple[str, int], int]:
+        """Offsets to go on from, by topic and partition, where the effect itself knows better than the group."""
+        ...
+
+    def known(self) -> Iterable[str]:
+        """Ids of events that were handled in an earlier life, as far back as duplicates may reach."""
+        ...
+
+    def tick(self) -> None:
+        """Called between batches, several times a second."""
+        ...
+
+
+class SeenIds:
+    """The last `size` ids."""
+
+    def __init__(self, size: int, ids: Iterable[str] = ()) -> None:
+        self._size, self._ids = size, OrderedDict.fromkeys(ids)
+
+    def __contains__(self, event_id: str) -> bool:
+        return event_id in self._ids
+
+    def add(self, event_id: str) -> None:
+        self._ids[event_id] = None
+        if len(self._ids) > self._size:
+            self._ids.popitem(last=False)
+
+
+@dataclass(frozen=True)
+class ConsumerLimits:
+    """A batch is handled when it has `batch` messages, or when its first one has waited `linger_s`. `stalled_s` without
+    a step while messages wait is too long; `late_s` is how old an event may be unnoticed."""
+
+    batch: int = 500
+    linger_s: float = 0.0
+    poll_ms: int = 100
+    stalled_s: float = 20.0
+    late_s: float = 3600.0
+    lag_every_s: float = 1.0
+    retry_s: float = 1.0
+    remembered: int = 200_000
+
+
+@dataclass
+class EventConsumer:
+    """Start it before use, close it after. `codecs` says which events each topic carries."""
+
+    find: Callable[[], StreamAddress]
+    group: str
+    codecs: Mapping[str, Codec]
+    effect: Effect
+    metrics: StreamMetrics
+    dead_letters: tuple[EventProducer, str]
+    now: Callable[[], float]
+    limits: ConsumerLimits = ConsumerLimits()
+    last_error: str = ""
+    _newest: dict[tuple[str, int], float] = field(default_factory=dict)
+    _place: dict[tuple[str, int], int] = field(default_factory=dict)
+    _end: dict[tuple[str, int], int] = field(default_factory=dict)
+    _epoch: str = ""
+
+    def __post_init__(self) -> None:
+        self._stop = threading.Event()
+        self._seen = SeenIds(self.limits.remembered)
+        self._thread = threading.Thread(target=self.run, name=f"consumer-{self.group}", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def close(self) -> None:
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join(10.0)
+
+    def run(self) -> None:
+        """Consume until closed, through whatever the broker does."""
+        self._seen = SeenIds(self.limits.remembered, self.effect.known())
+        while not self._stop.is_set():
+            try:
+                self._consume()
+            except DependencyError as exc:
+                self.last_error = str(exc)
+                self.metrics.rebuilt.labels(self.group, exc.reason).inc()
+                log.warning("%s: %s; trying again", self.group, exc)
+                self._stop.wait(self.limits.retry_s)
+
+    def _consume(self) -> None:
+        address = self.find()
+        self._enter(address.epoch)
+        resume = self.effect.resume(address.epoch)
+        client = open_consumer(address, sorted(self.codecs), self.group, resume)
+        try:
+            self._newest.clear()
+            moved_s = looked_s = time.monotonic()
+            while not self._stop.is_set():
+                records = self._gather(client)
+                if records:
+                    self._handle_at_last(records, address)
+                    with kafka_errors("commit"):
+                        client.commit(timeout_ms=ANSWER_MS)
+                    moved_s = time.monotonic()
+                self.effect.tick()
+                if time.monotonic() - looked_s > self.limits.lag_every_s:
+                    looked_s = time.monotonic()
+                    if self.find() != address:
+                        raise StreamUnavailable("the broker has moved")
+                    if self._lag(client) == 0:
+                        moved_s = looked_s
+                    if looked_s - moved_s > self.limits.stalled_s:
+                        raise StreamUnavailable(f"stood still for {looked_s - moved_s:.0f} s while messages waited")
+                    self.last_error = ""
+        finally:
+            client.close(autocommit=False)
+
+    def _handle_at_last(self, records: Sequence[Any], address: StreamAddress) -> None:
+        """Handle them, again and again while what the effect needs is away; the group keeps our place meanwhile."""
+        while True:
+            try:
+                return self._handle(records)
+            except StreamUnavailable:
+                raise  # no dead letter can be written: start over from what was committed
+            except DependencyError as exc:
+                self.last_error = str(exc)
+                log.warning("%s: %s; trying again", self.group, exc)
+                if self._stop.wait(self.limits.retry_s) or self.find() != address:
+                    raise
+
+    def _gather(self, client: Any) -> list[Any]:
+        """What comes within `linger_s` of the first message, at most a batch."""
+        found: list[Any] = []
+        until = 0.0
+        while len(found) < self.limits.batch:
+            with kafka_errors("read"):
+                polled = client.poll(timeout_ms=self.limits.poll_ms, max_records=self.limits.batch - len(found))
+            if polled and not found:
+                until = time.monotonic() + self.limits.linger_s
+            found += [record for records in polled.values() for record in records]
+            if self._stop.is_set() or time.monotonic() >= until:
+                break
+        return found
+
+    def _enter(self, epoch: str) -> None:
+        """In a new epoch of the broker, what was there and not read is gone: count it."""
+        if self._epoch and epoch != self._epoch:
+            for (topic, partition), end in self._end.items():
+                gone = end - self._place.get((topic, partition), 0)
+                if gone > 0:
+                    log.error("%s: the broker forgot %d messages of %s that were not read", self.group, gone, topic)
+                    self.metrics.lost.labels(topic).inc(gone)
+            self._end.clear()
+            self._place.clear()
+        self._epoch = epoch
+
+    def _handle(self, records: Sequence[Any]) -> None:
+        """Decode, leave out what was handled before, do the effect, and bury what cannot be handled."""
+        batch: list[Received] = []
+        dead: list[tuple[Any, str]] = []
+        duplicates: list[Any] = []
+        ids: set[str] = set()
+        for record in records:
+            try:
+                event = self.codecs[record.topic].decode(record.value or b"")
+            except PoisonMessage as exc:
+                dead.append((record, str(exc)))
+                continue
+            name = f"{record.topic}/{event.event_id}"
+            if name in self._seen or name in ids:
+                duplicates.append(record)
+                continue
+            ids.add(name)
+            self._notice_order(record, event)
+            batch.append(Received(event, record.topic, record.partition, record.offset, record.timestamp / 1000))
+        applied = self._apply(batch, dead, records)
+        self._bury(dead)
+        for received in applied:
+            self._seen.add(f"{received.topic}/{received.event.event_id}")
+            self.metrics.read.labels(received.topic, "applied").inc()
+        for record in duplicates:
+            self.metrics.read.labels(record.topic, "duplicate").inc()
+        for record, _ in dead:
+            self.metrics.read.labels(record.topic, "dead_letter").inc()
+        for record in records:
+            self._place[record.topic, record.partition] = record.offset + 1
+        if applied:
+            last = applied[-1]
+            self.metrics.seconds.labels(last.topic).set(max(0.0, time.time() - last.acked_s))
+
+    def _apply(self, batch: list[Received], dead: list[tuple[Any, str]], records: Sequence[Any]) -> Sequence[Received]:
+        """The whole batch at once. If the effect has a bug with one of its events, one by one, to find out which."""
+        if not batch:
+            return batch
+        try:
+            self.effect.apply(batch)
+        except DependencyError:
+            raise
+        except Exception:
+            log.exception("%s: a batch of %d failed; going through it one by one", self.group, len(batch))
+        else:
+            return batch
+        by_place = {(record.topic, record.partition, record.offset): record for record in records}
+        applied = []
+        for received in batch:
+            try:
+                self.effect.apply([received])
+            except DependencyError:
+                raise
+            except Exception as exc:
+                record = by_place[received.topic, received.partition, received.offset]
+                dead.append((record, f"the effect failed: {type(exc).__name__}: {exc}"))
+            else:
+                applied.append(received)
+        return applied
+
+    def _bury(self, dead: Sequence[tuple[Any, str]]) -> None:
+        producer, topic = self.dead_letters
+        letters = [
+            (topic, DeadLetter(record.topic, record.partition, record.offset, why, _as_text(record.value), self.now()))
+            for record, why in dead
+        ]
+        if letters:
+            log.warning("%s: %d dead letters, the first: %s", self.group, len(letters), dead[0][1])
+            producer.publish(letters, 5.0)
+
+    def _notice_order(self, record: Any, event: Any) -> None:
+        place, at_ts = (record.topic, record.partition), event.event_ts
+        newest = self._newest.get(place, at_ts)
+        if at_ts < newest:
+            self.metrics.out_of_order.labels(record.topic).inc()
+        if self.now() - at_ts > self.limits.late_s:
+            self.metrics.late.labels(record.topic).inc()
+        self._newest[place] = max(newest, at_ts)
+
+    def _lag(self, client: Any) -> int:
+        """Messages that wait, over all topics."""
+        with kafka_errors("ask for the lag"):
+            mine = list(client.assignment())
+            ends = client.end_offsets(mine, timeout_ms=ANSWER_MS)
+            lags = dict.fromkeys(self.codecs, 0)
+            for place in mine:
+                at = client.position(place, timeout_ms=ANSWER_MS)
+                self._place[place.topic, place.partition] = at
+                self._end[place.topic, place.partition] = ends[place]
+                lags[place.topic] += max(0, ends[place] - at)
+        for topic, lag in lags.items():
+            self.metrics.lag.labels(topic, self.group).set(lag)
+        return sum(lags.values())
+
+
+def _as_text(value: bytes | None) -> str:
+    """As much of a message as a dead letter can carry."""
+    return base64.b64encode((value or b"")[:KEPT_BYTES]).decode()

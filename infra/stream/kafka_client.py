@@ -1,0 +1,145 @@
+"""The adapter to Kafka: clients with the lab's settings, and topics. No exception of kafka-python leaves this room.
+
+The in-memory broker of the embedded setting needs an older protocol (`api_version`) and makes topics by itself; nothing
+else differs.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from types import MappingProxyType
+from typing import Any
+
+from kafka import ConsumerRebalanceListener, KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.admin import KafkaAdminClient, NewTopic
+from kafka.errors import KafkaError, TopicAlreadyExistsError
+
+from infra.errors import StreamUnavailable
+from infra.stream.address import StreamAddress
+
+PARTITIONS = 4
+"""of each topic; also what the in-memory broker makes"""
+DELIVERY_S = 4.0
+"""what a broker has not taken by then comes back, to be sent again"""
+CONNECT_S = 2.0
+DAY_MS = 86_400_000
+MAX_EVENT_BYTES = 900_000
+"""below what brokers take by default"""
+logging.getLogger("kafka").setLevel(logging.CRITICAL)  # it logs each lost connection; what it means is said here
+
+
+@contextmanager
+def kafka_errors(what: str) -> Iterator[None]:
+    """Turn whatever kafka-python raises into `StreamUnavailable`."""
+    try:
+        yield
+    except (KafkaError, OSError, ValueError, AssertionError) as exc:
+        raise StreamUnavailable(f"could not {what}: {exc or type(exc).__name__}") from exc
+
+
+def open_producer(address: StreamAddress) -> Any:
+    """A `KafkaProducer` that waits for every replica; what it could not deliver in time it gives back as failed."""
+    with kafka_errors(f"reach the broker at {address.broker}"):
+        return KafkaProducer(
+            **_common(address),
+            acks="all",
+            linger_ms=5,
+            batch_size=256_000,
+            max_request_size=1_000_000,
+            max_block_ms=1_000,
+            delivery_timeout_ms=int(DELIVERY_S * 1000),
+            request_timeout_ms=2_000,
+        )
+
+
+def open_consumer(
+    address: StreamAddress,
+    topics: Sequence[str],
+    group: str | None,
+    resume: Mapping[tuple[str, int], int] = MappingProxyType({}),
+) -> Any:
+    """A `KafkaConsumer` of a group that commits by hand; without a group, of all partitions from their begin.
+
+    `resume` holds offsets, by topic and partition, that count for more than what the group has committed.
+    """
+    with kafka_errors(f"reach the broker at {address.broker}"):
+        client = KafkaConsumer(
+            **_common(address),
+            group_id=group,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            fetch_max_wait_ms=100,
+            request_timeout_ms=15_000,
+            session_timeout_ms=10_000,
+            heartbeat_interval_ms=2_000,
+            metadata_max_age_ms=5_000,
+        )
+        if group is not None and not address.is_embedded:
+            client.subscribe(list(topics), listener=_SeekTo(client, resume))
+            return client
+        # the in-memory broker takes 9 s to let a member in again, and has one consumer of each group by construction
+        places = partitions_of(client, topics, address)
+        client.assign(places)
+        _SeekTo(client, resume).on_partitions_assigned(places)
+        return client
+
+
+class _SeekTo(ConsumerRebalanceListener):  # type: ignore[misc]
+    """Puts the partitions that the group gave to this client where they are to go on."""
+
+    def __init__(self, client: Any, offsets: Mapping[tuple[str, int], int]) -> None:
+        self._client, self._offsets = client, offsets
+
+    def on_partitions_assigned(self, assigned: Sequence[TopicPartition]) -> None:
+        for place in assigned:
+            if (place.topic, place.partition) in self._offsets:
+                self._client.seek(place, self._offsets[place.topic, place.partition])
+
+    def on_partitions_revoked(self, revoked: Sequence[TopicPartition]) -> None:
+        pass
+
+
+def partitions_of(client: Any, topics: Sequence[str], address: StreamAddress) -> list[TopicPartition]:
+    """Every partition of the topics. Raises `StreamUnavailable` while a topic is not there."""
+    if address.is_embedded:  # asking would wait without end for a broker that has just died
+        return [TopicPartition(topic, number) for topic in topics for number in range(PARTITIONS)]
+    found = [TopicPartition(topic, number) for topic in topics for number in client.partitions_for_topic(topic) or ()]
+    if {place.topic for place in found} != set(topics):
+        raise StreamUnavailable(f"topics {', '.join(topics)} are not there yet")
+    return found
+
+
+def make_topics(address: StreamAddress, topics: Sequence[str]) -> None:
+    """Make the topics that are not there yet. The in-memory broker makes them when they are first asked for."""
+    if address.is_embedded:
+        return
+    with kafka_errors("make topics"):
+        admin = KafkaAdminClient(**_common(address))
+        try:
+            missing = set(topics) - set(admin.list_topics())
+            kept = {"retention.ms": str(DAY_MS), "retention.bytes": str(256_000_000)}
+            wanted = [NewTopic(name, PARTITIONS, 1, topic_configs=kept) for name in sorted(missing)]
+            if wanted:
+                admin.create_topics(wanted)
+        except TopicAlreadyExistsError:
+            pass  # somebody else was as quick
+        finally:
+            admin.close()
+
+
+def _common(address: StreamAddress) -> dict[str, Any]:
+    host, _, port = address.broker.rpartition(":")
+    socket.create_connection((host, int(port)), CONNECT_S).close()  # the clients themselves take longer to give up
+    common: dict[str, Any] = {
+        "bootstrap_servers": address.broker,
+        "client_id": f"lab-{os.getpid()}",
+        "bootstrap_timeout_ms": 3_000,
+        "reconnect_backoff_max_ms": 1_000,
+    }
+    if address.is_embedded:
+        common["api_version"] = (2, 0)
+    return common

@@ -1,0 +1,39 @@
+"""What is counted of the stream, so that nothing can go missing unseen.
+
+On the side that writes: offered = acknowledged + dropped + waiting. On the side that reads: read = applied +
+duplicate + dead-lettered. Over both: acknowledged = read + lag + lost (lost: only with a broker that forgets).
+"""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+DROPPED = ("buffer_full", "too_large", "not_encodable", "expired", "closed")
+RESULTS = ("applied", "duplicate", "dead_letter")
+
+
+class StreamMetrics:
+    """Registered where the process exposes its metrics."""
+
+    def __init__(self, registry: CollectorRegistry, topics: tuple[str, ...]) -> None:
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(f"lab_stream_{name}", text, labels, registry=registry)
+
+        def gauge(name: str, text: str, *labels: str) -> Gauge:
+            return Gauge(f"lab_stream_{name}", text, labels, registry=registry)
+
+        self.offered = counter("offered", "events handed to the producer", "topic")
+        self.acked = counter("acked", "events that the broker has acknowledged", "topic")
+        self.dropped = counter("dropped", "events that were given up, by reason", "topic", "reason")
+        self.waiting = gauge("waiting", "events that wait for the broker")
+        self.up = gauge("up", "1 while the broker answers the producer")
+        self.read = counter("read", "messages read, by what became of them", "topic", "result")
+        self.late = counter("late", "events older than what the consumer allows; handled all the same", "topic")
+        self.out_of_order = counter("out_of_order", "events older than one before them in their partition", "topic")
+        self.lag = gauge("lag", "messages that are there and not yet handled", "topic", "group")
+        self.lost = counter("lost", "messages that a broker forgot before they were read", "topic")
+        self.rebuilt = counter("consumer_rebuilt", "consumers made anew, by reason", "group", "reason")
+        self.seconds = gauge("delay_seconds", "from acknowledged by the broker to handled, last batch", "topic")
+        for topic in topics:
+            self.offered.labels(topic)
+            self.acked.labels(topic)

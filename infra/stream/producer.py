@@ -1,0 +1,269 @@
+"""Puts events on the stream from a thread of its own, so that a request never waits for a broker.
+
+`offer` hands over and returns; what does not fit is dropped and counted. `publish` returns when the broker has
+acknowledged, for those who must be able to say "it is kept". An event that the broker did not take in time waits here
+and is sent again, so a broker that is away for a while loses nothing that was accepted before the buffer was full.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, InvalidStateError
+from dataclasses import dataclass, field
+from typing import Any
+
+from infra.errors import StreamUnavailable
+from infra.stream.address import StreamAddress
+from infra.stream.event import Encoded, Event, encode
+from infra.stream.kafka_client import DELIVERY_S, MAX_EVENT_BYTES, kafka_errors, make_topics, open_producer
+from infra.stream.metrics import StreamMetrics
+
+log = logging.getLogger(__name__)
+CLOSE_S = 3.0
+
+
+@dataclass(frozen=True)
+class ProducerLimits:
+    """`offered` events may wait to be encoded, `waiting_bytes` of encoded ones for the broker; after `patience_s` an
+    event is given up, and `in_flight` are at the broker at once."""
+
+    offered: int = 512
+    waiting_bytes: int = 32_000_000
+    in_flight: int = 1_000
+    patience_s: float = 120.0
+    retry_s: float = 0.5
+
+
+@dataclass
+class _Waiting:
+    """An event on its way: `done` is told when the broker has it, where somebody asked."""
+
+    encoded: Encoded
+    since: float
+    done: Future[None] | None = None
+
+
+@dataclass
+class EventProducer:
+    """Start it before use, close it after. `find` says where the broker is now; `topics` are made where missing."""
+
+    find: Callable[[], StreamAddress]
+    topics: Sequence[str]
+    metrics: StreamMetrics
+    limits: ProducerLimits = ProducerLimits()
+    last_error: str = "not connected yet"
+    _offered: deque[tuple[str, Callable[[], Event]]] = field(default_factory=deque)
+    _waiting: deque[_Waiting] = field(default_factory=deque)
+    _bytes: int = 0
+    _in_flight: int = 0
+
+    def __post_init__(self) -> None:
+        self._changed = threading.Condition()
+        self._closing, self._is_well = False, True
+        self._client: Any = None
+        self._address: StreamAddress | None = None
+        self._thread = threading.Thread(target=self._run, name="event-producer", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    @property
+    def is_up(self) -> bool:
+        """False from the first event that the broker did not take until one that it took. With nothing left to try
+        again nobody knows, and the next event finds out."""
+        return self._client is not None and (self._is_well or not (self._waiting or self._in_flight))
+
+    def offer(self, topic: str, make: Callable[[], Event]) -> bool:
+        """Hand over an event that `make` builds later, off the request's path. False if there was no room."""
+        self.metrics.offered.labels(topic).inc()
+        if len(self._offered) >= self.limits.offered:
+            self.metrics.dropped.labels(topic, "buffer_full").inc()
+            return False
+        self._offered.append((topic, make))
+        with self._changed:
+            self._changed.notify()
+        return True
+
+    def publish(self, events: Sequence[tuple[str, Event]], timeout_s: float) -> None:
+        """Return when the broker has acknowledged every event.
+
+        Raises `StreamUnavailable` if it has not within `timeout_s`, or at once if there is no broker or no room. Then
+        some may have arrived and may yet; whoever sends them again sends the same ids.
+        """
+        if not self.is_up:
+            raise StreamUnavailable(f"the event stream does not answer: {self.last_error}")
+        until = time.monotonic() + timeout_s
+        encoded = [encode(topic, event) for topic, event in events]
+        futures = []
+        for one in encoded:
+            self.metrics.offered.labels(one.topic).inc()
+            done: Future[None] = Future()
+            if not self._keep(_Waiting(one, time.monotonic(), done)):
+                raise StreamUnavailable("the event stream has no room")
+            futures.append(done)
+        for done in futures:
+            try:
+                done.result(max(0.0, until - time.monotonic()))
+            except TimeoutError:
+                raise StreamUnavailable(f"not acknowledged within {timeout_s:.1f} s") from None
+
+    def close(self) -> None:
+        """Send what can be sent within a moment; the rest is counted as dropped."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        if self._thread.is_alive():
+            self._thread.join(CLOSE_S + 1.0)
+
+    def _keep(self, waiting: _Waiting, *, again: bool = False) -> bool:
+        """Put it in line, at the front if it was sent before. False, and counted, if there is no room."""
+        size, topic = len(waiting.encoded.value), waiting.encoded.topic
+        with self._changed:
+            reason = ""
+            if size > MAX_EVENT_BYTES:
+                reason = "too_large"
+            elif not again and self._bytes + size > self.limits.waiting_bytes:
+                reason = "buffer_full"
+            elif self._closing:
+                reason = "closed"
+            if reason:
+                self.metrics.dropped.labels(topic, reason).inc()
+                _fail(waiting, StreamUnavailable(f"an event was dropped: {reason}"))
+                return False
+            self._bytes += size
+            (self._waiting.appendleft if again else self._waiting.append)(waiting)
+            self._changed.notify()
+        return True
+
+    def _run(self) -> None:
+        while not self._closing:
+            self._encode_offered()
+            if not self._connect():
+                self._expire()
+                with self._changed:
+                    self._changed.wait(self.limits.retry_s)
+                continue
+            self._send_waiting()
+            with self._changed:
+                if not self._offered and (not self._waiting or self._in_flight >= self.limits.in_flight):
+                    self._changed.wait(0.2)
+        self._finish()
+
+    def _encode_offered(self) -> None:
+        while self._offered:
+            topic, make = self._offered.popleft()
+            try:
+                encoded = encode(topic, make())
+            except (TypeError, ValueError) as exc:
+                log.error("an event for %s cannot be written: %s", topic, exc)
+                self.metrics.dropped.labels(topic, "not_encodable").inc()
+                continue
+            self._keep(_Waiting(encoded, time.monotonic()))
+        self.metrics.waiting.set(len(self._waiting) + self._in_flight)
+
+    def _connect(self) -> bool:
+        """Keep the client, or make one where there is none or the broker has moved. False while nobody answers."""
+        try:
+            address = self.find()
+            if self._client is not None and address == self._address:
+                return True
+            self._disconnect("the broker has moved")
+            make_topics(address, self.topics)
+            self._client, self._address = open_producer(address), address
+        except StreamUnavailable as exc:
+            self._disconnect(str(exc))
+            return False
+        log.info("producing to %s", address.broker)
+        self._say_well("")
+        return True
+
+    def _say_well(self, error: str) -> None:
+        self.last_error, self._is_well = error, not error
+        self.metrics.up.set(0 if error else 1)
+
+    def _disconnect(self, reason: str) -> None:
+        self._say_well(reason)
+        client, self._client = self._client, None
+        if client is not None:
+            log.warning("no producer: %s", reason)
+            # what is under way comes back into line as soon as its time is up, which nobody here waits for
+            threading.Thread(target=_close_quietly, args=(client,), name="producer-closing", daemon=True).start()
+
+    def _send_waiting(self) -> None:
+        while self._client is not None and self._in_flight < self.limits.in_flight:
+            with self._changed:
+                if not self._waiting:
+                    return
+                waiting = self._waiting.popleft()
+                self._bytes -= len(waiting.encoded.value)
+                self._in_flight += 1
+            one = waiting.encoded
+            try:
+                with kafka_errors("send"):
+                    sent = self._client.send(one.topic, value=one.value, key=one.key)
+            except StreamUnavailable as exc:
+                self._settle(waiting, exc)
+                self._disconnect(str(exc))
+                return
+            sent.add_callback(lambda _, waiting=waiting: self._settle(waiting, None))
+            sent.add_errback(lambda exc, waiting=waiting: self._settle(waiting, exc))
+
+    def _settle(self, waiting: _Waiting, failure: BaseException | None) -> None:
+        """The broker has it, or it goes back into line until its time is over."""
+        with self._changed:
+            self._in_flight -= 1
+            self._changed.notify()
+        if failure is None:
+            self.metrics.acked.labels(waiting.encoded.topic).inc()
+            if waiting.done is not None and not waiting.done.done():
+                waiting.done.set_result(None)
+            self._say_well("")
+            return
+        self._say_well(str(failure) or type(failure).__name__)
+        if time.monotonic() - waiting.since > self.limits.patience_s:
+            self._give_up(waiting)
+        else:
+            self._keep(waiting, again=True)
+
+    def _give_up(self, waiting: _Waiting) -> None:
+        self.metrics.dropped.labels(waiting.encoded.topic, "expired").inc()
+        _fail(waiting, StreamUnavailable(f"not acknowledged within {self.limits.patience_s:.0f} s"))
+
+    def _expire(self) -> None:
+        while True:
+            with self._changed:
+                if not self._waiting or time.monotonic() - self._waiting[0].since <= self.limits.patience_s:
+                    return
+                waiting = self._waiting.popleft()
+                self._bytes -= len(waiting.encoded.value)
+            self._give_up(waiting)
+
+    def _finish(self) -> None:
+        until = time.monotonic() + CLOSE_S
+        self._send_waiting()
+        while self._client is not None and self._in_flight and time.monotonic() < until:
+            time.sleep(0.02)
+        self._disconnect("closed")
+        for waiting in self._waiting:
+            self.metrics.dropped.labels(waiting.encoded.topic, "closed").inc()
+            _fail(waiting, StreamUnavailable("the service is ending"))
+        for topic, _ in self._offered:
+            self.metrics.dropped.labels(topic, "closed").inc()
+
+
+def _close_quietly(client: Any) -> None:
+    with contextlib.suppress(StreamUnavailable), kafka_errors("close the producer"):
+        client.close(timeout=DELIVERY_S + 2.0)
+
+
+def _fail(waiting: _Waiting, reason: StreamUnavailable) -> None:
+    if waiting.done is not None:
+        try:
+            waiting.done.set_exception(reason)
+        except InvalidStateError:
+            return

@@ -1,0 +1,107 @@
+"""Appends events to Parquet, each exactly once, through any kill: the file is the commit.
+
+One batch of one topic becomes one file, written aside and renamed; so a file is complete or not there. It carries the
+offsets at which reading goes on after it, and a restart goes on from the newest file, whatever the group has committed.
+Partitioned by date and hour of the world's clock at writing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from infra.stream.consumer import Received
+
+Places = dict[int, int]
+OFFSETS = b"lab.offsets"
+REMEMBERED_FILES = 50
+"""how far back a restart looks for the ids of events that may come again"""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Where a topic's events go: a folder, how a batch becomes a table, and the column that holds their ids."""
+
+    folder: str
+    rows: Callable[[Sequence[Any]], pa.Table]
+    id_column: str
+
+
+@dataclass
+class ParquetSink:
+    """An effect. `root` holds one folder per topic; `now` is the world's clock."""
+
+    root: Path
+    tables: Mapping[str, Table]
+    now: Callable[[], float]
+    _epoch: str = ""
+    _next: dict[str, Places] = field(default_factory=lambda: defaultdict(dict))
+
+    def resume(self, epoch: str) -> Mapping[tuple[str, int], int]:
+        """Where the newest files of this epoch end."""
+        self._epoch, self._next = epoch, defaultdict(dict)
+        for topic, table in self.tables.items():
+            self._next[topic] = next_offsets(self.root / table.folder, epoch)
+        return {(topic, number): at for topic, places in self._next.items() for number, at in places.items()}
+
+    def known(self) -> Iterator[str]:
+        for topic, table in self.tables.items():
+            for file in files_of(self.root / table.folder)[-REMEMBERED_FILES:]:
+                for value in pq.read_table(file, columns=[table.id_column], partitioning=None)[table.id_column]:
+                    yield f"{topic}/{value.as_py()}"
+
+    def apply(self, batch: Sequence[Received]) -> None:
+        """Write one file for each topic of the batch."""
+        by_topic: dict[str, list[Received]] = defaultdict(list)
+        for received in batch:
+            by_topic[received.topic].append(received)
+        for topic, some in by_topic.items():
+            # a batch that comes again because another topic failed has been written already
+            new = [one for one in some if one.offset >= self._next[topic].get(one.partition, 0)]
+            if not new:
+                continue
+            after = dict(self._next[topic])
+            for one in new:
+                after[one.partition] = max(after.get(one.partition, 0), one.offset + 1)
+            self._write(self.tables[topic], [one.event for one in new], after)
+            self._next[topic] = after
+
+    def tick(self) -> None: ...
+
+    def _write(self, table: Table, events: Sequence[Any], after: Places) -> None:
+        at = datetime.fromtimestamp(self.now(), UTC)
+        folder = self.root / table.folder / f"date={at.date()}" / f"hour={at.hour:02d}"
+        folder.mkdir(parents=True, exist_ok=True)
+        final = folder / f"part-{self._epoch}-{time.time_ns():020d}.parquet"
+        rows = table.rows(events)
+        offsets = json.dumps({"epoch": self._epoch, "next": after})
+        rows = rows.replace_schema_metadata({**(rows.schema.metadata or {}), OFFSETS: offsets.encode()})
+        aside = final.with_suffix(".partial")
+        pq.write_table(rows, aside, compression="zstd")
+        with aside.open("rb+") as written:
+            os.fsync(written.fileno())
+        aside.rename(final)
+
+
+def files_of(folder: Path) -> list[Path]:
+    """The complete files of a topic, in the order in which they were written."""
+    return sorted(folder.glob("date=*/hour=*/part-*.parquet"), key=lambda file: file.stem.rpartition("-")[2])
+
+
+def next_offsets(folder: Path, epoch: str) -> Places:
+    """Partition -> where reading goes on after the newest file of this epoch; empty where there is none."""
+    mine = [file for file in files_of(folder) if file.stem.split("-")[1] == epoch]
+    if not mine:
+        return {}
+    found = json.loads(pq.read_schema(mine[-1]).metadata[OFFSETS])
+    return {int(number): int(at) for number, at in found["next"].items()}

@@ -1,0 +1,156 @@
+"""Brokers and small events for the tests of the stream: the embedded one, and Kafka where a Docker engine is there."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from infra.errors import StreamUnavailable
+from infra.settings import REPOSITORY, Settings
+from infra.stream.address import StreamAddress, find_stream
+from infra.stream.consumer import Received
+from tests.containers import container, docker, need_image, wait_for
+
+KAFKA = "apache/kafka:4.1.1"
+
+
+@dataclass(frozen=True)
+class Tick:
+    """The smallest event."""
+
+    SCHEMA: ClassVar[str] = "test.tick"
+    VERSION: ClassVar[int] = 1
+
+    number: int
+    at: float
+
+    @property
+    def event_id(self) -> str:
+        return str(self.number)
+
+    @property
+    def event_ts(self) -> float:
+        return self.at
+
+    @property
+    def key(self) -> str:
+        return str(self.number % 7)
+
+
+class Collected:
+    """An effect that remembers."""
+
+    def __init__(self) -> None:
+        self.numbers: list[int] = []
+        self.batches = 0
+
+    def apply(self, batch: Sequence[Received]) -> None:
+        self.batches += 1
+        self.numbers += [received.event.number for received in batch]
+
+    def resume(self, epoch: str) -> dict[tuple[str, int], int]:
+        return {}
+
+    def known(self) -> list[str]:
+        return []
+
+    def tick(self) -> None: ...
+
+
+@dataclass
+class EmbeddedBroker:
+    """The broker of the embedded setting, in a process that can be killed and started again."""
+
+    settings: Settings
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("LAB_")}
+        environment |= {"LAB_HOME": str(self.settings.home), "LAB_PRESET": self.settings.preset}
+        before = self._epoch()
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "infra.stream.broker"], cwd=REPOSITORY, env=environment, stderr=subprocess.DEVNULL
+        )
+        until = time.monotonic() + 20
+        while self._epoch() in ("", before):
+            assert time.monotonic() < until, "the broker does not start"
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait(10)
+
+    def find(self) -> StreamAddress:
+        return find_stream(self.settings)
+
+    def _epoch(self) -> str:
+        try:
+            return self.find().epoch
+        except StreamUnavailable:
+            return ""
+
+
+@dataclass
+class KafkaBroker:
+    """Apache Kafka in a container that can be stopped and started again, at the same address."""
+
+    name: str
+    address: str
+
+    def start(self) -> None:
+        docker("start", self.name)
+        wait_for(self._answers, "Kafka")
+
+    def stop(self) -> None:
+        docker("stop", "--time", "2", self.name)
+
+    def find(self) -> StreamAddress:
+        return StreamAddress(self.address, "kafka", is_embedded=False)
+
+    def _answers(self) -> bool:
+        command = ["/opt/kafka/bin/kafka-broker-api-versions.sh", "--bootstrap-server", "127.0.0.1:19092"]
+        return "id: 1" in docker("exec", self.name, *command, check=False)
+
+
+@contextmanager
+def embedded(home: Path) -> Iterator[EmbeddedBroker]:
+    broker = EmbeddedBroker(Settings(home=home, preset="smoke"))
+    broker.start()
+    try:
+        yield broker
+    finally:
+        broker.stop()
+
+
+@contextmanager
+def kafka(port: int) -> Iterator[KafkaBroker]:
+    need_image(KAFKA)
+    words = []
+    for name, value in {
+        "KAFKA_NODE_ID": "1",
+        "KAFKA_PROCESS_ROLES": "broker,controller",
+        "KAFKA_LISTENERS": "OUT://:9092,IN://:19092,CONTROLLER://:9093",
+        "KAFKA_ADVERTISED_LISTENERS": f"OUT://127.0.0.1:{port},IN://127.0.0.1:19092",
+        "KAFKA_CONTROLLER_LISTENER_NAMES": "CONTROLLER",
+        "KAFKA_INTER_BROKER_LISTENER_NAME": "IN",
+        "KAFKA_LISTENER_SECURITY_PROTOCOL_MAP": "OUT:PLAINTEXT,IN:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "KAFKA_CONTROLLER_QUORUM_VOTERS": "1@localhost:9093",
+        "KAFKA_OFFSETS_TOPIC_REPLICATION_FACTOR": "1",
+        "KAFKA_TRANSACTION_STATE_LOG_REPLICATION_FACTOR": "1",
+        "KAFKA_TRANSACTION_STATE_LOG_MIN_ISR": "1",
+        "KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS": "0",
+        "KAFKA_HEAP_OPTS": "-Xms256m -Xmx256m",
+    }.items():
+        words += ["--env", f"{name}={value}"]
+    with container(KAFKA, *words, port=9092, publish=f"127.0.0.1:{port}:9092", keep=True) as (name, address):
+        broker = KafkaBroker(name, address)
+        wait_for(broker._answers, "Kafka", 90)
+        yield broker
