@@ -135,6 +135,7 @@ DESIGN = Design(
     quality="feed_ranking.experiments:measure_quality",
     sweeps="feed_ranking.experiments:SWEEPS",
     drills="feed_ranking.drills:DRILLS",
+    people="feed_ranking.people:Visitors",
     loadtest="loadtests/feed_ranking.py",
     ask=Ask(
         path="/v1/feed",

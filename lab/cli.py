@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import typer
 
 from infra.errors import LabError
-from lab.commands import drills, looking, making, running, trying, using
+from lab.commands import drills, living, looking, making, running, trying, using
 from lab.console import print_error
 from lab.designs import load_designs
 
@@ -30,6 +30,7 @@ LISTED: Sequence[Callable[..., None]] = (
     running.serve,
     using.fault,
     using.load,
+    living.live,
     drills.drills,
     drills.drill,
     making.evaluate,

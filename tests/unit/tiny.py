@@ -52,6 +52,7 @@ def tiny_design(*steps: Step, **changed: Any) -> Design:
         "quality": "",
         "sweeps": "",
         "drills": "",
+        "people": "",
         "loadtest": "",
         "ask": Ask("/v1/tiny", (), "rows", ()),
     }
