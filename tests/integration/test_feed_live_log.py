@@ -15,8 +15,9 @@ import pytest
 from feed_ranking.config import SMOKE
 from feed_ranking.counting import DAY_S, timestamps
 from feed_ranking.design import DESIGN
-from feed_ranking.domain import COUNTS, RANDOM_POLICY
+from feed_ranking.domain import AD, COUNTS, EMPTY, RANDOM_POLICY
 from feed_ranking.offline.dataset import Sample
+from feed_ranking.offline.evaluate import Judge
 from feed_ranking.offline.live_files import cut_of, live_root
 from feed_ranking.offline.live_log import cut_log
 from feed_ranking.offline.tables import SnapshotTimes
@@ -125,6 +126,15 @@ def test_using_the_feed_is_no_reason_to_build_but_a_build_takes_what_came_since(
     assert [run.name for run in runs if not run.skipped] == ["live", "features", "materialize", "sample"]
     assert runs[-1].facts["live_rows"] == 2
     assert before.exists(), "what is served until now stays"
+
+
+def test_the_judge_gives_nothing_for_a_post_that_it_does_not_know() -> None:
+    judge = Judge(SMOKE)
+    old = judge.alive()[:3]
+    played = np.array([NEW, AD, *old])
+    assert judge.known(played).tolist() == [EMPTY, AD, *old]
+    answer = {"slate": [{"post_id": None if post == AD else int(post)} for post in played]}
+    assert np.isfinite(judge.captured_by([USER], [answer]).value)
 
 
 def test_a_live_file_that_is_gone_or_damaged_is_named(tmp_path: Path) -> None:
