@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feed_ranking.online.rerank import (
+from feed_ranking.slate_rules import (
     Filled,
     ad_places,
     fill_slots,
