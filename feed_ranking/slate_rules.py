@@ -120,23 +120,37 @@ def fill_slots(
     return Filled(np.array(chosen, np.int64), np.array(propensity), np.array(explored, bool))
 
 
+def slate_choices(
+    creators: Ids, is_new: Bools, chosen: Places, *, creator_cap: int, epsilon: float
+) -> npt.NDArray[np.float64]:
+    """float64[k, n]: how probable each of n ranked posts is for each place under `fill_slots` with these rules, given
+    what stands above it in `chosen` int64[k]."""
+    left = _Left(creators, is_new, creator_cap, epsilon)
+    probability = np.zeros((len(chosen), len(creators)))
+    for row, pick in zip(probability, chosen.tolist(), strict=True):
+        if left.best < len(creators):
+            options = left.options()
+            share = epsilon if len(options) else 0.0
+            row[options] = share / max(len(options), 1)
+            row[left.best] += 1.0 - share
+        left.take(pick)
+    return probability
+
+
 def slate_propensity(
     creators: Ids, is_new: Bools, chosen: Places, *, creator_cap: int, epsilon: float
 ) -> npt.NDArray[np.float64]:
     """float64[k]: how probable each of `chosen` int64[k] is under `fill_slots` with these rules, given those above it.
 
     For the rules that it was drawn by, that is the propensity that `fill_slots` returned; for others, what they would
-    have given the same choices on the same ranked list: the ratio of the two weighs the log for another policy. 0 from
-    the first choice on that the rules could not make.
+    have given the same choices on the same ranked list: the ratio of the two weighs the log for another policy. 0 for
+    a choice that the rules could not make.
     """
     left = _Left(creators, is_new, creator_cap, epsilon)
     propensity = np.zeros(len(chosen))
     for place, pick in enumerate(chosen.tolist()):
-        if not left.allowed[pick]:
-            break
-        propensity[place] = left.propensity(pick, len(left.options()))
-        if propensity[place] == 0.0:
-            break
+        if left.allowed[pick]:
+            propensity[place] = left.propensity(pick, len(left.options()))
         left.take(pick)
     return propensity
 
