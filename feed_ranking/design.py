@@ -7,7 +7,8 @@ from infra.design import Argument, Ask, Design, Step
 from infra.figures import Bound
 
 _WORLD = ("feed_ranking/world", "feed_ranking/domain.py", "feed_ranking/offline/steps.py")
-_TABLES = ("feed_ranking/features.py", "feed_ranking/offline/tables.py", "infra/feature_store")
+_COUNTING = "feed_ranking/counting.py"
+_TABLES = ("feed_ranking/features.py", _COUNTING, "feed_ranking/offline/tables.py", "infra/feature_store")
 _SAMPLE = (*_TABLES, "feed_ranking/offline/dataset.py", "feed_ranking/inputs")
 _MODELS = tuple(f"feed_ranking/offline/{name}.py" for name in ("networks", "fitting", "towers", "ranker", "train"))
 _JUDGE = tuple(f"feed_ranking/offline/{name}.py" for name in ("evaluate", "holdout", "metrics"))
@@ -77,7 +78,7 @@ DESIGN = Design(
             "feed_ranking.offline.index:build",
             "Snapshot the posts and index them (FAISS)",
             ("world", "features", "index"),
-            ("feed_ranking/offline/index.py", "feed_ranking/snapshot.py", "feed_ranking/vector_index.py"),
+            ("feed_ranking/offline/index.py", _COUNTING, "feed_ranking/snapshot.py", "feed_ranking/vector_index.py"),
             after=("world", "features", "materialize", "train", "evaluate"),
         ),
         Step(

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from feed_ranking.config import FeedConfig
+from feed_ranking.counting import DAY_S, seconds
 from feed_ranking.domain import RANDOM_POLICY, Floats, Ids, PostFeatures, Times, UserFeatures
 from feed_ranking.features import (
     ITEM_VIEWS,
@@ -30,7 +31,7 @@ from feed_ranking.features import (
     posts_from_frame,
     users_from_frame,
 )
-from feed_ranking.offline.tables import DAY_S, SnapshotTimes, seconds
+from feed_ranking.offline.tables import SnapshotTimes
 from infra.feature_store.port import OfflineFeatures
 from infra.pipeline.steps import Facts, StepContext
 

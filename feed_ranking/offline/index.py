@@ -12,11 +12,12 @@ import pyarrow.parquet as pq
 
 from feed_ranking.bundle import load_bundle
 from feed_ranking.config import FeedConfig
+from feed_ranking.counting import HOUR_S, REGIONS, hottest
 from feed_ranking.domain import CREATOR_COLUMNS, STATS, PostFeatures
 from feed_ranking.features import open_store
 from feed_ranking.inputs import post_inputs, post_tower_inputs
 from feed_ranking.offline.dataset import join_posts
-from feed_ranking.offline.tables import HOUR_S, REGIONS, SnapshotTimes
+from feed_ranking.offline.tables import SnapshotTimes
 from feed_ranking.snapshot import write_snapshot
 from feed_ranking.vector_index import VectorIndex
 from infra.pipeline.steps import Facts, StepContext
@@ -51,7 +52,7 @@ def build(context: StepContext) -> Facts:
         posts,
         item_side=item_side,
         embeddings=embeddings,
-        trending=hottest(posts),
+        trending=hottest(heat_of(posts), TRENDING_POSTS),
         creator_stats=newest[list(CREATOR_COLUMNS)].to_numpy(np.float32),
         creators_region=newest["creator_region"].to_numpy(np.int64),
         index=index,
@@ -66,8 +67,6 @@ def live_posts(catalogue: pd.DataFrame, now_ts: float, life_h: float) -> pd.Data
     return catalogue[(published < now_ts) & (published >= now_ts - life_h * HOUR_S)].reset_index(drop=True)
 
 
-def hottest(posts: PostFeatures) -> npt.NDArray[np.int64]:
-    """int64[1 + regions, m]: the rows with the most recent clicks, everywhere first, then in each region."""
-    heat = np.stack([posts.stats[:, STATS.index(f"heat_{region}")] for region in range(REGIONS)])
-    ranked = [np.argsort(-row, kind="stable")[:TRENDING_POSTS] for row in (heat.sum(axis=0), *heat)]
-    return np.stack(ranked).astype(np.int64)
+def heat_of(posts: PostFeatures) -> npt.NDArray[np.float32]:
+    """float32[regions, posts]"""
+    return np.stack([posts.stats[:, STATS.index(f"heat_{region}")] for region in range(REGIONS)])

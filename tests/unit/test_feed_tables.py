@@ -16,8 +16,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from feed_ranking.counting import DAY_S, HOUR_S, REGIONS, EventLog, timestamps
 from feed_ranking.domain import COUNTS, CREATOR_COUNTS, REACTIONS, TOPIC_COUNTS
-from feed_ranking.offline.tables import DAY_S, HOUR_S, REGIONS, EventLog, compute_tables, timestamps
+from feed_ranking.offline.tables import compute_tables, read_log
 from infra.pipeline.steps import StepContext
 from infra.settings import Settings
 from tests.unit.feed_tables import (
@@ -282,7 +283,7 @@ def test_a_click_counts_from_when_its_label_arrived_not_from_when_it_happened(tm
 
 def test_the_log_is_read_without_ads_and_with_the_topic_and_region_of_each_event(tmp_path: Path) -> None:
     write_world(tmp_path, [START + 10, START + 20, START + 30], [START + 190, START + 200, START + 210])
-    log = EventLog.read(tmp_path, catalogue())
+    log = EventLog.of(read_log(tmp_path), catalogue())
     made = event_log([Event(START + 190 + 10 * post, 2, post, 7, clicked=1, dwell_s=4) for post in range(3)])
     for name, values in vars(made).items():
         np.testing.assert_array_equal(getattr(log, name), values, err_msg=name)
