@@ -170,7 +170,8 @@ class Design:
     `config` is the dotted name of the presets, a mapping from a preset's name to its configuration value; `evaluate`
     names the step that writes `figures.json`; `bench` is what is promised of the design as a program. `player`, `judge`
     and `quality` are dotted names of what `infra.experiment` describes; `sweeps` are experiments that are worth making,
-    `drills` failures that are worth trying (`infra.drill`); `benchmarks` compares the service with its parts.
+    `drills` failures that are worth trying (`infra.drill`); `benchmarks` compares the service with its parts. `replay`
+    and `skew` name what checks the log of its predictions (`infra.prediction_log`).
     """
 
     name: str
@@ -189,6 +190,8 @@ class Design:
     quality: str
     sweeps: str
     drills: str
+    replay: str
+    skew: str
     loadtest: str
     ask: Ask
 

@@ -52,6 +52,8 @@ def tiny_design(*steps: Step, **changed: Any) -> Design:
         "quality": "",
         "sweeps": "",
         "drills": "",
+        "replay": "",
+        "skew": "",
         "loadtest": "",
         "ask": Ask("/v1/tiny", (), "rows", ()),
     }
