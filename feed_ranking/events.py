@@ -121,8 +121,9 @@ class Prediction:
 
     `features` are the user's features as served (field of `UserFeatures` -> list); `feature_ts` is the time that they
     speak for (0: defaults), `stats_ts` that of the posts' counts. `post_ids` are the n posts of the heavy ranker's
-    batch, in its order; `inputs` float32[n, ranker inputs] as base64 of zlib of its bytes; `scores` float32[n] its
-    result. `chosen` are the places in that batch of the organic slate, with `propensity` and `explored` each.
+    batch, in its order, with `creator_ids` and `published_ts` each; `inputs` float32[n, ranker inputs] as base64 of
+    zlib of its bytes (`predictions.pack`); `scores` float32[n] its result. `chosen` are the places in that batch of the
+    organic slate, with `propensity` and `explored` each.
     """
 
     SCHEMA: ClassVar[str] = "feed.prediction"
@@ -145,6 +146,8 @@ class Prediction:
     features: Mapping[str, Any]
     embedding: Sequence[float]
     post_ids: Sequence[int]
+    creator_ids: Sequence[int]
+    published_ts: Sequence[float]
     inputs: str
     scores: Sequence[float]
     chosen: Sequence[int]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import typer
 
 from infra.errors import LabError
-from lab.commands import drills, living, looking, making, running, trying, using
+from lab.commands import drills, living, logs, looking, making, running, trying, using
 from lab.console import print_error
 from lab.designs import load_designs
 
@@ -34,6 +34,8 @@ LISTED: Sequence[Callable[..., None]] = (
     drills.drills,
     drills.drill,
     making.evaluate,
+    logs.replay,
+    logs.skew,
     trying.sweep,
     making.bench,
 )

@@ -53,6 +53,8 @@ def tiny_design(*steps: Step, **changed: Any) -> Design:
         "sweeps": "",
         "drills": "",
         "people": "",
+        "replay": "",
+        "skew": "",
         "loadtest": "",
         "ask": Ask("/v1/tiny", (), "rows", ()),
     }
