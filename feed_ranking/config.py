@@ -241,6 +241,14 @@ class RerankConfig:
     epsilon: float = knob(
         0.1, unit="", low=0.0, high=1.0, per_request=True, trades="higher: new creators are found, attention is lost"
     )
+    randomised_share: float = knob(
+        0.0,
+        unit="",
+        low=0.0,
+        high=1.0,
+        per_request=True,
+        trades="higher: more slates drawn by chance, which tell position from relevance, and less attention",
+    )
     ads: int = knob(2, unit="ads", low=0, high=50, per_request=True, trades="more: more revenue, shorter sessions")
     ad_gap: int = knob(
         6, unit="posts", low=1, high=100, per_request=True, trades="larger: fewer ads in view, longer sessions"

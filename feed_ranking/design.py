@@ -146,6 +146,7 @@ DESIGN = Design(
     sweeps="feed_ranking.experiments:SWEEPS",
     drills="feed_ranking.drills:DRILLS",
     people="feed_ranking.people:Visitors",
+    worker="feed_ranking.worker.effects:make_consumers",
     replay="feed_ranking.offline.replay:replay",
     skew="feed_ranking.offline.skew:skew",
     loadtest="loadtests/feed_ranking.py",

@@ -174,7 +174,8 @@ class Design:
     names the step that writes `figures.json`; `bench` is what is promised of the design as a program. `player`, `judge`
     and `quality` are dotted names of what `infra.experiment` describes; `sweeps` are experiments that are worth making,
     `drills` failures that are worth trying (`infra.drill`); `benchmarks` compares the service with its parts; `people`
-    are the simulated ones of `lab live` (`infra.population`). `replay` and `skew` name what checks the log of its predictions (`infra.prediction_log`).
+    are the simulated ones of `lab live` (`infra.population`); `replay` and `skew` check the log of its predictions
+    (`infra.prediction_log`); `worker` makes the consumers of its events (`infra.stream.worker`).
     """
 
     name: str
@@ -194,6 +195,7 @@ class Design:
     sweeps: str
     drills: str
     people: str
+    worker: str
     replay: str
     skew: str
     loadtest: str

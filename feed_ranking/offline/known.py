@@ -11,13 +11,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import pyarrow as pa
 
 from feed_ranking.bundle import Bundle
 from feed_ranking.config import FeedConfig
 from feed_ranking.counting import (
     HOUR_S,
-    LOG_COLUMNS,
     EventLog,
     PublicCatalogue,
     activity_at,
@@ -29,7 +27,7 @@ from feed_ranking.events import Prediction
 from feed_ranking.features import CONTENT, VIEWS, default_user, users_from_frame
 from feed_ranking.inputs import Context, post_inputs, post_tower_inputs, ranker_inputs
 from feed_ranking.offline.dataset import join_users
-from feed_ranking.offline.live_log import live_tables
+from feed_ranking.offline.live_log import read_catalogue
 from feed_ranking.offline.tables import read_log
 from infra.feature_store.port import OfflineFeatures
 from infra.registry.release import CURRENT, Release
@@ -52,14 +50,9 @@ class Known:
     @classmethod
     def read(cls, root: Path, release: Release, config: FeedConfig) -> Known:
         """From the build that is served, and from `live/log` and `live/posts` beside it."""
-        world = Path(json.loads((root / CURRENT).read_text())["world"])
-        catalogue = PublicCatalogue.read(world)
-        if posts := live_tables(root / "live" / "posts", list(catalogue.posts.columns)):
-            catalogue = catalogue.with_posts(pa.concat_tables(posts).to_pandas())
-        log = EventLog.of(read_log(world), catalogue)
-        if events := live_tables(root / "live" / "log", list(LOG_COLUMNS)):
-            log = log.extended(pa.concat_tables(events).combine_chunks(), catalogue)
-        return cls(log, catalogue, config, release.world_now, {})
+        world, live = Path(json.loads((root / CURRENT).read_text())["world"]), root / "live"
+        catalogue = read_catalogue(world, live)
+        return cls(EventLog.of(read_log(world, live), catalogue), catalogue, config, release.world_now, {})
 
     def cannot_tell(self, prediction: Prediction) -> str:
         """Why a prediction's features cannot be made again. Else nothing."""

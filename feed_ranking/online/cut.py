@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from feed_ranking.bundle import worth_s
-from feed_ranking.domain import FeedQuery, Floats
+from feed_ranking.domain import RANDOM_POLICY, FeedQuery, Floats
 from feed_ranking.inputs import ranker_names
 from feed_ranking.slate_rules import is_by_new_creator
 from infra.errors import DependencyError
@@ -54,6 +54,9 @@ class LightRanker:
         top_k, score = query.rank.heavy_top_k, candidates.columns["score"]
         if top_k == 0 or len(candidates) <= top_k:
             return None
+        if query.policy == RANDOM_POLICY:  # chance decides what such a slate is drawn from, too
+            chance = np.random.default_rng([query.seed, 3]).random(len(candidates))
+            return best(chance.astype(np.float32), top_k)
         keep = best(score, top_k)
         if query.rerank.epsilon > 0:
             new = is_by_new_creator(candidates.columns["inputs"], self.topics)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from feed_ranking.domain import FeedQuery
+from feed_ranking.domain import RANDOM_POLICY, FeedQuery
 from feed_ranking.live import Catalogue
 from feed_ranking.slate_rules import (
     Filled,
@@ -55,6 +55,7 @@ class SlateSelector:
             query.k,
             query.rerank,
             query.seed,
+            uniform=query.policy == RANDOM_POLICY,
         )
         slate = unique.take(filled.chosen).with_columns(
             propensity=filled.propensity.astype(np.float32), explored=filled.explored.astype(np.float32)

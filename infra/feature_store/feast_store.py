@@ -89,9 +89,9 @@ class FeastStore:
                 if name == self._entity or kind is None:
                     continue
                 values[name] = _plain(result.values[0], kind)
-                seconds = result.event_timestamps[0].seconds
-                times.append(datetime.fromtimestamp(seconds, UTC))
-            return FeatureRow(values, min(times, default=None))
+                at = result.event_timestamps[0]
+                times.append(datetime.fromtimestamp(at.seconds + at.nanos / 1e9, UTC))
+            return FeatureRow(values, min(times, default=None), max(times, default=None))
 
     def read_batch(
         self, features: list[str], keys: Mapping[str, npt.NDArray[np.int64]]

@@ -49,6 +49,7 @@ def test_steps_and_app_point_to_code_that_exists(design: Design) -> None:
         design.quality,
         design.benchmarks,
         design.people,
+        design.worker,
         design.replay,
         design.skew,
     ):

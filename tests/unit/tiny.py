@@ -53,6 +53,7 @@ def tiny_design(*steps: Step, **changed: Any) -> Design:
         "sweeps": "",
         "drills": "",
         "people": "",
+        "worker": "",
         "replay": "",
         "skew": "",
         "loadtest": "",
