@@ -151,9 +151,10 @@ def activity_at(log: EventLog, config: FeedConfig, t: float, users: Ids | None =
     counts = _user_counts(log, long, row, len(found))
     counts_recent = _user_counts(log, recent, np.searchsorted(found, log.user[recent]), len(found))
     kinds = [REACTIONS.index(name) for name in TOPIC_COUNTS]
-    cell = row * topics + log.topic[long]
+    in_world = (log.topic[long] >= 0) & (log.topic[long] < topics)  # a live post may claim any topic
+    cell, reactions = (row * topics + log.topic[long])[in_world], log.counts[long][in_world]
     per_topic = np.stack(
-        [np.bincount(cell, log.counts[long, kind], len(found) * topics).reshape(len(found), topics) for kind in kinds],
+        [np.bincount(cell, reactions[:, kind], len(found) * topics).reshape(len(found), topics) for kind in kinds],
         axis=1,
     )
     creators, creator_counts = _acquaintances(log, long, row, len(found), slots)

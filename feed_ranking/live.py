@@ -73,10 +73,8 @@ class Catalogue:
             return len(fresh)
 
     def row_of(self, post_id: int) -> int | None:
-        place = int(np.searchsorted(self.snapshot.post_id, post_id))
-        if place < len(self.snapshot) and self.snapshot.post_id[place] == post_id:
-            return place
-        return self._rows.get(post_id)
+        row = self.snapshot.row_of(post_id)
+        return self._rows.get(post_id) if row is None else row
 
     def rows_of(self, post_ids: Ids) -> Rows:
         """The rows of those ids that are here."""

@@ -130,6 +130,8 @@ class Step:
     the repository) whose content decides what it writes; `after` the steps whose output it reads. A step with an
     `option` runs only where that option was chosen; those after it then do without its output. `still_there` names a
     function (output, settings) -> bool for a step that also writes to a server: False where that has lost it since.
+    `cut` names a function (settings) -> str for a step that reads what others go on writing: which part of it this
+    build reads, empty for nothing. A build asks once and remembers the answer; the step finds it in its context.
     """
 
     name: str
@@ -140,6 +142,7 @@ class Step:
     after: tuple[str, ...] = ()
     option: str = ""
     still_there: str = ""
+    cut: str = ""
 
 
 @dataclass(frozen=True)

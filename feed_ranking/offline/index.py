@@ -17,7 +17,7 @@ from feed_ranking.domain import CREATOR_COLUMNS, STATS, PostFeatures
 from feed_ranking.features import open_store
 from feed_ranking.inputs import post_inputs, post_tower_inputs
 from feed_ranking.offline.dataset import join_posts
-from feed_ranking.offline.tables import SnapshotTimes
+from feed_ranking.offline.live_log import read_catalogue, read_until
 from feed_ranking.snapshot import write_snapshot
 from feed_ranking.vector_index import VectorIndex
 from infra.pipeline.steps import Facts, StepContext
@@ -29,9 +29,9 @@ def build(context: StepContext) -> Facts:
     config: FeedConfig = context.config
     registered = json.loads((context.inputs["train"] / "registered.json").read_text())
     bundle = load_bundle(context.inputs["train"] / "bundle", registered["digest"])
-    now = SnapshotTimes.of(config).last
-    catalogue = pq.read_table(context.inputs["world"] / "posts.parquet").to_pandas()
-    alive = live_posts(catalogue, now, config.world.post_life_h)
+    world, live = context.inputs["world"], context.inputs["live"]
+    now = read_until(live)
+    alive = posts_alive(read_catalogue(world, live).posts, now, config.world.post_life_h)
     at = pd.to_datetime(pd.Series(np.full(len(alive), now)), unit="s", utc=True)
     store = open_store(context.inputs["materialize"], context.settings)
     posts = join_posts(store, alive["post_id"], alive["creator_id"], at)
@@ -43,7 +43,7 @@ def build(context: StepContext) -> Facts:
     index = VectorIndex.build(config.index.index, embeddings[:old])
     creators = pq.read_table(context.inputs["features"] / "creator_stats.parquet").to_pandas()
     newest = creators[creators["feature_ts"] == creators["feature_ts"].max()].sort_values("creator_id")
-    ads = pq.read_metadata(context.inputs["world"] / "ads.parquet").num_rows
+    ads = pq.read_metadata(world / "ads.parquet").num_rows
     snapshot = context.out / "snapshot"
     snapshot.mkdir()
     write_snapshot(
@@ -61,10 +61,10 @@ def build(context: StepContext) -> Facts:
     return {"posts": len(alive), "indexed": old, "index": config.index.index}
 
 
-def live_posts(catalogue: pd.DataFrame, now_ts: float, life_h: float) -> pd.DataFrame:
-    """The posts that may be shown at `now_ts`, by ascending id."""
-    published = catalogue["published_ts"]
-    return catalogue[(published < now_ts) & (published >= now_ts - life_h * HOUR_S)].reset_index(drop=True)
+def posts_alive(posts: pd.DataFrame, now_ts: float, life_h: float) -> pd.DataFrame:
+    """The posts that may be shown at `now_ts`, in order of publication."""
+    published = posts["published_ts"]
+    return posts[(published < now_ts) & (published >= now_ts - life_h * HOUR_S)].reset_index(drop=True)
 
 
 def heat_of(posts: PostFeatures) -> npt.NDArray[np.float32]:

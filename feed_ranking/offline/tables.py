@@ -33,15 +33,16 @@ from feed_ranking.counting import (
     timestamps,
 )
 from feed_ranking.domain import Ids
+from feed_ranking.offline.live_log import read_catalogue, read_reactions, read_until
 from infra.pipeline.steps import Facts, StepContext
 
 
 def compute_tables(context: StepContext) -> Facts:
     config: FeedConfig = context.config
-    world = context.inputs["world"]
-    catalogue = PublicCatalogue.read(world)
-    log = EventLog.of(read_log(world), catalogue)
-    times = SnapshotTimes.of(config)
+    world, live = context.inputs["world"], context.inputs["live"]
+    catalogue = read_catalogue(world, live)
+    log = EventLog.of(read_log(world, live), catalogue)
+    times = SnapshotTimes.of(config, read_until(live))
     makers = {
         "user_profile": lambda: user_profile(catalogue, config, times),
         "user_activity": lambda: user_activity(log, config, times),
@@ -60,17 +61,22 @@ def compute_tables(context: StepContext) -> Facts:
 
 @dataclass(frozen=True)
 class SnapshotTimes:
-    """When features were computed, in seconds since the epoch: users and creators daily, posts every few hours."""
+    """When features were computed, in seconds since the epoch: users and creators daily, posts every few hours, and
+    all of them once more at the end of what happened live."""
 
     daily: npt.NDArray[np.float64]
     posts: npt.NDArray[np.float64]
 
     @classmethod
-    def of(cls, config: FeedConfig) -> SnapshotTimes:
+    def of(cls, config: FeedConfig, until: float = 0.0) -> SnapshotTimes:
+        """Of the generated history, or up to `until` where that is later."""
         first = pd.Timestamp(config.world.start).timestamp()
         last = first + config.world.days * DAY_S
         step = config.features.post_snapshot_h * HOUR_S
-        return cls(np.arange(first, last + 1, DAY_S), np.arange(first, last + 1, step))
+        if until <= last:
+            return cls(np.arange(first, last + 1, DAY_S), np.arange(first, last + 1, step))
+        daily, posts = (np.append(np.arange(first, until, every), until) for every in (DAY_S, step))
+        return cls(daily, posts)
 
     @property
     def last(self) -> float:
@@ -78,10 +84,12 @@ class SnapshotTimes:
         return float(self.daily[-1])
 
 
-def read_log(world: Path) -> pa.Table:
-    """The organic impressions of every day."""
+def read_log(world: Path, live: Path) -> pa.Table:
+    """The organic impressions of every day, and those of what happened live."""
     log = ds.dataset(world / "log", partitioning="hive")
-    return log.to_table(columns=list(LOG_COLUMNS), filter=pc.field("post_id") >= 0).combine_chunks()
+    table = log.to_table(columns=list(LOG_COLUMNS), filter=pc.field("post_id") >= 0)
+    since = read_reactions(live, LOG_COLUMNS)
+    return (table if since is None else pa.concat_tables([table, since.cast(table.schema)])).combine_chunks()
 
 
 def user_profile(catalogue: PublicCatalogue, config: FeedConfig, times: SnapshotTimes) -> pa.Table:
