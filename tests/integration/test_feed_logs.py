@@ -275,6 +275,19 @@ def test_posts_published_live_have_their_creators_counts_and_none_of_their_own(
     assert posts.published_ts.tolist() == [release.world_now + 60.0, old["published_ts"]]
 
 
+def test_counts_of_a_later_time_hold_what_happened_live_until_then(
+    home: Settings, release: Release, player: FeedPlayer
+) -> None:
+    reactions = live_reactions(player.service, release.world_now)
+    write_reactions(home.design_root("feed_ranking") / "live", "0", reactions)
+    everything, post = Known.read(home, release, SMOKE), reactions[1]["post_id"]
+    shown = STATS.index("post_impressions")
+    before, after = (
+        everything.posts(np.array([post]), release.world_now + later).stats[0, shown] for later in (0, 500)
+    )
+    assert after - before == sum(one["post_id"] == post for one in reactions) > 0
+
+
 def known_posts(home: Settings) -> pd.DataFrame:
     world = Path(json.loads((home.design_root("feed_ranking") / CURRENT).read_text())["world"])
     posts: pd.DataFrame = pq.read_table(world / "posts.parquet").to_pandas()
