@@ -22,15 +22,18 @@ from feed_ranking.counting import (
     creator_stats_at,
     post_stats_at,
 )
+from feed_ranking.design import DESIGN
 from feed_ranking.domain import CREATOR_COLUMNS, POST_COLUMNS, STATS, Floats, Ids, PostFeatures, UserFeatures
 from feed_ranking.events import Prediction
 from feed_ranking.features import CONTENT, VIEWS, default_user, users_from_frame
 from feed_ranking.inputs import Context, post_inputs, post_tower_inputs, ranker_inputs
 from feed_ranking.offline.dataset import join_users
+from feed_ranking.offline.live_files import live_root
 from feed_ranking.offline.live_log import read_catalogue
 from feed_ranking.offline.tables import read_log
 from infra.feature_store.port import OfflineFeatures
 from infra.registry.release import CURRENT, Release
+from infra.settings import Settings
 
 ACTIVITY = tuple(VIEWS["user_activity"][1])
 COUNTED = tuple(name for name in POST_COLUMNS if name not in CONTENT)
@@ -48,11 +51,12 @@ class Known:
     """cache: time -> counts of posts and of creators, by their ids"""
 
     @classmethod
-    def read(cls, root: Path, release: Release, config: FeedConfig) -> Known:
-        """From the build that is served, and from `live/log` and `live/posts` beside it."""
-        world, live = Path(json.loads((root / CURRENT).read_text())["world"]), root / "live"
-        catalogue = read_catalogue(world, live)
-        return cls(EventLog.of(read_log(world, live), catalogue), catalogue, config, release.world_now, {})
+    def read(cls, settings: Settings, release: Release, config: FeedConfig) -> Known:
+        """The history of the build that is served, and all that was logged live, before that build and since."""
+        world = Path(json.loads((settings.design_root(DESIGN.name) / CURRENT).read_text())["world"])
+        catalogue = read_catalogue(world, live_root(settings))
+        log = EventLog.of(read_log(world, live_root(settings)), catalogue)
+        return cls(log, catalogue, config, release.world_now, {})
 
     def cannot_tell(self, prediction: Prediction) -> str:
         """Why a prediction's features cannot be made again. Else nothing."""

@@ -21,7 +21,7 @@ from feed_ranking.design import DESIGN
 from feed_ranking.domain import RANDOM_POLICY, Floats
 from feed_ranking.events import Prediction
 from feed_ranking.inputs import ranker_names, user_tower_inputs
-from feed_ranking.offline.prediction_log import PredictionLog
+from feed_ranking.offline.logged import PredictionLog
 from feed_ranking.offline.versions import Bundles, VersionGone
 from feed_ranking.predictions import unpack, user_from_lists
 from feed_ranking.slate_rules import draw_slate, is_by_new_creator

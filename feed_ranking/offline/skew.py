@@ -24,7 +24,7 @@ from feed_ranking.events import Prediction
 from feed_ranking.features import open_store
 from feed_ranking.inputs import ranker_names
 from feed_ranking.offline.known import Known
-from feed_ranking.offline.prediction_log import PredictionLog
+from feed_ranking.offline.logged import PredictionLog
 from feed_ranking.offline.versions import Bundles, VersionGone
 from feed_ranking.predictions import unpack, user_from_lists
 from infra.experiment import Report
@@ -44,7 +44,7 @@ def skew(settings: Settings, since: Since, limit: int, report: Report) -> Compar
     root = settings.design_root(DESIGN.name)
     log = PredictionLog(root / "live" / "predictions", since, limit, seed=CHOICE)
     release, config = read_release(root), DESIGN.configuration(settings.preset)
-    known = Known.read(root, release, config)
+    known = Known.read(settings, release, config)
     store = open_store(Path(release.features_path), settings)
     bundles, left_out = Bundles(settings, release), Counter[str]()
     usable: list[tuple[Prediction, Bundle]] = []

@@ -6,17 +6,17 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
 from feed_ranking import counting
 from feed_ranking.config import SMOKE
-from feed_ranking.counting import EventLog, PublicCatalogue, activity_at, creator_stats_at, timestamps
+from feed_ranking.counting import EventLog, activity_at, creator_stats_at
 from feed_ranking.domain import RANDOM_POLICY, STATS
 from feed_ranking.events import Prediction
 from feed_ranking.features import open_store
@@ -25,7 +25,6 @@ from feed_ranking.offline import known
 from feed_ranking.offline.known import Known
 from feed_ranking.offline.replay import replay
 from feed_ranking.offline.skew import skew
-from feed_ranking.offline.tables import read_log
 from feed_ranking.online.pipeline import FeedBootstrap, FeedService
 from feed_ranking.online.play import FeedPlayer
 from infra.errors import UsageError
@@ -38,6 +37,7 @@ from infra.resilience.bulkhead import Bulkhead
 from infra.settings import Settings
 from lab.cli import app
 from tests.feed_predictions import ask, write_predictions
+from tests.unit.live_log import reaction, write_posts, write_reactions
 
 ALL = Since()
 
@@ -203,14 +203,9 @@ def test_a_count_that_the_worker_pushes_otherwise_is_named(
     home: Settings, settings: Settings, release: Release, player: FeedPlayer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Reactions come in live; the worker counts and pushes; the offline side counts again from the log."""
-    world = Path(json.loads((settings.design_root("feed_ranking") / CURRENT).read_text())["world"])
-    catalogue = PublicCatalogue.read(world)
     t = release.world_now + 500
-    events = live_events(player.service, release.world_now)
-    directory = home.design_root("feed_ranking") / "live" / "log" / "date=2026-01-11" / "hour=00"
-    directory.mkdir(parents=True)
-    pq.write_table(events, directory / "part-0.parquet")
-    log = EventLog.of(read_log(world), catalogue).extended(events, catalogue)
+    write_reactions(home.design_root("feed_ranking") / "live", "0", live_reactions(player.service, release.world_now))
+    log = Known.read(home, release, SMOKE).log
 
     def push(log: EventLog) -> list[Prediction]:
         rows = activity_at(log, SMOKE, t, np.arange(4)).to_pandas().set_index("user_id")
@@ -245,44 +240,58 @@ class Pushed:
         return FeatureRow({**row.values, **pushed}, row.event_ts)
 
 
-def live_events(service: FeedService, now: float) -> pa.Table:
-    rng, n = np.random.default_rng(5), 60
-    posts = service.catalogue.snapshot.post_id[rng.integers(0, len(service.catalogue.snapshot), n)]
-    clicked = rng.random(n) < 0.5
-    return pa.table(
-        {
-            "label_ts": timestamps(now + np.sort(rng.uniform(1, 400, n))),
-            "user_id": rng.integers(0, 4, n),
-            "post_id": posts,
-            "session_id": rng.integers(0, 9, n),
-            "clicked": clicked,
-            "liked": clicked & (rng.random(n) < 0.3),
-            "commented": np.zeros(n, bool),
-            "dwell_s": np.where(clicked, rng.uniform(1, 60, n), 0).astype(np.float32),
-        }
-    )
+def live_reactions(service: FeedService, now: float) -> list[dict[str, Any]]:
+    """Of the first four users, in the minutes after the history's end."""
+    rng, posts = np.random.default_rng(5), service.catalogue.snapshot.post_id
+    return [
+        reaction(
+            slate_id=10**12 + number,
+            session_id=int(rng.integers(0, 9)),
+            user_id=int(rng.integers(0, 4)),
+            post_id=int(rng.choice(posts)),
+            clicked=bool(number % 2),
+            dwell_s=float(rng.uniform(1, 60)) * (number % 2),
+            request_ts=now + 5.0 * number,
+        )
+        for number in range(60)
+    ]
 
 
 def test_posts_published_live_have_their_creators_counts_and_none_of_their_own(
-    home: Settings, settings: Settings, release: Release
+    home: Settings, release: Release
 ) -> None:
-    root = home.design_root("feed_ranking")
-    world = Path(json.loads((root / CURRENT).read_text())["world"])
-    columns = pq.read_table(world / "posts.parquet").to_pandas()
-    new = columns.tail(2).assign(post_id=[2**40, 5 + 2**40], published_ts=release.world_now + 60.0)
-    directory = root / "live" / "posts" / "date=2026-01-11" / "hour=00"
-    directory.mkdir(parents=True)
-    pq.write_table(pa.Table.from_pandas(new, preserve_index=False), directory / "part-0.parquet")
-    everything = Known.read(root, release, SMOKE)
-    old = int(columns["post_id"].iloc[-1])
-    ids = np.array([2**40, old], np.int64)
+    creator = int(known_posts(home)["creator_id"].iloc[-1])
+    new = {"post_id": 2**40, "creator_id": creator, "quality_signal": 0.25, "published_ts": release.world_now + 60.0}
+    write_posts(home.design_root("feed_ranking") / "live", "0", [new])
+    everything = Known.read(home, release, SMOKE)
+    old = known_posts(home).iloc[-1]
+    ids = np.array([2**40, old["post_id"]], np.int64)
     posts = everything.posts(ids, release.world_now)
     of_creators = creator_stats_at(everything.log, everything.catalogue, SMOKE, release.world_now).to_pandas()
-    mine = of_creators.set_index("creator_id").loc[int(new["creator_id"].iloc[0])]
+    mine = of_creators.set_index("creator_id").loc[creator]
     assert posts.stats[0, STATS.index("creator_impressions")] == mine["creator_impressions"] > 0
     assert posts.stats[0, STATS.index("post_impressions")] == 0
-    assert posts.stats[0, STATS.index("quality_signal")] == np.float32(new["quality_signal"].iloc[0])
-    assert posts.published_ts.tolist() == [release.world_now + 60.0, columns["published_ts"].iloc[-1]]
+    assert posts.stats[0, STATS.index("quality_signal")] == np.float32(0.25)
+    assert posts.published_ts.tolist() == [release.world_now + 60.0, old["published_ts"]]
+
+
+def test_counts_of_a_later_time_hold_what_happened_live_until_then(
+    home: Settings, release: Release, player: FeedPlayer
+) -> None:
+    reactions = live_reactions(player.service, release.world_now)
+    write_reactions(home.design_root("feed_ranking") / "live", "0", reactions)
+    everything, post = Known.read(home, release, SMOKE), reactions[1]["post_id"]
+    shown = STATS.index("post_impressions")
+    before, after = (
+        everything.posts(np.array([post]), release.world_now + later).stats[0, shown] for later in (0, 500)
+    )
+    assert after - before == sum(one["post_id"] == post for one in reactions) > 0
+
+
+def known_posts(home: Settings) -> pd.DataFrame:
+    world = Path(json.loads((home.design_root("feed_ranking") / CURRENT).read_text())["world"])
+    posts: pd.DataFrame = pq.read_table(world / "posts.parquet").to_pandas()
+    return posts
 
 
 def test_a_prediction_of_posts_that_are_in_no_log_is_left_out(home: Settings, served: list[Prediction]) -> None:

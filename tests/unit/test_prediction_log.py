@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from feed_ranking.domain import UserFeatures
-from feed_ranking.offline.prediction_log import PredictionLog
+from feed_ranking.offline.logged import PredictionLog
 from feed_ranking.predictions import pack, unpack, user_as_lists, user_from_lists
 from infra.errors import UsageError
 from infra.prediction_log import Since, parse_since

@@ -1,5 +1,5 @@
-"""The live log on disk, as the worker's sink writes it under `live/`: `log`, `posts` and `predictions`, each as
-`date=…/hour=…/part-*.parquet`. A file is complete or has another name."""
+"""The logged predictions on disk, as the worker's sink writes them: `predictions/date=…/hour=…/part-*.parquet`. A file
+is complete or has another name."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import orjson
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from feed_ranking.events import Prediction
@@ -17,11 +16,6 @@ from infra.errors import LabError, UsageError
 from infra.prediction_log import Since
 
 FILES = "date=*/hour=*/*.parquet"
-
-
-def live_tables(directory: Path, columns: list[str]) -> list[pa.Table]:
-    """These columns of every complete file of one live log."""
-    return [pq.read_table(file, columns=columns, partitioning=None) for file in sorted(directory.glob(FILES))]
 
 
 class PredictionLog:
