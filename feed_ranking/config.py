@@ -268,6 +268,12 @@ class ServeConfig:
     )
     workers: int = knob(2, unit="threads", low=1, high=64, trades="more: more requests at once, each one slower")
     queue: int = knob(32, unit="requests", low=0, high=1000, trades="longer: fewer refusals, longer waits")
+    intake_workers: int = knob(
+        4, unit="threads", low=1, high=64, trades="more: more events wait for the broker at once, more threads"
+    )
+    intake_queue: int = knob(
+        64, unit="calls", low=0, high=1000, trades="longer: fewer refused events while the broker is slow, longer waits"
+    )
     max_body_kb: int = knob(64, unit="kB", low=1, high=1024, trades="larger: longer `seen` lists, more to parse")
 
 

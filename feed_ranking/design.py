@@ -147,6 +147,7 @@ DESIGN = Design(
     drills="feed_ranking.drills:DRILLS",
     people="feed_ranking.people:Visitors",
     worker="feed_ranking.worker.effects:make_consumers",
+    topics="feed_ranking.events:topics",
     replay="feed_ranking.offline.replay:replay",
     skew="feed_ranking.offline.skew:skew",
     loadtest="loadtests/feed_ranking.py",

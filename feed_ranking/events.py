@@ -7,7 +7,7 @@ when its slate was served (the app sends back what it was given), so that no con
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 MAX_PLACES = 1000
@@ -26,6 +26,11 @@ class Topics:
 
 
 TOPICS = Topics()
+
+
+def topics() -> tuple[str, ...]:
+    """All of them."""
+    return tuple(getattr(TOPICS, item.name) for item in fields(TOPICS))
 
 
 @dataclass(frozen=True)

@@ -26,9 +26,9 @@ COUNTED = tuple(name for name in POST_COLUMNS if name not in CONTENT)
 
 @dataclass(frozen=True)
 class LiveStats:
-    """As of `stats_ts` (world time, s): `post_id` int64[n] with `posts` float32[n, COUNTED]; `creators` float32[creators,
-    CREATOR_COLUMNS], a row for each id; `trending` int64[1 + regions, m] post ids, hottest first, everywhere and in
-    each region."""
+    """As of `stats_ts` (world time, s): `post_id` int64[n] with `posts` float32[n, COUNTED]; `creators`
+    float32[creators, CREATOR_COLUMNS], a row for each id; `trending` int64[1 + regions, m] post ids, hottest first,
+    everywhere and in each region."""
 
     stats_ts: float
     post_id: Ids

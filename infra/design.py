@@ -175,7 +175,8 @@ class Design:
     and `quality` are dotted names of what `infra.experiment` describes; `sweeps` are experiments that are worth making,
     `drills` failures that are worth trying (`infra.drill`); `benchmarks` compares the service with its parts; `people`
     are the simulated ones of `lab live` (`infra.population`); `replay` and `skew` check the log of its predictions
-    (`infra.prediction_log`); `worker` makes the consumers of its events (`infra.stream.worker`).
+    (`infra.prediction_log`); `worker` makes the consumers of its events (`infra.stream.worker`), `topics`
+    names what they read and write.
     """
 
     name: str
@@ -196,6 +197,7 @@ class Design:
     drills: str
     people: str
     worker: str
+    topics: str
     replay: str
     skew: str
     loadtest: str

@@ -28,6 +28,7 @@ LISTED: Sequence[Callable[..., None]] = (
     looking.designs,
     making.build,
     running.serve,
+    running.work,
     using.fault,
     using.load,
     living.live,

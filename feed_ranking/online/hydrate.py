@@ -19,8 +19,8 @@ ReadStats = Callable[[Ids, Ids], Floats]
 
 @dataclass(frozen=True)
 class InputHydrator:
-    """Adds `inputs` float32[n, ranker inputs], and `stats_ts` that their counts are of, from the snapshot, or on request the naive way: post by post from the
-    feature store (`read_stats`, which most builds do not fill)."""
+    """Adds `inputs` float32[n, ranker inputs] and `stats_ts`, which their counts are of: from the catalogue, or on
+    request the naive way, post by post from the feature store (`read_stats`, which most builds do not fill)."""
 
     catalogue: Catalogue
     priors: Priors

@@ -20,7 +20,7 @@ Keep = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Candidates:
-    """`ids` int64[n]; `sources` uint32[n], bit i set where source i found it; `columns` name -> floats [n] or [n, m]."""
+    """`ids` int64[n]; `sources` uint32[n], bit i set where source i found it; `columns` name -> floats [n, …]."""
 
     ids: Ids
     sources: Mask

@@ -38,6 +38,7 @@ class Received:
     partition: int
     offset: int
     acked_s: float
+    value: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -228,14 +229,14 @@ class EventConsumer:
     def _handle(self, records: Sequence[Any]) -> None:
         """Decode, leave out what was handled before, do the effect, and bury what cannot be handled."""
         batch: list[Received] = []
-        dead: list[tuple[Any, str]] = []
+        dead: list[tuple[Received, str]] = []
         duplicates: list[Any] = []
         ids: set[str] = set()
         for record in records:
             try:
                 event = self.codecs[record.topic].decode(record.value or b"")
             except PoisonMessage as exc:
-                dead.append((record, str(exc)))
+                dead.append((_received(record, None), str(exc)))
                 continue
             name = f"{record.topic}/{event.event_id}"
             if name in self._seen or name in ids:
@@ -243,8 +244,8 @@ class EventConsumer:
                 continue
             ids.add(name)
             self._notice_order(record, event)
-            batch.append(Received(event, record.topic, record.partition, record.offset, record.timestamp / 1000))
-        applied = self._apply(batch, dead, records)
+            batch.append(_received(record, event))
+        applied = self._apply(batch, dead)
         self._bury(dead)
         for received in applied:
             self._seen.add(f"{received.topic}/{received.event.event_id}")
@@ -259,33 +260,24 @@ class EventConsumer:
             last = applied[-1]
             self.metrics.seconds.labels(last.topic).set(max(0.0, time.time() - last.acked_s))
 
-    def _apply(self, batch: list[Received], dead: list[tuple[Any, str]], records: Sequence[Any]) -> Sequence[Received]:
-        """The whole batch at once. If the effect has a bug with one of its events, one by one, to find out which."""
+    def _apply(self, batch: Sequence[Received], dead: list[tuple[Received, str]]) -> list[Received]:
+        """The whole batch at once. If the effect has a bug with one of its events, by halves, to find out which."""
         if not batch:
-            return batch
+            return []
         try:
             self.effect.apply(batch)
         except DependencyError:
             raise
-        except Exception:
-            log.exception("%s: a batch of %d failed; going through it one by one", self.group, len(batch))
-        else:
-            return batch
-        by_place = {(record.topic, record.partition, record.offset): record for record in records}
-        applied = []
-        for received in batch:
-            try:
-                self.effect.apply([received])
-            except DependencyError:
-                raise
-            except Exception as exc:
-                record = by_place[received.topic, received.partition, received.offset]
-                dead.append((record, f"the effect failed: {type(exc).__name__}: {exc}"))
-            else:
-                applied.append(received)
-        return applied
+        except Exception as exc:
+            if len(batch) == 1:
+                log.exception("%s: the effect failed", self.group)
+                dead.append((batch[0], f"the effect failed: {type(exc).__name__}: {exc}"))
+                return []
+            half = len(batch) // 2
+            return self._apply(batch[:half], dead) + self._apply(batch[half:], dead)
+        return list(batch)
 
-    def _bury(self, dead: Sequence[tuple[Any, str]]) -> None:
+    def _bury(self, dead: Sequence[tuple[Received, str]]) -> None:
         producer, topic = self.dead_letters
         letters = [
             (topic, DeadLetter(record.topic, record.partition, record.offset, why, _as_text(record.value), self.now()))
@@ -318,6 +310,10 @@ class EventConsumer:
         for topic, lag in lags.items():
             self.metrics.lag.labels(topic, self.group).set(lag)
         return sum(lags.values())
+
+
+def _received(record: Any, event: Any) -> Received:
+    return Received(event, record.topic, record.partition, record.offset, record.timestamp / 1000, record.value or b"")
 
 
 def _as_text(value: bytes | None) -> str:

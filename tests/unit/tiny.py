@@ -54,6 +54,7 @@ def tiny_design(*steps: Step, **changed: Any) -> Design:
         "drills": "",
         "people": "",
         "worker": "",
+        "topics": "",
         "replay": "",
         "skew": "",
         "loadtest": "",
