@@ -11,11 +11,12 @@ from infra.stream.sink import files_of
 
 LIVE = "live"
 LOG, POSTS, PREDICTIONS = "log", "posts", "predictions"
-TIMES = {LOG: "label_ts", POSTS: "published_ts", PREDICTIONS: "request_ts"}
+TIMES = {LOG: "label_ts", POSTS: "published_ts"}
+"""What makes the world go on. Being asked does not: a service that nobody told anything starts again where it did."""
 
 
 def end_of_log(live: Path) -> float:
-    """The last time (seconds since the epoch) that anything is logged of; 0 where nothing is."""
+    """The last time (seconds since the epoch) that anything happened at; 0 where nothing did."""
     ends = [0.0]
     for folder, column in TIMES.items():
         for file in files_of(live / folder)[-1:]:

@@ -14,7 +14,7 @@ from typing import ClassVar
 
 from infra.errors import StreamUnavailable
 from infra.settings import REPOSITORY, Settings
-from infra.stream.address import StreamAddress, find_stream
+from infra.stream.address import StreamAddress, address_file, find_stream
 from infra.stream.consumer import Received
 from tests.containers import container, docker, need_image, wait_for
 
@@ -122,12 +122,20 @@ class KafkaBroker:
 
 @contextmanager
 def embedded(home: Path) -> Iterator[EmbeddedBroker]:
-    broker = EmbeddedBroker(Settings(home=home, preset="smoke"))
+    with embedded_for(Settings(home=home, preset="smoke")) as broker:
+        yield broker
+
+
+@contextmanager
+def embedded_for(settings: Settings) -> Iterator[EmbeddedBroker]:
+    """Where services with these settings find it."""
+    broker = EmbeddedBroker(settings)
     broker.start()
     try:
         yield broker
     finally:
         broker.stop()
+        address_file(settings).unlink(missing_ok=True)
 
 
 @contextmanager
