@@ -19,6 +19,7 @@ from infra.stream.consumer import Received
 from tests.containers import container, docker, need_image, wait_for
 
 KAFKA = "apache/kafka:4.1.1"
+CONFIG = "/mnt/shared/config"
 
 
 @dataclass(frozen=True)
@@ -116,8 +117,11 @@ class KafkaBroker:
         return StreamAddress(self.address, "kafka", is_embedded=False)
 
     def _answers(self) -> bool:
-        command = ["/opt/kafka/bin/kafka-broker-api-versions.sh", "--bootstrap-server", "127.0.0.1:19092"]
-        return "id: 1" in docker("exec", self.name, *command, check=False)
+        try:
+            docker("exec", self.name, "bash", f"{CONFIG}/healthy.sh")
+        except RuntimeError:
+            return False
+        return True
 
 
 @contextmanager
@@ -141,20 +145,11 @@ def embedded_for(settings: Settings) -> Iterator[EmbeddedBroker]:
 @contextmanager
 def kafka(port: int) -> Iterator[KafkaBroker]:
     need_image(KAFKA)
-    words = []
+    words = ["--volume", f"{REPOSITORY / 'infra' / 'kafka'}:{CONFIG}:ro"]
     for name, value in {
-        "KAFKA_NODE_ID": "1",
-        "KAFKA_PROCESS_ROLES": "broker,controller",
-        "KAFKA_LISTENERS": "OUT://:9092,IN://:19092,CONTROLLER://:9093",
-        "KAFKA_ADVERTISED_LISTENERS": f"OUT://127.0.0.1:{port},IN://127.0.0.1:19092",
-        "KAFKA_CONTROLLER_LISTENER_NAMES": "CONTROLLER",
-        "KAFKA_INTER_BROKER_LISTENER_NAME": "IN",
-        "KAFKA_LISTENER_SECURITY_PROTOCOL_MAP": "OUT:PLAINTEXT,IN:PLAINTEXT,CONTROLLER:PLAINTEXT",
-        "KAFKA_CONTROLLER_QUORUM_VOTERS": "1@localhost:9093",
-        "KAFKA_OFFSETS_TOPIC_REPLICATION_FACTOR": "1",
-        "KAFKA_TRANSACTION_STATE_LOG_REPLICATION_FACTOR": "1",
-        "KAFKA_TRANSACTION_STATE_LOG_MIN_ISR": "1",
-        "KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS": "0",
+        # only the address differs from what docker-compose.yml runs; the image wants `listeners` beside it
+        "KAFKA_LISTENERS": "CLIENTS://:9092,CONTROLLER://127.0.0.1:9093",
+        "KAFKA_ADVERTISED_LISTENERS": f"CLIENTS://127.0.0.1:{port}",
         "KAFKA_HEAP_OPTS": "-Xms256m -Xmx256m",
     }.items():
         words += ["--env", f"{name}={value}"]

@@ -20,8 +20,9 @@ from typing import Any, ClassVar, Protocol
 from infra.errors import DependencyError, StreamUnavailable
 from infra.stream.address import StreamAddress
 from infra.stream.event import Codec, PoisonMessage
-from infra.stream.kafka_client import kafka_errors, open_consumer
+from infra.stream.kafka_client import Assigned, epoch_of, kafka_errors, open_consumer
 from infra.stream.metrics import StreamMetrics
+from infra.stream.places import settle
 from infra.stream.producer import EventProducer
 
 log = logging.getLogger(__name__)
@@ -149,7 +150,6 @@ class EventConsumer:
 
     def run(self) -> None:
         """Consume until closed, through whatever the broker does."""
-        self._seen = SeenIds(self.limits.remembered, self.effect.known())
         while not self._stop.is_set():
             try:
                 self._consume()
@@ -161,14 +161,17 @@ class EventConsumer:
 
     def _consume(self) -> None:
         address = self.find()
-        self._enter(address.epoch)
-        resume = self.effect.resume(address.epoch)
-        client = open_consumer(address, sorted(self.codecs), self.group, resume)
+        epoch = epoch_of(address, sorted(self.codecs))
+        self._enter(epoch)
+        assigned = Assigned()
+        client = open_consumer(address, sorted(self.codecs), self.group, assigned)
         try:
             self._newest.clear()
             moved_s = looked_s = time.monotonic()
             while not self._stop.is_set():
-                records = self._gather(client)
+                if assigned.fresh:
+                    self._settle(assigned, epoch)
+                records = self._gather(client, assigned)
                 if records:
                     self._handle_at_last(records, address)
                     with kafka_errors("commit"):
@@ -185,7 +188,7 @@ class EventConsumer:
                         raise StreamUnavailable(f"stood still for {looked_s - moved_s:.0f} s while messages waited")
                     self.last_error = ""
         finally:
-            client.close(autocommit=False)
+            client.close(autocommit=False, timeout_ms=ANSWER_MS)
 
     def _handle_at_last(self, records: Sequence[Any], address: StreamAddress) -> None:
         """Handle them, again and again while what the effect needs is away; the group keeps our place meanwhile."""
@@ -200,13 +203,22 @@ class EventConsumer:
                 if self._stop.wait(self.limits.retry_s) or self.find() != address:
                     raise
 
-    def _gather(self, client: Any) -> list[Any]:
-        """What comes within `linger_s` of the first message, at most a batch."""
+    def _settle(self, assigned: Assigned, epoch: str) -> None:
+        """Go on where the effect, or whoever had these partitions before, has come to; and know what they know."""
+        settle(assigned, self.effect.resume(epoch), lambda topic, n: self.metrics.lost.labels(topic).inc(n), ANSWER_MS)
+        for name in self.effect.known():
+            self._seen.add(name)
+
+    def _gather(self, client: Any, assigned: Assigned) -> list[Any]:
+        """What comes within `linger_s` of the first message, at most a batch. Nothing where partitions have changed
+        hands meanwhile: whoever has them now reads it again from what was committed."""
         found: list[Any] = []
         until = 0.0
         while len(found) < self.limits.batch:
             with kafka_errors("read"):
                 polled = client.poll(timeout_ms=self.limits.poll_ms, max_records=self.limits.batch - len(found))
+            if assigned.fresh:
+                return []
             if polled and not found:
                 until = time.monotonic() + self.limits.linger_s
             found += [record for records in polled.values() for record in records]

@@ -6,12 +6,13 @@ else differs.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 import os
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from types import MappingProxyType
 from typing import Any
 
 from kafka import ConsumerRebalanceListener, KafkaConsumer, KafkaProducer, TopicPartition
@@ -56,15 +57,28 @@ def open_producer(address: StreamAddress) -> Any:
         )
 
 
+class Assigned(ConsumerRebalanceListener):  # type: ignore[misc]
+    """Which partitions the group has just given to a client; they stand still until `infra.stream.places` has settled
+    where to go on. It cannot be done here: this runs in the client's own loop, where no question can be asked."""
+
+    def __init__(self) -> None:
+        self.client: Any = None
+        self.fresh: set[TopicPartition] = set()
+
+    def on_partitions_assigned(self, assigned: Sequence[TopicPartition]) -> None:
+        self.fresh = set(assigned)
+        self.client.pause(*assigned)
+
+    def on_partitions_revoked(self, revoked: Sequence[TopicPartition]) -> None:
+        self.fresh -= set(revoked)
+
+
 def open_consumer(
-    address: StreamAddress,
-    topics: Sequence[str],
-    group: str | None,
-    resume: Mapping[tuple[str, int], int] = MappingProxyType({}),
+    address: StreamAddress, topics: Sequence[str], group: str | None, assigned: Assigned | None = None
 ) -> Any:
     """A `KafkaConsumer` of a group that commits by hand; without a group, of all partitions from their begin.
 
-    `resume` holds offsets, by topic and partition, that count for more than what the group has committed.
+    With `assigned`, nothing is read before it has settled where.
     """
     with kafka_errors(f"reach the broker at {address.broker}"):
         client = KafkaConsumer(
@@ -74,33 +88,43 @@ def open_consumer(
             auto_offset_reset="earliest",
             fetch_max_wait_ms=100,
             request_timeout_ms=15_000,
-            session_timeout_ms=10_000,
+            session_timeout_ms=6_000,  # the least that a broker allows: so long a killed member keeps its partitions
             heartbeat_interval_ms=2_000,
             metadata_max_age_ms=5_000,
         )
+        if assigned is not None:
+            assigned.client = client
         if group is not None and not address.is_embedded:
-            client.subscribe(list(topics), listener=_SeekTo(client, resume))
+            client.subscribe(list(topics), listener=assigned)
             return client
         # the in-memory broker takes 9 s to let a member in again, and has one consumer of each group by construction
         places = partitions_of(client, topics, address)
         client.assign(places)
-        _SeekTo(client, resume).on_partitions_assigned(places)
+        if assigned is not None:
+            assigned.on_partitions_assigned(places)
         return client
 
 
-class _SeekTo(ConsumerRebalanceListener):  # type: ignore[misc]
-    """Puts the partitions that the group gave to this client where they are to go on."""
+def epoch_of(address: StreamAddress, topics: Sequence[str]) -> str:
+    """Names the life of what the broker remembers of these topics: a topic that was made anew begins at 0 again.
 
-    def __init__(self, client: Any, offsets: Mapping[tuple[str, int], int]) -> None:
-        self._client, self._offsets = client, offsets
-
-    def on_partitions_assigned(self, assigned: Sequence[TopicPartition]) -> None:
-        for place in assigned:
-            if (place.topic, place.partition) in self._offsets:
-                self._client.seek(place, self._offsets[place.topic, place.partition])
-
-    def on_partitions_revoked(self, revoked: Sequence[TopicPartition]) -> None:
-        pass
+    Raises `StreamUnavailable` while a topic is not there.
+    """
+    if address.is_embedded:
+        return address.epoch
+    with kafka_errors("ask for the topics"):
+        admin = KafkaAdminClient(**_common(address))
+        try:
+            found = {
+                topic["name"]: str(topic["topic_id"])
+                for topic in admin.describe_topics(list(topics))
+                if not topic["error_code"]
+            }
+        finally:
+            admin.close()
+    if missing := set(topics) - set(found):
+        raise StreamUnavailable(f"topics {', '.join(sorted(missing))} are not there yet")
+    return address.epoch + hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()[:8]
 
 
 def partitions_of(client: Any, topics: Sequence[str], address: StreamAddress) -> list[TopicPartition]:

@@ -1,7 +1,7 @@
 """Appends events to Parquet, each exactly once, through any kill: the file is the commit.
 
 One batch of one topic becomes one file, written aside and renamed; so a file is complete or not there. It carries the
-offsets at which reading goes on after it, and a restart goes on from the newest file, whatever the group has committed.
+offsets at which reading goes on after it, and a restart goes on from the newest, whatever the group has committed.
 Partitioned by date and hour of the world's clock at writing.
 """
 
@@ -25,7 +25,7 @@ from infra.stream.consumer import Received
 Places = dict[int, int]
 OFFSETS = b"lab.offsets"
 REMEMBERED_FILES = 50
-"""how far back a restart looks for the ids of events that may come again"""
+"""how far back a restart looks for offsets, and for the ids of events that may come again"""
 
 
 @dataclass(frozen=True)
@@ -45,14 +45,17 @@ class ParquetSink:
     tables: Mapping[str, Table]
     now: Callable[[], float]
     _epoch: str = ""
-    _next: dict[str, Places] = field(default_factory=lambda: defaultdict(dict))
+    _written: dict[str, Places] = field(default_factory=lambda: defaultdict(dict))
+    """topic -> where reading goes on after what was written since `resume`"""
 
     def resume(self, epoch: str) -> Mapping[tuple[str, int], int]:
         """Where the newest files of this epoch end."""
-        self._epoch, self._next = epoch, defaultdict(dict)
-        for topic, table in self.tables.items():
-            self._next[topic] = next_offsets(self.root / table.folder, epoch)
-        return {(topic, number): at for topic, places in self._next.items() for number, at in places.items()}
+        self._epoch, self._written = epoch, defaultdict(dict)
+        return {
+            (topic, number): at
+            for topic, table in self.tables.items()
+            for number, at in next_offsets(self.root / table.folder, epoch).items()
+        }
 
     def known(self) -> Iterator[str]:
         for topic, table in self.tables.items():
@@ -67,14 +70,14 @@ class ParquetSink:
             by_topic[received.topic].append(received)
         for topic, some in by_topic.items():
             # a batch that comes again because another topic failed has been written already
-            new = [one for one in some if one.offset >= self._next[topic].get(one.partition, 0)]
+            done = self._written[topic]
+            new = [one for one in some if one.offset >= done.get(one.partition, 0)]
             if not new:
                 continue
-            after = dict(self._next[topic])
-            for one in new:
-                after[one.partition] = max(after.get(one.partition, 0), one.offset + 1)
+            # of other partitions nothing is said: another process may have come further there
+            after = done | {one.partition: one.offset + 1 for one in new}
             self._write(self.tables[topic], [one.event for one in new], after)
-            self._next[topic] = after
+            self._written[topic] = after
 
     def tick(self) -> None: ...
 
@@ -99,9 +102,11 @@ def files_of(folder: Path) -> list[Path]:
 
 
 def next_offsets(folder: Path, epoch: str) -> Places:
-    """Partition -> where reading goes on after the newest file of this epoch; empty where there is none."""
+    """Partition -> where reading goes on after the newest file of this epoch that speaks of it. A partition that none
+    of the last files speaks of is not there: what its group has committed is as new."""
     mine = [file for file in files_of(folder) if file.stem.split("-")[1] == epoch]
-    if not mine:
-        return {}
-    found = json.loads(pq.read_schema(mine[-1]).metadata[OFFSETS])
-    return {int(number): int(at) for number, at in found["next"].items()}
+    found: Places = {}
+    for file in reversed(mine[-REMEMBERED_FILES:]):
+        for number, at in json.loads(pq.read_schema(file).metadata[OFFSETS])["next"].items():
+            found.setdefault(int(number), int(at))
+    return found

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from infra.settings import REPOSITORY
+from infra.stream.kafka_client import PARTITIONS
 from lab.designs import load_designs
 
 FILE = REPOSITORY / "docker-compose.yml"
@@ -99,16 +100,38 @@ def test_data_lies_in_named_volumes_and_code_is_mounted_read_only(service: tuple
             assert volume["source"] in config()["volumes"]
 
 
-DECLARED = {"postgres": "/var/lib/postgresql/data", "redis": "/data", "prom/prometheus": "/prometheus"}
-"""the place where an image asks for a volume; with nothing there, every start would leave a nameless one"""
+DECLARED = {
+    "postgres": ["/var/lib/postgresql/data"],
+    "redis": ["/data"],
+    "prom/prometheus": ["/prometheus"],
+    "apache/kafka": ["/etc/kafka/secrets", "/var/lib/kafka/data", "/mnt/shared/config"],
+}
+"""the places where an image asks for a volume; with nothing there, every start would leave a nameless one"""
 
 
 def test_no_service_leaves_a_nameless_volume_behind(service: tuple[str, dict[str, Any]]) -> None:
     _, told = service
-    place = DECLARED.get(told["image"].partition(":")[0])
     mounted = {volume["target"] for volume in told.get("volumes", [])}
     mounted |= {entry.partition(":")[0] for entry in told.get("tmpfs", [])}
-    assert place is None or place in mounted
+    assert set(DECLARED.get(told["image"].partition(":")[0], [])) <= mounted
+
+
+def test_the_stream_is_bounded_and_the_feed_starts_without_it() -> None:
+    services = config()["services"]
+    broker = services["kafka"]
+    assert "ports" not in broker
+    assert "-Xmx256m" in broker["environment"]["KAFKA_HEAP_OPTS"]
+    assert int(broker["mem_limit"]) <= 640 * 2**20
+    lines = [line for line in (REPOSITORY / "infra/kafka/server.properties").read_text().splitlines() if "=" in line]
+    told = dict(line.split("=", 1) for line in lines if not line.startswith("#"))
+    assert told["auto.create.topics.enable"] == "false"
+    assert int(told["num.partitions"]) == PARTITIONS
+    assert int(told["log.retention.bytes"]) + int(told["log.segment.bytes"]) < 300_000_000
+    host, _, port = services["feed"]["environment"]["LAB_STREAM"].partition(":")
+    assert told["advertised.listeners"] == f"CLIENTS://{host}:{port}"
+    assert host == "kafka"
+    assert "kafka" not in services["feed"]["depends_on"]
+    assert "kafka" in services["worker"]["depends_on"]
 
 
 def test_images_have_a_tag_that_does_not_move(service: tuple[str, dict[str, Any]]) -> None:

@@ -191,8 +191,17 @@ def test_a_consumer_that_stands_still_is_made_anew(rig: Rig, monkeypatch: pytest
     consumer = rig.consume(effect, stalled_s=2.0)
     rig.publish(range(10))
     until(lambda: len(effect.numbers) == 10, "a running consumer")
-    gather, stuck = consumer._gather, [True]
-    monkeypatch.setattr(consumer, "_gather", lambda client: time.sleep(0.1) or [] if stuck[0] else gather(client))
+    gather, stuck, asked = consumer._gather, [True], []
+
+    def gather_nothing(*words: Any) -> list[Any]:
+        if not stuck[0]:
+            return gather(*words)
+        asked.append(words)
+        time.sleep(0.1)
+        return []
+
+    monkeypatch.setattr(consumer, "_gather", gather_nothing)
+    until(lambda: bool(asked), "the end of a poll that was under way")
     rig.publish(range(10, 20))
     until(lambda: count(consumer.metrics.rebuilt, "g", "stream_unavailable") >= 1, "a rebuilt consumer")
     stuck[0] = False
