@@ -12,7 +12,7 @@ import base64
 import logging
 import threading
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
@@ -39,6 +39,7 @@ class Received:
     partition: int
     offset: int
     acked_s: float
+    value: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -172,7 +173,7 @@ class EventConsumer:
                     self._settle(assigned, epoch)
                 records = self._gather(client, assigned)
                 if records:
-                    self._handle_at_last(records, address)
+                    self._handle(records, address)
                     with kafka_errors("commit"):
                         client.commit(timeout_ms=ANSWER_MS)
                     moved_s = time.monotonic()
@@ -189,11 +190,15 @@ class EventConsumer:
         finally:
             client.close(autocommit=False, timeout_ms=ANSWER_MS)
 
-    def _handle_at_last(self, records: Sequence[Any], address: StreamAddress) -> None:
-        """Handle them, again and again while what the effect needs is away; the group keeps our place meanwhile."""
-        while True:
+    def _handle(self, records: Sequence[Any], address: StreamAddress) -> None:
+        """Bury what nobody can read, then do the effect, again and again while what it needs is away; the group keeps
+        our place meanwhile. In this order: a file that the effect wrote may take a restart past the dead ones."""
+        batch, dead, duplicates = self._sorted(records)
+        self._bury(dead)
+        last = batch[-1] if batch else None
+        while batch:
             try:
-                return self._handle(records)
+                self._apply(batch)
             except StreamUnavailable:
                 raise  # no dead letter can be written: start over from what was committed
             except DependencyError as exc:
@@ -201,6 +206,12 @@ class EventConsumer:
                 log.warning("%s: %s; trying again", self.group, exc)
                 if self._stop.wait(self.limits.retry_s) or self.find() != address:
                     raise
+        for record in duplicates:
+            self.metrics.read.labels(record.topic, "duplicate").inc()
+        for record in records:
+            self._place[record.topic, record.partition] = record.offset + 1
+        if last is not None:
+            self.metrics.seconds.labels(last.topic).set(max(0.0, time.time() - last.acked_s))
 
     def _settle(self, assigned: Assigned, epoch: str) -> None:
         """Go on where the effect, or whoever had these partitions before, has come to; and know what they know."""
@@ -212,11 +223,11 @@ class EventConsumer:
         """What comes within `linger_s` of the first message, at most a batch. Nothing where partitions have changed
         hands meanwhile: whoever has them now reads it again from what was committed."""
         found: list[Any] = []
-        until = 0.0
+        until, changes = 0.0, assigned.changes
         while len(found) < self.limits.batch:
             with kafka_errors("read"):
                 polled = client.poll(timeout_ms=self.limits.poll_ms, max_records=self.limits.batch - len(found))
-            if assigned.fresh:
+            if assigned.changes != changes:
                 return []
             if polled and not found:
                 until = time.monotonic() + self.limits.linger_s
@@ -237,9 +248,9 @@ class EventConsumer:
             self._place.clear()
         self._epoch = epoch
 
-    def _handle(self, records: Sequence[Any]) -> None:
-        """Decode, leave out what was handled before, do the effect, and bury what cannot be handled."""
-        batch: list[Received] = []
+    def _sorted(self, records: Sequence[Any]) -> tuple[deque[Received], list[tuple[Any, str]], list[Any]]:
+        """What is to be done, what nobody can read and why, and what was handled before."""
+        batch: deque[Received] = deque()
         dead: list[tuple[Any, str]] = []
         duplicates: list[Any] = []
         ids: set[str] = set()
@@ -255,47 +266,38 @@ class EventConsumer:
                 continue
             ids.add(name)
             self._notice_order(record, event)
-            batch.append(Received(event, record.topic, record.partition, record.offset, record.timestamp / 1000))
-        applied = self._apply(batch, dead, records)
-        self._bury(dead)
-        for received in applied:
-            self._seen.add(f"{received.topic}/{received.event.event_id}")
-            self.metrics.read.labels(received.topic, "applied").inc()
-        for record in duplicates:
-            self.metrics.read.labels(record.topic, "duplicate").inc()
-        for record, _ in dead:
-            self.metrics.read.labels(record.topic, "dead_letter").inc()
-        for record in records:
-            self._place[record.topic, record.partition] = record.offset + 1
-        if applied:
-            last = applied[-1]
-            self.metrics.seconds.labels(last.topic).set(max(0.0, time.time() - last.acked_s))
+            batch.append(
+                Received(event, record.topic, record.partition, record.offset, record.timestamp / 1000, record.value)
+            )
+        return batch, dead, duplicates
 
-    def _apply(self, batch: list[Received], dead: list[tuple[Any, str]], records: Sequence[Any]) -> Sequence[Received]:
-        """The whole batch at once. If the effect has a bug with one of its events, one by one, to find out which."""
-        if not batch:
-            return batch
+    def _apply(self, batch: deque[Received]) -> None:
+        """The whole batch at once. If the effect has a bug with one of its events, one by one, to find out which. What
+        is done is taken out of the batch, so that it is not done again with the rest."""
         try:
-            self.effect.apply(batch)
+            self.effect.apply(list(batch))
         except DependencyError:
             raise
         except Exception:
             log.exception("%s: a batch of %d failed; going through it one by one", self.group, len(batch))
         else:
-            return batch
-        by_place = {(record.topic, record.partition, record.offset): record for record in records}
-        applied = []
-        for received in batch:
+            while batch:
+                self._done(batch.popleft())
+            return
+        while batch:
             try:
-                self.effect.apply([received])
+                self.effect.apply([batch[0]])
             except DependencyError:
                 raise
             except Exception as exc:
-                record = by_place[received.topic, received.partition, received.offset]
-                dead.append((record, f"the effect failed: {type(exc).__name__}: {exc}"))
+                self._bury([(batch[0], f"the effect failed: {type(exc).__name__}: {exc}")])
+                batch.popleft()
             else:
-                applied.append(received)
-        return applied
+                self._done(batch.popleft())
+
+    def _done(self, received: Received) -> None:
+        self._seen.add(f"{received.topic}/{received.event.event_id}")
+        self.metrics.read.labels(received.topic, "applied").inc()
 
     def _bury(self, dead: Sequence[tuple[Any, str]]) -> None:
         producer, topic = self.dead_letters
@@ -306,6 +308,8 @@ class EventConsumer:
         if letters:
             log.warning("%s: %d dead letters, the first: %s", self.group, len(letters), dead[0][1])
             producer.publish(letters, 5.0)
+        for record, _ in dead:
+            self.metrics.read.labels(record.topic, "dead_letter").inc()
 
     def _notice_order(self, record: Any, event: Any) -> None:
         place, at_ts = (record.topic, record.partition), event.event_ts

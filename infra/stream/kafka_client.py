@@ -64,12 +64,15 @@ class Assigned(ConsumerRebalanceListener):  # type: ignore[misc]
     def __init__(self) -> None:
         self.client: Any = None
         self.fresh: set[TopicPartition] = set()
+        self.changes = 0
 
     def on_partitions_assigned(self, assigned: Sequence[TopicPartition]) -> None:
+        self.changes += 1
         self.fresh = set(assigned)
         self.client.pause(*assigned)
 
     def on_partitions_revoked(self, revoked: Sequence[TopicPartition]) -> None:
+        self.changes += 1
         self.fresh -= set(revoked)
 
 
