@@ -20,14 +20,13 @@ from typing import Any, ClassVar, Protocol
 from infra.errors import DependencyError, StreamUnavailable
 from infra.stream.address import StreamAddress
 from infra.stream.event import Codec, PoisonMessage
-from infra.stream.kafka_client import Assigned, epoch_of, kafka_errors, open_consumer
+from infra.stream.kafka_client import ANSWER_MS, Assigned, epoch_of, is_in_group, kafka_errors, open_consumer
 from infra.stream.metrics import StreamMetrics
 from infra.stream.places import settle
 from infra.stream.producer import EventProducer
 
 log = logging.getLogger(__name__)
 KEPT_BYTES = 100_000
-ANSWER_MS = 3_000
 
 
 @dataclass(frozen=True)
@@ -182,10 +181,12 @@ class EventConsumer:
                     looked_s = time.monotonic()
                     if self.find() != address:
                         raise StreamUnavailable("the broker has moved")
-                    if self._lag(client) == 0:
+                    if self._lag(client) == 0 and is_in_group(client):
                         moved_s = looked_s
                     if looked_s - moved_s > self.limits.stalled_s:
-                        raise StreamUnavailable(f"stood still for {looked_s - moved_s:.0f} s while messages waited")
+                        raise StreamUnavailable(
+                            f"stood still for {looked_s - moved_s:.0f} s while messages or the group waited"
+                        )
                     self.last_error = ""
         finally:
             client.close(autocommit=False, timeout_ms=ANSWER_MS)
