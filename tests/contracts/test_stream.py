@@ -121,7 +121,7 @@ def test_what_is_published_is_read_once_and_the_counts_add_up(rig: Rig) -> None:
     assert sorted(effect.numbers) == list(range(400))
     until(lambda: count(rig.metrics.acked, rig.topic) == 400, "all acknowledgements")
     assert count(rig.metrics.offered, rig.topic) == 400
-    assert count(consumer.metrics.read, rig.topic, "applied") == 400
+    until(lambda: count(consumer.metrics.read, rig.topic, "applied") == 400, "the count of what was applied")
     until(lambda: count(consumer.metrics.lag, rig.topic, "g") == 0, "no lag")
 
 
