@@ -241,6 +241,14 @@ class RerankConfig:
     epsilon: float = knob(
         0.1, unit="", low=0.0, high=1.0, per_request=True, trades="higher: new creators are found, attention is lost"
     )
+    randomised_share: float = knob(
+        0.0,
+        unit="",
+        low=0.0,
+        high=1.0,
+        per_request=True,
+        trades="higher: more slates drawn by chance, which tell position from relevance, and less attention",
+    )
     ads: int = knob(2, unit="ads", low=0, high=50, per_request=True, trades="more: more revenue, shorter sessions")
     ad_gap: int = knob(
         6, unit="posts", low=1, high=100, per_request=True, trades="larger: fewer ads in view, longer sessions"
@@ -260,6 +268,12 @@ class ServeConfig:
     )
     workers: int = knob(2, unit="threads", low=1, high=64, trades="more: more requests at once, each one slower")
     queue: int = knob(32, unit="requests", low=0, high=1000, trades="longer: fewer refusals, longer waits")
+    intake_workers: int = knob(
+        4, unit="threads", low=1, high=64, trades="more: more events wait for the broker at once, more threads"
+    )
+    intake_queue: int = knob(
+        64, unit="calls", low=0, high=1000, trades="longer: fewer refused events while the broker is slow, longer waits"
+    )
     max_body_kb: int = knob(64, unit="kB", low=1, high=1024, trades="larger: longer `seen` lists, more to parse")
 
 

@@ -7,7 +7,9 @@ from infra.design import Argument, Ask, Design, Step
 from infra.figures import Bound
 
 _WORLD = ("feed_ranking/world", "feed_ranking/domain.py", "feed_ranking/offline/steps.py")
-_TABLES = ("feed_ranking/features.py", "feed_ranking/offline/tables.py", "infra/feature_store")
+_COUNTING = "feed_ranking/counting.py"
+_LIVE = (_COUNTING, "feed_ranking/domain.py", "feed_ranking/offline/live_files.py", "feed_ranking/offline/live_log.py")
+_TABLES = ("feed_ranking/features.py", *_LIVE, "feed_ranking/offline/tables.py", "infra/feature_store")
 _SAMPLE = (*_TABLES, "feed_ranking/offline/dataset.py", "feed_ranking/inputs")
 _MODELS = tuple(f"feed_ranking/offline/{name}.py" for name in ("networks", "fitting", "towers", "ranker", "train"))
 _JUDGE = tuple(f"feed_ranking/offline/{name}.py" for name in ("evaluate", "holdout", "metrics"))
@@ -22,12 +24,20 @@ DESIGN = Design(
     steps=(
         Step("world", "feed_ranking.offline.steps:write_history", "Generate the world and its log", ("world",), _WORLD),
         Step(
+            "live",
+            "feed_ranking.offline.live_log:cut_log",
+            "Cut the live log",
+            ("world",),
+            _LIVE,
+            cut="feed_ranking.offline.live_files:cut_of",
+        ),
+        Step(
             "features",
             "feed_ranking.offline.tables:compute_tables",
             "Compute the feature tables",
             ("world", "features"),
             _TABLES,
-            after=("world",),
+            after=("world", "live"),
         ),
         Step(
             "materialize",
@@ -35,7 +45,7 @@ DESIGN = Design(
             "Fill the online store (Feast)",
             ("world", "features"),
             _SAMPLE,
-            after=("features",),
+            after=("live", "features"),
             still_there="feed_ranking.offline.presence:has_users",
         ),
         Step(
@@ -44,7 +54,7 @@ DESIGN = Design(
             "Fill it with items too, the naive way",
             ("world", "features"),
             _SAMPLE,
-            after=("features",),
+            after=("live", "features"),
             option="naive-hydration",
         ),
         Step(
@@ -53,7 +63,7 @@ DESIGN = Design(
             "Join impressions with what was known (Feast)",
             ("world", "features", "sample"),
             _SAMPLE,
-            after=("world", "features", "materialize"),
+            after=("world", "live", "features", "materialize"),
         ),
         Step(
             "train",
@@ -78,7 +88,7 @@ DESIGN = Design(
             "Snapshot the posts and index them (FAISS)",
             ("world", "features", "index"),
             ("feed_ranking/offline/index.py", "feed_ranking/snapshot.py", "feed_ranking/vector_index.py"),
-            after=("world", "features", "materialize", "train", "evaluate"),
+            after=("world", "live", "features", "materialize", "train", "evaluate"),
         ),
         Step(
             "release",
@@ -86,7 +96,7 @@ DESIGN = Design(
             "Release: fetch the champion, verify, point to it",
             ("world", "features"),
             ("feed_ranking/offline/release.py",),
-            after=("materialize", "naive", "train", "evaluate", "index"),
+            after=("live", "materialize", "naive", "train", "evaluate", "index"),
         ),
     ),
     app="feed_ranking.online.app:create_app",
@@ -135,6 +145,11 @@ DESIGN = Design(
     quality="feed_ranking.experiments:measure_quality",
     sweeps="feed_ranking.experiments:SWEEPS",
     drills="feed_ranking.drills:DRILLS",
+    people="feed_ranking.people:Visitors",
+    worker="feed_ranking.worker.effects:make_consumers",
+    topics="feed_ranking.events:topics",
+    replay="feed_ranking.offline.replay:replay",
+    skew="feed_ranking.offline.skew:skew",
     loadtest="loadtests/feed_ranking.py",
     ask=Ask(
         path="/v1/feed",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,7 @@ Floats = npt.NDArray[np.float32]
 Times = npt.NDArray[np.float64]
 
 LOGGING_POLICY = "engagement_v1"
+SERVING_POLICY = "ranked_v1"
 RANDOM_POLICY = "uniform_v1"
 
 REGION_UTC_OFFSET_H = (0, -6, 8, 3)
@@ -104,7 +106,8 @@ class PostFeatures:
 class FeedQuery:
     """One request for a slate of `k` posts, with all that the stages need to know of it.
 
-    `seen` are the posts of this session; `seed` decides every random choice that is made for this request.
+    `seen` are the posts of this session; `seed` decides every random choice that is made for this request. `policy`
+    names how the slate is drawn; `feature_ts` is the time that the user's features speak for, 0 for the defaults.
     """
 
     user_id: int
@@ -120,6 +123,10 @@ class FeedQuery:
     user: UserFeatures
     is_cold: bool = True
     embedding: Floats | None = None
+    slate_id: int = 0
+    policy: str = SERVING_POLICY
+    knobs: Mapping[str, Any] = field(default_factory=dict)
+    feature_ts: float = 0.0
     seen_creators: Ids = field(default_factory=lambda: np.empty(0, np.int64))
 
 

@@ -22,4 +22,16 @@ DRILLS = (
         expect=(_ANSWERED, _IN_TIME, Probe("degraded_share", 0.99, 1.0), Probe("breaker_open_s", 0.0, 1.0, "s")),
         recover=(Probe("recovery_s", 0.0, 5.0, "s"),),
     ),
+    Drill(
+        name="stream_down",
+        title="The feed serves without its event stream",
+        hypothesis=(
+            "Answers need no broker: while it is down they come in time and whole. What is to be logged waits in a "
+            "bounded buffer and arrives when the broker is back; what would have to be acknowledged is refused."
+        ),
+        method=Inject("stream", "down", service="kafka"),
+        steady=(_ANSWERED, _IN_TIME, Probe("degraded_share", 0.0, _LIMIT["degraded_share"])),
+        expect=(_ANSWERED, _IN_TIME, Probe("degraded_share", 0.0, _LIMIT["degraded_share"])),
+        recover=(Probe("recovery_s", 0.0, 5.0, "s"),),
+    ),
 )

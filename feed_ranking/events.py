@@ -7,7 +7,7 @@ when its slate was served (the app sends back what it was given), so that no con
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 MAX_PLACES = 1000
@@ -26,6 +26,11 @@ class Topics:
 
 
 TOPICS = Topics()
+
+
+def topics() -> tuple[str, ...]:
+    """All of them."""
+    return tuple(getattr(TOPICS, item.name) for item in fields(TOPICS))
 
 
 @dataclass(frozen=True)
@@ -121,8 +126,9 @@ class Prediction:
 
     `features` are the user's features as served (field of `UserFeatures` -> list); `feature_ts` is the time that they
     speak for (0: defaults), `stats_ts` that of the posts' counts. `post_ids` are the n posts of the heavy ranker's
-    batch, in its order; `inputs` float32[n, ranker inputs] as base64 of zlib of its bytes; `scores` float32[n] its
-    result. `chosen` are the places in that batch of the organic slate, with `propensity` and `explored` each.
+    batch, in its order, with `creator_ids` and `published_ts` each; `inputs` float32[n, ranker inputs] as base64 of
+    zlib of its bytes (`predictions.pack`); `scores` float32[n] its result. `chosen` are the places in that batch of the
+    organic slate, with `propensity` and `explored` each.
     """
 
     SCHEMA: ClassVar[str] = "feed.prediction"
@@ -145,6 +151,8 @@ class Prediction:
     features: Mapping[str, Any]
     embedding: Sequence[float]
     post_ids: Sequence[int]
+    creator_ids: Sequence[int]
+    published_ts: Sequence[float]
     inputs: str
     scores: Sequence[float]
     chosen: Sequence[int]

@@ -1,13 +1,15 @@
 """The catalogue that a service serves from: the snapshot's rows, and behind them the posts that came since.
 
-Posts are only ever added, and a row keeps its meaning as long as the service lives; so a request needs no lock.
+Posts are only ever added, and a row keeps its meaning as long as the service lives. What is counted of them is replaced
+as a whole (`apply`): a request takes one *view* and reads all its columns from that, so that they are of one time and
+no lock is needed.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,7 @@ import numpy.typing as npt
 
 from feed_ranking.domain import CREATOR_COLUMNS, POST_COLUMNS, STATS, Floats, Ids, PostFeatures
 from feed_ranking.inputs import Priors, post_inputs, post_tower_inputs
+from feed_ranking.live_stats import COUNTED, LiveStats
 from feed_ranking.snapshot import Rows, Snapshot
 from infra.errors import LabError
 
@@ -38,14 +41,58 @@ class NewPost:
     published_ts: float
 
 
-class Catalogue:
-    """All posts that can be candidates now. Rows below `len(snapshot)` are the snapshot's."""
+@dataclass(frozen=True)
+class View:
+    """The columns of all posts as of one time: those of the snapshot's rows, and behind them those of new posts."""
 
-    def __init__(self, snapshot: Snapshot, priors: Priors, embed: Callable[[Floats], Floats]) -> None:
+    snapshot: Snapshot
+    old: Mapping[str, npt.NDArray[Any]]
+    new: _Columns
+    creator_stats: Floats
+    trending: Sequence[Rows]
+    """for each region: its own hottest rows and the general ones in turns, without doubles"""
+    stats_ts: float
+
+    def post_id(self, rows: Rows) -> Ids:
+        return self.column("post_id", rows)
+
+    def creator_id(self, rows: Rows) -> Ids:
+        return self.column("creator_id", rows)
+
+    def posts(self, rows: Rows) -> PostFeatures:
+        return PostFeatures(*(self.column(name, rows) for name in PostFeatures.__annotations__))
+
+    def item_side(self, rows: Rows) -> Floats:
+        return self.column("item_side", rows)
+
+    def embeddings(self, rows: Rows) -> Floats:
+        return self.column("embeddings", rows)
+
+    def column(self, name: str, rows: Rows) -> npt.NDArray[Any]:
+        """One field of `PostFeatures`, or `post_id`, `item_side`, `embeddings`, at these rows."""
+        old = self.old[name]
+        is_new = rows >= len(old)
+        if not is_new.any():
+            return old[rows]
+        out = old[np.where(is_new, 0, rows)]
+        out[is_new] = getattr(self.new, name)[rows[is_new] - len(old)]
+        return out
+
+
+class Catalogue:
+    """All posts that can be candidates now. Rows below `len(snapshot)` are the snapshot's; `now_ts` is the time that
+    its counts are of."""
+
+    def __init__(
+        self, snapshot: Snapshot, priors: Priors, embed: Callable[[Floats], Floats], now_ts: float = 0.0
+    ) -> None:
         self.snapshot = snapshot
         self._priors, self._embed = priors, embed
         self._lock = threading.Lock()
-        self._new = _Columns.empty(snapshot)
+        old = {"post_id": snapshot.post_id, **vars(snapshot.posts)}
+        old |= {"item_side": snapshot.item_side, "embeddings": snapshot.embeddings}
+        trending = in_turns(snapshot.trending)
+        self.view = View(snapshot, old, _Columns.empty(snapshot), snapshot.creator_stats, trending, now_ts)
         self._rows: dict[int, int] = {}
         self.count = 0
 
@@ -66,17 +113,51 @@ class Catalogue:
                 item_side = post_inputs(features, self._priors)
                 embeddings = self._embed(post_tower_inputs(features, item_side))
                 ids = np.array([post.post_id for post in fresh], np.int64)
-                self._new.write(self.count, ids, features, item_side, embeddings)
+                self.view.new.write(self.count, ids, features, item_side, embeddings)
                 for place, post in enumerate(fresh):
                     self._rows[post.post_id] = len(self.snapshot) + self.count + place
                 self.count += len(fresh)
             return len(fresh)
 
+    def apply(self, stats: LiveStats) -> bool:
+        """Count anew as of a later time; what the counts leave out has none. False if they are not later."""
+        with self._lock:
+            if stats.stats_ts <= self.view.stats_ts:
+                return False
+            snapshot, new, count = self.snapshot, self.view.new, self.count
+            posts = PostFeatures(*(getattr(snapshot.posts, name) for name in PostFeatures.__annotations__))
+            older = self._counted(np.asarray(snapshot.post_id), posts, stats)
+            younger = self._counted(new.post_id[:count], new.head(count), stats)
+            item_side = post_inputs(older, self._priors)
+            old = dict(self.view.old) | {"stats": older.stats, "creator_region": older.creator_region}
+            old |= {"item_side": item_side, "embeddings": self._embed(post_tower_inputs(older, item_side))}
+            columns = _Columns.empty(snapshot)
+            if count:
+                side = post_inputs(younger, self._priors)
+                columns.write(0, new.post_id[:count], younger, side, self._embed(post_tower_inputs(younger, side)))
+            rows = [self.rows_of(ids) for ids in stats.trending]
+            shortest = min(len(found) for found in rows)
+            trending = in_turns(np.stack([found[:shortest] for found in rows]))
+            self.view = View(snapshot, old, columns, stats.creators, trending, stats.stats_ts)
+            return True
+
+    def _counted(self, ids: Ids, posts: PostFeatures, stats: LiveStats) -> PostFeatures:
+        """`posts` with the counts of `stats`, and zeros where those know nothing."""
+        table = np.vstack([stats.posts, np.zeros((1, len(COUNTED)), np.float32)])
+        order = np.argsort(stats.post_id, kind="stable")
+        place = np.minimum(np.searchsorted(stats.post_id, ids, sorter=order), max(len(order) - 1, 0))
+        found = order[place] if len(order) else np.zeros(len(ids), np.int64)
+        at = np.where(stats.post_id[found] == ids, found, len(stats.post_id)) if len(order) else found
+        columns = np.array(posts.stats, np.float32)
+        columns[:, [STATS.index(name) for name in COUNTED]] = table[at]
+        is_known = posts.creator_id < len(stats.creators)
+        of_creator = np.where(is_known[:, None], stats.creators[np.where(is_known, posts.creator_id, 0)], 0.0)
+        columns[:, len(POST_COLUMNS) :] = of_creator
+        return replace(posts, stats=columns)
+
     def row_of(self, post_id: int) -> int | None:
-        place = int(np.searchsorted(self.snapshot.post_id, post_id))
-        if place < len(self.snapshot) and self.snapshot.post_id[place] == post_id:
-            return place
-        return self._rows.get(post_id)
+        row = self.snapshot.row_of(post_id)
+        return self._rows.get(post_id) if row is None else row
 
     def rows_of(self, post_ids: Ids) -> Rows:
         """The rows of those ids that are here."""
@@ -89,7 +170,7 @@ class Catalogue:
             return np.empty(0, np.int64)
         if self.count == 0:
             return self.snapshot.newest_of(creators, limit)
-        mine = np.flatnonzero(np.isin(self._new.creator_id[: self.count], creators))[::-1][:limit]
+        mine = np.flatnonzero(np.isin(self.view.new.creator_id[: self.count], creators))[::-1][:limit]
         older = self.snapshot.newest_of(creators, limit - len(mine))
         return np.concatenate([mine + len(self.snapshot), older])
 
@@ -98,40 +179,31 @@ class Catalogue:
         return np.arange(self.snapshot.indexed, len(self))
 
     def post_id(self, rows: Rows) -> Ids:
-        return self._gather("post_id", self.snapshot.post_id, rows)
+        return self.view.post_id(rows)
 
     def creator_id(self, rows: Rows) -> Ids:
-        return self.column("creator_id", rows)
+        return self.view.creator_id(rows)
 
     def column(self, name: str, rows: Rows) -> npt.NDArray[Any]:
-        """One field of `PostFeatures` at these rows."""
-        return self._gather(name, getattr(self.snapshot.posts, name), rows)
+        return self.view.column(name, rows)
 
     def posts(self, rows: Rows) -> PostFeatures:
-        return PostFeatures(*(self.column(name, rows) for name in PostFeatures.__annotations__))
+        return self.view.posts(rows)
 
     def item_side(self, rows: Rows) -> Floats:
-        return self._gather("item_side", self.snapshot.item_side, rows)
+        return self.view.item_side(rows)
 
     def embeddings(self, rows: Rows) -> Floats:
-        return self._gather("embeddings", self.snapshot.embeddings, rows)
-
-    def _gather(self, name: str, old: npt.NDArray[Any], rows: Rows) -> npt.NDArray[Any]:
-        if self.count == 0:
-            return old[rows]
-        is_new = rows >= len(self.snapshot)
-        if not is_new.any():
-            return old[rows]
-        out = old[np.where(is_new, 0, rows)]
-        out[is_new] = getattr(self._new, name)[rows[is_new] - len(self.snapshot)]
-        return out
+        return self.view.embeddings(rows)
 
     def _features(self, posts: Sequence[NewPost]) -> PostFeatures:
         """What is known of new posts: their content and their creator; nobody has seen them yet."""
         snapshot = self.snapshot
         creator = np.array([post.creator_id for post in posts], np.int64)
-        is_known = creator < len(snapshot.creator_stats)
-        of_creator = np.where(is_known[:, None], snapshot.creator_stats[np.where(is_known, creator, 0)], 0.0)
+        known = self.view.creator_stats
+        is_known = creator < len(known)
+        of_creator = np.where(is_known[:, None], known[np.where(is_known, creator, 0)], 0.0)
+        is_old = creator < len(snapshot.creators_region)
         stats = np.zeros((len(posts), len(STATS)), np.float32)
         stats[:, STATS.index("quality_signal")] = [post.quality_signal for post in posts]
         stats[:, STATS.index("bait_signal")] = [post.bait_signal for post in posts]
@@ -140,7 +212,7 @@ class Catalogue:
             creator_id=creator,
             topic=np.array([post.topic for post in posts], np.int64),
             media=np.array([post.media for post in posts], np.int64),
-            creator_region=np.where(is_known, snapshot.creators_region[np.where(is_known, creator, 0)], 0),
+            creator_region=np.where(is_old, snapshot.creators_region[np.where(is_old, creator, 0)], 0),
             published_ts=np.array([post.published_ts for post in posts], np.float64),
             stats=stats,
         )
@@ -166,8 +238,19 @@ class _Columns:
         like |= {"item_side": snapshot.item_side, "embeddings": snapshot.embeddings}
         return cls(**{name: np.zeros((CAPACITY, *old.shape[1:]), old.dtype) for name, old in like.items()})
 
+    def head(self, count: int) -> PostFeatures:
+        """The first rows."""
+        return PostFeatures(*(getattr(self, name)[:count] for name in PostFeatures.__annotations__))
+
     def write(self, at: int, ids: Ids, posts: PostFeatures, item_side: Floats, embeddings: Floats) -> None:
         rows = slice(at, at + len(ids))
         self.post_id[rows], self.item_side[rows], self.embeddings[rows] = ids, item_side, embeddings
         for name in PostFeatures.__annotations__:
             getattr(self, name)[rows] = getattr(posts, name)
+
+
+def in_turns(trending: Rows) -> list[Rows]:
+    """For each region: its own ranking and the general one (the first row) in turns, without doubles."""
+    everywhere, *regions = trending
+    turns = [np.stack([here, everywhere], axis=1).ravel() for here in regions]
+    return [both[np.sort(np.unique(both, return_index=True)[1])] for both in turns]

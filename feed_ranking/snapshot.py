@@ -28,7 +28,7 @@ ARRAYS = ("post_id", "creator_id", "topic", "media", "creator_region", "publishe
 
 @dataclass(frozen=True)
 class Snapshot:
-    """n posts, ordered by ascending `post_id` int64[n], which is the order of publication.
+    """n posts in order of publication, with `post_id` int64[n]; `by_id` int64[n] lists their rows by ascending id.
 
     `item_side` float32[n, …] are the ready inputs of posts and creators, `embeddings` float32[n, d]. The index holds
     rows 0 to `indexed` - 1; later ones were too new for it. `trending` int64[1 + regions, m] are the hottest rows,
@@ -45,6 +45,7 @@ class Snapshot:
     trending: Rows
     creator_stats: Floats
     creators_region: Ids
+    by_id: Rows
     by_creator: Rows
     creator_start: Rows
     index: VectorIndex | MissingIndex
@@ -53,6 +54,11 @@ class Snapshot:
 
     def __len__(self) -> int:
         return len(self.post_id)
+
+    def row_of(self, post_id: int) -> int | None:
+        place = int(np.searchsorted(self.post_id, post_id, sorter=self.by_id))
+        row = int(self.by_id[place]) if place < len(self) else -1
+        return row if row >= 0 and self.post_id[row] == post_id else None
 
     def newest_of(self, creators: Ids, limit: int) -> Rows:
         """The newest rows of these creators together, newest first, at most `limit`."""
@@ -78,8 +84,8 @@ def write_snapshot(
     meta: Mapping[str, Any],
 ) -> None:
     """Write the arrays, the index and the manifest into the empty directory `path`. See `Snapshot` for the shapes."""
-    if np.any(np.diff(post_id) <= 0) or np.any(np.diff(posts.published_ts) < 0):
-        raise ValueError("post ids must ascend with the time of publication")
+    if len(np.unique(post_id)) < len(post_id) or np.any(np.diff(posts.published_ts) < 0):
+        raise ValueError("posts must be in order of publication, each of them once")
     arrays = {"post_id": post_id, **{name: getattr(posts, name) for name in ARRAYS[1:]}}
     arrays |= {"item_side": item_side, "embeddings": embeddings, "trending": trending}
     arrays |= {"creator_stats": creator_stats, "creators_region": creators_region}
@@ -110,7 +116,8 @@ def open_snapshot(path: Path, *, model_digest: str, without_index: bool = False)
     region = mapped("creators_region")
     by_creator = np.lexsort((-np.arange(len(creator)), creator)).astype(np.int64)
     return Snapshot(
-        post_id=mapped("post_id"),
+        post_id=(post_id := mapped("post_id")),
+        by_id=np.argsort(post_id, kind="stable").astype(np.int64),
         posts=PostFeatures(*(mapped(name) for name in ARRAYS[1:])),
         item_side=mapped("item_side"),
         embeddings=mapped("embeddings"),

@@ -130,6 +130,8 @@ class Step:
     the repository) whose content decides what it writes; `after` the steps whose output it reads. A step with an
     `option` runs only where that option was chosen; those after it then do without its output. `still_there` names a
     function (output, settings) -> bool for a step that also writes to a server: False where that has lost it since.
+    `cut` names a function (settings) -> str for a step that reads what others go on writing: which part of it this
+    build reads, empty for nothing. A build asks once and remembers the answer; the step finds it in its context.
     """
 
     name: str
@@ -140,6 +142,7 @@ class Step:
     after: tuple[str, ...] = ()
     option: str = ""
     still_there: str = ""
+    cut: str = ""
 
 
 @dataclass(frozen=True)
@@ -170,7 +173,10 @@ class Design:
     `config` is the dotted name of the presets, a mapping from a preset's name to its configuration value; `evaluate`
     names the step that writes `figures.json`; `bench` is what is promised of the design as a program. `player`, `judge`
     and `quality` are dotted names of what `infra.experiment` describes; `sweeps` are experiments that are worth making,
-    `drills` failures that are worth trying (`infra.drill`); `benchmarks` compares the service with its parts.
+    `drills` failures that are worth trying (`infra.drill`); `benchmarks` compares the service with its parts; `people`
+    are the simulated ones of `lab live` (`infra.population`); `replay` and `skew` check the log of its predictions
+    (`infra.prediction_log`); `worker` makes the consumers of its events (`infra.stream.worker`), `topics`
+    names what they read and write.
     """
 
     name: str
@@ -189,6 +195,11 @@ class Design:
     quality: str
     sweeps: str
     drills: str
+    people: str
+    worker: str
+    topics: str
+    replay: str
+    skew: str
     loadtest: str
     ask: Ask
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import typer
 
 from infra.errors import LabError
-from lab.commands import drills, looking, making, running, trying, using
+from lab.commands import drills, living, logs, looking, making, running, trying, using
 from lab.console import print_error
 from lab.designs import load_designs
 
@@ -28,11 +28,15 @@ LISTED: Sequence[Callable[..., None]] = (
     looking.designs,
     making.build,
     running.serve,
+    running.work,
     using.fault,
     using.load,
+    living.live,
     drills.drills,
     drills.drill,
     making.evaluate,
+    logs.replay,
+    logs.skew,
     trying.sweep,
     making.bench,
 )

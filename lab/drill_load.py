@@ -5,18 +5,17 @@ Latency counts from the moment when a request was due, so a service that stalls 
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from http.client import HTTPConnection, HTTPException
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
 import numpy as np
+
+from lab.caller import Caller
 
 Question = Callable[[int], Mapping[str, Any]]
 MOST_AT_ONCE = 64
@@ -84,25 +83,14 @@ class Load:
             due_s += float(rng.exponential(1 / self.rate_per_s))
 
     def _one(self, number: int, due_s: float) -> None:
-        status = 0
-        answer: dict[str, Any] = {}
-        try:
-            status, answer = self._ask(self.question(number))
-        except (OSError, HTTPException, ValueError):
-            self._local.connection = None  # whatever state it is in, it is no good any more
-        if status == 200 and not answer.get(self.rows):
-            status = 0  # an empty answer is none
+        if not hasattr(self._local, "caller"):
+            self._local.caller = Caller(self.url, PATIENCE_S)
+        caller: Caller = self._local.caller
+        reply = caller.post(self.path, self.question(number))
+        answer = reply.body if reply.status == 200 else {}
+        status = reply.status if answer.get(self.rows) or reply.status != 200 else 0  # an empty answer is none
         latency_ms = (self.now_s - due_s) * 1000
         self.sent.append(Sent(number, due_s, latency_ms, status, tuple(answer.get("degraded", ())), answer))
-
-    def _ask(self, body: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
-        connection: HTTPConnection | None = getattr(self._local, "connection", None)
-        if connection is None:
-            connection = self._local.connection = HTTPConnection(urlsplit(self.url).netloc, timeout=PATIENCE_S)
-        connection.request("POST", self.path, json.dumps(body), {"content-type": "application/json"})
-        response = connection.getresponse()
-        text = response.read()
-        return response.status, json.loads(text) if response.status == 200 else {}
 
     def _watch(self) -> None:
         """What the service says of its breakers, as fast as it can be asked without being a load itself."""

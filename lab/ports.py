@@ -16,6 +16,11 @@ def port_of(design: Design, settings: Settings) -> int:
     return settings.port or design.port
 
 
+def worker_port_of(design: Design, settings: Settings) -> int:
+    """Where the design's worker says how it is: the port behind the service's."""
+    return port_of(design, settings) + 1
+
+
 def url_of(design: Design, settings: Settings) -> str:
     return f"http://{settings.host}:{port_of(design, settings)}"
 

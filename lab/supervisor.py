@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -24,8 +24,9 @@ from infra.errors import BudgetBroken, DependencyError, LabError, UsageError
 from infra.pipeline.outputs import is_built
 from infra.registry.release import read_release
 from infra.settings import Settings
+from infra.stream.address import find_stream
 from lab.console import err
-from lab.ports import check_port, port_of, url_of
+from lab.ports import check_port, port_of, url_of, worker_port_of
 from lab.runstate import Running, RunState, forget_state
 
 START_TIMEOUT_S, STOP_TIMEOUT_S = 90.0, 8.0
@@ -40,9 +41,14 @@ class Stopped(BaseException):
 
 @dataclass
 class Service:
-    design: Design
-    url: str
+    """A process to be kept alive: the broker, or a design's service or worker. `ready` says when it has started."""
+
+    name: str
+    command: tuple[str, ...]
     log: Path
+    ready: Callable[[], bool]
+    url: str = ""
+    design: Design | None = None
     process: subprocess.Popen[bytes] | None = None
     crashes: list[float] = field(default_factory=list)
 
@@ -74,17 +80,52 @@ class Supervisor:
     def start(self) -> Iterator[Service]:
         """Build and start each design in turn; yields each as soon as it is ready."""
         for design in self.designs:
-            check_port(self.settings.host, port_of(design, self.settings))
+            for port in (port_of(design, self.settings), worker_port_of(design, self.settings)):
+                check_port(self.settings.host, port)
         self._remember()
+        if self.settings.stream is None:
+            self._add(self._broker())
         for design in self.designs:
             if not is_built(design, self.settings):
                 self._accept(design, self._build(design))
-            service = Service(design, url_of(design, self.settings), self.settings.run_dir / f"{design.name}.log")
-            self.services.append(service)
-            self._launch(service)
-            self._await_ready(service)
-            self._remember()
+            worker = self._worker(design)
+            self._add(worker, wait=False)  # it counts the history first, which nobody needs to wait for
+            service = self._service(design)
+            self._add(service)
+            self._await_ready(worker)
             yield service
+
+    def _add(self, service: Service, *, wait: bool = True) -> None:
+        self.services.append(service)
+        self._launch(service)
+        if wait:
+            self._await_ready(service)
+        self._remember()
+
+    def _broker(self) -> Service:
+        before = self._epoch()
+        command = ("-m", "infra.stream.broker")
+        return Service(
+            "stream", command, self.settings.run_dir / "stream.log", lambda: self._epoch() not in ("", before)
+        )
+
+    def _epoch(self) -> str:
+        try:
+            return find_stream(self.settings).epoch
+        except DependencyError:
+            return ""
+
+    def _service(self, design: Design) -> Service:
+        url = url_of(design, self.settings)
+        command = ("-m", "lab.serving", design.name)
+        log = self.settings.run_dir / f"{design.name}.log"
+        return Service(design.name, command, log, lambda: _answers(f"{url}/readyz"), url, design)
+
+    def _worker(self, design: Design) -> Service:
+        url = f"http://{self.settings.host}:{worker_port_of(design, self.settings)}"
+        command = ("-m", "lab.working", design.name)
+        name = f"{design.name}-worker"
+        return Service(name, command, self.settings.run_dir / f"{name}.log", lambda: _answers(f"{url}/healthz"), url)
 
     def watch(self) -> None:
         """Restart what crashes, until asked to stop. Raises `LabError` when a service crashes again and again."""
@@ -98,8 +139,8 @@ class Supervisor:
                 now = time.monotonic()
                 service.crashes = [at for at in service.crashes if now - at < RESTART_WINDOW_S] + [now]
                 if len(service.crashes) > RESTARTS:
-                    raise LabError(f"{service.design.name} keeps ending (status {status})", hint=tail(service.log))
-                err.print(f"[yellow]{service.design.name} ended with status {status}; starting it again")
+                    raise LabError(f"{service.name} keeps ending (status {status})", hint=tail(service.log))
+                err.print(f"[yellow]{service.name} ended with status {status}; starting it again")
                 self._launch(service)
                 self._await_ready(service)
                 self._remember()
@@ -134,7 +175,7 @@ class Supervisor:
         service.log.parent.mkdir(parents=True, exist_ok=True)
         if service.log.exists():
             service.log.replace(service.log.with_suffix(".previous.log"))
-        command = [sys.executable, "-m", "lab.serving", service.design.name]
+        command = [sys.executable, *service.command]
         with service.log.open("wb") as log:
             service.process = subprocess.Popen(
                 command,
@@ -151,22 +192,26 @@ class Supervisor:
         until = time.monotonic() + START_TIMEOUT_S
         while time.monotonic() < until:
             if service.process.poll() is not None:
-                raise LabError(f"{service.design.name} ended while starting", hint=tail(service.log))
-            with contextlib.suppress(httpx.HTTPError):
-                if httpx.get(f"{service.url}/readyz", timeout=2).status_code == 200:
-                    return
+                raise LabError(f"{service.name} ended while starting", hint=tail(service.log))
+            if service.ready():
+                return
             time.sleep(0.05)
-        raise DependencyError(
-            f"{service.design.name} was not ready after {START_TIMEOUT_S:.0f} s", hint=tail(service.log)
-        )
+        raise DependencyError(f"{service.name} was not ready after {START_TIMEOUT_S:.0f} s", hint=tail(service.log))
 
     def _remember(self) -> None:
         running = [
-            Running.of(service.design.name, service.process.pid, service.url)
+            Running.of(service.name, service.process.pid, service.url)
             for service in self.services
             if service.process is not None
         ]
         RunState(Running.of("supervisor", os.getpid()), tuple(running)).write(self.settings)
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=2).status_code == 200
+    except httpx.HTTPError:
+        return False
 
 
 def stop_all(processes: Sequence[subprocess.Popen[bytes]]) -> None:

@@ -18,7 +18,7 @@ from kafka.admin import KafkaAdminClient
 from infra.errors import StreamUnavailable
 from infra.settings import REPOSITORY, Settings
 from infra.stream import kafka_client
-from infra.stream.address import StreamAddress, find_stream
+from infra.stream.address import StreamAddress, address_file, find_stream
 from infra.stream.consumer import DeadLetter, Received
 from infra.stream.event import Codec
 from infra.stream.kafka_client import PARTITIONS, open_consumer
@@ -132,12 +132,20 @@ class KafkaBroker:
 
 @contextmanager
 def embedded(home: Path) -> Iterator[EmbeddedBroker]:
-    broker = EmbeddedBroker(Settings(home=home, preset="smoke"))
+    with embedded_for(Settings(home=home, preset="smoke")) as broker:
+        yield broker
+
+
+@contextmanager
+def embedded_for(settings: Settings) -> Iterator[EmbeddedBroker]:
+    """Where services with these settings find it."""
+    broker = EmbeddedBroker(settings)
     broker.start()
     try:
         yield broker
     finally:
         broker.stop()
+        address_file(settings).unlink(missing_ok=True)
 
 
 @contextmanager

@@ -14,10 +14,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from feed_ranking.config import FeedConfig
+from feed_ranking.counting import DAY_S, LABELS, seconds
 from feed_ranking.domain import RANDOM_POLICY, Floats, Ids, PostFeatures, Times, UserFeatures
 from feed_ranking.features import (
     ITEM_VIEWS,
@@ -30,12 +32,12 @@ from feed_ranking.features import (
     posts_from_frame,
     users_from_frame,
 )
-from feed_ranking.offline.tables import DAY_S, SnapshotTimes, seconds
+from feed_ranking.offline.live_log import read_catalogue, read_reactions, read_until
 from infra.feature_store.port import OfflineFeatures
 from infra.pipeline.steps import Facts, StepContext
 
 LOG_COLUMNS = ("slate_id", "user_id", "post_id", "creator_id", "position", "depth", "creator_before", "request_ts")
-LABELS = ("clicked", "liked", "commented", "dwell_s")
+COLUMNS = (*LOG_COLUMNS, *LABELS, "policy")
 
 
 @dataclass(frozen=True)
@@ -98,10 +100,9 @@ def materialize_items(context: StepContext) -> Facts:
 
 
 def _materialize(context: StepContext, views: Sequence[str]) -> int:
-    config: FeedConfig = context.config
     store = open_store(context.out, context.settings)
     store.apply(feast_definitions(context.inputs["features"]))
-    now = datetime.fromtimestamp(SnapshotTimes.of(config).last, UTC)
+    now = datetime.fromtimestamp(read_until(context.inputs["live"]), UTC)
     rows = 0
     for index, view in enumerate(views):
         rows = max(rows, store.materialize(view, now))
@@ -114,8 +115,9 @@ def write_samples(context: StepContext) -> Facts:
     """Step `sample`: write `train.npz` and `holdout.npz`.
 
     Training takes all clicks and a share of the rest, which then counts more, under any policy. The holdout is the
-    randomised bucket of the last days: there, chance decided what was shown, so that a click says something about the
-    post and not about the old feed.
+    randomised bucket of the last days of the history: there, chance decided what was shown, so that a click says
+    something about the post and not about the old feed. Training also takes what happened live since, but for the
+    randomised bucket, which is kept for evaluation.
     """
     config: FeedConfig = context.config
     store = open_store(context.inputs["materialize"], context.settings)
@@ -123,21 +125,29 @@ def write_samples(context: StepContext) -> Facts:
     until = config.world.days - config.sample.holdout_days
     train_days = range(min(config.sample.first_day, until - 1), until)
     shown, clicked = count_rows(context.inputs["world"], start, train_days)
+    live = read_live_days(context.inputs["world"], context.inputs["live"])
+    shown += sum(len(log) for log in live)
+    clicked += sum(int(log["clicked"].sum()) for log in live)
     share = float(np.clip((config.sample.rows - clicked) / max(shown - clicked, 1), 0.01, 1.0))
     rng = np.random.default_rng(config.world.seed)
     default = default_user(config.world.topics, config.features.creator_slots)
     facts: dict[str, int] = {}
+
+    def drawn(log: pd.DataFrame) -> pd.DataFrame:
+        log = log.assign(weight=np.where(log["clicked"], 1.0, 1.0 / share))
+        return log[log["clicked"] | (rng.random(len(log)) < share)]
+
     for name, days in (("train", train_days), ("holdout", range(until, config.world.days))):
         parts = []
         for day in days:
             log = read_day(context.inputs["world"], start, day)
-            if name == "holdout":
-                chosen = log[log["policy"] == RANDOM_POLICY].assign(weight=1.0)
-            else:
-                log["weight"] = np.where(log["clicked"], 1.0, 1.0 / share)
-                chosen = log[log["clicked"] | (rng.random(len(log)) < share)]
+            chosen = log[log["policy"] == RANDOM_POLICY].assign(weight=1.0) if name == "holdout" else drawn(log)
             parts.append(join(store, chosen, default))
             context.report((day - train_days[0] + 1) / (config.world.days - train_days[0]), f"{name}: day {day + 1}")
+        if name == "train":
+            since = [join(store, drawn(log), default) for log in live]
+            facts["live_rows"] = sum(len(part) for part in since)
+            parts += since
         sample = concatenate(parts)
         sample.write(context.out / f"{name}.npz")
         facts |= {f"{name}_rows": len(sample), f"{name}_clicks": int(sample.clicked.sum())}
@@ -155,8 +165,28 @@ def count_rows(world: Path, start: float, days: range) -> tuple[int, int]:
 def read_day(world: Path, start: float, day: int) -> pd.DataFrame:
     """The organic impressions of one day, slate by slate."""
     log = ds.dataset(world / "log" / f"date={_date(start, day)}")
-    columns = [*LOG_COLUMNS, *LABELS, "policy"]
-    table = log.to_table(columns=columns, filter=pc.field("post_id") >= 0)
+    return _by_slate(log.to_table(columns=list(COLUMNS), filter=pc.field("post_id") >= 0))
+
+
+def read_live_days(world: Path, live: Path) -> list[pd.DataFrame]:
+    """The organic impressions of what happened live that models may learn from, a frame per day, slate by slate.
+
+    Their features are joined as they were when the slate was asked for; so a row of a post that was not out then, by
+    the time that the app sends back, is none.
+    """
+    table = read_reactions(live, COLUMNS)
+    if table is None:
+        return []
+    log, catalogue = _by_slate(table), read_catalogue(world, live)
+    row = catalogue.rows_of(log["post_id"].to_numpy())
+    log["creator_id"] = catalogue.posts["creator_id"].to_numpy()[row]
+    is_out = seconds(log["request_ts"].to_numpy()) >= catalogue.posts["published_ts"].to_numpy()[row]
+    is_known = (row >= 0) & (log["user_id"] >= 0) & (log["user_id"] < len(catalogue.people))
+    log = log[is_known & is_out & (log["policy"] != RANDOM_POLICY)]
+    return [day for _, day in log.groupby(log["request_ts"].dt.date)]
+
+
+def _by_slate(table: pa.Table) -> pd.DataFrame:
     frame: pd.DataFrame = table.to_pandas()
     frame["request_ts"] = frame["request_ts"].dt.tz_localize(None)  # UTC, and numpy knows no zones
     return frame.sort_values(["slate_id", "position"], kind="stable", ignore_index=True)

@@ -119,7 +119,8 @@ def check_gate(
 class Judge:
     """Says what answers are worth at the end of the history: on the oracle, and by the log of the hours that follow.
 
-    That log is of a day that no feature and no model has seen, when every slate was drawn uniformly at random.
+    That log is of a day that no feature and no model has seen, when every slate was drawn uniformly at random. A post
+    that came live is none of this history: whatever it was worth, nobody here knows, and its place counts as empty.
     """
 
     def __init__(self, config: FeedConfig) -> None:
@@ -139,6 +140,10 @@ class Judge:
         """The ids of all posts that may be shown."""
         first = self._published_before(self.now_ts - self.config.world.post_life_h * HOUR_S)
         return np.arange(first, self._published_before(self.now_ts))
+
+    def known(self, ids: Ids) -> Ids:
+        """Post ids (or `AD`) with `EMPTY` in the place of posts that are newer than the history."""
+        return np.where(ids < self._published_before(self.now_ts), ids, EMPTY)
 
     def value(self, users: Ids, slates: Sequence[Ids], of: Oracle | None = None) -> Array:
         """float64[n] for n users with a slate each: post ids, `AD` for an ad; slates may differ in length."""
@@ -161,10 +166,8 @@ class Judge:
         the gain of the oracle's slate of them."""
         users, everywhere = np.asarray(cases, np.int64), self.alive()
         rng = np.random.default_rng(self.config.world.seed)
-        slates = [
-            np.array([AD if item["post_id"] is None else item["post_id"] for item in answer["slate"]], np.int64)
-            for answer in answers
-        ]
+        shown = [[AD if item["post_id"] is None else item["post_id"] for item in answer["slate"]] for answer in answers]
+        slates = [self.known(np.array(slate, np.int64)) for slate in shown]
         random = self.value(users, [rng.permutation(everywhere)[:SLATE] for _ in users])
         oracle = self.value(users, [self.best(user, everywhere) for user in users.tolist()])
         text = "gain over a random slate of all posts, as a share of the oracle's"
@@ -173,7 +176,7 @@ class Judge:
     def trial(self, cases: Sequence[int], baseline: Sequence[Play]) -> FeedTrial:
         users = np.asarray(cases, np.int64)
         everywhere, rng = self.alive(), np.random.default_rng(self.config.world.seed)
-        pools = [play.answer.pool for play in baseline]
+        pools = [pool[self.known(pool) >= 0] for pool in (play.answer.pool for play in baseline)]
         asked = list(zip(users.tolist(), pools, strict=True))
         return FeedTrial(
             self,
@@ -182,7 +185,7 @@ class Judge:
             oracle=self.value(users, [self.best(user, pool) for user, pool in asked]),
             oracle_everywhere=[self.best(user, everywhere) for user in users.tolist()],
             random=self.value(users, [rng.permutation(pool)[:SLATE] for pool in pools]),
-            default=self.value(users, [play.answer.slate for play in baseline]),
+            default=self.value(users, [self.known(play.answer.slate) for play in baseline]),
             reactions=self._reactions(users),
         )
 
@@ -224,7 +227,7 @@ class FeedTrial:
     def scores(self, plays: Sequence[Play]) -> list[Score]:
         """Values, and what else a slate is made of."""
         judge, world = self.judge, self.judge.world
-        slates = [play.answer.slate for play in plays]
+        slates = [judge.known(play.answer.slate) for play in plays]
         posts = [slate[slate >= 0] for slate in slates]
         value = judge.value(self.users, slates)
         clicks = judge.value(self.users, slates, replace(judge.oracle, objective=ONE_PER_CLICK))

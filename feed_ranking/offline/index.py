@@ -12,11 +12,12 @@ import pyarrow.parquet as pq
 
 from feed_ranking.bundle import load_bundle
 from feed_ranking.config import FeedConfig
+from feed_ranking.counting import HOUR_S, REGIONS, hottest
 from feed_ranking.domain import CREATOR_COLUMNS, STATS, PostFeatures
 from feed_ranking.features import open_store
 from feed_ranking.inputs import post_inputs, post_tower_inputs
 from feed_ranking.offline.dataset import join_posts
-from feed_ranking.offline.tables import HOUR_S, REGIONS, SnapshotTimes
+from feed_ranking.offline.live_log import read_catalogue, read_until
 from feed_ranking.snapshot import write_snapshot
 from feed_ranking.vector_index import VectorIndex
 from infra.pipeline.steps import Facts, StepContext
@@ -28,9 +29,9 @@ def build(context: StepContext) -> Facts:
     config: FeedConfig = context.config
     registered = json.loads((context.inputs["train"] / "registered.json").read_text())
     bundle = load_bundle(context.inputs["train"] / "bundle", registered["digest"])
-    now = SnapshotTimes.of(config).last
-    catalogue = pq.read_table(context.inputs["world"] / "posts.parquet").to_pandas()
-    alive = live_posts(catalogue, now, config.world.post_life_h)
+    world, live = context.inputs["world"], context.inputs["live"]
+    now = read_until(live)
+    alive = posts_alive(read_catalogue(world, live).posts, now, config.world.post_life_h)
     at = pd.to_datetime(pd.Series(np.full(len(alive), now)), unit="s", utc=True)
     store = open_store(context.inputs["materialize"], context.settings)
     posts = join_posts(store, alive["post_id"], alive["creator_id"], at)
@@ -42,7 +43,7 @@ def build(context: StepContext) -> Facts:
     index = VectorIndex.build(config.index.index, embeddings[:old])
     creators = pq.read_table(context.inputs["features"] / "creator_stats.parquet").to_pandas()
     newest = creators[creators["feature_ts"] == creators["feature_ts"].max()].sort_values("creator_id")
-    ads = pq.read_metadata(context.inputs["world"] / "ads.parquet").num_rows
+    ads = pq.read_metadata(world / "ads.parquet").num_rows
     snapshot = context.out / "snapshot"
     snapshot.mkdir()
     write_snapshot(
@@ -51,7 +52,7 @@ def build(context: StepContext) -> Facts:
         posts,
         item_side=item_side,
         embeddings=embeddings,
-        trending=hottest(posts),
+        trending=hottest(heat_of(posts), TRENDING_POSTS),
         creator_stats=newest[list(CREATOR_COLUMNS)].to_numpy(np.float32),
         creators_region=newest["creator_region"].to_numpy(np.int64),
         index=index,
@@ -60,14 +61,12 @@ def build(context: StepContext) -> Facts:
     return {"posts": len(alive), "indexed": old, "index": config.index.index}
 
 
-def live_posts(catalogue: pd.DataFrame, now_ts: float, life_h: float) -> pd.DataFrame:
-    """The posts that may be shown at `now_ts`, by ascending id."""
-    published = catalogue["published_ts"]
-    return catalogue[(published < now_ts) & (published >= now_ts - life_h * HOUR_S)].reset_index(drop=True)
+def posts_alive(posts: pd.DataFrame, now_ts: float, life_h: float) -> pd.DataFrame:
+    """The posts that may be shown at `now_ts`, in order of publication."""
+    published = posts["published_ts"]
+    return posts[(published < now_ts) & (published >= now_ts - life_h * HOUR_S)].reset_index(drop=True)
 
 
-def hottest(posts: PostFeatures) -> npt.NDArray[np.int64]:
-    """int64[1 + regions, m]: the rows with the most recent clicks, everywhere first, then in each region."""
-    heat = np.stack([posts.stats[:, STATS.index(f"heat_{region}")] for region in range(REGIONS)])
-    ranked = [np.argsort(-row, kind="stable")[:TRENDING_POSTS] for row in (heat.sum(axis=0), *heat)]
-    return np.stack(ranked).astype(np.int64)
+def heat_of(posts: PostFeatures) -> npt.NDArray[np.float32]:
+    """float32[regions, posts]"""
+    return np.stack([posts.stats[:, STATS.index(f"heat_{region}")] for region in range(REGIONS)])

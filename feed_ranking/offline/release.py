@@ -6,9 +6,8 @@ import json
 import time
 from pathlib import Path
 
-from feed_ranking.config import FeedConfig
 from feed_ranking.features import PROJECT, open_store, project_of
-from feed_ranking.offline.tables import SnapshotTimes
+from feed_ranking.offline.live_log import read_until
 from feed_ranking.snapshot import open_snapshot
 from infra.errors import LabError
 from infra.pipeline.steps import Facts, StepContext
@@ -18,7 +17,6 @@ from infra.registry.release import CURRENT, Release
 
 def publish(context: StepContext) -> Facts:
     """Write the release. Raises `LabError` if the champion is not the model that this build evaluated."""
-    config: FeedConfig = context.config
     registered = json.loads((context.inputs["train"] / "registered.json").read_text())
     registry = MlflowRegistry(context.settings)
     champion = registry.by_alias(registered["name"], "champion")
@@ -38,7 +36,7 @@ def publish(context: StepContext) -> Facts:
         model_path=str(path),
         index_path=str(context.inputs["index"] / "snapshot"),
         features_path=str(context.inputs["materialize"]),
-        world_now=SnapshotTimes.of(config).last,
+        world_now=read_until(context.inputs["live"]),
         naive_path=str(context.inputs.get("naive", "")),
         released_ts=time.time(),
     ).write(context.out)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Annotated, Any
 
@@ -14,25 +14,34 @@ from starlette.responses import Response
 from feed_ranking.config import PRESETS, FeedConfig
 from feed_ranking.design import DESIGN
 from feed_ranking.domain import FeedQuery
-from feed_ranking.live import CatalogueFull, NewPost
+from feed_ranking.events import TOPICS, PostPublished, topics
+from feed_ranking.live import NewPost
+from feed_ranking.live_log import LIVE, end_of_log
+from feed_ranking.live_stats import FILE as STATS_FILE
+from feed_ranking.live_stats import LiveStats, StatsWatcher
+from feed_ranking.online.intake import MAX_ID as MAX_ID
+from feed_ranking.online.intake import Id, add_intake
 from feed_ranking.online.pipeline import FeedBootstrap, FeedService
-from infra.faults.switch import FaultSwitch
+from feed_ranking.online.prediction import prediction_of
+from infra.clock import SharedClock
+from infra.faults.switch import FaultSwitch, SwitchedStream
 from infra.pipeline.runner import Outcome
 from infra.registry.release import Release
 from infra.resilience.breaker import CircuitBreaker
 from infra.resilience.bulkhead import Bulkhead
 from infra.serving.admission import Admission
 from infra.serving.app import ASK_RESPONSES, ServiceCore, create_service, nothing_to_serve
-from infra.serving.problems import problem
 from infra.serving.schemas import StageOut, StrictModel, knobs_model
 from infra.serving.slot import ReleaseSlot
 from infra.settings import Settings
+from infra.stream.address import find_stream
+from infra.stream.event import Codec
+from infra.stream.follower import EventFollower
+from infra.stream.metrics import StreamMetrics
+from infra.stream.producer import EventProducer
 from infra.telemetry.metrics import ServiceMetrics
 
-MAX_ID = 2**53 - 1
-"""Largest integer that every JSON reader keeps exact."""
-
-Id = Annotated[int, Field(ge=0, le=MAX_ID)]
+TELLS = (TOPICS.predictions, TOPICS.impressions, TOPICS.reactions)
 FeedKnobs = knobs_model("FeedKnobs", DESIGN.knobs("small"))
 
 
@@ -72,29 +81,10 @@ class FeedResponse(BaseModel):
     is_cold_start: bool = Field(description="answered as for a user of whom nothing is known")
     degraded: list[str] = Field(examples=[[]])
     seed: int
+    slate_id: int = Field(description="names this answer; events about it carry it")
+    policy: str = Field(description="how the slate was drawn: ranked_v1, or uniform_v1 in the randomised bucket")
+    request_ts: float = Field(description="when, in the world's time: seconds since the epoch, UTC")
     trace: list[StageOut] | None = Field(None, description="with ?explain=true")
-
-
-class PostIn(StrictModel):
-    """A post that was just published, with what a content model saw of it."""
-
-    post_id: Id
-    creator_id: Id
-    topic: int = Field(ge=0, le=1000)
-    media: int = Field(0, ge=0, le=2, description="0 photo, 1 carousel, 2 video")
-    quality_signal: float = Field(0.0, ge=-10, le=10, allow_inf_nan=False)
-    bait_signal: float = Field(0.0, ge=-10, le=10, allow_inf_nan=False)
-
-
-class PostsIn(StrictModel):
-    """Posts that the next request may already rank."""
-
-    posts: list[PostIn] = Field(min_length=1, max_length=500)
-
-
-class PostsOut(BaseModel):
-    added: int = Field(description="how many were new")
-    visible: int = Field(description="how many posts can be candidates now")
 
 
 EXAMPLES: dict[str, Any] = {
@@ -113,9 +103,18 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     breaker = CircuitBreaker("feature_store", open_s=config.serve.breaker_open_s)
     faults = FaultSwitch()
     bulkhead = Bulkhead("feature_store", workers=config.serve.workers, queue=config.serve.workers)
-    bootstrap = FeedBootstrap(settings, config, breaker, bulkhead, faults, metrics.feature_age.observe)
+    live = settings.design_root(DESIGN.name) / LIVE
+    bootstrap = FeedBootstrap(
+        settings, config, breaker, bulkhead, faults, metrics.feature_age.observe, stats_path=live / STATS_FILE
+    )
+    stream_metrics = StreamMetrics(metrics.registry, (TOPICS.posts, *TELLS))
+    find = SwitchedStream(lambda: find_stream(settings), faults)
+    producer = EventProducer(find, topics(), stream_metrics)
+    intake = Admission(workers=config.serve.intake_workers, queue=config.serve.intake_queue)
 
     def load(release: Release) -> FeedService:
+        if bootstrap.clock is None:
+            bootstrap.clock = SharedClock(live / "clock.json", max(release.world_now, end_of_log(live)))
         service = bootstrap.load(release, without_damaged=slot.value is None)
         metrics.serving(release.model_name, release.model_version, release.released_ts)
         return service
@@ -127,6 +126,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         may_wait=settings.wait_for_release,
     )
     admission = Admission(workers=config.serve.workers, queue=config.serve.queue)
+
+    def follow_posts(posts: Sequence[PostPublished]) -> None:
+        bootstrap.publish(slot.value, [NewPost(**vars(post)) for post in posts])
+
+    def follow_stats(stats: LiveStats) -> None:
+        if slot.value is not None:
+            slot.value.catalogue.apply(stats)
+
     core = ServiceCore(
         DESIGN,
         settings,
@@ -136,16 +143,28 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         {"feature_store": breaker},
         faults,
         config.serve.max_body_kb * 1000,
+        producer,
+        background=(
+            producer,
+            EventFollower(find, {TOPICS.posts: Codec.of(PostPublished)}, follow_posts, stream_metrics),
+            StatsWatcher(live / STATS_FILE, follow_stats),
+        ),
     )
 
     def add_routes(app: FastAPI) -> None:
-        add_feed(app, slot, metrics, admission)
-        add_posts(app, slot, bootstrap, admission)
+        add_feed(app, slot, metrics, admission, producer)
+        add_intake(app, slot, producer, intake)
 
     return create_service(core, add_routes, version("ml-system-design-lab"))
 
 
-def add_feed(app: FastAPI, slot: ReleaseSlot[FeedService], metrics: ServiceMetrics, admission: Admission) -> None:
+def add_feed(
+    app: FastAPI,
+    slot: ReleaseSlot[FeedService],
+    metrics: ServiceMetrics,
+    admission: Admission,
+    producer: EventProducer,
+) -> None:
     """Add `POST /v1/feed`."""
 
     @app.post(
@@ -164,37 +183,11 @@ def add_feed(app: FastAPI, slot: ReleaseSlot[FeedService], metrics: ServiceMetri
         outcome = await admission.run(lambda: service.answer(query))
         metrics.observe(outcome.trace)
         request.scope["state"]["degraded"] = outcome.degraded
+        producer.offer(TOPICS.predictions, lambda: prediction_of(service, outcome))
         return Response(
             orjson.dumps(document(service, outcome, explain=explain)),
             media_type="application/json",
             headers={"Server-Timing": outcome.trace.server_timing()},
-        )
-
-
-def add_posts(app: FastAPI, slot: ReleaseSlot[FeedService], bootstrap: FeedBootstrap, admission: Admission) -> None:
-    """Add `POST /v1/posts`."""
-
-    @app.post(
-        "/v1/posts",
-        tags=["feed"],
-        summary="Publish posts",
-        response_model=PostsOut,
-        responses=ASK_RESPONSES,
-    )
-    async def posts(body: PostsIn) -> Response:
-        service = slot.value
-        if service is None:
-            return nothing_to_serve(slot.last_error)
-        topics = service.bundle.priors.topics
-        if unknown := [post.topic for post in body.posts if post.topic >= topics]:
-            return problem(422, f"topic {unknown[0]} does not exist; topics are 0 to {topics - 1}")
-        new = [NewPost(**post.model_dump(), published_ts=service.clock.now()) for post in body.posts]
-        try:
-            added = await admission.run(lambda: bootstrap.publish(service, new))
-        except CatalogueFull as exc:
-            return problem(503, str(exc), headers={"Retry-After": "60"})
-        return Response(
-            orjson.dumps({"added": added, "visible": len(service.catalogue)}), media_type="application/json"
         )
 
 
@@ -206,6 +199,9 @@ def document(service: FeedService, outcome: Outcome[FeedQuery], *, explain: bool
         "is_cold_start": outcome.query.is_cold,
         "degraded": outcome.degraded,
         "seed": outcome.query.seed,
+        "slate_id": outcome.query.slate_id,
+        "policy": outcome.query.policy,
+        "request_ts": outcome.query.now_ts,
     }
     if explain:
         body["trace"] = outcome.trace.stages

@@ -9,12 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from feed_ranking.bundle import worth_s
-from feed_ranking.domain import FeedQuery, Floats
+from feed_ranking.domain import RANDOM_POLICY, FeedQuery, Floats
 from feed_ranking.inputs import ranker_names
+from feed_ranking.slate_rules import is_by_new_creator
 from infra.errors import DependencyError
 from infra.pipeline.candidates import Candidates
 
-NEW_CREATOR_DAYS = 7.0
 NEW_CREATORS_KEPT = 50
 """posts by new creators that survive the cut while exploration is on; without it none of them could be explored"""
 
@@ -23,12 +23,6 @@ def popularity(inputs: Floats, topics: int) -> Floats:
     """float32[n]: seconds of attention that an impression of each post has earned so far. Needs no model."""
     worth: Floats = np.exp(inputs[:, ranker_names(topics).index("post_worth_log")])
     return worth
-
-
-def is_by_new_creator(inputs: Floats, topics: int) -> npt.NDArray[np.bool_]:
-    """bool[n]: whose creator joined in the last days."""
-    age: npt.NDArray[np.bool_] = inputs[:, ranker_names(topics).index("creator_age_log")] < np.log1p(NEW_CREATOR_DAYS)
-    return age
 
 
 def best(score: Floats, count: int) -> npt.NDArray[np.bool_]:
@@ -60,6 +54,9 @@ class LightRanker:
         top_k, score = query.rank.heavy_top_k, candidates.columns["score"]
         if top_k == 0 or len(candidates) <= top_k:
             return None
+        if query.policy == RANDOM_POLICY:  # chance decides what such a slate is drawn from, too
+            chance = np.random.default_rng([query.seed, 3]).random(len(candidates))
+            return best(chance.astype(np.float32), top_k)
         keep = best(score, top_k)
         if query.rerank.epsilon > 0:
             new = is_by_new_creator(candidates.columns["inputs"], self.topics)

@@ -19,8 +19,8 @@ ReadStats = Callable[[Ids, Ids], Floats]
 
 @dataclass(frozen=True)
 class InputHydrator:
-    """Adds `inputs` float32[n, ranker inputs] from the snapshot, or on request the naive way: post by post from the
-    feature store (`read_stats`, which most builds do not fill)."""
+    """Adds `inputs` float32[n, ranker inputs] and `stats_ts`, which their counts are of: from the catalogue, or on
+    request the naive way, post by post from the feature store (`read_stats`, which most builds do not fill)."""
 
     catalogue: Catalogue
     priors: Priors
@@ -43,17 +43,19 @@ class InputHydrator:
         return self.read_stats(self.catalogue.post_id(candidates.ids), self.catalogue.creator_id(candidates.ids))
 
     def _with_inputs(self, query: FeedQuery, candidates: Candidates, stats: Floats | None) -> Candidates:
-        posts = self.catalogue.posts(candidates.ids)
+        view = self.catalogue.view
+        posts = view.posts(candidates.ids)
         if stats is None:
-            item_side = self.catalogue.item_side(candidates.ids)
+            item_side = view.item_side(candidates.ids)
         else:
             posts = replace(posts, stats=stats)
             item_side = post_inputs(posts, self.priors)
         if query.embedding is None:
             tower_score = np.zeros(len(candidates), np.float32)
         else:
-            tower_score = self.catalogue.embeddings(candidates.ids) @ query.embedding
+            tower_score = view.embeddings(candidates.ids) @ query.embedding
         seen_before = (query.seen_creators[:, None] == posts.creator_id).sum(axis=0)
         context = Context(query.now_ts, len(query.seen), seen_before)
         inputs = ranker_inputs(query.user, posts, item_side, tower_score, context, self.priors)
-        return candidates.with_columns(inputs=inputs)
+        as_of = np.full(len(candidates), view.stats_ts, np.float64)
+        return candidates.with_columns(inputs=inputs, stats_ts=as_of)

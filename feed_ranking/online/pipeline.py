@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import secrets
 from collections import deque
@@ -15,10 +16,11 @@ import numpy as np
 
 from feed_ranking.bundle import Bundle, load_bundle, load_what_is_whole
 from feed_ranking.config import FeedConfig, ObjectiveConfig, RankConfig, RerankConfig, RetrieveConfig
-from feed_ranking.domain import FeedQuery, SlateItem, UserFeatures
+from feed_ranking.domain import RANDOM_POLICY, SERVING_POLICY, FeedQuery, SlateItem, UserFeatures
 from feed_ranking.features import default_user, naive_reader, open_store
 from feed_ranking.inputs import priors_from
 from feed_ranking.live import CAPACITY, Catalogue, NewPost
+from feed_ranking.live_stats import LiveStats
 from feed_ranking.online.cut import LightRanker
 from feed_ranking.online.hydrate import InputHydrator, ReadStats
 from feed_ranking.online.query import InterestHydrator, UserHydrator
@@ -86,24 +88,43 @@ class FeedService:
     ) -> FeedQuery:
         """A query with the request's knobs put in the place of the configured ones, and a seed if it has none."""
         seen_ids = np.array(seen, np.int64)
+        seed = secrets.randbits(53) if seed is None else seed
+        rules = turned(self.config.rerank, knobs)
+        is_random = np.random.default_rng([seed, 2]).random() < rules.randomised_share
         return FeedQuery(
             user_id=user_id,
             k=k,
             seen=seen_ids,
             now_ts=self.clock.now(),
-            seed=secrets.randbits(53) if seed is None else seed,
+            seed=seed,
             deadline=Deadline.after_ms(self.config.serve.deadline_ms),
             retrieve=turned(self.config.retrieve, knobs),
             rank=turned(self.config.rank, knobs),
             objective=turned(self.config.objective, knobs),
-            rerank=turned(self.config.rerank, knobs),
+            rerank=rules,
             user=self.nobody,
+            slate_id=secrets.randbits(52),
+            policy=RANDOM_POLICY if is_random else SERVING_POLICY,
+            knobs=knobs,
             seen_creators=self.catalogue.creator_id(self.catalogue.rows_of(seen_ids)),
         )
 
     def answer(self, query: FeedQuery) -> Outcome[FeedQuery]:
         query.deadline.check("the pipeline")
         return self.pipeline.run(query)
+
+    def known_post(self, post_id: int) -> dict[str, Any] | None:
+        """What is known of a post that can be a candidate; None if it cannot."""
+        row = self.catalogue.row_of(post_id)
+        if row is None:
+            return None
+        posts = self.catalogue.posts(np.array([row]))
+        return {
+            "post_id": post_id,
+            "creator_id": int(posts.creator_id[0]),
+            "topic": int(posts.topic[0]),
+            "published_ts": float(posts.published_ts[0]),
+        }
 
     def items(self, outcome: Outcome[FeedQuery]) -> list[SlateItem]:
         """The slate's rows as posts, with ads in the places that were left for them."""
@@ -155,6 +176,9 @@ class FeedBootstrap:
     bulkhead: Bulkhead
     faults: FaultSwitch
     saw_age_s: Callable[[float], None] | None = None
+    clock: WorldClock | None = None
+    """the world's, where it goes on whatever is released; by default each release starts one at the end of its log"""
+    stats_path: Path | None = None
     handed: deque[NewPost] = field(default_factory=lambda: deque(maxlen=CAPACITY))
 
     def load(
@@ -171,7 +195,8 @@ class FeedBootstrap:
             bundle = load_what_is_whole(Path(release.model_path), digest, priors_from(snapshot.meta))
         else:
             bundle = load_bundle(Path(release.model_path), digest)
-        clock = WorldClock(release.world_now)
+        clock = self.clock or WorldClock(release.world_now)
+        clock.at_least(release.world_now)
         guarded = GuardedFeatures(
             inner=SwitchedFeatureStore(
                 features or open_store(Path(release.features_path), self.settings, online_only=True), self.faults
@@ -184,20 +209,29 @@ class FeedBootstrap:
             saw_age_s=self.saw_age_s,
         )
         version = f"{release.model_name}/{release.model_version}"
-        catalogue = Catalogue(snapshot, bundle.priors, bundle.post_tower)
+        catalogue = Catalogue(snapshot, bundle.priors, bundle.post_tower, release.world_now)
         read_stats = naive_reader(Path(release.naive_path), self.settings) if release.naive_path else None
         pipeline = build_pipeline(guarded, catalogue, bundle, self.faults, read_stats)
         service = FeedService(pipeline, catalogue, bundle, self.config, clock, version)
-        if self.handed:
-            catalogue.add(list(self.handed))
+        self._catch_up(catalogue)
         self._warm(guarded, service)
         return service
 
-    def publish(self, service: FeedService, posts: Sequence[NewPost]) -> int:
-        """Make new posts visible to the next request, and to the releases after this one."""
-        added = service.catalogue.add(posts)
+    def publish(self, service: FeedService | None, posts: Sequence[NewPost]) -> int:
+        """Make new posts visible to the next request, and to the releases after this one.
+
+        Raises `CatalogueFull` when there is no room.
+        """
         self.handed.extend(posts)
-        return added
+        return 0 if service is None else service.catalogue.add(posts)
+
+    def _catch_up(self, catalogue: Catalogue) -> None:
+        """What has happened since the release was built."""
+        if self.handed:
+            catalogue.add(list(self.handed))
+        if self.stats_path is not None:
+            with contextlib.suppress(OSError, ValueError):  # nothing was counted yet
+                catalogue.apply(LiveStats.read(self.stats_path))
 
     @staticmethod
     def _warm(features: GuardedFeatures, service: FeedService) -> None:

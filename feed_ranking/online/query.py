@@ -30,7 +30,10 @@ class UserHydrator:
     def _with(self, query: FeedQuery, row: FeatureRow | None) -> FeedQuery:
         default = default_user(self.priors.topics)
         is_cold = row is None or not row.is_known
-        return replace(query, user=default if row is None else user_from_row(row, default), is_cold=is_cold)
+        if row is None:
+            return replace(query, user=default, is_cold=is_cold)
+        feature_ts = row.newest_ts.timestamp() if row.newest_ts is not None else 0.0
+        return replace(query, user=user_from_row(row, default), is_cold=is_cold, feature_ts=feature_ts)
 
 
 @dataclass(frozen=True)

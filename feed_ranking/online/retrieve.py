@@ -6,7 +6,6 @@ Sources return rows of the catalogue, best first. Together they must be cheap, a
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -56,15 +55,8 @@ class TrendingSource:
     name: str = "trending"
 
     def fetch(self, query: FeedQuery) -> Ids:
-        regions = self.by_region
+        regions = self.catalogue.view.trending
         return regions[int(query.user.region[0]) % len(regions)][: query.retrieve.trending_limit]
-
-    @cached_property
-    def by_region(self) -> list[Ids]:
-        """For each region: its own and the general ranking in turns, without doubles."""
-        everywhere, *regions = self.catalogue.snapshot.trending
-        turns = [np.stack([here, everywhere], axis=1).ravel() for here in regions]
-        return [both[np.sort(np.unique(both, return_index=True)[1])] for both in turns]
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,10 @@ import pyarrow as pa
 from feed_ranking.domain import AD, LOGGING_POLICY, RANDOM_POLICY
 from feed_ranking.world.oracle import Oracle, creators_before
 from feed_ranking.world.policy import draw_pool, is_double, plackett_luce, policy_logits
-from feed_ranking.world.rewards import draw_dwell_s
-from feed_ranking.world.sessions import draw_sessions, p_leave
+from feed_ranking.world.sessions import draw_sessions
 from feed_ranking.world.streams import stream
 from feed_ranking.world.truth import World
+from feed_ranking.world.visits import Screen, draw_visits
 
 Ints = npt.NDArray[np.int64]
 Array = npt.NDArray[np.float64]
@@ -120,19 +120,12 @@ def _show_slate(
     before = creators_before(everything)[:, -k:]
 
     position = np.broadcast_to(np.arange(k), slate.shape)
-    oracle = Oracle(world)
-    safe = np.maximum(slate, 0)
-    reaction = oracle.reaction(users[:, None], safe, now_ts[:, None], before)
-    looked_and = oracle.p_click_shown(users[:, None], safe, now_ts[:, None], position, before)
-    clicked = (rng.random(slate.shape) < looked_and) & ~is_ad
-    liked = clicked & (rng.random(slate.shape) < reaction.p_like)
-    commented = clicked & (rng.random(slate.shape) < reaction.p_comment)
-    dwell_s = np.where(clicked, draw_dwell_s(config, reaction.dwell_s, rng), 0.0)
     depth = seen.depth[there][:, None] + position
-    leaves = rng.random(slate.shape) < p_leave(config, depth, is_ad)
-    reached: npt.NDArray[np.bool_] = np.cumsum(leaves, axis=1) - leaves == 0
+    oracle = Oracle(world)
+    screen = Screen(users, oracle.truth_of(np.maximum(slate, 0)), is_ad, now_ts, depth, before)
+    came = draw_visits(oracle, rng, screen)
 
-    rows, columns = np.nonzero(reached)
+    rows, columns = np.nonzero(came.reached)
     event_ts = now_ts[:, None] + SECONDS_PER_POSITION * position
     slate_id = session_id[there] * 10 + page
 
@@ -156,17 +149,17 @@ def _show_slate(
             "request_ts": picked(now_ts[:, None]),
             "event_ts": picked(event_ts),
             "label_ts": picked(event_ts + LABEL_DELAY_S),
-            "clicked": picked(clicked),
-            "liked": picked(liked),
-            "commented": picked(commented),
-            "dwell_s": picked(dwell_s).astype(np.float32),
-            "left": picked(leaves),
+            "clicked": picked(came.clicked),
+            "liked": picked(came.liked),
+            "commented": picked(came.commented),
+            "dwell_s": picked(came.dwell_s).astype(np.float32),
+            "left": picked(came.leaves),
         }
     )
     seen.posts = _wider(seen.posts, there, slate)
     seen.creators = _wider(seen.creators, there, creator)
     seen.depth[there] += k
-    return there[~leaves.any(axis=1)]
+    return there[~came.leaves.any(axis=1)]
 
 
 def _wider(matrix: Ints, rows: Ints, columns: Ints) -> Ints:

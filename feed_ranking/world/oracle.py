@@ -42,6 +42,20 @@ class Reaction:
 
 
 @dataclass(frozen=True)
+class PostTruth:
+    """What decides how posts are received; arrays of one shape. `burst_ts` is infinite where a post never bursts, a
+    `creator` may be one whom the world does not know, `topic` lies in its range."""
+
+    creator: Ints
+    topic: Ints
+    media: Ints
+    quality: npt.NDArray[np.float32]
+    bait: npt.NDArray[np.float32]
+    published_ts: Array
+    burst_ts: Array
+
+
+@dataclass(frozen=True)
 class Oracle:
     """True probabilities and values of one world."""
 
@@ -51,28 +65,47 @@ class Oracle:
     def reaction(self, users: Ints, posts: Ints, now_ts: npt.ArrayLike, creator_before: npt.ArrayLike = 0) -> Reaction:
         """Of `users` who look at `posts` at `now_ts` (seconds), having seen `creator_before` posts of the same creator
         in this session. All four broadcast together."""
-        world = self.world
-        config, truth, now = world.config, world.posts, np.asarray(now_ts, np.float64)
-        creator = truth.creator[posts]
-        taste = world.people.taste[users, truth.topic[posts]]
-        quality, bait = truth.quality[posts], truth.bait[posts]
-        is_followed = world.graph.is_following(users, creator)
-        same_region = world.people.region[users] == world.creators.region[creator]
+        return self.reaction_to(users, self.truth_of(posts), now_ts, creator_before)
+
+    def truth_of(self, posts: Ints) -> PostTruth:
+        """Of posts that the world knows."""
+        truth = self.world.posts
+        return PostTruth(
+            truth.creator[posts],
+            truth.topic[posts],
+            truth.media[posts],
+            truth.quality[posts],
+            truth.bait[posts],
+            truth.published_ts[posts],
+            self.world.bursts.start_ts[posts],
+        )
+
+    def reaction_to(
+        self, users: Ints, truth: PostTruth, now_ts: npt.ArrayLike, creator_before: npt.ArrayLike = 0
+    ) -> Reaction:
+        """As `reaction`, to posts that need not be the world's own."""
+        world, now = self.world, np.asarray(now_ts, np.float64)
+        config, quality, bait = world.config, truth.quality, truth.bait
+        is_known = truth.creator < len(world.creators)
+        creator = np.where(is_known, truth.creator, 0)
+        taste = world.people.taste[users, truth.topic]
+        is_followed = world.graph.is_following(users, creator) & is_known
+        same_region = (world.people.region[users] == world.creators.region[creator]) & is_known
         p_click = p_click_if_examined(
             config,
             taste=taste,
             quality=quality,
             bait=bait,
             is_followed=is_followed,
-            age_s=now - truth.published_ts[posts],
-            burst=burst_logit(config, world.bursts.start_ts[posts], now, same_region),
+            age_s=now - truth.published_ts,
+            burst=burst_logit(config, truth.burst_ts, now, same_region),
             creator_before=np.asarray(creator_before),
         )
         return Reaction(
             p_click,
             p_like(config, taste, quality, bait),
             p_comment(config, taste, quality, is_followed),
-            expected_dwell_s(config, taste, quality, bait, truth.media[posts]),
+            expected_dwell_s(config, taste, quality, bait, truth.media),
         )
 
     def p_click_shown(

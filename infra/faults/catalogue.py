@@ -8,7 +8,7 @@ from threading import Event
 from typing import Any
 
 from infra.faults.feature_store import DownFeatureStore, HungFeatureStore, SlowFeatureStore
-from infra.faults.parts import DownIndex, DownModel
+from infra.faults.parts import DownIndex, DownModel, DownStream
 
 
 @dataclass(frozen=True)
@@ -43,5 +43,6 @@ CATALOGUE: tuple[Fault, ...] = (
     Fault("index", "down", "the vector index cannot be searched", lambda *_: DownIndex()),
     Fault("user_tower", "down", "the user tower computes nothing", lambda *_: DownModel("user_tower")),
     Fault("light_ranker", "down", "the light ranker computes nothing", lambda *_: DownModel("light_ranker")),
+    Fault("stream", "down", "no broker takes or gives events", lambda *_: DownStream()),
     Fault("heavy_ranker", "down", "the heavy ranker computes nothing", lambda *_: DownModel("heavy_ranker")),
 )

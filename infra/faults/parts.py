@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from infra.errors import IndexUnavailable, ModelUnavailable
+from infra.errors import IndexUnavailable, ModelUnavailable, StreamUnavailable
 
 
 @dataclass(frozen=True)
@@ -24,3 +24,10 @@ class DownIndex:
 
     def search(self, *_: Any, **__: Any) -> Any:
         raise IndexUnavailable("injected fault: the index is down")
+
+
+class DownStream:
+    """Fault: no broker is to be found."""
+
+    def __call__(self) -> Any:
+        raise StreamUnavailable("injected fault: the event stream is down")

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from infra.errors import UsageError
 from infra.faults.catalogue import CATALOGUE, Fault
 from infra.feature_store.port import FeatureRow, OnlineFeatures
+from infra.stream.address import StreamAddress
 
 Floats = npt.NDArray[np.float32]
 
@@ -106,3 +107,15 @@ class SwitchedIndex:
         index = self._inner if injected is None else injected.around(self._inner)
         rows: npt.NDArray[np.int64] = index.search(vector, limit, **options)
         return rows
+
+
+class SwitchedStream:
+    """Where the broker is, with whatever fault is active around it."""
+
+    def __init__(self, inner: Callable[[], StreamAddress], switch: FaultSwitch) -> None:
+        self._inner, self._switch = inner, switch
+
+    def __call__(self) -> StreamAddress:
+        injected = self._switch.active("stream")
+        find: Callable[[], StreamAddress] = self._inner if injected is None else injected.around(self._inner)
+        return find()

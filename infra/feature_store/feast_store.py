@@ -7,6 +7,7 @@ whole, a service opens it. No exception of Feast, SQLite, Redis or DuckDB leaves
 from __future__ import annotations
 
 import io
+import logging
 import sqlite3
 import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -25,6 +26,7 @@ from infra.feature_store.online_rows import OnlineRows, SqliteRows
 from infra.feature_store.port import FeatureRow, Value
 
 ROW_ID = "row_id_"
+logging.getLogger("feast").setLevel(logging.WARNING)  # it tells of every look at its registry
 EPOCH = datetime(1971, 1, 1, tzinfo=UTC)
 
 
@@ -89,9 +91,9 @@ class FeastStore:
                 if name == self._entity or kind is None:
                     continue
                 values[name] = _plain(result.values[0], kind)
-                seconds = result.event_timestamps[0].seconds
-                times.append(datetime.fromtimestamp(seconds, UTC))
-            return FeatureRow(values, min(times, default=None))
+                at = result.event_timestamps[0]
+                times.append(datetime.fromtimestamp(at.seconds + at.nanos / 1e9, UTC))
+            return FeatureRow(values, min(times, default=None), max(times, default=None))
 
     def read_batch(
         self, features: list[str], keys: Mapping[str, npt.NDArray[np.int64]]

@@ -18,11 +18,13 @@ Value = float | int | npt.NDArray[np.float32] | npt.NDArray[np.int64] | None
 class FeatureRow:
     """One entity's features. A feature that was never written is missing from `values`.
 
-    `event_ts` is the oldest time (UTC) that any of the row's views speaks for, or None for an unknown entity.
+    `event_ts` is the oldest time (UTC) that any of the row's views speaks for, `newest_ts` the newest; both are None
+    for an unknown entity.
     """
 
     values: Mapping[str, Value]
     event_ts: datetime | None
+    newest_ts: datetime | None = None
 
     @property
     def is_known(self) -> bool:

@@ -13,14 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 Ids = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float32]
+Floats = npt.NDArray[np.floating]
 Mask = npt.NDArray[np.uint32]
 Keep = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """`ids` int64[n]; `sources` uint32[n], bit i set where source i found it; `columns` name -> float32[n]."""
+    """`ids` int64[n]; `sources` uint32[n], bit i set where source i found it; `columns` name -> floats [n, …]."""
 
     ids: Ids
     sources: Mask

@@ -1,8 +1,8 @@
 """Where each step's output lies: in a directory named after everything that decides its content.
 
-The fingerprint covers the configuration that the step reads, its code, the steps before it, and how often it was
-forced to run again. So nothing is ever replaced in place: what changed lies elsewhere, and `current.json` points to
-the outputs that belong together.
+The fingerprint covers the configuration that the step reads, its code, the steps before it, how often it was forced to
+run again, and which part it reads of what others go on writing. So nothing is ever replaced in place: what changed lies
+elsewhere, and `current.json` points to the outputs that belong together.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ import hashlib
 import json
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from infra.design import Design, Step
+from infra.design import Design, Step, resolve
 from infra.errors import DependencyError, UsageError
 from infra.files import write_atomically
 from infra.settings import REPOSITORY, Settings
@@ -25,6 +25,7 @@ from infra.settings import REPOSITORY, Settings
 CURRENT = "current.json"
 ROUNDS = "rounds.json"
 OPTIONS = "options.json"
+CUTS = "cuts.json"
 VARIANTS = "variants"
 
 
@@ -44,9 +45,10 @@ def is_built(design: Design, settings: Settings) -> bool:
 def fingerprints(
     design: Design, settings: Settings, turned: Mapping[str, Any] = MappingProxyType({})
 ) -> dict[str, str]:
-    """A short hash per step: of its configuration, its code, the steps it reads, and how often it was forced."""
+    """A short hash per step: of its configuration, its code, the steps it reads, how often it was forced, its cut."""
     config = design.configuration(settings.preset, turned)
     rounds = _read_rounds(settings.design_root(design.name) / "steps" / ROUNDS)
+    cuts = read_cuts(design, settings)
     prints: dict[str, str] = {}
     for step in chosen_steps(design, settings):
         material = {
@@ -58,6 +60,8 @@ def fingerprints(
             "round": rounds.get(step.name, 0),
             "python": list(sys.version_info[:2]),
         }
+        if step.cut:
+            material["cut"] = cuts.get(step.name, "")
         prints[step.name] = hashlib.sha256(json.dumps(material, sort_keys=True).encode()).hexdigest()[:12]
     return prints
 
@@ -76,6 +80,21 @@ def choose_option(design: Design, settings: Settings, option: str, *, chosen: bo
     options = _read_options(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, json.dumps(sorted(options | {option} if chosen else options - {option})))
+
+
+def take_cuts(design: Design, settings: Settings, steps: Iterable[Step]) -> None:
+    """Ask each of these steps that has a `cut` what there is to read now, and remember it until the next build."""
+    before = read_cuts(design, settings)
+    cuts = before | {step.name: str(resolve(step.cut)(settings)) for step in steps if step.cut}
+    if cuts != before:
+        write_atomically(settings.design_root(design.name) / "steps" / CUTS, json.dumps(cuts, indent=2))
+
+
+def read_cuts(design: Design, settings: Settings) -> dict[str, str]:
+    """Step -> what the last build that asked was told. Nothing that happened since makes a build out of date."""
+    path = settings.design_root(design.name) / "steps" / CUTS
+    cuts: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
+    return cuts
 
 
 def force(path: Path, names: list[str]) -> None:

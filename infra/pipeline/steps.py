@@ -31,7 +31,9 @@ from infra.pipeline.outputs import (
     force,
     keep_variant,
     point_to,
+    read_cuts,
     step_paths,
+    take_cuts,
     variant_name,
 )
 from infra.settings import Settings
@@ -47,6 +49,7 @@ class StepContext:
     """What a step gets: its configuration, an empty directory to write to, and where earlier steps wrote.
 
     `report(share, text)` tells the progress, share in 0..1. `variant` names a build with knobs turned, empty otherwise.
+    `cut` is what `Step.cut` answered when the build began: the part of an outside input to read, and no more.
     """
 
     design: Design
@@ -56,6 +59,7 @@ class StepContext:
     inputs: Mapping[str, Path]
     report: Report
     variant: str = ""
+    cut: str = ""
 
     @property
     def model_name(self) -> str:
@@ -98,7 +102,8 @@ def build(
 ) -> list[StepRun]:
     """Run every step that is not done. `from_step` runs that one and all later ones again.
 
-    With knobs `turned` it builds a variant beside the build that serves, from the same outputs where they are the same.
+    With knobs `turned` it builds a variant beside the build that serves, from the same outputs where they are the same,
+    and so from the same cut of what happened live. Steps before `from_step` also keep theirs.
 
     Raises `UsageError` for an unknown step or a second build of the same design at the same time, and whatever
     a step raises.
@@ -111,6 +116,8 @@ def build(
     root = settings.design_root(design.name) / "steps"
     with disk_errors(root), only_build(root):
         check_free_space(root)
+        if not turned:
+            take_cuts(design, settings, steps[names.index(from_step) :] if from_step else steps)
         lost = None if from_step else _first_lost(design, steps, settings, turned, observer)
         if again := from_step or lost:
             force(root / ROUNDS, names[names.index(again) :])
@@ -215,6 +222,7 @@ def _run_step(
             inputs={name: paths[name] for name in step.after if name in paths},
             report=observer.progress,
             variant=variant_name(turned),
+            cut=read_cuts(design, settings).get(step.name, "") if step.cut else "",
         )
         facts = resolve(step.target)(context) or {}
         seconds, peak_mb = round(time.perf_counter() - started, 3), round(_peak_mb(), 1)

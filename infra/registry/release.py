@@ -20,7 +20,7 @@ CURRENT = "current.json"
 @dataclass(frozen=True)
 class Release:
     """Paths are absolute; `naive_path` is a feature repository with item columns, empty if none was built. `world_now`
-    is the end of the history in seconds since the epoch, UTC; `released_ts` is when the release was written."""
+    is up to when the build knows its world, in seconds since the epoch, UTC; `released_ts` is when it was written."""
 
     design: str
     model_name: str

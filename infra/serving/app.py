@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import gc
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 from fastapi import FastAPI
@@ -33,11 +33,18 @@ from infra.serving.problems import Problem, add_problem_handlers, problem
 from infra.serving.schemas import FaultIn, FaultOut, Health, Ready
 from infra.serving.slot import ReleaseSlot
 from infra.settings import Settings
+from infra.stream.producer import EventProducer
 from infra.telemetry.metrics import ServiceMetrics
 
 log = logging.getLogger(__name__)
 PROBLEM: Any = {"model": Problem, "content": {"application/problem+json": {}}}
 ASK_RESPONSES: dict[int | str, Any] = dict.fromkeys((400, 408, 413, 422, 500, 503), PROBLEM)
+
+
+class Background(Protocol):
+    def start(self) -> None: ...
+
+    def close(self) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -52,6 +59,9 @@ class ServiceCore:
     breakers: Mapping[str, CircuitBreaker]
     faults: FaultSwitch
     max_body_bytes: int
+    producer: EventProducer | None = None
+    background: Sequence[Background] = ()
+    """what runs beside the requests, started once something is served, and closed in the opposite order"""
 
 
 def create_service(core: ServiceCore, add_routes: Callable[[FastAPI], None], version: str) -> FastAPI:
@@ -63,11 +73,15 @@ def create_service(core: ServiceCore, add_routes: Callable[[FastAPI], None], ver
         stop_with_parent(core.settings.parent_pipe)
         await run_in_threadpool(core.slot.start)
         registry.start()
+        for part in core.background:
+            part.start()
         gc.collect()
         gc.freeze()  # what was loaded stays: collections need not walk it again during requests
         yield
         core.faults.clear_all()  # a fault that hangs would hold its threads, and they the process
         core.slot.close()
+        for part in reversed(core.background):
+            await run_in_threadpool(part.close)
         registry.close()
         core.admission.close()
 
@@ -124,6 +138,7 @@ def _add_health(app: FastAPI, core: ServiceCore, registry: RegistryWatch) -> Non
             model_version=f"{release.model_name}/{release.model_version}",
             breakers={name: breaker.state.name.lower() for name, breaker in core.breakers.items()},
             registry=registry.state,
+            stream=_stream_state(core.producer),
             refused_release=core.slot.last_error,
         )
 
@@ -132,6 +147,12 @@ def _add_health(app: FastAPI, core: ServiceCore, registry: RegistryWatch) -> Non
         for name, breaker in core.breakers.items():
             core.metrics.breaker.labels(name).set(breaker.state)
         return Response(core.metrics.expose(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _stream_state(producer: EventProducer | None) -> str:
+    if producer is None:
+        return "none"
+    return "answers" if producer.is_up else f"does not answer: {producer.last_error}"
 
 
 def _add_description(app: FastAPI, core: ServiceCore) -> None:

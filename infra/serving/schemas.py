@@ -39,6 +39,7 @@ class Ready(BaseModel):
     model_version: str = Field("", examples=["feed_ranking-small/1"])
     breakers: dict[str, str] = Field(default_factory=dict, examples=[{"feature_store": "closed"}])
     registry: str = Field("", description="whether the model registry answers; serving does not need it")
+    stream: str = Field("", description="whether the event stream answers; serving does not need it")
     refused_release: str = Field("", description="why a newer release is not being served, empty if there is none")
 
 

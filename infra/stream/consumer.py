@@ -12,7 +12,7 @@ import base64
 import logging
 import threading
 import time
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
@@ -199,7 +199,7 @@ class EventConsumer:
         last = batch[-1] if batch else None
         while batch:
             try:
-                self._apply(batch)
+                self._apply(list(batch), batch)
             except StreamUnavailable:
                 raise  # no dead letter can be written: start over from what was committed
             except DependencyError as exc:
@@ -249,17 +249,17 @@ class EventConsumer:
             self._place.clear()
         self._epoch = epoch
 
-    def _sorted(self, records: Sequence[Any]) -> tuple[deque[Received], list[tuple[Any, str]], list[Any]]:
+    def _sorted(self, records: Sequence[Any]) -> tuple[list[Received], list[tuple[Received, str]], list[Any]]:
         """What is to be done, what nobody can read and why, and what was handled before."""
-        batch: deque[Received] = deque()
-        dead: list[tuple[Any, str]] = []
+        batch: list[Received] = []
+        dead: list[tuple[Received, str]] = []
         duplicates: list[Any] = []
         ids: set[str] = set()
         for record in records:
             try:
                 event = self.codecs[record.topic].decode(record.value or b"")
             except PoisonMessage as exc:
-                dead.append((record, str(exc)))
+                dead.append((_received(record, None), str(exc)))
                 continue
             name = f"{record.topic}/{event.event_id}"
             if name in self._seen or name in ids:
@@ -267,40 +267,31 @@ class EventConsumer:
                 continue
             ids.add(name)
             self._notice_order(record, event)
-            batch.append(
-                Received(event, record.topic, record.partition, record.offset, record.timestamp / 1000, record.value)
-            )
+            batch.append(_received(record, event))
         return batch, dead, duplicates
 
-    def _apply(self, batch: deque[Received]) -> None:
-        """The whole batch at once. If the effect has a bug with one of its events, one by one, to find out which. What
-        is done is taken out of the batch, so that it is not done again with the rest."""
+    def _apply(self, batch: Sequence[Received], left: list[Received]) -> None:
+        """The whole batch at once. If the effect has a bug with one of its events, by halves, to find out which. What
+        is done is taken out of `left`, so that it is not done again with the rest."""
         try:
-            self.effect.apply(list(batch))
+            self.effect.apply(batch)
         except DependencyError:
             raise
-        except Exception:
-            log.exception("%s: a batch of %d failed; going through it one by one", self.group, len(batch))
+        except Exception as exc:
+            if len(batch) > 1:
+                half = len(batch) // 2
+                self._apply(batch[:half], left)
+                self._apply(batch[half:], left)
+                return
+            log.exception("%s: the effect failed", self.group)
+            self._bury([(batch[0], f"the effect failed: {type(exc).__name__}: {exc}")])
         else:
-            while batch:
-                self._done(batch.popleft())
-            return
-        while batch:
-            try:
-                self.effect.apply([batch[0]])
-            except DependencyError:
-                raise
-            except Exception as exc:
-                self._bury([(batch[0], f"the effect failed: {type(exc).__name__}: {exc}")])
-                batch.popleft()
-            else:
-                self._done(batch.popleft())
+            for received in batch:
+                self._seen.add(f"{received.topic}/{received.event.event_id}")
+                self.metrics.read.labels(received.topic, "applied").inc()
+        del left[: len(batch)]
 
-    def _done(self, received: Received) -> None:
-        self._seen.add(f"{received.topic}/{received.event.event_id}")
-        self.metrics.read.labels(received.topic, "applied").inc()
-
-    def _bury(self, dead: Sequence[tuple[Any, str]]) -> None:
+    def _bury(self, dead: Sequence[tuple[Received, str]]) -> None:
         producer, topic = self.dead_letters
         letters = [
             (topic, DeadLetter(record.topic, record.partition, record.offset, why, _as_text(record.value), self.now()))
@@ -335,6 +326,10 @@ class EventConsumer:
         for topic, lag in lags.items():
             self.metrics.lag.labels(topic, self.group).set(lag)
         return sum(lags.values())
+
+
+def _received(record: Any, event: Any) -> Received:
+    return Received(event, record.topic, record.partition, record.offset, record.timestamp / 1000, record.value or b"")
 
 
 def _as_text(value: bytes | None) -> str:

@@ -16,7 +16,7 @@ from infra.design import Design
 from infra.errors import LabError
 from lab.commands.options import DesignName, Json, Preset, settings_for
 from lab.console import err, lab_command, out, print_json, print_table
-from lab.designs import find_design, load_designs
+from lab.designs import NAMES, find_design, load_designs
 
 
 def up(
@@ -32,15 +32,16 @@ def up(
     chosen = [find_design(name) for name in designs] if designs else load_designs()
     if state := read_state(settings):
         err.print(f"the lab is up already (process {state.supervisor.pid}); stop it with: {lab_command()} down")
-        _print_addresses([(service.name, service.url) for service in state.services], as_json=as_json)
+        _print_addresses([(one.name, one.url) for one in state.services if one.name in NAMES], as_json=as_json)
         return
     try:
         with Supervisor(settings, chosen) as supervisor:
             for started in supervisor.start():
-                if not as_json:
+                if not as_json and started.design is not None:
                     _print_welcome(started.design, started.url)
             if as_json:
-                _print_addresses([(item.design.name, item.url) for item in supervisor.services], as_json=True)
+                served = [(item.name, item.url) for item in supervisor.services if item.design is not None]
+                _print_addresses(served, as_json=True)
             else:
                 out.print("Ctrl-C stops it.")
             sys.stdout.flush()
@@ -88,6 +89,10 @@ def status(preset: Preset = None, as_json: Json = False) -> None:
         }
         if service.is_alive():
             row["pss_mb"] = round(pss_mb(service.pid), 1)
+            row["state"] = "up"
+            if service.name not in NAMES:  # the broker, or a worker
+                rows.append(row)
+                continue
             try:
                 row["model"] = call("GET", f"{service.url}/readyz", timeout_s=2)["model_version"]
                 row["state"] = "ready"
@@ -116,6 +121,18 @@ def serve(
     serve_design(find_design(design), settings.model_copy(update={"port": port}) if port else settings)
 
 
+def work(
+    design: DesignName,
+    preset: Preset = None,
+    port: Annotated[int | None, typer.Option(help="of the service; the worker takes the one behind it")] = None,
+) -> None:
+    """Consume a design's events in the foreground: keep the log, and the features fresh."""
+    from lab.working import work_design
+
+    settings = settings_for(preset)
+    work_design(find_design(design), settings.model_copy(update={"port": port}) if port else settings)
+
+
 def _print_addresses(services: Sequence[tuple[str, str]], *, as_json: bool) -> None:
     if as_json:
         print_json([{"design": name, "url": url} for name, url in services])
@@ -132,4 +149,5 @@ def _print_welcome(design: Design, url: str) -> None:
     out.print(f"  on the terminal  {lab} ask {design.name} --user 7")
     out.print(f"  break something  {lab} fault {design.name} feature_store down")
     out.print(f"  under load       {lab} load {design.name}")
+    out.print(f"  with people      {lab} live {design.name} --rate 5")
     sys.stdout.flush()

@@ -62,7 +62,7 @@ def test_it_says_that_it_waits_and_a_build_that_was_stopped_goes_on(stack: Stack
     assert "no release is loaded yet: no build of feed_ranking is there" in ready(stack)["detail"]
     answer = httpx.post(f"{stack.url}/v1/feed", json=ASK, timeout=5)
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
-    stack.await_(lambda: "2/8" in stack.compose("logs", "build"), "the second step of the build", 120)
+    stack.await_(lambda: "2/9" in stack.compose("logs", "build"), "the second step of the build", 120)
 
     started = time.monotonic()
     stack.compose("stop")

@@ -42,7 +42,17 @@ def test_steps_and_app_point_to_code_that_exists(design: Design) -> None:
     for step in design.steps:
         assert callable(resolve(step.target))
         assert all((REPOSITORY / place).exists() for place in step.code), step.name
-    for name in (design.app, design.player, design.judge, design.quality, design.benchmarks):
+    for name in (
+        design.app,
+        design.player,
+        design.judge,
+        design.quality,
+        design.benchmarks,
+        design.people,
+        design.worker,
+        design.replay,
+        design.skew,
+    ):
         assert callable(resolve(name)), name
     assert all(sweep.question for sweep in resolve(design.sweeps))
 

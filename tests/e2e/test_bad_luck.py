@@ -68,7 +68,7 @@ def test_a_build_that_is_killed_leaves_nothing_half_written_and_goes_on(tmp_path
     process.kill()
     process.communicate()
     done = sorted(path.parent.name for path in steps.glob("*/*") if path.suffix != ".partial")
-    assert done == ["features", "materialize", "sample", "world"]
+    assert done == ["features", "live", "materialize", "sample", "world"]
     assert not (tmp_path / "smoke" / "feed_ranking" / "current.json").exists()
     assert "run: " in run_lab("serve", "feed_ranking", environment=environment).stderr
 

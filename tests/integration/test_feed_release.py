@@ -17,6 +17,7 @@ from infra.errors import CorruptArtifact, UsageError
 from infra.registry.manifest import verify, write_manifest
 from infra.registry.release import Release, read_release
 from infra.settings import Settings
+from tests.stream import embedded_for
 
 
 @pytest.fixture
@@ -100,15 +101,17 @@ def test_a_service_does_not_start_on_a_damaged_catalogue(copied: Release, tmp_pa
         pass
 
 
-def test_a_post_that_was_handed_in_outlives_the_next_release(release: Release, copied: Release, tmp_path: Path) -> None:
+def test_a_post_that_was_published_outlives_the_next_release(release: Release, copied: Release, tmp_path: Path) -> None:
     own = Settings(home=tmp_path / "home", preset="smoke")
     point_to(own, release)
-    with TestClient(create_app(own)) as client:
+    with embedded_for(own), TestClient(create_app(own)) as client:
         new = {"posts": [{"post_id": 10**9, "creator_id": 3, "topic": 2}]}
-        visible = client.post("/v1/posts", json=new).json()["visible"]
+        wait_for(lambda: client.get("/readyz").json()["stream"] == "answers")
+        assert client.post("/v1/posts", json=new).status_code == 202
+        wait_for(lambda: client.get("/v1/posts/1000000000").status_code == 200)
         point_to(own, replace(copied, model_version=1003))
         wait_for(lambda: client.post("/v1/feed", json={"user_id": 7}).json()["model_version"].endswith("/1003"))
-        assert client.post("/v1/posts", json=new).json() == {"added": 0, "visible": visible}
+        assert client.get("/v1/posts/1000000000").status_code == 200
 
 
 def test_a_corrupt_new_release_leaves_the_old_one_serving_and_a_good_one_takes_over(

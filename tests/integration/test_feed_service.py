@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
@@ -15,11 +16,14 @@ from feed_ranking.design import DESIGN
 from feed_ranking.online.app import MAX_ID, create_app
 from infra.faults.switch import FaultSwitch
 from infra.settings import Settings
+from tests.containers import wait_for
+from tests.stream import embedded_for
 
 
 @pytest.fixture(scope="module")
 def client(settings: Settings) -> Iterator[TestClient]:
-    with TestClient(create_app(settings), raise_server_exceptions=False) as opened:
+    with embedded_for(settings), TestClient(create_app(settings), raise_server_exceptions=False) as opened:
+        wait_for(lambda: opened.get("/readyz").json()["stream"] == "answers", "the stream")
         yield opened
 
 
@@ -259,18 +263,88 @@ def test_ads_keep_their_distance_and_can_be_turned_off(client: TestClient) -> No
     assert all(item["ad_id"] is None for item in ask(client, knobs={"ads": 0})["slate"])
 
 
-def test_a_post_that_is_handed_in_is_a_candidate_of_the_next_request(client: TestClient) -> None:
+def test_a_post_that_is_published_is_a_candidate_a_moment_later(client: TestClient) -> None:
     knobs = PLAIN | {"interest_limit": 0, "follow_limit": 0, "trending_limit": 0, "fresh_limit": 2000}
-    new = {"post_id": 10**9, "creator_id": 3, "topic": 2, "quality_signal": 3.0, "bait_signal": -2.0}
+    number = time.time_ns() // 1000
+    new = {"post_id": number, "creator_id": 3, "topic": 2, "quality_signal": 3.0, "bait_signal": -2.0}
     before = client.post("/v1/feed?explain=true", json={"user_id": 7, "knobs": knobs}).json()["trace"]
-    answer = client.post("/v1/posts", json={"posts": [new]})
-    assert answer.status_code == 200, answer.text
-    assert answer.json()["added"] == 1
-    after = client.post("/v1/feed?explain=true", json={"user_id": 7, "k": 200, "knobs": knobs}).json()
-    fresh = [next(e["count_out"] for e in trace if e["name"] == "fresh") for trace in (before, after["trace"])]
-    assert fresh[1] == fresh[0] + 1
-    assert 10**9 in posts(after)
-    assert client.post("/v1/posts", json={"posts": [new]}).json()["added"] == 0
+    assert client.get(f"/v1/posts/{number}").status_code == 404
+    for _ in range(2):  # the second time changes nothing
+        answer = client.post("/v1/posts", json={"posts": [new]})
+        assert (answer.status_code, answer.json()) == (202, {"accepted": 1})
+        wait_for(lambda: client.get(f"/v1/posts/{number}").status_code == 200, "the post")
+        after = client.post("/v1/feed?explain=true", json={"user_id": 7, "k": 200, "knobs": knobs}).json()
+        fresh = [next(e["count_out"] for e in trace if e["name"] == "fresh") for trace in (before, after["trace"])]
+        assert fresh[1] == fresh[0] + 1
+        assert number in posts(after)
+    found = client.get(f"/v1/posts/{number}").json()
+    assert (found["creator_id"], found["topic"]) == (3, 2)
+
+
+ITEM = {"session_id": 1, "user_id": 7, "creator_id": 3, "ad_id": -1, "depth": 0, "creator_before": 0}
+"""What an app adds to an item of a slate that it shows."""
+
+
+def told(answer: dict[str, Any], **changed: Any) -> dict[str, Any]:
+    first = answer["slate"][0]
+    item = ITEM | {name: answer[name] for name in ("slate_id", "policy", "request_ts")}
+    return item | {name: first[name] for name in ("post_id", "position", "propensity")} | changed
+
+
+def test_what_people_saw_and_did_is_taken_in(client: TestClient) -> None:
+    item = told(ask(client))
+    body = {"impressions": [item], "reactions": [item | {"clicked": True, "dwell_s": 12.5}]}
+    answer = client.post("/v1/events", json=body)
+    assert (answer.status_code, answer.json()) == (202, {"accepted": 2})
+    assert client.post("/v1/events", json={}).json() == {"accepted": 0}
+
+
+def test_events_that_cannot_be_true_are_refused(client: TestClient) -> None:
+    item = told(ask(client))
+    now = client.get("/v1/clock").json()["now"]
+    for bad, says in (
+        ({"request_ts": now + 60}, "future"),
+        ({"ad_id": 3}, "a post or an ad"),
+        ({"post_id": -1}, "a post or an ad"),
+        ({"position": -1}, "position"),
+        ({"propensity": 1.5}, "propensity"),
+        ({"slate_id": 2**60}, "slate_id"),
+        ({"magic": 1}, "magic"),
+    ):
+        answer = client.post("/v1/events", json={"impressions": [item | bad]})
+        assert answer.status_code == 422, bad
+        assert says in answer.text
+    assert client.post("/v1/events", json={"impressions": [item] * 501}).status_code in (413, 422)
+
+
+def test_without_a_broker_answers_are_whole_and_nothing_is_acknowledged(client: TestClient) -> None:
+    item = told(ask(client))
+    client.put("/v1/faults/stream", json={"fault": "down"})
+    wait_for(lambda: client.get("/readyz").json()["stream"].startswith("does not answer"), "the stream to be down")
+    assert ask(client)["degraded"] == []
+    for path, body in (("/v1/events", {"impressions": [item]}), ("/v1/posts", {"posts": [{"post_id": 77, **POST}]})):
+        refused = client.post(path, json=body)
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+        assert "send the same again" in refused.json()["detail"]
+    client.delete("/v1/faults/stream")
+    wait_for(lambda: client.get("/readyz").json()["stream"] == "answers", "the stream")
+    assert client.post("/v1/events", json={"impressions": [item]}).status_code == 202
+
+
+POST = {"creator_id": 3, "topic": 2}
+
+
+def test_a_randomised_slate_is_one_that_chance_has_drawn(client: TestClient) -> None:
+    knobs = {"randomised_share": 1.0, "ads": 0}
+    answer = ask(client, k=5, seed=11, knobs=knobs)
+    assert answer["policy"] == "uniform_v1"
+    size = 1 / answer["slate"][0]["propensity"]
+    np.testing.assert_allclose(
+        [item["propensity"] for item in answer["slate"]], [1 / (size - place) for place in range(5)], rtol=1e-3
+    )
+    assert posts(answer) == posts(ask(client, k=5, seed=11, knobs=knobs)), "the seed repeats it"
+    assert posts(answer) != posts(ask(client, k=5, seed=12, knobs=knobs))
+    assert ask(client, seed=11)["policy"] == "ranked_v1"
 
 
 def test_bad_posts_are_refused(client: TestClient) -> None:

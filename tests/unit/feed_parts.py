@@ -13,6 +13,7 @@ from feed_ranking.domain import (
     STATS,
     TOPIC_COUNTS,
     Floats,
+    Ids,
     PostFeatures,
     UserFeatures,
 )
@@ -60,14 +61,14 @@ def embed(inputs: Floats) -> Floats:
     return inputs[:, :DIMENSION]
 
 
-def some_snapshot(path: Path, count: int = 120, indexed: int = 100, seed: int = 0) -> None:
-    """Write a snapshot of `count` posts with ids 5, 8, 11 …, the oldest `indexed` of them in the index."""
+def some_snapshot(path: Path, count: int = 120, indexed: int = 100, seed: int = 0, ids: Ids | None = None) -> None:
+    """Write a snapshot of `count` posts with ids 5, 8, 11 … (or `ids`), the oldest `indexed` of them in the index."""
     rng = np.random.default_rng(seed)
     posts = some_posts(rng, count)
     vectors = rng.normal(size=(count, DIMENSION)).astype(np.float32)
     write_snapshot(
         path,
-        np.arange(count) * 3 + 5,
+        np.arange(count) * 3 + 5 if ids is None else ids,
         posts,
         item_side=post_inputs(posts, PRIORS),
         embeddings=vectors,

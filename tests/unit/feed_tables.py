@@ -11,11 +11,8 @@ import pyarrow as pa
 from hypothesis import strategies as st
 
 from feed_ranking.config import FeatureConfig, FeedConfig, WorldConfig
+from feed_ranking.counting import DAY_S, HOUR_S, EventLog, PublicCatalogue
 from feed_ranking.offline.tables import (
-    DAY_S,
-    HOUR_S,
-    Catalogue,
-    EventLog,
     SnapshotTimes,
     creator_stats,
     post_stats,
@@ -37,10 +34,10 @@ REGION = np.array([0, 1, 1, 3])
 """of each user"""
 
 
-def catalogue(follows: Sequence[tuple[int, int, float]] = ()) -> Catalogue:
+def catalogue(follows: Sequence[tuple[int, int, float]] = ()) -> PublicCatalogue:
     """All posts are published in the first minutes; `follows` are (user, creator, since_ts)."""
     users, creators, posts = np.arange(USERS), np.arange(CREATORS), np.arange(POSTS)
-    return Catalogue(
+    return PublicCatalogue(
         people=pd.DataFrame({"user_id": users, "region": REGION, "declared_0": users % TOPICS, "declared_1": 2}),
         creators=pd.DataFrame(
             {"creator_id": creators, "topic": creators, "region": creators, "joined_ts": START - 30 * DAY_S}
@@ -116,7 +113,7 @@ def tables(events: Sequence[Event], follows: Sequence[tuple[int, int, float]] = 
     log, known = event_log(events), catalogue(follows)
     return {
         "user_profile": user_profile(known, CONFIG, TIMES),
-        "user_activity": user_activity(log, known, CONFIG, TIMES),
+        "user_activity": user_activity(log, CONFIG, TIMES),
         "post_stats": post_stats(log, known, CONFIG, TIMES),
         "creator_stats": creator_stats(log, known, CONFIG, TIMES),
     }

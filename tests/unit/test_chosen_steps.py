@@ -1,4 +1,5 @@
-"""Which steps a build runs beyond what changed: those that were chosen, and those whose server lost their output."""
+"""Which steps a build runs beyond what changed: those that were chosen, whose server lost their output, or that read
+what others went on writing."""
 
 from __future__ import annotations
 
@@ -8,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from infra.errors import DependencyError, UsageError
-from infra.pipeline.outputs import choose_option, chosen_steps, is_built
-from infra.pipeline.steps import StepObserver, build
+from infra.pipeline.outputs import choose_option, chosen_steps, fingerprints, is_built
+from infra.pipeline.steps import StepContext, StepObserver, build
 from infra.settings import Settings
-from tests.unit.tiny import tiny_design
+from tests.unit.tiny import PRESETS, First, TinyConfig, tiny_design
 from tests.unit.tiny_steps import DESIGN, EXTRA, WITH_OPTION, current, ran
 
 
@@ -125,3 +126,65 @@ def test_a_server_that_does_not_answer_cannot_tell(settings: Settings, monkeypat
     monkeypatch.setattr(f"{__name__}.still_there", silent)
     assert ran(build(WATCHED, settings, observer=notes)) == ""
     assert notes.texts == ["b: nobody answers; going by what is here"]
+
+
+CUTTING = tiny_design(
+    DESIGN.steps[0],
+    replace(DESIGN.steps[1], target=f"{__name__}:make_b", cut=f"{__name__}:cut_of"),
+    DESIGN.steps[2],
+)
+
+
+def cut_of(settings: Settings) -> str:
+    outside = settings.home / "outside.txt"
+    return outside.read_text() if outside.exists() else ""
+
+
+def make_b(context: StepContext) -> None:
+    (context.out / "b.txt").write_text(f"b {context.cut}".strip())
+
+
+def test_a_build_takes_a_new_cut_of_what_others_wrote_and_until_then_nothing_is_out_of_date(
+    settings: Settings, root: Path
+) -> None:
+    assert ran(build(CUTTING, settings)) == "abc"
+    assert ran(build(CUTTING, settings)) == ""
+    (settings.home / "outside.txt").write_text("one")
+    assert is_built(CUTTING, settings), "using it is no reason to build"
+    runs = build(CUTTING, settings)
+    assert ran(runs) == "bc"
+    assert (runs[2].path / "c.txt").read_text() == "b one c"
+    assert ran(build(CUTTING, settings)) == ""
+    (settings.home / "outside.txt").unlink()
+    assert ran(build(CUTTING, settings)) == "", "what it read before is there still"
+
+
+def test_a_cut_of_nothing_is_the_same_as_none_that_was_ever_taken(settings: Settings) -> None:
+    never = fingerprints(CUTTING, settings)
+    build(CUTTING, settings)
+    assert fingerprints(CUTTING, settings) == never
+
+
+def test_a_step_reads_the_cut_that_was_taken_when_the_build_began(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def busy(context: StepContext) -> None:
+        (context.out / "a.txt").write_text("a")
+        (settings.home / "outside.txt").write_text("two")
+
+    (settings.home / "outside.txt").write_text("one")
+    monkeypatch.setattr("tests.unit.tiny_steps.make_a", busy)
+    assert (build(CUTTING, settings)[1].path / "b.txt").read_text() == "b one"
+    assert (build(CUTTING, settings)[1].path / "b.txt").read_text() == "b two"
+
+
+def test_steps_before_the_one_where_a_build_begins_keep_their_cut_and_so_does_a_variant(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build(CUTTING, settings)
+    (settings.home / "outside.txt").write_text("one")
+    assert ran(build(CUTTING, settings, from_step="c")) == "c"
+    monkeypatch.setitem(PRESETS, "smoke", TinyConfig(a=First(size=4)))
+    assert (build(CUTTING, settings, turned={"share": 0.25})[1].path / "b.txt").read_text() == "b"
+    assert ran(build(CUTTING, settings, from_step="b")) == "bc"
+    assert (build(CUTTING, settings)[1].path / "b.txt").read_text() == "b one"

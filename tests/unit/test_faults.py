@@ -13,8 +13,9 @@ import pytest
 
 from infra.errors import DependencyError, FeatureStoreUnavailable, UsageError
 from infra.faults.catalogue import CATALOGUE, Fault
-from infra.faults.switch import FaultSwitch, Floats, SwitchedFeatureStore, SwitchedIndex, SwitchedModel
+from infra.faults.switch import FaultSwitch, Floats, SwitchedFeatureStore, SwitchedIndex, SwitchedModel, SwitchedStream
 from infra.feature_store.port import FeatureRow
+from infra.stream.address import StreamAddress
 
 DELAY_S = 0.1
 
@@ -52,6 +53,7 @@ def in_background(call: Callable[[], FeatureRow]) -> Future[FeatureRow]:
 
 
 STORE_FAULTS = [fault for fault in CATALOGUE if fault.port == "feature_store"]
+ADDRESS = StreamAddress("127.0.0.1:9", "epoch", is_embedded=True)
 PART_FAULTS = [fault for fault in CATALOGUE if fault.port != "feature_store"]
 
 
@@ -67,6 +69,9 @@ def test_a_part_that_is_down_says_which_it_is_until_it_is_mended(fault: Fault, s
     if fault.port == "index":
         use = lambda: SwitchedIndex(Index(), switch).search(ones[0], 4).tolist()  # noqa: E731
         usual: object = [0, 1, 2, 3]
+    elif fault.port == "stream":
+        use = SwitchedStream(lambda: ADDRESS, switch)
+        usual = ADDRESS
     else:
         use = lambda: float(SwitchedModel(lambda x: x.sum(axis=1), fault.port, switch)(ones)[0])  # noqa: E731
         usual = 3.0

@@ -7,12 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feed_ranking.online.rerank import (
+from feed_ranking.config import RerankConfig
+from feed_ranking.slate_rules import (
     Filled,
     ad_places,
+    draw_slate,
+    fill_at_random,
     fill_slots,
     first_of_each,
     rank_in_group,
+    slate_choices,
+    slate_propensity,
     with_freshness,
     with_repeat_discount,
 )
@@ -73,6 +78,45 @@ def test_propensities_are_the_frequencies_of_ten_thousand_redraws() -> None:
     for place in range(2):
         by_choice = {draw.chosen[place]: draw.propensity[place] for draw in draws if place == 0 or draw.chosen[0] == 0}
         assert sum(by_choice.values()) == pytest.approx(1.0), "all that may happen adds up to certainty"
+
+
+@given(pool=LISTS, k=st.integers(0, 30), cap=st.integers(1, 4), epsilon=st.floats(0, 1), seed=st.integers(0, 99))
+def test_the_propensity_of_a_logged_slate_is_what_was_logged(
+    pool: list[tuple[int, bool]], k: int, cap: int, epsilon: float, seed: int
+) -> None:
+    creators, is_new = np.array([c for c, _ in pool], np.int64), np.array([new for _, new in pool], bool)
+    done = filled(pool, k, cap, epsilon, seed)
+    again = slate_propensity(creators, is_new, done.chosen, creator_cap=cap, epsilon=epsilon)
+    np.testing.assert_array_equal(again, done.propensity)
+    choices = slate_choices(creators, is_new, done.chosen, creator_cap=cap, epsilon=epsilon)
+    np.testing.assert_array_equal(choices[np.arange(len(done.chosen)), done.chosen], done.propensity)
+    np.testing.assert_allclose(choices.sum(axis=1), 1.0)
+
+
+def test_the_propensity_under_other_rules_is_theirs_and_zero_for_what_they_forbid() -> None:
+    creators, is_new = np.array([0, 1, 0, 2, 2]), np.array([False, False, False, True, True])
+    explored = np.array([3, 0, 1])
+    half = slate_propensity(creators, is_new, explored, creator_cap=1, epsilon=0.5)
+    assert half.tolist() == [0.25, 1.0, 1.0], "after its creator's cap nobody new is left"
+    assert slate_propensity(creators, is_new, explored, creator_cap=2, epsilon=0.5).tolist() == [0.25, 0.5, 0.5]
+    assert slate_propensity(creators, is_new, explored, creator_cap=1, epsilon=0.0)[0] == 0.0
+    twice = slate_propensity(creators, is_new, np.array([0, 2]), creator_cap=1, epsilon=0.5)
+    assert twice[1] == 0.0, "a second post of a creator who may have one"
+
+
+def test_a_uniform_slate_gives_every_post_the_same_chance_whatever_its_score() -> None:
+    rules = RerankConfig()
+    score, creators = np.array([9, 1, 1, 1, 1], np.float32), np.zeros(5, np.int64)
+    draws = [
+        draw_slate(score, creators, np.zeros(5), np.ones(5, bool), 4, rules, seed, uniform=True) for seed in range(4000)
+    ]
+    first = np.bincount([draw.chosen[0] for draw in draws], minlength=5) / len(draws)
+    np.testing.assert_allclose(first, 0.2, atol=4 * np.sqrt(0.16 / len(draws)))
+    assert draws[0].propensity.tolist() == [1 / 5, 1 / 4, 1 / 3, 1 / 2], "no creator's cap"
+    assert not draws[0].explored.any()
+    rng = np.random.default_rng([7, 0])
+    assert draws[7].chosen.tolist() == rng.permutation(5)[:4].tolist()
+    assert len(fill_at_random(2, 5, rng).chosen) == 2
 
 
 @given(

@@ -33,6 +33,20 @@ def test_newest_of_lists_the_creators_posts_newest_first(directory: Path) -> Non
     assert len(snapshot.newest_of(np.array([-1]), 5)) == 0
 
 
+def test_ids_need_not_ascend_with_time(tmp_path: Path) -> None:
+    ids = np.random.default_rng(3).permutation(120) * 7
+    ids[50] = 2**62
+    some_snapshot(tmp_path, ids=ids)
+    snapshot = open_snapshot(tmp_path, model_digest="m1")
+    assert [snapshot.row_of(post_id) for post_id in ids.tolist()] == list(range(120))
+    assert [snapshot.row_of(post_id) for post_id in (-1, 1, 7 * 120, 2**62 + 1)] == [None] * 4
+
+
+def test_a_post_stands_in_a_snapshot_once(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="each of them once"):
+        some_snapshot(tmp_path, ids=np.zeros(120, np.int64))
+
+
 def test_the_index_holds_the_oldest_rows(directory: Path) -> None:
     snapshot = open_snapshot(directory, model_digest="m1")
     assert snapshot.indexed == 100

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,8 +17,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from feed_ranking.counting import DAY_S, HOUR_S, REGIONS, EventLog, timestamps
 from feed_ranking.domain import COUNTS, CREATOR_COUNTS, REACTIONS, TOPIC_COUNTS
-from feed_ranking.offline.tables import DAY_S, HOUR_S, REGIONS, EventLog, compute_tables, timestamps
+from feed_ranking.offline.tables import compute_tables, read_log
 from infra.pipeline.steps import StepContext
 from infra.settings import Settings
 from tests.unit.feed_tables import (
@@ -255,9 +257,10 @@ def write_world(path: Path, shown_s: list[float], label_s: list[float]) -> None:
 
 
 def test_a_click_counts_from_when_its_label_arrived_not_from_when_it_happened(tmp_path: Path) -> None:
-    world, out = tmp_path / "world", tmp_path / "out"
-    world.mkdir()
-    out.mkdir()
+    world, live, out = tmp_path / "world", tmp_path / "live", tmp_path / "out"
+    for directory in (world, live, out):
+        directory.mkdir()
+    (live / "live.json").write_text(json.dumps({"events": 0, "posts": 0, "until": END}))
     midnight = START + DAY_S
     write_world(world, [midnight - 400, midnight - 100], [midnight - 220, midnight + 80])
     context = StepContext(
@@ -265,7 +268,7 @@ def test_a_click_counts_from_when_its_label_arrived_not_from_when_it_happened(tm
         settings=Settings(home=tmp_path, preset="smoke"),
         config=CONFIG,
         out=out,
-        inputs={"world": world},
+        inputs={"world": world, "live": live},
         report=lambda share, text: None,
     )
     rows = compute_tables(context)["rows"]
@@ -282,7 +285,7 @@ def test_a_click_counts_from_when_its_label_arrived_not_from_when_it_happened(tm
 
 def test_the_log_is_read_without_ads_and_with_the_topic_and_region_of_each_event(tmp_path: Path) -> None:
     write_world(tmp_path, [START + 10, START + 20, START + 30], [START + 190, START + 200, START + 210])
-    log = EventLog.read(tmp_path, catalogue())
+    log = EventLog.of(read_log(tmp_path, tmp_path / "none"), catalogue())
     made = event_log([Event(START + 190 + 10 * post, 2, post, 7, clicked=1, dwell_s=4) for post in range(3)])
     for name, values in vars(made).items():
         np.testing.assert_array_equal(getattr(log, name), values, err_msg=name)

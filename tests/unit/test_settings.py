@@ -36,6 +36,7 @@ def test_the_environment_overrides_each_setting(monkeypatch: pytest.MonkeyPatch,
         "REGISTRY_URI": "http://registry:5000",
         "REDIS": "redis:6379",
         "REDIS_PASSWORD_FILE": "/run/redis/password",
+        "STREAM": "kafka:9092",
         "WAIT_FOR_RELEASE": "true",
         "FAULT_INJECTION": "false",
         "PARENT_PIPE": "7",
@@ -47,6 +48,7 @@ def test_the_environment_overrides_each_setting(monkeypatch: pytest.MonkeyPatch,
     assert (settings.home, settings.preset, settings.host, settings.port) == (tmp_path, "large", "0.0.0.0", 9000)
     assert (settings.redis, settings.redis_password_file) == ("redis:6379", Path("/run/redis/password"))
     assert settings.wait_for_release
+    assert settings.stream == "kafka:9092"
     assert (settings.mlflow_uri, settings.fault_injection, settings.parent_pipe) == ("http://registry:5000", False, 7)
 
 

@@ -52,6 +52,11 @@ def tiny_design(*steps: Step, **changed: Any) -> Design:
         "quality": "",
         "sweeps": "",
         "drills": "",
+        "people": "",
+        "worker": "",
+        "topics": "",
+        "replay": "",
+        "skew": "",
         "loadtest": "",
         "ask": Ask("/v1/tiny", (), "rows", ()),
     }

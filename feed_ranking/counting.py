@@ -1,0 +1,322 @@
+"""Feature columns as of one time `t`, counted from the log: the transforms that training and the live worker share.
+
+What counts at t was known just before t: events whose label had arrived, `label_ts` < t. The offline step `features`
+calls these for every snapshot time; the worker calls them for now. An event of a post or a user that nobody has heard
+of is left out and counted in `EventLog.unknown`; nothing here fails on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from feed_ranking.config import FeedConfig
+from feed_ranking.domain import COUNTS, CREATOR_COUNTS, REACTIONS, REGION_UTC_OFFSET_H, TOPIC_COUNTS, Floats, Ids
+
+HOUR_S, DAY_S = 3600.0, 86_400.0
+REGIONS = len(REGION_UTC_OFFSET_H)
+LABELS = ("clicked", "liked", "commented", "dwell_s")
+LOG_COLUMNS = ("label_ts", "user_id", "post_id", "session_id", *LABELS)
+"""What is counted of the log; a table may have more columns, as that of the step `world` has."""
+
+
+@dataclass(frozen=True)
+class PublicCatalogue:
+    """What is public of people, creators, posts and follows, as written by the step `world`.
+
+    Ids of people and creators are their rows; those of posts are any int64, in any order.
+    """
+
+    people: pd.DataFrame
+    creators: pd.DataFrame
+    posts: pd.DataFrame
+    follows: pd.DataFrame
+
+    @classmethod
+    def read(cls, world: Path) -> PublicCatalogue:
+        return cls(*(pq.read_table(world / f"{name}.parquet").to_pandas() for name in cls.__annotations__))
+
+    def with_posts(self, posts: pd.DataFrame) -> PublicCatalogue:
+        """The same with these posts behind the others, whose rows stay. Those that are here already are not added."""
+        new = posts.drop_duplicates("post_id")
+        new = new[self.rows_of(new["post_id"].to_numpy()) < 0]
+        together = pd.concat([self.posts, new[self.posts.columns]], ignore_index=True) if len(new) else self.posts
+        return PublicCatalogue(self.people, self.creators, together, self.follows)
+
+    def rows_of(self, post_ids: Ids) -> Ids:
+        """int64[n]: the rows of `posts` with these ids, -1 where there is none."""
+        order, ascending = self._by_id
+        if not len(order):
+            return np.full(len(post_ids), -1, np.int64)
+        place = np.minimum(np.searchsorted(ascending, post_ids), len(order) - 1)
+        return np.where(ascending[place] == post_ids, order[place], -1)
+
+    @cached_property
+    def _by_id(self) -> tuple[Ids, Ids]:
+        ids = self.posts["post_id"].to_numpy(np.int64)
+        order = np.argsort(ids, kind="stable")
+        return order, ids[order]
+
+
+@dataclass(frozen=True)
+class EventLog:
+    """The organic impressions in order of `known_s` float64[n], when their label arrived. All arrays [n].
+
+    `post` is a row of the catalogue's posts, not an id; `creator` is the id of the post's creator, also of one who is
+    not in the catalogue.
+    """
+
+    known_s: npt.NDArray[np.float64]
+    user: Ids
+    post: Ids
+    creator: Ids
+    topic: Ids
+    region: Ids
+    session: Ids
+    counts: Floats
+    """float32[n, REACTIONS]"""
+    unknown: int = 0
+    """events that were left out, because their post or user is unknown"""
+
+    @classmethod
+    def of(cls, table: pa.Table, catalogue: PublicCatalogue) -> EventLog:
+        """The log of `table`, with `LOG_COLUMNS` in any order of rows; ads are left out."""
+        column = {name: table[name].to_numpy() for name in LOG_COLUMNS}
+        is_post = column["post_id"] >= 0
+        post, user = catalogue.rows_of(column["post_id"]), column["user_id"]
+        is_known = (post >= 0) & (user >= 0) & (user < len(catalogue.people))
+        known_s = seconds(column["label_ts"])
+        kept = np.flatnonzero(is_post & is_known)
+        kept = kept[np.argsort(known_s[kept], kind="stable")]
+        post, user = post[kept], user[kept].astype(np.int64)
+        reactions = [np.ones(len(post)), *(column[name][kept] for name in LABELS)]
+        return cls(
+            known_s=known_s[kept],
+            user=user,
+            post=post,
+            creator=catalogue.posts["creator_id"].to_numpy()[post],
+            topic=catalogue.posts["topic"].to_numpy()[post],
+            region=catalogue.people["region"].to_numpy()[user],
+            session=column["session_id"][kept],
+            counts=np.stack(reactions, axis=1).astype(np.float32),
+            unknown=int(np.count_nonzero(is_post & ~is_known)),
+        )
+
+    def extended(self, table: pa.Table, catalogue: PublicCatalogue) -> EventLog:
+        """This log and the events of `table`, in order. `catalogue` may have got posts (`with_posts`) since."""
+        new = EventLog.of(table, catalogue)
+        columns = {
+            name: np.concatenate([values, getattr(new, name)])
+            for name, values in vars(self).items()
+            if name != "unknown"
+        }
+        if len(self) and len(new) and new.known_s[0] < self.known_s[-1]:
+            order = np.argsort(columns["known_s"], kind="stable")
+            columns = {name: values[order] for name, values in columns.items()}
+        return EventLog(**columns, unknown=self.unknown + new.unknown)
+
+    def __len__(self) -> int:
+        return len(self.known_s)
+
+    def before(self, t: float, window_s: float = np.inf) -> slice:
+        """The events that were known at `t` and not older than the window."""
+        return slice(*(int(np.searchsorted(self.known_s, at)) for at in (t - window_s, t)))
+
+    def of_users(self, users: Ids, window: slice) -> EventLog:
+        """The events of these users in this window."""
+        kept = window.start + np.flatnonzero(np.isin(self.user[window], users))
+        return EventLog(**{name: values[kept] for name, values in self._columns().items()})
+
+    def _columns(self) -> dict[str, npt.NDArray[Any]]:
+        return {item.name: getattr(self, item.name) for item in fields(self) if item.name != "unknown"}
+
+
+def activity_at(log: EventLog, config: FeedConfig, t: float, users: Ids | None = None) -> pa.Table:
+    """What each user (or each of `users`) did in the windows before `t`; no row for whom nothing is known."""
+    topics, slots = config.world.topics, config.features.creator_slots
+    window_s, recent_s = config.features.window_days * DAY_S, config.features.recent_days * DAY_S
+    if users is not None:
+        log = log.of_users(users, log.before(t, max(window_s, recent_s)))
+    long, recent = log.before(t, window_s), log.before(t, recent_s)
+    found, row = np.unique(log.user[long], return_inverse=True)
+    counts = _user_counts(log, long, row, len(found))
+    counts_recent = _user_counts(log, recent, np.searchsorted(found, log.user[recent]), len(found))
+    kinds = [REACTIONS.index(name) for name in TOPIC_COUNTS]
+    in_world = (log.topic[long] >= 0) & (log.topic[long] < topics)  # a live post may claim any topic
+    cell, reactions = (row * topics + log.topic[long])[in_world], log.counts[long][in_world]
+    per_topic = np.stack(
+        [np.bincount(cell, reactions[:, kind], len(found) * topics).reshape(len(found), topics) for kind in kinds],
+        axis=1,
+    )
+    creators, creator_counts = _acquaintances(log, long, row, len(found), slots)
+    return pa.table(
+        {
+            "user_id": found.astype(np.int64),
+            "counts_long": lists(counts),
+            "counts_recent": lists(counts_recent),
+            "topic_counts": lists(per_topic.reshape(len(found), len(kinds) * topics).astype(np.float32)),
+            "creators": lists(creators),
+            "creator_counts": lists(creator_counts.reshape(len(found), len(CREATOR_COUNTS) * slots)),
+            "feature_ts": timestamps(np.full(len(found), t)),
+        }
+    )
+
+
+def _user_counts(log: EventLog, window: slice, row: Ids, users: int) -> Floats:
+    """float32[users, COUNTS]; `row` int64[events] says whose each event is."""
+    sums = [np.bincount(row, log.counts[window, kind], users) for kind in range(len(REACTIONS))]
+    session = log.session[window]
+    order = np.lexsort((session, row))  # an app may number its sessions as it likes, so they are each user's own
+    is_first = np.ones(len(order), bool)
+    is_first[1:] = (np.diff(session[order]) != 0) | (np.diff(row[order]) != 0)
+    sessions = np.bincount(row[order][is_first], minlength=users)
+    assert len(COUNTS) == len(sums) + 1
+    return np.stack([*sums, sessions], axis=1).astype(np.float32)
+
+
+def _acquaintances(log: EventLog, window: slice, row: Ids, users: int, slots: int) -> tuple[Ids, Floats]:
+    """The `slots` creators of each user that were clicked most, then seen most: ids int64[users, slots], -1 where
+    there are fewer, and float32[users, CREATOR_COUNTS, slots]."""
+    known, code = np.unique(log.creator[window], return_inverse=True)  # ids may be as large as they like
+    base = max(len(known), 1)
+    pair, inverse = np.unique(row * base + code, return_inverse=True)
+    sums = [
+        np.bincount(inverse, log.counts[window, REACTIONS.index(name)], len(pair)).astype(np.float32)
+        for name in CREATOR_COUNTS
+    ]
+    user, creator = pair // base, known[pair % base]
+    order = np.lexsort((-sums[0], -sums[1], user))
+    start = np.searchsorted(user[order], np.arange(users))
+    place = np.arange(len(order)) - start[user[order]]
+    kept, place = order[place < slots], place[place < slots]
+    ids = np.full((users, slots), -1, np.int64)
+    counts = np.zeros((users, len(CREATOR_COUNTS), slots), np.float32)
+    ids[user[kept], place] = creator[kept]
+    for kind, values in enumerate(sums):
+        counts[user[kept], kind, place] = values[kept]
+    return ids, counts
+
+
+def post_stats_at(
+    log: EventLog,
+    catalogue: PublicCatalogue,
+    config: FeedConfig,
+    t: float,
+    total: npt.NDArray[np.float64] | None = None,
+) -> pa.Table:
+    """Reactions to each post that lives at `t`, in total and in the last hours, and its heat.
+
+    `total` float64[posts, REACTIONS] are the reactions known at `t`, from one who has counted them already.
+    """
+    count, life_s = len(catalogue.posts), config.world.post_life_h * HOUR_S
+    published = catalogue.posts["published_ts"].to_numpy()
+    step_s = config.features.post_snapshot_h * HOUR_S
+    if total is None:
+        total = reactions_of_posts(log, log.before(t), count)
+    recent = reactions_of_posts(log, log.before(t, step_s), count)
+    alive = np.flatnonzero((published < t) & (published >= t - life_s - step_s))
+    heat = post_heat(log, t, config.features.heat_half_life_h, count)
+    return pa.table(
+        {
+            "post_id": catalogue.posts["post_id"].to_numpy(np.int64)[alive],
+            **{f"post_{name}": total[alive, kind].astype(np.float32) for kind, name in enumerate(REACTIONS)},
+            "post_impressions_recent": recent[alive, 0].astype(np.float32),
+            "post_clicks_recent": recent[alive, 1].astype(np.float32),
+            **{f"heat_{region}": heat[region, alive].astype(np.float32) for region in range(REGIONS)},
+            "feature_ts": timestamps(np.full(len(alive), t)),
+        }
+    )
+
+
+def reactions_of_posts(log: EventLog, window: slice, posts: int) -> npt.NDArray[np.float64]:
+    """float64[posts, REACTIONS]: what each post got in this window."""
+    sums = [np.bincount(log.post[window], log.counts[window, kind], posts) for kind in range(len(REACTIONS))]
+    return np.stack(sums, axis=1).astype(np.float64)  # without events they are int64
+
+
+def post_heat(log: EventLog, t: float, half_life_h: float, posts: int) -> npt.NDArray[np.float64]:
+    """float64[regions, posts]: clicks known at `t`, by the clicker's region, halved for every half-life since."""
+    window = log.before(t, 10 * half_life_h * HOUR_S)
+    weight = log.counts[window, 1] * np.exp2(-(t - log.known_s[window]) / HOUR_S / half_life_h)
+    cell = log.region[window] * posts + log.post[window]
+    return np.asarray(np.bincount(cell, weight, REGIONS * posts).reshape(REGIONS, posts), np.float64)
+
+
+def hottest(heat: npt.NDArray[np.floating], limit: int) -> Ids:
+    """int64[1 + regions, m]: the `limit` hottest columns of `heat` [regions, posts], everywhere first, then in each
+    region."""
+    ranked = [np.argsort(-row, kind="stable")[:limit] for row in (heat.sum(axis=0), *heat)]
+    return np.stack(ranked).astype(np.int64)
+
+
+def creator_stats_at(log: EventLog, catalogue: PublicCatalogue, config: FeedConfig, t: float) -> pa.Table:
+    """Followers, posts, and reactions in the windows before `t`, of every creator who has joined."""
+    creators, posts = catalogue.creators, catalogue.posts
+    joined, n = creators["joined_ts"].to_numpy(), len(creators)
+    there = np.flatnonzero(joined <= t)
+    long = _of_creators(log, log.before(t, config.features.window_days * DAY_S), n)
+    recent = _of_creators(log, log.before(t, config.features.recent_days * DAY_S), n)
+    known = catalogue.follows["creator_id"].to_numpy()[catalogue.follows["since_ts"].to_numpy() <= t]
+    author = posts["creator_id"].to_numpy()
+    is_out = (posts["published_ts"].to_numpy() < t) & (author >= 0) & (author < n)
+    author = author[is_out]
+    count = np.bincount(author, minlength=n)
+
+    columns: Mapping[str, npt.NDArray[np.generic]] = {
+        "creator_followers": np.bincount(known, minlength=n),
+        "creator_posts": count,
+        "creator_age_days": np.maximum(t - joined, 0) / DAY_S,
+        **{
+            f"creator_{signal}": np.bincount(author, posts[signal].to_numpy()[is_out], n) / np.maximum(count, 1)
+            for signal in ("quality_signal", "bait_signal")
+        },
+        **{f"creator_{name}": long[kind] for kind, name in enumerate(REACTIONS)},
+        "creator_impressions_recent": recent[0],
+        "creator_clicks_recent": recent[1],
+    }
+    return pa.table(
+        {
+            "creator_id": there.astype(np.int64),
+            "creator_region": creators["region"].to_numpy()[there],
+            **{name: values[there].astype(np.float32) for name, values in columns.items()},
+            "feature_ts": timestamps(np.full(len(there), t)),
+        }
+    )
+
+
+def _of_creators(log: EventLog, window: slice, creators: int) -> npt.NDArray[np.float64]:
+    """float64[REACTIONS, creators]: what each creator of the catalogue got in this window."""
+    creator, counts = log.creator[window], log.counts[window]
+    if len(creator) and (creator.min() < 0 or creator.max() >= creators):
+        is_known = (creator >= 0) & (creator < creators)
+        creator, counts = creator[is_known], counts[is_known]
+    sums = [np.bincount(creator, counts[:, kind], creators) for kind in range(len(REACTIONS))]
+    return np.stack(sums).astype(np.float64)
+
+
+def seconds(timestamps: npt.NDArray[np.datetime64]) -> npt.NDArray[np.float64]:
+    return timestamps.astype("datetime64[us]").astype(np.int64) / 1e6
+
+
+def timestamps(at_s: npt.NDArray[np.float64]) -> pa.Array:
+    return pa.array((np.asarray(at_s) * 1e6).astype(np.int64)).cast(pa.timestamp("us", tz="UTC"))
+
+
+def lists(matrix: npt.NDArray[np.generic]) -> pa.Array:
+    """[n, m] as a column of n lists."""
+    return ragged(matrix.ravel(), np.full(len(matrix), matrix.shape[1]))
+
+
+def ragged(values: npt.NDArray[np.generic], lengths: Ids) -> pa.Array:
+    """`values` as a column of lists of these lengths."""
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+    return pa.ListArray.from_arrays(offsets, pa.array(values))

@@ -1,0 +1,66 @@
+"""The logged predictions on disk, as the worker's sink writes them: `predictions/date=…/hour=…/part-*.parquet`. A file
+is complete or has another name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+import pyarrow.parquet as pq
+
+from feed_ranking.events import Prediction
+from infra.errors import LabError, UsageError
+from infra.prediction_log import Since
+
+FILES = "date=*/hour=*/*.parquet"
+
+
+class PredictionLog:
+    """The predictions of one directory, file by file."""
+
+    def __init__(self, directory: Path, since: Since, limit: int, *, seed: int | None = None) -> None:
+        """At most `limit` of those that `since` lets through: the newest, or with a `seed` a random choice.
+
+        Raises `UsageError` where there are none.
+        """
+        self._files = sorted(directory.glob(FILES))
+        parts = [pq.read_table(file, columns=["request_ts"], partitioning=None)["request_ts"] for file in self._files]
+        when = np.concatenate(
+            [part.to_numpy().astype("datetime64[us]").astype(np.int64) / 1e6 for part in parts] or [[]]
+        )
+        if not len(when):
+            raise UsageError(
+                f"the log of predictions in {directory} is empty", hint="run: lab live feed_ranking, with the lab up"
+            )
+        file = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
+        row = np.concatenate([np.arange(len(part)) for part in parts])
+        kept = np.flatnonzero(when >= since.first_ts(float(when.max())))
+        kept = kept[np.argsort(when[kept], kind="stable")]
+        if not len(kept):
+            raise UsageError("the log of predictions holds none since then", hint="try: --since all")
+        if seed is None:
+            kept = kept[max(len(kept) - limit, 0) :]
+        elif len(kept) > limit:
+            kept = np.sort(np.random.default_rng(seed).choice(kept, limit, replace=False))
+        self._places: npt.NDArray[np.int64] = np.stack([file[kept], row[kept]], axis=1)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __iter__(self) -> Iterator[Prediction]:
+        for number in dict.fromkeys(self._places[:, 0].tolist()):
+            rows = self._places[self._places[:, 0] == number, 1]
+            events = pq.read_table(self._files[number], columns=["event"], partitioning=None)["event"]
+            for text in events.take(rows).to_pylist():
+                yield _prediction(text, self._files[number])
+
+
+def _prediction(text: str, file: Path) -> Prediction:
+    data = orjson.loads(text)
+    try:
+        return Prediction(**data)
+    except TypeError as exc:
+        raise LabError(f"{file} was written by other code: {exc}", hint="try: --since, with a later time") from exc

@@ -1,0 +1,54 @@
+"""Bundles of the model versions that made logged predictions: the served one from its release, older ones from the
+registry, each verified by the digest that the prediction names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from feed_ranking.bundle import Bundle, load_bundle
+from feed_ranking.events import Prediction
+from infra.errors import CorruptArtifact
+from infra.registry.port import ModelVersion
+from infra.registry.release import Release
+from infra.settings import Settings
+
+
+class VersionGone(Exception):
+    """The model version is not to be had any more; the message says which, and why."""
+
+
+class Bundles:
+    """Loads each version once. Raises `VersionGone`, and `RegistryUnavailable` where the registry does not answer."""
+
+    def __init__(self, settings: Settings, release: Release) -> None:
+        self._settings, self._release = settings, release
+        self._loaded: dict[str, Bundle | VersionGone] = {}
+
+    def of(self, prediction: Prediction) -> Bundle:
+        digest = prediction.model_digest
+        if digest not in self._loaded:
+            try:
+                self._loaded[digest] = load_bundle(self._path(prediction), digest)
+            except VersionGone as exc:
+                self._loaded[digest] = exc
+            except CorruptArtifact as exc:  # trained on other inputs than this code computes, or damaged
+                self._loaded[digest] = VersionGone(f"model {prediction.model_version} cannot be loaded: {exc}")
+        found = self._loaded[digest]
+        if isinstance(found, VersionGone):
+            raise found
+        return found
+
+    def _path(self, prediction: Prediction) -> Path:
+        digest = prediction.model_digest
+        if digest == self._release.model_digest:
+            return Path(self._release.model_path)
+        from infra.registry.mlflow_registry import MlflowRegistry  # takes seconds, and is seldom needed
+
+        name, _, version = prediction.model_version.rpartition("/")
+        registry = MlflowRegistry(self._settings)
+        known = registry.digest_of(name, int(version))
+        if known != digest:
+            found = "the registry has no such version" if known is None else "the registry has other bytes under it"
+            raise VersionGone(f"model {prediction.model_version} is gone: {found}")
+        models = self._settings.design_root(self._release.design) / "models"
+        return registry.fetch(ModelVersion(name, int(version), digest, {}), models)

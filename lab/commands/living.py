@@ -1,0 +1,92 @@
+"""The command that lets simulated people use a running service: live."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from infra.design import resolve
+from infra.errors import BudgetBroken
+from lab.commands.options import DesignName, Json, Preset, Url, settings_for
+from lab.console import err, print_json, print_table
+from lab.designs import find_design
+from lab.live_tally import Tally
+
+TELL_EVERY_S = 10.0
+FILE = "events.jsonl"
+
+
+def live(
+    design: DesignName,
+    rate: Annotated[float, typer.Option(min=0.01, max=1000, help="requests per second, about")] = 5.0,
+    seconds: Annotated[float | None, typer.Option(min=0.1, help="how long; without it, until Ctrl-C")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="who comes, when, and in which mood")] = 0,
+    directory: Annotated[Path | None, typer.Option("--out", help=f"write what people do to {FILE} in there")] = None,
+    preset: Preset = None,
+    url: Url = None,
+    as_json: Json = False,
+) -> None:
+    """Let the world's people use a running design, and its creators publish; compare what they do with the oracle.
+
+    They react to what they get by the planted truth. Reading time is compressed: people react at once, and ask for the
+    next page as soon as the service has heard of it. Exit code 3 when no request was answered, 4 when no one is there.
+    """
+    from lab.client import call, service_url
+    from lab.living import CLOCK, Living
+
+    found, settings = find_design(design), settings_for(preset)
+    base = url or service_url(found, settings)
+    served, now_ts = call("GET", f"{base}/v1/design")["preset"], float(call("GET", f"{base}{CLOCK}")["now"])
+    with err.status("making the people") if err.is_terminal else nullcontext():
+        people = resolve(found.people)(found.configuration(served), seed)
+    if now_ts >= people.until_ts:
+        err.print("creators have nothing more to publish: the world's time is past what was made for them")
+    if directory is not None:
+        directory.mkdir(parents=True, exist_ok=True)
+    with (directory / FILE).open("w") if directory else nullcontext() as file, _telling() as report:
+        living = Living(people, base, found.ask.path, now_ts, events=file)
+        lasted_s = living.run(rate, seconds, report)
+    rows, counts = living.tally.rows(), living.tally.counted()
+    if as_json:
+        run = {"url": base, "preset": served, "seed": seed, "rate_per_s": rate, "seconds": round(lasted_s, 3)}
+        print_json({**run, "counts": counts, "measures": rows})
+    else:
+        columns = ("id", "value", "low", "high", "expected", "unit", "measure")
+        print_table(columns, [[row[name] for name in columns] for row in rows], title=f"{lasted_s:,.0f} s of visits")
+        print_table(("count", ""), [[name.replace("_", " "), number] for name, number in counts.items()])
+    if living.refusal:
+        err.print(f"refused: {living.refusal}", markup=False, soft_wrap=True)
+    if not living.tally.counts.answered:
+        raise BudgetBroken("no request was answered", hint=f"look at {base}/readyz")
+
+
+@contextmanager
+def _telling() -> Iterator[Callable[[float, Tally], None]]:
+    """One line that changes on a terminal, a line every few seconds elsewhere."""
+    if err.is_terminal:
+        with err.status("people are coming") as status:
+            yield lambda at_s, tally: status.update(_line(at_s, tally))
+        return
+    told_s = -TELL_EVERY_S
+
+    def tell(at_s: float, tally: Tally) -> None:
+        nonlocal told_s
+        if at_s - told_s >= TELL_EVERY_S:
+            told_s = at_s
+            err.print(_line(at_s, tally), markup=False, soft_wrap=True)
+
+    yield tell
+
+
+def _line(at_s: float, tally: Tally) -> str:
+    counts = tally.counted()
+    wrong = {name: counts[name] for name in ("degraded", "shed", "failed", "dropped", "events_given_up")}
+    parts = [f"{counts['requests']:,} requests", f"{counts['sessions']:,} sessions"]
+    parts += [f"{counts['events_accepted']:,} events", f"{counts['posts_published']:,} posts"]
+    parts += [f"{number:,} {name.replace('_', ' ')}" for name, number in wrong.items() if number]
+    return f"{time.strftime('%H:%M:%S', time.gmtime(at_s))}  {', '.join(parts)}"

@@ -1,0 +1,89 @@
+"""Commands that check what a running design has logged of its predictions: replay, skew."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from infra.design import resolve
+from infra.errors import BudgetBroken, LabError
+from infra.prediction_log import Compared, Replayed, parse_since
+from lab.commands.options import DesignName, Json, Preset, settings_for
+from lab.console import err, out, print_json, print_table
+from lab.designs import find_design
+
+SHOWN = 20
+"""differences that are printed; --json has them all"""
+SinceWhen = Annotated[
+    str, typer.Option(help="10m (before the newest prediction), an ISO time by the world's clock, or all")
+]
+
+
+def replay(
+    design: DesignName,
+    since: SinceWhen = "all",
+    limit: Annotated[int, typer.Option(min=1, help="predictions at most, the newest")] = 1000,
+    preset: Preset = None,
+    as_json: Json = False,
+) -> None:
+    """Make logged predictions again with the model version that made them; exit code 3 when a number moves."""
+    from lab.experimenting import progress
+
+    found, settings, when = find_design(design), settings_for(preset), parse_since(since)
+    with progress("replaying") as report:
+        done: Replayed = resolve(found.replay)(settings, when, limit, report)
+    if as_json:
+        print_json(asdict(done))
+    else:
+        if done.differences:
+            rows = [[one.prediction, one.field, one.how] for one in done.differences[:SHOWN]]
+            print_table(("prediction", "field", "what moved"), rows)
+        models = ", ".join(f"{count:,} by {name}" for name, count in done.models.items())
+        same = "every number is the same" if not done.differing else f"{done.differing:,} came out otherwise"
+        out.print(f"{done.checked:,} of {done.rows:,} predictions made again ({models or 'none'}): {same}")
+    _tell(done.left_out)
+    if done.differing:
+        raise BudgetBroken(f"{done.differing:,} of {done.checked:,} predictions came out otherwise")
+    _something(done.checked)
+
+
+def skew(
+    design: DesignName,
+    since: SinceWhen = "all",
+    limit: Annotated[int, typer.Option(min=1, help="predictions at most, chosen at random, always the same")] = 200,
+    preset: Preset = None,
+    as_json: Json = False,
+) -> None:
+    """Hold served features against the offline ones of the same time, one by one; exit code 3 if any differs."""
+    from lab.experimenting import progress
+
+    logging.getLogger("feast").setLevel(logging.WARNING)
+    found, settings, when = find_design(design), settings_for(preset), parse_since(since)
+    with progress("comparing features") as report:
+        done: Compared = resolve(found.skew)(settings, when, limit, report)
+    if as_json:
+        print_json(asdict(done))
+    else:
+        if done.skews:
+            rows = [[one.feature, f"{one.share:.1%}", one.largest] for one in done.skews]
+            print_table(("feature", "rows that differ", "largest gap"), rows)
+        same = "all are the same" if not done.skews else f"{len(done.skews)} differ"
+        out.print(f"{done.features} features of {done.checked:,} of {done.rows:,} predictions compared: {same}")
+    _tell(done.left_out)
+    if done.skews:
+        raise BudgetBroken(f"served and offline differ: {', '.join(one.feature for one in done.skews)}")
+    _something(done.checked)
+
+
+def _tell(left_out: Mapping[str, int]) -> None:
+    for reason, count in left_out.items():
+        err.print(f"{count:,} left out: {reason}", markup=False, soft_wrap=True)
+
+
+def _something(checked: int) -> None:
+    if not checked:
+        raise LabError("not one of the logged predictions could be checked, so nothing is shown")

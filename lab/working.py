@@ -1,0 +1,27 @@
+"""Runs a design's worker in this process: `lab work` in the foreground, `python -m lab.working DESIGN` under the
+supervisor."""
+
+from __future__ import annotations
+
+import sys
+
+import uvicorn
+
+from infra.design import Design
+from infra.settings import Settings
+from infra.stream.worker import create_worker
+from infra.telemetry.logs import configure_logs
+from lab.designs import find_design
+from lab.ports import check_port, worker_port_of
+
+
+def work_design(design: Design, settings: Settings) -> None:
+    """Work until SIGINT or SIGTERM. Raises before it starts when the port is taken."""
+    port = worker_port_of(design, settings)
+    check_port(settings.host, port)
+    configure_logs()
+    uvicorn.run(create_worker(design, settings), host=settings.host, port=port, log_config=None, access_log=False)
+
+
+if __name__ == "__main__":
+    work_design(find_design(sys.argv[1]), Settings())

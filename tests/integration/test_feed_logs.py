@@ -1,0 +1,322 @@
+"""What is served can be made again and was what training sees; a change on one side only is found and named."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from typer.testing import CliRunner
+
+from feed_ranking import counting
+from feed_ranking.config import SMOKE
+from feed_ranking.counting import EventLog, activity_at, creator_stats_at
+from feed_ranking.domain import RANDOM_POLICY, STATS
+from feed_ranking.events import Prediction
+from feed_ranking.features import open_store
+from feed_ranking.inputs import item_names
+from feed_ranking.offline import known
+from feed_ranking.offline.known import Known
+from feed_ranking.offline.replay import replay
+from feed_ranking.offline.skew import skew
+from feed_ranking.online.pipeline import FeedBootstrap, FeedService
+from feed_ranking.online.play import FeedPlayer
+from infra.errors import UsageError
+from infra.faults.switch import FaultSwitch
+from infra.feature_store.port import FeatureRow
+from infra.prediction_log import Compared, Replayed, Since, parse_since
+from infra.registry.release import CURRENT, Release
+from infra.resilience.breaker import CircuitBreaker
+from infra.resilience.bulkhead import Bulkhead
+from infra.settings import Settings
+from lab.cli import app
+from tests.feed_predictions import ask, write_predictions
+from tests.unit.live_log import reaction, write_posts, write_reactions
+
+ALL = Since()
+
+
+def quiet(share: float, text: str) -> None:
+    assert 0 <= share <= 1
+
+
+@pytest.fixture(scope="module")
+def player(settings: Settings) -> FeedPlayer:
+    current = json.loads((settings.design_root("feed_ranking") / CURRENT).read_text())
+    return FeedPlayer(Path(current["release"]), SMOKE, settings)
+
+
+@pytest.fixture(scope="module")
+def served(player: FeedPlayer) -> list[Prediction]:
+    """Plain requests, unknown users, turned knobs, a session's second page, chance's own slates."""
+    service = player.service
+    first = [ask(service, user, seed=100 + user) for user in range(8)]
+    turned = {
+        "dwell_weight": 0.5,
+        "click_weight": 3,
+        "creator_cap": 1,
+        "epsilon": 0.5,
+        "repeat_discount": 0.5,
+        "ads": 0,
+    }
+    return [
+        *first,
+        ask(service, 999_999, seed=1),
+        ask(service, 3, seed=2, knobs=turned),
+        ask(service, 4, seed=3, knobs={"heavy_top_k": 0}),
+        ask(service, 5, seed=4, seen=[first[5].post_ids[place] for place in first[5].chosen]),
+        ask(service, 6, seed=5, policy=RANDOM_POLICY),
+    ]
+
+
+@pytest.fixture
+def home(settings: Settings, tmp_path: Path) -> Settings:
+    """The same build, with a live log of its own."""
+    root = tmp_path / "smoke" / "feed_ranking"
+    root.mkdir(parents=True)
+    (root / CURRENT).write_text((settings.design_root("feed_ranking") / CURRENT).read_text())
+    (tmp_path / "smoke" / "mlflow").symlink_to(settings.root / "mlflow")
+    return settings.model_copy(update={"home": tmp_path})
+
+
+def replayed(home: Settings, predictions: Sequence[Prediction], since: Since = ALL, limit: int = 1000) -> Replayed:
+    write_predictions(home.design_root("feed_ranking"), predictions)
+    return replay(home, since, limit, quiet)
+
+
+def compared(home: Settings, predictions: Sequence[Prediction]) -> Compared:
+    write_predictions(home.design_root("feed_ranking"), predictions)
+    return skew(home, ALL, 200, quiet)
+
+
+def test_everything_that_was_served_comes_out_again(home: Settings, served: list[Prediction]) -> None:
+    done = replayed(home, served)
+    assert (done.rows, done.checked, done.differing) == (len(served), len(served), 0), done.differences
+    assert list(done.models) == [served[0].model_version]
+
+
+def test_a_number_that_moved_is_named(home: Settings, served: list[Prediction]) -> None:
+    last = np.nextafter(np.float32(served[0].scores[7]), np.float32(1e9))
+    scores = [*served[0].scores[:7], float(last), *served[0].scores[8:]]
+    counts = {**served[1].features, "counts_long": [1e3] * 6}
+    wrong = [
+        replace(served[0], scores=scores),
+        replace(served[1], features=counts),
+        replace(served[2], chosen=served[2].chosen[::-1]),
+        replace(served[12], policy="ranked_v1"),
+        served[3],
+    ]
+    done = replayed(home, wrong)
+    moved = {(one.prediction, one.field) for one in done.differences}
+    assert {("100", "scores"), ("101", "embedding"), ("102", "chosen"), ("5", "chosen")} <= moved
+    assert done.differing == 4
+    assert next(one.how for one in done.differences if one.field == "scores").startswith("1 of ")
+
+
+def test_a_rule_that_changed_since_moves_slates_and_no_score(
+    home: Settings, served: list[Prediction], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("feed_ranking.slate_rules.FRESH_HALF_LIFE_H", 1.0)
+    fresh = [ask_again for ask_again in served if ask_again.policy != RANDOM_POLICY]
+    assert {one.field for one in replayed(home, fresh).differences} >= {"chosen"}
+
+
+def test_what_cannot_be_made_again_is_counted_by_its_reason(home: Settings, served: list[Prediction]) -> None:
+    gone = replace(served[1], model_digest="0" * 64, model_version="feed_ranking-smoke/977")
+    other = replace(served[2], model_digest="0" * 63 + "1", model_version="feed_ranking-smoke/1")
+    done = replayed(
+        home,
+        [served[0], replace(served[3], degraded=["heavy_ranker_unavailable"], scores=[1.0]), gone, other],
+    )
+    assert (done.checked, done.differing) == (1, 0)
+    assert done.left_out == {
+        "heavy_ranker_unavailable": 1,
+        "model feed_ranking-smoke/977 is gone: the registry has no such version": 1,
+        "model feed_ranking-smoke/1 is gone: the registry has other bytes under it": 1,
+    }
+
+
+def test_an_older_version_comes_from_the_registry(
+    home: Settings, served: list[Prediction], release: Release, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    newer = replace(release, model_digest="f" * 64, model_path="/nowhere")
+    monkeypatch.setattr("feed_ranking.offline.replay.read_release", lambda root: newer)
+    done = replayed(home, served[:3])
+    assert (done.checked, done.differing, done.left_out) == (3, 0, {})
+    assert list((home.design_root("feed_ranking") / "models").iterdir())
+
+
+def test_since_and_limit_choose_the_newest(home: Settings, served: list[Prediction]) -> None:
+    spread = [replace(one, request_ts=served[0].request_ts + 60 * at) for at, one in enumerate(served[:8])]
+    write_predictions(home.design_root("feed_ranking"), spread)
+    newest = spread[-1].request_ts
+    assert replay(home, parse_since("2m"), 100, quiet).rows == 3
+    assert replay(home, Since(from_ts=newest - 61), 100, quiet).rows == 2
+    assert replay(home, ALL, 5, quiet).rows == 5
+    with pytest.raises(UsageError, match="none since"):
+        replay(home, Since(from_ts=newest + 1), 100, quiet)
+
+
+def test_served_features_are_those_of_the_offline_join(home: Settings, served: list[Prediction]) -> None:
+    done = compared(home, served)
+    assert done.skews == []
+    assert (done.checked, done.left_out) == (len(served), {})
+    assert done.features > 100
+
+
+@pytest.mark.parametrize(
+    ("where", "names"),
+    [
+        ("feed_ranking.inputs.networks.user_inputs", {"user_click_rate"}),
+        ("feed_ranking.offline.known.post_inputs", {"post_clicks_log"}),
+    ],
+)
+def test_a_transform_that_changed_on_one_side_is_named(
+    home: Settings, served: list[Prediction], monkeypatch: pytest.MonkeyPatch, where: str, names: set[str]
+) -> None:
+    module, _, name = where.rpartition(".")
+    columns = {"user_inputs": 4, "post_inputs": known_column("post_clicks_log")}
+    true = getattr(__import__(module, fromlist=[name]), name)
+
+    def changed(*args: object) -> np.ndarray:
+        out: np.ndarray = true(*args)
+        out[:, columns[name]] *= 1.01
+        return out
+
+    monkeypatch.setattr(where, changed)
+    found = {one.feature for one in compared(home, served).skews}
+    assert names <= found
+    assert not any(feature.startswith("user.") for feature in found)
+
+
+def known_column(name: str) -> int:
+    return item_names(SMOKE.world.topics).index(name)
+
+
+def test_a_count_that_the_worker_pushes_otherwise_is_named(
+    home: Settings, settings: Settings, release: Release, player: FeedPlayer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reactions come in live; the worker counts and pushes; the offline side counts again from the log."""
+    t = release.world_now + 500
+    write_reactions(home.design_root("feed_ranking") / "live", "0", live_reactions(player.service, release.world_now))
+    log = Known.read(home, release, SMOKE).log
+
+    def push(log: EventLog) -> list[Prediction]:
+        rows = activity_at(log, SMOKE, t, np.arange(4)).to_pandas().set_index("user_id")
+        breaker = CircuitBreaker("feature_store", open_s=1.0)
+        bulkhead = Bulkhead("feature_store", workers=1, queue=1)
+        bootstrap = FeedBootstrap(settings, SMOKE, breaker, bulkhead, FaultSwitch())
+        store = Pushed(open_store(Path(release.features_path), settings, online_only=True), rows, t)
+        service = bootstrap.load(release, features=store)
+        return [ask(service, user, seed=user, feature_ts=t) for user in range(4)]
+
+    assert compared(home, push(log)).skews == []
+    true = counting._user_counts
+    monkeypatch.setattr(counting, "_user_counts", lambda *args: true(*args) * np.float32(1.5))
+    wrong = push(log)
+    monkeypatch.setattr(counting, "_user_counts", true)
+    found = {one.feature for one in compared(home, wrong).skews}
+    assert {"user.counts_long", "user.counts_recent", "user_impressions_log"} <= found
+    assert not found & {"user.follows", "user.creators", "post_clicks_log"}
+
+
+class Pushed:
+    """The online store after a push: the build's row, with the activity that was counted since."""
+
+    def __init__(self, store: object, rows: pd.DataFrame, t: float) -> None:
+        self.store, self.rows, self.t = store, rows, t
+
+    def read_online(self, user: int) -> FeatureRow:
+        row: FeatureRow = self.store.read_online(user)  # type: ignore[attr-defined]
+        if user not in self.rows.index:
+            return row
+        pushed = {name: np.asarray(self.rows.at[user, name]) for name in known.ACTIVITY}
+        return FeatureRow({**row.values, **pushed}, row.event_ts)
+
+
+def live_reactions(service: FeedService, now: float) -> list[dict[str, Any]]:
+    """Of the first four users, in the minutes after the history's end."""
+    rng, posts = np.random.default_rng(5), service.catalogue.snapshot.post_id
+    return [
+        reaction(
+            slate_id=10**12 + number,
+            session_id=int(rng.integers(0, 9)),
+            user_id=int(rng.integers(0, 4)),
+            post_id=int(rng.choice(posts)),
+            clicked=bool(number % 2),
+            dwell_s=float(rng.uniform(1, 60)) * (number % 2),
+            request_ts=now + 5.0 * number,
+        )
+        for number in range(60)
+    ]
+
+
+def test_posts_published_live_have_their_creators_counts_and_none_of_their_own(
+    home: Settings, release: Release
+) -> None:
+    creator = int(known_posts(home)["creator_id"].iloc[-1])
+    new = {"post_id": 2**40, "creator_id": creator, "quality_signal": 0.25, "published_ts": release.world_now + 60.0}
+    write_posts(home.design_root("feed_ranking") / "live", "0", [new])
+    everything = Known.read(home, release, SMOKE)
+    old = known_posts(home).iloc[-1]
+    ids = np.array([2**40, old["post_id"]], np.int64)
+    posts = everything.posts(ids, release.world_now)
+    of_creators = creator_stats_at(everything.log, everything.catalogue, SMOKE, release.world_now).to_pandas()
+    mine = of_creators.set_index("creator_id").loc[creator]
+    assert posts.stats[0, STATS.index("creator_impressions")] == mine["creator_impressions"] > 0
+    assert posts.stats[0, STATS.index("post_impressions")] == 0
+    assert posts.stats[0, STATS.index("quality_signal")] == np.float32(0.25)
+    assert posts.published_ts.tolist() == [release.world_now + 60.0, old["published_ts"]]
+
+
+def test_counts_of_a_later_time_hold_what_happened_live_until_then(
+    home: Settings, release: Release, player: FeedPlayer
+) -> None:
+    reactions = live_reactions(player.service, release.world_now)
+    write_reactions(home.design_root("feed_ranking") / "live", "0", reactions)
+    everything, post = Known.read(home, release, SMOKE), reactions[1]["post_id"]
+    shown = STATS.index("post_impressions")
+    before, after = (
+        everything.posts(np.array([post]), release.world_now + later).stats[0, shown] for later in (0, 500)
+    )
+    assert after - before == sum(one["post_id"] == post for one in reactions) > 0
+
+
+def known_posts(home: Settings) -> pd.DataFrame:
+    world = Path(json.loads((home.design_root("feed_ranking") / CURRENT).read_text())["world"])
+    posts: pd.DataFrame = pq.read_table(world / "posts.parquet").to_pandas()
+    return posts
+
+
+def test_a_prediction_of_posts_that_are_in_no_log_is_left_out(home: Settings, served: list[Prediction]) -> None:
+    unknown = replace(served[0], post_ids=[2**41, *served[0].post_ids[1:]])
+    done = compared(home, [unknown, served[1]])
+    assert (done.checked, done.left_out) == (1, {"a post of it is not in the log": 1})
+
+
+def test_the_commands_say_how_it_went(
+    home: Settings, served: list[Prediction], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LAB_HOME", str(home.home))
+    monkeypatch.setenv("LAB_PRESET", "smoke")
+    run = CliRunner().invoke
+    empty = run(app, ["replay", "feed_ranking"])
+    assert isinstance(empty.exception, UsageError)
+    assert empty.exception.exit_code == 2
+    write_predictions(
+        home.design_root("feed_ranking"), [*served[:3], replace(served[3], chosen=served[3].chosen[::-1])]
+    )
+    wrong = run(app, ["replay", "feed_ranking", "--since", "all"])
+    assert "1 came out otherwise" in wrong.output
+    assert "chosen" in wrong.output
+    assert getattr(wrong.exception, "exit_code", None) == 3
+    fine = run(app, ["skew", "feed_ranking", "--limit", "2", "--json"])
+    assert fine.exception is None
+    assert json.loads(fine.stdout)["skews"] == []
+    assert isinstance(run(app, ["skew", "feed_ranking", "--since", "soon"]).exception, UsageError)
