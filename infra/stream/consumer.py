@@ -20,14 +20,13 @@ from typing import Any, ClassVar, Protocol
 from infra.errors import DependencyError, StreamUnavailable
 from infra.stream.address import StreamAddress
 from infra.stream.event import Codec, PoisonMessage
-from infra.stream.kafka_client import Assigned, epoch_of, kafka_errors, open_consumer
+from infra.stream.kafka_client import ANSWER_MS, Assigned, epoch_of, is_in_group, kafka_errors, open_consumer
 from infra.stream.metrics import StreamMetrics
 from infra.stream.places import settle
 from infra.stream.producer import EventProducer
 
 log = logging.getLogger(__name__)
 KEPT_BYTES = 100_000
-ANSWER_MS = 3_000
 
 
 @dataclass(frozen=True)
@@ -173,7 +172,7 @@ class EventConsumer:
                     self._settle(assigned, epoch)
                 records = self._gather(client, assigned)
                 if records:
-                    self._handle_at_last(records, address)
+                    self._handle(records, address)
                     with kafka_errors("commit"):
                         client.commit(timeout_ms=ANSWER_MS)
                     moved_s = time.monotonic()
@@ -182,19 +181,25 @@ class EventConsumer:
                     looked_s = time.monotonic()
                     if self.find() != address:
                         raise StreamUnavailable("the broker has moved")
-                    if self._lag(client) == 0:
+                    if self._lag(client) == 0 and is_in_group(client):
                         moved_s = looked_s
                     if looked_s - moved_s > self.limits.stalled_s:
-                        raise StreamUnavailable(f"stood still for {looked_s - moved_s:.0f} s while messages waited")
+                        raise StreamUnavailable(
+                            f"stood still for {looked_s - moved_s:.0f} s while messages or the group waited"
+                        )
                     self.last_error = ""
         finally:
             client.close(autocommit=False, timeout_ms=ANSWER_MS)
 
-    def _handle_at_last(self, records: Sequence[Any], address: StreamAddress) -> None:
-        """Handle them, again and again while what the effect needs is away; the group keeps our place meanwhile."""
-        while True:
+    def _handle(self, records: Sequence[Any], address: StreamAddress) -> None:
+        """Bury what nobody can read, then do the effect, again and again while what it needs is away; the group keeps
+        our place meanwhile. In this order: a file that the effect wrote may take a restart past the dead ones."""
+        batch, dead, duplicates = self._sorted(records)
+        self._bury(dead)
+        last = batch[-1] if batch else None
+        while batch:
             try:
-                return self._handle(records)
+                self._apply(list(batch), batch)
             except StreamUnavailable:
                 raise  # no dead letter can be written: start over from what was committed
             except DependencyError as exc:
@@ -202,6 +207,12 @@ class EventConsumer:
                 log.warning("%s: %s; trying again", self.group, exc)
                 if self._stop.wait(self.limits.retry_s) or self.find() != address:
                     raise
+        for record in duplicates:
+            self.metrics.read.labels(record.topic, "duplicate").inc()
+        for record in records:
+            self._place[record.topic, record.partition] = record.offset + 1
+        if last is not None:
+            self.metrics.seconds.labels(last.topic).set(max(0.0, time.time() - last.acked_s))
 
     def _settle(self, assigned: Assigned, epoch: str) -> None:
         """Go on where the effect, or whoever had these partitions before, has come to; and know what they know."""
@@ -213,11 +224,11 @@ class EventConsumer:
         """What comes within `linger_s` of the first message, at most a batch. Nothing where partitions have changed
         hands meanwhile: whoever has them now reads it again from what was committed."""
         found: list[Any] = []
-        until = 0.0
+        until, changes = 0.0, assigned.changes
         while len(found) < self.limits.batch:
             with kafka_errors("read"):
                 polled = client.poll(timeout_ms=self.limits.poll_ms, max_records=self.limits.batch - len(found))
-            if assigned.fresh:
+            if assigned.changes != changes:
                 return []
             if polled and not found:
                 until = time.monotonic() + self.limits.linger_s
@@ -238,8 +249,8 @@ class EventConsumer:
             self._place.clear()
         self._epoch = epoch
 
-    def _handle(self, records: Sequence[Any]) -> None:
-        """Decode, leave out what was handled before, do the effect, and bury what cannot be handled."""
+    def _sorted(self, records: Sequence[Any]) -> tuple[list[Received], list[tuple[Received, str]], list[Any]]:
+        """What is to be done, what nobody can read and why, and what was handled before."""
         batch: list[Received] = []
         dead: list[tuple[Received, str]] = []
         duplicates: list[Any] = []
@@ -257,37 +268,28 @@ class EventConsumer:
             ids.add(name)
             self._notice_order(record, event)
             batch.append(_received(record, event))
-        applied = self._apply(batch, dead)
-        self._bury(dead)
-        for received in applied:
-            self._seen.add(f"{received.topic}/{received.event.event_id}")
-            self.metrics.read.labels(received.topic, "applied").inc()
-        for record in duplicates:
-            self.metrics.read.labels(record.topic, "duplicate").inc()
-        for record, _ in dead:
-            self.metrics.read.labels(record.topic, "dead_letter").inc()
-        for record in records:
-            self._place[record.topic, record.partition] = record.offset + 1
-        if applied:
-            last = applied[-1]
-            self.metrics.seconds.labels(last.topic).set(max(0.0, time.time() - last.acked_s))
+        return batch, dead, duplicates
 
-    def _apply(self, batch: Sequence[Received], dead: list[tuple[Received, str]]) -> list[Received]:
-        """The whole batch at once. If the effect has a bug with one of its events, by halves, to find out which."""
-        if not batch:
-            return []
+    def _apply(self, batch: Sequence[Received], left: list[Received]) -> None:
+        """The whole batch at once. If the effect has a bug with one of its events, by halves, to find out which. What
+        is done is taken out of `left`, so that it is not done again with the rest."""
         try:
             self.effect.apply(batch)
         except DependencyError:
             raise
         except Exception as exc:
-            if len(batch) == 1:
-                log.exception("%s: the effect failed", self.group)
-                dead.append((batch[0], f"the effect failed: {type(exc).__name__}: {exc}"))
-                return []
-            half = len(batch) // 2
-            return self._apply(batch[:half], dead) + self._apply(batch[half:], dead)
-        return list(batch)
+            if len(batch) > 1:
+                half = len(batch) // 2
+                self._apply(batch[:half], left)
+                self._apply(batch[half:], left)
+                return
+            log.exception("%s: the effect failed", self.group)
+            self._bury([(batch[0], f"the effect failed: {type(exc).__name__}: {exc}")])
+        else:
+            for received in batch:
+                self._seen.add(f"{received.topic}/{received.event.event_id}")
+                self.metrics.read.labels(received.topic, "applied").inc()
+        del left[: len(batch)]
 
     def _bury(self, dead: Sequence[tuple[Received, str]]) -> None:
         producer, topic = self.dead_letters
@@ -298,6 +300,8 @@ class EventConsumer:
         if letters:
             log.warning("%s: %d dead letters, the first: %s", self.group, len(letters), dead[0][1])
             producer.publish(letters, 5.0)
+        for record, _ in dead:
+            self.metrics.read.labels(record.topic, "dead_letter").inc()
 
     def _notice_order(self, record: Any, event: Any) -> None:
         place, at_ts = (record.topic, record.partition), event.event_ts
