@@ -12,10 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from kafka import KafkaConsumer, TopicPartition
+from kafka.admin import KafkaAdminClient
+
 from infra.errors import StreamUnavailable
 from infra.settings import REPOSITORY, Settings
+from infra.stream import kafka_client
 from infra.stream.address import StreamAddress, address_file, find_stream
-from infra.stream.consumer import Received
+from infra.stream.consumer import DeadLetter, Received
+from infra.stream.event import Codec
+from infra.stream.kafka_client import PARTITIONS, open_consumer
 from tests.containers import container, docker, need_image, wait_for
 
 KAFKA = "apache/kafka:4.1.1"
@@ -157,3 +163,35 @@ def kafka(port: int) -> Iterator[KafkaBroker]:
         broker = KafkaBroker(name, address)
         wait_for(broker._answers, "Kafka", 90)
         yield broker
+
+
+def read_all(address: StreamAddress, topic: str) -> list[DeadLetter]:
+    """Every letter of a topic of dead letters."""
+    client = open_consumer(address, [topic], None)
+    codec = Codec.of(DeadLetter)
+    found: list[DeadLetter] = []
+    try:
+        ends = client.end_offsets(list(client.assignment()))
+        while any(client.position(place) < end for place, end in ends.items()):
+            records = client.poll(timeout_ms=200).values()
+            found += [codec.decode(record.value) for some in records for record in some]
+    finally:
+        client.close()
+    return found
+
+
+def is_committed(address: StreamAddress, topic: str, group: str) -> bool:
+    """The group has read all that there is. Asked from outside of it."""
+    client = KafkaConsumer(**kafka_client._common(address), group_id=group, enable_auto_commit=False)
+    try:
+        places = [TopicPartition(topic, number) for number in range(PARTITIONS)]
+        ends = client.end_offsets(places, timeout_ms=3_000)
+        return all((client.committed(place, timeout_ms=3_000) or 0) >= end for place, end in ends.items())
+    finally:
+        client.close()
+
+
+def forget_topic(address: StreamAddress, topic: str) -> None:
+    admin = KafkaAdminClient(**kafka_client._common(address))
+    admin.delete_topics([topic])
+    admin.close()

@@ -38,12 +38,15 @@ from infra.errors import DependencyError
 from infra.registry.release import CURRENT, Release, read_release
 from infra.settings import Settings
 from infra.stream.consumer import Received
+from infra.stream.kafka_client import PARTITIONS
 from infra.stream.sink import next_offsets
 
 log = logging.getLogger(__name__)
-SETTLE_S = 0.3
+SETTLE_S = 1.0
 """an event may be on its way for so long before the second that it belongs to is counted"""
 REFRESH_S, IDLE_S, LOOK_S = 0.2, 60.0, 1.0
+BEHIND_S = 10.0
+"""how long to wait, after a pause, for the events of the meantime; those that come later still are late"""
 TRENDING_POSTS = 1000
 REMEMBERED = 50_000
 """events that are kept until the sink has surely written them"""
@@ -68,25 +71,29 @@ class FeatureEffect:
         self._recent: deque[PostPublished | Reaction] = deque(maxlen=REMEMBERED)
         self._epoch, self._next = "", dict[tuple[str, int], int]()
         self._counted_ts = self._looked_s = self._tried_s = self._wrote_s = 0.0
+        self._behind_since_s: float | None = time.monotonic()
+        self._took = False
 
     def resume(self, epoch: str) -> Mapping[tuple[str, int], int]:
         """The first time, read all that is logged and go on behind it; later, go on behind what was applied."""
         if self._release is None:
-            self._next = {
-                (topic, number): at
-                for topic, folder in ((TOPICS.reactions, LOG), (TOPICS.posts, POSTS))
-                for number, at in next_offsets(self._live / folder, epoch).items()
-            }
+            for topic, folder in ((TOPICS.reactions, LOG), (TOPICS.posts, POSTS)):
+                # where nothing is written yet, from the begin: what this group committed says nothing of the log
+                written = dict.fromkeys(range(PARTITIONS), 0) | next_offsets(self._live / folder, epoch)
+                self._next |= {(topic, number): at for number, at in written.items()}
             self._load(read_release(self._root))
         elif epoch != self._epoch:
             self._next = {}
-        self._epoch = epoch
+        self._epoch, self._behind_since_s = epoch, time.monotonic()
         return self._next
 
     def known(self) -> Iterable[str]:
         return ()
 
     def apply(self, batch: Sequence[Received]) -> None:
+        self._took = True
+        if time.time() - min(received.acked_s for received in batch) > SETTLE_S and self._behind_since_s is None:
+            self._behind_since_s = time.monotonic()
         events = [received.event for received in batch]
         self._take([event for event in events if isinstance(event, PostPublished | Reaction)])
         impressions = [event for event in events if isinstance(event, Impression) and not isinstance(event, Reaction)]
@@ -112,6 +119,9 @@ class FeatureEffect:
     def tick(self) -> None:
         """Push and write what is due. A store that does not answer is tried again; the events are kept."""
         now_s = time.monotonic()
+        if not self._took:  # nothing is left to read
+            self._behind_since_s = None
+        self._took = False
         if now_s - self._looked_s > LOOK_S:
             self._looked_s = now_s
             release = read_release(self._root)
@@ -119,6 +129,8 @@ class FeatureEffect:
                 self._load(release)
         if now_s - self._tried_s < REFRESH_S or not (self._pending or now_s - self._wrote_s > IDLE_S):
             return
+        if self._behind_since_s is not None and now_s - self._behind_since_s < BEHIND_S:
+            return  # as of now would be wrong: events of before now are still to be read
         self._tried_s = now_s
         at_ts = math.floor(self._clock.now() - SETTLE_S)
         if at_ts <= self._counted_ts:

@@ -9,9 +9,11 @@ import numpy.typing as npt
 from prometheus_client import CollectorRegistry, Counter
 
 from feed_ranking.counting import DAY_S
+from feed_ranking.domain import RANDOM_POLICY, SERVING_POLICY
 from feed_ranking.events import Impression, Reaction
 
 NEW_CREATOR_DAYS = 7.0
+POLICIES = (SERVING_POLICY, RANDOM_POLICY)
 
 
 class OnlineMetrics:
@@ -29,13 +31,16 @@ class OnlineMetrics:
         self.ended = counter("sessions_ended", "sessions that ended at an item, by what it was", "by")
         for kind in ("click", "like", "comment"):
             self.reactions.labels(kind)
-        for by in ("post", "ad"):
-            self.ended.labels(by)
+        for kind in ("post", "ad"):
+            self.ended.labels(kind)
+            for policy in POLICIES:
+                self.impressions.labels(kind, policy)
 
     def saw(self, impressions: Sequence[Impression], joined_ts: npt.NDArray[np.float64]) -> None:
         """`joined_ts` float64[creators]: when each creator joined."""
         for one in impressions:
-            self.impressions.labels("ad" if one.post_id < 0 else "post", one.policy).inc()
+            policy = one.policy if one.policy in POLICIES else "other"  # an app may send anything
+            self.impressions.labels("ad" if one.post_id < 0 else "post", policy).inc()
             if one.depth == 0:
                 self.sessions.inc()
             is_known = 0 <= one.creator_id < len(joined_ts)

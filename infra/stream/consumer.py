@@ -10,29 +10,32 @@ from __future__ import annotations
 
 import base64
 import logging
+import math
 import threading
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
+from operator import attrgetter
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 from infra.errors import DependencyError, StreamUnavailable
 from infra.stream.address import StreamAddress
 from infra.stream.event import Codec, PoisonMessage
-from infra.stream.kafka_client import Assigned, epoch_of, kafka_errors, open_consumer
+from infra.stream.kafka_client import ANSWER_MS, Assigned, epoch_of, is_in_group, kafka_errors, open_consumer
 from infra.stream.metrics import StreamMetrics
 from infra.stream.places import settle
 from infra.stream.producer import EventProducer
 
 log = logging.getLogger(__name__)
 KEPT_BYTES = 100_000
-ANSWER_MS = 3_000
+_TOPIC, _PLACE = attrgetter("topic"), attrgetter("topic", "partition")
 
 
 class Received(NamedTuple):
-    """An event, and where on the stream it stood. `acked_s` is when the broker took it, by the wall clock; `name`
-    tells it from others. (A tuple because there are so many: it is made in a third of the time.)"""
+    """An event, and where on the stream it stood. `acked_s` is when the broker took it, by the wall clock; `name` tells
+    it from all others. (A tuple, since there are so many: it is made in a third of the time.)"""
 
     event: Any
     topic: str
@@ -97,9 +100,9 @@ class SeenIds:
     def __contains__(self, event_id: str) -> bool:
         return event_id in self._ids
 
-    def add(self, event_id: str) -> None:
-        self._ids[event_id] = None
-        if len(self._ids) > self._size:
+    def add(self, ids: Iterable[str]) -> None:
+        self._ids.update(dict.fromkeys(ids))
+        while len(self._ids) > self._size:
             self._ids.popitem(last=False)
 
 
@@ -134,7 +137,6 @@ class EventConsumer:
     _newest: dict[tuple[str, int], float] = field(default_factory=dict)
     _place: dict[tuple[str, int], int] = field(default_factory=dict)
     _end: dict[tuple[str, int], int] = field(default_factory=dict)
-    _buried: set[str] = field(default_factory=set)
     _epoch: str = ""
 
     def __post_init__(self) -> None:
@@ -175,7 +177,7 @@ class EventConsumer:
                     self._settle(assigned, epoch)
                 records = self._gather(client, assigned)
                 if records:
-                    self._handle_at_last(records, address)
+                    self._handle(records, address)
                     with kafka_errors("commit"):
                         client.commit(timeout_ms=ANSWER_MS)
                     moved_s = time.monotonic()
@@ -184,19 +186,26 @@ class EventConsumer:
                     looked_s = time.monotonic()
                     if self.find() != address:
                         raise StreamUnavailable("the broker has moved")
-                    if self._lag(client) == 0:
+                    if self._lag(client) == 0 and is_in_group(client):
                         moved_s = looked_s
                     if looked_s - moved_s > self.limits.stalled_s:
-                        raise StreamUnavailable(f"stood still for {looked_s - moved_s:.0f} s while messages waited")
+                        raise StreamUnavailable(
+                            f"stood still for {looked_s - moved_s:.0f} s while messages or the group waited"
+                        )
                     self.last_error = ""
         finally:
             client.close(autocommit=False, timeout_ms=ANSWER_MS)
 
-    def _handle_at_last(self, records: Sequence[Any], address: StreamAddress) -> None:
-        """Handle them, again and again while what the effect needs is away; the group keeps our place meanwhile."""
-        while True:
+    def _handle(self, records: Sequence[Any], address: StreamAddress) -> None:
+        """Bury what nobody can read, then do the effect, again and again while what it needs is away; the group keeps
+        our place meanwhile. In this order: a file that the effect wrote may take a restart past the dead ones."""
+        batch, dead, duplicates = self._sorted(records)
+        self._notice_times(batch)
+        self._bury(dead)
+        last = batch[-1] if batch else None
+        while batch:
             try:
-                return self._handle(records)
+                self._apply(list(batch), batch)
             except StreamUnavailable:
                 raise  # no dead letter can be written: start over from what was committed
             except DependencyError as exc:
@@ -204,22 +213,25 @@ class EventConsumer:
                 log.warning("%s: %s; trying again", self.group, exc)
                 if self._stop.wait(self.limits.retry_s) or self.find() != address:
                     raise
+        self._count_read(duplicates, "duplicate")
+        self._place.update({(record.topic, record.partition): record.offset + 1 for record in records})
+        if last is not None:
+            self.metrics.seconds.labels(last.topic).set(max(0.0, time.time() - last.acked_s))
 
     def _settle(self, assigned: Assigned, epoch: str) -> None:
         """Go on where the effect, or whoever had these partitions before, has come to; and know what they know."""
         settle(assigned, self.effect.resume(epoch), lambda topic, n: self.metrics.lost.labels(topic).inc(n), ANSWER_MS)
-        for name in self.effect.known():
-            self._seen.add(name)
+        self._seen.add(self.effect.known())
 
     def _gather(self, client: Any, assigned: Assigned) -> list[Any]:
         """What comes within `linger_s` of the first message, at most a batch. Nothing where partitions have changed
         hands meanwhile: whoever has them now reads it again from what was committed."""
         found: list[Any] = []
-        until = 0.0
+        until, changes = 0.0, assigned.changes
         while len(found) < self.limits.batch:
             with kafka_errors("read"):
                 polled = client.poll(timeout_ms=self.limits.poll_ms, max_records=self.limits.batch - len(found))
-            if assigned.fresh:
+            if assigned.changes != changes:
                 return []
             if polled and not found:
                 until = time.monotonic() + self.limits.linger_s
@@ -238,99 +250,84 @@ class EventConsumer:
                     self.metrics.lost.labels(topic).inc(gone)
             self._end.clear()
             self._place.clear()
-            self._buried.clear()
         self._epoch = epoch
 
-    def _handle(self, records: Sequence[Any]) -> None:
-        """Decode, leave out what was handled before, do the effect, and bury what cannot be handled.
-
-        What nobody can read is buried before the effect is done: once an effect has noted how far it came, a restart
-        does not see again what lies before that.
-        """
+    def _sorted(self, records: Sequence[Any]) -> tuple[list[Received], list[tuple[Received, str]], list[Any]]:
+        """What is to be done, what nobody can read and why, and what was handled before."""
         batch: list[Received] = []
-        poison: list[tuple[Received, str]] = []
-        results: Counter[tuple[str, str]] = Counter()
+        dead: list[tuple[Received, str]] = []
+        duplicates: list[Any] = []
         names: set[str] = set()
+        seen, codecs = self._seen, self.codecs
         for record in records:
             topic = record.topic
             try:
-                event = self.codecs[topic].decode(record.value or b"")
+                event_id, event = codecs[topic].read(record.value or b"")
             except PoisonMessage as exc:
-                poison.append((_received(record, None, ""), str(exc)))
-                results[topic, "dead_letter"] += 1
+                dead.append((_received(record, None, ""), str(exc)))
                 continue
-            name = f"{topic}/{event.event_id}"
-            if name in self._seen or name in names:
-                results[topic, "duplicate"] += 1
+            name = f"{topic}/{event_id}"
+            if name in seen or name in names:
+                duplicates.append(record)
                 continue
             names.add(name)
             batch.append(_received(record, event, name))
-        self._bury(poison)
-        applied = self._apply(batch)
-        for received in applied:
-            self._seen.add(received.name)
-            results[received.topic, "applied"] += 1
-        if len(applied) < len(batch):
-            done = {received.name for received in applied}
-            results.update((one.topic, "dead_letter") for one in batch if one.name not in done)
-        for (topic, result), count in results.items():
-            self.metrics.read.labels(topic, result).inc(count)
-        self._place.update({(record.topic, record.partition): record.offset + 1 for record in records})
-        self._buried.clear()
-        if applied:
-            self._notice_times(applied)
+        return batch, dead, duplicates
 
-    def _apply(self, batch: Sequence[Received]) -> Sequence[Received]:
-        """The whole batch at once; returns what was handled. If the effect has a bug with one of its events, by halves,
-        to find out which, and that one is buried before the next is tried."""
-        if not batch:
-            return []
+    def _apply(self, batch: Sequence[Received], left: list[Received]) -> None:
+        """The whole batch at once. If the effect has a bug with one of its events, by halves, to find out which. What
+        is done is taken out of `left`, so that it is not done again with the rest."""
         try:
             self.effect.apply(batch)
         except DependencyError:
             raise
         except Exception as exc:
-            if len(batch) == 1:
-                log.exception("%s: the effect failed", self.group)
-                self._bury([(batch[0], f"the effect failed: {type(exc).__name__}: {exc}")])
-                return []
-            half = len(batch) // 2
-            return [*self._apply(batch[:half]), *self._apply(batch[half:])]
-        return batch
+            if len(batch) > 1:
+                half = len(batch) // 2
+                self._apply(batch[:half], left)
+                self._apply(batch[half:], left)
+                return
+            log.exception("%s: the effect failed", self.group)
+            self._bury([(batch[0], f"the effect failed: {type(exc).__name__}: {exc}")])
+        else:
+            self._seen.add(received.name for received in batch)
+            self._count_read(batch, "applied")
+        del left[: len(batch)]
 
     def _bury(self, dead: Sequence[tuple[Received, str]]) -> None:
-        """Write dead letters, but none again where the same batch is tried again."""
         producer, topic = self.dead_letters
         letters = [
             (topic, DeadLetter(record.topic, record.partition, record.offset, why, _as_text(record.value), self.now()))
             for record, why in dead
         ]
-        letters = [(topic, letter) for topic, letter in letters if letter.event_id not in self._buried]
         if letters:
-            log.warning("%s: %d dead letters, the first: %s", self.group, len(letters), letters[0][1].reason)
+            log.warning("%s: %d dead letters, the first: %s", self.group, len(letters), dead[0][1])
             producer.publish(letters, 5.0)
-            self._buried.update(letter.event_id for _, letter in letters)
+        self._count_read([record for record, _ in dead], "dead_letter")
+
+    def _count_read(self, records: Sequence[Any], result: str) -> None:
+        for topic, count in Counter(map(_TOPIC, records)).items():
+            self.metrics.read.labels(topic, result).inc(count)
 
     def _notice_times(self, batch: Sequence[Received]) -> None:
-        """Which came late, which behind a newer one, and how long ago the last was acknowledged."""
-        late: Counter[str] = Counter()
-        out_of_order: Counter[str] = Counter()
+        """Which events came late, and which behind a newer one."""
+        late: list[str] = []
+        out_of_order: list[str] = []
         late_ts = self.now() - self.limits.late_s
-        for received in batch:
-            place, at_ts = (received.topic, received.partition), received.event.event_ts
-            newest = self._newest.get(place, at_ts)
-            if at_ts < newest:
-                out_of_order[received.topic] += 1
-            else:
-                self._newest[place] = at_ts
-            if at_ts < late_ts:
-                late[received.topic] += 1
-        for topic, count in out_of_order.items():
-            self.metrics.out_of_order.labels(topic).inc(count)
-        for topic, count in late.items():
-            self.metrics.late.labels(topic).inc(count)
-        last = batch[-1]
-        self.metrics.seconds.labels(last.topic).set(max(0.0, time.time() - last.acked_s))
+        for place, some in groupby(batch, _PLACE):  # they come partition by partition
+            newest = self._newest.get(place, -math.inf)
+            for received in some:
+                at_ts = received.event.event_ts
+                if at_ts < newest:
+                    out_of_order.append(received.topic)
+                else:
+                    newest = at_ts
+                if at_ts < late_ts:
+                    late.append(received.topic)
+            self._newest[place] = newest
+        for metric, topics in ((self.metrics.late, late), (self.metrics.out_of_order, out_of_order)):
+            for topic, count in Counter(topics).items():
+                metric.labels(topic).inc(count)
 
     def _lag(self, client: Any) -> int:
         """Messages that wait, over all topics."""

@@ -74,6 +74,10 @@ class Codec:
 
     def decode(self, value: bytes) -> Any:
         """The event. Raises `PoisonMessage` with the reason where `value` is none."""
+        return self.read(value)[1]
+
+    def read(self, value: bytes) -> tuple[str, Any]:
+        """Its id, which costs something to make, and the event; raises as `decode` does."""
         try:
             body = orjson.loads(value)
         except orjson.JSONDecodeError as exc:
@@ -86,9 +90,10 @@ class Codec:
         if body.get("version") != kind.VERSION:
             raise PoisonMessage(f"{kind.SCHEMA} version {body.get('version')!r}, this code reads {kind.VERSION}")
         event = _built(kind, body["data"])
-        if event.event_id != body.get("event_id"):
-            raise PoisonMessage(f"{kind.SCHEMA} has the id {body.get('event_id')!r}, its fields say {event.event_id!r}")
-        return event
+        event_id: str = event.event_id
+        if event_id != body.get("event_id"):
+            raise PoisonMessage(f"{kind.SCHEMA} has the id {body.get('event_id')!r}, its fields say {event_id!r}")
+        return event_id, event
 
 
 def _built(kind: Any, data: dict[str, Any]) -> Any:

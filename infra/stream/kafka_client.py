@@ -18,6 +18,7 @@ from typing import Any
 from kafka import ConsumerRebalanceListener, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import KafkaAdminClient, NewTopic
 from kafka.errors import KafkaError, TopicAlreadyExistsError
+from kafka.structs import MemberState
 
 from infra.errors import StreamUnavailable
 from infra.stream.address import StreamAddress
@@ -27,6 +28,8 @@ PARTITIONS = 4
 DELIVERY_S = 4.0
 """what a broker has not taken by then comes back, to be sent again"""
 CONNECT_S = 2.0
+ANSWER_MS = 3_000
+"""for one question to a broker that is there"""
 DAY_MS = 86_400_000
 MAX_EVENT_BYTES = 900_000
 """below what brokers take by default"""
@@ -64,12 +67,15 @@ class Assigned(ConsumerRebalanceListener):  # type: ignore[misc]
     def __init__(self) -> None:
         self.client: Any = None
         self.fresh: set[TopicPartition] = set()
+        self.changes = 0
 
     def on_partitions_assigned(self, assigned: Sequence[TopicPartition]) -> None:
+        self.changes += 1
         self.fresh = set(assigned)
         self.client.pause(*assigned)
 
     def on_partitions_revoked(self, revoked: Sequence[TopicPartition]) -> None:
+        self.changes += 1
         self.fresh -= set(revoked)
 
 
@@ -96,6 +102,9 @@ def open_consumer(
             assigned.client = client
         if group is not None and not address.is_embedded:
             client.subscribe(list(topics), listener=assigned)
+            # Asked for here, so that the client knows the partitions before it joins. One that learns of them later
+            # joins again, and kafka-python 3.0 never ends that if a poll ends between the two answers of the group.
+            client.end_offsets([TopicPartition(topic, 0) for topic in topics], timeout_ms=ANSWER_MS)
             return client
         # the in-memory broker takes 9 s to let a member in again, and has one consumer of each group by construction
         places = partitions_of(client, topics, address)
@@ -103,6 +112,11 @@ def open_consumer(
         if assigned is not None:
             assigned.on_partitions_assigned(places)
         return client
+
+
+def is_in_group(client: Any) -> bool:
+    """It has partitions, or the group has none for it."""
+    return bool(client.assignment()) or client.group_metadata().state == MemberState.STABLE
 
 
 def epoch_of(address: StreamAddress, topics: Sequence[str]) -> str:

@@ -34,6 +34,10 @@ class StreamMetrics:
         self.lost = counter("lost", "messages that a broker forgot before they were read", "topic")
         self.rebuilt = counter("consumer_rebuilt", "consumers made anew, by reason", "group", "reason")
         self.seconds = gauge("delay_seconds", "from acknowledged by the broker to handled, last batch", "topic")
-        for topic in topics:
-            self.offered.labels(topic)
-            self.acked.labels(topic)
+        for topic in topics:  # present at zero: the increase of a series that was absent is never seen
+            for one in (self.offered, self.acked, self.lost):
+                one.labels(topic)
+            for reason in DROPPED:
+                self.dropped.labels(topic, reason)
+            for result in RESULTS:
+                self.read.labels(topic, result)

@@ -67,10 +67,17 @@ class EventProducer:
         self._closing, self._is_well = False, True
         self._client: Any = None
         self._address: StreamAddress | None = None
-        self._thread = threading.Thread(target=self._run, name="event-producer", daemon=True)
+        self._broken: Any = None
+        # One encodes and one sends: what is handed over is large (a request with all that it knew) and must not pile
+        # up while the other waits for a broker that is away.
+        self._threads = [
+            threading.Thread(target=run, name=name, daemon=True)
+            for name, run in (("event-encoder", self._encode), ("event-producer", self._run))
+        ]
 
     def start(self) -> None:
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
 
     @property
     def is_up(self) -> bool:
@@ -86,7 +93,7 @@ class EventProducer:
             return False
         self._offered.append((topic, make))
         with self._changed:
-            self._changed.notify()
+            self._changed.notify_all()
         return True
 
     def publish(self, events: Sequence[tuple[str, Event]], timeout_s: float) -> None:
@@ -116,9 +123,10 @@ class EventProducer:
         """Send what can be sent within a moment; the rest is counted as dropped."""
         with self._changed:
             self._closing = True
-            self._changed.notify()
-        if self._thread.is_alive():
-            self._thread.join(CLOSE_S + 1.0)
+            self._changed.notify_all()
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join(CLOSE_S + 1.0)
 
     def _keep(self, waiting: _Waiting, *, again: bool = False) -> bool:
         """Put it in line, at the front if it was sent before. False, and counted, if there is no room."""
@@ -137,12 +145,11 @@ class EventProducer:
                 return False
             self._bytes += size
             (self._waiting.appendleft if again else self._waiting.append)(waiting)
-            self._changed.notify()
+            self._changed.notify_all()
         return True
 
     def _run(self) -> None:
         while not self._closing:
-            self._encode_offered()
             if not self._connect():
                 self._expire()
                 with self._changed:
@@ -150,9 +157,16 @@ class EventProducer:
                 continue
             self._send_waiting()
             with self._changed:
-                if not self._offered and (not self._waiting or self._in_flight >= self.limits.in_flight):
+                if not self._waiting or self._in_flight >= self.limits.in_flight:
                     self._changed.wait(0.2)
         self._finish()
+
+    def _encode(self) -> None:
+        while not self._closing:
+            self._encode_offered()
+            with self._changed:
+                if not self._offered:
+                    self._changed.wait(0.2)
 
     def _encode_offered(self) -> None:
         while self._offered:
@@ -170,9 +184,10 @@ class EventProducer:
         """Keep the client, or make one where there is none or the broker has moved. False while nobody answers."""
         try:
             address = self.find()
-            if self._client is not None and address == self._address:
+            if self._client is not None and address == self._address and self._broken is None:
                 return True
-            self._disconnect("the broker has moved")
+            if self._client is not None:
+                self._disconnect(self.last_error if self._broken is not None else "the broker has moved")
             make_topics(address, self.topics)
             self._client, self._address = open_producer(address), address
         except StreamUnavailable as exc:
@@ -188,14 +203,15 @@ class EventProducer:
 
     def _disconnect(self, reason: str) -> None:
         self._say_well(reason)
-        client, self._client = self._client, None
+        client, self._client, self._broken = self._client, None, None
         if client is not None:
             log.warning("no producer: %s", reason)
             # what is under way comes back into line as soon as its time is up, which nobody here waits for
             threading.Thread(target=_close_quietly, args=(client,), name="producer-closing", daemon=True).start()
 
     def _send_waiting(self) -> None:
-        while self._client is not None and self._in_flight < self.limits.in_flight:
+        client = self._client
+        while client is not None and self._broken is None and self._in_flight < self.limits.in_flight:
             with self._changed:
                 if not self._waiting:
                     return
@@ -205,26 +221,29 @@ class EventProducer:
             one = waiting.encoded
             try:
                 with kafka_errors("send"):
-                    sent = self._client.send(one.topic, value=one.value, key=one.key)
+                    sent = client.send(one.topic, value=one.value, key=one.key)
             except StreamUnavailable as exc:
-                self._settle(waiting, exc)
-                self._disconnect(str(exc))
+                self._settle(client, waiting, exc)
                 return
-            sent.add_callback(lambda _, waiting=waiting: self._settle(waiting, None))
-            sent.add_errback(lambda exc, waiting=waiting: self._settle(waiting, exc))
+            sent.add_callback(lambda _, waiting=waiting: self._settle(client, waiting, None))
+            sent.add_errback(lambda exc, waiting=waiting: self._settle(client, waiting, exc))
 
-    def _settle(self, waiting: _Waiting, failure: BaseException | None) -> None:
-        """The broker has it, or it goes back into line until its time is over."""
+    def _settle(self, client: Any, waiting: _Waiting, failure: BaseException | None) -> None:
+        """The broker has it, or it goes back into line until its time is over. A client that failed is made anew: one
+        whose broker is away takes a whole core for looking after it, and each `send` may wait a second."""
         with self._changed:
             self._in_flight -= 1
-            self._changed.notify()
+            self._changed.notify_all()
         if failure is None:
             self.metrics.acked.labels(waiting.encoded.topic).inc()
             if waiting.done is not None and not waiting.done.done():
                 waiting.done.set_result(None)
-            self._say_well("")
+            if client is self._client:
+                self._say_well("")
             return
-        self._say_well(str(failure) or type(failure).__name__)
+        if client is self._client:
+            self._say_well(str(failure) or type(failure).__name__)
+            self._broken = client
         if time.monotonic() - waiting.since > self.limits.patience_s:
             self._give_up(waiting)
         else:

@@ -25,7 +25,9 @@ from infra.stream.consumer import Received
 Places = dict[int, int]
 OFFSETS = b"lab.offsets"
 REMEMBERED_FILES = 50
-"""how far back a restart looks for offsets, and for the ids of events that may come again"""
+"""how far back a restart looks for the ids of events that may come again"""
+LOOKED_AT = 500
+"""and how far for the offsets of each partition"""
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,7 @@ def next_offsets(folder: Path, epoch: str) -> Places:
     of the last files speaks of is not there: what its group has committed is as new."""
     mine = [file for file in files_of(folder) if file.stem.split("-")[1] == epoch]
     found: Places = {}
-    for file in reversed(mine[-REMEMBERED_FILES:]):
+    for file in reversed(mine[-LOOKED_AT:]):
         for number, at in json.loads(pq.read_schema(file).metadata[OFFSETS])["next"].items():
             found.setdefault(int(number), int(at))
     return found

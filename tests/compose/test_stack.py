@@ -18,6 +18,7 @@ import pytest
 
 from infra.settings import REPOSITORY
 from lab.composing import Stack
+from tests.compose.telling import new_post, telling, written
 from tests.contracts.test_monitoring import queries
 
 ASK = {"user_id": 7, "k": 10}
@@ -81,6 +82,20 @@ def test_a_slate_comes_whole(stack: Stack) -> None:
     assert ready(stack)["registry"] == "answers"
 
 
+def test_a_post_that_was_just_published_becomes_a_candidate(stack: Stack) -> None:
+    post = new_post()
+    place = f"{stack.url}/v1/posts/{post['post_id']}"
+    assert httpx.get(place, timeout=5).status_code == 404
+    answer = httpx.post(f"{stack.url}/v1/posts", json={"posts": [post]}, timeout=5)
+    assert (answer.status_code, answer.json()) == (202, {"accepted": 1})
+    stack.await_(lambda: httpx.get(place, timeout=5).status_code == 200, "the post among the candidates", 5)
+    known = httpx.get(place, timeout=5).json()
+    assert {name: known[name] for name in ("post_id", "creator_id", "topic")} == {
+        name: post[name] for name in ("post_id", "creator_id", "topic")
+    }
+    stack.await_(lambda: post["post_id"] in written(stack, "posts", "post_id"), "the post in the live log", 30)
+
+
 def test_nothing_runs_as_root_and_nothing_can_write_to_its_image(stack: Stack) -> None:
     for name, row in stack.states().items():
         if row["State"] == "running":
@@ -98,7 +113,8 @@ def test_the_rules_are_right_and_fire_when_they_should(stack: Stack) -> None:
 
 def test_every_target_is_up_and_no_alert_fires(stack: Stack) -> None:
     stack.await_(lambda: all(float(row["value"][1]) == 1 for row in asked(stack, "up")), "every target up", 30)
-    assert {row["metric"]["job"] for row in asked(stack, "up")} == {"prometheus", "lab"}
+    instances = {row["metric"]["instance"] for row in asked(stack, "up")}
+    assert instances == {"127.0.0.1:9090", "feed:8010", "worker:8011"}
     assert asked(stack, 'ALERTS{alertstate="firing"}') == []
 
 
@@ -126,6 +142,37 @@ def test_it_survives_a_feature_store_that_is_down(stack: Stack) -> None:
     assert all(phase["requests"] >= 1000 for phase in journal["phases"].values())
     lost = next(row for row in journal["cost"] if row["id"] == "captured_value_lost")
     assert lost["low"] > 0, "without features a feed is worth less"
+
+
+@pytest.mark.timeout(600)
+def test_it_survives_a_stream_that_is_down(stack: Stack) -> None:
+    done = lab(stack, "drill", "stream_down", "--setting", "compose", "--json", timeout_s=500)
+    assert done.returncode == 0, done.stdout[:3000] + done.stderr
+    assert json.loads(done.stdout)["holds"]
+
+
+@pytest.mark.timeout(300)
+def test_nothing_acknowledged_is_lost_when_the_broker_is_killed_under_load(stack: Stack) -> None:
+    with telling(stack.url) as told:
+        stack.await_(lambda: len(told.posts) > 50 and len(told.reactions) > 200, "acknowledgements", 60)
+        stack.compose("kill", "kafka")
+        stack.await_(lambda: told.refused > 3, "a refusal", 30)
+        time.sleep(10)
+        acknowledged, answered = len(told.posts), len(told.asked)
+        stack.compose("start", "kafka")
+        stack.await_(lambda: len(told.posts) > acknowledged + 50, "acknowledgements again", 60)
+        assert answered > 100
+    assert told.trouble == []
+    assert set(told.asked) == {200}, "slates need no broker"
+
+    def is_missing() -> tuple[set[int], set[int]]:
+        posts, reactions = written(stack, "posts", "post_id"), written(stack, "log", "event_id")
+        return set(told.posts) - set(posts), set(told.reactions) - set(reactions)
+
+    stack.await_(lambda: is_missing() == (set(), set()), "everything that was acknowledged, in the live log", 60)
+    for folder, column in (("posts", "post_id"), ("log", "event_id")):
+        ids = written(stack, folder, column)
+        assert len(ids) == len(set(ids)), f"{folder} has some of them twice"
 
 
 def test_every_panel_of_the_dashboard_has_data(stack: Stack) -> None:

@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
-from infra.design import Design
+from feed_ranking.worker.online_metrics import OnlineMetrics
+from infra.design import Design, resolve
 from infra.settings import REPOSITORY
+from infra.stream.metrics import StreamMetrics
 from infra.telemetry.metrics import ServiceMetrics
 from lab.designs import load_designs
 
@@ -34,7 +36,11 @@ def queries() -> list[str]:
 
 
 def exported(design: Design) -> set[str]:
-    text = ServiceMetrics(design).expose().decode()
+    """By the service and by the worker."""
+    metrics = ServiceMetrics(design)
+    StreamMetrics(metrics.registry, tuple(resolve(design.topics)()))
+    OnlineMetrics(metrics.registry)
+    text = metrics.expose().decode()
     families = set(re.findall(r"^# TYPE (\S+)", text, re.MULTILINE))
     return families | {f"{name}{end}" for name in families for end in ("_bucket", "_sum", "_count")}
 
@@ -66,7 +72,7 @@ def test_an_alert_fires_at_the_budget_of_its_design(design: Design, alert: str, 
 
 
 @pytest.mark.parametrize("design", DESIGNS, ids=str)
-def test_every_design_is_scraped_under_its_name_and_port(design: Design) -> None:
+def test_every_design_is_scraped_under_its_name_and_ports(design: Design) -> None:
     config = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text())
     targets = [
         (target["labels"]["design"], address)
@@ -75,7 +81,9 @@ def test_every_design_is_scraped_under_its_name_and_port(design: Design) -> None
         for target in job["static_configs"]
         for address in target["targets"]
     ]
-    assert any(name == design.name and address.endswith(f":{design.port}") for name, address in targets)
+    ports = (design.port, design.port + 1) if design.worker else (design.port,)
+    for port in ports:
+        assert any(name == design.name and address.endswith(f":{port}") for name, address in targets)
 
 
 def test_every_alert_says_what_to_do() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import random
+import signal
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -14,11 +16,22 @@ from prometheus_client import CollectorRegistry
 
 from infra.errors import FeatureStoreUnavailable, StreamUnavailable
 from infra.stream.consumer import ConsumerLimits, EventConsumer, Received
-from infra.stream.event import Codec
-from infra.stream.kafka_client import open_consumer, open_producer
+from infra.stream.event import Codec, Encoded, encode
+from infra.stream.kafka_client import PARTITIONS, epoch_of, make_topics, open_producer
 from infra.stream.metrics import StreamMetrics
 from infra.stream.producer import EventProducer, ProducerLimits
-from tests.stream import Collected, EmbeddedBroker, KafkaBroker, Tick, embedded, kafka
+from tests.stream import (
+    Collected,
+    EmbeddedBroker,
+    KafkaBroker,
+    Tick,
+    embedded,
+    forget_topic,
+    is_committed,
+    kafka,
+    read_all,
+)
+from tests.stream_reader import killed_reader, numbers_sink, written
 
 Broker = EmbeddedBroker | KafkaBroker
 pytestmark = pytest.mark.timeout(240)
@@ -66,10 +79,10 @@ class Rig:
     def publish(self, numbers: Sequence[int], timeout_s: float = 10.0) -> None:
         self.producer.publish([(self.topic, Tick(number, time.time())) for number in numbers], timeout_s)
 
-    def raw(self, values: Sequence[bytes]) -> None:
+    def raw(self, messages: Sequence[tuple[bytes, bytes]]) -> None:
         client = open_producer(self.broker.find())
-        for value in values:
-            client.send(self.topic, value=value, key=b"1")
+        for key, value in messages:
+            client.send(self.topic, value=value, key=key)
         client.flush()
         client.close()
 
@@ -108,7 +121,7 @@ def test_what_is_published_is_read_once_and_the_counts_add_up(rig: Rig) -> None:
     assert sorted(effect.numbers) == list(range(400))
     until(lambda: count(rig.metrics.acked, rig.topic) == 400, "all acknowledgements")
     assert count(rig.metrics.offered, rig.topic) == 400
-    assert count(consumer.metrics.read, rig.topic, "applied") == 400
+    until(lambda: count(consumer.metrics.read, rig.topic, "applied") == 400, "the count of what was applied")
     until(lambda: count(consumer.metrics.lag, rig.topic, "g") == 0, "no lag")
 
 
@@ -126,22 +139,15 @@ def test_a_poison_message_is_buried_with_its_reason_and_the_rest_goes_on(rig: Ri
     effect = Collected()
     consumer = rig.consume(effect)
     rig.publish(range(50))
-    rig.raw([b"\xff not json", b'{"schema":"test.tick","version":2,"data":{}}', b'{"schema":"other","data":{}}'])
+    values = [b"\xff not json", b'{"schema":"test.tick","version":2,"data":{}}', b'{"schema":"other","data":{}}']
+    rig.raw([(b"1", value) for value in values])
     rig.publish(range(50, 100))
     until(lambda: len(effect.numbers) == 100, "the good ones")
     until(lambda: count(consumer.metrics.read, rig.topic, "dead_letter") == 3, "three dead letters")
-    client = open_consumer(rig.broker.find(), [rig.dead], None)
-    letters: list[bytes] = []
-    until(lambda: letters.extend(_polled(client)) or len(letters) == 3, "the letters")  # type: ignore[func-returns-value]
-    client.close()
-    text = b"".join(letters).decode()
-    assert "not JSON" in text
-    assert "version 2, this code reads 1" in text
-    assert "unknown schema 'other'" in text
-
-
-def _polled(client: Any) -> list[bytes]:
-    return [record.value for records in client.poll(timeout_ms=200).values() for record in records]
+    reasons = " ".join(letter.reason for letter in read_all(rig.broker.find(), rig.dead))
+    assert "not JSON" in reasons
+    assert "version 2, this code reads 1" in reasons
+    assert "unknown schema 'other'" in reasons
 
 
 def test_an_effect_that_has_a_bug_with_one_event_buries_that_one(rig: Rig) -> None:
@@ -208,11 +214,9 @@ def test_a_consumer_that_stands_still_is_made_anew(rig: Rig, monkeypatch: pytest
     until(lambda: len(effect.numbers) == 20, "what it had not read")
 
 
-@pytest.mark.parametrize("away_s", [4.0])
-def test_a_broker_that_is_away_for_a_while_costs_nothing_that_was_acknowledged(
-    broker: Broker, rig: Rig, away_s: float
-) -> None:
+def test_a_broker_that_is_away_for_a_while_costs_nothing_that_was_acknowledged(broker: Broker, rig: Rig) -> None:
     """With the embedded one, what it held and nobody had read is lost, and counted."""
+    away_s = 30.0 if isinstance(broker, KafkaBroker) else 4.0
     effect = Collected()
     consumer = rig.consume(effect, lag_every_s=0.2)
     rig.publish(range(100))
@@ -232,6 +236,90 @@ def test_a_broker_that_is_away_for_a_while_costs_nothing_that_was_acknowledged(
     assert count(consumer.metrics.lost, rig.topic) == 0
     rig.publish([2000])
     until(lambda: 2000 in effect.numbers, "ordinary life again")
+
+
+def test_two_of_a_group_share_the_work_and_do_nothing_twice_when_one_comes_and_one_goes(
+    broker: Broker, rig: Rig, tmp_path: Path
+) -> None:
+    if not isinstance(broker, KafkaBroker):
+        pytest.skip("the embedded broker has one consumer of each group by construction")
+    first = rig.consume(numbers_sink(tmp_path, rig.topic))
+    rig.publish(range(200))
+    until(lambda: written(tmp_path) == list(range(200)), "the first alone")
+    rig.consume(numbers_sink(tmp_path, rig.topic))
+    for begin in range(200, 1000, 20):
+        rig.publish(range(begin, begin + 20))
+        time.sleep(0.1)
+        if begin == 700:
+            first.close()
+    until(lambda: len(written(tmp_path)) >= 1000, "everything")
+    assert written(tmp_path) == list(range(1000))
+
+
+@pytest.mark.parametrize("remembers", ["too much", "too little"])
+def test_an_effect_that_came_further_than_the_broker_or_less_far_goes_on_where_there_is_something(
+    rig: Rig, remembers: str
+) -> None:
+    class Forgetful(Collected):
+        def resume(self, epoch: str) -> dict[tuple[str, int], int]:
+            return {(rig.topic, number): 10_000 if remembers == "too much" else -5 for number in range(PARTITIONS)}
+
+    rig.publish(range(50))
+    effect = Forgetful()
+    consumer = rig.consume(effect)
+    until(lambda: count(consumer.metrics.lag, rig.topic, "g") == 0 and not consumer.last_error, "a running consumer")
+    if remembers == "too little":
+        until(lambda: len(effect.numbers) == 50, "what is there")
+    else:
+        until(lambda: bool(consumer._place), "its place at the end")
+    rig.publish(range(50, 60))
+    until(lambda: set(effect.numbers) >= set(range(50, 60)), "what came after")
+    assert len(effect.numbers) == (60 if remembers == "too little" else 10)
+
+
+def test_topics_that_were_made_anew_are_read_from_their_begin(broker: Broker, rig: Rig, tmp_path: Path) -> None:
+    """Whatever the files say of the topics' earlier life."""
+    if not isinstance(broker, KafkaBroker):
+        pytest.skip("the embedded broker's topics are new after each restart; its epoch says so")
+    consumer = rig.consume(numbers_sink(tmp_path, rig.topic))
+    rig.publish(range(100))
+    until(lambda: written(tmp_path) == list(range(100)), "the first life")
+    consumer.close()
+    before = epoch_of(broker.find(), [rig.topic])
+    forget_topic(broker.find(), rig.topic)
+    make_topics(broker.find(), [rig.topic])
+    until(lambda: epoch_of(broker.find(), [rig.topic]) != before, "the new topic")
+    rig.publish(range(90, 120))
+    consumer = rig.consume(numbers_sink(tmp_path, rig.topic))
+    until(lambda: written(tmp_path) == list(range(120)), "the second life")
+    until(lambda: count(consumer.metrics.read, rig.topic, "duplicate") == 10, "those that the files held already")
+
+
+def test_a_reader_that_is_killed_between_effect_and_commit_does_nothing_twice_and_loses_nothing(
+    rig: Rig, tmp_path: Path
+) -> None:
+    """Messages twice, shuffled, and one of a hundred poison; it dies at a random batch, again and again."""
+    dice = random.Random(11)
+    good = [*range(3000), *dice.sample(range(3000), 600)]
+    values = [encode(rig.topic, Tick(number, time.time())) for number in good]
+    poison = [Encoded(rig.topic, str(at % 7).encode(), b"poison %d" % at, "") for at in range(len(good) // 100)]
+    messages = [*values, *poison]
+    dice.shuffle(messages)
+    rig.raw([(one.key, one.value) for one in messages])
+    address = rig.broker.find()
+    deaths = 0
+    while deaths < 4:
+        with killed_reader(address, rig.topic, rig.dead, tmp_path, dies_at=dice.randint(1, 4)) as process:
+            assert process.wait(60) == -signal.SIGKILL
+        deaths += 1
+        assert len(written(tmp_path)) == len(set(written(tmp_path))), f"after {deaths} deaths"
+    with killed_reader(address, rig.topic, rig.dead, tmp_path, dies_at=0):
+        until(lambda: len(written(tmp_path)) >= 3000, "everything")
+        until(lambda: is_committed(address, rig.topic, "g"), "the last commit")
+    assert written(tmp_path) == list(range(3000))
+    letters = read_all(address, rig.dead)
+    assert {base64.b64decode(letter.value) for letter in letters} == {one.value for one in poison}
+    assert all("not JSON" in letter.reason for letter in letters)
 
 
 def test_a_buffer_that_is_full_drops_and_counts(tmp_path: Path) -> None:
