@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, fields
+from dataclasses import fields
 
 import numpy as np
 import orjson
@@ -56,6 +56,6 @@ def prediction_rows(events: Sequence[Prediction]) -> pa.Table:
             "slate_id": pa.array([event.slate_id for event in events], pa.int64()),
             "request_ts": timestamps(np.array([event.request_ts for event in events])),
             "model_version": pa.array([event.model_version for event in events], pa.string()),
-            "event": pa.array([orjson.dumps(asdict(event)).decode() for event in events], pa.string()),
+            "event": pa.array([orjson.dumps(event).decode() for event in events], pa.string()),
         }
     )

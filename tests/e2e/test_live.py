@@ -30,8 +30,8 @@ def live_dir() -> Path:
 
 
 @pytest.fixture(scope="module")
-def lived(live_dir: Path) -> Iterator[Lab]:
-    shutil.rmtree(live_dir, ignore_errors=True)
+def lived() -> Iterator[Lab]:
+    shutil.rmtree(HOME, ignore_errors=True)  # with what an earlier run has pushed and learned
     running = start_lab(HOME)
     yield running
     if running.process.poll() is None:
