@@ -72,7 +72,7 @@ class ServiceBench:
         log = self.directory / "build.log"
         with log.open("wb") as output:
             process = subprocess.Popen(
-                command, cwd=REPOSITORY, env=_environment(home), stdin=subprocess.DEVNULL, stdout=output, stderr=output
+                command, cwd=REPOSITORY, env=environment(home), stdin=subprocess.DEVNULL, stdout=output, stderr=output
             )
             _, status, usage = os.wait4(process.pid, 0)
             process.returncode = os.waitstatus_to_exitcode(status)
@@ -88,7 +88,7 @@ class ServiceBench:
             process = subprocess.Popen(
                 [sys.executable, "-m", "lab.serving", self.design.name],
                 cwd=REPOSITORY,
-                env=_environment(home) | {"LAB_PORT": str(port)},
+                env=environment(home) | {"LAB_PORT": str(port)},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -112,7 +112,7 @@ def _await(url: str, process: subprocess.Popen[bytes]) -> None:
     raise LabError("the service did not get ready")
 
 
-def _environment(home: Path) -> dict[str, str]:
+def environment(home: Path) -> dict[str, str]:
     """That of a stranger, with data elsewhere."""
     ours = {name for name in os.environ if name.startswith(("LAB_", "PYTHONDONTWRITEBYTECODE"))}
     return {name: value for name, value in os.environ.items() if name not in ours} | {"LAB_HOME": str(home)}
