@@ -17,6 +17,11 @@ from lab.designs import find_design
 from lab.ports import check_port, port_of
 
 
+SWITCH_S = 0.0005
+"""how long a thread may keep the interpreter while others wait: what is done beside the requests must not hold them up
+for Python's usual 5 ms at a time"""
+
+
 def serve_design(design: Design, settings: Settings) -> None:
     """Serve until SIGINT or SIGTERM. Raises before it starts when nothing is built or the port is taken."""
     if not settings.wait_for_release:
@@ -24,6 +29,7 @@ def serve_design(design: Design, settings: Settings) -> None:
     port = port_of(design, settings)
     check_port(settings.host, port)
     configure_logs()
+    sys.setswitchinterval(SWITCH_S)
     uvicorn.run(
         resolve(design.app)(settings),
         host=settings.host,
