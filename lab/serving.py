@@ -16,7 +16,6 @@ from infra.telemetry.logs import configure_logs
 from lab.designs import find_design
 from lab.ports import check_port, port_of
 
-
 SWITCH_S = 0.0005
 """how long a thread may keep the interpreter while others wait: what is done beside the requests must not hold them up
 for Python's usual 5 ms at a time"""
