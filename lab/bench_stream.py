@@ -36,6 +36,7 @@ STREAM_BOUNDS = (
         "<= 1.3",
         "<= 1.1",
     ),
+    Bound("serving_while_killed", "the same where the broker's process is killed, twice in ten seconds", "×"),
     Bound(
         "lost_acked",
         "acknowledged messages without a trace, the reader killed between effect and commit; duplicates, 1% poison",
@@ -58,7 +59,7 @@ def measure_stream(only: Sequence[str] | None, rounds: int, settings: Settings) 
     parts: Mapping[Callable[..., None], Set[str]] = {
         _speed: {"consumer_over_bare"},
         _kills: {"lost_acked", "double_effects"},
-        _serving: {"post_visible_p99_s", "serving_while_down"},
+        _serving: {"post_visible_p99_s", "serving_while_down", "serving_while_killed"},
     }
     for part, ids in parts.items():
         if wanted & ids:
@@ -105,9 +106,12 @@ def _serving(bounds: Mapping[str, Bound], wanted: Set[str], rounds: int, setting
             err.print("publishing …")
             values = [float(np.quantile(serving.visible_s(number), 0.99)) for number in range(rounds)]
             found[name] = of_rounds(bounds[name], values)
-        if (name := "serving_while_down") in wanted:
+        if wanted & {"serving_while_down", "serving_while_killed"}:
             err.print("serving with the broker up and down, in turns …")
-            found[name] = of_pairs(bounds[name], serving.pairs(max(FEWEST_PAIRS, 2 * rounds)))
+            pairs = serving.pairs(max(FEWEST_PAIRS, 2 * rounds))
+            found["serving_while_down"] = of_pairs(bounds["serving_while_down"], pairs)
+            killed = [pair.ratio for pair in pairs if pair.is_killed]
+            found["serving_while_killed"] = of_rounds(bounds["serving_while_killed"], killed)
 
 
 def _own(home: str) -> Settings:

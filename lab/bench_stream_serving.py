@@ -1,13 +1,15 @@
 """The feed while events flow: how soon a published post is a candidate, and what serving costs without a broker.
 
 Both are measured over HTTP, on a `lab up` of their own. Windows with the broker up and down take turns, with the same
-arrivals in both windows of a pair. "Down" is the fault switch of the service, which takes the broker from it; in one
-pair the broker's process is killed, twice, while the supervisor starts it again, so that the worker loses it too. A
-window with the broker down begins when it goes; what waited meanwhile is sent before the next window begins.
+arrivals in both windows of a pair. "Down" is the fault switch of the service, which takes the broker from it; in some
+pairs the broker's process is killed instead, twice, while the supervisor starts it again, so that the worker loses it
+too, and everybody connects again. A window with the broker down begins when it goes; what waited meanwhile is sent
+before the next window begins.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,14 +25,14 @@ from infra.errors import LabError
 from lab.bench_up import OwnLab
 from lab.caller import Caller
 from lab.drill_faults import SwitchedFaults
-from lab.drill_load import Load
-from lab.open_loop import Client, capacity_per_s, open_loop
+from lab.drill_load import Load, Sent
+from lab.open_loop import Client, capacity_per_s
 
 PUBLICATIONS, PUBLISHED_PER_S, POLL_S, GIVEN_UP_S = 200, 8.0, 0.004, 20.0
 LIGHT_PER_S = 10.0
 FOLLOWERS, WIDE = 200, 100
 CLIENTS, CAPACITY_S, SHARE_OF_CAPACITY = 4, 5.0, 0.3
-WINDOW_S, SETTLE_S = 8.0, 2.0
+WINDOW_S, SETTLE_S = 10.0, 2.0
 DOWN = Inject("stream", "down", service="kafka")
 
 
@@ -48,6 +50,11 @@ class Pair:
 
     up_ms: float
     down_ms: float
+    is_killed: bool = False
+
+    @property
+    def ratio(self) -> float:
+        return self.down_ms / self.up_ms
 
 
 @dataclass
@@ -70,8 +77,7 @@ class ServingBench:
         rng = np.random.default_rng(seed)
         due = np.cumsum(rng.exponential(1 / PUBLISHED_PER_S, publications))
         first_id = time.time_ns() // 1000  # below 2^53, and new in each run
-        load = Load(self.lab.url, self.design.ask.path, self.design.ask.rows, self.question, LIGHT_PER_S, seed)
-        with load, ThreadPoolExecutor(16) as pool:
+        with self._load(LIGHT_PER_S, seed), ThreadPoolExecutor(16) as pool:
             began, futures = time.perf_counter(), []
             for number, at_s in enumerate(due.tolist()):
                 time.sleep(max(0.0, began + at_s - time.perf_counter()))
@@ -80,15 +86,16 @@ class ServingBench:
             return [future.result() for future in futures]
 
     def pairs(self, count: int) -> list[Pair]:
-        """`count` pairs; in the last one the broker's process is killed."""
+        """`count` pairs, two of them with a broker that is killed: as far apart as the supervisor asks for."""
         client = Client(self.lab.url, self.design.ask.path, self.question)
         rate_per_s = SHARE_OF_CAPACITY * capacity_per_s(client, clients=CLIENTS, seconds=CAPACITY_S)
         faults = SwitchedFaults(self.lab.url)
         faults.check(DOWN)
 
         def window(number: int) -> float:
-            latencies = open_loop(client, rate_per_s=rate_per_s, seconds=WINDOW_S, seed=number)
-            return float(np.quantile(latencies, 0.99))
+            with self._load(rate_per_s, number) as load:
+                time.sleep(WINDOW_S)
+            return p99_ms(load.sent)
 
         def switched(number: int) -> float:
             faults.inject(DOWN)
@@ -109,7 +116,14 @@ class ServingBench:
                 self._settle()
 
         self._settle()
-        return [_pair(number, window, killed if number == count - 1 else switched) for number in range(count)]
+        is_killed = [number in (count // 2 - 1, count - 1) for number in range(count)]
+        return [
+            Pair(*_pair(number, window, killed if kill else switched), is_killed=kill)
+            for number, kill in enumerate(is_killed)
+        ]
+
+    def _load(self, rate_per_s: float, seed: int) -> Load:
+        return Load(self.lab.url, self.design.ask.path, self.design.ask.rows, self.question, rate_per_s, seed)
 
     def _settle(self) -> None:
         self.lab.await_stream()
@@ -143,6 +157,14 @@ class ServingBench:
         return took_s
 
 
+def p99_ms(sent: Sequence[Sent]) -> float:
+    """p99 of the latencies; a request without an answer is one that lasts for ever."""
+    if not sent:
+        raise LabError("no request was sent")
+    latencies = [one.latency_ms if one.status == 200 else math.inf for one in sent]
+    return float(np.quantile(latencies, 0.99, method="higher"))
+
+
 def ratio_of_medians(pairs: Sequence[Pair], samples: int = 2000) -> tuple[float, float, float]:
     """(median of p99 while down / median while up, and its 95% interval by drawing pairs again)."""
     values = np.array([(pair.down_ms, pair.up_ms) for pair in pairs])
@@ -153,10 +175,9 @@ def ratio_of_medians(pairs: Sequence[Pair], samples: int = 2000) -> tuple[float,
     return float(middle[0] / middle[1]), float(low), float(high)
 
 
-def _pair(number: int, up: Callable[[int], float], down: Callable[[int], float]) -> Pair:
-    """Which comes first changes from pair to pair, so that a machine that gets slower is no advantage to either."""
+def _pair(number: int, up: Callable[[int], float], down: Callable[[int], float]) -> tuple[float, float]:
+    """(up, down). Which comes first changes from pair to pair: a machine that gets slower is no advantage to either."""
     if number % 2:
         down_ms = down(number)
-        return Pair(up(number), down_ms)
-    up_ms = up(number)
-    return Pair(up_ms, down(number))
+        return up(number), down_ms
+    return up(number), down(number)
