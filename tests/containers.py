@@ -80,3 +80,14 @@ def is_open(address: str) -> bool:
             return True
     except OSError:
         return False
+
+
+def redis_answers(address: str) -> bool:
+    """Whether Redis itself does: the engine's forwarder listens before it. An error is an answer too."""
+    host, _, port = address.partition(":")
+    try:
+        with socket.create_connection((host, int(port)), timeout=1) as connection:
+            connection.sendall(b"PING\r\n")
+            return connection.recv(1) in (b"+", b"-")
+    except OSError:
+        return False

@@ -17,7 +17,7 @@ from feed_ranking.events import MAX_PLACES, TOPICS, Impression, PostPublished, R
 from feed_ranking.online.pipeline import FeedService
 from infra.errors import StreamUnavailable
 from infra.serving.admission import Admission
-from infra.serving.app import ASK_RESPONSES, nothing_to_serve
+from infra.serving.app import ASK_RESPONSES, PROBLEM, nothing_to_serve
 from infra.serving.problems import problem
 from infra.serving.schemas import StrictModel
 from infra.serving.slot import ReleaseSlot
@@ -119,7 +119,7 @@ def add_intake(app: FastAPI, slot: ReleaseSlot[FeedService], producer: EventProd
 
     @app.get(
         "/v1/posts/{post_id}", tags=["events"], summary="Can this post be a candidate here?", response_model=PostOut,
-        responses={404: ASK_RESPONSES[422], 503: ASK_RESPONSES[503]},
+        responses={404: PROBLEM, 422: PROBLEM, 503: PROBLEM},
     )  # fmt: skip
     async def post(post_id: Annotated[int, Path(ge=0, le=MAX_ID)]) -> Response:
         service = slot.value
@@ -153,7 +153,9 @@ def add_intake(app: FastAPI, slot: ReleaseSlot[FeedService], producer: EventProd
         ]
         return await _accept(found)
 
-    @app.get("/v1/clock", tags=["events"], summary="What time is it in this world?", response_model=Clock)
+    @app.get("/v1/clock", tags=["events"], summary="What time is it in this world?", response_model=Clock,
+        responses={503: PROBLEM},
+    )  # fmt: skip
     async def clock() -> Response:
         service = slot.value
         if service is None:

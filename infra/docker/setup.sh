@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs once before everything else: is there enough memory, are the volumes of this version, has everyone a password?
 set -euo pipefail
-needed_mb=3000
+needed_mb=3500
 root=${1:-} # tests try it in a directory of their own
 
 fail() { printf 'setup: %s\n' "$@" >&2; exit 1; }

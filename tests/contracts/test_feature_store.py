@@ -18,7 +18,7 @@ from infra.feature_store.feast_import import Entity, FeatureService, FeatureView
 from infra.feature_store.feast_store import FeastStore
 from infra.feature_store.online_rows import rows_of
 from infra.settings import Settings
-from tests.containers import REDIS, container, docker, is_open, need_image, wait_for
+from tests.containers import REDIS, container, docker, need_image, redis_answers, wait_for
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -48,7 +48,7 @@ def settings_of(setting: str, home: Path) -> Iterator[Settings]:
     need_image(REDIS)
     (home / "password").write_text("a-password")
     with container(REDIS, port=6379, command=("redis-server", "--requirepass", "a-password")) as (_, address):
-        wait_for(lambda: is_open(address), "Redis")
+        wait_for(lambda: redis_answers(address), "Redis")
         yield Settings(home=home, redis=address, redis_password_file=home / "password")
 
 
@@ -165,7 +165,7 @@ def test_builds_that_share_a_server_keep_their_rows_apart(
 def test_a_redis_that_is_down_or_hangs_is_noticed_at_once_and_comes_back(tmp_path: Path) -> None:
     need_image(REDIS)
     with container(REDIS, port=6379) as (name, address):
-        wait_for(lambda: is_open(address), "Redis")
+        wait_for(lambda: redis_answers(address), "Redis")
         settings = Settings(home=tmp_path, redis=address)
         writer = open_store(tmp_path, settings)
         table = pa.table({"rider_id": [1], "count": np.ones(1, np.float32), "places": [[1]], "feature_ts": [START]})

@@ -20,6 +20,8 @@ import pytest
 from infra.settings import REPOSITORY, Settings
 from tests.conftest import ENVIRONMENT
 
+LIVE_HOME = REPOSITORY / "var" / "tests-live"
+"""a home of its own: what happens live changes what is served, and the next build"""
 LAB = str(REPOSITORY / ".venv" / "bin" / "lab")
 
 
@@ -38,8 +40,12 @@ class Lab:
 
     @property
     def service_pid(self) -> int:
-        pid: int = self.run("status", "--json", parse=True)[0]["pid"]
-        return pid
+        return self.pid_of("feed_ranking")
+
+    def pid_of(self, name: str) -> int:
+        """Of the service, its worker (`feed_ranking-worker`) or the broker (`stream`)."""
+        rows = self.run("status", "--json", parse=True)
+        return next(int(row["pid"]) for row in rows if row["service"] == name)
 
     def run(self, *words: str, code: int = 0, parse: bool = False) -> Any:
         """`lab words…`; returns what it printed, as JSON if asked. Fails on another exit code."""
@@ -112,7 +118,7 @@ def answers(url: str) -> bool:
 @pytest.fixture(scope="session")
 def lab(settings: Settings) -> Iterator[Lab]:
     """One lab for the tests that only use it. `test_bad_luck` starts its own and therefore runs before it is up."""
-    running = start_lab()
+    running = start_lab(LIVE_HOME)
     yield running
     if running.process.poll() is None:
         try:

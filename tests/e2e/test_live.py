@@ -15,12 +15,11 @@ import psutil
 import pyarrow.parquet as pq
 import pytest
 
-from infra.settings import REPOSITORY, Settings
+from infra.settings import Settings
 from infra.stream.sink import files_of
+from tests.e2e.conftest import LIVE_HOME as HOME
 from tests.e2e.conftest import Lab, start_lab, wait_until
 
-HOME = REPOSITORY / "var" / "tests-live"
-"""a home of its own: what happens live changes the next build"""
 pytestmark = pytest.mark.timeout(400)
 
 
@@ -80,11 +79,6 @@ def told(out: Path) -> set[int]:
     return found
 
 
-def pid_of(lab: Lab, name: str) -> int:
-    rows = lab.run("status", "--json", parse=True)
-    return next(int(row["pid"]) for row in rows if row["service"] == name)
-
-
 def test_a_published_post_is_a_candidate_within_seconds(lived: Lab) -> None:
     posts = [{"post_id": 10**9 + number, "creator_id": 3, "topic": 2} for number in range(3)]
     started = time.monotonic()
@@ -117,7 +111,7 @@ def test_a_worker_that_is_killed_loses_and_doubles_nothing(lived: Lab, live_dir:
     before = set(event_ids(live_dir))
     first, second = tmp_path / "first", tmp_path / "second"
     people(lived, first, seed=2, seconds=6)
-    psutil.Process(pid_of(lived, "feed_ranking-worker")).kill()
+    psutil.Process(lived.pid_of("feed_ranking-worker")).kill()
     people(lived, second, seed=3, seconds=6)
     wait_until(lambda: httpx.get(f"{worker_url(lived)}/healthz").json()["consumers"] != {}, 60, "the worker again")
     settled(lived)
@@ -128,7 +122,7 @@ def test_a_worker_that_is_killed_loses_and_doubles_nothing(lived: Lab, live_dir:
 
 
 def test_a_broker_that_dies_takes_nothing_from_the_answers_and_comes_back(lived: Lab) -> None:
-    psutil.Process(pid_of(lived, "stream")).kill()
+    psutil.Process(lived.pid_of("stream")).kill()
     body = {"user_id": 7, "k": 10}
     for _ in range(20):
         answer = httpx.post(f"{lived.url}/v1/feed", json=body, timeout=5)

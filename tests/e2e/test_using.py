@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from infra.settings import REPOSITORY
+from tests.conftest import ENVIRONMENT
 from tests.e2e.conftest import Lab, run_lab
 
 
@@ -24,10 +25,12 @@ def test_the_printed_curl_returns_a_slate(lab: Lab) -> None:
 
 def test_every_printed_lab_command_can_be_pasted(lab: Lab) -> None:
     commands = [line[line.index(".venv/bin/lab") :] for line in lab.welcome.splitlines() if ".venv/bin/lab" in line]
-    assert len(commands) == 3
+    assert len(commands) == 4
     for command in commands:
         if " load " in command:
             continue  # test_load runs it
+        if " live " in command:
+            command += " --seconds 3"  # or it would go on until Ctrl-C
         done = subprocess.run(
             shlex.split(command), env=lab.environment, cwd=REPOSITORY, capture_output=True, text=True, check=False
         )
@@ -53,7 +56,9 @@ def test_ask_refuses_what_makes_no_sense(lab: Lab) -> None:
 
 
 def test_status_and_designs_are_data(lab: Lab) -> None:
-    (row,) = lab.run("status", "--json", parse=True)
+    broker, worker, row = lab.run("status", "--json", parse=True)
+    assert (broker["service"], broker["state"]) == ("stream", "up")
+    assert (worker["service"], worker["state"]) == ("feed_ranking-worker", "up")
     assert (row["service"], row["state"], row["url"]) == ("feed_ranking", "ready", lab.url)
     assert 100 < row["pss_mb"] < 400
     (design,) = lab.run("designs", "--json", parse=True)
@@ -72,8 +77,9 @@ def test_a_second_up_says_that_it_is_up_already(lab: Lab) -> None:
 
 
 def test_build_skips_what_is_done(lab: Lab) -> None:
-    runs = lab.run("build", "feed_ranking", "--json", parse=True)
-    assert all(run["skipped"] for run in runs)
+    """In the home where nothing happens live: there, a build would learn what did."""
+    done = run_lab("build", "feed_ranking", "--json", environment=ENVIRONMENT)
+    assert all(run["skipped"] for run in json.loads(done.stdout)), done.stderr
     assert "no step" in lab.run("build", "feed_ranking", "--from", "nowhere", code=2)
 
 
