@@ -84,9 +84,10 @@ class Codec:
             raise PoisonMessage(f"not JSON: {exc}") from exc
         if not isinstance(body, dict) or not isinstance(body.get("data"), dict):
             raise PoisonMessage("not an event: no object with `data`")
-        kind: Any = self.kinds.get(body.get("schema", ""))
+        schema = body.get("schema")
+        kind: Any = self.kinds.get(schema) if isinstance(schema, str) else None
         if kind is None:
-            raise PoisonMessage(f"unknown schema {body.get('schema')!r}")
+            raise PoisonMessage(f"unknown schema {schema!r:.60}")
         if body.get("version") != kind.VERSION:
             raise PoisonMessage(f"{kind.SCHEMA} version {body.get('version')!r}, this code reads {kind.VERSION}")
         event = _built(kind, body["data"])

@@ -11,7 +11,7 @@ import typer
 from infra.parent import stop_with_parent
 from lab.commands.options import DesignName, Json, Markdown, Preset, hold, settings_for
 from lab.console import err, print_json
-from lab.designs import find_design
+from lab.designs import NAMES, find_design
 
 
 def build(
@@ -71,17 +71,25 @@ def evaluate(
 
 
 def bench(
-    design: DesignName,
+    what: Annotated[str, typer.Argument(help=f"one of: {', '.join((*NAMES, 'stream'))}")],
     only: Annotated[str | None, typer.Option(help="ids of figures, separated by commas; all by default")] = None,
     rounds: Annotated[int, typer.Option(min=1, max=20, help="for figures that are measured more than once")] = 5,
     as_json: Json = False,
     as_markdown: Markdown = False,
 ) -> None:
-    """Measure the figures that the design promises, in a fresh clone of this repository; exit code 3 below a bound."""
-    from lab.bench import measure
+    """Measure the figures that a design promises, in a fresh clone of this repository, or those of the event stream,
+    with a lab of its own; exit code 3 below a bound."""
     from lab.figures import show_figures
 
-    figures = measure(find_design(design), only.split(",") if only else None, rounds)
+    ids = only.split(",") if only else None
+    if what == "stream":
+        from lab.bench_stream import measure_stream
+
+        figures = measure_stream(ids, rounds, settings_for(None))
+    else:
+        from lab.bench import measure
+
+        figures = measure(find_design(what), ids, rounds)
     show_figures(figures, as_json=as_json, as_markdown=as_markdown)
     hold(figures)
 

@@ -1,0 +1,33 @@
+"""The parts of `lab bench stream` that need no service, with few messages, against the embedded broker."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from infra.settings import Settings
+from infra.stream.address import StreamAddress
+from lab.bench_broker import own_broker
+from lab.bench_stream_kills import KillBench, Toll
+from lab.bench_stream_speed import SpeedBench
+
+pytestmark = pytest.mark.timeout(120)
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StreamAddress]:
+    with own_broker(Settings(home=tmp_path_factory.mktemp("broker"), preset="smoke")) as found:
+        yield found
+
+
+def test_both_loops_read_all_messages_and_the_lab_is_not_ten_times_slower(address: StreamAddress) -> None:
+    bench = SpeedBench(address, messages=3_000, turns=1)
+    bench.fill()
+    assert 0.1 < bench.round() < 10
+
+
+def test_a_reader_that_is_killed_loses_and_doubles_nothing(address: StreamAddress, tmp_path: Path) -> None:
+    bench = KillBench(address, tmp_path, number=1, events=2_500, kills=1)
+    assert bench.run() == Toll(lost=0, doubled=0)
