@@ -9,7 +9,7 @@ from tests.e2e.conftest import Lab
 
 def test_a_healthy_feed_keeps_its_budgets_under_load(lab: Lab, tmp_path: Path) -> None:
     verdict = lab.run(
-        "load", "feed_ranking", "--users", "25", "--seconds", "13", "--out", str(tmp_path), "--json", parse=True
+        "load", "feed_ranking", "--users", "15", "--seconds", "18", "--out", str(tmp_path), "--json", parse=True
     )
     assert verdict["passed"]
     assert verdict["figures"]["requests"] >= 1000
@@ -20,7 +20,7 @@ def test_a_healthy_feed_keeps_its_budgets_under_load(lab: Lab, tmp_path: Path) -
 
 def test_a_broken_feature_store_breaks_a_budget_and_the_exit_code_says_so(lab: Lab, tmp_path: Path) -> None:
     lab.run("fault", "feed_ranking", "feature_store", "down")
-    said = lab.run("load", "feed_ranking", "--users", "25", "--seconds", "13", "--out", str(tmp_path), code=3)
+    said = lab.run("load", "feed_ranking", "--users", "15", "--seconds", "18", "--out", str(tmp_path), code=3)
     lab.run("fault", "feed_ranking", "feature_store", "clear")
     assert "degraded_share" in said
     assert "BROKEN" in said
