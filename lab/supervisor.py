@@ -31,8 +31,14 @@ from lab.runstate import Running, RunState, forget_state
 
 START_TIMEOUT_S, STOP_TIMEOUT_S = 90.0, 8.0
 RESTARTS, RESTART_WINDOW_S = 3, 60.0
-QUIET_LIBRARIES = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
-"""Request threads are the parallelism; more threads inside each would only get in each other's way."""
+QUIET_LIBRARIES = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MALLOC_ARENA_MAX": "2",
+    "ARROW_DEFAULT_MEMORY_POOL": "system",
+}
+"""Request threads are the parallelism; more threads inside each would only get in each other's way. Few arenas, and
+Arrow without pools of its own, since those keep what was needed once."""
 
 
 class Stopped(BaseException):

@@ -3,6 +3,7 @@ supervisor."""
 
 from __future__ import annotations
 
+import os
 import sys
 
 import uvicorn
@@ -14,12 +15,16 @@ from infra.telemetry.logs import configure_logs
 from lab.designs import find_design
 from lab.ports import check_port, worker_port_of
 
+NICE = 5
+"""below the service: where cores are scarce, a request goes first and the log of it waits"""
+
 
 def work_design(design: Design, settings: Settings) -> None:
     """Work until SIGINT or SIGTERM. Raises before it starts when the port is taken."""
     port = worker_port_of(design, settings)
     check_port(settings.host, port)
     configure_logs()
+    os.nice(NICE)
     uvicorn.run(create_worker(design, settings), host=settings.host, port=port, log_config=None, access_log=False)
 
 

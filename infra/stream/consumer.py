@@ -108,10 +108,12 @@ class SeenIds:
 
 @dataclass(frozen=True)
 class ConsumerLimits:
-    """A batch is handled when it has `batch` messages, or when its first one has waited `linger_s`. `stalled_s` without
-    a step while messages wait is too long; `late_s` is how old an event may be unnoticed."""
+    """A batch is handled when it has `batch` messages or about `batch_bytes`, or when its first one has waited
+    `linger_s`. `stalled_s` without a step while messages wait is too long; `late_s` is how old an event may be
+    unnoticed."""
 
     batch: int = 500
+    batch_bytes: int = 8_000_000
     linger_s: float = 0.0
     poll_ms: int = 100
     stalled_s: float = 20.0
@@ -227,15 +229,17 @@ class EventConsumer:
         """What comes within `linger_s` of the first message, at most a batch. Nothing where partitions have changed
         hands meanwhile: whoever has them now reads it again from what was committed."""
         found: list[Any] = []
-        until, changes = 0.0, assigned.changes
-        while len(found) < self.limits.batch:
+        until, size, changes = 0.0, 0, assigned.changes
+        while len(found) < self.limits.batch and size < self.limits.batch_bytes:
             with kafka_errors("read"):
                 polled = client.poll(timeout_ms=self.limits.poll_ms, max_records=self.limits.batch - len(found))
             if assigned.changes != changes:
                 return []
             if polled and not found:
                 until = time.monotonic() + self.limits.linger_s
-            found += [record for records in polled.values() for record in records]
+            new = [record for records in polled.values() for record in records]
+            size += sum(len(record.value or b"") for record in new)
+            found += new
             if self._stop.is_set() or time.monotonic() >= until:
                 break
         return found

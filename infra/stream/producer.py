@@ -30,9 +30,11 @@ CLOSE_S = 3.0
 @dataclass(frozen=True)
 class ProducerLimits:
     """`offered` events may wait to be encoded, `waiting_bytes` of encoded ones for the broker; after `patience_s` an
-    event is given up, and `in_flight` are at the broker at once."""
+    event is given up, and `in_flight` are at the broker at once. What is offered gathers for `gather_s`: each round of
+    encoding and sending wakes three threads, which costs more than the events themselves."""
 
     offered: int = 512
+    gather_s: float = 0.2
     waiting_bytes: int = 32_000_000
     in_flight: int = 1_000
     patience_s: float = 120.0
@@ -63,7 +65,7 @@ class EventProducer:
     _in_flight: int = 0
 
     def __post_init__(self) -> None:
-        self._changed = threading.Condition()
+        self._changed, self._closed = threading.Condition(), threading.Event()
         self._closing, self._is_well = False, True
         self._client: Any = None
         self._address: StreamAddress | None = None
@@ -92,8 +94,6 @@ class EventProducer:
             self.metrics.dropped.labels(topic, "buffer_full").inc()
             return False
         self._offered.append((topic, make))
-        with self._changed:
-            self._changed.notify_all()
         return True
 
     def publish(self, events: Sequence[tuple[str, Event]], timeout_s: float) -> None:
@@ -124,6 +124,7 @@ class EventProducer:
         with self._changed:
             self._closing = True
             self._changed.notify_all()
+        self._closed.set()
         for thread in self._threads:
             if thread.is_alive():
                 thread.join(CLOSE_S + 1.0)
@@ -164,9 +165,7 @@ class EventProducer:
     def _encode(self) -> None:
         while not self._closing:
             self._encode_offered()
-            with self._changed:
-                if not self._offered:
-                    self._changed.wait(0.2)
+            self._closed.wait(self.limits.gather_s)
 
     def _encode_offered(self) -> None:
         while self._offered:

@@ -71,7 +71,7 @@ def test_it_says_that_it_waits_and_a_build_that_was_stopped_goes_on(stack: Stack
     stack.compose("up", "--detach")
     stack.await_(stack.is_settled, "everything healthy, the build ended", 300)
     log = stack.compose("logs", "--no-log-prefix", "build")
-    assert "world        there already" in log.rpartition("1/8")[2]
+    assert "world        there already" in log.rpartition("1/9")[2]
 
 
 def test_a_slate_comes_whole(stack: Stack) -> None:
