@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import orjson
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from feed_ranking.events import Prediction
@@ -27,7 +28,7 @@ class PredictionLog:
         Raises `UsageError` where there are none.
         """
         self._files = sorted(directory.glob(FILES))
-        parts = [pq.read_table(file, columns=["request_ts"], partitioning=None)["request_ts"] for file in self._files]
+        parts = [_read(file, "request_ts") for file in self._files]
         when = np.concatenate(
             [part.to_numpy().astype("datetime64[us]").astype(np.int64) / 1e6 for part in parts] or [[]]
         )
@@ -53,9 +54,18 @@ class PredictionLog:
     def __iter__(self) -> Iterator[Prediction]:
         for number in dict.fromkeys(self._places[:, 0].tolist()):
             rows = self._places[self._places[:, 0] == number, 1]
-            events = pq.read_table(self._files[number], columns=["event"], partitioning=None)["event"]
+            events = _read(self._files[number], "event")
             for text in events.take(rows).to_pylist():
                 yield _prediction(text, self._files[number])
+
+
+def _read(file: Path, column: str) -> pa.ChunkedArray:
+    try:
+        return pq.read_table(file, columns=[column], partitioning=None)[column]
+    except FileNotFoundError:
+        raise LabError(
+            f"{file} was the oldest and has just been removed", hint="try: --since, with a later time"
+        ) from None
 
 
 def _prediction(text: str, file: Path) -> Prediction:

@@ -19,6 +19,8 @@ from infra.stream.sink import ParquetSink, Table
 from infra.stream.worker import WorkerContext
 
 FLUSH_S, FLUSH_EVENTS = 5.0, 5_000
+PREDICTIONS_KEPT = 2e9
+"""bytes: some 60,000 requests, three hours of `lab live --rate 5`"""
 
 
 def make_consumers(context: WorkerContext) -> Sequence[EventConsumer]:
@@ -32,7 +34,7 @@ def make_consumers(context: WorkerContext) -> Sequence[EventConsumer]:
         {
             TOPICS.reactions: Table(LOG, reaction_rows, "event_id"),
             TOPICS.posts: Table(POSTS, post_rows, "post_id"),
-            TOPICS.predictions: Table(PREDICTIONS, prediction_rows, "slate_id"),
+            TOPICS.predictions: Table(PREDICTIONS, prediction_rows, "slate_id", PREDICTIONS_KEPT),
         },
         clock.now,
     )

@@ -2,12 +2,14 @@
 
 One batch of one topic becomes one file, written aside and renamed; so a file is complete or not there. It carries the
 offsets at which reading goes on after it, and a restart goes on from the newest, whatever the group has committed.
-Partitioned by date and hour of the world's clock at writing.
+Partitioned by date and hour of the world's clock at writing. What training needs stays; of the rest, only as much as a
+disk can spare.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
 from collections import defaultdict
@@ -32,11 +34,15 @@ LOOKED_AT = 500
 
 @dataclass(frozen=True)
 class Table:
-    """Where a topic's events go: a folder, how a batch becomes a table, and the column that holds their ids."""
+    """Where a topic's events go: a folder, how a batch becomes a table, and the column that holds their ids.
+
+    With `keep_bytes`, the oldest files go when there are more of them; the newest `REMEMBERED_FILES` stay in any case.
+    """
 
     folder: str
     rows: Callable[[Sequence[Any]], pa.Table]
     id_column: str
+    keep_bytes: float = math.inf
 
 
 @dataclass
@@ -80,6 +86,7 @@ class ParquetSink:
             after = done | {one.partition: one.offset + 1 for one in new}
             self._write(self.tables[topic], [one.event for one in new], after)
             self._written[topic] = after
+            self._forget_old(self.tables[topic])
 
     def tick(self) -> None: ...
 
@@ -96,6 +103,16 @@ class ParquetSink:
         with aside.open("rb+") as written:
             os.fsync(written.fileno())
         aside.rename(final)
+
+    def _forget_old(self, table: Table) -> None:
+        if math.isinf(table.keep_bytes):
+            return
+        files = files_of(self.root / table.folder)
+        total = 0
+        for index, file in enumerate(reversed(files)):
+            total += file.stat().st_size
+            if index >= REMEMBERED_FILES and total > table.keep_bytes:
+                file.unlink()
 
 
 def files_of(folder: Path) -> list[Path]:

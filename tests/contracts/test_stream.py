@@ -125,6 +125,23 @@ def test_what_is_published_is_read_once_and_the_counts_add_up(rig: Rig) -> None:
     until(lambda: count(consumer.metrics.lag, rig.topic, "g") == 0, "no lag")
 
 
+def test_a_backlog_is_read_in_batches_of_bounded_size(rig: Rig) -> None:
+    sizes: list[int] = []
+
+    class Sized(Collected):
+        def apply(self, batch: Sequence[Received]) -> None:
+            sizes.append(sum(len(received.value) for received in batch))
+            super().apply(batch)
+
+    effect, padding = Sized(), b" " * 50_000
+    values = [encode(rig.topic, Tick(number, time.time())).value + padding for number in range(300)]
+    rig.raw([(str(number).encode(), value) for number, value in enumerate(values)])
+    rig.consume(effect, linger_s=2.0, batch=1_000, batch_bytes=500_000)
+    until(lambda: len(effect.numbers) == 300, "the backlog")
+    assert sum(sizes) > 15_000_000
+    assert max(sizes) < 500_000 + PARTITIONS * 1_100_000  # what one poll brings of each partition comes on top
+
+
 def test_duplicates_and_a_shuffle_change_nothing(rig: Rig) -> None:
     effect = Collected()
     consumer = rig.consume(effect)
