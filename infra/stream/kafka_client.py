@@ -22,6 +22,7 @@ from kafka.structs import MemberState
 
 from infra.errors import StreamUnavailable
 from infra.stream.address import StreamAddress
+from infra.stream.patience import PatientSelector
 
 PARTITIONS = 4
 """of each topic; also what the in-memory broker makes"""
@@ -50,6 +51,7 @@ def open_producer(address: StreamAddress) -> Any:
     with kafka_errors(f"reach the broker at {address.broker}"):
         return KafkaProducer(
             **_common(address),
+            selector=PatientSelector,
             acks="all",
             linger_ms=5,
             batch_size=256_000,

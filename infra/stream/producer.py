@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import mmap
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, InvalidStateError
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from infra.errors import StreamUnavailable
@@ -25,6 +26,8 @@ from infra.stream.metrics import StreamMetrics
 
 log = logging.getLogger(__name__)
 CLOSE_S = 3.0
+PARKED_FROM = 16_384
+"""bytes, of which each waits in pages of its own; below, half-empty pages would cost more than holes"""
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,25 @@ class _Waiting:
     encoded: Encoded
     since: float
     done: Future[None] | None = None
+
+    pages: mmap.mmap | None = None
+
+    def park(self) -> None:
+        """Before a long wait, move a large value out of the heap. Left among the arrays of the requests that come and
+        go meanwhile, it makes holes that fit nothing: 32 MB of waiting events had a service grow by 400 MB."""
+        value = self.encoded.value
+        if len(value) >= PARKED_FROM:
+            self.pages = mmap.mmap(-1, len(value))
+            self.pages[:] = value
+            self.encoded = replace(self.encoded, value=b"")
+
+    @property
+    def size(self) -> int:
+        return len(self.encoded.value) if self.pages is None else len(self.pages)
+
+    @property
+    def value(self) -> bytes:
+        return self.encoded.value if self.pages is None else self.pages[:]
 
 
 @dataclass
@@ -131,7 +153,7 @@ class EventProducer:
 
     def _keep(self, waiting: _Waiting, *, again: bool = False) -> bool:
         """Put it in line, at the front if it was sent before. False, and counted, if there is no room."""
-        size, topic = len(waiting.encoded.value), waiting.encoded.topic
+        size, topic = waiting.size, waiting.encoded.topic
         with self._changed:
             reason = ""
             if size > MAX_EVENT_BYTES:
@@ -144,6 +166,8 @@ class EventProducer:
                 self.metrics.dropped.labels(topic, reason).inc()
                 _fail(waiting, StreamUnavailable(f"an event was dropped: {reason}"))
                 return False
+            if not self._is_well:
+                waiting.park()
             self._bytes += size
             (self._waiting.appendleft if again else self._waiting.append)(waiting)
             self._changed.notify_all()
@@ -215,12 +239,12 @@ class EventProducer:
                 if not self._waiting:
                     return
                 waiting = self._waiting.popleft()
-                self._bytes -= len(waiting.encoded.value)
+                self._bytes -= waiting.size
                 self._in_flight += 1
             one = waiting.encoded
             try:
                 with kafka_errors("send"):
-                    sent = client.send(one.topic, value=one.value, key=one.key)
+                    sent = client.send(one.topic, value=waiting.value, key=one.key)
             except StreamUnavailable as exc:
                 self._settle(client, waiting, exc)
                 return
@@ -258,7 +282,7 @@ class EventProducer:
                 if not self._waiting or time.monotonic() - self._waiting[0].since <= self.limits.patience_s:
                     return
                 waiting = self._waiting.popleft()
-                self._bytes -= len(waiting.encoded.value)
+                self._bytes -= waiting.size
             self._give_up(waiting)
 
     def _finish(self) -> None:
