@@ -6,6 +6,7 @@ they are, so that what was served can be counted again later.
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import zipfile
@@ -18,6 +19,7 @@ import numpy as np
 
 from feed_ranking.domain import POST_COLUMNS, Floats, Ids
 
+log = logging.getLogger(__name__)
 FILE = "stats.npz"
 CONTENT = ("quality_signal", "bait_signal")
 COUNTED = tuple(name for name in POST_COLUMNS if name not in CONTENT)
@@ -50,7 +52,7 @@ class LiveStats:
         try:
             with np.load(path, allow_pickle=False) as stored:
                 values: dict[str, Any] = {item.name: stored[item.name] for item in fields(cls)}
-        except (KeyError, zipfile.BadZipFile) as exc:
+        except (KeyError, EOFError, zipfile.BadZipFile) as exc:
             raise ValueError(f"{path} holds no counts: {exc}") from exc
         return cls(**values | {"stats_ts": float(values["stats_ts"])})
 
@@ -77,8 +79,11 @@ class StatsWatcher:
                 return False
             self._seen = (found.st_mtime_ns, found.st_ino)
             self._apply(LiveStats.read(self._path))
-        except (OSError, ValueError):
-            return False  # what is there is old or damaged: go on with what is known
+        except OSError:
+            return False  # nobody has written it yet
+        except ValueError as exc:
+            log.warning("new counts cannot be used, the last ones stay: %s", exc)
+            return False
         return True
 
     def _watch(self) -> None:

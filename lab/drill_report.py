@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import io
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -43,6 +44,7 @@ def journal(run: DrillRun, cost: Sequence[Figure]) -> dict[str, Any]:
                 "from_s": round(begin, 2),
                 "to_s": round(end, 2),
                 **{figure: measured(run, name, figure) for figure in PHASE_FIGURES},
+                "failed": failures(run, begin, end),
             }
             for name, (begin, end) in run.phases.items()
         },
@@ -53,6 +55,12 @@ def journal(run: DrillRun, cost: Sequence[Figure]) -> dict[str, Any]:
         "events": [{"at_s": round(at_s, 2), "what": what} for at_s, what in run.events],
         "seconds": seconds_of(run),
     }
+
+
+def failures(run: DrillRun, begin_s: float, end_s: float) -> dict[str, int]:
+    """How often which status came instead of an answer; `none` where nothing came in time."""
+    found = Counter(one.status for one in run.sent if begin_s <= one.due_s <= end_s and one.status != 200)
+    return {str(status or "none"): count for status, count in sorted(found.items())}
 
 
 def verdict_row(verdict: Verdict) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 import typer
@@ -35,6 +36,9 @@ def drill(
         Literal["embedded", "compose"], typer.Option(help="a service of `lab up`, or of `docker compose up`")
     ] = "embedded",
     preset: Preset = None,
+    rate: Annotated[
+        float | None, typer.Option(min=1, max=1000, help="requests per second, where the machine is slow or busy")
+    ] = None,
     url: Url = None,
     as_json: Json = False,
 ) -> None:
@@ -48,6 +52,7 @@ def drill(
     from lab.experimenting import open_judge, progress
 
     design, chosen = _find(name)
+    chosen = replace(chosen, rate_per_s=rate or chosen.rate_per_s)
     settings = settings_for(preset)
     base = url or (service_url(design, settings) if setting == "embedded" else _composed_url(design, settings))
     faults: Faults = SwitchedFaults(base) if setting == "embedded" else ComposedFaults()

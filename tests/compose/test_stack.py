@@ -23,6 +23,8 @@ from tests.contracts.test_monitoring import queries
 
 ASK = {"user_id": 7, "k": 10}
 PROJECT = "lab-compose-test"
+RATE = ("--rate", "25")
+"""of the drills: all containers, their tests and the load share two cores, and a JVM that starts takes both"""
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +121,7 @@ def test_every_target_is_up_and_no_alert_fires(stack: Stack) -> None:
 
 
 def test_it_keeps_its_budgets_under_load(stack: Stack, tmp_path: Path) -> None:
-    words = ("load", "feed_ranking", "--url", stack.url, "--users", "10", "--seconds", "26", "--out", str(tmp_path))
+    words = ("load", "feed_ranking", "--url", stack.url, "--users", "6", "--seconds", "45", "--out", str(tmp_path))
     done = lab(stack, *words, "--json")
     assert done.returncode == 0, done.stdout + done.stderr
     assert json.loads(done.stdout)["figures"]["requests"] >= 1000
@@ -135,7 +137,7 @@ def test_locust_comes_with_its_profile(stack: Stack) -> None:
 
 @pytest.mark.timeout(600)
 def test_it_survives_a_feature_store_that_is_down(stack: Stack) -> None:
-    done = lab(stack, "drill", "feature_store_down", "--setting", "compose", "--json", timeout_s=500)
+    done = lab(stack, "drill", "feature_store_down", "--setting", "compose", *RATE, "--json", timeout_s=500)
     assert done.returncode == 0, done.stdout[:3000] + done.stderr
     journal = json.loads(done.stdout)
     assert journal["holds"]
@@ -146,7 +148,7 @@ def test_it_survives_a_feature_store_that_is_down(stack: Stack) -> None:
 
 @pytest.mark.timeout(600)
 def test_it_survives_a_stream_that_is_down(stack: Stack) -> None:
-    done = lab(stack, "drill", "stream_down", "--setting", "compose", "--json", timeout_s=500)
+    done = lab(stack, "drill", "stream_down", "--setting", "compose", *RATE, "--json", timeout_s=500)
     assert done.returncode == 0, done.stdout[:3000] + done.stderr
     assert json.loads(done.stdout)["holds"]
 

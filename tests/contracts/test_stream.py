@@ -255,6 +255,25 @@ def test_a_broker_that_is_away_for_a_while_costs_nothing_that_was_acknowledged(b
     until(lambda: 2000 in effect.numbers, "ordinary life again")
 
 
+def test_what_an_embedded_broker_held_and_nobody_had_read_is_counted_as_lost(broker: Broker, rig: Rig) -> None:
+    if not isinstance(broker, EmbeddedBroker):
+        pytest.skip("Kafka keeps what it acknowledged")
+
+    class Slow(Collected):
+        def apply(self, batch: Sequence[Received]) -> None:
+            super().apply(batch)
+            time.sleep(0.5)
+
+    effect = Slow()
+    rig.publish(range(100))
+    consumer = rig.consume(effect, batch=5)
+    until(lambda: count(consumer.metrics.lag, rig.topic, "g") > 0, "a lag that somebody looked at")
+    broker.stop()
+    broker.start()
+    until(lambda: count(consumer.metrics.lost, rig.topic) > 0, "a loss that is counted")
+    assert count(consumer.metrics.lost, rig.topic) + len(effect.numbers) == 100
+
+
 def test_two_of_a_group_share_the_work_and_do_nothing_twice_when_one_comes_and_one_goes(
     broker: Broker, rig: Rig, tmp_path: Path
 ) -> None:
