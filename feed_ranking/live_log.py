@@ -11,8 +11,9 @@ from infra.stream.sink import files_of
 
 LIVE = "live"
 LOG, POSTS, PREDICTIONS = "log", "posts", "predictions"
-TIMES = {LOG: "label_ts", POSTS: "published_ts"}
-"""What makes the world go on. Being asked does not: a service that nobody told anything starts again where it did."""
+TIMES = {LOG: "label_ts", POSTS: "published_ts", PREDICTIONS: "request_ts"}
+"""What may not happen again: a world that was stopped goes on behind all that is logged. Were a minute lived twice, a
+prediction of its first time would be checked against what people did in its second."""
 
 
 def end_of_log(live: Path) -> float:

@@ -131,8 +131,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         bootstrap.publish(slot.value, [NewPost(**vars(post)) for post in posts])
 
     def follow_stats(stats: LiveStats) -> None:
-        if slot.value is not None:
-            slot.value.catalogue.apply(stats)
+        bootstrap.count(slot.value, stats)
 
     core = ServiceCore(
         DESIGN,

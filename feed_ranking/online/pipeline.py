@@ -213,7 +213,7 @@ class FeedBootstrap:
         read_stats = naive_reader(Path(release.naive_path), self.settings) if release.naive_path else None
         pipeline = build_pipeline(guarded, catalogue, bundle, self.faults, read_stats)
         service = FeedService(pipeline, catalogue, bundle, self.config, clock, version)
-        self._catch_up(catalogue)
+        self._catch_up(service)
         self._warm(guarded, service)
         return service
 
@@ -225,13 +225,19 @@ class FeedBootstrap:
         self.handed.extend(posts)
         return 0 if service is None else service.catalogue.add(posts)
 
-    def _catch_up(self, catalogue: Catalogue) -> None:
+    def count(self, service: FeedService | None, stats: LiveStats) -> None:
+        """Serve these counts from now on. Those of a time that has not come were written by a worker that ran on while
+        nobody asked, before all was stopped; the one of now will write others, and they would stand in its way."""
+        if service is not None and stats.stats_ts <= service.clock.now():
+            service.catalogue.apply(stats)
+
+    def _catch_up(self, service: FeedService) -> None:
         """What has happened since the release was built."""
         if self.handed:
-            catalogue.add(list(self.handed))
+            service.catalogue.add(list(self.handed))
         if self.stats_path is not None:
             with contextlib.suppress(OSError, ValueError):  # nothing was counted yet
-                catalogue.apply(LiveStats.read(self.stats_path))
+                self.count(service, LiveStats.read(self.stats_path))
 
     @staticmethod
     def _warm(features: GuardedFeatures, service: FeedService) -> None:

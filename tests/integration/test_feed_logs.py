@@ -21,6 +21,8 @@ from feed_ranking.domain import RANDOM_POLICY, STATS
 from feed_ranking.events import Prediction
 from feed_ranking.features import open_store
 from feed_ranking.inputs import item_names
+from feed_ranking.live_log import end_of_log
+from feed_ranking.live_stats import COUNTED, LiveStats
 from feed_ranking.offline import known
 from feed_ranking.offline.known import Known
 from feed_ranking.offline.replay import replay
@@ -93,6 +95,31 @@ def replayed(home: Settings, predictions: Sequence[Prediction], since: Since = A
 def compared(home: Settings, predictions: Sequence[Prediction]) -> Compared:
     write_predictions(home.design_root("feed_ranking"), predictions)
     return skew(home, ALL, 200, quiet)
+
+
+def test_a_world_that_was_stopped_goes_on_behind_what_it_was_asked(home: Settings, served: list[Prediction]) -> None:
+    """Else a minute would be lived twice, and `skew` would hold its first time against its second."""
+    root = home.design_root("feed_ranking")
+    assert end_of_log(root / "live") == 0
+    write_predictions(root, served)
+    assert end_of_log(root / "live") == pytest.approx(max(one.request_ts for one in served), abs=1e-3)
+
+
+def test_counts_of_a_time_that_has_not_come_stand_in_nobodys_way(settings: Settings, release: Release) -> None:
+    breaker, bulkhead = CircuitBreaker("feature_store", open_s=1.0), Bulkhead("feature_store", workers=1, queue=1)
+    bootstrap = FeedBootstrap(settings, SMOKE, breaker, bulkhead, FaultSwitch())
+    service = bootstrap.load(release)
+    built_ts, ids = service.catalogue.view.stats_ts, service.catalogue.snapshot.post_id[:3]
+
+    def counts(stats_ts: float) -> LiveStats:
+        posts, creators = np.zeros((3, len(COUNTED)), np.float32), service.catalogue.view.creator_stats
+        return LiveStats(stats_ts, np.asarray(ids), posts, creators, np.stack([np.asarray(ids)] * 5))
+
+    bootstrap.count(service, counts(service.clock.now() + 300))
+    assert service.catalogue.view.stats_ts == built_ts
+    now = service.clock.now()
+    bootstrap.count(service, counts(now))
+    assert service.catalogue.view.stats_ts == now
 
 
 def test_everything_that_was_served_comes_out_again(home: Settings, served: list[Prediction]) -> None:
