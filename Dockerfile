@@ -17,7 +17,7 @@ RUN --mount=type=cache,target=/root/.cache \
 FROM packages AS own
 # The lab itself is only pointed to: its code is a layer of its own below, and a change there costs seconds.
 COPY pyproject.toml README.md LICENSE /lab/
-RUN mkdir -p /lab/infra /lab/feed_ranking /lab/lab /lab/loadtests \
+RUN mkdir -p /lab/infra /lab/feed_ranking /lab/ctr_prediction /lab/lab /lab/loadtests \
  && /tools/bin/uv pip install --quiet --python /opt/lab/bin/python --no-deps --no-build-isolation \
     --target /own/lib/python3.11/site-packages --editable /lab \
  && mv /own/lib/python3.11/site-packages/bin /own/bin
@@ -35,6 +35,7 @@ COPY loadtests /lab/loadtests
 COPY lab /lab/lab
 COPY infra /lab/infra
 COPY feed_ranking /lab/feed_ranking
+COPY ctr_prediction /lab/ctr_prediction
 RUN python -m compileall -q /lab
 ENV PATH=/opt/lab/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOME=/tmp \
     OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MALLOC_ARENA_MAX=2 ARROW_DEFAULT_MEMORY_POOL=system \

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from scipy.optimize import minimize
 
 from feed_ranking.domain import RANDOM_POLICY, REGION_UTC_OFFSET_H
 from feed_ranking.world.examination import examination
 from feed_ranking.world.sessions import hourly_load
 from tests.unit.feed_log import CONFIG, log, organic, world
+from tests.unit.logistic import logistic
 
 Array = npt.NDArray[Any]
 
@@ -36,21 +36,6 @@ def causes() -> dict[str, Array]:
         "burst": height * here,
         "burst_elsewhere": height * ~here,
     }
-
-
-def logistic(x: Array, y: Array, looked: Array | float = 1.0) -> tuple[Array, Array]:
-    """Maximum likelihood of P(y) = looked x sigmoid(x w): (weights, their standard errors)."""
-
-    def loss(w: Array) -> tuple[float, Array]:
-        s = 1 / (1 + np.exp(-x @ w))
-        p = np.clip(looked * s, 1e-9, 1 - 1e-9)
-        slope = (p - y) / (p * (1 - p)) * looked * s * (1 - s)
-        return float(-(y * np.log(p) + (1 - y) * np.log(1 - p)).sum()), x.T @ slope
-
-    w = minimize(loss, np.zeros(x.shape[1]), jac=True, method="L-BFGS-B").x
-    s = 1 / (1 + np.exp(-x @ w))
-    information = (x * ((looked * s * (1 - s)) ** 2 / (looked * s * (1 - looked * s)))[:, None]).T @ x
-    return w, np.sqrt(np.diag(np.linalg.inv(information)))
 
 
 @pytest.fixture(scope="module")

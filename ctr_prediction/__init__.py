@@ -1,0 +1,1 @@
+"""Ads: wide-and-deep click prediction and an auction, in under 10 ms."""

@@ -1,0 +1,154 @@
+"""The log: which ads the old system showed, what they were charged, who clicked, and when one heard of it.
+
+Made hour by hour, since budgets run out, and each day from its own random streams and the state that the day before
+left (`State`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from ctr_prediction.domain import LOGGING_POLICY, NONE, RANDOM_POLICY, Array, Ints
+from ctr_prediction.world.clicks import draw_delay_s
+from ctr_prediction.world.exposures import Exposures
+from ctr_prediction.world.oracle import Context, Oracle
+from ctr_prediction.world.policy import Drawn, Eligible, Standing, auction, draw_pool
+from ctr_prediction.world.requests import Requests, draw_requests
+from ctr_prediction.world.streams import DAY_S, HOUR_S, start_ts, stream
+from ctr_prediction.world.truth import World
+
+KEPT = 0.9
+"""share of what is known of an ad that still counts a day later"""
+Rows = Mapping[str, npt.NDArray[np.generic]]
+
+
+@dataclass
+class State:
+    """What one day leaves to the next: what the old system knows of ads, who saw what, and clicks not reported yet
+    (ads int64 and times float64)."""
+
+    standing: Standing
+    exposures: Exposures
+    late_ads: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
+    late_ts: Array = field(default_factory=lambda: np.zeros(0))
+
+    @classmethod
+    def none(cls, world: World) -> State:
+        nothing = np.zeros(world.config.ads)
+        return cls(Standing(nothing, nothing), Exposures(world.config.ads))
+
+
+def log_days(world: World) -> Iterator[tuple[int, pa.Table]]:
+    """The log day by day: (day, table of impressions in order of time)."""
+    state, eligible = State.none(world), Eligible.of(world)
+    for day in range(world.config.days):
+        yield day, log_day(world, day, state, eligible)
+
+
+def log_day(world: World, day: int, state: State, eligible: Eligible) -> pa.Table:
+    """Everything that was shown on one day, a row per ad; moves `state` on to the next."""
+    config = world.config
+    begin_ts = start_ts(config) + day * DAY_S
+    requests = draw_requests(world, day)
+    ads_there = int(np.searchsorted(world.ads.start_ts, begin_ts, side="right"))
+    spent = np.zeros(config.campaigns)
+    hours = np.searchsorted(requests.at_ts, begin_ts + np.arange(25) * HOUR_S)
+    parts: list[Rows] = []
+    for hour in range(24):
+        some = requests.between(hours[hour], hours[hour + 1])
+        if len(some):
+            rng = stream(config.seed, "history", day, hour)
+            parts.append(_show(world, rng, some, state, eligible, ads_there, spent))
+    rows = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    first = day * 100_000_000
+    rows["impression_id"] = first + np.arange(len(rows["ad_id"]))
+    _move_on(world, state, rows, begin_ts + DAY_S)
+    return _table(rows)
+
+
+def _show(
+    world: World,
+    rng: np.random.Generator,
+    requests: Requests,
+    state: State,
+    eligible: Eligible,
+    ads_there: int,
+    spent: Array,
+) -> Rows:
+    """One hour: fill the pages, let people look and click, charge the campaigns (`spent` grows)."""
+    config, people = world.config, world.people
+    is_random = rng.random(len(requests)) < config.randomised_share
+    pool = draw_pool(world, rng, requests.user, eligible, ads_there)
+    drawn = auction(world, rng, pool, state.standing, spent >= world.campaigns.budget, is_random)
+    shown, slot = _on_the_page(world, requests, drawn)
+    user, ad = requests.user[shown], drawn.ads[shown, slot]
+    seen = state.exposures.show(user, ad)
+    context = Context(requests.publisher[shown], requests.device[shown], requests.at_ts[shown], seen)
+    clicked = rng.random(len(ad)) < Oracle(world).p_click(user, ad, context, slot)
+    label_ts = np.full(len(ad), np.nan)
+    label_ts[clicked] = requests.at_ts[shown][clicked] + draw_delay_s(config, rng, int(clicked.sum()))
+    price, campaign = drawn.price[shown, slot], world.ads.campaign[ad]
+    spent += np.bincount(campaign, clicked * price, config.campaigns)
+    return {
+        "request_ts": requests.at_ts[shown],
+        "user_id": user,
+        "segment": people.segment[user],
+        "publisher_id": requests.publisher[shown],
+        "device": requests.device[shown],
+        "slot": slot,
+        "slots": world.publishers.slots[requests.publisher[shown]],
+        "ad_id": ad,
+        "campaign_id": campaign,
+        "creative_id": world.ads.creative[ad],
+        "seen": seen,
+        "bid": world.campaigns.bid[campaign],
+        "price": price,
+        "is_random": is_random[shown],
+        "propensity": drawn.propensity[shown, slot],
+        "clicked": clicked,
+        "label_ts": label_ts,
+    }
+
+
+def _on_the_page(world: World, requests: Requests, drawn: Drawn) -> tuple[Ints, Ints]:
+    """(request, slot) of every ad that is shown, in order."""
+    slot = np.arange(drawn.ads.shape[1])
+    is_there = (drawn.ads != NONE) & (slot < world.publishers.slots[requests.publisher][:, None])
+    shown, place = np.nonzero(is_there)
+    return shown, place
+
+
+def _move_on(world: World, state: State, rows: Rows, end_ts: float) -> None:
+    """Count what is known at `end_ts`: all impressions, and the clicks that were reported by then."""
+    ads, count = np.asarray(rows["ad_id"], np.int64), world.config.ads
+    clicked = np.asarray(rows["clicked"], bool)
+    all_ads = np.concatenate([state.late_ads, ads[clicked]])
+    all_ts = np.concatenate([state.late_ts, np.asarray(rows["label_ts"], np.float64)[clicked]])
+    is_known = all_ts < end_ts
+    state.standing = Standing(
+        state.standing.impressions * KEPT + np.bincount(ads, minlength=count),
+        state.standing.clicks * KEPT + np.bincount(all_ads[is_known], minlength=count),
+    )
+    state.late_ads, state.late_ts = all_ads[~is_known], all_ts[~is_known]
+    state.exposures.end_day()
+
+
+def _table(rows: Rows) -> pa.Table:
+    arrays: dict[str, pa.Array] = {}
+    for name, values in rows.items():
+        if name.endswith("_ts"):
+            is_missing = np.isnan(values.astype(np.float64))
+            micros = np.where(is_missing, 0, values.astype(np.float64) * 1e6).astype(np.int64)
+            arrays[name] = pa.array(micros, mask=is_missing).cast(pa.timestamp("us", "UTC"))
+        elif name == "is_random":
+            arrays["policy"] = pa.array(np.where(values, RANDOM_POLICY, LOGGING_POLICY)).dictionary_encode()
+        elif values.dtype == np.float64:
+            arrays[name] = pa.array(values.astype(np.float32))
+        else:
+            arrays[name] = pa.array(values)
+    return pa.table(arrays)

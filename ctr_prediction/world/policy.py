@@ -1,0 +1,133 @@
+"""The old system: a named policy that auctions plausibly, at random enough that its log can be learned from.
+
+`auction_v1` bids for some eligible ads and ranks them by bid × click rate so far, with noise: a Plackett-Luce draw made
+by adding Gumbel noise and sorting (Kool et al., ICML 2019). Its click rate knows nothing of slots, so whoever stood on
+top looks good to it. A random `randomised_share` of requests is filled by `uniform_v1` instead. The propensity of an ad
+is P(it comes next | policy, pool, ads drawn before it), exact for both.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from ctr_prediction.domain import NONE, Array, Ints
+from ctr_prediction.world.truth import World
+
+PRIOR_CTR, PRIOR_IMPRESSIONS = 0.02, 200.0
+
+
+@dataclass(frozen=True)
+class Eligible:
+    """`ads` int64[segments, most], those that pay for a segment in order of their start, padded with `NONE`."""
+
+    ads: Ints
+
+    @classmethod
+    def of(cls, world: World) -> Eligible:
+        pays = world.campaigns.targets[world.ads.campaign].T
+        lists = [np.flatnonzero(row) for row in pays]
+        padded = np.full((len(lists), max(map(len, lists))), NONE, np.int64)
+        for row, found in enumerate(lists):
+            padded[row, : len(found)] = found
+        return cls(padded)
+
+    def started(self, ads_there: int) -> Ints:
+        """int64[segments]: how many of each row have started, where the first `ads_there` of all ads have."""
+        found: Ints = ((self.ads >= 0) & (self.ads < ads_there)).sum(axis=1)
+        return found
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What the old system knows of each ad: impressions and reported clicks, float64[ads]."""
+
+    impressions: Array
+    clicks: Array
+
+    @cached_property
+    def ctr(self) -> Array:
+        found: Array = (self.clicks + PRIOR_CTR * PRIOR_IMPRESSIONS) / (self.impressions + PRIOR_IMPRESSIONS)
+        return found
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Slates of n requests, all arrays [n, k]: `ads` int64, `NONE` where a slot stays empty; `propensity` and `price`
+    (per click) float64."""
+
+    ads: Ints
+    propensity: Array
+    price: Array
+
+
+def draw_pool(world: World, rng: np.random.Generator, users: Ints, eligible: Eligible, ads_there: int) -> Ints:
+    """int64[n, m]: eligible ads by chance, and those that follow the user; `NONE` where there are fewer."""
+    segment = world.people.segment[users]
+    count = eligible.started(ads_there)[segment]
+    place = (rng.random((len(users), world.config.pool_size)) * count[:, None]).astype(np.int64)
+    drawn = np.where(count[:, None] > 0, eligible.ads[segment[:, None], place], NONE)
+    return np.concatenate([drawn, world.retargeting.ads[users]], axis=1)
+
+
+def auction(
+    world: World,
+    rng: np.random.Generator,
+    pool: Ints,
+    standing: Standing,
+    is_paused: npt.NDArray[np.bool_],
+    is_random: npt.NDArray[np.bool_],
+) -> Drawn:
+    """Fill as many slots as the largest page has. `is_paused` bool[campaigns]: their budget is spent.
+
+    An ad pays what the best of those behind it would have paid for its place, at most its bid (generalised second
+    price: Edelman, Ostrovsky and Schwarz, 2007).
+    """
+    config, slots = world.config, max(world.config.slots)
+    safe = np.maximum(pool, 0)
+    campaign = world.ads.campaign[safe]
+    ctr = standing.ctr[safe]
+    revenue = world.campaigns.bid[campaign] * ctr
+    is_out = (pool == NONE) | is_double(pool) | is_paused[campaign]
+    is_out |= ~is_random[:, None] & (revenue < config.reserve)
+    logits = np.where(is_random[:, None], 0.0, np.log(revenue) / config.policy_noise)
+    logits[is_out] = -np.inf
+    top, propensity = plackett_luce(rng, logits, slots)
+    order = np.take_along_axis(np.where(is_out, -np.inf, revenue), top, 1)
+    left = np.where(is_out, 0.0, revenue)
+    np.put_along_axis(left, top, 0.0, axis=1)
+    behind = np.maximum.accumulate(
+        np.concatenate([np.maximum(order[:, 1:], 0.0), left.max(axis=1, keepdims=True)], axis=1)[:, ::-1], axis=1
+    )[:, ::-1]
+    bid = np.take_along_axis(world.campaigns.bid[campaign], top, 1)
+    price = np.minimum(np.maximum(behind, config.reserve) / np.take_along_axis(ctr, top, 1), bid)
+    ads = np.where(np.isfinite(order), np.take_along_axis(pool, top, 1), NONE)
+    return Drawn(ads, propensity, price)
+
+
+def plackett_luce(rng: np.random.Generator, logits: Array, k: int) -> tuple[Ints, Array]:
+    """Draw `k` columns of each row of float64[n, m] without replacement, p ∝ exp(logits): columns int64[n, k] and
+    conditional propensities float64[n, k]. Columns at -inf come last, with a propensity that means nothing."""
+    noisy = logits + rng.gumbel(size=logits.shape)
+    top = np.argpartition(-noisy, k - 1, axis=1)[:, :k]
+    top = np.take_along_axis(top, np.argsort(-np.take_along_axis(noisy, top, 1), axis=1), 1)
+    highest = logits.max(axis=1, keepdims=True)
+    weights = np.exp(logits - np.where(np.isfinite(highest), highest, 0.0))
+    chosen = np.take_along_axis(weights, top, 1)
+    above = np.cumsum(chosen, axis=1) - chosen
+    left = np.maximum(weights.sum(axis=1, keepdims=True) - above, 1e-300)
+    return top, np.minimum(chosen / left, 1.0)
+
+
+def is_double(pool: Ints) -> npt.NDArray[np.bool_]:
+    """True where an ad stands in its row already."""
+    order = np.argsort(pool, axis=1, kind="stable")
+    ordered = np.take_along_axis(pool, order, 1)
+    again = np.zeros(pool.shape, bool)
+    again[:, 1:] = ordered[:, 1:] == ordered[:, :-1]
+    double = np.empty_like(again)
+    np.put_along_axis(double, order, again, 1)
+    return double

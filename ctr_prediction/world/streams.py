@@ -1,0 +1,22 @@
+"""One independent random stream per part of the world, so that changing one part leaves the others as they were."""
+
+from __future__ import annotations
+
+import zlib
+from datetime import datetime
+
+import numpy as np
+
+from ctr_prediction.config import WorldConfig
+
+DAY_S, HOUR_S = 86_400.0, 3_600.0
+
+
+def stream(seed: int, part: str, *key: int) -> np.random.Generator:
+    """The generator of `part`, and of a sub-key such as a day, under the world's `seed`."""
+    return np.random.default_rng(np.random.SeedSequence([seed, zlib.crc32(part.encode()), *key]))
+
+
+def start_ts(config: WorldConfig) -> float:
+    """When the history begins, in seconds since the epoch."""
+    return datetime.fromisoformat(config.start).timestamp()

@@ -1,0 +1,50 @@
+"""The world as one value, made from the seed alone, in memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ctr_prediction.config import WorldConfig
+from ctr_prediction.world.affinity import Affinity, make_affinity
+from ctr_prediction.world.crosses import make_crosses
+from ctr_prediction.world.market import (
+    Ads,
+    Campaigns,
+    Publishers,
+    make_ads,
+    make_campaigns,
+    make_publishers,
+)
+from ctr_prediction.world.people import People, make_people
+from ctr_prediction.world.retargeting import Retargeting, make_retargeting
+
+
+@dataclass(frozen=True)
+class World:
+    """The planted truth of one configuration; `crosses` bool[segments, ads]."""
+
+    config: WorldConfig
+    people: People
+    publishers: Publishers
+    campaigns: Campaigns
+    ads: Ads
+    affinity: Affinity
+    crosses: npt.NDArray[np.bool_]
+    retargeting: Retargeting
+
+
+def make_world(config: WorldConfig) -> World:
+    people, campaigns, ads = make_people(config), make_campaigns(config), make_ads(config)
+    return World(
+        config,
+        people,
+        make_publishers(config),
+        campaigns,
+        ads,
+        make_affinity(config),
+        make_crosses(config, campaigns, ads),
+        make_retargeting(config, ads),
+    )

@@ -1,0 +1,26 @@
+"""Finds the weights that were planted in a log of clicks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import minimize
+
+Array = npt.NDArray[Any]
+
+
+def logistic(x: Array, y: Array, looked: Array | float = 1.0) -> tuple[Array, Array]:
+    """Maximum likelihood of P(y) = looked x sigmoid(x w): (weights, their standard errors)."""
+
+    def loss(w: Array) -> tuple[float, Array]:
+        s = 1 / (1 + np.exp(-x @ w))
+        p = np.clip(looked * s, 1e-9, 1 - 1e-9)
+        slope = (p - y) / (p * (1 - p)) * looked * s * (1 - s)
+        return float(-(y * np.log(p) + (1 - y) * np.log(1 - p)).sum()), x.T @ slope
+
+    w = minimize(loss, np.zeros(x.shape[1]), jac=True, method="L-BFGS-B").x
+    s = 1 / (1 + np.exp(-x @ w))
+    information = (x * ((looked * s * (1 - s)) ** 2 / (looked * s * (1 - looked * s)))[:, None]).T @ x
+    return w, np.sqrt(np.diag(np.linalg.inv(information)))
