@@ -8,6 +8,7 @@ disk can spare.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -107,12 +108,12 @@ class ParquetSink:
     def _forget_old(self, table: Table) -> None:
         if math.isinf(table.keep_bytes):
             return
-        files = files_of(self.root / table.folder)
         total = 0
-        for index, file in enumerate(reversed(files)):
-            total += file.stat().st_size
-            if index >= REMEMBERED_FILES and total > table.keep_bytes:
-                file.unlink()
+        for index, file in enumerate(reversed(files_of(self.root / table.folder))):
+            with contextlib.suppress(FileNotFoundError):  # another of the group was as quick
+                total += file.stat().st_size
+                if index >= REMEMBERED_FILES and total > table.keep_bytes:
+                    file.unlink()
 
 
 def files_of(folder: Path) -> list[Path]:
