@@ -142,14 +142,16 @@ class EventProducer:
                 raise StreamUnavailable(f"not acknowledged within {timeout_s:.1f} s") from None
 
     def close(self) -> None:
-        """Send what can be sent within a moment; the rest is counted as dropped."""
+        """Send what can be sent within a moment, also what still gathers; the rest is counted as dropped."""
+        self._closed.set()
+        encoder, sender = self._threads
+        if encoder.is_alive():
+            encoder.join(CLOSE_S)
         with self._changed:
             self._closing = True
             self._changed.notify_all()
-        self._closed.set()
-        for thread in self._threads:
-            if thread.is_alive():
-                thread.join(CLOSE_S + 1.0)
+        if sender.is_alive():
+            sender.join(CLOSE_S + 1.0)
 
     def _keep(self, waiting: _Waiting, *, again: bool = False) -> bool:
         """Put it in line, at the front if it was sent before. False, and counted, if there is no room."""
@@ -187,9 +189,9 @@ class EventProducer:
         self._finish()
 
     def _encode(self) -> None:
-        while not self._closing:
+        while not self._closed.wait(self.limits.gather_s):
             self._encode_offered()
-            self._closed.wait(self.limits.gather_s)
+        self._encode_offered()
 
     def _encode_offered(self) -> None:
         while self._offered:

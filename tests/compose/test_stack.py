@@ -121,7 +121,7 @@ def test_every_target_is_up_and_no_alert_fires(stack: Stack) -> None:
 
 
 def test_it_keeps_its_budgets_under_load(stack: Stack, tmp_path: Path) -> None:
-    words = ("load", "feed_ranking", "--url", stack.url, "--users", "6", "--seconds", "45", "--out", str(tmp_path))
+    words = ("load", "feed_ranking", "--url", stack.url, "--users", "10", "--seconds", "26", "--out", str(tmp_path))
     done = lab(stack, *words, "--json")
     assert done.returncode == 0, done.stdout + done.stderr
     assert json.loads(done.stdout)["figures"]["requests"] >= 1000

@@ -125,6 +125,16 @@ def test_what_is_published_is_read_once_and_the_counts_add_up(rig: Rig) -> None:
     until(lambda: count(consumer.metrics.lag, rig.topic, "g") == 0, "no lag")
 
 
+def test_what_was_offered_just_before_the_end_is_sent(rig: Rig) -> None:
+    effect = Collected()
+    rig.consume(effect)
+    for number in range(50):
+        rig.producer.offer(rig.topic, lambda number=number: Tick(number, time.time()))
+    rig.producer.close()
+    until(lambda: sorted(effect.numbers) == list(range(50)), "all of it")
+    assert count(rig.metrics.dropped, rig.topic, "closed") == 0
+
+
 def test_a_backlog_is_read_in_batches_of_bounded_size(rig: Rig) -> None:
     sizes: list[int] = []
 
