@@ -1,7 +1,8 @@
 """Users and the segments they are sold by.
 
 Lesson: a segment is what is known of everyone, the user's own history of few. What a segment likes can be learned; that
-one user clicks at everything shows only in that user's own click rate (`user_click`).
+one user clicks at everything shows only in that user's own click rate (`user_click`). Gender changes nothing, which a
+model must find out.
 """
 
 from __future__ import annotations
