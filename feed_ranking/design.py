@@ -11,7 +11,7 @@ _COUNTING = "feed_ranking/counting.py"
 _LIVE = (_COUNTING, "feed_ranking/domain.py", "feed_ranking/offline/live_files.py", "feed_ranking/offline/live_log.py")
 _TABLES = ("feed_ranking/features.py", *_LIVE, "feed_ranking/offline/tables.py", "infra/feature_store")
 _SAMPLE = (*_TABLES, "feed_ranking/offline/dataset.py", "feed_ranking/inputs")
-_MODELS = tuple(f"feed_ranking/offline/{name}.py" for name in ("networks", "fitting", "towers", "ranker", "train"))
+_MODELS = tuple(f"feed_ranking/offline/{name}.py" for name in ("towers", "ranker", "train"))
 _JUDGE = tuple(f"feed_ranking/offline/{name}.py" for name in ("evaluate", "holdout", "metrics"))
 
 DESIGN = Design(
@@ -70,7 +70,7 @@ DESIGN = Design(
             "feed_ranking.offline.train:fit_and_register",
             "Train, export and register (JAX, ONNX, MLflow)",
             ("world", "objective", "sample", "towers", "light", "heavy"),
-            (*_SAMPLE, *_MODELS, "feed_ranking/bundle.py", "infra/registry"),
+            (*_SAMPLE, *_MODELS, "feed_ranking/bundle.py", "infra/training", "infra/registry"),
             after=("sample",),
             still_there="infra.registry.presence:has_model",
         ),
@@ -79,7 +79,7 @@ DESIGN = Design(
             "feed_ranking.offline.evaluate:gate",
             "Evaluate on the randomised bucket, gate",
             ("world", "objective"),
-            (*_JUDGE, "feed_ranking/bundle.py"),
+            (*_JUDGE, "feed_ranking/bundle.py", "infra/training/click_metrics.py"),
             after=("sample", "train"),
         ),
         Step(

@@ -20,7 +20,6 @@ from feed_ranking.config import FeedConfig, ObjectiveConfig
 from feed_ranking.domain import AD, EMPTY, Ids
 from feed_ranking.offline.dataset import Sample
 from feed_ranking.offline.holdout import NEW_CREATOR_DAYS, Prediction, Truth, holdout_figures, predict
-from feed_ranking.offline.metrics import Array, interval, log_loss_rows
 from feed_ranking.world.history import Popularity, log_day
 from feed_ranking.world.oracle import Oracle
 from feed_ranking.world.streams import DAY_S, HOUR_S, end_ts
@@ -31,6 +30,7 @@ from infra.figures import write_figures
 from infra.pipeline.steps import Facts, StepContext
 from infra.registry.mlflow_registry import MlflowRegistry
 from infra.registry.port import ModelVersion
+from infra.training.click_metrics import Array, interval, log_loss_rows
 
 SLATE = 20
 """posts on the slates that are compared"""

@@ -12,8 +12,9 @@ from feed_ranking.config import ObjectiveConfig
 from feed_ranking.domain import COUNTS, STATS, Floats
 from feed_ranking.inputs import Context, post_inputs, post_tower_inputs, ranker_inputs, user_tower_inputs
 from feed_ranking.offline.dataset import Sample
-from feed_ranking.offline.metrics import Array, auc, excess_log_loss_rows, interval, mean_ndcg
+from feed_ranking.offline.metrics import mean_ndcg
 from infra.figures import Figure
+from infra.training.click_metrics import Array, auc, excess_log_loss_rows, interval
 
 NEW_CREATOR_DAYS = 7.0
 HEAVY_USER_QUANTILE = 0.8

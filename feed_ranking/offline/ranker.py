@@ -17,8 +17,8 @@ import numpy.typing as npt
 from flax import nnx
 
 from feed_ranking.offline.dataset import Sample
-from feed_ranking.offline.fitting import Batch, Fit, Plan, fit
-from feed_ranking.offline.networks import Floats, Mlp
+from infra.training.fitting import Batch, Fit, Plan, fit
+from infra.training.networks import Floats, Mlp
 
 LEARNING_RATE = 1e-3
 LOOKS_PACE = 20.0

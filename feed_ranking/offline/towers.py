@@ -17,8 +17,8 @@ import optax
 from flax import nnx
 
 from feed_ranking.config import TowerConfig
-from feed_ranking.offline.fitting import Batch, Fit, Plan, fit
-from feed_ranking.offline.networks import Floats, Mlp
+from infra.training.fitting import Batch, Fit, Plan, fit
+from infra.training.networks import Floats, Mlp
 
 LEARNING_RATE = 2e-3
 HEAVIEST = 5.0

@@ -29,8 +29,6 @@ from feed_ranking.inputs import (
     user_tower_inputs,
 )
 from feed_ranking.offline.dataset import Sample
-from feed_ranking.offline.fitting import Plan
-from feed_ranking.offline.networks import Floats, export, prepare_export
 from feed_ranking.offline.ranker import HEADS, examination, fit_ranker
 from feed_ranking.offline.ranker import LEARNING_RATE as RANKER_RATE
 from feed_ranking.offline.towers import LEARNING_RATE as TOWER_RATE
@@ -38,6 +36,8 @@ from feed_ranking.offline.towers import TwoTower, fit_towers
 from infra.pipeline.steps import Facts, StepContext
 from infra.registry.manifest import write_manifest
 from infra.registry.mlflow_registry import MlflowRegistry
+from infra.training.fitting import Plan
+from infra.training.networks import Floats, export, prepare_export
 
 
 def fit_and_register(context: StepContext) -> Facts:

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from feed_ranking.offline.fitting import Batch, Fit, Plan, fit
-from feed_ranking.offline.networks import Mlp
+from infra.training.fitting import Batch, Fit, Plan, fit
+from infra.training.networks import Mlp
 
 ROWS = 4096
 

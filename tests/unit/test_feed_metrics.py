@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from feed_ranking.offline.metrics import auc, excess_log_loss_rows, interval, log_loss_rows, mean_ndcg
+from feed_ranking.offline.metrics import mean_ndcg
+from infra.training.click_metrics import auc, excess_log_loss_rows, interval, log_loss_rows
 
 Array = npt.NDArray[np.float64]
 SEEDS = st.integers(0, 10_000)

@@ -1,5 +1,5 @@
-"""What the feed's networks share: a multilayer perceptron in Flax that carries its own normalisation, and the way out
-to ONNX."""
+"""What networks of all designs share: a multilayer perceptron in Flax that carries its own normalisation, and the way
+out to ONNX."""
 
 from __future__ import annotations
 

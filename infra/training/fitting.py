@@ -10,16 +10,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 import optax
-import orbax.checkpoint as ocp
 from flax import nnx
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from infra.training.checkpoints import Checkpoints
 
 M = TypeVar("M", bound=nnx.Module)
 Batch = Mapping[str, jax.Array]
@@ -71,7 +72,8 @@ def fit(
         return nnx.state((model, optimizer)), loss
 
     with Checkpoints(plan.checkpoints) as checkpoints:
-        losses = checkpoints.resume(model, optimizer)
+        found, losses = checkpoints.resume(nnx.state((model, optimizer)))
+        nnx.update((model, optimizer), found)
         resumed = len(losses)
         # taken apart once, not for every batch as `nnx.jit` does
         structure, state = nnx.split((model, optimizer))
@@ -84,39 +86,6 @@ def fit(
                 total.append(loss)
             nnx.update((model, optimizer), state)
             losses.append(float(jnp.stack(total).mean()))
-            checkpoints.save(model, optimizer, losses)
+            checkpoints.save(nnx.state((model, optimizer)), losses)
             report((epoch + 1) / plan.epochs, f"epoch {epoch + 1} of {plan.epochs}: loss {losses[-1]:.4f}")
     return Fit(model, losses, resumed)
-
-
-class Checkpoints:
-    """The newest complete epoch of one training, through Orbax, which writes aside and renames."""
-
-    def __init__(self, directory: Path | None) -> None:
-        options = ocp.CheckpointManagerOptions(max_to_keep=1, enable_async_checkpointing=False)
-        self._manager = None if directory is None else ocp.CheckpointManager(directory.resolve(), options=options)
-
-    def __enter__(self) -> Checkpoints:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._manager is not None:
-            self._manager.close()
-
-    def resume(self, model: nnx.Module, optimizer: nnx.Optimizer[Any]) -> list[float]:
-        """Put the newest state into model and optimizer; returns the losses so far, none if there is no state."""
-        if self._manager is None or (epoch := self._manager.latest_step()) is None:
-            return []
-        state = nnx.state((model, optimizer))
-        found = self._manager.restore(
-            epoch,
-            args=ocp.args.Composite(state=ocp.args.StandardRestore(state), losses=ocp.args.JsonRestore()),
-        )
-        nnx.update((model, optimizer), found["state"])
-        return [float(loss) for loss in found["losses"]]
-
-    def save(self, model: nnx.Module, optimizer: nnx.Optimizer[Any], losses: list[float]) -> None:
-        if self._manager is not None:
-            state = ocp.args.StandardSave(nnx.state((model, optimizer)))
-            self._manager.save(len(losses), args=ocp.args.Composite(state=state, losses=ocp.args.JsonSave(losses)))
-            self._manager.wait_until_finished()

@@ -1,0 +1,53 @@
+"""Measures of a click model, each with an interval from resampling whole slates (impressions of one are alike)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.metrics import roc_auc_score
+
+Array = npt.NDArray[np.float64]
+ROUNDS = 200
+
+
+def log_loss_rows(clicked: Array, p: Array) -> Array:
+    """Cross-entropy of each impression, in nats."""
+    p = np.clip(p, 1e-7, 1 - 1e-7)
+    loss: Array = -(clicked * np.log(p) + (1 - clicked) * np.log(1 - p))
+    return loss
+
+
+def excess_log_loss_rows(truth: Array, p: Array) -> Array:
+    """KL divergence of each impression's true click probability from the predicted one, in nats; 0 is perfect.
+
+    Free of the noise of the clicks themselves, because the truth of a synthetic world is known.
+    """
+    return (
+        truth * log_loss_rows(np.ones_like(p), p) + (1 - truth) * log_loss_rows(np.zeros_like(p), p) - _entropy(truth)
+    )
+
+
+def auc(clicked: Array, score: Array) -> float:
+    """Probability that a clicked impression scores above one that was not; 0.5 where there is only one kind."""
+    return float(roc_auc_score(clicked, score)) if 0 < clicked.sum() < len(clicked) else 0.5
+
+
+def interval(
+    groups: npt.NDArray[np.int64], statistic: Callable[[npt.NDArray[np.intp]], float], seed: int = 0
+) -> tuple[float, float]:
+    """95% bootstrap interval of `statistic(rows)`, resampling whole groups (int64[n], one group per row)."""
+    order = np.argsort(groups, kind="stable")
+    _, start = np.unique(groups[order], return_index=True)
+    members = np.split(order, start[1:])
+    rng = np.random.default_rng(seed)
+    values = [
+        statistic(np.concatenate([members[i] for i in rng.integers(0, len(members), len(members))]))
+        for _ in range(ROUNDS)
+    ]
+    return float(np.quantile(values, 0.025)), float(np.quantile(values, 0.975))
+
+
+def _entropy(p: Array) -> Array:
+    return p * log_loss_rows(np.ones_like(p), p) + (1 - p) * log_loss_rows(np.zeros_like(p), p)
