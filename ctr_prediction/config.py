@@ -1,11 +1,14 @@
-"""Every number of the design, one dataclass per stage.
+"""Every number of the design, one dataclass per stage. A field made by `knob` can be turned.
 
 World parameters are not knobs: they are the truth that models are measured against.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+
+from infra.design import Budget, choice, knob
 
 
 @dataclass(frozen=True)
@@ -92,3 +95,197 @@ class WorldConfig:
     @property
     def creatives(self) -> int:
         return self.campaigns * self.creatives_per_campaign
+
+
+@dataclass(frozen=True)
+class FeatureConfig:
+    window_days: int = knob(14, unit="days", low=1, high=28, trades="longer: less noise, slower to follow a change")
+    ad_snapshot_h: int = knob(
+        6, unit="h", low=1, high=24, trades="shorter: fresher counts of ads, more rows to compute and join"
+    )
+    exposures: int = knob(
+        128, unit="ads", low=8, high=1000, trades="more: wear-out and caps of rarer ads too, in a larger row"
+    )
+    ttl_h: float = knob(48.0, unit="h", low=1.0, high=720.0, trades="longer: fewer degraded answers, older features")
+
+
+@dataclass(frozen=True)
+class SampleConfig:
+    negative_share: float = knob(
+        0.1, unit="", low=0.01, high=1.0, trades="higher: all that was not clicked teaches a little, and takes time"
+    )
+    imbalance: str = choice(
+        "sample",
+        ("sample", "weight"),
+        trades="sample: the loss knows what was left out; weight: what is kept counts for what was left out",
+    )
+    first_day: int = knob(
+        0, unit="day", low=0, high=28, trades="later: histories are fuller, as they are in serving; fewer rows"
+    )
+    holdout_rows: int = knob(60_000, unit="rows", low=1000, high=10_000_000, trades="more: tighter intervals, slower")
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    cross_bits: int = knob(17, unit="bits", low=8, high=24, trades="more: fewer crosses share a weight, a larger table")
+    user_cross: str = choice(
+        "audience",
+        ("audience", "all", "none"),
+        trades="all: everyone's pairs with ads are remembered, and most of that is noise; audience: retargeted users'",
+    )
+    hidden: int = knob(256, unit="", low=8, high=2048, trades="larger: more capacity, more milliseconds per ad")
+    epochs: int = knob(4, unit="", low=1, high=50, trades="more: better fit until it overfits, longer builds")
+    batch: int = knob(2048, unit="rows", low=64, high=65536, trades="larger: faster epochs, fewer updates")
+    student_hidden: int = knob(32, unit="", low=2, high=512, trades="larger: nearer to the teacher, slower")
+
+
+@dataclass(frozen=True)
+class CalibrationConfig:
+    calibration: str = choice(
+        "platt",
+        ("platt", "isotonic", "none"),
+        trades="platt: two numbers, hard to fool; isotonic: any monotone curve, with the noise of one day's clicks",
+    )
+
+
+@dataclass(frozen=True)
+class TargetConfig:
+    eligible_limit: int = knob(
+        300, unit="ads", low=1, high=5000, per_request=True, trades="more: fewer good ads missed, more milliseconds"
+    )
+
+
+@dataclass(frozen=True)
+class PredictConfig:
+    model: str = choice(
+        "student",
+        ("student", "teacher"),
+        per_request=True,
+        trades="teacher: the network that the student was taught by, a little better and much slower",
+    )
+    calibrated: str = choice(
+        "yes",
+        ("yes", "no", "no_recalibration"),
+        per_request=True,
+        trades="no: what the network says; no_recalibration: as if the sample were the world, ten times too high",
+    )
+    position: str = choice(
+        "debiased",
+        ("debiased", "naive"),
+        per_request=True,
+        trades="naive: a model that never heard of slots, and takes a high place for a good ad",
+    )
+
+
+@dataclass(frozen=True)
+class AuctionConfig:
+    reserve_cpm: float = knob(
+        2.0,
+        unit="money per 1,000",
+        low=0.0,
+        high=1000.0,
+        per_request=True,
+        trades="higher: dearer impressions, and more slots that stay empty",
+    )
+    pricing: str = choice(
+        "second",
+        ("second", "first"),
+        per_request=True,
+        trades="first: everyone pays their bid, until they bid less, which nobody here does",
+    )
+    pacing: str = choice(
+        "even",
+        ("even", "none"),
+        per_request=True,
+        trades="none: budgets are spent as fast as traffic comes, and the evening has few bidders",
+    )
+    frequency_cap: int = knob(
+        5, unit="per day", low=1, high=1000, per_request=True, trades="higher: more of the best ad, worn out sooner"
+    )
+    randomised_share: float = knob(
+        0.0,
+        unit="",
+        low=0.0,
+        high=1.0,
+        per_request=True,
+        trades="higher: more slates drawn by chance, which tell position from relevance, and less revenue",
+    )
+
+
+@dataclass(frozen=True)
+class CacheConfig:
+    cache_ttl_s: float = knob(
+        60.0, unit="s", low=0.0, high=3600.0, trades="longer: fewer reads of the store, older features and later caps"
+    )
+    cache_users: int = knob(
+        20_000, unit="users", low=1, high=10_000_000, trades="more: fewer reads of the store, more memory"
+    )
+
+
+@dataclass(frozen=True)
+class ServeConfig:
+    deadline_ms: float = knob(
+        100.0, unit="ms", low=5, high=5000, trades="longer: fewer refusals of late requests, slower worst case"
+    )
+    feature_timeout_ms: float = knob(
+        20.0, unit="ms", low=1, high=1000, trades="longer: fewer degraded answers, later fallback"
+    )
+    breaker_open_s: float = knob(
+        1.0, unit="s", low=0.1, high=60, trades="longer: less load on a sick store, slower recovery"
+    )
+    workers: int = knob(2, unit="threads", low=1, high=64, trades="more: more requests at once, each one slower")
+    queue: int = knob(64, unit="requests", low=0, high=1000, trades="longer: fewer refusals, longer waits")
+    intake_workers: int = knob(
+        4, unit="threads", low=1, high=64, trades="more: more events wait for the broker at once, more threads"
+    )
+    intake_queue: int = knob(
+        64, unit="calls", low=0, high=1000, trades="longer: fewer refused events while the broker is slow, longer waits"
+    )
+    max_body_kb: int = knob(64, unit="kB", low=1, high=1024, trades="larger: longer lists of ads, more to parse")
+
+
+@dataclass(frozen=True)
+class CtrConfig:
+    world: WorldConfig = WorldConfig()
+    features: FeatureConfig = FeatureConfig()
+    sample: SampleConfig = SampleConfig()
+    model: ModelConfig = ModelConfig()
+    calibration: CalibrationConfig = CalibrationConfig()
+    target: TargetConfig = TargetConfig()
+    predict: PredictConfig = PredictConfig()
+    auction: AuctionConfig = AuctionConfig()
+    cache: CacheConfig = CacheConfig()
+    serve: ServeConfig = ServeConfig()
+
+
+BUDGETS = (
+    Budget("p99_ms", 10.0, "ms", "at_most", "99 of 100 auctions are held within this time"),
+    Budget("success_share", 0.999, "", "at_least", "share of requests answered with an auction"),
+    Budget("degraded_share", 0.01, "", "at_most", "share of auctions without a part, in normal operation"),
+)
+
+SMALL = CtrConfig()
+SMOKE = replace(
+    SMALL,
+    world=WorldConfig(
+        users=600,
+        segments=8,
+        publishers=10,
+        campaigns=40,
+        new_ads_per_day=3,
+        targeted_segments=4,
+        requests_per_day=6_000,
+        days=6,
+        # a small world needs a larger random share before a gate can tell anything
+        randomised_share=0.25,
+    ),
+    sample=SampleConfig(holdout_rows=12_000),
+    model=ModelConfig(cross_bits=14, hidden=64, batch=1024),
+)
+LARGE = replace(
+    SMALL,
+    world=WorldConfig(users=500_000, campaigns=3_000, new_ads_per_day=150, requests_per_day=1_270_000),
+    model=ModelConfig(cross_bits=21),
+)
+
+PRESETS = MappingProxyType({"smoke": SMOKE, "small": SMALL, "large": LARGE})

@@ -1,0 +1,135 @@
+"""What Feast stores of the design: entities, views, the feature service; and its rows as the design's own types."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from ctr_prediction.domain import NONE, SLOTS, Floats, UserFeatures
+from infra.feature_store.feast_import import Entity, FeatureService, FeatureView, Field, FileSource, ValueType, types
+from infra.feature_store.feast_store import FeastStore
+from infra.feature_store.online_rows import rows_of
+from infra.feature_store.port import FeatureRow
+from infra.settings import Settings
+
+PROJECT = "ctr_prediction"
+USER_SERVICE = "ctr_user"
+FLOATS, INTS = types.Array(types.Float32), types.Array(types.Int64)
+COUNTS: Mapping[str, Any] = {"shown": FLOATS, "clicks": types.Float32}
+
+VIEWS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "user_profile": (
+        "user_id",
+        {"segment": types.Int64, "age": types.Int64, "gender": types.Int64, "audience": INTS},
+    ),
+    "user_activity": ("user_id", COUNTS),
+    "user_exposure": ("user_id", {"seen_ads": INTS, "seen_counts": INTS, "seen_today": INTS}),
+    "ad_stats": ("ad_id", {f"ad_{name}": kind for name, kind in COUNTS.items()}),
+    "campaign_stats": ("campaign_id", {f"campaign_{name}": kind for name, kind in COUNTS.items()}),
+}
+"""Feature view -> (entity, feature -> type). What one request needs of the pair lies as arrays in the user's row."""
+
+ONLINE_VIEWS = ("user_profile", "user_activity", "user_exposure")
+"""What one request reads. Counts of ads and campaigns are served from the snapshot."""
+TRAINED_VIEWS = ("user_profile", "user_activity", "ad_stats", "campaign_stats")
+"""What training joins. How often a user had seen an ad is in the log of impressions itself, as it was served."""
+TRAINED_FEATURES = [f"{view}:{name}" for view in TRAINED_VIEWS for name in VIEWS[view][1]]
+USER_FEATURES = [f"{view}:{name}" for view in ONLINE_VIEWS for name in VIEWS[view][1]]
+AD_FEATURES = [f"{view}:{name}" for view in ("ad_stats", "campaign_stats") for name in VIEWS[view][1]]
+
+
+def feast_definitions(tables: Path) -> list[Any]:
+    """Entities, views and the feature service; `tables` holds one Parquet file per view."""
+    entities = {name: Entity(name=name, join_keys=[name], value_type=ValueType.INT64) for name, _ in VIEWS.values()}
+    views = {
+        view: FeatureView(
+            name=view,
+            entities=[entities[entity]],
+            schema=[Field(name=entity, dtype=types.Int64)]
+            + [Field(name=name, dtype=kind) for name, kind in features.items()],
+            source=FileSource(path=str(tables / f"{view}.parquet"), timestamp_field="feature_ts"),
+            ttl=timedelta(days=365),  # age is checked where a row is served
+        )
+        for view, (entity, features) in VIEWS.items()
+    }
+    service = FeatureService(name=USER_SERVICE, features=[views[name] for name in ONLINE_VIEWS])
+    return [*entities.values(), *views.values(), service]
+
+
+def open_store(repository: Path, settings: Settings, *, online_only: bool = False) -> FeastStore:
+    """The repository of one build, which is also one Feast project: what several builds share (Redis) keeps their rows
+    apart, so that a new build never changes what an older one serves."""
+    return FeastStore(
+        repository,
+        project_of(repository),
+        service=USER_SERVICE,
+        entity="user_id",
+        online_only=online_only,
+        online=rows_of(repository, settings),
+    )
+
+
+def project_of(repository: Path) -> str:
+    return f"{PROJECT}_{repository.stem}"
+
+
+def default_user(segment: int = 0) -> UserFeatures:
+    """The declared defaults: someone of this segment, of middle age, of whom nothing else is known."""
+    none = np.full((1, 1), NONE, np.int64)
+    return UserFeatures(
+        segment=np.full(1, segment, np.int64),
+        age=np.full(1, 2, np.int64),
+        gender=np.zeros(1, np.int64),
+        audience=none,
+        shown=np.zeros((1, SLOTS), np.float32),
+        clicks=np.zeros(1, np.float32),
+        seen_ads=none,
+        seen_counts=np.zeros((1, 1), np.int64),
+        seen_today=np.zeros((1, 1), np.int64),
+    )
+
+
+def user_from_row(row: FeatureRow, default: UserFeatures) -> UserFeatures:
+    """One row of the store as user features; what the row lacks is taken from `default`."""
+    values = {name: np.atleast_1d(value) for name, value in row.values.items() if value is not None}
+    arrays = {
+        name: values[name].astype(fallback.dtype).reshape((1, -1) if fallback.ndim == 2 else (1,))
+        if name in values and values[name].size
+        else fallback
+        for name, fallback in vars(default).items()
+    }
+    return UserFeatures(**arrays)
+
+
+def users_from_frame(frame: pd.DataFrame, default: UserFeatures) -> UserFeatures:
+    """The rows of an offline join as user features, with `default` where the join found nothing, or where the frame
+    has no such column. Lists are padded: ids with `NONE`, counts with 0."""
+
+    def column(name: str, fallback: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        if name not in frame:
+            return np.repeat(fallback, len(frame), axis=0)
+        if fallback.ndim == 1:
+            return frame[name].fillna(fallback[0]).to_numpy(fallback.dtype)
+        rows = [fallback[0] if np.ndim(value) == 0 or not len(value) else value for value in frame[name]]
+        filler = NONE if name in ("audience", "seen_ads") else 0
+        out = np.full((len(rows), max([len(row) for row in rows], default=1)), filler, fallback.dtype)
+        for index, row in enumerate(rows):
+            out[index, : len(row)] = row
+        return out
+
+    return UserFeatures(**{name: column(name, fallback) for name, fallback in vars(default).items()})
+
+
+def counts_from_frame(frame: pd.DataFrame, kind: str) -> tuple[Floats, Floats]:
+    """float32[n, SLOTS] impressions and float32[n] clicks of `ad` or `campaign`; 0 where the join found nothing."""
+    shown = np.zeros((len(frame), SLOTS), np.float32)
+    for index, value in enumerate(frame[f"{kind}_shown"]):
+        if np.ndim(value):
+            shown[index] = value
+    return shown, frame[f"{kind}_clicks"].fillna(0.0).to_numpy(np.float32)

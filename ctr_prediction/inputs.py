@@ -1,0 +1,158 @@
+"""What the model reads, computed once for training and serving: numbers, ids of vectors, and hashed crosses.
+
+All functions take arrays in which users, ads and contexts broadcast together: training passes n of each, serving one
+user, one context and n ads. `NUMERIC` names the numbers in order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ctr_prediction.domain import AGE_BANDS, DEVICES, GENDERS, AdFeatures, Context, Floats, Ints, UserFeatures
+
+USER_NUMBERS = (
+    "user_ctr_log",
+    "user_looks_log",
+    *(f"age_{name}" for name in AGE_BANDS),
+    *(f"gender_{name}" for name in GENDERS),
+    "in_audience",
+    *(f"device_{name}" for name in DEVICES),
+    "hour_cos",
+    "hour_sin",
+)
+PAIR_NUMBERS = ("seen_log",)
+AD_NUMBERS = ("ad_ctr_log", "ad_looks_log", "campaign_ctr_log", "campaign_looks_log")
+NUMERIC = (*USER_NUMBERS, *PAIR_NUMBERS, *AD_NUMBERS)
+HOUR = NUMERIC.index("hour_cos")
+DAY_S, HOUR_S = 86_400.0, 3_600.0
+
+DEEP = ("user", "segment", "clock", "publisher", "ad", "campaign", "creative")
+"""tables of vectors; `clock` is what a segment thinks of the hour"""
+WIDE = ("segment_ad", "publisher_hour", "user_ad")
+"""tables of hashed crosses: segment × ad, segment × publisher × hour, user × ad"""
+NO_CROSS = 0
+"""the row of a cross that is not made; no weight is learned for it"""
+
+
+@dataclass(frozen=True)
+class Priors:
+    """What is known of everyone: `ctr`, the click rate of the first slot, and how often other slots are looked at
+    against the first (`looks`, from the randomised bucket). Rates of few impressions are drawn towards the prior, as if
+    `*_strength` looks at that rate had been seen before."""
+
+    ctr: float
+    looks: tuple[float, ...]
+    user_strength: float = 50.0
+    ad_strength: float = 200.0
+
+
+def priors_from(meta: Mapping[str, Any]) -> Priors:
+    """The priors that a manifest holds. Raises `KeyError` or `TypeError` if it holds none."""
+    return Priors(**{**meta["priors"], "looks": tuple(meta["priors"]["looks"])})
+
+
+def looks_of(shown: Floats, priors: Priors) -> Floats:
+    """float32[n]: impressions in each slot as looks at the first one."""
+    return np.asarray(shown @ np.asarray(priors.looks, np.float32), np.float32)
+
+
+def ctr_log(clicks: Floats, looks: Floats, priors: Priors, strength: float) -> Floats:
+    """float32[n]: log of the smoothed click rate against everyone's."""
+    rate = (clicks + strength * priors.ctr) / (looks + strength)
+    return np.asarray(np.log(rate / priors.ctr), np.float32)
+
+
+def user_numbers(users: UserFeatures, context: Context, priors: Priors) -> Floats:
+    """float32[n, USER_NUMBERS]."""
+    looks = looks_of(users.shown, priors)
+    hour = 2 * np.pi * (context.at_ts % DAY_S) / DAY_S
+    columns = [
+        ctr_log(users.clicks, looks, priors, priors.user_strength)[:, None],
+        np.log1p(looks)[:, None] / 4,
+        users.age[:, None] == np.arange(len(AGE_BANDS)),
+        users.gender[:, None] == np.arange(len(GENDERS)),
+        in_audience(users)[:, None],
+        context.device[:, None] == np.arange(len(DEVICES)),
+        np.cos(hour)[:, None],
+        np.sin(hour)[:, None],
+    ]
+    rows = max(len(column) for column in columns)
+    return np.concatenate(
+        [np.broadcast_to(column, (rows, column.shape[1])) for column in columns], axis=1, dtype=np.float32
+    )
+
+
+def ad_numbers(ads: AdFeatures, priors: Priors) -> Floats:
+    """float32[n, AD_NUMBERS]."""
+    own, campaign = looks_of(ads.shown, priors), looks_of(ads.campaign_shown, priors)
+    columns: list[Floats] = [
+        ctr_log(ads.clicks, own, priors, priors.ad_strength),
+        np.asarray(np.log1p(own) / 8, np.float32),
+        ctr_log(ads.campaign_clicks, campaign, priors, priors.ad_strength),
+        np.asarray(np.log1p(campaign) / 8, np.float32),
+    ]
+    return np.stack(columns, axis=1).astype(np.float32)
+
+
+def pair_numbers(seen: npt.NDArray[np.integer[Any]]) -> Floats:
+    """float32[n, PAIR_NUMBERS]: how often this user was shown this ad."""
+    found: Floats = np.log2(1.0 + seen).astype(np.float32)[:, None]
+    return found
+
+
+def numeric(
+    users: UserFeatures, ads: AdFeatures, context: Context, seen: npt.NDArray[np.integer[Any]], priors: Priors
+) -> Floats:
+    """float32[n, NUMERIC], for n users with an ad each."""
+    parts = (user_numbers(users, context, priors), pair_numbers(seen), ad_numbers(ads, priors))
+    return np.concatenate(parts, axis=1)
+
+
+def hour_of(context: Context) -> Ints:
+    """int64[n]: hour of the day, UTC."""
+    return ((context.at_ts % DAY_S) // HOUR_S).astype(np.int64)
+
+
+def crosses(
+    user_id: Ints, segment: Ints, has_user_cross: npt.NDArray[np.bool_], ad_id: Ints, context: Context, bits: int
+) -> dict[str, npt.NDArray[np.int32]]:
+    """int32[n] rows of each table of `WIDE`."""
+    pair = cross(bits, user_id, ad_id)
+    return {
+        "segment_ad": cross(bits, segment, ad_id),
+        "publisher_hour": cross(bits, segment, context.publisher, hour_of(context)),
+        "user_ad": np.where(has_user_cross, pair, NO_CROSS).astype(np.int32),
+    }
+
+
+def cross(bits: int, *columns: Ints) -> npt.NDArray[np.int32]:
+    """int32[n]: 1 + a hash of the columns together into 2 ** bits - 1 places; 0 is kept for no cross.
+
+    Multiply and shift, as in splitmix64 (Steele, Lea and Flood, OOPSLA 2014); collisions are part of the idea
+    (Weinberger et al., Feature Hashing for Large Scale Multitask Learning, ICML 2009).
+    """
+    key = np.zeros(np.broadcast_shapes(*(np.shape(column) for column in columns)), np.uint64)
+    with np.errstate(over="ignore"):
+        for column in columns:
+            key = (key ^ np.asarray(column).astype(np.uint64)) * np.uint64(0x9E3779B97F4A7C15)
+            key = (key ^ (key >> np.uint64(29))) * np.uint64(0xBF58476D1CE4E5B9)
+            key ^= key >> np.uint64(32)
+    return (1 + key % np.uint64(2**bits - 1)).astype(np.int32)
+
+
+def user_crosses(users: UserFeatures, which: str) -> npt.NDArray[np.bool_]:
+    """bool[m]: whose pairs with ads are crossed, for the knob `user_cross`."""
+    if which == "audience":
+        return in_audience(users)
+    return np.full(len(users), which == "all")
+
+
+def in_audience(users: UserFeatures) -> npt.NDArray[np.bool_]:
+    """bool[m]: who has been at an advertiser's."""
+    found: npt.NDArray[np.bool_] = np.any(users.audience >= 0, axis=1)
+    return found

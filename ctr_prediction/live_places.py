@@ -1,0 +1,25 @@
+"""Where what happens live is kept, and up to when it reaches. Written by the worker, read by everyone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from infra.stream.sink import files_of
+
+LIVE = "live"
+SHOWN, CLICKS, PREDICTIONS = "shown", "clicks", "predictions"
+TIMES = {SHOWN: "request_ts", CLICKS: "label_ts", PREDICTIONS: "request_ts"}
+"""What may not happen again: a world that was stopped goes on behind all that is logged."""
+
+
+def end_of_log(live: Path) -> float:
+    """The last time (seconds since the epoch) that anything happened at; 0 where nothing did."""
+    ends = [0.0]
+    for folder, column in TIMES.items():
+        for file in files_of(live / folder)[-1:]:
+            newest = pc.max(pq.read_table(file, columns=[column], partitioning=None)[column]).as_py()
+            ends.append(newest.timestamp() if hasattr(newest, "timestamp") else float(newest))
+    return max(ends)

@@ -1,0 +1,1 @@
+"""From the log of auctions to a released model: tables → samples → wide and deep → calibration → index → release."""

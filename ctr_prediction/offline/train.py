@@ -1,0 +1,160 @@
+"""Step `train`: fit the wide-and-deep model, distil a student, calibrate both, and register all as one version.
+
+Beside it a naive model is trained that never heard of slots, so that what position bias costs can be seen. A killed
+training goes on where it was; its checkpoints are deleted when it is done.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ctr_prediction.bundle import Model, sigmoid
+from ctr_prediction.config import CtrConfig
+from ctr_prediction.domain import SLOTS, Floats
+from ctr_prediction.inputs import DEEP, NUMERIC, WIDE, Priors, priors_from
+from ctr_prediction.offline.calibrate import fit_curve
+from ctr_prediction.offline.dataset import PRIORS, Sample
+from ctr_prediction.offline.distil import distil
+from ctr_prediction.offline.fit import Fit, Plan, fit
+from ctr_prediction.offline.shape import rows_of, shape_of, share_of
+from ctr_prediction.offline.wide_deep import WideDeep
+from infra.pipeline.steps import Facts, StepContext
+from infra.registry.manifest import write_manifest
+from infra.registry.mlflow_registry import MlflowRegistry
+from infra.training.networks import export, prepare_export
+
+NETWORK_RATE, TABLE_RATE, L2 = 0.01, 0.2, 1e-3
+UNSEEN = 0.5
+"""pairs that the log never had, for the student, against those that it had"""
+Report = Callable[[float, str], None]
+
+
+def fit_and_register(context: StepContext) -> Facts:
+    """Write the bundle (networks, tables and a manifest) and `registered.json`."""
+    config: CtrConfig = context.config
+    seed, shape = config.world.seed, shape_of(config)
+    jax.config.update("jax_compilation_cache_dir", str(context.settings.home.resolve() / ".jax"))
+    exporter = prepare_export()
+    checkpoints = context.settings.design_root(context.design.name) / "checkpoints" / context.out.stem
+    sample, later = (Sample.read(context.inputs["sample"] / f"{name}.npz") for name in ("train", "calibration"))
+    priors = priors_from({"priors": json.loads((context.inputs["sample"] / PRIORS).read_text())})
+
+    def part(name: str, first: float, last: float) -> Report:
+        return lambda share, text: context.report(first + (last - first) * share, f"{name}, {text}")
+
+    rows = rows_of(sample, config, priors)
+    fits = {
+        name: fit(
+            shape,
+            WideDeep(shape, hidden_of(config), SLOTS, 0.02, seed, use_position=name == "debiased"),
+            rows,
+            plan_of(config, checkpoints / name),
+            part(name, first, last),
+        )
+        for name, first, last in (("debiased", 0.02, 0.35), ("undebiased", 0.35, 0.65))
+    }
+    models = {name: model_of(found, config, priors) for name, found in fits.items()}
+    context.report(0.66, "teaching the student")
+    seen = inputs_of(models["debiased"], sample)
+    x = np.concatenate([seen, inputs_of(models["debiased"], strangers(sample, seed))])
+    taught = distil(x, logits(fits["debiased"], x), config.model.student_hidden, seed, part("student", 0.66, 0.8))
+
+    context.report(0.82, "exporting to ONNX")
+    exporter.join()
+    bundle = context.out / "bundle"
+    bundle.mkdir()
+    functions = {
+        "student": taught.model.logit,
+        "teacher": network_of(fits["debiased"]),
+        "naive": network_of(fits["undebiased"]),
+    }
+    of_model = {"student": "debiased", "teacher": "debiased", "naive": "undebiased"}
+    curves = {}
+    for name, function in functions.items():
+        export(function, x.shape[1], bundle / f"{name}.onnx", x[:256])
+        model = models[of_model[name]]
+        said = model.looks[later.slot] * sigmoid(np.asarray(function(jnp.asarray(inputs_of(model, later)))))
+        curves[name] = asdict(fit_curve(config.calibration.calibration, said, later.clicked, later.weight))
+    for name, model in models.items():
+        tables: dict[str, Any] = {table: model.tables[table] for table in (*DEEP, *WIDE)}
+        np.savez(bundle / f"{name}.npz", **tables)
+    meta: dict[str, Any] = {
+        "numeric": list(NUMERIC),
+        "tables": [*DEEP, *WIDE],
+        "inputs": int(x.shape[1]),
+        "priors": asdict(priors),
+        "looks": {name: [round(float(look), 6) for look in model.looks] for name, model in models.items()},
+        "curves": curves,
+        "share": share_of(config),
+        "cross_bits": config.model.cross_bits,
+        "user_cross": config.model.user_cross,
+    }
+    write_manifest(bundle, meta)
+
+    context.report(0.95, "registering in MLflow")
+    losses = {f"{name}_loss": found.losses[-1] for name, found in fits.items()} | {"student_loss": taught.losses[-1]}
+    params = {**asdict(config.sample), **asdict(config.model), **asdict(config.calibration), "seed": seed}
+    version = MlflowRegistry(context.settings).register(context.model_name, bundle, params=params, metrics=losses)
+    (context.out / "registered.json").write_text(
+        json.dumps({"name": version.name, "version": version.version, "digest": version.digest})
+    )
+    shutil.rmtree(checkpoints, ignore_errors=True)
+    return {"version": version.version, "impressions": len(sample), "loss": round(fits["debiased"].losses[-1], 4)}
+
+
+def hidden_of(config: CtrConfig) -> tuple[int, int]:
+    return config.model.hidden, config.model.hidden // 2
+
+
+def plan_of(config: CtrConfig, checkpoints: Path | None = None) -> Plan:
+    return Plan(
+        config.model.epochs,
+        config.model.batch,
+        NETWORK_RATE,
+        TABLE_RATE,
+        L2,
+        share_of(config),
+        config.world.seed,
+        checkpoints,
+    )
+
+
+def model_of(found: Fit, config: CtrConfig, priors: Priors) -> Model:
+    """Tables and examination as serving reads them."""
+    looks = np.exp(np.asarray(found.model.log_examination(), np.float32))
+    return Model(found.tables, looks, priors, config.model.cross_bits, config.model.user_cross)
+
+
+def inputs_of(model: Model, sample: Sample) -> Floats:
+    """float32[n, inputs] of a sample."""
+    return model.inputs_of(sample.user_id, sample.users, sample.ad_id, sample.ads, sample.context, sample.seen)
+
+
+def network_of(found: Fit) -> Callable[[jax.Array], jax.Array]:
+    """The trained network as a function of one array, the wide sum in its last column."""
+    return lambda x: found.model.logit(x[:, :-1], x[:, -1])
+
+
+def logits(found: Fit, x: Floats) -> Floats:
+    """float32[n], in parts: the widest layer of all rows at once would take the memory of the whole build."""
+    network = jax.jit(network_of(found))
+    return np.concatenate(
+        [np.asarray(network(jnp.asarray(part))) for part in np.array_split(x, max(len(x) // 20_000, 1))]
+    )
+
+
+def strangers(sample: Sample, seed: int) -> Sample:
+    """Users of the sample with ads of other rows of it, which they may never have met."""
+    rng = np.random.default_rng([seed, 5])
+    mine, theirs = (rng.integers(0, len(sample), int(UNSEEN * len(sample))) for _ in range(2))
+    one, other = sample.take(mine), sample.take(theirs)
+    return Sample(**vars(one) | {"ads": other.ads, "ad_id": other.ad_id, "seen": np.zeros_like(one.seen)})
