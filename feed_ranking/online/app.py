@@ -18,13 +18,14 @@ from feed_ranking.events import TOPICS, PostPublished, topics
 from feed_ranking.live import NewPost
 from feed_ranking.live_log import LIVE, end_of_log
 from feed_ranking.live_stats import FILE as STATS_FILE
-from feed_ranking.live_stats import LiveStats, StatsWatcher
+from feed_ranking.live_stats import LiveStats
 from feed_ranking.online.intake import MAX_ID as MAX_ID
 from feed_ranking.online.intake import Id, add_intake
 from feed_ranking.online.pipeline import FeedBootstrap, FeedService
 from feed_ranking.online.prediction import prediction_of
 from infra.clock import SharedClock
 from infra.faults.switch import FaultSwitch, SwitchedStream
+from infra.live_arrays import ArraysWatcher
 from infra.pipeline.runner import Outcome
 from infra.registry.release import Release
 from infra.resilience.breaker import CircuitBreaker
@@ -146,7 +147,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         background=(
             producer,
             EventFollower(find, {TOPICS.posts: Codec.of(PostPublished)}, follow_posts, stream_metrics),
-            StatsWatcher(live / STATS_FILE, follow_stats),
+            ArraysWatcher(live / STATS_FILE, LiveStats.read, follow_stats),
         ),
     )
 

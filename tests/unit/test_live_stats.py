@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from feed_ranking.live_stats import COUNTED, FILE, LiveStats, StatsWatcher
+from feed_ranking.live_stats import COUNTED, FILE, LiveStats
+from infra.live_arrays import ArraysWatcher
 
 
 def counts(stats_ts: float) -> LiveStats:
@@ -18,7 +19,7 @@ def counts(stats_ts: float) -> LiveStats:
 
 def test_what_is_written_is_handed_over_once(tmp_path: Path) -> None:
     taken: list[LiveStats] = []
-    watcher = StatsWatcher(tmp_path / FILE, taken.append)
+    watcher = ArraysWatcher(tmp_path / FILE, LiveStats.read, taken.append)
     assert not watcher.check()
     counts(5.0).write(tmp_path / FILE)
     assert watcher.check()
@@ -32,7 +33,7 @@ def test_a_damaged_file_is_said_and_passed_over_and_the_next_one_counts(
     tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     taken: list[LiveStats] = []
-    watcher, path = StatsWatcher(tmp_path / FILE, taken.append), tmp_path / FILE
+    watcher, path = ArraysWatcher(tmp_path / FILE, LiveStats.read, taken.append), tmp_path / FILE
     counts(5.0).write(path)
     whole = path.read_bytes()
     aside = tmp_path / "aside"

@@ -1,0 +1,88 @@
+"""Arrays that one process writes and others read: one small file, replaced whole, and a thread that looks for new ones.
+
+What a worker has counted reaches services so. They need no log for it, and one that starts has the same counts as one
+that runs.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import zipfile
+from collections.abc import Callable
+from dataclasses import Field, fields
+from pathlib import Path
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
+
+import numpy as np
+
+log = logging.getLogger(__name__)
+
+
+class Record(Protocol):
+    """A dataclass whose fields are arrays and numbers."""
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+
+R = TypeVar("R", bound=Record)
+
+
+def write_arrays(path: Path, value: Record) -> None:
+    """Write the fields of `value` to `path`, so that whoever reads sees the old file or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    with aside.open("wb") as out:
+        arrays: dict[str, Any] = {item.name: np.asarray(getattr(value, item.name)) for item in fields(value)}
+        np.savez(out, **arrays)
+    aside.replace(path)
+
+
+def read_arrays(path: Path, kind: Callable[..., R], names: list[str]) -> R:
+    """What was written, as `kind(**fields)`; an array without dimensions becomes a number.
+
+    Raises `OSError` where there is no file, `ValueError` where it makes no sense.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            values: dict[str, Any] = {name: stored[name] for name in names}
+    except (KeyError, EOFError, zipfile.BadZipFile) as exc:
+        raise ValueError(f"{path} holds no counts: {exc}") from exc
+    return kind(**{name: value.item() if value.ndim == 0 else value for name, value in values.items()})
+
+
+class ArraysWatcher(Generic[R]):
+    """Looks at the file every `interval_s` from a thread, reads it where it is new, and hands over what it says."""
+
+    def __init__(
+        self, path: Path, read: Callable[[Path], R], apply: Callable[[R], None], interval_s: float = 0.5
+    ) -> None:
+        self._path, self._read, self._apply, self._interval_s = path, read, apply, interval_s
+        self._seen: tuple[int, int] | None = None
+        self._stop = threading.Event()
+
+    def start(self) -> None:
+        threading.Thread(target=self._watch, name="stats-watcher", daemon=True).start()
+
+    def close(self) -> None:
+        self._stop.set()
+
+    def check(self) -> bool:
+        """Look once; True if there was something new that makes sense."""
+        try:
+            found = self._path.stat()
+            if (found.st_mtime_ns, found.st_ino) == self._seen:
+                return False
+            self._seen = (found.st_mtime_ns, found.st_ino)
+            self._apply(self._read(self._path))
+        except OSError:
+            return False  # nobody has written it yet
+        except ValueError as exc:
+            log.warning("new counts cannot be used, the last ones stay: %s", exc)
+            return False
+        return True
+
+    def _watch(self) -> None:
+        while not self._stop.wait(self._interval_s):
+            self.check()
