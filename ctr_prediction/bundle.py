@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ctr_prediction.curves import Curve, curve_from
+from ctr_prediction.curves import Curve, curve_from, in_the_sample
 from ctr_prediction.domain import AdFeatures, Context, Floats, Ints, UserFeatures
 from ctr_prediction.inputs import (
     DEEP,
@@ -99,6 +99,16 @@ class Bundle:
     share: float
     meta: Mapping[str, Any]
     digest: str
+
+    def p_in_slots(self, network: str, z: Floats, how: str = "yes") -> Floats:
+        """float32[n, SLOTS]: p(click) in each slot, for the log-odds `z` float32[n]. `how` is the knob `calibrated`."""
+        looks = (self.undebiased if network == "naive" else self.debiased).looks
+        p: Floats = sigmoid(z)[:, None] * looks
+        if how == "yes":
+            p = np.asarray(self.curves[network](p), np.float32)
+        elif how == "no_recalibration":
+            p = np.asarray(in_the_sample(p, self.share), np.float32)
+        return p
 
     def p_click(self, network: str, x: Floats, slot: Ints, *, calibrated: bool = True) -> Floats:
         """float32[n]: p(click) of what stands in `slot` int64[n], for `inputs_of` of the network's model."""

@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 Values = npt.NDArray[np.floating[Any]]
+SUREST = 1 - 1e-6
+"""in float32 a network that is sure says 1, and no price can be made of infinite odds"""
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,8 @@ def curve_from(values: Mapping[str, Any]) -> Curve:
 
 
 def logit(p: Values) -> Values:
-    found: Values = np.log(p / (1 - p))
+    inside = np.clip(p, 1e-12, SUREST)
+    found: Values = np.log(inside / (1 - inside))
     return found
 
 

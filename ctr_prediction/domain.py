@@ -91,7 +91,9 @@ class AdQuery:
     """One request for an auction of `slots`, with all that the stages need to know of it.
 
     `seed` decides every random choice that is made for it. `feature_ts` is the time that the user's features speak for
-    (0: defaults), `feature_age_s` how long ago they were read; `exclude` are ads that must not be shown.
+    (0: defaults), `feature_age_s` how long ago they were read; `exclude` are ads that must not be shown. `candidates`
+    int64[any] are the ads that may bid, where the request names them, and `bids` what it says that some of them bid.
+    `view` is the market as all stages of this request see it (`market.View`).
     """
 
     user_id: int
@@ -110,6 +112,9 @@ class AdQuery:
     feature_ts: float = 0.0
     feature_age_s: float = 0.0
     exclude: tuple[int, ...] = ()
+    candidates: Ints | None = None
+    bids: Mapping[int, float] = field(default_factory=dict)
+    view: Any = None
 
     @property
     def now_ts(self) -> float:
@@ -119,7 +124,8 @@ class AdQuery:
 @dataclass(frozen=True)
 class Won:
     """A slot of the slate: `p_click` as shown there, `ecpm` the expected revenue of 1,000 such impressions at the bid,
-    `price` per click; `propensity` is that of this ad in this slot, given those above it."""
+    `price` per click; `propensity` is that of this ad in this slot, given those above it; `seen` how often this user
+    had been shown it before."""
 
     slot: int
     ad_id: int
@@ -130,3 +136,4 @@ class Won:
     ecpm: float
     price: float
     propensity: float
+    seen: int

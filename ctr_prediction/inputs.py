@@ -108,9 +108,10 @@ def pair_numbers(seen: npt.NDArray[np.integer[Any]]) -> Floats:
 def numeric(
     users: UserFeatures, ads: AdFeatures, context: Context, seen: npt.NDArray[np.integer[Any]], priors: Priors
 ) -> Floats:
-    """float32[n, NUMERIC], for n users with an ad each."""
+    """float32[n, NUMERIC], for n users with an ad each, or one user with n."""
     parts = (user_numbers(users, context, priors), pair_numbers(seen), ad_numbers(ads, priors))
-    return np.concatenate(parts, axis=1)
+    rows = max(len(part) for part in parts)
+    return np.concatenate([np.broadcast_to(part, (rows, part.shape[1])) for part in parts], axis=1)
 
 
 def hour_of(context: Context) -> Ints:

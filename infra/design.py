@@ -147,11 +147,11 @@ class Step:
 
 @dataclass(frozen=True)
 class Argument:
-    """One option of `lab ask`: `--option VALUE` becomes `field` of the request body."""
+    """One option of `lab ask`: `--option VALUE` becomes `field` of the request body; `a.b` is field b of a."""
 
     option: str
     field: str
-    type: Literal["int", "float", "ints"]
+    type: Literal["int", "float", "ints", "str"]
     default: Any
     help: str
 

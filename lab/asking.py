@@ -15,14 +15,16 @@ from lab.console import out, print_table
 def request_body(design: Design, words: Sequence[str]) -> dict[str, Any]:
     """The request that `--option value …` stands for; `--knob name=value` may come more than once."""
     arguments = {argument.option: argument for argument in design.ask.arguments}
-    body: dict[str, Any] = {argument.field: argument.default for argument in arguments.values()}
+    body: dict[str, Any] = {}
+    for argument in arguments.values():
+        _put(body, argument.field, argument.default)
     knobs: dict[str, float | str] = {}
     for option, value in _pairs(words):
         if option == "knob":
             name, _, number = value.partition("=")
             knobs[name] = _knob(design, name, number)
         elif option in arguments:
-            body[arguments[option].field] = _parse(arguments[option], value)
+            _put(body, arguments[option].field, _parse(arguments[option], value))
         else:
             known = ", ".join(f"--{name}" for name in (*arguments, "knob"))
             raise UsageError(f"{design.name} takes no option --{option}", hint=f"it takes: {known}")
@@ -72,6 +74,15 @@ def _pairs(words: Sequence[str]) -> list[tuple[str, str]]:
     return pairs
 
 
+def _put(body: dict[str, Any], field: str, value: Any) -> None:
+    """`a.b` is field b of the object a."""
+    outer, dot, inner = field.partition(".")
+    if dot:
+        body.setdefault(outer, {})[inner] = value
+    else:
+        body[outer] = value
+
+
 def _knob(design: Design, name: str, text: str) -> float | str:
     """A choice is a name, any other knob a number; the service says whether it takes them."""
     is_choice = any(knob.choices for knob in design.knobs("small") if knob.name == name)
@@ -79,6 +90,8 @@ def _knob(design: Design, name: str, text: str) -> float | str:
 
 
 def _parse(argument: Argument, value: str) -> Any:
+    if argument.type == "str":
+        return value
     if argument.type == "ints":
         return [_number(f"--{argument.option}", part) for part in value.split(",") if part.strip()]
     return _number(f"--{argument.option}", value)

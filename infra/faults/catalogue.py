@@ -43,6 +43,9 @@ CATALOGUE: tuple[Fault, ...] = (
     Fault("index", "down", "the vector index cannot be searched", lambda *_: DownIndex()),
     Fault("user_tower", "down", "the user tower computes nothing", lambda *_: DownModel("user_tower")),
     Fault("light_ranker", "down", "the light ranker computes nothing", lambda *_: DownModel("light_ranker")),
+    Fault("student", "down", "the student network computes nothing", lambda *_: DownModel("student")),
+    Fault("teacher", "down", "the teacher network computes nothing", lambda *_: DownModel("teacher")),
+    Fault("naive_model", "down", "the naive network computes nothing", lambda *_: DownModel("naive_model")),
     Fault("stream", "down", "no broker takes or gives events", lambda *_: DownStream()),
     Fault("heavy_ranker", "down", "the heavy ranker computes nothing", lambda *_: DownModel("heavy_ranker")),
 )

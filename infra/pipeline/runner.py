@@ -53,7 +53,7 @@ class CandidatePipeline(Generic[Q]):
         """Answer one query. Never raises a `DependencyError` of a source, hydrator or scorer."""
         trace = Trace()
         for hydrator in self.query_hydrators:
-            query = self._hydrate_query(hydrator, query, trace)
+            query = self.hydrate_query(hydrator, query, trace)
         pool = merge([self._fetch(source, query, trace) for source in self.sources])
         for rule in self.filters:
             with trace.stage("filter", rule.name, len(pool)) as entry:
@@ -61,17 +61,17 @@ class CandidatePipeline(Generic[Q]):
                 entry.count_out = len(pool)
                 entry.removed = {rule.name: entry.count_in - entry.count_out}
         for step in self.hydrators:
-            pool = self._hydrate(step, query, pool, trace)
+            pool = self.hydrate(step, query, pool, trace)
         ranked = pool
         for stage, scorer in self.scorers.items():
-            ranked = self._score(stage, scorer, query, ranked, trace)
+            ranked = self.score(stage, scorer, query, ranked, trace)
         with trace.stage("rerank", self.selector.name, len(ranked)) as entry:
             slate, entry.removed = self.selector.select(query, ranked)
             entry.count_out = len(slate)
         return Outcome(query, slate, trace, pool, ranked)
 
     @staticmethod
-    def _hydrate_query(hydrator: QueryHydrator[Q], query: Q, trace: Trace) -> Q:
+    def hydrate_query(hydrator: QueryHydrator[Q], query: Q, trace: Trace) -> Q:
         try:
             with trace.stage("query", hydrator.name):
                 return hydrator.hydrate(query)
@@ -89,7 +89,7 @@ class CandidatePipeline(Generic[Q]):
             return np.empty(0, np.int64)
 
     @staticmethod
-    def _hydrate(step: Hydrator[Q], query: Q, candidates: Candidates, trace: Trace) -> Candidates:
+    def hydrate(step: Hydrator[Q], query: Q, candidates: Candidates, trace: Trace) -> Candidates:
         try:
             with trace.stage("hydrate", step.name, len(candidates)) as entry:
                 entry.count_out = len(candidates)
@@ -98,7 +98,7 @@ class CandidatePipeline(Generic[Q]):
             return step.fallback(query, candidates, cause)
 
     @staticmethod
-    def _score(stage: str, scorer: Scorer[Q], query: Q, candidates: Candidates, trace: Trace) -> Candidates:
+    def score(stage: str, scorer: Scorer[Q], query: Q, candidates: Candidates, trace: Trace) -> Candidates:
         with trace.stage(stage, scorer.name, len(candidates)) as entry:
             try:
                 candidates = scorer.score(query, candidates)

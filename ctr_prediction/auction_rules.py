@@ -1,0 +1,84 @@
+"""The auction itself: who wins which slot, and what a click costs. Pure functions of arrays.
+
+Generalised second price (Edelman, Ostrovsky and Schwarz, American Economic Review 2007; Varian, 2007): ads are ranked
+by bid × p(click in the first slot), and each pays per click what it needs to keep its place. A p that is too high ranks
+an ad too high and makes it pay too little per click, so calibration is money. What slots share (how often each is
+looked at) does not change the order; it decides whether the reserve is met.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ctr_prediction.domain import Array, Floats, Ints
+
+PACING_SLACK = 0.05
+"""share of a day's budget by which a campaign may be ahead of the day before it sits out every auction"""
+GOLDEN, MIX = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9
+
+
+@dataclass(frozen=True)
+class Held:
+    """k slots that were filled, from the top: `chosen` int64[k] places among the bidders; `price` float64[k] per click;
+    `propensity` float64[k], P(this ad here | policy, bidders, ads above)."""
+
+    chosen: Ints
+    price: Array
+    propensity: Array
+
+
+def hold(
+    relevance: Floats, bids: Array, looks: Floats, slots: int, reserve: float, pricing: str, seed: int, *, uniform: bool
+) -> Held:
+    """`relevance` float32[n]: p(click) in the first slot; `bids` float64[n] per click; `looks` float32[any]: how often
+    each slot is looked at, against the first; `reserve`: lowest expected revenue of an impression.
+
+    A slot whose ad, at its bid, would earn less than the reserve stays empty, and so do those below. With `uniform`
+    chance fills the slots, whoever bids; then nobody competes, and an ad pays the reserve.
+    """
+    n = min(slots, len(relevance))
+    score = bids * relevance
+    if uniform:
+        chosen = np.random.default_rng([seed, 1]).permutation(len(relevance))[:n]
+        least = reserve / (looks[:n] * np.maximum(relevance[chosen], 1e-12))
+        return Held(chosen, np.minimum(least, bids[chosen]), 1.0 / (len(relevance) - np.arange(n)))
+    order = np.argsort(-score, kind="stable")[: n + 1]
+    ranked = score[order]
+    is_paid = looks[:n] * ranked[:n] >= reserve
+    count = n if is_paid.all() else int(np.argmin(is_paid))
+    chosen = order[:count]
+    if pricing == "first":
+        return Held(chosen, bids[chosen], np.ones(count))
+    behind = np.zeros(count)
+    behind[: max(len(ranked) - 1, 0)] = ranked[1 : count + 1]
+    needed = np.maximum(behind, reserve / looks[:count]) / np.maximum(relevance[chosen], 1e-12)
+    return Held(chosen, np.minimum(needed, bids[chosen]), np.ones(count))
+
+
+def day_passed(hourly: Array, at_s: float) -> float:
+    """Share of a day's traffic that has come by `at_s` (seconds since midnight); `hourly` float64[24] sums to 1."""
+    hour, rest = divmod(at_s / 3600.0, 1.0)
+    return float(hourly[: int(hour)].sum() + rest * hourly[int(hour) % 24])
+
+
+def pace(spent: Array, budget: Array, passed: float) -> Array:
+    """float64[campaigns] in 0..1: how often each should bid. Ahead of its share of the day it sits out more and more
+    auctions, so that its budget lasts until the evening (budget pacing by probabilistic throttling: Agarwal et al.,
+    KDD 2014)."""
+    found: Array = np.clip(1.0 - (spent / budget - passed) / PACING_SLACK, 0.0, 1.0)
+    found[spent >= budget] = 0.0
+    return found
+
+
+def drawn_below(share: Array, campaign: Ints, seed: int) -> npt.NDArray[np.bool_]:
+    """bool[n]: whether each `campaign` int64[n] bids, with probability `share` float64[n]. All ads of a campaign bid or
+    none, and the same `seed` draws the same."""
+    with np.errstate(over="ignore"):
+        key = (campaign.astype(np.uint64) + np.uint64(seed)) * np.uint64(GOLDEN)
+        key = (key ^ (key >> np.uint64(29))) * np.uint64(MIX)
+        key ^= key >> np.uint64(32)
+    found: npt.NDArray[np.bool_] = (key >> np.uint64(11)) * 2.0**-53 < share
+    return found

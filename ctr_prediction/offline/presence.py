@@ -1,0 +1,17 @@
+"""Does the online store still hold what a build wrote? Asked before a build; light where there is no server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from infra.settings import Settings
+
+
+def has_users(output: Path, settings: Settings) -> bool:
+    """Whether the online store still holds the users that step `materialize` wrote."""
+    if settings.redis is None:
+        return True  # they lie in the output itself
+    from ctr_prediction.features import ONLINE_VIEWS, open_store  # seconds, which a build that skips all must not pay
+
+    store = open_store(output, settings, online_only=True)
+    return all(store.count(view) > 0 for view in ONLINE_VIEWS)

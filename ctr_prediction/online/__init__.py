@@ -1,0 +1,1 @@
+"""One request, stage by stage: target → predict → auction. `pipeline` tells the story in order."""

@@ -1,0 +1,319 @@
+"""HTTP for the ads: the request and response documents, and the composition root. Nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import orjson
+from fastapi import Body, FastAPI, Query, Request
+from pydantic import BaseModel, Field, model_validator
+from starlette.responses import Response
+
+from ctr_prediction.config import PRESETS, CtrConfig
+from ctr_prediction.design import DESIGN
+from ctr_prediction.domain import DEVICES, SLOTS, AdQuery
+from ctr_prediction.events import TOPICS, topics
+from ctr_prediction.live_places import LIVE, end_of_log
+from ctr_prediction.live_stats import FILE as STATS_FILE
+from ctr_prediction.live_stats import LiveStats
+from ctr_prediction.online.cache import CacheMetrics
+from ctr_prediction.online.intake import MAX_ID as MAX_ID
+from ctr_prediction.online.intake import Id, Price, add_intake
+from ctr_prediction.online.pipeline import CtrBootstrap, CtrService
+from ctr_prediction.online.prediction import auction_of
+from infra.clock import SharedClock
+from infra.faults.switch import FaultSwitch, SwitchedStream
+from infra.live_arrays import ArraysWatcher
+from infra.pipeline.runner import Outcome
+from infra.registry.release import Release
+from infra.resilience.breaker import CircuitBreaker
+from infra.resilience.bulkhead import Bulkhead
+from infra.serving.admission import Admission
+from infra.serving.app import ASK_RESPONSES, ServiceCore, create_service, nothing_to_serve
+from infra.serving.problems import problem
+from infra.serving.schemas import StageOut, StrictModel, knobs_model
+from infra.serving.slot import ReleaseSlot
+from infra.settings import Settings
+from infra.stream.address import find_stream
+from infra.stream.metrics import StreamMetrics
+from infra.stream.producer import EventProducer
+from infra.telemetry.metrics import ServiceMetrics
+
+TELLS = (TOPICS.auctions, TOPICS.impressions, TOPICS.clicks)
+SCORE_PATH = "/v1/ads/score"
+MOST_ADS = 1000
+CtrKnobs = knobs_model("CtrKnobs", DESIGN.knobs("small"))
+
+
+class ContextIn(StrictModel):
+    """Where the ads will stand."""
+
+    publisher_id: Id = Field(0, description="a publisher that is not known counts as an average one")
+    device: Literal["phone", "tablet", "desktop"] = "phone"
+
+
+class CandidateIn(StrictModel):
+    """An ad that may bid, and what it bids per click where that is not what its campaign says."""
+
+    ad_id: Id
+    bid: Price | None = None
+
+
+class RankRequest(StrictModel):
+    """Ask for an auction of `slots` for one user."""
+
+    user_id: Id = Field(description="an unknown user gets what is known of everyone", examples=[7])
+    context: ContextIn = Field(default_factory=ContextIn)
+    slots: int = Field(SLOTS, ge=1, le=SLOTS, description="how many the page has", examples=[3])
+    candidates: list[CandidateIn] | None = Field(
+        None, min_length=1, max_length=MOST_ADS, description="only these may bid; by default all that pay for the user"
+    )
+    exclude: list[Id] = Field(default_factory=list, max_length=MOST_ADS, description="ads that must not be shown")
+    seed: int | None = Field(None, ge=0, le=MAX_ID, description="repeats the random choices of an earlier answer")
+    knobs: CtrKnobs = Field(  # type: ignore[valid-type]
+        default_factory=CtrKnobs,
+        description="request-time knobs; /v1/design explains them",
+        examples=[{"reserve_cpm": 5.0}],
+    )
+
+    @model_validator(mode="after")
+    def _each_once(self) -> RankRequest:
+        if self.candidates is not None and len({item.ad_id for item in self.candidates}) < len(self.candidates):
+            raise ValueError("an ad stands among the candidates twice; each may bid once")
+        return self
+
+
+class ScoreRequest(StrictModel):
+    """Ask how likely one user is to click each of these ads, where they would stand."""
+
+    user_id: Id = Field(examples=[7])
+    context: ContextIn = Field(default_factory=ContextIn)
+    ads: list[Id] = Field(min_length=1, max_length=MOST_ADS, description="in the order of the answer", examples=[[1]])
+    slot: int = Field(0, ge=0, lt=SLOTS, description="where each of them would stand, 0 is on top")
+    knobs: CtrKnobs = Field(default_factory=CtrKnobs)  # type: ignore[valid-type]
+
+
+class WonOut(BaseModel):
+    """A slot that was won."""
+
+    slot: int
+    ad_id: int
+    campaign_id: int
+    creative_id: int
+    p_click: float = Field(description="probability of a click in this slot")
+    bid: float = Field(description="what the campaign bids for a click, in money")
+    ecpm: float = Field(description="expected revenue of 1,000 such impressions at the bid")
+    price: float = Field(description="what a click will cost: just enough to keep the place")
+    propensity: float = Field(description="probability of this ad in this slot, given those above it")
+    seen: int = Field(description="how often this user was shown it before, as far as was known")
+
+
+class RankResponse(BaseModel):
+    """An auction's slate; slots that nobody paid enough for are left out. `degraded` is empty when every part
+    answered; `seed` repeats its random choices."""
+
+    slate: list[WonOut]
+    model_version: str = Field(examples=["ctr_prediction-small/1"])
+    is_cold_start: bool = Field(description="answered as for a user of whom nothing is known")
+    degraded: list[str] = Field(examples=[[]])
+    feature_age_s: float = Field(description="how long ago the user's features were read from the store")
+    bidders: int = Field(description="ads that were scored")
+    seed: int
+    auction_id: int = Field(description="names this answer; events about it carry it")
+    policy: str = Field(description="how the slots were filled: auction_v2, or uniform_v1 in the randomised bucket")
+    request_ts: float = Field(description="when, in the world's time: seconds since the epoch, UTC")
+    trace: list[StageOut] | None = Field(None, description="with ?explain=true")
+
+
+class ScoreResponse(BaseModel):
+    """Probabilities in the order of the ads that were asked for."""
+
+    p_click: list[float]
+    model_version: str
+    is_cold_start: bool
+    degraded: list[str]
+    feature_age_s: float
+    trace: list[StageOut] | None = None
+
+
+EXAMPLES: dict[str, Any] = {
+    "known user": {"value": {"user_id": 7, "slots": 3, "context": {"publisher_id": 2, "device": "phone"}}},
+    "unknown user": {"value": {"user_id": 999999, "slots": 2}},
+    "the teacher": {"value": {"user_id": 7, "slots": 3, "knobs": {"model": "teacher"}}},
+    "what skipping re-calibration costs": {"value": {"user_id": 7, "knobs": {"calibrated": "no_recalibration"}}},
+    "two ads against each other": {
+        "value": {"user_id": 7, "slots": 1, "candidates": [{"ad_id": 1, "bid": 2.0}, {"ad_id": 5}]}
+    },
+}
+DEVICE_OF = {name: number for number, name in enumerate(DEVICES)}
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The ASGI factory. Without `settings` it reads them from the environment."""
+    settings = settings or Settings()
+    config: CtrConfig = PRESETS[settings.preset]
+    metrics = ServiceMetrics(DESIGN)
+    breaker = CircuitBreaker("feature_store", open_s=config.serve.breaker_open_s)
+    faults = FaultSwitch()
+    bulkhead = Bulkhead("feature_store", workers=config.serve.workers, queue=config.serve.workers)
+    live = settings.design_root(DESIGN.name) / LIVE
+    bootstrap = CtrBootstrap(
+        settings, config, breaker, bulkhead, faults, CacheMetrics(metrics.registry), metrics.feature_age.observe,
+        stats_path=live / STATS_FILE,
+    )  # fmt: skip
+    stream_metrics = StreamMetrics(metrics.registry, TELLS)
+    producer = EventProducer(SwitchedStream(lambda: find_stream(settings), faults), topics(), stream_metrics)
+    intake = Admission(workers=config.serve.intake_workers, queue=config.serve.intake_queue)
+
+    def load(release: Release) -> CtrService:
+        if bootstrap.clock is None:
+            bootstrap.clock = SharedClock(live / "clock.json", max(release.world_now, end_of_log(live)))
+        service = bootstrap.load(release, without_damaged=slot.value is None)
+        metrics.serving(release.model_name, release.model_version, release.released_ts)
+        return service
+
+    slot = ReleaseSlot(
+        settings.design_root(DESIGN.name),
+        load,
+        swapped=lambda ok: metrics.swaps.labels("ok" if ok else "refused").inc(),
+        may_wait=settings.wait_for_release,
+    )
+    admission = Admission(workers=config.serve.workers, queue=config.serve.queue)
+    core = ServiceCore(
+        DESIGN,
+        settings,
+        slot,
+        metrics,
+        admission,
+        {"feature_store": breaker},
+        faults,
+        config.serve.max_body_kb * 1000,
+        producer,
+        background=(
+            producer,
+            ArraysWatcher(live / STATS_FILE, LiveStats.read, lambda stats: bootstrap.count(slot.value, stats)),
+        ),
+    )
+
+    def add_routes(app: FastAPI) -> None:
+        add_rank(app, slot, metrics, admission, producer)
+        add_score(app, slot, admission)
+        add_intake(app, slot, producer, intake)
+
+    return create_service(core, add_routes, version("ml-system-design-lab"))
+
+
+def add_rank(
+    app: FastAPI,
+    slot: ReleaseSlot[CtrService],
+    metrics: ServiceMetrics,
+    admission: Admission,
+    producer: EventProducer,
+) -> None:
+    """Add `POST /v1/ads/rank`."""
+
+    @app.post(
+        DESIGN.ask.path, tags=["ads"], summary="Hold an auction", response_model=RankResponse, responses=ASK_RESPONSES
+    )
+    async def rank(
+        request: Request,
+        body: Annotated[RankRequest, Body(openapi_examples=EXAMPLES)],
+        explain: Annotated[bool, Query(description="add the trace of the request")] = False,
+    ) -> Response:
+        service = slot.value
+        if service is None:
+            return nothing_to_serve(slot.last_error)
+        named = body.candidates or []
+        if unknown := service.unknown([item.ad_id for item in named]):
+            return no_such_ad(unknown)
+        query = service.query(
+            body.user_id,
+            body.context.publisher_id,
+            DEVICE_OF[body.context.device],
+            body.slots,
+            knobs_of(body),
+            seed=body.seed,
+            exclude=body.exclude,
+            candidates=np.array([item.ad_id for item in named], np.int64) if named else None,
+            bids={item.ad_id: item.bid for item in named if item.bid is not None},
+        )
+        outcome = await admission.run(lambda: service.answer(query))
+        metrics.observe(outcome.trace)
+        request.scope["state"]["degraded"] = outcome.degraded
+        producer.offer(TOPICS.auctions, lambda: auction_of(service, outcome))
+        return Response(
+            orjson.dumps(document(service, outcome, explain=explain)),
+            media_type="application/json",
+            headers={"Server-Timing": outcome.trace.server_timing()},
+        )
+
+
+def add_score(app: FastAPI, slot: ReleaseSlot[CtrService], admission: Admission) -> None:
+    """Add `POST /v1/ads/score`."""
+
+    @app.post(
+        SCORE_PATH, tags=["ads"], summary="How likely are clicks?", response_model=ScoreResponse,
+        responses=ASK_RESPONSES,
+    )  # fmt: skip
+    async def score(
+        body: ScoreRequest, explain: Annotated[bool, Query(description="add the trace of the request")] = False
+    ) -> Response:
+        service = slot.value
+        if service is None:
+            return nothing_to_serve(slot.last_error)
+        if unknown := service.unknown(body.ads):
+            return no_such_ad(unknown)
+        asked = service.query(
+            body.user_id,
+            body.context.publisher_id,
+            DEVICE_OF[body.context.device],
+            SLOTS,
+            knobs_of(body),
+            candidates=np.array(body.ads, np.int64),
+        )
+        query, p, trace = await admission.run(lambda: service.score(asked))
+        answer: dict[str, Any] = {
+            "p_click": p[:, body.slot].tolist(),
+            "model_version": service.model_version,
+            "is_cold_start": query.is_cold,
+            "degraded": trace.degraded,
+            "feature_age_s": round(query.feature_age_s, 3),
+        }
+        if explain:
+            answer["trace"] = trace.stages
+        return Response(
+            orjson.dumps(answer), media_type="application/json", headers={"Server-Timing": trace.server_timing()}
+        )
+
+
+def knobs_of(body: RankRequest | ScoreRequest) -> Mapping[str, Any]:
+    """Those that the request turns."""
+    turned: Mapping[str, Any] = body.knobs.model_dump(exclude_none=True)  # type: ignore[attr-defined]
+    return turned
+
+
+def no_such_ad(unknown: list[int]) -> Response:
+    return problem(422, f"there is no ad {unknown[0]}; ads that came after this release bid in the next one")
+
+
+def document(service: CtrService, outcome: Outcome[AdQuery], *, explain: bool) -> dict[str, Any]:
+    """The response body, in the shape of `RankResponse`. orjson writes dataclasses by itself, and faster."""
+    query = outcome.query
+    body: dict[str, Any] = {
+        "slate": service.slots_won(outcome),
+        "model_version": service.model_version,
+        "is_cold_start": query.is_cold,
+        "degraded": outcome.degraded,
+        "feature_age_s": round(query.feature_age_s, 3),
+        "bidders": len(outcome.ranked),
+        "seed": query.seed,
+        "auction_id": query.auction_id,
+        "policy": query.policy,
+        "request_ts": query.now_ts,
+    }
+    if explain:
+        body["trace"] = outcome.trace.stages
+    return body

@@ -1,0 +1,53 @@
+"""Stage 3, auction: bids meet probabilities. The rules stand in `auction_rules.py`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ctr_prediction.auction_rules import hold
+from ctr_prediction.bundle import Bundle
+from ctr_prediction.domain import RANDOM_POLICY, AdQuery, Array, Floats, Ints
+from ctr_prediction.market import Market
+from infra.pipeline.candidates import Candidates
+
+
+@dataclass(frozen=True)
+class AuctionSelector:
+    """Fills the page's slots; adds `bid`, `price`, `propensity` and `p_click` (in the slot that was won)."""
+
+    market: Market
+    bundle: Bundle
+    name: str = "auction"
+
+    def select(self, query: AdQuery, candidates: Candidates) -> tuple[Candidates, dict[str, int]]:
+        rules, bids = query.auction, bids_of(self.market, query, candidates.ids)
+        held = hold(
+            candidates.columns["score"],
+            bids,
+            looks_of(self.bundle, query),
+            query.slots,
+            rules.reserve_cpm / 1000,
+            rules.pricing,
+            query.seed,
+            uniform=query.policy == RANDOM_POLICY,
+        )
+        slate = candidates.take(held.chosen)
+        p_click = slate.columns["p"][np.arange(len(slate)), np.arange(len(slate))]
+        slate = slate.with_columns(bid=bids[held.chosen], price=held.price, propensity=held.propensity, p_click=p_click)
+        return slate, {"outbid": len(candidates) - len(slate)}
+
+
+def bids_of(market: Market, query: AdQuery, ads: Ints) -> Array:
+    """float64[n]: what each campaign bids per click, or the request says that it does."""
+    bids = market.snapshot.bid[market.snapshot.campaign[ads]]
+    if query.bids:
+        named = [query.bids.get(ad, bid) for ad, bid in zip(ads.tolist(), bids.tolist(), strict=True)]
+        return np.array(named, np.float64)
+    return bids
+
+
+def looks_of(bundle: Bundle, query: AdQuery) -> Floats:
+    """float32[SLOTS]: how often each slot is looked at, as the model that is asked has learned it."""
+    return (bundle.undebiased if query.predict.position == "naive" else bundle.debiased).looks

@@ -1,0 +1,90 @@
+"""Users as they were read a moment ago: one read of the feature store costs more than all the rest of an auction.
+
+Bounded in size (who was asked for longest ago goes first) and in time. A row that is past its time is kept, for when
+the store does not answer: an old row is usually better than none, and the answer says so.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from ctr_prediction.domain import UserFeatures
+
+AGES_S = (1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3600.0)
+
+
+@dataclass(frozen=True)
+class Known:
+    """A user as read at `read_s` (monotonic clock). `feature_ts` is the time that the row speaks for, 0 for none."""
+
+    user: UserFeatures
+    is_cold: bool
+    feature_ts: float
+    read_s: float
+
+
+class CacheMetrics:
+    """Lookups by how they ended (hit, miss, expired, stale: used though expired), sizes, and how old hits were."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.lookups = Counter(
+            "lab_feature_cache_lookups", "lookups in the feature cache", ("result",), registry=registry
+        )
+        self.users = Gauge("lab_feature_cache_users", "users in the feature cache", registry=registry)
+        self.age = Histogram(
+            "lab_feature_cache_age_seconds", "age of the rows that were used", registry=registry, buckets=AGES_S
+        )
+        for result in ("hit", "miss", "expired", "stale"):
+            self.lookups.labels(result)
+        self.hit = self.lookups.labels("hit")
+
+
+class FeatureCache:
+    """Shared by the threads of a service; it outlives releases only if the caller keeps it, so none does."""
+
+    def __init__(
+        self, ttl_s: float, size: int, metrics: CacheMetrics, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._ttl_s, self._size, self._metrics, self.clock = ttl_s, size, metrics, clock
+        self._users: OrderedDict[int, Known] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def fresh(self, user_id: int) -> Known | None:
+        """What was read within the time to live."""
+        with self._lock:
+            known = self._users.get(user_id)
+            if known is not None:
+                self._users.move_to_end(user_id)
+        if known is None:
+            self._metrics.lookups.labels("miss").inc()
+            return None
+        age_s = self.clock() - known.read_s
+        if age_s > self._ttl_s:
+            self._metrics.lookups.labels("expired").inc()
+            return None
+        self._metrics.hit.inc()
+        self._metrics.age.observe(age_s)
+        return known
+
+    def expired(self, user_id: int) -> Known | None:
+        """What was read last, however long ago: for when the store does not answer."""
+        with self._lock:
+            known = self._users.get(user_id)
+        if known is not None:
+            self._metrics.lookups.labels("stale").inc()
+            self._metrics.age.observe(self.clock() - known.read_s)
+        return known
+
+    def put(self, user_id: int, known: Known) -> None:
+        with self._lock:
+            self._users[user_id] = known
+            self._users.move_to_end(user_id)
+            if len(self._users) > self._size:
+                self._users.popitem(last=False)
+            self._metrics.users.set(len(self._users))

@@ -1,0 +1,58 @@
+"""Before targeting: who is there? A look into the cache, or one read of the feature store."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from ctr_prediction.domain import AdQuery, UserFeatures
+from ctr_prediction.features import default_user, user_from_row
+from ctr_prediction.online.cache import FeatureCache, Known
+from ctr_prediction.snapshot import Snapshot
+from infra.errors import DependencyError
+from infra.feature_store.guarded import GuardedFeatures, StaleRow
+from infra.feature_store.port import FeatureRow
+
+
+@dataclass(frozen=True)
+class UserHydrator:
+    """Fills in the user. Without the store: what was read before, though it is past its time; else the defaults of the
+    user's segment, which the snapshot knows."""
+
+    features: GuardedFeatures
+    cache: FeatureCache
+    snapshot: Snapshot
+    name: str = "user_features"
+
+    def hydrate(self, query: AdQuery) -> AdQuery:
+        known = self.cache.fresh(query.user_id)
+        if known is None:
+            known = self._known(query.user_id, self.features.read(query.user_id, query.deadline))
+            self.cache.put(query.user_id, known)
+        return self._with(query, known)
+
+    def fallback(self, query: AdQuery, cause: DependencyError) -> AdQuery:
+        if isinstance(cause, StaleRow):
+            known = self._known(query.user_id, cause.row)
+        else:
+            known = self.cache.expired(query.user_id) or self._known(query.user_id, None)
+        return self._with(query, known)
+
+    def _known(self, user_id: int, row: FeatureRow | None) -> Known:
+        default, now_s = self._default(user_id), self.cache.clock()
+        if row is None or not row.is_known:
+            return Known(default, True, 0.0, now_s)
+        feature_ts = row.newest_ts.timestamp() if row.newest_ts is not None else 0.0
+        return Known(user_from_row(row, default), False, feature_ts, now_s)
+
+    def _default(self, user_id: int) -> UserFeatures:
+        segments = self.snapshot.user_segment
+        return default_user(int(segments[user_id]) if user_id < len(segments) else 0)
+
+    def _with(self, query: AdQuery, known: Known) -> AdQuery:
+        return replace(
+            query,
+            user=known.user,
+            is_cold=known.is_cold,
+            feature_ts=known.feature_ts,
+            feature_age_s=max(self.cache.clock() - known.read_s, 0.0),
+        )

@@ -1,0 +1,79 @@
+"""Stage 1, target: which ads may bid for this page? Those whose campaign pays for the segment, some hundreds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ctr_prediction.auction_rules import drawn_below
+from ctr_prediction.domain import RANDOM_POLICY, AdQuery, Ints
+from ctr_prediction.market import Market
+from infra.pipeline.candidates import Candidates
+
+
+@dataclass(frozen=True)
+class TargetingSource:
+    """The ads of shops where the user has been, then those that pay for the segment, best first by bid × click rate so
+    far; or exactly the ads that the request names."""
+
+    market: Market
+    name: str = "targeting"
+
+    def fetch(self, query: AdQuery) -> Ints:
+        if query.candidates is not None:
+            return query.candidates
+        eligible: Sequence[Ints] = query.view.eligible
+        segment = int(query.user.segment[0])
+        ads = eligible[segment] if 0 <= segment < len(eligible) else eligible[0]
+        mine = query.user.audience[0]
+        if query.policy == RANDOM_POLICY:  # chance decides what such a page is drawn from, too
+            ads = np.random.default_rng([query.seed, 2]).permutation(ads)
+        if mine[0] < 0:
+            return ads[: query.target.eligible_limit]
+        mine = mine[(mine >= 0) & (mine < len(self.market.snapshot.start_ts))]
+        mine = mine[self.market.snapshot.start_ts[mine] <= query.now_ts]
+        return np.concatenate([mine, ads[~np.isin(ads, mine)]])[: query.target.eligible_limit]
+
+
+@dataclass(frozen=True)
+class BudgetFilter:
+    """Campaigns whose money of today is gone, and those that sit this auction out so that theirs lasts."""
+
+    market: Market
+    name: str = "budget"
+
+    def keep(self, query: AdQuery, candidates: Candidates) -> npt.NDArray[np.bool_]:
+        campaign, view = self.market.snapshot.campaign[candidates.ids], query.view
+        if query.auction.pacing == "none":
+            found: npt.NDArray[np.bool_] = ~view.is_spent[campaign]
+            return found
+        return drawn_below(view.pace[campaign], campaign, query.seed)
+
+
+@dataclass(frozen=True)
+class FrequencyCapFilter:
+    """Ads that this user was shown often enough today."""
+
+    name: str = "frequency_cap"
+
+    def keep(self, query: AdQuery, candidates: Candidates) -> npt.NDArray[np.bool_]:
+        today = query.user.seen_today[0]
+        capped = query.user.seen_ads[0][today >= query.auction.frequency_cap]
+        if not len(capped):
+            return np.ones(len(candidates), bool)
+        return np.isin(candidates.ids, capped, invert=True)
+
+
+@dataclass(frozen=True)
+class ExcludeFilter:
+    """Ads that the page does not want, such as those that are on it already."""
+
+    name: str = "excluded"
+
+    def keep(self, query: AdQuery, candidates: Candidates) -> npt.NDArray[np.bool_]:
+        if not query.exclude:
+            return np.ones(len(candidates), bool)
+        return np.isin(candidates.ids, query.exclude, invert=True)
