@@ -155,6 +155,14 @@ class Argument:
     default: Any
     help: str
 
+    def put(self, body: dict[str, Any], value: Any) -> None:
+        """Give `value` to the field."""
+        outer, dot, inner = self.field.partition(".")
+        if dot:
+            body.setdefault(outer, {})[inner] = value
+        else:
+            body[outer] = value
+
 
 @dataclass(frozen=True)
 class Ask:
@@ -164,6 +172,13 @@ class Ask:
     arguments: tuple[Argument, ...]
     rows: str
     columns: tuple[str, ...]
+
+    def example(self) -> dict[str, Any]:
+        """The body of a request with the defaults."""
+        body: dict[str, Any] = {}
+        for argument in self.arguments:
+            argument.put(body, argument.default)
+        return body
 
 
 @dataclass(frozen=True)

@@ -15,16 +15,14 @@ from lab.console import out, print_table
 def request_body(design: Design, words: Sequence[str]) -> dict[str, Any]:
     """The request that `--option value …` stands for; `--knob name=value` may come more than once."""
     arguments = {argument.option: argument for argument in design.ask.arguments}
-    body: dict[str, Any] = {}
-    for argument in arguments.values():
-        _put(body, argument.field, argument.default)
+    body = design.ask.example()
     knobs: dict[str, float | str] = {}
     for option, value in _pairs(words):
         if option == "knob":
             name, _, number = value.partition("=")
             knobs[name] = _knob(design, name, number)
         elif option in arguments:
-            _put(body, arguments[option].field, _parse(arguments[option], value))
+            arguments[option].put(body, _parse(arguments[option], value))
         else:
             known = ", ".join(f"--{name}" for name in (*arguments, "knob"))
             raise UsageError(f"{design.name} takes no option --{option}", hint=f"it takes: {known}")
@@ -72,15 +70,6 @@ def _pairs(words: Sequence[str]) -> list[tuple[str, str]]:
             value = rest.pop(0)
         pairs.append((name, value))
     return pairs
-
-
-def _put(body: dict[str, Any], field: str, value: Any) -> None:
-    """`a.b` is field b of the object a."""
-    outer, dot, inner = field.partition(".")
-    if dot:
-        body.setdefault(outer, {})[inner] = value
-    else:
-        body[outer] = value
 
 
 def _knob(design: Design, name: str, text: str) -> float | str:

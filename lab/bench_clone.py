@@ -19,6 +19,7 @@ from infra.design import Design
 from infra.errors import LabError
 from infra.settings import REPOSITORY
 from lab.console import err
+from lab.ports import base_port_for
 from lab.runstate import pss_mb
 
 UP_TIMEOUT_S, TEST_TIMEOUT_S = 600.0, 1800.0
@@ -87,7 +88,7 @@ class CloneBench:
         ours = ("LAB_", "VIRTUAL_ENV", "UV_", "MAKE", "PYTHONDONTWRITEBYTECODE")
         kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
         caches = {f"{tool.upper()}_CACHE_DIR": str(self.directory / "cache" / tool) for tool in ("uv", "pip")}
-        return kept | caches | {"LAB_PORT": str(self.port)}
+        return kept | caches | {"LAB_PORT": str(base_port_for(self.design, self.port))}
 
     @contextlib.contextmanager
     def up(self, started: float) -> Iterator[tuple[float, subprocess.Popen[bytes]]]:
@@ -113,7 +114,7 @@ class CloneBench:
             process.wait(30)
 
     def _await_slate(self, process: subprocess.Popen[bytes], log: Path) -> None:
-        body = {item.field: item.default for item in self.design.ask.arguments}
+        body = self.design.ask.example()
         url = f"http://127.0.0.1:{self.port}{self.design.ask.path}"
         until = time.monotonic() + UP_TIMEOUT_S
         while time.monotonic() < until:

@@ -44,7 +44,7 @@ class ComposeBench:
 
     def _up(self, stack: Stack, *, from_nothing: bool = False) -> float:
         """Seconds until everything is healthy and a slate came; `from_nothing` makes every layer of the image anew."""
-        body = {item.field: item.default for item in self.design.ask.arguments}
+        body = self.design.ask.example()
         started = time.perf_counter()
         if from_nothing:
             stack.compose("build", "--no-cache", "build")

@@ -23,6 +23,7 @@ from infra.settings import REPOSITORY, Settings
 from lab.bench_clone import free_port
 from lab.console import err
 from lab.open_loop import Client, capacity_per_s, open_loop
+from lab.ports import base_port_for
 
 BUILDS = 3
 """a build takes a minute, so fewer of them than of the other rounds"""
@@ -56,13 +57,14 @@ class ServiceBench:
             client = Client(url, self.design.ask.path, kernels.question)
             for number in range(self.rounds + 1):
                 err.print(f"round {number} of {self.rounds}{' (to warm up)' if number == 0 else ''} …")
-                for name, value in (kernels.round() | self._load(client, number)).items():
+                share = getattr(kernels, "share_of_capacity", SHARE_OF_CAPACITY)
+                for name, value in (kernels.round() | self._load(client, number, share)).items():
                     if number > 0:
                         self.found.setdefault(name, []).append(value)
 
-    def _load(self, client: Client, seed: int) -> Mapping[str, float]:
+    def _load(self, client: Client, seed: int, share: float) -> Mapping[str, float]:
         capacity = capacity_per_s(client, clients=CLIENTS, seconds=CAPACITY_S)
-        latencies = open_loop(client, rate_per_s=SHARE_OF_CAPACITY * capacity, seconds=OPEN_LOOP_S, seed=seed)
+        latencies = open_loop(client, rate_per_s=share * capacity, seconds=OPEN_LOOP_S, seed=seed)
         return {"capacity_per_s": capacity, "p99_ms": float(np.quantile(latencies, 0.99))}
 
     def _build(self, home: Path, *options: str) -> tuple[float, float]:
@@ -88,7 +90,7 @@ class ServiceBench:
             process = subprocess.Popen(
                 [sys.executable, "-m", "lab.serving", self.design.name],
                 cwd=REPOSITORY,
-                env=environment(home) | {"LAB_PORT": str(port)},
+                env=environment(home) | {"LAB_PORT": str(base_port_for(self.design, port))},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

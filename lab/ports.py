@@ -11,9 +11,22 @@ from infra.design import Design
 from infra.errors import DependencyError
 from infra.settings import Settings
 
+FIRST_PORT = 8010
+"""of the first design, which `LAB_PORT` replaces; others keep their distance from it"""
+
 
 def port_of(design: Design, settings: Settings) -> int:
-    return settings.port or design.port
+    return design.port if settings.port is None else settings.port + design.port - FIRST_PORT
+
+
+def base_port_for(design: Design, port: int) -> int:
+    """The `LAB_PORT` with which `design` is served at `port`."""
+    return port - design.port + FIRST_PORT
+
+
+def served_at(design: Design, settings: Settings, port: int | None) -> Settings:
+    """The settings with which `design` is served at `port`, if one is given."""
+    return settings.model_copy(update={"port": base_port_for(design, port)}) if port else settings
 
 
 def worker_port_of(design: Design, settings: Settings) -> int:

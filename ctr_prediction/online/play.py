@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,10 @@ import numpy as np
 from prometheus_client import CollectorRegistry
 
 from ctr_prediction.config import CtrConfig
-from ctr_prediction.domain import Array, Ints
-from ctr_prediction.online.cache import CacheMetrics
+from ctr_prediction.domain import Array, Ints, UserFeatures
+from ctr_prediction.online.cache import CacheMetrics, Known
 from ctr_prediction.online.pipeline import CtrBootstrap, CtrService
+from ctr_prediction.online.query import UserHydrator
 from infra.experiment import Play
 from infra.faults.switch import FaultSwitch
 from infra.registry.release import Release
@@ -23,27 +24,17 @@ from infra.resilience.bulkhead import Bulkhead
 from infra.resilience.deadline import Deadline
 from infra.settings import Settings
 
-PATIENCE_MS = 60_000.0
+PATIENCE_MS, FRESH_S = 60_000.0, 60.0
 """an experiment waits for slow settings: that they are slow is what it wants to see"""
 
 
 @dataclass(frozen=True)
-class Case:
-    """A page that someone opens."""
-
-    number: int
-    user_id: int
-    publisher_id: int
-    device: int
-    slots: int
-    at_ts: float
-
-
-@dataclass(frozen=True)
 class PlayedAuction:
-    """One answer as experiments see it: `ads` int64[k] from the top, `p_click`, `price` and `bid` float64[k]."""
+    """One answer as experiments see it: `ads` int64[k] from the top, `seen` int64[k], how often the user was shown each
+    before, as far as was known, and `p_click`, `price` and `bid` float64[k]."""
 
     ads: Ints
+    seen: Ints
     p_click: Array
     price: Array
     bid: Array
@@ -64,13 +55,20 @@ class CtrPlayer:
         bulkhead = Bulkhead("feature_store", workers=1, queue=1)
         bootstrap = CtrBootstrap(settings, patient, breaker, bulkhead, self.faults, CacheMetrics(CollectorRegistry()))
         self.service: CtrService = bootstrap.load(Release.read(release))
+        hydrator = self.service.pipeline.query_hydrators[0]
+        assert isinstance(hydrator, UserHydrator)
+        self._hydrator, self.cache = hydrator, hydrator.cache
+        self._read: dict[int, Known] = {}
 
     def play(self, case: Any, knobs: Mapping[str, Any], without: Collection[str] = ()) -> Play:
-        """An auction for one case. Its number is the seed, so every setting is asked the same."""
+        """An auction for one case. Its number is the seed, so every setting is asked the same. What the case says that
+        the user was `shown` since the end of the history is added to what the store knows."""
         query = self.service.query(
             case.user_id, case.publisher_id, case.device, case.slots, knobs, seed=case.number, at_ts=case.at_ts
         )
         query = replace(query, deadline=Deadline.after_ms(PATIENCE_MS))
+        if case.shown:
+            self.cache.put(case.user_id, self._known(case.user_id, case.shown))
         for port in without:
             self.faults.inject(port, "down", 0.0)
         try:
@@ -84,6 +82,27 @@ class CtrPlayer:
         p_click, price, bid = (
             np.array([getattr(item, name) for item in won], np.float64) for name in ("p_click", "price", "bid")
         )
-        ads = np.array([item.ad_id for item in won], np.int64)
-        played = PlayedAuction(ads, p_click, price, bid, len(outcome.ranked))
+        ads, seen = (np.array([getattr(item, name) for item in won], np.int64) for name in ("ad_id", "seen"))
+        played = PlayedAuction(ads, seen, p_click, price, bid, len(outcome.ranked))
         return Play(played, wall * 1000, cpu * 1000, outcome.degraded)
+
+    def _known(self, user_id: int, shown: Sequence[int]) -> Known:
+        """The user as the store knows them, and these impressions of today on top. Fresh for a while, though the cache
+        keeps nothing else."""
+        if user_id not in self._read:
+            query = replace(self.service.query(user_id, 0, 0, 1, {}), deadline=Deadline.after_ms(PATIENCE_MS))
+            found = self._hydrator.hydrate(query)
+            self._read[user_id] = Known(found.user, found.is_cold, found.feature_ts, 0.0)
+        known = self._read[user_id]
+        return replace(known, user=with_shown(known.user, shown), read_s=self.cache.clock() + FRESH_S)
+
+
+def with_shown(user: UserFeatures, shown: Sequence[int]) -> UserFeatures:
+    """One user, who has been shown these ads today too."""
+    counts = dict(zip(user.seen_ads[0].tolist(), user.seen_counts[0].tolist(), strict=True))
+    today = dict(zip(user.seen_ads[0].tolist(), user.seen_today[0].tolist(), strict=True))
+    for ad in shown:
+        counts[ad], today[ad] = counts.get(ad, 0) + 1, today.get(ad, 0) + 1
+    columns = (np.array([list(values)], np.int64) for values in (counts, counts.values(), today.values()))
+    seen_ads, seen_counts, seen_today = columns
+    return replace(user, seen_ads=seen_ads, seen_counts=seen_counts, seen_today=seen_today)

@@ -50,7 +50,7 @@ def render_page(design: Design, preset: str) -> str:
 
 def _argument_input(argument: Argument) -> str:
     value = ",".join(map(str, argument.default)) if isinstance(argument.default, list) else argument.default
-    kind = "text" if argument.type == "ints" else "number"
+    kind = "number" if argument.type in ("int", "float") else "text"
     return (
         f'<label title="{html.escape(argument.help)}"><span>{html.escape(argument.option)}</span>'
         f'<input type="{kind}" name="arg:{argument.field}" value="{html.escape(str(value))}"></label>'

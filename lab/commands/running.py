@@ -115,10 +115,11 @@ def serve(
     port: Annotated[int | None, typer.Option(help="by default the design's own")] = None,
 ) -> None:
     """Serve a built design in the foreground, on 127.0.0.1."""
+    from lab.ports import served_at
     from lab.serving import serve_design
 
-    settings = settings_for(preset)
-    serve_design(find_design(design), settings.model_copy(update={"port": port}) if port else settings)
+    found, settings = find_design(design), settings_for(preset)
+    serve_design(found, served_at(found, settings, port))
 
 
 def work(
@@ -127,10 +128,11 @@ def work(
     port: Annotated[int | None, typer.Option(help="of the service; the worker takes the one behind it")] = None,
 ) -> None:
     """Consume a design's events in the foreground: keep the log, and the features fresh."""
+    from lab.ports import served_at
     from lab.working import work_design
 
-    settings = settings_for(preset)
-    work_design(find_design(design), settings.model_copy(update={"port": port}) if port else settings)
+    found, settings = find_design(design), settings_for(preset)
+    work_design(found, served_at(found, settings, port))
 
 
 def _print_addresses(services: Sequence[tuple[str, str]], *, as_json: bool) -> None:
@@ -142,7 +144,7 @@ def _print_addresses(services: Sequence[tuple[str, str]], *, as_json: bool) -> N
 
 def _print_welcome(design: Design, url: str) -> None:
     lab = lab_command()
-    question = json.dumps({item.field: item.default for item in design.ask.arguments if item.default != []})
+    question = json.dumps({name: value for name, value in design.ask.example().items() if value != []})
     out.print(f"\n[bold]{design.title}[/] is up at {url}")
     out.print("  in the browser   " + url)
     out.print(f"  with curl        curl -s {url}{design.ask.path} -H 'content-type: application/json' -d '{question}'")

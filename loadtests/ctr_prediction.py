@@ -1,0 +1,77 @@
+"""Load on the ads: users by Zipf, some unknown, on pages of different publishers with different numbers of slots.
+
+Run it through `lab load ctr_prediction`, or by hand: `locust -f loadtests/ctr_prediction.py --web-host 127.0.0.1`.
+"""
+
+from __future__ import annotations
+
+import random
+from bisect import bisect_left
+from itertools import accumulate, count
+from typing import Any
+
+import requests
+from locust import FastHttpUser, events, poisson, task
+from locust.env import Environment
+
+from loadtests.verdict import DegradedCounter, watch_budgets
+
+UNKNOWN_SHARE = 0.05
+REQUESTS_PER_USER_S = 5
+PATH, DEVICES, SLOTS = "/v1/ads/rank", ("phone", "phone", "tablet", "desktop"), (2, 3, 4)
+
+degraded = DegradedCounter()
+watch_budgets(degraded)
+
+
+class Crowd:
+    """Who asks: ids by Zipf's law with exponent 1, spread over the id space; sometimes one that nobody knows."""
+
+    def __init__(self, users: int) -> None:
+        self._users = users
+        self._weights = list(accumulate(1 / rank for rank in range(1, users + 1)))
+
+    def pick(self, rng: random.Random) -> int:
+        if rng.random() < UNKNOWN_SHARE:
+            return rng.randrange(10**9, 2 * 10**9)
+        rank = bisect_left(self._weights, rng.random() * self._weights[-1])
+        return rank * 7919 % self._users
+
+
+crowds: dict[str, Crowd] = {}
+publishers: list[int] = []
+seeds = count()
+
+
+@events.test_start.add_listener
+def size_the_crowd(environment: Environment, **_: Any) -> None:
+    """As many users and publishers as the served world has."""
+    world = requests.get(f"{environment.host}/v1/design", timeout=5).json()["world"]
+    crowds["ads"] = Crowd(world["users"])
+    publishers[:] = range(world["publishers"])
+
+
+class PageUser(FastHttpUser):
+    """Opens about five pages a second, at random moments, so that users do not keep in step."""
+
+    wait_time = poisson(REQUESTS_PER_USER_S)
+    network_timeout = connection_timeout = 5.0
+
+    def on_start(self) -> None:
+        self.rng = random.Random(next(seeds))
+
+    @task
+    def open_page(self) -> None:
+        body: dict[str, Any] = {
+            "user_id": crowds["ads"].pick(self.rng),
+            "context": {"publisher_id": self.rng.choice(publishers), "device": self.rng.choice(DEVICES)},
+            "slots": self.rng.choice(SLOTS),
+        }
+        with self.client.post(PATH, json=body, catch_response=True, name=f"POST {PATH}") as response:
+            if response.status_code != 200:
+                response.failure(f"status {response.status_code}")
+                return
+            answer = response.json()
+            if not answer["slate"]:
+                response.failure("no ad was sold")
+            degraded.count += bool(answer["degraded"])
