@@ -105,17 +105,19 @@ def measure_quality(
     def captured(name: str, text: str) -> Figure:
         return _figure(scores[name]["captured_value"], f"captured_value_{name}", text)
 
-    def lost(name: str, text: str) -> Figure:
-        full, left = scores["student"]["revenue"].above, scores[name]["revenue"].above
-        return _figure(Score("", "", "", full - left, full), f"revenue_lost_{name}", text)
+    def lost(name: str, text: str, what: str = "revenue") -> Figure:
+        full, left = scores["student"][what].above, scores[name][what].above
+        return _figure(Score("", "", "", full - left, full), f"{what}_lost_{name}", f"share of {what} lost {text}")
 
     return [
         captured("student", "gain in value over a random page, as a share of the oracle's: the student"),
         captured("teacher", "the same of the teacher"),
         captured("history", "the same by click rates so far, without any model"),
-        lost("no_calibration", "share of revenue lost without the curve of a later day"),
-        lost("no_recalibration", "share of revenue lost by selling at the sample's probabilities, w times too high"),
-        lost("naive_position", "share of revenue lost by a model that never heard of slots"),
+        lost("no_calibration", "without the curve of a later day"),
+        lost("no_recalibration", "by selling at the sample's probabilities, ten times too high"),
+        lost("no_recalibration", "by the same, for advertisers: ads win that are worth less to them", "value"),
+        lost("naive_position", "by a model that never heard of slots"),
+        lost("naive_position", "by the same, for advertisers", "value"),
         _figure(scores["naive_position"]["said_over_true"], "said_over_true_naive", "its predicted / true clicks"),
         *stale_cache(player, judge, users, report),
         _figure(scores["student"]["said_over_true"], "said_over_true", "predicted / true clicks on what was shown"),

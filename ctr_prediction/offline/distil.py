@@ -16,8 +16,8 @@ from ctr_prediction.domain import Floats
 from infra.training.fitting import Batch, Fit, Plan, fit
 from infra.training.networks import Mlp
 
-LEARNING_RATE = 3e-3
-EPOCHS, BATCH, FEWEST_STEPS = 3, 2048, 400
+LEARNING_RATE = 1e-2
+EPOCHS, BATCH, FEWEST_STEPS = 6, 2048, 800
 
 
 class Student(nnx.Module):

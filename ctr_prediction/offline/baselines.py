@@ -1,0 +1,124 @@
+"""Step `baselines`: what the wide-and-deep model is compared with, learned from the same impressions.
+
+Logistic regression and gradient-boosted trees (LightGBM) see the same numbers and ids, and the slot; they learn the
+sample's probabilities, which are re-calibrated. Wide only and deep only are the model itself with a part left out.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import jax.numpy as jnp
+import lightgbm as lgb
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+from sklearn.linear_model import LogisticRegression
+
+from ctr_prediction.bundle import sigmoid
+from ctr_prediction.config import CtrConfig
+from ctr_prediction.curves import recalibrated
+from ctr_prediction.domain import SLOTS, Floats
+from ctr_prediction.inputs import Priors, priors_from
+from ctr_prediction.offline.dataset import PRIORS, Sample
+from ctr_prediction.offline.fit import fit
+from ctr_prediction.offline.shape import rows_of, shape_of
+from ctr_prediction.offline.train import hidden_of, inputs_of, model_of, network_of, plan_of
+from ctr_prediction.offline.wide_deep import WideDeep
+from infra.pipeline.steps import Facts, StepContext
+
+IDS = ("segment", "publisher", "device", "slot", "ad", "campaign", "creative")
+BASELINES = ("lr", "lightgbm", "wide_only", "deep_only")
+JUDGED = ("holdout", "bucket")
+TREES, LEAVES = 150, 31
+
+
+def write_baselines(context: StepContext) -> Facts:
+    """Write `baselines.npz`: p(click) as shown, float32[n], of each baseline for the holdout and for the bucket."""
+    config: CtrConfig = context.config
+    path = context.inputs["sample"]
+    train, *judged = (Sample.read(path / f"{name}.npz") for name in ("train", *JUDGED))
+    priors = priors_from({"priors": json.loads((path / PRIORS).read_text())})
+    makers = {
+        "lr": lambda: logistic(train, judged, config, priors),
+        "lightgbm": lambda: boosted(train, judged, config, priors),
+        "wide_only": lambda: part_of_the_model(train, judged, config, priors, use_deep=False),
+        "deep_only": lambda: part_of_the_model(train, judged, config, priors, use_wide=False),
+    }
+    found: dict[str, Any] = {}
+    for number, (name, make) in enumerate(makers.items()):
+        found |= {f"{where}.{name}": p for where, p in zip(JUDGED, make(), strict=True)}
+        context.report((number + 1) / len(makers), name)
+    np.savez(context.out / "baselines.npz", **found)
+    return {"baselines": len(makers)}
+
+
+def logistic(train: Sample, judged: list[Sample], config: CtrConfig, priors: Priors) -> list[Floats]:
+    """Numbers as they are, and each id as a column of its own."""
+    sizes = id_sizes(config)
+
+    def columns(sample: Sample) -> sparse.csr_matrix:
+        numbers = rows_of(sample, config, priors)["numeric"]
+        ids = ids_of(sample)
+        offset = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+        place = ids + offset
+        ones = sparse.csr_matrix(
+            (np.ones(place.size, np.float32), place.ravel(), np.arange(0, place.size + 1, place.shape[1])),
+            shape=(len(ids), int(sum(sizes))),
+        )
+        return sparse.hstack([sparse.csr_matrix(numbers), ones], format="csr")
+
+    model = LogisticRegression(max_iter=60, C=1.0).fit(columns(train), train.clicked)
+    return [_in_the_world(model.predict_proba(columns(sample))[:, 1], config) for sample in judged]
+
+
+def boosted(train: Sample, judged: list[Sample], config: CtrConfig, priors: Priors) -> list[Floats]:
+    def columns(sample: Sample) -> npt.NDArray[np.float32]:
+        numbers = rows_of(sample, config, priors)["numeric"]
+        return np.concatenate([numbers, ids_of(sample).astype(np.float32)], axis=1)
+
+    x = columns(train)
+    categorical = list(range(x.shape[1] - len(IDS), x.shape[1]))
+    options = {"objective": "binary", "num_leaves": LEAVES, "learning_rate": 0.08, "verbosity": -1, "num_threads": 2}
+    options |= {"min_data_per_group": 50, "cat_smooth": 20.0, "seed": config.world.seed, "deterministic": True}
+    data = lgb.Dataset(x, train.clicked, categorical_feature=categorical, free_raw_data=True)
+    booster = lgb.train(options, data, TREES)
+    return [_in_the_world(np.asarray(booster.predict(columns(sample))), config) for sample in judged]
+
+
+def part_of_the_model(
+    train: Sample, judged: list[Sample], config: CtrConfig, priors: Priors, *, use_wide: bool = True,
+    use_deep: bool = True,
+) -> list[Floats]:  # fmt: skip
+    """The same model and the same training, with a part left out."""
+    network = WideDeep(
+        shape_of(config), hidden_of(config), SLOTS, 0.02, config.world.seed, use_wide=use_wide, use_deep=use_deep
+    )
+    found = fit(shape_of(config), network, rows_of(train, config, priors), plan_of(config))
+    model, function = model_of(found, config, priors), network_of(found)
+    return [model.looks[one.slot] * sigmoid(np.asarray(function(jnp.asarray(inputs_of(model, one))))) for one in judged]
+
+
+def ids_of(sample: Sample) -> npt.NDArray[np.int64]:
+    """int64[n, IDS]"""
+    context, ads = sample.context, sample.ads
+    columns = (
+        sample.users.segment,
+        context.publisher,
+        context.device,
+        sample.slot,
+        sample.ad_id,
+        ads.campaign,
+        ads.creative,
+    )
+    return np.stack(columns, axis=1)
+
+
+def id_sizes(config: CtrConfig) -> list[int]:
+    world = config.world
+    return [world.segments, world.publishers, 3, SLOTS, world.ads, world.campaigns, world.creatives]
+
+
+def _in_the_world(q: npt.NDArray[np.floating[Any]], config: CtrConfig) -> Floats:
+    return np.asarray(recalibrated(q, config.sample.negative_share), np.float32)
