@@ -274,12 +274,12 @@ SMOKE = replace(
         campaigns=40,
         new_ads_per_day=3,
         targeted_segments=4,
-        requests_per_day=6_000,
+        requests_per_day=10_000,
         days=6,
         # a small world needs a larger random share before a gate can tell anything
-        randomised_share=0.25,
+        randomised_share=0.2,
     ),
-    sample=SampleConfig(holdout_rows=12_000),
+    sample=SampleConfig(holdout_rows=30_000),
     model=ModelConfig(cross_bits=14, hidden=64, batch=1024),
 )
 LARGE = replace(

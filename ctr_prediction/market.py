@@ -90,6 +90,13 @@ def inputs(
     return x
 
 
+def seen_of(user: UserFeatures, ads: Ints, size: int) -> Ints:
+    """int64[n]: how often one user was shown each of `ads` int64[n], of `size` that there are."""
+    known, counts = user.seen_ads[0], np.zeros(size + 1, np.int64)
+    counts[np.where((known >= 0) & (known < size), known, size)] = user.seen_counts[0]
+    return counts[ads]
+
+
 def _row(table: Floats, row: int) -> Floats:
     found: Floats = table[row] if 0 <= row < len(table) else np.zeros(table.shape[1], np.float32)
     return found

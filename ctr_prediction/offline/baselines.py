@@ -7,6 +7,7 @@ sample's probabilities, which are re-calibrated. Wide only and deep only are the
 from __future__ import annotations
 
 import json
+import warnings
 from typing import Any
 
 import jax.numpy as jnp
@@ -14,6 +15,7 @@ import lightgbm as lgb
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 from ctr_prediction.bundle import sigmoid
@@ -69,7 +71,9 @@ def logistic(train: Sample, judged: list[Sample], config: CtrConfig, priors: Pri
         )
         return sparse.hstack([sparse.csr_matrix(numbers), ones], format="csr")
 
-    model = LogisticRegression(max_iter=60, C=1.0).fit(columns(train), train.clicked)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # a baseline need not be solved to the last digit
+        model = LogisticRegression(max_iter=60, C=1.0).fit(columns(train), train.clicked)
     return [_in_the_world(model.predict_proba(columns(sample))[:, 1], config) for sample in judged]
 
 

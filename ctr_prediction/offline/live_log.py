@@ -93,6 +93,14 @@ def event_log(world: Path, live: Path, catalogue: PublicCatalogue) -> EventLog:
     return EventLog.of(read_log(world, live, LOG_COLUMNS), catalogue)
 
 
+def read_history_and_live(world: Path, live: Path, catalogue: PublicCatalogue) -> tuple[EventLog, int]:
+    """All that is known of who was shown what, and how many of the last of it happened live: the worker goes on with
+    those. What is live comes after the history."""
+    everything = event_log(world, live, catalogue)
+    since = read_live(live)
+    return everything, 0 if since is None else len(EventLog.of(since, catalogue))
+
+
 def _read(directory: Path) -> pa.Table | None:
     files = sorted(map(str, directory.rglob("*.parquet")))
     return ds.dataset(files, format="parquet").to_table().combine_chunks() if files else None

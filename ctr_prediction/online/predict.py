@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ctr_prediction.bundle import Bundle, Model
-from ctr_prediction.domain import SLOTS, AdQuery, Floats, Ints
-from ctr_prediction.market import AdSide, Market, inputs
+from ctr_prediction.domain import SLOTS, AdQuery, Floats
+from ctr_prediction.market import AdSide, Market, inputs, seen_of
 from infra.errors import DependencyError
 from infra.pipeline.candidates import Candidates
 
@@ -27,7 +27,7 @@ class InputHydrator:
     def hydrate(self, query: AdQuery, candidates: Candidates) -> Candidates:
         ads = candidates.ids
         model, side = self._model(query)
-        seen = seen_of(query, ads, len(self.market.snapshot.campaign))
+        seen = seen_of(query.user, ads, len(self.market.snapshot.campaign))
         x = inputs(model, side, ads, query.user_id, query.user, query.context, seen)
         return candidates.with_columns(inputs=x, seen=seen)  # type: ignore[arg-type]
 
@@ -38,13 +38,6 @@ class InputHydrator:
         if query.predict.position == "naive":
             return self.bundle.undebiased, query.view.undebiased
         return self.bundle.debiased, query.view.debiased
-
-
-def seen_of(query: AdQuery, ads: Ints, size: int) -> Ints:
-    """int64[n]: how often this user was shown each ad, of `size` that there are."""
-    known, counts = query.user.seen_ads[0], np.zeros(size + 1, np.int64)
-    counts[np.where((known >= 0) & (known < size), known, size)] = query.user.seen_counts[0]
-    return counts[ads]
 
 
 @dataclass(frozen=True)

@@ -55,3 +55,11 @@ def draw_requests(world: World, day: int) -> Requests:
         device=np.where(is_main, world.people.device[user], rng.integers(0, len(DEVICES), count)),
         at_ts=np.floor((start_ts(config) + day * DAY_S + hour * HOUR_S) * 1000) / 1000,
     )
+
+
+def draw_visitor(world: World, rng: np.random.Generator) -> tuple[int, int, int]:
+    """One of those who might come next: (user, publisher, device)."""
+    user = int(rng.choice(world.config.users, p=world.people.activity))
+    publisher = int(rng.choice(world.config.publishers, p=world.publishers.traffic))
+    is_main = rng.random() < MAIN_DEVICE_SHARE
+    return user, publisher, int(world.people.device[user]) if is_main else int(rng.integers(0, len(DEVICES)))

@@ -15,20 +15,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from feed_ranking.bundle import Bundle, worth_s
+from feed_ranking.bundle import Bundle, load_bundle, worth_s
 from feed_ranking.config import FeedConfig
 from feed_ranking.design import DESIGN
 from feed_ranking.domain import RANDOM_POLICY, Floats
 from feed_ranking.events import Prediction
 from feed_ranking.inputs import ranker_names, user_tower_inputs
-from feed_ranking.offline.logged import PredictionLog
-from feed_ranking.offline.versions import Bundles, VersionGone
 from feed_ranking.predictions import unpack, user_from_lists
 from feed_ranking.slate_rules import draw_slate, is_by_new_creator
 from infra.design import knobs_of, with_knobs
 from infra.experiment import Report
+from infra.logged_events import PredictionLog
 from infra.prediction_log import Difference, Replayed, Since
 from infra.registry.release import read_release
+from infra.registry.versions import Bundles, VersionGone
 from infra.settings import Settings
 
 MISSING = ("heavy_ranker_unavailable", "light_ranker_unavailable")
@@ -37,8 +37,8 @@ MISSING = ("heavy_ranker_unavailable", "light_ranker_unavailable")
 def replay(settings: Settings, since: Since, limit: int, report: Report) -> Replayed:
     """See `infra.prediction_log`. Raises `UsageError` where nothing is logged."""
     root = settings.design_root(DESIGN.name)
-    log = PredictionLog(root / "live" / "predictions", since, limit)
-    bundles, base = Bundles(settings, read_release(root)), DESIGN.configuration(settings.preset)
+    log = PredictionLog(root / "live" / "predictions", Prediction, since, limit)
+    bundles, base = Bundles(settings, read_release(root), load_bundle), DESIGN.configuration(settings.preset)
     left_out: Counter[str] = Counter()
     models: Counter[str] = Counter()
     differences: list[Difference] = []

@@ -17,20 +17,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from feed_ranking.bundle import Bundle
+from feed_ranking.bundle import Bundle, load_bundle
 from feed_ranking.design import DESIGN
 from feed_ranking.domain import CREATOR_COUNTS, Floats, UserFeatures
 from feed_ranking.events import Prediction
 from feed_ranking.features import open_store
 from feed_ranking.inputs import ranker_names
 from feed_ranking.offline.known import Known
-from feed_ranking.offline.logged import PredictionLog
-from feed_ranking.offline.versions import Bundles, VersionGone
 from feed_ranking.predictions import unpack, user_from_lists
 from infra.experiment import Report
 from infra.feature_store.parity import Skew, compare
+from infra.logged_events import PredictionLog
 from infra.prediction_log import Compared, Since
 from infra.registry.release import read_release
+from infra.registry.versions import Bundles, VersionGone
 from infra.settings import Settings
 
 CHOICE = 7
@@ -42,11 +42,11 @@ INPUT_TOLERANCE = 1e-4
 def skew(settings: Settings, since: Since, limit: int, report: Report) -> Compared:
     """See `infra.prediction_log`. Raises `UsageError` where nothing is logged."""
     root = settings.design_root(DESIGN.name)
-    log = PredictionLog(root / "live" / "predictions", since, limit, seed=CHOICE)
+    log = PredictionLog(root / "live" / "predictions", Prediction, since, limit, seed=CHOICE)
     release, config = read_release(root), DESIGN.configuration(settings.preset)
     known = Known.read(settings, release, config)
     store = open_store(Path(release.features_path), settings)
-    bundles, left_out = Bundles(settings, release), Counter[str]()
+    bundles, left_out = Bundles(settings, release, load_bundle), Counter[str]()
     usable: list[tuple[Prediction, Bundle]] = []
     for prediction in log:
         try:

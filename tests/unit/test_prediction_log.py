@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from feed_ranking.domain import UserFeatures
-from feed_ranking.offline.logged import PredictionLog
+from feed_ranking.events import Prediction
 from feed_ranking.predictions import pack, unpack, user_as_lists, user_from_lists
 from infra.errors import UsageError
+from infra.logged_events import PredictionLog
 from infra.prediction_log import Since, parse_since
 from tests.unit.feed_parts import TOPICS, some_users
 
@@ -28,7 +29,7 @@ def test_since_is_a_time_or_so_long_before_the_newest_or_everything() -> None:
 
 def test_an_empty_log_says_what_to_run(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="is empty") as caught:
-        PredictionLog(tmp_path / "predictions", Since(), 10)
+        PredictionLog(tmp_path / "predictions", Prediction, Since(), 10)
     assert "lab live" in caught.value.hint
 
 

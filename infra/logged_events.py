@@ -1,10 +1,11 @@
-"""The logged predictions on disk, as the worker's sink writes them: `predictions/date=…/hour=…/part-*.parquet`. A file
-is complete or has another name."""
+"""A design's logged predictions on disk, as its worker's sink writes them: `date=…/hour=…/part-*.parquet`, with the
+event as text in the column `event`. A file is complete or has another name."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -12,21 +13,24 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from feed_ranking.events import Prediction
 from infra.errors import LabError, UsageError
 from infra.prediction_log import Since
 
+E = TypeVar("E")
 FILES = "date=*/hour=*/*.parquet"
 
 
-class PredictionLog:
-    """The predictions of one directory, file by file."""
+class PredictionLog(Generic[E]):
+    """The predictions of one directory, file by file, each made by `event(**fields)`."""
 
-    def __init__(self, directory: Path, since: Since, limit: int, *, seed: int | None = None) -> None:
+    def __init__(
+        self, directory: Path, event: Callable[..., E], since: Since, limit: int, *, seed: int | None = None
+    ) -> None:
         """At most `limit` of those that `since` lets through: the newest, or with a `seed` a random choice.
 
         Raises `UsageError` where there are none.
         """
+        self._event = event
         self._files = sorted(directory.glob(FILES))
         parts = [_read(file, "request_ts") for file in self._files]
         when = np.concatenate(
@@ -34,7 +38,7 @@ class PredictionLog:
         )
         if not len(when):
             raise UsageError(
-                f"the log of predictions in {directory} is empty", hint="run: lab live feed_ranking, with the lab up"
+                f"the log of predictions in {directory} is empty", hint="run: lab live DESIGN, with the lab up"
             )
         file = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
         row = np.concatenate([np.arange(len(part)) for part in parts])
@@ -51,12 +55,19 @@ class PredictionLog:
     def __len__(self) -> int:
         return len(self._places)
 
-    def __iter__(self) -> Iterator[Prediction]:
+    def __iter__(self) -> Iterator[E]:
         for number in dict.fromkeys(self._places[:, 0].tolist()):
             rows = self._places[self._places[:, 0] == number, 1]
             events = _read(self._files[number], "event")
             for text in events.take(rows).to_pylist():
-                yield _prediction(text, self._files[number])
+                yield self._made(text, self._files[number])
+
+    def _made(self, text: str, file: Path) -> E:
+        data = orjson.loads(text)
+        try:
+            return self._event(**data)
+        except TypeError as exc:
+            raise LabError(f"{file} was written by other code: {exc}", hint="try: --since, with a later time") from exc
 
 
 def _read(file: Path, column: str) -> pa.ChunkedArray:
@@ -66,11 +77,3 @@ def _read(file: Path, column: str) -> pa.ChunkedArray:
         raise LabError(
             f"{file} was the oldest and has just been removed", hint="try: --since, with a later time"
         ) from None
-
-
-def _prediction(text: str, file: Path) -> Prediction:
-    data = orjson.loads(text)
-    try:
-        return Prediction(**data)
-    except TypeError as exc:
-        raise LabError(f"{file} was written by other code: {exc}", hint="try: --since, with a later time") from exc

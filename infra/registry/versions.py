@@ -3,32 +3,47 @@ registry, each verified by the digest that the prediction names."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Generic, Protocol, TypeVar
 
-from feed_ranking.bundle import Bundle, load_bundle
-from feed_ranking.events import Prediction
 from infra.errors import CorruptArtifact
 from infra.registry.port import ModelVersion
 from infra.registry.release import Release
 from infra.settings import Settings
+
+B = TypeVar("B")
+
+
+class Made(Protocol):
+    """A logged prediction: which model made it."""
+
+    @property
+    def model_version(self) -> str: ...
+
+    @property
+    def model_digest(self) -> str: ...
 
 
 class VersionGone(Exception):
     """The model version is not to be had any more; the message says which, and why."""
 
 
-class Bundles:
-    """Loads each version once. Raises `VersionGone`, and `RegistryUnavailable` where the registry does not answer."""
+class Bundles(Generic[B]):
+    """Loads each version once, with `load(path, digest)`.
 
-    def __init__(self, settings: Settings, release: Release) -> None:
-        self._settings, self._release = settings, release
-        self._loaded: dict[str, Bundle | VersionGone] = {}
+    Raises `VersionGone`, and `RegistryUnavailable` where the registry does not answer.
+    """
 
-    def of(self, prediction: Prediction) -> Bundle:
+    def __init__(self, settings: Settings, release: Release, load: Callable[[Path, str], B]) -> None:
+        self._settings, self._release, self._load = settings, release, load
+        self._loaded: dict[str, B | VersionGone] = {}
+
+    def of(self, prediction: Made) -> B:
         digest = prediction.model_digest
         if digest not in self._loaded:
             try:
-                self._loaded[digest] = load_bundle(self._path(prediction), digest)
+                self._loaded[digest] = self._load(self._path(prediction), digest)
             except VersionGone as exc:
                 self._loaded[digest] = exc
             except CorruptArtifact as exc:  # trained on other inputs than this code computes, or damaged
@@ -38,7 +53,7 @@ class Bundles:
             raise found
         return found
 
-    def _path(self, prediction: Prediction) -> Path:
+    def _path(self, prediction: Made) -> Path:
         digest = prediction.model_digest
         if digest == self._release.model_digest:
             return Path(self._release.model_path)

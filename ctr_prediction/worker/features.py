@@ -1,0 +1,170 @@
+"""The effect that keeps features fresh: who was shown or clicked something gets new rows in the online store, and the
+counts of ads and campaigns, with what was spent, are written anew, about once a second.
+
+It counts with the same functions as the offline step, over the history and what was logged live since. A row speaks
+for a whole second t and holds what was known just before it, so that training can join the same later. All that it
+holds can be counted again from the log, so a kill at any moment costs nothing: a restart reads the log, goes on behind
+it, and pushes everyone who did something since the build.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import time
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from ctr_prediction.config import CtrConfig
+from ctr_prediction.counting import EventLog, PublicCatalogue, activity_at, exposure_at
+from ctr_prediction.domain import Ints
+from ctr_prediction.events import TOPICS, Click, Impression
+from ctr_prediction.features import open_store
+from ctr_prediction.live_places import CLICKS, SHOWN
+from ctr_prediction.offline.index import stats_at
+from ctr_prediction.offline.live_log import read_history_and_live
+from ctr_prediction.worker.growing import GrowingLog
+from ctr_prediction.worker.online_metrics import OnlineMetrics
+from infra.clock import WorldClock
+from infra.errors import DependencyError
+from infra.registry.release import CURRENT, Release, read_release
+from infra.settings import Settings
+from infra.stream.consumer import Received
+from infra.stream.kafka_client import PARTITIONS
+from infra.stream.sink import next_offsets
+
+log = logging.getLogger(__name__)
+SETTLE_S = 1.0
+"""an event may be on its way for so long before the second that it belongs to is counted"""
+REFRESH_S, IDLE_S, LOOK_S = 0.2, 60.0, 1.0
+BEHIND_S = 10.0
+"""how long to wait, after a pause, for the events of the meantime; those that come later still are late"""
+REMEMBERED = 50_000
+"""events that are kept until the sink has surely written them"""
+ACTIVITY, EXPOSURE = "user_activity", "user_exposure"
+
+
+class FeatureEffect:
+    """See `infra.stream.consumer.Effect`."""
+
+    def __init__(
+        self, settings: Settings, root: Path, live: Path, stats: Path, config: CtrConfig, clock: WorldClock,
+        metrics: OnlineMetrics,
+    ) -> None:  # fmt: skip
+        self._settings, self._root, self._live, self._stats, self._config = settings, root, live, stats, config
+        self._clock, self._metrics = clock, metrics
+        self._release: Release | None = None
+        self._catalogue: PublicCatalogue
+        self._log: GrowingLog
+        self._pending: dict[int, float] = {}
+        self._recent: deque[Impression | Click] = deque(maxlen=REMEMBERED)
+        self._epoch, self._next = "", dict[tuple[str, int], int]()
+        self._counted_ts = self._looked_s = self._tried_s = self._wrote_s = 0.0
+        self._behind_since_s: float | None = time.monotonic()
+        self._took = False
+
+    def resume(self, epoch: str) -> Mapping[tuple[str, int], int]:
+        """The first time, read all that is logged and go on behind it; later, go on behind what was applied."""
+        if self._release is None:
+            for topic, folder in ((TOPICS.impressions, SHOWN), (TOPICS.clicks, CLICKS)):
+                # where nothing is written yet, from the begin: what this group committed says nothing of the log
+                written = dict.fromkeys(range(PARTITIONS), 0) | next_offsets(self._live / folder, epoch)
+                self._next |= {(topic, number): at for number, at in written.items()}
+            self._load(read_release(self._root))
+        elif epoch != self._epoch:
+            self._next = {}
+        self._epoch, self._behind_since_s = epoch, time.monotonic()
+        return self._next
+
+    def known(self) -> Iterable[str]:
+        return ()
+
+    def apply(self, batch: Sequence[Received]) -> None:
+        self._took = True
+        if time.time() - min(received.acked_s for received in batch) > SETTLE_S and self._behind_since_s is None:
+            self._behind_since_s = time.monotonic()
+        events = [received.event for received in batch]
+        impressions = [event for event in events if isinstance(event, Impression)]
+        clicks = [event for event in events if isinstance(event, Click)]
+        self._take([*impressions, *clicks])
+        self._metrics.saw(impressions)
+        self._metrics.clicked(clicks)
+        for received in batch:
+            self._next[received.topic, received.partition] = received.offset + 1
+
+    def _take(self, events: Sequence[Impression | Click]) -> None:
+        """Count what is new; impressions before the clicks on them."""
+        self._log.show([event for event in events if isinstance(event, Impression)], self._catalogue)
+        self._log.click([event for event in events if isinstance(event, Click)])
+        for event in events:
+            if 0 <= event.user_id < len(self._catalogue.people):
+                self._pending[event.user_id] = max(self._pending.get(event.user_id, 0.0), event.event_ts)
+        self._recent.extend(events)
+
+    def tick(self) -> None:
+        """Push and write what is due. A store that does not answer is tried again; the events are kept."""
+        now_s = time.monotonic()
+        if not self._took:  # nothing is left to read
+            self._behind_since_s = None
+        self._took = False
+        if now_s - self._looked_s > LOOK_S:
+            self._looked_s = now_s
+            release = read_release(self._root)
+            if release != self._release:
+                self._load(release)
+        if now_s - self._tried_s < REFRESH_S or not (self._pending or now_s - self._wrote_s > IDLE_S):
+            return
+        if self._behind_since_s is not None and now_s - self._behind_since_s < BEHIND_S:
+            return  # as of now would be wrong: events of before now are still to be read
+        self._tried_s = now_s
+        at_ts = math.floor(self._clock.now() - SETTLE_S)
+        if at_ts <= self._counted_ts:
+            return
+        try:
+            self.refresh(float(at_ts))
+        except DependencyError as exc:
+            self._tried_s = now_s + LOOK_S
+            log.warning("features are not pushed, and will be: %s", exc)
+
+    def refresh(self, at_ts: float) -> None:
+        """Push the rows of everyone who did something, as of `at_ts`, and write the counts of ads and campaigns."""
+        known = self._log.log
+        if self._pending:
+            users = np.array(sorted(self._pending), np.int64)
+            for view, rows in user_rows(known, self._config, at_ts, users).items():
+                if len(rows):
+                    self._store.push(view, rows)
+            self._pending = {user: last for user, last in self._pending.items() if last >= at_ts}
+        stats_at(known, self._catalogue, self._config, at_ts).write(self._stats)
+        self._counted_ts, self._wrote_s = at_ts, time.monotonic()
+
+    def _load(self, release: Release) -> None:
+        """Make everything anew for this release, from the history and from what was logged live."""
+        world = Path(json.loads((self._root / CURRENT).read_text())["world"])
+        self._catalogue = PublicCatalogue.read(world)
+        everything, live = read_history_and_live(world, self._live, self._catalogue)
+        self._log = GrowingLog(everything, len(everything) - live)
+        self._store = open_store(Path(release.features_path), self._settings, online_only=True)
+        self._clock.at_least(release.world_now)
+        last_s = np.where(np.isfinite(everything.label_s), np.maximum(everything.label_s, everything.at_s), 0.0)
+        last_s = np.maximum(last_s, everything.at_s)
+        since = np.flatnonzero(last_s >= release.world_now)
+        self._pending = dict(zip(everything.user[since].tolist(), last_s[since].tolist(), strict=True))
+        recent, self._recent = list(self._recent), deque(maxlen=REMEMBERED)
+        self._take(recent)  # what the sink has not written yet
+        self._release, self._counted_ts, self._wrote_s = release, release.world_now, 0.0
+        pa.default_memory_pool().release_unused()  # reading took three times what is kept
+        log.info("counting from %d events, %d of them live", len(everything), live)
+
+
+def user_rows(known: EventLog, config: CtrConfig, at_ts: float, users: Ints) -> dict[str, pd.DataFrame]:
+    """Rows for the store, as of `at_ts`, of those of `users` of whom something is known, for each view."""
+    mine = known.of_users(users)
+    tables = {ACTIVITY: activity_at(mine, config, at_ts), EXPOSURE: exposure_at(mine, config, at_ts)}
+    return {view: table.to_pandas().rename(columns={"feature_ts": "event_ts"}) for view, table in tables.items()}
