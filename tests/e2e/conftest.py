@@ -18,6 +18,8 @@ import psutil
 import pytest
 
 from infra.settings import REPOSITORY, Settings
+from lab.designs import find_design
+from lab.ports import url_of
 from tests.conftest import ENVIRONMENT
 
 LIVE_HOME = REPOSITORY / "var" / "tests-live"
@@ -33,14 +35,16 @@ class Lab:
     port: int
     environment: dict[str, str]
     welcome: str
+    design: str = "feed_ranking"
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        own = find_design(self.design)
+        return url_of(own, Settings(port=self.port))
 
     @property
     def service_pid(self) -> int:
-        return self.pid_of("feed_ranking")
+        return self.pid_of(self.design)
 
     def pid_of(self, name: str) -> int:
         """Of the service, its worker (`feed_ranking-worker`) or the broker (`stream`)."""
@@ -64,7 +68,7 @@ def run_lab(*words: str, environment: dict[str, str]) -> subprocess.CompletedPro
     )
 
 
-def start_lab(home: Path | None = None) -> Lab:
+def start_lab(home: Path | None = None, design: str = "feed_ranking") -> Lab:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -72,7 +76,7 @@ def start_lab(home: Path | None = None) -> Lab:
     if home is not None:
         environment |= {"LAB_HOME": str(home)}
     process = subprocess.Popen(
-        [LAB, "up", "feed_ranking"],
+        [LAB, "up", design],
         env=environment,
         cwd=REPOSITORY,
         stdout=subprocess.PIPE,
@@ -85,7 +89,7 @@ def start_lab(home: Path | None = None) -> Lab:
     for line in process.stdout:
         welcome += line
         if line.startswith("Ctrl-C"):
-            return Lab(process, port, environment, welcome)
+            return Lab(process, port, environment, welcome, design)
     raise AssertionError(f"lab up ended: {welcome}")
 
 

@@ -1,0 +1,35 @@
+"""The second design as a user meets it: up, asked, lived in, checked, and with its store down."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from infra.settings import Settings
+from tests.e2e.conftest import LIVE_HOME, Lab, answers, start_lab, wait_until
+
+
+@pytest.fixture(scope="module")
+def ads(settings: Settings) -> Iterator[Lab]:
+    running = start_lab(LIVE_HOME.with_name("tests-live-ads"), "ctr_prediction")
+    yield running
+    running.stop()
+
+
+def test_it_is_asked_by_its_own_words(ads: Lab) -> None:
+    assert answers(ads.url)
+    said = ads.run("ask", "ctr_prediction", "--user", "7", "--slots", "3", "--device", "desktop")
+    assert "ecpm" in said
+    answer = ads.run("ask", "ctr_prediction", "--user", "7", "--publisher", "2", "--json", parse=True)
+    assert answer["slate"]
+    assert answer["degraded"] == []
+    assert "toaster" not in ads.run("ask", "ctr_prediction", "--device", "toaster", code=2).lower().split("input")[0]
+
+
+@pytest.mark.timeout(180)
+def test_people_come_and_every_auction_can_be_held_again_with_features_that_were_right(ads: Lab) -> None:
+    lived = ads.run("live", "ctr_prediction", "--rate", "15", "--seconds", "12", "--json", parse=True)
+    assert lived["counts"]["failed"] == 0 if "counts" in lived else lived
+    wait_until(lambda: "every number is the same" in ads.run("replay", "ctr_prediction"), 30, "auctions in the log")
+    assert "all are the same" in ads.run("skew", "ctr_prediction")

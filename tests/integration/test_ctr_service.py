@@ -1,0 +1,268 @@
+"""The ads over their ASGI door: good questions, bad questions, budgets and caps, and parts that are missing."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+from prometheus_client import CollectorRegistry
+
+from ctr_prediction.config import SMOKE
+from ctr_prediction.design import DESIGN
+from ctr_prediction.live_stats import LiveStats
+from ctr_prediction.online.app import MAX_ID, create_app
+from ctr_prediction.online.cache import CacheMetrics
+from ctr_prediction.online.pipeline import CtrBootstrap, CtrService
+from infra.faults.switch import FaultSwitch
+from infra.registry.release import read_release
+from infra.resilience.breaker import CircuitBreaker
+from infra.resilience.bulkhead import Bulkhead
+from infra.settings import Settings
+from tests.containers import wait_for
+from tests.contracts.harness import PATIENCE_MS, load_ctr
+from tests.stream import embedded_for
+
+RANK, SCORE = "/v1/ads/rank", "/v1/ads/score"
+
+
+@pytest.fixture(scope="module")
+def client(settings: Settings) -> Iterator[TestClient]:
+    with embedded_for(settings), TestClient(create_app(settings), raise_server_exceptions=False) as opened:
+        wait_for(lambda: opened.get("/readyz").json()["stream"] == "answers", "the stream")
+        yield opened
+
+
+@pytest.fixture(autouse=True)
+def healthy(client: TestClient) -> Iterator[None]:
+    yield
+    for port in FaultSwitch.ports:
+        client.delete(f"/v1/faults/{port}")
+    wait_for(lambda: not ask(client, user_id=int(time.monotonic() * 1000) % 10**9)["degraded"], "recovery")
+
+
+@pytest.fixture
+def service(settings: Settings) -> CtrService:
+    return load_ctr(settings)[0]
+
+
+def ask(client: TestClient, **body: Any) -> dict[str, Any]:
+    response = client.post(RANK, json={"user_id": 7} | body)
+    assert response.status_code == 200, response.text
+    answer: dict[str, Any] = response.json()
+    return answer
+
+
+def test_an_auction_is_ordered_and_nobody_pays_more_than_the_bid(client: TestClient) -> None:
+    for user in range(30):
+        answer = ask(client, user_id=user, slots=4)
+        slate = answer["slate"]
+        assert answer["degraded"] == []
+        assert [won["slot"] for won in slate] == list(range(len(slate)))
+        assert len({won["ad_id"] for won in slate}) == len(slate)
+        for won in slate:
+            assert 0 < won["price"] <= won["bid"]
+            assert 0 < won["p_click"] < 1
+            assert won["ecpm"] == pytest.approx(1000 * won["p_click"] * won["bid"])
+            assert won["ecpm"] >= 1000 * SMOKE.auction.reserve_cpm / 1000 * 0.99
+
+
+def test_the_reserve_leaves_slots_empty(client: TestClient) -> None:
+    assert len(ask(client, knobs={"reserve_cpm": 0.0})["slate"]) == 4
+    assert ask(client, knobs={"reserve_cpm": 1000.0})["slate"] == []
+
+
+def test_each_pays_what_the_next_would_have_paid(client: TestClient) -> None:
+    bids = [{"ad_id": ad, "bid": 1.0} for ad in (1, 2, 3)]
+    quiet = {"pacing": "none", "frequency_cap": 1000, "reserve_cpm": 0.0}
+    won = ask(client, slots=3, candidates=bids, knobs=quiet)["slate"]
+    alone = ask(client, slots=1, candidates=[{"ad_id": won[0]["ad_id"], "bid": 1.0}], knobs=quiet)["slate"]
+    assert alone[0]["price"] == 0.0, "nobody competes, and there is no reserve"
+    # the second ad's score in the first slot: what it bids times its probability there
+    p = client.post(SCORE, json={"user_id": 7, "ads": [item["ad_id"] for item in won]}).json()["p_click"]
+    assert won[0]["price"] == pytest.approx(p[1] / p[0], rel=1e-5)
+    first = ask(client, slots=3, candidates=bids, knobs=quiet | {"pricing": "first"})["slate"]
+    assert [item["price"] for item in first] == [1.0, 1.0, 1.0]
+
+
+def test_scores_are_those_of_the_auction_and_fall_with_the_slot(client: TestClient) -> None:
+    slate = ask(client)["slate"]
+    ads = [won["ad_id"] for won in slate]
+    by_slot = [client.post(SCORE, json={"user_id": 7, "ads": ads, "slot": slot}).json()["p_click"] for slot in range(4)]
+    for won in slate:
+        assert by_slot[won["slot"]][won["slot"]] == pytest.approx(won["p_click"], rel=1e-5)
+    assert all(a > b for upper, lower in itertools.pairwise(by_slot) for a, b in zip(upper, lower, strict=True))
+
+
+def test_an_unknown_user_and_publisher_are_no_error(client: TestClient) -> None:
+    for user in (999_999, MAX_ID):
+        answer = ask(client, user_id=user, context={"publisher_id": MAX_ID, "device": "tablet"})
+        assert answer["is_cold_start"]
+        assert answer["degraded"] == []
+        assert answer["slate"]
+
+
+def test_the_same_seed_draws_the_same_page_by_chance(client: TestClient) -> None:
+    pages = [ask(client, seed=5, knobs={"randomised_share": 1.0}) for _ in range(2)]
+    assert pages[0]["policy"] == "uniform_v1"
+    assert [won["ad_id"] for won in pages[0]["slate"]] == [won["ad_id"] for won in pages[1]["slate"]]
+    bidders = pages[0]["bidders"]
+    for slot, won in enumerate(pages[0]["slate"]):
+        assert won["propensity"] == pytest.approx(1 / (bidders - slot))
+
+
+def test_every_request_time_knob_reaches_a_stage(service: CtrService) -> None:
+    for knob in DESIGN.knobs("smoke"):
+        if knob.per_request:
+            value = knob.choices[-1] if knob.choices else knob.high
+            query = service.query(7, 0, 0, 4, {knob.name: value})
+            assert getattr(getattr(query, knob.stage), knob.name) == value
+
+
+BAD: dict[str, tuple[str, Any]] = {
+    "no user": (RANK, {}),
+    "a negative user": (RANK, {"user_id": -1}),
+    "a user beyond what JSON keeps": (RANK, {"user_id": 2**53}),
+    "text for a user": (RANK, {"user_id": "7"}),
+    "no slots": (RANK, {"user_id": 7, "slots": 0}),
+    "too many slots": (RANK, {"user_id": 7, "slots": 5}),
+    "an unknown device": (RANK, {"user_id": 7, "context": {"device": "toaster"}}),
+    "an unknown field": (RANK, {"user_id": 7, "colour": "red"}),
+    "no candidates": (RANK, {"user_id": 7, "candidates": []}),
+    "an unknown ad": (RANK, {"user_id": 7, "candidates": [{"ad_id": 10**6}]}),
+    "an ad twice": (RANK, {"user_id": 7, "candidates": [{"ad_id": 1}, {"ad_id": 1}]}),
+    "a negative bid": (RANK, {"user_id": 7, "candidates": [{"ad_id": 1, "bid": -1}]}),
+    "a knob out of range": (RANK, {"user_id": 7, "knobs": {"reserve_cpm": -1}}),
+    "an unknown knob": (RANK, {"user_id": 7, "knobs": {"magic": 1}}),
+    "nothing to score": (SCORE, {"user_id": 7, "ads": []}),
+    "an unknown ad to score": (SCORE, {"user_id": 7, "ads": [1, 10**6]}),
+    "a slot that is not there": (SCORE, {"user_id": 7, "ads": [1], "slot": 4}),
+}
+
+
+@pytest.mark.parametrize("path_and_body", BAD.values(), ids=BAD)
+def test_bad_input_is_refused_with_words(client: TestClient, path_and_body: tuple[str, Any]) -> None:
+    path, body = path_and_body
+    response = client.post(path, json=body)
+    assert response.status_code == 422
+    assert response.headers["content-type"] == "application/problem+json"
+    assert len(response.json()["detail"]) > 10
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
+def test_numbers_that_are_none_are_refused(client: TestClient, number: str) -> None:
+    body = f'{{"user_id": 7, "candidates": [{{"ad_id": 1, "bid": {number}}}]}}'
+    response = client.post(RANK, content=body, headers={"content-type": "application/json"})
+    assert response.status_code in (400, 422)
+    assert response.headers["content-type"] == "application/problem+json"
+
+
+def test_what_is_no_json_or_too_long_is_refused(client: TestClient) -> None:
+    assert client.post(RANK, content=b"{", headers={"content-type": "application/json"}).status_code in (400, 422)
+    huge = json.dumps({"user_id": 7, "exclude": [MAX_ID] * 10_000})
+    assert client.post(RANK, content=huge, headers={"content-type": "application/json"}).status_code == 413
+
+
+def test_without_the_store_the_cache_serves_and_then_the_segment(client: TestClient) -> None:
+    cached = ask(client, user_id=3)
+    client.put("/v1/faults/feature_store", json={"fault": "down"})
+    again = ask(client, user_id=3)
+    assert again["degraded"] == [], "this user was read a moment ago"
+    assert again["feature_age_s"] >= cached["feature_age_s"]
+    stranger = ask(client, user_id=500)
+    assert stranger["degraded"][0] in ("feature_store_unavailable", "breaker_open")
+    assert stranger["is_cold_start"]
+    assert stranger["slate"], "the defaults of the user's segment hold an auction"
+
+
+def test_past_its_time_a_cached_user_is_read_again_and_flagged_where_that_fails(settings: Settings) -> None:
+    faults, breaker = FaultSwitch(), CircuitBreaker("feature_store", open_s=60)
+    config = replace(SMOKE, serve=replace(SMOKE.serve, deadline_ms=PATIENCE_MS, feature_timeout_ms=PATIENCE_MS))
+    metrics = CacheMetrics(CollectorRegistry())
+    bootstrap = CtrBootstrap(settings, config, breaker, Bulkhead("feature_store", workers=2, queue=2), faults, metrics)
+    service = bootstrap.load(read_release(settings.design_root(DESIGN.name)))
+    clock = [1000.0]
+    service.cache.clock = lambda: clock[0]
+    first = service.answer(service.query(3, 0, 0, 4, {}))
+    clock[0] += SMOKE.cache.cache_ttl_s + 1
+    faults.inject("feature_store", "down", 0.0)
+    stale = service.answer(service.query(3, 0, 0, 4, {}))
+    assert stale.degraded == ["feature_store_unavailable"]
+    assert stale.query.feature_age_s == pytest.approx(SMOKE.cache.cache_ttl_s + 1)
+    assert not stale.query.is_cold, "an old row is better than none"
+    np.testing.assert_array_equal(stale.query.user.seen_ads, first.query.user.seen_ads)
+    assert metrics.lookups.labels("stale")._value.get() == 1
+
+
+def test_without_the_network_click_rates_so_far_hold_the_auction(client: TestClient) -> None:
+    client.put("/v1/faults/student", json={"fault": "down"})
+    answer = ask(client)
+    assert answer["degraded"] == ["student_unavailable"]
+    assert len(answer["slate"]) == 4
+    assert ask(client, knobs={"model": "teacher"})["degraded"] == []
+
+
+def test_budgets_and_pacing_follow_the_counts_that_are_served(service: CtrService) -> None:
+    market = service.market
+    old, snapshot = market.snapshot.stats, market.snapshot
+    query = service.query(7, 0, 0, 4, {}, seed=1)
+    rich = service.answer(query).ranked
+    campaign = int(snapshot.campaign[rich.ids[0]])
+    spent = np.zeros_like(old.spent)
+    spent[campaign] = snapshot.budget[campaign]
+    assert market.apply(
+        LiveStats(old.stats_ts + 1, old.ad_shown, old.ad_clicks, old.campaign_shown, old.campaign_clicks, spent)
+    )
+    for knobs in ({}, {"pacing": "none"}):
+        bidders = service.answer(service.query(7, 0, 0, 4, knobs, seed=1)).ranked.ids
+        assert campaign not in snapshot.campaign[bidders], "its money of today is gone"
+    assert not market.apply(old), "older counts do not come back"
+
+
+def test_an_ad_that_was_shown_often_today_is_capped(service: CtrService) -> None:
+    for user in range(200):
+        query = service.pipeline.query_hydrators[0].hydrate(service.query(user, 0, 0, 4, {"frequency_cap": 1}, seed=1))
+        capped = query.user.seen_ads[0][query.user.seen_today[0] >= 1]
+        if len(capped):
+            outcome = service.answer(service.query(user, 0, 0, 4, {"frequency_cap": 1, "eligible_limit": 5000}, seed=1))
+            assert not set(capped.tolist()) & set(outcome.ranked.ids.tolist())
+            return
+    raise AssertionError("nobody was shown anything on the last day")
+
+
+def test_events_are_acknowledged_and_those_that_cannot_be_true_are_refused(client: TestClient) -> None:
+    answer = ask(client)
+    won = answer["slate"][0]
+    click = {
+        "auction_id": answer["auction_id"],
+        "user_id": 7,
+        "request_ts": answer["request_ts"],
+        **{name: won[name] for name in ("slot", "ad_id", "price")},
+    }
+    shown = click | {"publisher_id": 0, "device": 0, "policy": answer["policy"]}
+    shown |= {name: won[name] for name in ("campaign_id", "seen", "bid", "p_click", "propensity")}
+    told = client.post("/v1/events", json={"impressions": [shown], "clicks": [click]})
+    assert (told.status_code, told.json()) == (202, {"accepted": 2})
+    for wrong in ({"ad_id": 10**6}, {"price": -1}, {"request_ts": answer["request_ts"] + 10**6}, {"slot": 99}):
+        assert client.post("/v1/events", json={"clicks": [click | wrong]}).status_code == 422, wrong
+
+
+def test_cache_metrics_tell_of_hits_and_misses(client: TestClient) -> None:
+    def hits() -> float:
+        lines = client.get("/metrics").text.splitlines()
+        return next(
+            float(line.split()[-1])
+            for line in lines
+            if line.startswith('lab_feature_cache_lookups_total{result="hit"}')
+        )
+
+    before = hits()
+    ask(client, user_id=11)
+    ask(client, user_id=11)
+    assert hits() >= before + 1
