@@ -82,7 +82,7 @@ DESIGN = Design(
             "ctr_prediction.offline.baselines:write_baselines",
             "Train what it is compared with (scikit-learn, LightGBM)",
             ("world", "sample", "model"),
-            (*_SAMPLE, *_NETWORK, f"{_OFFLINE}/baselines.py", "ctr_prediction/curves.py"),
+            (*_SAMPLE, *_MODEL, "ctr_prediction/bundle.py", f"{_OFFLINE}/baselines.py", "infra/training"),
             after=("sample",),
         ),
         Step(

@@ -1,4 +1,4 @@
-"""One built smoke world for all tests, made by the command that users type, and kept between runs.
+"""A built smoke world of each design for all tests, made by the command that users type, and kept between runs.
 
 Steps are skipped when nothing changed, so a second `make test` starts at once; `make clean` removes it.
 """
@@ -15,6 +15,7 @@ import pytest
 
 from infra.registry.release import Release, read_release
 from infra.settings import REPOSITORY, Settings
+from lab.designs import NAMES
 
 HOME = REPOSITORY / "var" / "tests"
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("LAB_")} | {
@@ -26,11 +27,13 @@ ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.sta
 @pytest.fixture(scope="session")
 def settings() -> Settings:
     """Settings of the built smoke world, in which nothing has happened live yet."""
-    if (HOME / "smoke" / "feed_ranking" / "live" / "log").exists():  # left by a lab that was started here by hand
+    logs = [HOME / "smoke" / name / "live" for name in NAMES]
+    if any((live / part).exists() for live in logs for part in ("log", "shown")):  # of a lab that was started by hand
         shutil.rmtree(HOME / "smoke")
-    command = [sys.executable, "-m", "lab", "build", "feed_ranking"]
-    done = subprocess.run(command, env=ENVIRONMENT, cwd=REPOSITORY, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    for name in NAMES:
+        command = [sys.executable, "-m", "lab", "build", name]
+        done = subprocess.run(command, env=ENVIRONMENT, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
     return Settings(home=HOME, preset="smoke")
 
 

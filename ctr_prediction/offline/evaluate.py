@@ -14,7 +14,7 @@ from ctr_prediction.bundle import load_bundle
 from ctr_prediction.config import CtrConfig
 from ctr_prediction.offline.baselines import BASELINES
 from ctr_prediction.offline.dataset import Sample
-from ctr_prediction.offline.holdout import Judged, Truth, holdout_figures, judge, reliability, slices
+from ctr_prediction.offline.holdout import Judged, Resample, Truth, holdout_figures, judge, reliability, slices
 from ctr_prediction.offline.train import inputs_of
 from ctr_prediction.world.oracle import Context, Oracle
 from ctr_prediction.world.truth import make_world
@@ -23,7 +23,7 @@ from infra.figures import write_figures
 from infra.pipeline.steps import Facts, StepContext
 from infra.registry.mlflow_registry import MlflowRegistry
 from infra.registry.port import ModelVersion
-from infra.training.click_metrics import interval, log_loss_rows
+from infra.training.click_metrics import log_loss_rows
 
 
 class GateRefused(BudgetBroken):
@@ -87,7 +87,8 @@ def check_gate(holdout: Judged, champion: ModelVersion | None, registry: MlflowR
     clicked = sample.clicked.astype(np.float64)
     loss = log_loss_rows(clicked, holdout.p["student"])
     constant = log_loss_rows(clicked, np.full_like(clicked, clicked.mean()))
-    low, high = interval(sample.request_id, lambda rows: float((loss - constant)[rows].mean()))
+    resample, ones = Resample.of(sample.request_id), np.ones_like(loss)
+    low, high = resample.spread(loss - constant, ones)
     if high >= 0:
         raise GateRefused(
             f"the model is not better than one click rate for all: log loss differs by {low:+.5f} to {high:+.5f}",
@@ -101,7 +102,7 @@ def check_gate(holdout: Judged, champion: ModelVersion | None, registry: MlflowR
         before = log_loss_rows(clicked, p)
     except (CorruptArtifact, ValueError, IndexError, KeyError) as exc:
         return f"the champion cannot be compared ({type(exc).__name__}); better than one rate for all"
-    low, high = interval(sample.request_id, lambda rows: float((loss - before)[rows].mean()))
+    low, high = resample.spread(loss - before, ones)
     if low > 0:
         raise GateRefused(
             f"worse than champion {champion.version}: log loss differs by {low:+.5f} to {high:+.5f}",

@@ -5,7 +5,7 @@ The truth of each impression is known, so what is expected under it is measured,
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,10 +56,13 @@ def judge(bundle: Bundle, sample: Sample, truth: Truth, baselines: Mapping[str, 
 def expected_auc(truth: Array, score: Array) -> float:
     """P(a click scores above a look without one), each impression being a click with probability `truth`: the area
     under the curve that is expected of many days like this, ties counted half."""
-    order = np.argsort(score, kind="stable")
-    _, place = np.unique(score[order], return_inverse=True)
-    click = np.bincount(place, truth[order])
-    other = np.bincount(place, 1.0 - truth[order])
+    return auc_at(np.unique(score, return_inverse=True)[1], truth, np.ones_like(truth))
+
+
+def auc_at(place: npt.NDArray[np.intp], truth: Array, weight: Array) -> float:
+    """The same of impressions that count `weight` each, where `place` int64[n] is the rank of each one's score."""
+    click = np.bincount(place, truth * weight)
+    other = np.bincount(place, (1.0 - truth) * weight)
     below = np.cumsum(other) - other
     return float((click * (below + other / 2)).sum() / (click.sum() * other.sum()))
 
@@ -132,7 +135,9 @@ def auc_gains(holdout: Judged, resample: Resample) -> list[Figure]:
     """Expected AUC of the student over each baseline's, and how much of the teacher's gain the student keeps."""
     p, truth = holdout.p, holdout.truth.p_click
     names = ("student", "teacher", *BASELINES)
-    rounds = np.array([[expected_auc(truth[rows], p[name][rows]) for name in names] for rows in resample.rows(60)])
+    places = [np.unique(p[name], return_inverse=True)[1] for name in names]
+    weights = resample.weights(ROUNDS)
+    rounds = np.array([[auc_at(place, truth, weight) for place in places] for weight in weights])
     whole = np.array([expected_auc(truth, p[name]) for name in names])
     figures, lowest = [], np.inf
     for place, name in enumerate(BASELINES, start=2):
@@ -172,7 +177,8 @@ def _debias_gain(id: str, text: str, judged: Judged, rounds: int, must: str | No
         debiased, naive = (float(np.corrcoef(truth, rank)[0, 1]) for rank in ranks)
         return debiased - naive
 
-    drawn = [gain(rows) for rows in Resample.of(judged.sample.request_id).rows(rounds)]
+    resample, everyone = Resample.of(judged.sample.request_id), np.arange(len(judged.sample))
+    drawn = [gain(np.repeat(everyone, weight.astype(np.int64))) for weight in resample.weights(rounds)]
     low, high = np.quantile(drawn, [0.025, 0.975])
     return Figure(id, text, gain(np.arange(len(judged.sample))), float(low), float(high), "", must)
 
@@ -191,29 +197,30 @@ def _plain(id: str, text: str, value: float, must: str | None = None) -> Figure:
 
 @dataclass(frozen=True)
 class Resample:
-    """Draws requests again, with all of their impressions: `members` are the rows of each."""
+    """Draws `count` requests again, each with all of its impressions; `group` int64[n] is the request of each."""
 
-    members: Sequence[npt.NDArray[np.intp]]
+    count: int
     group: npt.NDArray[np.intp]
 
     @classmethod
-    def of(cls, groups: npt.NDArray[np.int64]) -> Resample:
-        order = np.argsort(groups, kind="stable")
-        _, _start, group = np.unique(groups, return_index=True, return_inverse=True)
-        _, first = np.unique(groups[order], return_index=True)
-        return cls(np.split(order, first[1:]), group)
+    def of(cls, requests: npt.NDArray[np.int64]) -> Resample:
+        found, group = np.unique(requests, return_inverse=True)
+        return cls(len(found), group)
 
-    def rows(self, rounds: int) -> list[npt.NDArray[np.intp]]:
-        rng, count = np.random.default_rng(0), len(self.members)
-        return [np.concatenate([self.members[i] for i in rng.integers(0, count, count)]) for _ in range(rounds)]
+    def weights(self, rounds: int) -> Iterator[Array]:
+        """float64[n], `rounds` times: how often each impression was drawn."""
+        rng = np.random.default_rng(0)
+        for _ in range(rounds):
+            drawn = np.bincount(rng.integers(0, self.count, self.count), minlength=self.count)
+            yield drawn[self.group].astype(np.float64)
+
+    def spread(self, above: Array, below: Array) -> tuple[float, float]:
+        """95% interval of the ratio of two sums over impressions."""
+        values = [float(weight @ above) / float(weight @ below) for weight in self.weights(ROUNDS)]
+        low, high = np.quantile(values, [0.025, 0.975])
+        return float(low), float(high)
 
     def ratio(
         self, id: str, text: str, above: Array, below: Array, must: str | None = None, aim: str | None = None
     ) -> Figure:
-        """The ratio of two sums over impressions. Sums per request are taken once, so that many rounds are cheap."""
-        sums = [np.bincount(self.group, values, len(self.members)) for values in (above, below)]
-        rng, count = np.random.default_rng(0), len(self.members)
-        drawn = [rng.integers(0, count, count) for _ in range(ROUNDS)]
-        values = [float(sums[0][rows].sum() / sums[1][rows].sum()) for rows in drawn]
-        low, high = np.quantile(values, [0.025, 0.975])
-        return Figure(id, text, float(above.sum() / below.sum()), float(low), float(high), "", must, aim)
+        return Figure(id, text, float(above.sum() / below.sum()), *self.spread(above, below), "", must, aim)

@@ -55,8 +55,6 @@ def merge(found: Sequence[Ids]) -> Candidates:
     """
     if not any(len(ids) for ids in found):
         return Candidates.empty()
-    if len(found) == 1:
-        return Candidates(found[0], np.ones(len(found[0]), np.uint32))
     unique, first, inverse = np.unique(np.concatenate(found), return_index=True, return_inverse=True)
     sources = np.zeros(len(unique), np.uint32)
     start = 0

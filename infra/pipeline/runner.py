@@ -54,7 +54,9 @@ class CandidatePipeline(Generic[Q]):
         trace = Trace()
         for hydrator in self.query_hydrators:
             query = self.hydrate_query(hydrator, query, trace)
-        pool = merge([self._fetch(source, query, trace) for source in self.sources])
+        found = [self._fetch(source, query, trace) for source in self.sources]
+        # what one source finds has no doubles, and needs no union
+        pool = merge(found) if len(found) > 1 else Candidates(found[0], np.ones(len(found[0]), np.uint32))
         for rule in self.filters:
             with trace.stage("filter", rule.name, len(pool)) as entry:
                 pool = pool.take(rule.keep(query, pool))

@@ -6,6 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from prometheus_client import CollectorRegistry
+
+from ctr_prediction.config import PRESETS as CTR_PRESETS
+from ctr_prediction.online.cache import CacheMetrics
+from ctr_prediction.online.pipeline import CtrBootstrap, CtrService
 from feed_ranking.config import PRESETS
 from feed_ranking.online.pipeline import FeedBootstrap, FeedService
 from infra.faults.switch import FaultSwitch
@@ -60,4 +65,37 @@ def feed_subject(settings: Settings) -> Subject:
     return Subject("feed_ranking", service.pipeline, queries, faults, breaker)
 
 
-SUBJECTS: dict[str, Callable[[Settings], Subject]] = {"feed_ranking": feed_subject}
+def load_ctr(settings: Settings, *, open_s: float = 0.2) -> tuple[CtrService, FaultSwitch, CircuitBreaker]:
+    faults, breaker = FaultSwitch(), CircuitBreaker("feature_store", open_s=open_s)
+    bulkhead = Bulkhead("feature_store", workers=2, queue=2)
+    config = CTR_PRESETS[settings.preset]
+    patient = replace(
+        config,
+        serve=replace(config.serve, deadline_ms=PATIENCE_MS, feature_timeout_ms=PATIENCE_MS),
+        cache=replace(config.cache, cache_ttl_s=0.0),
+    )
+    bootstrap = CtrBootstrap(settings, patient, breaker, bulkhead, faults, CacheMetrics(CollectorRegistry()))
+    return bootstrap.load(read_release(settings.design_root("ctr_prediction"))), faults, breaker
+
+
+def ctr_subject(settings: Settings) -> Subject:
+    service, faults, breaker = load_ctr(settings)
+
+    def queries() -> list[Any]:
+        knobs: list[dict[str, Any]] = [
+            {},
+            {"model": "teacher", "calibrated": "no"},
+            {"position": "naive", "pacing": "none", "frequency_cap": 1},
+            {"eligible_limit": 5, "reserve_cpm": 20.0},
+            {"randomised_share": 1.0},
+        ]
+        return [
+            service.query(user, user % 10, user % 3, 2 + user % 3, turned, seed=user % 97, exclude=range(0, user % 50))
+            for user in (0, 7, 311, 10**12)
+            for turned in knobs
+        ]
+
+    return Subject("ctr_prediction", service.pipeline, queries, faults, breaker)
+
+
+SUBJECTS: dict[str, Callable[[Settings], Subject]] = {"feed_ranking": feed_subject, "ctr_prediction": ctr_subject}

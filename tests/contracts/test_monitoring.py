@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
+from ctr_prediction.online.cache import CacheMetrics
+from ctr_prediction.worker.online_metrics import OnlineMetrics as CtrOnlineMetrics
 from feed_ranking.worker.online_metrics import OnlineMetrics
 from infra.design import Design, resolve
 from infra.settings import REPOSITORY
@@ -39,7 +41,11 @@ def exported(design: Design) -> set[str]:
     """By the service and by the worker."""
     metrics = ServiceMetrics(design)
     StreamMetrics(metrics.registry, tuple(resolve(design.topics)()))
-    OnlineMetrics(metrics.registry)
+    if design.name == "ctr_prediction":
+        CtrOnlineMetrics(metrics.registry)
+        CacheMetrics(metrics.registry)
+    else:
+        OnlineMetrics(metrics.registry)
     text = metrics.expose().decode()
     families = set(re.findall(r"^# TYPE (\S+)", text, re.MULTILINE))
     return families | {f"{name}{end}" for name in families for end in ("_bucket", "_sum", "_count")}
@@ -51,7 +57,7 @@ def test_every_metric_that_is_asked_for_is_exported(text: str) -> None:
     for name in recorded:
         text = text.replace(name, "")
     asked = set(OWN_METRIC.findall(text))
-    assert asked <= exported(DESIGNS[0])
+    assert asked <= set[str]().union(*map(exported, DESIGNS))
 
 
 def test_every_recorded_series_that_is_asked_for_is_recorded() -> None:
