@@ -52,9 +52,10 @@ e2e: env-dev ## processes and HTTP, as a user meets them
 	$(BIN)/pytest tests/e2e
 
 compose-up: engine ## the same with Docker: Redis, PostgreSQL, MLflow, Prometheus; stays up in the background
-	docker compose up --build --detach
-	@echo "building the feed's models, about a minute: docker compose logs --follow build"
-	@echo "then it answers at http://127.0.0.1:$${LAB_PORT:-8010}; take it down with: make compose-down"
+	docker compose --profile ads up --build --detach
+	@echo "building both designs' models, some minutes: docker compose logs --follow build ads-build"
+	@echo "then the feed answers at http://127.0.0.1:$${LAB_PORT:-8010}, the ads at http://127.0.0.1:$${LAB_ADS_PORT:-8020};"
+	@echo "take it down with: make compose-down"
 
 compose-down: engine ## stop it, keep its data (docker compose down --volumes forgets the data too)
 	docker compose --profile '*' down

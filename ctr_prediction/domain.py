@@ -93,7 +93,8 @@ class AdQuery:
     `seed` decides every random choice that is made for it. `feature_ts` is the time that the user's features speak for
     (0: defaults), `feature_age_s` how long ago they were read; `exclude` are ads that must not be shown. `candidates`
     int64[any] are the ads that may bid, where the request names them, and `bids` what it says that some of them bid.
-    `view` is the market as all stages of this request see it (`market.View`).
+    `view` is the market as all stages of this request see it (`market.View`); `person` float32[PERSON_NUMBERS] what the
+    model reads of the user alone.
     """
 
     user_id: int
@@ -115,6 +116,7 @@ class AdQuery:
     candidates: Ints | None = None
     bids: Mapping[int, float] = field(default_factory=dict)
     view: Any = None
+    person: Floats | None = None
 
     @property
     def now_ts(self) -> float:

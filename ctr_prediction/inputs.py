@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,8 @@ PAIR_NUMBERS = ("seen_log",)
 AD_NUMBERS = ("ad_ctr_log", "ad_looks_log", "campaign_ctr_log", "campaign_looks_log")
 NUMERIC = (*USER_NUMBERS, *PAIR_NUMBERS, *AD_NUMBERS)
 HOUR = NUMERIC.index("hour_cos")
+PERSON_NUMBERS = HOUR - len(DEVICES)
+"""the first of `USER_NUMBERS`, which do not depend on where someone is"""
 DAY_S, HOUR_S = 86_400.0, 3_600.0
 
 DEEP = ("user", "segment", "clock", "publisher", "ad", "campaign", "creative")
@@ -69,22 +72,32 @@ def ctr_log(clicks: Floats, looks: Floats, priors: Priors, strength: float) -> F
 
 def user_numbers(users: UserFeatures, context: Context, priors: Priors) -> Floats:
     """float32[n, USER_NUMBERS]."""
+    known, here = person_numbers(users, priors), context_numbers(context)
+    rows = max(len(known), len(here))
+    parts = (np.broadcast_to(part, (rows, part.shape[1])) for part in (known, here))
+    return np.concatenate(list(parts), axis=1)
+
+
+def person_numbers(users: UserFeatures, priors: Priors) -> Floats:
+    """float32[m, PERSON_NUMBERS]: those of `USER_NUMBERS` that are known of someone wherever they are."""
     looks = looks_of(users.shown, priors)
-    hour = 2 * np.pi * (context.at_ts % DAY_S) / DAY_S
     columns = [
         ctr_log(users.clicks, looks, priors, priors.user_strength)[:, None],
         np.log1p(looks)[:, None] / 4,
         users.age[:, None] == np.arange(len(AGE_BANDS)),
         users.gender[:, None] == np.arange(len(GENDERS)),
         in_audience(users)[:, None],
-        context.device[:, None] == np.arange(len(DEVICES)),
-        np.cos(hour)[:, None],
-        np.sin(hour)[:, None],
     ]
-    rows = max(len(column) for column in columns)
-    return np.concatenate(
-        [np.broadcast_to(column, (rows, column.shape[1])) for column in columns], axis=1, dtype=np.float32
-    )
+    return np.concatenate(columns, axis=1, dtype=np.float32)
+
+
+def context_numbers(context: Context) -> Floats:
+    """float32[n, the rest of `USER_NUMBERS`]: device and hour."""
+    hour = 2 * np.pi * (context.at_ts % DAY_S) / DAY_S
+    found = np.zeros((max(len(context.device), len(hour)), len(DEVICES) + 2), np.float32)
+    found[:, : len(DEVICES)] = context.device[:, None] == np.arange(len(DEVICES))
+    found[:, -2], found[:, -1] = np.cos(hour), np.sin(hour)
+    return found
 
 
 def ad_numbers(ads: AdFeatures, priors: Priors) -> Floats:
@@ -144,6 +157,12 @@ def cross(bits: int, *columns: Ints) -> npt.NDArray[np.int32]:
             key = (key ^ (key >> np.uint64(29))) * np.uint64(0xBF58476D1CE4E5B9)
             key ^= key >> np.uint64(32)
     return (1 + key % np.uint64(2**bits - 1)).astype(np.int32)
+
+
+@lru_cache(maxsize=100_000)
+def cross_of(bits: int, *ids: int) -> int:
+    """The same of one id of each, remembered: a page's publisher and hour come again."""
+    return int(cross(bits, *(np.array([one], np.int64) for one in ids))[0])
 
 
 def user_crosses(users: UserFeatures, which: str) -> npt.NDArray[np.bool_]:

@@ -20,15 +20,18 @@ from ctr_prediction.inputs import (
     AD_NUMBERS,
     DAY_S,
     HOUR,
+    HOUR_S,
     NO_CROSS,
     NUMERIC,
     PAIR_NUMBERS,
+    PERSON_NUMBERS,
     USER_NUMBERS,
     ad_numbers,
+    context_numbers,
     cross,
-    hour_of,
+    cross_of,
+    person_numbers,
     user_crosses,
-    user_numbers,
 )
 from ctr_prediction.live_stats import LiveStats
 from ctr_prediction.snapshot import Snapshot
@@ -65,12 +68,21 @@ class AdSide:
 
 
 def inputs(
-    model: Model, side: AdSide, rows: Ints, user_id: int, user: UserFeatures, context: Context, seen: Ints
+    model: Model,
+    side: AdSide,
+    rows: Ints,
+    user_id: int,
+    user: UserFeatures,
+    context: Context,
+    seen: Ints,
+    person: Floats | None = None,
 ) -> Floats:
     """float32[n, inputs]: what `Model.inputs_of` computes, bit for bit, for one user and context and the ads at `rows`
-    int64[n] of `side`, which the user has `seen` int64[n] times."""
+    int64[n] of `side`, which the user has `seen` int64[n] times. `person` are the user's `person_numbers`, where they
+    are there already."""
     tables, segment = model.tables, int(user.segment[0])
-    person = user_numbers(user, context, model.priors)[0]
+    here = context_numbers(context)[0]
+    known = person_numbers(user, model.priors)[0] if person is None else person
     mine = _row(tables["segment"], segment)
     clock = _row(tables["clock"], segment)
     left = np.concatenate(
@@ -79,13 +91,14 @@ def inputs(
     ad = len(NUMERIC) + len(left)
     product = ad + side.vectors.shape[1]
     x = np.empty((len(rows), product + len(mine) + 3), np.float32)
-    x[:, :SEEN] = person
+    x[:, :PERSON_NUMBERS] = known
+    x[:, PERSON_NUMBERS:SEEN] = here
     x[:, SEEN] = np.log2(1.0 + seen)
     x[:, FIRST_AD_NUMBER : len(NUMERIC)] = side.numbers[rows]
     x[:, len(NUMERIC) : ad] = left
     x[:, ad:product] = side.vectors[rows]
     np.multiply(mine, side.creative[rows], out=x[:, product:-3])
-    x[:, -3:-1] = clock * person[HOUR : HOUR + 2]
+    x[:, -3:-1] = clock * here[HOUR - PERSON_NUMBERS :]
     x[:, -1] = _wide(model, side, rows, user_id, user, segment, context)
     return x
 
@@ -111,8 +124,8 @@ def _wide(
         found = side.segment_wide[segment][rows]
     else:
         found = tables["segment_ad"][cross(bits, np.array([segment]), ids)][:, 0]
-    hour = cross(bits, user.segment, context.publisher, hour_of(context))
-    found = found + tables["publisher_hour"][hour][0, 0]
+    hour = cross_of(bits, segment, int(context.publisher[0]), int(context.at_ts[0] % DAY_S // HOUR_S))
+    found = found + tables["publisher_hour"][hour, 0]
     if user_crosses(user, model.user_cross)[0]:
         return np.asarray(found + tables["user_ad"][cross(bits, np.array([user_id]), ids)][:, 0], np.float32)
     return np.asarray(found + tables["user_ad"][NO_CROSS, 0], np.float32)

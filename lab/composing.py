@@ -20,8 +20,8 @@ from infra.errors import DependencyError, LabError
 from infra.settings import REPOSITORY
 from lab.bench_clone import free_port
 
-PORTS = ("LAB_PORT", "LAB_MLFLOW_PORT", "LAB_PROMETHEUS_PORT", "LAB_GRAFANA_PORT", "LAB_LOCUST_PORT")
-ONE_SHOT = ("setup", "build")
+PORTS = ("LAB_PORT", "LAB_ADS_PORT", "LAB_MLFLOW_PORT", "LAB_PROMETHEUS_PORT", "LAB_GRAFANA_PORT", "LAB_LOCUST_PORT")
+ONE_SHOT = ("setup", "build", "ads-build")
 UP_S = 900.0
 
 
@@ -37,6 +37,10 @@ class Stack:
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.ports['LAB_PORT']}"
+
+    @property
+    def ads_url(self) -> str:
+        return f"http://127.0.0.1:{self.ports['LAB_ADS_PORT']}"
 
     @property
     def prometheus_url(self) -> str:

@@ -14,19 +14,21 @@ from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from ctr_prediction.domain import UserFeatures
+from ctr_prediction.domain import Floats, UserFeatures
 
 AGES_S = (1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3600.0)
 
 
 @dataclass(frozen=True)
 class Known:
-    """A user as read at `read_s` (monotonic clock). `feature_ts` is the time that the row speaks for, 0 for none."""
+    """A user as read at `read_s` (monotonic clock). `feature_ts` is the time that the row speaks for, 0 for none;
+    `person` float32[PERSON_NUMBERS] is what the model reads of the user alone, computed once."""
 
     user: UserFeatures
     is_cold: bool
     feature_ts: float
     read_s: float
+    person: Floats | None = None
 
 
 class CacheMetrics:
@@ -71,6 +73,11 @@ class FeatureCache:
         self._metrics.hit.inc()
         self._metrics.age.observe(age_s)
         return known
+
+    def has(self, user_id: int) -> bool:
+        """Whether `fresh` would find the user; counts nothing."""
+        known = self._users.get(user_id)
+        return known is not None and self.clock() - known.read_s <= self._ttl_s
 
     def expired(self, user_id: int) -> Known | None:
         """What was read last, however long ago: for when the store does not answer."""

@@ -50,7 +50,7 @@ def build_pipeline(
     """Who is there → who may bid → who has money, is not worn out and is wanted → how likely are clicks → auction."""
     networks = {name: SwitchedModel(getattr(bundle, name), PORTS[name], faults) for name in NETWORKS}
     return CandidatePipeline(
-        query_hydrators=[UserHydrator(features, cache, market.snapshot)],
+        query_hydrators=[UserHydrator(features, cache, market.snapshot, bundle.debiased.priors)],
         sources=[TargetingSource(market)],
         filters=[BudgetFilter(market), FrequencyCapFilter(), ExcludeFilter()],
         hydrators=[InputHydrator(bundle, market)],
@@ -64,6 +64,7 @@ class CtrService:
     """One release, ready to answer. A new release makes a new one; only its market's counts move on."""
 
     pipeline: CandidatePipeline[AdQuery]
+    cache: FeatureCache
     market: Market
     bundle: Bundle
     config: CtrConfig
@@ -198,7 +199,7 @@ class CtrBootstrap:
         market = Market(snapshot, bundle)
         pipeline = build_pipeline(guarded, cache, market, bundle, self.faults)
         version = f"{release.model_name}/{release.model_version}"
-        service = CtrService(pipeline, market, bundle, self.config, clock, version)
+        service = CtrService(pipeline, cache, market, bundle, self.config, clock, version)
         if self.stats_path is not None:
             with contextlib.suppress(OSError, ValueError):  # nothing was counted yet
                 self.count(service, LiveStats.read(self.stats_path))

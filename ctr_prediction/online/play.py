@@ -57,7 +57,7 @@ class CtrPlayer:
         self.service: CtrService = bootstrap.load(Release.read(release))
         hydrator = self.service.pipeline.query_hydrators[0]
         assert isinstance(hydrator, UserHydrator)
-        self._hydrator, self.cache = hydrator, hydrator.cache
+        self._hydrator, self.cache = hydrator, self.service.cache
         self._read: dict[int, Known] = {}
 
     def play(self, case: Any, knobs: Mapping[str, Any], without: Collection[str] = ()) -> Play:

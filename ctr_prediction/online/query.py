@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from ctr_prediction.domain import AdQuery, UserFeatures
 from ctr_prediction.features import default_user, user_from_row
+from ctr_prediction.inputs import Priors, person_numbers
 from ctr_prediction.online.cache import FeatureCache, Known
 from ctr_prediction.snapshot import Snapshot
 from infra.errors import DependencyError
@@ -21,6 +22,7 @@ class UserHydrator:
     features: GuardedFeatures
     cache: FeatureCache
     snapshot: Snapshot
+    priors: Priors
     name: str = "user_features"
 
     def hydrate(self, query: AdQuery) -> AdQuery:
@@ -42,7 +44,8 @@ class UserHydrator:
         if row is None or not row.is_known:
             return Known(default, True, 0.0, now_s)
         feature_ts = row.newest_ts.timestamp() if row.newest_ts is not None else 0.0
-        return Known(user_from_row(row, default), False, feature_ts, now_s)
+        user = user_from_row(row, default)
+        return Known(user, False, feature_ts, now_s, person_numbers(user, self.priors)[0])
 
     def _default(self, user_id: int) -> UserFeatures:
         segments = self.snapshot.user_segment
@@ -54,5 +57,6 @@ class UserHydrator:
             user=known.user,
             is_cold=known.is_cold,
             feature_ts=known.feature_ts,
+            person=known.person,
             feature_age_s=max(self.cache.clock() - known.read_s, 0.0),
         )

@@ -32,6 +32,9 @@ def drills(as_json: Json = False) -> None:
 
 def drill(
     name: Annotated[str, typer.Argument(help="one of those that `lab drills` lists")],
+    of: Annotated[
+        str | None, typer.Option("--design", help="whose, where several have one of that name; the first by default")
+    ] = None,
     setting: Annotated[
         Literal["embedded", "compose"], typer.Option(help="a service of `lab up`, or of `docker compose up`")
     ] = "embedded",
@@ -51,7 +54,7 @@ def drill(
     from lab.drilling import run_drill
     from lab.experimenting import open_judge, progress
 
-    design, chosen = _find(name)
+    design, chosen = _find(name, of)
     chosen = replace(chosen, rate_per_s=rate or chosen.rate_per_s)
     settings = settings_for(preset)
     base = url or (service_url(design, settings) if setting == "embedded" else _composed_url(design, settings))
@@ -68,7 +71,7 @@ def drill(
     with progress(chosen.name) as report:
         run = run_drill(chosen, load, faults, setting, report)
     cost = [] if run.aborted else captured_cost(judge, run, cases)
-    page = write_report(settings.root / "drills" / f"{chosen.name}-{setting}", run, cost)
+    page = write_report(settings.root / "drills" / f"{design.name}-{chosen.name}-{setting}", run, cost)
     if as_json:
         print_json(journal(run, cost))
     else:
@@ -104,9 +107,9 @@ def _known() -> list[tuple[Design, Drill]]:
     return [(design, item) for design in load_designs() for item in resolve(design.drills)]
 
 
-def _find(name: str) -> tuple[Design, Drill]:
+def _find(name: str, of: str | None) -> tuple[Design, Drill]:
     for design, item in _known():
-        if item.name == name:
+        if item.name == name and of in (None, design.name):
             return design, item
     raise UsageError(f"there is no drill {name!r}", hint=f"there are: {', '.join(item.name for _, item in _known())}")
 

@@ -16,7 +16,8 @@ from infra.stream.kafka_client import PARTITIONS
 from lab.designs import load_designs
 
 FILE = REPOSITORY / "docker-compose.yml"
-ONE_SHOT = {"setup", "build"}
+ONE_SHOT = {"setup", "build", "ads-build"}
+ADS = ("ads-build", "ads", "ads-worker")
 MAY_ADD = {"setup": ["DAC_OVERRIDE"]}
 
 
@@ -158,9 +159,10 @@ def test_every_design_has_a_service_on_its_port() -> None:
     assert {design.port for design in load_designs()} <= published
 
 
-def test_dashboards_and_load_come_only_when_asked_for() -> None:
+def test_dashboards_load_and_the_ads_come_only_when_asked_for() -> None:
     profiles = {name: service.get("profiles", []) for name, service in raw()["services"].items()}
-    assert {name for name, found in profiles.items() if found} == {"grafana", "locust"}
+    assert {name for name, found in profiles.items() if found} == {"grafana", "locust", *ADS}
+    assert all(profiles[name] == ["ads"] for name in ADS)
 
 
 def _seconds(text: str) -> float:

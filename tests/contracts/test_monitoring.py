@@ -87,6 +87,12 @@ def test_every_design_is_scraped_under_its_name_and_ports(design: Design) -> Non
         for target in job["static_configs"]
         for address in target["targets"]
     ]
+    targets += [
+        (job["relabel_configs"][0]["replacement"], f"{name}:{found['port']}")
+        for job in config["scrape_configs"]
+        for found in job.get("dns_sd_configs", ())
+        for name in found["names"]
+    ]
     ports = (design.port, design.port + 1) if design.worker else (design.port,)
     for port in ports:
         assert any(name == design.name and address.endswith(f":{port}") for name, address in targets)
