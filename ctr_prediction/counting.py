@@ -1,8 +1,9 @@
 """Feature columns as of one time `t`, counted from the log: the transforms that training and the live worker share.
 
-What counts at t was known just before t: impressions of before t, and clicks whose report had arrived, `label_ts` < t.
-A click of two hours ago that is reported tomorrow does not count today. The offline step `features` calls these for
-every snapshot time; the worker calls them for now.
+What counts at t was known just before t: impressions that one had heard of, `seen_ts` < t, and clicks whose report had
+arrived, `label_ts` < t. A click of two hours ago that is reported tomorrow does not count today. Were an impression
+counted from its request on, a row that was pushed between the request and the news of it could never be counted again.
+The offline step `features` calls these for every snapshot time; the worker calls them for now.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from ctr_prediction.config import CtrConfig
 from ctr_prediction.domain import SLOTS, Array, Floats, Ints
 
 HOUR_S, DAY_S = 3_600.0, 86_400.0
-LOG_COLUMNS = ("impression_id", "request_ts", "user_id", "ad_id", "slot", "price", "clicked", "label_ts")
+LOG_COLUMNS = ("impression_id", "seen_ts", "user_id", "ad_id", "slot", "price", "clicked", "label_ts")
 """what is counted of the log; a table may have more columns"""
 
 
@@ -42,9 +43,10 @@ class PublicCatalogue:
 
 @dataclass(frozen=True)
 class EventLog:
-    """n impressions in order of `at_s` float64[n], when their page was asked for. int64[n]: `number`, `user`, `ad`,
-    `campaign`, `slot`. float64[n]: `price` of a click, and `label_s`, when a click was reported: infinite where none
-    was. Impressions of an unknown user or ad are left out."""
+    """n impressions in order of `at_s` float64[n], when one heard of them (of the history's at once, as their page was
+    asked for), and of `number`. int64[n]: `number`, `user`, `ad`, `campaign`, `slot`. float64[n]: `price` of a click,
+    and `label_s`, when a click was reported: infinite where none was, and never before one had heard of the impression.
+    Impressions of an unknown user or ad are left out."""
 
     at_s: Array
     number: Ints
@@ -62,14 +64,14 @@ class EventLog:
         user, ad, slot = (column[name].astype(np.int64) for name in ("user_id", "ad_id", "slot"))
         is_known = (user >= 0) & (user < len(catalogue.people)) & (ad >= 0) & (ad < len(catalogue.ads))
         is_known &= (slot >= 0) & (slot < SLOTS)
-        at_s = seconds(column["request_ts"])
+        at_s, number = seconds(column["seen_ts"]), column["impression_id"].astype(np.int64)
         kept = np.flatnonzero(is_known)
-        kept = kept[np.argsort(at_s[kept], kind="stable")]
-        label_s = seconds(column["label_ts"])
+        kept = kept[np.lexsort((number[kept], at_s[kept]))]
+        label_s = np.maximum(seconds(column["label_ts"]), at_s)
         label_s[~column["clicked"].astype(bool)] = np.inf
         return cls(
             at_s=at_s[kept],
-            number=column["impression_id"].astype(np.int64)[kept],
+            number=number[kept],
             user=user[kept],
             ad=ad[kept],
             campaign=catalogue.ads["campaign_id"].to_numpy(np.int64)[ad[kept]],

@@ -11,7 +11,7 @@ from infra.stream.sink import files_of
 
 LIVE = "live"
 SHOWN, CLICKS, PREDICTIONS = "shown", "clicks", "predictions"
-TIMES = {SHOWN: "request_ts", CLICKS: "label_ts", PREDICTIONS: "request_ts"}
+TIMES = {SHOWN: "seen_ts", CLICKS: "label_ts", PREDICTIONS: "request_ts"}
 """What may not happen again: a world that was stopped goes on behind all that is logged."""
 
 

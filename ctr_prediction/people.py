@@ -9,13 +9,14 @@ Only the lab uses this module, by name: whoever serves or trains must not know w
 from __future__ import annotations
 
 import heapq
+import math
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from ctr_prediction.config import CtrConfig
+from ctr_prediction.config import CtrConfig, WorldConfig
 from ctr_prediction.domain import DEVICES
 from ctr_prediction.world.clicks import draw_delay_s
 from ctr_prediction.world.oracle import Context, Oracle
@@ -27,11 +28,14 @@ from infra.population import Events, Measure, Sums
 RANDOMISED_SHARE = 0.05
 AT_ONCE_S = 1.0
 """a click that is reported sooner is told together with its impression"""
+LATE_S = 600.0
 
 MEASURES = (
     Measure("clicks", "clicks of an auction, also those that are reported late"),
     Measure("revenue", "revenue of an auction", "money"),
     Measure("price", "paid for a click", "money"),
+    Measure("calibration", "clicks for each click that the model predicts"),
+    Measure("late_clicks", f"share of clicks that are reported more than {LATE_S / 60:.0f} minutes later"),
     Measure("filled", "share of the slots that were sold"),
 )
 
@@ -60,7 +64,8 @@ class Visitors:
         return PageVisit(self.oracle, stream(self.seed, "visits", number), self._later)
 
     def publications(self, from_ts: float, to_ts: float) -> Sequence[Mapping[str, Any]]:
-        """Reports of clicks that are due by `to_ts`, each once."""
+        """Reports of clicks that are due by `to_ts`, each once; also those due before `from_ts`, of a visitor who was
+        slow to react."""
         due = []
         with self._lock:
             while self._late and self._late[0][0] < to_ts:
@@ -105,7 +110,10 @@ class PageVisit:
         }
 
     def react(self, answer: Mapping[str, Any]) -> Events:
-        """Raises `KeyError` or `TypeError` for an answer that is not of this service's form."""
+        """How often the user was shown each ad before is as the answer says: a count of what is shown meanwhile would
+        make one visit's clicks depend on another's.
+
+        Raises `KeyError` or `TypeError` for an answer that is not of this service's form."""
         slate, at_ts = answer["slate"], float(answer["request_ts"])
         ads, slots, seen = (np.array([won[name] for won in slate], np.int64) for name in ("ad_id", "slot", "seen"))
         context = Context(np.array(self._publisher), np.array(self._device), np.array(at_ts), seen)
@@ -113,14 +121,17 @@ class PageVisit:
         clicked = self._rng.random(len(p)) < p
         delay_s = draw_delay_s(self._oracle.world.config, self._rng, len(p))
         price = np.array([won["price"] for won in slate], np.float64)
-        filled = (float(len(slate)), float(self._slots))
-        for sums, clicks in ((self._observed, clicked.astype(np.float64)), (self._expected, p)):
-            revenue = float(clicks @ price)
+        predicted = float(sum(won["p_click"] for won in slate))
+        late, likely = clicked * (delay_s > LATE_S), p * p_late(self._oracle.world.config)
+        for sums, clicks, slow in ((self._observed, clicked, late), (self._expected, p, likely)):
+            revenue, count = float(clicks @ price), float(clicks.sum())
             sums |= {
-                "clicks": (float(clicks.sum()), 1.0),
+                "clicks": (count, 1.0),
                 "revenue": (revenue, 1.0),
-                "price": (revenue, float(clicks.sum())),
-                "filled": filled,
+                "price": (revenue, count),
+                "calibration": (count, predicted),
+                "late_clicks": (float(slow.sum()), count),
+                "filled": (float(len(slate)), float(self._slots)),
             }
         impressions = [self._impression(answer, won) for won in slate]
         told = []
@@ -144,3 +155,9 @@ class PageVisit:
             "request_ts": answer["request_ts"],
             **{name: won[name] for name in given},
         }
+
+
+def p_late(config: WorldConfig) -> float:
+    """P(a click is reported more than `LATE_S` after it)."""
+    slow, fast = (math.exp(-LATE_S / mean_s) for mean_s in (config.slow_delay_s, config.fast_delay_s))
+    return config.slow_share * slow + (1 - config.slow_share) * fast

@@ -17,8 +17,8 @@ from infra.population import Measure, Visit
 
 @dataclass
 class Counts:
-    """`dropped` sessions would have been more than may be under way at once; events and posts that were `given_up`
-    were refused, or not taken however often they were sent."""
+    """`dropped` sessions would have been more than may be under way at once; events that were `given_up` were
+    refused, or not taken however often they were sent; `published` is what comes without a visit."""
 
     requests: int = 0
     ok: int = 0
@@ -30,8 +30,8 @@ class Counts:
     events_accepted: int = 0
     events_given_up: int = 0
     sent_again: int = 0
-    posts_published: int = 0
-    posts_given_up: int = 0
+    published: int = 0
+    publishing_given_up: int = 0
 
     @property
     def answered(self) -> int:

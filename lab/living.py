@@ -26,7 +26,7 @@ PATIENCE_S = 5.0
 GRACE_S = 5.0
 """after the end, for what is still to be acknowledged"""
 CLOCK = "/v1/clock"
-POSTS_AT_ONCE = 100
+PUBLISHED_AT_ONCE = 100
 """so that a body stays below the service's cap"""
 
 
@@ -166,22 +166,22 @@ class Living:
             self.tally.count(sent_again=1)
 
     def _publish(self) -> None:
-        """What creators publish, as the world's time reaches it."""
+        """What comes without a visit, as the world's time reaches it: new posts, or clicks that are reported late."""
         caller, from_ts = Caller(self.url, PATIENCE_S), self.now_ts
         while not self._stop.wait(self._publish_every_s):
             to_ts = caller.get(CLOCK).body.get("now")
             if to_ts is None:
                 continue  # the service is away; what is due meanwhile is published when it is back
             due = self.people.publications(from_ts, to_ts)
-            for first in range(0, len(due), POSTS_AT_ONCE):
-                self._publish_some(caller, due[first : first + POSTS_AT_ONCE])
+            for first in range(0, len(due), PUBLISHED_AT_ONCE):
+                self._publish_some(caller, due[first : first + PUBLISHED_AT_ONCE])
             from_ts = to_ts
         caller.close()
 
-    def _publish_some(self, caller: Caller, posts: Sequence[Mapping[str, Any]]) -> None:
-        reply = self._deliver(caller, self.people.publish_path, {self.people.publish_field: posts})
+    def _publish_some(self, caller: Caller, due: Sequence[Mapping[str, Any]]) -> None:
+        reply = self._deliver(caller, self.people.publish_path, {self.people.publish_field: due})
         is_taken = 200 <= reply.status < 300
-        self.tally.count(**{"posts_published" if is_taken else "posts_given_up": len(posts)})
+        self.tally.count(**{"published" if is_taken else "publishing_given_up": len(due)})
 
     def _note_refusal(self, path: str, reply: Reply) -> None:
         if reply.status >= 400 and reply.status != 503:

@@ -26,6 +26,7 @@ from ctr_prediction.features import default_user, users_from_frame
 from ctr_prediction.inputs import Priors, ad_numbers
 from ctr_prediction.offline.live_files import live_root
 from ctr_prediction.offline.live_log import event_log
+from ctr_prediction.predictions import unpack
 from infra.registry.release import CURRENT
 from infra.settings import Settings
 
@@ -46,8 +47,8 @@ class Known:
     log: EventLog
     catalogue: PublicCatalogue
     config: CtrConfig
-    numbers: dict[float, AdFeatures]
-    """cache: time -> counts of all ads and their campaigns"""
+    numbers: dict[tuple[float, Priors], Floats]
+    """cache: by time and priors, float32[ads, AD_NUMBERS]"""
 
     @classmethod
     def read(cls, settings: Settings, config: CtrConfig) -> Known:
@@ -78,17 +79,23 @@ class Known:
         return users_from_frame(pd.DataFrame(frame), default_user())
 
     def ad_numbers(self, ads: Ints, t: float, priors: Priors) -> Floats:
-        """float32[n, AD_NUMBERS] of `ads` int64[n] as of `t`."""
-        if t not in self.numbers:
-            of_ads = ad_stats_at(self.log, self.catalogue, self.config, t)
+        """float32[n, AD_NUMBERS] of `ads` int64[n] as of `t`. Computed for all ads at once, as serving does: a sum may
+        round otherwise for another number of rows."""
+        if (t, priors) not in self.numbers:
             campaign, creative = (
                 self.catalogue.ads[name].to_numpy(np.int64) for name in ("campaign_id", "creative_id")
             )
+            of_ads = ad_stats_at(self.log, self.catalogue, self.config, t)
             of_campaigns = campaign_stats_at(self.log, self.catalogue, self.config, t)
-            self.numbers[t] = AdFeatures(
-                campaign, creative, *of_ads, of_campaigns[0][campaign], of_campaigns[1][campaign]
-            )
-        return ad_numbers(self.numbers[t].take(ads), priors)
+            counted = AdFeatures(campaign, creative, *of_ads, *(counts[campaign] for counts in of_campaigns))
+            self.numbers[t, priors] = ad_numbers(counted, priors)
+        return self.numbers[t, priors][ads]
+
+
+def cannot_tell(auction: Auction, catalogue: PublicCatalogue) -> str:
+    """Why nothing can be made again of an auction. Else nothing."""
+    ads = unpack(auction.ads, "<i4")
+    return "" if ((ads >= 0) & (ads < len(catalogue.ads))).all() else "an ad of it is not in the catalogue"
 
 
 def in_order(user: UserFeatures, width: int) -> UserFeatures:

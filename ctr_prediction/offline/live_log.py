@@ -1,8 +1,7 @@
 """Step `live`: keep what happened live until this build began, and read it as the generated history is read.
 
 The worker's files are linked, not copied, where the disk allows it. Events come from apps: one that was delivered twice
-counts once, and one that cannot be true is left out. A click belongs to an impression by its number; it counts from the
-time of its report on.
+counts once. A click belongs to an impression by its number. Either counts from when one heard of it (`counting`).
 """
 
 from __future__ import annotations
@@ -46,7 +45,7 @@ def cut_log(context: StepContext) -> Facts:
     if shown is not None:
         label_s = seconds(shown["label_ts"].to_numpy())
         clicks = int(np.isfinite(label_s).sum())
-        newest = max(seconds(shown["request_ts"].to_numpy()).max(), np.nanmax(np.append(label_s, 0.0)))
+        newest = max(seconds(shown["seen_ts"].to_numpy()).max(), np.nanmax(np.append(label_s, 0.0)))
         until = max(until, float(np.floor(newest)) + 1)  # what is of t is not known at t
     facts = {"impressions": 0 if shown is None else len(shown), "clicks": clicks}
     (context.out / CUT_FILE).write_text(json.dumps({**facts, "until": until}, indent=2))
@@ -61,13 +60,29 @@ def read_until(live: Path) -> float:
 def read_live(live: Path) -> pa.Table | None:
     """The impressions that were shown live, each once, with `clicked` and `label_ts` of the click that was reported
     first; None if there is none."""
+    shown = read_shown(live)
+    return None if shown is None else with_clicks(shown, read_clicks(live))
+
+
+def read_shown(live: Path) -> pa.Table | None:
+    """The impressions that were shown live, each once; None if there is none."""
     shown = _read(live / SHOWN)
     if shown is None or not len(shown):
         return None
     _, first = np.unique(shown["impression_id"].to_numpy(), return_index=True)
-    shown = shown.take(pa.array(np.sort(first)))
-    label_s = np.full(len(shown), np.nan)
+    return shown.take(pa.array(np.sort(first)))
+
+
+def read_clicks(live: Path) -> pa.Table | None:
+    """The clicks that were reported live, also those of impressions that one has not heard of; None if there is
+    none."""
     clicks = _read(live / CLICKS)
+    return clicks if clicks is not None and len(clicks) else None
+
+
+def with_clicks(shown: pa.Table, clicks: pa.Table | None) -> pa.Table:
+    """`shown` with `clicked` and `label_ts`, by `impression_id`."""
+    label_s = np.full(len(shown), np.nan)
     if clicks is not None and len(clicks):
         of, when = clicks["impression_id"].to_numpy(), seconds(clicks["label_ts"].to_numpy())
         order = np.lexsort((when, of))
@@ -79,26 +94,15 @@ def read_live(live: Path) -> pa.Table | None:
     return shown.append_column("label_ts", timestamps(label_s))
 
 
-def read_log(world: Path, live: Path, columns: tuple[str, ...]) -> pa.Table:
-    """The impressions of every day of the history, and those of what happened live."""
-    table = ds.dataset(world / "log", partitioning="hive").to_table(columns=list(columns))
-    since = read_live(live)
+def event_log(world: Path, live: Path | None, catalogue: PublicCatalogue) -> EventLog:
+    """All that is known of who was shown what and who clicked: on every day of the history, and `live` since. One heard
+    of the history's impressions at once."""
+    columns = {name: ds.field("request_ts" if name == "seen_ts" else name) for name in LOG_COLUMNS}
+    table = ds.dataset(world / "log", partitioning="hive").to_table(columns=columns)
+    since = None if live is None else read_live(live)
     if since is not None:
-        table = pa.concat_tables([table, since.select(list(columns)).cast(table.schema)])
-    return table.combine_chunks()
-
-
-def event_log(world: Path, live: Path, catalogue: PublicCatalogue) -> EventLog:
-    """All that is known of who was shown what and who clicked."""
-    return EventLog.of(read_log(world, live, LOG_COLUMNS), catalogue)
-
-
-def read_history_and_live(world: Path, live: Path, catalogue: PublicCatalogue) -> tuple[EventLog, int]:
-    """All that is known of who was shown what, and how many of the last of it happened live: the worker goes on with
-    those. What is live comes after the history."""
-    everything = event_log(world, live, catalogue)
-    since = read_live(live)
-    return everything, 0 if since is None else len(EventLog.of(since, catalogue))
+        table = pa.concat_tables([table, since.select(list(LOG_COLUMNS)).cast(table.schema)])
+    return EventLog.of(table.combine_chunks(), catalogue)
 
 
 def _read(directory: Path) -> pa.Table | None:

@@ -23,7 +23,7 @@ from ctr_prediction.domain import RANDOM_POLICY, Array, Context, Floats
 from ctr_prediction.events import Auction
 from ctr_prediction.inputs import AD_NUMBERS
 from ctr_prediction.market import AdSide, inputs, seen_of
-from ctr_prediction.offline.known import catalogue_of
+from ctr_prediction.offline.known import cannot_tell, catalogue_of
 from ctr_prediction.predictions import unpack, user_from_lists
 from infra.design import knobs_of, with_knobs
 from infra.experiment import Report
@@ -48,7 +48,7 @@ def replay(settings: Settings, since: Since, limit: int, report: Report) -> Repl
     for number, auction in enumerate(log):
         report((number + 1) / len(log), f"{number + 1} of {len(log)} auctions")
         try:
-            if reason := next((reason for reason in auction.degraded if reason in MISSING), ""):
+            if reason := cannot_tell(auction, catalogue) or was_missing(auction):
                 left_out[reason] += 1
                 continue
             bundle = bundles.of(auction)
@@ -62,6 +62,11 @@ def replay(settings: Settings, since: Since, limit: int, report: Report) -> Repl
         ]
     differing = len({found.prediction for found in differences})
     return Replayed(len(log), sum(models.values()), differing, differences, dict(left_out), dict(models))
+
+
+def was_missing(auction: Auction) -> str:
+    """Which network the scores should have come from and did not. Else nothing."""
+    return next((reason for reason in auction.degraded if reason in MISSING), "")
 
 
 def turned(config: CtrConfig, knobs: Mapping[str, Any]) -> CtrConfig:

@@ -21,7 +21,7 @@ from ctr_prediction.design import DESIGN
 from ctr_prediction.domain import UserFeatures
 from ctr_prediction.events import Auction
 from ctr_prediction.inputs import AD_NUMBERS
-from ctr_prediction.offline.known import Known, in_order
+from ctr_prediction.offline.known import Known, cannot_tell, in_order
 from ctr_prediction.predictions import unpack, user_from_lists
 from infra.experiment import Report
 from infra.feature_store.parity import Skew, compare
@@ -45,7 +45,10 @@ def skew(settings: Settings, since: Since, limit: int, report: Report) -> Compar
     usable: list[tuple[Auction, Bundle]] = []
     for auction in log:
         try:
-            usable.append((auction, bundles.of(auction)))
+            if reason := cannot_tell(auction, known.catalogue):
+                left_out[reason] += 1
+            else:
+                usable.append((auction, bundles.of(auction)))
         except VersionGone as exc:
             left_out[str(exc)] += 1
     auctions = [auction for auction, _ in usable]

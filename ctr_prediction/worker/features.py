@@ -1,10 +1,11 @@
-"""The effect that keeps features fresh: who was shown or clicked something gets new rows in the online store, and the
-counts of ads and campaigns, with what was spent, are written anew, about once a second.
+"""The effect that keeps features fresh: who saw or clicked something gets a new row in the online store, and the counts
+of ads and campaigns, with what has been spent today, are written anew, about once a second.
 
 It counts with the same functions as the offline step, over the history and what was logged live since. A row speaks
-for a whole second t and holds what was known just before it, so that training can join the same later. All that it
-holds can be counted again from the log, so a kill at any moment costs nothing: a restart reads the log, goes on behind
-it, and pushes everyone who did something since the build.
+for a whole second t and holds what one had heard of just before it, so that training can join the same later. All that
+it holds can be counted again from the log, so a kill at any moment costs nothing: a restart reads the log, goes on
+behind it, and pushes everyone who did something since the build. A click that the history reports after its end counts
+from that time on, as any other.
 """
 
 from __future__ import annotations
@@ -28,9 +29,10 @@ from ctr_prediction.events import TOPICS, Click, Impression
 from ctr_prediction.features import open_store
 from ctr_prediction.live_places import CLICKS, SHOWN
 from ctr_prediction.offline.index import stats_at
-from ctr_prediction.offline.live_log import read_history_and_live
-from ctr_prediction.worker.growing import GrowingLog
+from ctr_prediction.offline.live_log import event_log, read_clicks, read_shown
+from ctr_prediction.worker.growing import GrowingLog, Heard
 from ctr_prediction.worker.online_metrics import OnlineMetrics
+from ctr_prediction.worker.rows import click_rows, shown_rows
 from infra.clock import WorldClock
 from infra.errors import DependencyError
 from infra.registry.release import CURRENT, Release, read_release
@@ -47,7 +49,6 @@ BEHIND_S = 10.0
 """how long to wait, after a pause, for the events of the meantime; those that come later still are late"""
 REMEMBERED = 50_000
 """events that are kept until the sink has surely written them"""
-ACTIVITY, EXPOSURE = "user_activity", "user_exposure"
 
 
 class FeatureEffect:
@@ -62,10 +63,11 @@ class FeatureEffect:
         self._release: Release | None = None
         self._catalogue: PublicCatalogue
         self._log: GrowingLog
-        self._pending: dict[int, float] = {}
+        self._late: set[int] = set()
+        """users of whom one heard something after its second had been counted"""
         self._recent: deque[Impression | Click] = deque(maxlen=REMEMBERED)
         self._epoch, self._next = "", dict[tuple[str, int], int]()
-        self._counted_ts = self._looked_s = self._tried_s = self._wrote_s = 0.0
+        self._counted_ts = self._newest_ts = self._looked_s = self._tried_s = self._wrote_s = 0.0
         self._behind_since_s: float | None = time.monotonic()
         self._took = False
 
@@ -90,22 +92,25 @@ class FeatureEffect:
         if time.time() - min(received.acked_s for received in batch) > SETTLE_S and self._behind_since_s is None:
             self._behind_since_s = time.monotonic()
         events = [received.event for received in batch]
-        impressions = [event for event in events if isinstance(event, Impression)]
-        clicks = [event for event in events if isinstance(event, Click)]
-        self._take([*impressions, *clicks])
-        self._metrics.saw(impressions)
-        self._metrics.clicked(clicks)
+        self._take(events)
+        self._metrics.saw([event for event in events if isinstance(event, Impression)])
+        self._metrics.clicked([event for event in events if isinstance(event, Click)])
         for received in batch:
             self._next[received.topic, received.partition] = received.offset + 1
 
     def _take(self, events: Sequence[Impression | Click]) -> None:
         """Count what is new; impressions before the clicks on them."""
-        self._log.show([event for event in events if isinstance(event, Impression)], self._catalogue)
-        self._log.click([event for event in events if isinstance(event, Click)])
-        for event in events:
-            if 0 <= event.user_id < len(self._catalogue.people):
-                self._pending[event.user_id] = max(self._pending.get(event.user_id, 0.0), event.event_ts)
+        shown = [event for event in events if isinstance(event, Impression)]
+        clicks = [event for event in events if isinstance(event, Click)]
+        if shown:
+            self._note(self._log.add(shown_rows(shown)))
+        if clicks:
+            self._note(self._log.click(click_rows(clicks)))
         self._recent.extend(events)
+
+    def _note(self, heard: Heard) -> None:
+        self._newest_ts = max(self._newest_ts, heard.at_s.max(initial=0.0))
+        self._late.update(heard.user[heard.at_s < self._counted_ts].tolist())
 
     def tick(self) -> None:
         """Push and write what is due. A store that does not answer is tried again; the events are kept."""
@@ -118,7 +123,8 @@ class FeatureEffect:
             release = read_release(self._root)
             if release != self._release:
                 self._load(release)
-        if now_s - self._tried_s < REFRESH_S or not (self._pending or now_s - self._wrote_s > IDLE_S):
+        is_new = bool(self._late) or self._newest_ts >= self._counted_ts
+        if now_s - self._tried_s < REFRESH_S or not (is_new or now_s - self._wrote_s > IDLE_S):
             return
         if self._behind_since_s is not None and now_s - self._behind_since_s < BEHIND_S:
             return  # as of now would be wrong: events of before now are still to be read
@@ -133,14 +139,15 @@ class FeatureEffect:
             log.warning("features are not pushed, and will be: %s", exc)
 
     def refresh(self, at_ts: float) -> None:
-        """Push the rows of everyone who did something, as of `at_ts`, and write the counts of ads and campaigns."""
+        """Push the rows of everyone of whom one has heard something since the last time, as of `at_ts`, and write the
+        counts of ads and campaigns."""
         known = self._log.log
-        if self._pending:
-            users = np.array(sorted(self._pending), np.int64)
+        users = np.union1d(touched(known, self._counted_ts, at_ts), np.array(sorted(self._late), np.int64))
+        if len(users):
             for view, rows in user_rows(known, self._config, at_ts, users).items():
                 if len(rows):
                     self._store.push(view, rows)
-            self._pending = {user: last for user, last in self._pending.items() if last >= at_ts}
+        self._late.clear()
         stats_at(known, self._catalogue, self._config, at_ts).write(self._stats)
         self._counted_ts, self._wrote_s = at_ts, time.monotonic()
 
@@ -148,23 +155,36 @@ class FeatureEffect:
         """Make everything anew for this release, from the history and from what was logged live."""
         world = Path(json.loads((self._root / CURRENT).read_text())["world"])
         self._catalogue = PublicCatalogue.read(world)
-        everything, live = read_history_and_live(world, self._live, self._catalogue)
-        self._log = GrowingLog(everything, len(everything) - live)
+        self._log = GrowingLog(event_log(world, None, self._catalogue), self._catalogue)
+        history = len(self._log)
         self._store = open_store(Path(release.features_path), self._settings, online_only=True)
         self._clock.at_least(release.world_now)
-        last_s = np.where(np.isfinite(everything.label_s), np.maximum(everything.label_s, everything.at_s), 0.0)
-        last_s = np.maximum(last_s, everything.at_s)
-        since = np.flatnonzero(last_s >= release.world_now)
-        self._pending = dict(zip(everything.user[since].tolist(), last_s[since].tolist(), strict=True))
+        self._counted_ts, self._wrote_s = release.world_now, 0.0
+        self._newest_ts, self._late = release.world_now, set()
+        shown, clicks = read_shown(self._live), read_clicks(self._live)
+        if shown is not None:
+            self._log.add(shown)  # what is of before the build is not late: the build has counted it
+        if clicks is not None:
+            self._log.click(clicks)
         recent, self._recent = list(self._recent), deque(maxlen=REMEMBERED)
         self._take(recent)  # what the sink has not written yet
-        self._release, self._counted_ts, self._wrote_s = release, release.world_now, 0.0
+        self._release = release
         pa.default_memory_pool().release_unused()  # reading took three times what is kept
-        log.info("counting from %d events, %d of them live", len(everything), live)
+        log.info("counting from %d impressions, %d of them live", len(self._log), len(self._log) - history)
 
 
-def user_rows(known: EventLog, config: CtrConfig, at_ts: float, users: Ints) -> dict[str, pd.DataFrame]:
-    """Rows for the store, as of `at_ts`, of those of `users` of whom something is known, for each view."""
-    mine = known.of_users(users)
-    tables = {ACTIVITY: activity_at(mine, config, at_ts), EXPOSURE: exposure_at(mine, config, at_ts)}
+def touched(known: EventLog, from_ts: float, to_ts: float) -> Ints:
+    """int64[m]: users of whom one heard something from `from_ts` on and before `to_ts`."""
+    window_s = to_ts - from_ts
+    some = (known.user[known.before(to_ts, window_s)], known.user[known.clicks_before(to_ts, window_s)])
+    return np.unique(np.concatenate(some))
+
+
+def user_rows(known: EventLog, config: CtrConfig, at_ts: float, users: Ints) -> Mapping[str, pd.DataFrame]:
+    """Feature view -> rows for the store, as of `at_ts`, of those of `users` of whom something is known."""
+    theirs = known.of_users(users)
+    tables = {
+        "user_activity": activity_at(theirs, config, at_ts),
+        "user_exposure": exposure_at(theirs, config, at_ts),
+    }
     return {view: table.to_pandas().rename(columns={"feature_ts": "event_ts"}) for view, table in tables.items()}

@@ -16,12 +16,13 @@ SHOWN_FLOATS = ("bid", "price", "p_click", "propensity")
 
 
 def shown_rows(events: Sequence[Impression]) -> pa.Table:
-    """A row per ad that was on a page. `request_ts` is when one heard of it: from then on it counts, and no feature of
-    before can have known it."""
+    """A row per ad that was on a page. `request_ts` is what training joins its features by; `seen_ts` is when one heard
+    of it: from then on it counts, and no feature of before can have known it."""
     return pa.table(
         {
             "impression_id": pa.array([event.number for event in events], pa.int64()),
-            "request_ts": timestamps(np.array([event.seen_ts for event in events])),
+            "request_ts": timestamps(np.array([event.request_ts for event in events])),
+            "seen_ts": timestamps(np.array([event.seen_ts for event in events])),
             **{name: pa.array([getattr(event, name) for event in events], pa.int64()) for name in SHOWN_INTS},
             **{name: pa.array([getattr(event, name) for event in events], pa.float32()) for name in SHOWN_FLOATS},
             "policy": pa.array([event.policy for event in events], pa.string()).dictionary_encode(),

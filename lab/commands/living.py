@@ -19,6 +19,7 @@ from lab.live_tally import Tally
 
 TELL_EVERY_S = 10.0
 FILE = "events.jsonl"
+WRONG = ("degraded", "shed", "failed", "dropped", "events_given_up", "publishing_given_up")
 
 
 def live(
@@ -85,8 +86,8 @@ def _telling() -> Iterator[Callable[[float, Tally], None]]:
 
 def _line(at_s: float, tally: Tally) -> str:
     counts = tally.counted()
-    wrong = {name: counts[name] for name in ("degraded", "shed", "failed", "dropped", "events_given_up")}
+    wrong = {name: counts[name] for name in WRONG}
     parts = [f"{counts['requests']:,} requests", f"{counts['sessions']:,} sessions"]
-    parts += [f"{counts['events_accepted']:,} events", f"{counts['posts_published']:,} posts"]
+    parts += [f"{counts['events_accepted']:,} events", f"{counts['published']:,} published"]
     parts += [f"{number:,} {name.replace('_', ' ')}" for name, number in wrong.items() if number]
     return f"{time.strftime('%H:%M:%S', time.gmtime(at_s))}  {', '.join(parts)}"

@@ -228,10 +228,10 @@ def test_creators_publish_at_the_worlds_pace_each_post_once(people: Visitors, fe
     run = living(people, feed)
     run.run(1, 2.0, silent)
     ids = [post["post_id"] for post in feed.posts]
-    assert len(ids) == run.tally.counts.posts_published > 30
+    assert len(ids) == run.tally.counts.published > 30
     first = SMOKE.world.posts
     assert ids == list(range(first, first + len(ids)))
-    assert run.tally.counts.posts_given_up == 0
+    assert run.tally.counts.publishing_given_up == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -279,7 +279,7 @@ def test_the_command_prints_data_writes_events_and_says_what_the_oracle_expects(
     assert all(row["low"] <= row["value"] <= row["high"] and "expected" in row for row in printed["measures"])
     command(feed.url, as_json=False)
     shown = capsys.readouterr()
-    for word in ("expected", "dwell of a session", "events accepted", "posts published"):
+    for word in ("expected", "dwell of a session", "events accepted", "published"):
         assert word in shown.out
     assert "requests" in shown.err
 
