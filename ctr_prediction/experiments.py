@@ -62,22 +62,6 @@ SWEEPS = (
         y="revenue_against_default",
         requests=600,
     ),
-    Sweep(
-        "negative_share",
-        "How much of what was not clicked must a model see?",
-        {"negative_share": [0.02, 0.1, 0.3]},
-        x="said_over_true",
-        y="captured_value",
-        requests=600,
-    ),
-    Sweep(
-        "user_cross",
-        "Whose pairs with ads are worth remembering?",
-        {"user_cross": ["audience", "all", "none"]},
-        x="said_over_true",
-        y="captured_value",
-        requests=600,
-    ),
 )
 
 
