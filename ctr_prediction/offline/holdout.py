@@ -5,7 +5,7 @@ The truth of each impression is known, so what is expected under it is measured,
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +19,7 @@ from ctr_prediction.offline.baselines import BASELINES
 from ctr_prediction.offline.dataset import Sample
 from ctr_prediction.offline.train import inputs_of
 from infra.figures import Figure
-from infra.training.click_metrics import Array, auc, excess_log_loss_rows
+from infra.training.click_metrics import Array, excess_log_loss_rows
 
 BINS, ROUNDS = 20, 200
 NEW_AD_LOOKS = 300.0
@@ -69,7 +69,8 @@ def auc_at(place: npt.NDArray[np.intp], truth: Array, weight: Array) -> float:
 
 def calibration_error(p: Array, truth: Array) -> float:
     """Mean absolute gap between prediction and truth in `BINS` bins of equally many impressions, relative to the
-    truth's mean (an expected calibration error against known probabilities)."""
+    truth's mean (an expected calibration error against known probabilities). No interval: resampling makes gaps, and
+    with them a mean of absolute gaps that is always larger."""
     parts = np.array_split(np.argsort(p, kind="stable"), BINS)
     gaps = [abs(float(p[part].mean() - truth[part].mean())) for part in parts if len(part)]
     return float(np.mean(gaps) / truth.mean())
@@ -95,7 +96,7 @@ def slices(sample: Sample) -> dict[str, Bools]:
 def holdout_figures(holdout: Judged, bucket: Judged) -> list[Figure]:
     """One row per figure, with 95% intervals from resampling requests."""
     p, truth = holdout.p, holdout.truth.p_click
-    resample = Resample.of(holdout.sample.request_id)
+    clicked, resample = holdout.sample.clicked.astype(np.float64), Resample.of(holdout.sample.request_id)
     excess = excess_log_loss_rows(truth, p["student"])
     constant = excess_log_loss_rows(truth, np.full_like(truth, truth.mean()))
     figures = [
@@ -108,27 +109,39 @@ def holdout_figures(holdout: Judged, bucket: Judged) -> list[Figure]:
             ">= 0.9",
         ),
         _gap_in_the_bucket(bucket),
-        _plain("auc", "AUC of the day's clicks", auc(holdout.sample.clicked.astype(np.float64), p["student"])),
-        _plain(
-            "auc_expected", "AUC that is expected of the student under the truth", expected_auc(truth, p["student"])
+        resample.figure("auc", "AUC of the day's clicks", _auc_of(p["student"], clicked)),
+        resample.figure(
+            "auc_expected", "AUC that is expected of the student under the truth", _auc_of(p["student"], truth)
         ),
-        _plain("auc_oracle", "the same of the truth itself", expected_auc(truth, truth)),
+        resample.figure("auc_oracle", "the same of the truth itself", _auc_of(truth, truth)),
         *auc_gains(holdout, resample),
-        resample.ratio("calibration_ratio", "predicted / true clicks", p["student"], truth),
     ]
-    off = abs(p["student"].mean() / truth.mean() - 1)
-    figures.append(_plain("calibration_off", "how far that is from 1", off, "<= 0.02"))
-    error = calibration_error(p["student"], truth)
-    text = f"mean gap to the truth in {BINS} equal bins, relative to the mean"
-    figures.append(_plain("calibration_error", text, error, "<= 0.05"))
-    for name, rows in slices(holdout.sample).items():
-        if rows.sum() >= 50 * BINS:
-            ratio = p["student"][rows].mean() / truth[rows].mean()
-            words = name.replace("_", " ")
-            figures.append(_plain(f"calibration_ratio_{name}", f"predicted / true clicks: {words}", ratio))
-            error = calibration_error(p["student"][rows], truth[rows])
-            figures.append(_plain(f"calibration_error_{name}", f"the gap in bins: {words}", error))
+    figures += calibration(p["student"], truth, slices(holdout.sample), resample)
     return [*figures, *debias_gain(holdout, bucket)]
+
+
+def calibration(p: Array, truth: Array, parts: Mapping[str, Bools], resample: Resample) -> list[Figure]:
+    """Predicted against true clicks, overall and in every slice that is large enough for bins."""
+    text = f"mean gap to the truth in {BINS} equal bins, relative to the mean"
+    figures = [
+        resample.ratio("calibration_ratio", "predicted / true clicks", p, truth),
+        resample.figure(
+            "calibration_off",
+            "how far that is from 1",
+            lambda weight: abs(float(weight @ p) / float(weight @ truth) - 1),
+            "<= 0.02",
+        ),
+        _plain("calibration_error", text, calibration_error(p, truth), "<= 0.05"),
+    ]
+    for name, rows in parts.items():
+        if rows.sum() >= 50 * BINS:
+            words, part = name.replace("_", " "), resample.among(rows)
+            error = calibration_error(p[rows], truth[rows])
+            figures += [
+                part.ratio(f"calibration_ratio_{name}", f"predicted / true clicks: {words}", p[rows], truth[rows]),
+                _plain(f"calibration_error_{name}", f"the gap in bins: {words}", error),
+            ]
+    return figures
 
 
 def auc_gains(holdout: Judged, resample: Resample) -> list[Figure]:
@@ -191,13 +204,21 @@ def _gap_in_the_bucket(bucket: Judged) -> Figure:
     return resample.ratio("log_loss_gap_closed_bucket", "the same where chance had filled the page", gone, constant)
 
 
+def _auc_of(score: Array, truth: Array) -> Callable[[Array], float]:
+    """Of impressions that count `weight` each; `truth` may be probabilities, or what happened."""
+    place = np.unique(score, return_inverse=True)[1]
+    return lambda weight: auc_at(place, truth, weight)
+
+
 def _plain(id: str, text: str, value: float, must: str | None = None) -> Figure:
     return Figure(id, text, float(value), float(value), float(value), "", must)
 
 
 @dataclass(frozen=True)
 class Resample:
-    """Draws `count` requests again, each with all of its impressions; `group` int64[n] is the request of each."""
+    """Draws `count` requests again, each with all of its impressions; `group` int64[n] is the request of each.
+
+    A whole day is drawn at once, also where only some of its impressions are measured (`among`)."""
 
     count: int
     group: npt.NDArray[np.intp]
@@ -206,6 +227,10 @@ class Resample:
     def of(cls, requests: npt.NDArray[np.int64]) -> Resample:
         found, group = np.unique(requests, return_inverse=True)
         return cls(len(found), group)
+
+    def among(self, rows: Bools) -> Resample:
+        """For the impressions `rows` bool[n] only."""
+        return Resample(self.count, self.group[rows])
 
     def weights(self, rounds: int) -> Iterator[Array]:
         """float64[n], `rounds` times: how often each impression was drawn."""
@@ -216,9 +241,16 @@ class Resample:
 
     def spread(self, above: Array, below: Array) -> tuple[float, float]:
         """95% interval of the ratio of two sums over impressions."""
-        values = [float(weight @ above) / float(weight @ below) for weight in self.weights(ROUNDS)]
-        low, high = np.quantile(values, [0.025, 0.975])
+        return self.interval(lambda weight: float(weight @ above) / float(weight @ below))
+
+    def interval(self, statistic: Callable[[Array], float]) -> tuple[float, float]:
+        """95% interval of `statistic(weight)`, `weight` float64[n]."""
+        low, high = np.quantile([statistic(weight) for weight in self.weights(ROUNDS)], [0.025, 0.975])
         return float(low), float(high)
+
+    def figure(self, id: str, text: str, statistic: Callable[[Array], float], must: str | None = None) -> Figure:
+        value = statistic(np.ones(len(self.group)))
+        return Figure(id, text, value, *self.interval(statistic), "", must)
 
     def ratio(
         self, id: str, text: str, above: Array, below: Array, must: str | None = None, aim: str | None = None

@@ -84,7 +84,7 @@ def test_the_failure_modes_page_has_a_row_for_every_fault() -> None:
     assert found == {(fault.port, fault.name) for fault in CATALOGUE}
 
 
-DESIGN_PAGES = [name for name in NAMES if (REPOSITORY / "designs" / f"{name}.md").exists()]
+DESIGN_PAGES = list(NAMES)
 
 
 @pytest.mark.parametrize("name", DESIGN_PAGES)

@@ -1,0 +1,90 @@
+"""What it does to remember pairs of user and ad: for whom it pays, and for whom it is noise learned by heart.
+
+Only users who have been at an advertiser's have pairs that mean anything. Of everyone else a pair is seen a few times,
+mostly without a click, and a weight of its own fits just that: the training loss falls, and predictions of the next day
+get worse. Trains the model three times, so it is no step of the build.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import jax.numpy as jnp
+import numpy as np
+
+from ctr_prediction.bundle import sigmoid
+from ctr_prediction.config import CtrConfig
+from ctr_prediction.curves import in_the_sample
+from ctr_prediction.domain import SLOTS
+from ctr_prediction.inputs import Priors, in_audience
+from ctr_prediction.offline.dataset import Sample
+from ctr_prediction.offline.fit import fit
+from ctr_prediction.offline.holdout import Resample
+from ctr_prediction.offline.shape import rows_of, shape_of
+from ctr_prediction.offline.train import hidden_of, inputs_of, model_of, network_of, plan_of
+from ctr_prediction.offline.wide_deep import WideDeep
+from infra.figures import Figure
+from infra.training.click_metrics import Array, excess_log_loss_rows, log_loss_rows
+
+WHOSE = ("none", "audience", "all")
+
+
+def overfit_of_user_cross(
+    train: Sample, holdout: Sample, p_click: Array, config: CtrConfig, priors: Priors
+) -> list[Figure]:
+    """Figures, all in shares of the log loss that could be avoided on these impressions, but for the training loss.
+
+    `p_click` float64[n] is the true probability of each impression of the holdout, as shown.
+    """
+    said = {whose: _predictions(train, holdout, whose, config, priors) for whose in WHOSE}
+    inside = in_audience(holdout.users)
+    constant = excess_log_loss_rows(p_click, np.full_like(p_click, p_click.mean()))
+    excess = {whose: excess_log_loss_rows(p_click, p["holdout"]) for whose, p in said.items()}
+    by_request = Resample.of(holdout.request_id)
+
+    def lost(id: str, text: str, one: str, other: str, is_inside: bool) -> Figure:
+        rows = inside == is_inside
+        return by_request.among(rows).ratio(id, text, (excess[one] - excess[other])[rows], constant[rows])
+
+    learned = {whose: log_loss_rows(train.clicked.astype(np.float64), p["train"]) for whose, p in said.items()}
+    outside = ~in_audience(train.users)
+    fitted = (learned["audience"] - learned["all"])[outside]
+    return [
+        Resample.of(train.request_id).among(outside).ratio(
+            "user_cross_fits_outside",
+            "training loss that goes when everyone's pairs with ads are remembered, outside the audience",
+            fitted,
+            learned["audience"][outside],
+        ),
+        lost(
+            "user_cross_costs_outside",
+            "log loss that comes instead, on the day after, outside the audience",
+            "all",
+            "audience",
+            is_inside=False,
+        ),
+        lost(
+            "user_cross_earns_inside",
+            "log loss that goes when the audience's pairs are remembered, inside the audience",
+            "none",
+            "audience",
+            is_inside=True,
+        ),
+    ]  # fmt: skip
+
+
+def _predictions(train: Sample, holdout: Sample, whose: str, config: CtrConfig, priors: Priors) -> Mapping[str, Array]:
+    """float64[n]: p(click) of the holdout as shown, and the probability in the sample that was trained on."""
+    turned = replace(config, model=replace(config.model, user_cross=whose))
+    network = WideDeep(shape_of(turned), hidden_of(turned), SLOTS, 0.02, turned.world.seed)
+    found = fit(shape_of(turned), network, rows_of(train, turned, priors), plan_of(turned))
+    model, function = model_of(found, turned, priors), network_of(found)
+
+    def p_click(sample: Sample) -> Array:
+        parts = np.array_split(inputs_of(model, sample), max(len(sample) // 20_000, 1))
+        z = np.concatenate([np.asarray(function(jnp.asarray(part))) for part in parts])
+        return np.asarray(model.looks[sample.slot] * sigmoid(z), np.float64)
+
+    share = turned.sample.negative_share
+    return {"holdout": p_click(holdout), "train": np.asarray(in_the_sample(p_click(train), share), np.float64)}
