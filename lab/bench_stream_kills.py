@@ -120,8 +120,9 @@ class KillBench:
             return
         client = open_producer(self.address)
         with kafka_errors("send poison"):
-            for sent in [client.send(self.topic, value=value, key=value) for value in values]:
-                sent.get(timeout=ACKNOWLEDGED_S)
+            for value in values:
+                client.send(self.topic, value=value, key=value)
+            client.flush(ACKNOWLEDGED_S)
             client.close()
         poison.update(values)
 

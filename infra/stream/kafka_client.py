@@ -1,4 +1,4 @@
-"""The adapter to Kafka: clients with the lab's settings, and topics. No exception of kafka-python leaves this room.
+"""The adapter to Kafka: who reads, and topics. No exception of kafka-python leaves this room.
 
 The in-memory broker of the embedded setting needs an older protocol (`api_version`) and makes topics by itself; nothing
 else differs.
@@ -15,19 +15,17 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from kafka import ConsumerRebalanceListener, KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
 from kafka.admin import KafkaAdminClient, NewTopic
 from kafka.errors import KafkaError, TopicAlreadyExistsError
 from kafka.structs import MemberState
 
 from infra.errors import StreamUnavailable
 from infra.stream.address import StreamAddress
-from infra.stream.patience import PatientSelector
+from infra.stream.producer_client import ProducerClient
 
 PARTITIONS = 4
 """of each topic; also what the in-memory broker makes"""
-DELIVERY_S = 4.0
-"""what a broker has not taken by then comes back, to be sent again"""
 CONNECT_S = 2.0
 ANSWER_MS = 3_000
 """for one question to a broker that is there"""
@@ -46,20 +44,11 @@ def kafka_errors(what: str) -> Iterator[None]:
         raise StreamUnavailable(f"could not {what}: {exc or type(exc).__name__}") from exc
 
 
-def open_producer(address: StreamAddress) -> Any:
-    """A `KafkaProducer` that waits for every replica; what it could not deliver in time it gives back as failed."""
+def open_producer(address: StreamAddress) -> ProducerClient:
+    """A client that waits for every replica. Raises `StreamUnavailable` at once where nobody listens."""
     with kafka_errors(f"reach the broker at {address.broker}"):
-        return KafkaProducer(
-            **_common(address),
-            selector=PatientSelector,
-            acks="all",
-            linger_ms=5,
-            batch_size=256_000,
-            max_request_size=1_000_000,
-            max_block_ms=1_000,
-            delivery_timeout_ms=int(DELIVERY_S * 1000),
-            request_timeout_ms=2_000,
-        )
+        must_listen(address)
+        return ProducerClient(address)
 
 
 class Assigned(ConsumerRebalanceListener):  # type: ignore[misc]
@@ -172,8 +161,7 @@ def make_topics(address: StreamAddress, topics: Sequence[str]) -> None:
 
 
 def _common(address: StreamAddress) -> dict[str, Any]:
-    host, _, port = address.broker.rpartition(":")
-    socket.create_connection((host, int(port)), CONNECT_S).close()  # the clients themselves take longer to give up
+    must_listen(address)
     common: dict[str, Any] = {
         "bootstrap_servers": address.broker,
         "client_id": f"lab-{os.getpid()}",
@@ -183,3 +171,9 @@ def _common(address: StreamAddress) -> dict[str, Any]:
     if address.is_embedded:
         common["api_version"] = (2, 0)
     return common
+
+
+def must_listen(address: StreamAddress) -> None:
+    """Raise `OSError` where nobody listens: the clients themselves take longer to give up."""
+    host, _, port = address.broker.rpartition(":")
+    socket.create_connection((host, int(port)), CONNECT_S).close()

@@ -41,3 +41,11 @@ class StreamMetrics:
                 self.dropped.labels(topic, reason)
             for result in RESULTS:
                 self.read.labels(topic, result)
+        self._children: dict[tuple[Counter, str], Counter] = {}
+
+    def of(self, counter: Counter, topic: str) -> Counter:
+        """The counter of one topic, looked up once: the library's own look-up is dearer than counting."""
+        known = self._children.get((counter, topic))
+        if known is None:
+            known = self._children[counter, topic] = counter.labels(topic)
+        return known

@@ -7,7 +7,6 @@ and is sent again, so a broker that is away for a while loses nothing that was a
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import mmap
 import threading
@@ -16,13 +15,13 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from infra.errors import StreamUnavailable
 from infra.stream.address import StreamAddress
 from infra.stream.event import Encoded, Event, encode
-from infra.stream.kafka_client import DELIVERY_S, MAX_EVENT_BYTES, kafka_errors, make_topics, open_producer
+from infra.stream.kafka_client import MAX_EVENT_BYTES, make_topics, open_producer
 from infra.stream.metrics import StreamMetrics
+from infra.stream.producer_client import ProducerClient
 
 log = logging.getLogger(__name__)
 CLOSE_S = 3.0
@@ -89,9 +88,9 @@ class EventProducer:
     def __post_init__(self) -> None:
         self._changed, self._closed = threading.Condition(), threading.Event()
         self._closing, self._is_well = False, True
-        self._client: Any = None
+        self._client: ProducerClient | None = None
         self._address: StreamAddress | None = None
-        self._broken: Any = None
+        self._broken: ProducerClient | None = None
         # One encodes and one sends: what is handed over is large (a request with all that it knew) and must not pile
         # up while the other waits for a broker that is away.
         self._threads = [
@@ -111,12 +110,18 @@ class EventProducer:
 
     def offer(self, topic: str, make: Callable[[], Event]) -> bool:
         """Hand over an event that `make` builds later, off the request's path. False if there was no room."""
-        self.metrics.offered.labels(topic).inc()
+        self.metrics.of(self.metrics.offered, topic).inc()
         if len(self._offered) >= self.limits.offered:
             self.metrics.dropped.labels(topic, "buffer_full").inc()
             return False
         self._offered.append((topic, make))
         return True
+
+    def hand_over(self, topic: str, event: Event) -> bool:
+        """Encode an event here and now, and send it without waiting: for one that is quickly encoded. False if there
+        was no room."""
+        self.metrics.of(self.metrics.offered, topic).inc()
+        return self._keep(_Waiting(encode(topic, event), time.monotonic()))
 
     def publish(self, events: Sequence[tuple[str, Event]], timeout_s: float) -> None:
         """Return when the broker has acknowledged every event.
@@ -130,7 +135,7 @@ class EventProducer:
         encoded = [encode(topic, event) for topic, event in events]
         futures = []
         for one in encoded:
-            self.metrics.offered.labels(one.topic).inc()
+            self.metrics.of(self.metrics.offered, one.topic).inc()
             done: Future[None] = Future()
             if not self._keep(_Waiting(one, time.monotonic(), done)):
                 raise StreamUnavailable("the event stream has no room")
@@ -154,7 +159,7 @@ class EventProducer:
             sender.join(CLOSE_S + 1.0)
 
     def _keep(self, waiting: _Waiting, *, again: bool = False) -> bool:
-        """Put it in line, at the front if it was sent before. False, and counted, if there is no room."""
+        """Send it, or put it in line: at the front if it was sent before. False, and counted, if there is no room."""
         size, topic = waiting.size, waiting.encoded.topic
         with self._changed:
             reason = ""
@@ -168,12 +173,20 @@ class EventProducer:
                 self.metrics.dropped.labels(topic, reason).inc()
                 _fail(waiting, StreamUnavailable(f"an event was dropped: {reason}"))
                 return False
-            if not self._is_well:
-                waiting.park()
-            self._bytes += size
-            (self._waiting.appendleft if again else self._waiting.append)(waiting)
-            self._changed.notify_all()
+            client = self._client
+            if client is None or again or self._waiting or not self._may_send():
+                if not self._is_well:
+                    waiting.park()
+                self._bytes += size
+                (self._waiting.appendleft if again else self._waiting.append)(waiting)
+                self._changed.notify_all()
+                return True
+            self._in_flight += 1
+        self._send(client, waiting)
         return True
+
+    def _may_send(self) -> bool:
+        return self._is_well and self._broken is None and self._in_flight < self.limits.in_flight
 
     def _run(self) -> None:
         while not self._closing:
@@ -232,38 +245,40 @@ class EventProducer:
         if client is not None:
             log.warning("no producer: %s", reason)
             # what is under way comes back into line as soon as its time is up, which nobody here waits for
-            threading.Thread(target=_close_quietly, args=(client,), name="producer-closing", daemon=True).start()
+            threading.Thread(target=client.close, name="producer-closing", daemon=True).start()
 
     def _send_waiting(self) -> None:
-        client = self._client
-        while client is not None and self._broken is None and self._in_flight < self.limits.in_flight:
+        while True:
             with self._changed:
-                if not self._waiting:
+                client = self._client
+                if client is None or not self._waiting or not self._may_send():
                     return
                 waiting = self._waiting.popleft()
                 self._bytes -= waiting.size
                 self._in_flight += 1
-            one = waiting.encoded
-            try:
-                with kafka_errors("send"):
-                    sent = client.send(one.topic, value=waiting.value, key=one.key)
-            except StreamUnavailable as exc:
-                self._settle(client, waiting, exc)
-                return
-            sent.add_callback(lambda _, waiting=waiting: self._settle(client, waiting, None))
-            sent.add_errback(lambda exc, waiting=waiting: self._settle(client, waiting, exc))
+            self._send(client, waiting)
 
-    def _settle(self, client: Any, waiting: _Waiting, failure: BaseException | None) -> None:
-        """The broker has it, or it goes back into line until its time is over. A client that failed is made anew: one
-        whose broker is away takes a whole core for looking after it, and each `send` may wait a second."""
+    def _send(self, client: ProducerClient, waiting: _Waiting) -> None:
+        one = waiting.encoded
+        try:
+            client.send(
+                one.topic, value=waiting.value, key=one.key, done=lambda gone: self._settle(client, waiting, gone)
+            )
+        except StreamUnavailable as exc:
+            self._settle(client, waiting, exc)
+
+    def _settle(self, client: ProducerClient, waiting: _Waiting, failure: StreamUnavailable | None) -> None:
+        """The broker has it, or it goes back into line until its time is over. A client that failed is made anew, for
+        the broker may have moved."""
         with self._changed:
             self._in_flight -= 1
-            self._changed.notify_all()
+            if self._waiting or failure is not None:
+                self._changed.notify_all()
         if failure is None:
-            self.metrics.acked.labels(waiting.encoded.topic).inc()
+            self.metrics.of(self.metrics.acked, waiting.encoded.topic).inc()
             if waiting.done is not None and not waiting.done.done():
                 waiting.done.set_result(None)
-            if client is self._client:
+            if client is self._client and not self._is_well:
                 self._say_well("")
             return
         if client is self._client:
@@ -298,11 +313,6 @@ class EventProducer:
             _fail(waiting, StreamUnavailable("the service is ending"))
         for topic, _ in self._offered:
             self.metrics.dropped.labels(topic, "closed").inc()
-
-
-def _close_quietly(client: Any) -> None:
-    with contextlib.suppress(StreamUnavailable), kafka_errors("close the producer"):
-        client.close(timeout=DELIVERY_S + 2.0)
 
 
 def _fail(waiting: _Waiting, reason: StreamUnavailable) -> None:

@@ -83,7 +83,7 @@ class Rig:
         client = open_producer(self.broker.find())
         for key, value in messages:
             client.send(self.topic, value=value, key=key)
-        client.flush()
+        client.flush(30)
         client.close()
 
     def close(self) -> None:

@@ -1,0 +1,91 @@
+"""The adapter to librdkafka's producer. No exception of confluent-kafka leaves this room.
+
+Native code gathers, sends and retries in threads of its own. A client in Python does that beside the requests, for the
+interpreter that they need: at some hundred events a second it held them up by tens of milliseconds.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from confluent_kafka import KafkaException, Producer
+
+from infra.errors import StreamUnavailable
+from infra.stream.address import StreamAddress
+
+DELIVERY_S = 4.0
+"""what a broker has not taken by then comes back, to be sent again"""
+POLL_S = 0.1
+Done = Callable[[StreamUnavailable | None], None]
+
+
+class ProducerClient:
+    """Waits for every replica; what it could not deliver in time it gives back as failed. Safe to share by threads."""
+
+    def __init__(self, address: StreamAddress) -> None:
+        self._client = Producer(
+            {
+                "bootstrap.servers": address.broker,
+                "client.id": "lab",
+                "acks": "all",
+                "linger.ms": 5,
+                "max.in.flight.requests.per.connection": 1,  # what is sent again must not overtake what came after it
+                "partitioner": "murmur2_random",  # as Kafka's other clients choose a partition for a key
+                "message.max.bytes": 1_000_000,
+                "queue.buffering.max.kbytes": 64_000,
+                "message.timeout.ms": int(DELIVERY_S * 1000),
+                "request.timeout.ms": 2_000,
+                "socket.timeout.ms": 3_000,
+                "socket.nagle.disable": True,
+                "reconnect.backoff.max.ms": 1_000,
+                "log_level": 0,  # it logs each lost connection; what it means is said by the one who sends
+            }
+        )
+        self._failure: StreamUnavailable | None = None
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._report, name="event-reports", daemon=True)
+        self._thread.start()
+
+    def send(self, topic: str, *, value: bytes, key: bytes, done: Done | None = None) -> None:
+        """Hand over at once. `done` is told later, from another thread, whether the broker has it.
+
+        Raises `StreamUnavailable` where there is no room.
+        """
+        try:
+            self._client.produce(topic, value=value, key=key, on_delivery=self._teller(done))
+        except (BufferError, KafkaException, ValueError) as exc:
+            raise StreamUnavailable(f"could not send: {exc}") from exc
+
+    def flush(self, timeout: float) -> None:
+        """Wait until the broker has everything. Raises `StreamUnavailable` if it has not, or refused something that
+        nobody else was told of."""
+        left = self._client.flush(timeout)
+        if self._failure is not None:
+            raise self._failure
+        if left:
+            raise StreamUnavailable(f"{left} messages were not acknowledged within {timeout:.0f} s")
+
+    def close(self, timeout: float = DELIVERY_S + 2.0) -> None:
+        """Send what can be sent; whoever waits for the rest is told that it failed."""
+        self._client.flush(timeout)
+        self._client.purge()
+        self._client.flush(1.0)
+        self._ended.set()
+        if self._thread is not threading.current_thread():
+            self._thread.join(2 * POLL_S + 1.0)
+
+    def _report(self) -> None:
+        while not self._ended.is_set():
+            self._client.poll(POLL_S)
+
+    def _teller(self, done: Done | None) -> Callable[[Any, Any], None]:
+        def tell(error: Any, _: Any) -> None:
+            failure = None if error is None else StreamUnavailable(f"could not send: {error.str()}")
+            if done is not None:
+                done(failure)
+            elif failure is not None:
+                self._failure = failure
+
+        return tell
