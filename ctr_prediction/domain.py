@@ -4,6 +4,7 @@ seconds since the epoch, UTC."""
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -86,15 +87,16 @@ class Context:
         return cls(np.array([publisher]), np.array([device]), np.array([at_ts]))
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class AdQuery:
-    """One request for an auction of `slots`, with all that the stages need to know of it.
+    """One request for an auction of `slots`, with all that the stages need to know of it. Nobody changes one; it is not
+    frozen, since Python takes five times as long to make a frozen one.
 
     `seed` decides every random choice that is made for it. `feature_ts` is the time that the user's features speak for
     (0: defaults), `feature_age_s` how long ago they were read; `exclude` are ads that must not be shown. `candidates`
     int64[any] are the ads that may bid, where the request names them, and `bids` what it says that some of them bid.
-    `view` is the market as all stages of this request see it (`market.View`); `person` float32[PERSON_NUMBERS] what the
-    model reads of the user alone.
+    `view` is the market as all stages of this request see it (`market.View`); `known` is what the feature cache holds
+    of the user (`online.cache.Known`).
     """
 
     user_id: int
@@ -116,26 +118,15 @@ class AdQuery:
     candidates: Ints | None = None
     bids: Mapping[int, float] = field(default_factory=dict)
     view: Any = None
-    person: Floats | None = None
+    known: Any = None
 
     @property
     def now_ts(self) -> float:
         return float(self.context.at_ts[0])
 
-
-@dataclass(frozen=True)
-class Won:
-    """A slot of the slate: `p_click` as shown there, `ecpm` the expected revenue of 1,000 such impressions at the bid,
-    `price` per click; `propensity` is that of this ad in this slot, given those above it; `seen` how often this user
-    had been shown it before."""
-
-    slot: int
-    ad_id: int
-    campaign_id: int
-    creative_id: int
-    p_click: float
-    bid: float
-    ecpm: float
-    price: float
-    propensity: float
-    seen: int
+    def knowing(self, known: Any, age_s: float) -> AdQuery:
+        """The same query, and who is asking."""
+        found = copy(self)
+        found.user, found.is_cold, found.feature_ts = known.user, known.is_cold, known.feature_ts
+        found.known, found.feature_age_s = known, age_s
+        return found

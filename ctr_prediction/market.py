@@ -10,8 +10,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from ctr_prediction.auction_rules import day_passed, pace
 from ctr_prediction.bundle import Bundle, Model
@@ -19,6 +21,7 @@ from ctr_prediction.domain import AdFeatures, Array, Context, Floats, Ints, User
 from ctr_prediction.inputs import (
     AD_NUMBERS,
     DAY_S,
+    DEEP,
     HOUR,
     HOUR_S,
     NO_CROSS,
@@ -38,19 +41,32 @@ from ctr_prediction.snapshot import Snapshot
 
 SEEN = len(USER_NUMBERS)
 FIRST_AD_NUMBER = SEEN + len(PAIR_NUMBERS)
+ASKERS = ("user", "segment", "clock", "publisher")
+"""the tables whose vectors whoever asks decides; those of the ad follow them"""
 assert FIRST_AD_NUMBER + len(AD_NUMBERS) == len(NUMERIC)
+assert (*ASKERS, "ad", "campaign", "creative") == DEEP
+
+
+class Known(Protocol):
+    """What can be computed once of a user: `person` float32[PERSON_NUMBERS], and whether they have been at a shop."""
+
+    @property
+    def person(self) -> Floats: ...
+
+    @property
+    def has_audience(self) -> bool: ...
 
 
 @dataclass(frozen=True)
 class AdSide:
-    """The part of a model's inputs that an ad decides, a row for each of n ads: `numbers` float32[n, AD_NUMBERS],
-    `vectors` float32[n, …] of ad, campaign and creative, and `segment_wide` float32[segments, n], the wide weight of
-    each segment with each ad."""
+    """The part of a model's inputs that an ad decides, a row for each of n ads: `numbers` float32[n, AD_NUMBERS], and
+    `known` float32[n, inputs] with these and the vectors of ad, campaign and creative in their places, the creative's
+    once more where its product with the segment's will stand. `segment_wide` float32[segments, n] is the wide weight
+    of each segment with each ad."""
 
     ad_id: Ints
     numbers: Floats
-    vectors: Floats
-    creative: Floats
+    known: Floats
     segment_wide: Floats
 
     @classmethod
@@ -58,13 +74,25 @@ class AdSide:
         tables, segments = model.tables, np.arange(len(model.tables["segment"]))
         own = tables["creative"][creative]
         pairs = cross(model.cross_bits, segments[:, None], ad_id[None, :])
-        return cls(
-            ad_id,
+        askers = sum(tables[name].shape[1] for name in ASKERS)
+        parts: list[npt.NDArray[Any]] = [
+            np.zeros((len(ad_id), FIRST_AD_NUMBER)),
             numbers,
-            np.concatenate([tables["ad"][ad_id], tables["campaign"][campaign], own], axis=1),
+            np.zeros((len(ad_id), askers)),
+            tables["ad"][ad_id],
+            tables["campaign"][campaign],
             own,
-            tables["segment_ad"][pairs][:, :, 0],
-        )
+            own,
+            np.zeros((len(ad_id), 3)),
+        ]
+        known = np.concatenate(parts, axis=1, dtype=np.float32)
+        return cls(ad_id, numbers, known, tables["segment_ad"][pairs][:, :, 0])
+
+    def counted(self, numbers: Floats) -> AdSide:
+        """The same with other counts."""
+        known = self.known.copy()
+        known[:, FIRST_AD_NUMBER : len(NUMERIC)] = numbers
+        return replace(self, numbers=numbers, known=known)
 
 
 def inputs(
@@ -75,32 +103,34 @@ def inputs(
     user: UserFeatures,
     context: Context,
     seen: Ints,
-    person: Floats | None = None,
+    known: Known | None = None,
 ) -> Floats:
     """float32[n, inputs]: what `Model.inputs_of` computes, bit for bit, for one user and context and the ads at `rows`
-    int64[n] of `side`, which the user has `seen` int64[n] times. `person` are the user's `person_numbers`, where they
-    are there already."""
+    int64[n] of `side`, which the user has `seen` int64[n] times. `known` has what can be known of the user before."""
     tables, segment = model.tables, int(user.segment[0])
     here = context_numbers(context)[0]
-    known = person_numbers(user, model.priors)[0] if person is None else person
     mine = _row(tables["segment"], segment)
     clock = _row(tables["clock"], segment)
-    left = np.concatenate(
-        [_row(tables["user"], user_id), mine, clock, _row(tables["publisher"], int(context.publisher[0]))]
-    )
-    ad = len(NUMERIC) + len(left)
-    product = ad + side.vectors.shape[1]
-    x = np.empty((len(rows), product + len(mine) + 3), np.float32)
-    x[:, :PERSON_NUMBERS] = known
+    asker = (_row(tables["user"], user_id), mine, clock, _row(tables["publisher"], int(context.publisher[0])))
+    product = -3 - len(mine)
+    x = side.known[rows]
+    x[:, :PERSON_NUMBERS] = person_numbers(user, model.priors)[0] if known is None else known.person
     x[:, PERSON_NUMBERS:SEEN] = here
     x[:, SEEN] = np.log2(1.0 + seen)
-    x[:, FIRST_AD_NUMBER : len(NUMERIC)] = side.numbers[rows]
-    x[:, len(NUMERIC) : ad] = left
-    x[:, ad:product] = side.vectors[rows]
-    np.multiply(mine, side.creative[rows], out=x[:, product:-3])
+    first = len(NUMERIC)
+    for part in asker:
+        x[:, first : first + len(part)] = part
+        first += len(part)
+    x[:, product:-3] *= mine
     x[:, -3:-1] = clock * here[HOUR - PERSON_NUMBERS :]
-    x[:, -1] = _wide(model, side, rows, user_id, user, segment, context)
+    has_cross = user_crosses(user, model.user_cross)[0] if known is None else whose(known, model.user_cross)
+    x[:, -1] = _wide(model, side, rows, user_id, segment, context, has_cross=bool(has_cross))
     return x
+
+
+def whose(known: Known, user_cross: str) -> bool:
+    """Whether the pairs of this user with ads are crossed, as `user_crosses` says."""
+    return known.has_audience if user_cross == "audience" else user_cross == "all"
 
 
 def seen_of(user: UserFeatures, ads: Ints, size: int) -> Ints:
@@ -116,7 +146,7 @@ def _row(table: Floats, row: int) -> Floats:
 
 
 def _wide(
-    model: Model, side: AdSide, rows: Ints, user_id: int, user: UserFeatures, segment: int, context: Context
+    model: Model, side: AdSide, rows: Ints, user_id: int, segment: int, context: Context, *, has_cross: bool
 ) -> Floats:
     """float32[n], added up in the order of `WIDE`."""
     tables, bits, ids = model.tables, model.cross_bits, side.ad_id[rows]
@@ -126,7 +156,7 @@ def _wide(
         found = tables["segment_ad"][cross(bits, np.array([segment]), ids)][:, 0]
     hour = cross_of(bits, segment, int(context.publisher[0]), int(context.at_ts[0] % DAY_S // HOUR_S))
     found = found + tables["publisher_hour"][hour, 0]
-    if user_crosses(user, model.user_cross)[0]:
+    if has_cross:
         return np.asarray(found + tables["user_ad"][cross(bits, np.array([user_id]), ids)][:, 0], np.float32)
     return np.asarray(found + tables["user_ad"][NO_CROSS, 0], np.float32)
 
@@ -150,6 +180,8 @@ class Market:
 
     def __init__(self, snapshot: Snapshot, bundle: Bundle) -> None:
         self.snapshot, self._priors = snapshot, bundle.debiased.priors
+        self.bid: Array = snapshot.bid[snapshot.campaign]
+        """float64[ads]: what each ad's campaign bids per click"""
         self._lock = threading.Lock()
         ads, numbers = np.arange(len(snapshot.campaign)), self._numbers(snapshot.stats)
         sides = [
@@ -164,7 +196,7 @@ class Market:
             if stats.stats_ts <= self.view.stats_ts or len(stats.ad_clicks) != len(self.snapshot.campaign):
                 return False
             numbers = self._numbers(stats)
-            debiased, undebiased = (replace(x, numbers=numbers) for x in (self.view.debiased, self.view.undebiased))
+            debiased, undebiased = (x.counted(numbers) for x in (self.view.debiased, self.view.undebiased))
             self.view = self._view(debiased, undebiased, stats)
             return True
 
@@ -182,7 +214,7 @@ class Market:
 
     def _view(self, debiased: AdSide, undebiased: AdSide, stats: LiveStats) -> View:
         snapshot = self.snapshot
-        worth = np.log(snapshot.bid[snapshot.campaign]) + debiased.numbers[:, 0]
+        worth = np.log(self.bid) + debiased.numbers[:, 0]
         order = np.argsort(-worth, kind="stable")
         order = order[snapshot.start_ts[order] <= stats.stats_ts]
         pays = snapshot.targets[snapshot.campaign[order]]

@@ -16,7 +16,7 @@ from ctr_prediction.features import default_user
 
 def pack(values: npt.NDArray[Any], dtype: str) -> str:
     """An array as base64 of its bytes, row by row; `dtype` as numpy names it, such as "<f4"."""
-    return base64.b64encode(np.ascontiguousarray(values, dtype).tobytes()).decode()
+    return base64.b64encode(np.ascontiguousarray(values, dtype).data).decode()
 
 
 def unpack(text: str, dtype: str, width: int = 0) -> npt.NDArray[Any]:

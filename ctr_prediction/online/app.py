@@ -198,12 +198,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         ),
     )
 
+    async def quick(state: dict[str, Any], body: RankRequest) -> Response:
+        return await hold_auction(slot, metrics, admission, producer, state, body)
+
     def add_routes(app: FastAPI) -> None:
         add_rank(app, slot, metrics, admission, producer)
         add_score(app, slot, admission)
         add_intake(app, slot, producer, intake)
 
-    return create_service(core, add_routes, version("ml-system-design-lab"))
+    return create_service(core, add_routes, version("ml-system-design-lab"), quick=(RankRequest, quick))
 
 
 def add_rank(
@@ -223,35 +226,50 @@ def add_rank(
         body: Annotated[RankRequest, Body(openapi_examples=EXAMPLES)],
         explain: Annotated[bool, Query(description="add the trace of the request")] = False,
     ) -> Response:
-        service = slot.value
-        if service is None:
-            return nothing_to_serve(slot.last_error)
-        named = body.candidates or []
-        if unknown := service.unknown([item.ad_id for item in named]):
-            return no_such_ad(unknown)
-        query = service.query(
-            body.user_id,
-            body.context.publisher_id,
-            DEVICE_OF[body.context.device],
-            body.slots,
-            knobs_of(body),
-            seed=body.seed,
-            exclude=body.exclude,
-            candidates=np.array([item.ad_id for item in named], np.int64) if named else None,
-            bids={item.ad_id: item.bid for item in named if item.bid is not None},
-        )
-        if service.cache.has(query.user_id):
-            outcome = service.answer(query)  # nothing to wait for, and shorter than the way to a thread and back
-        else:
-            outcome = await admission.run(lambda: service.answer(query))
-        metrics.observe(outcome.trace)
-        request.scope["state"]["degraded"] = outcome.degraded
-        producer.offer(TOPICS.auctions, lambda: auction_of(service, outcome))
-        return Response(
-            orjson.dumps(document(service, outcome, explain=explain)),
-            media_type="application/json",
-            headers={"Server-Timing": outcome.trace.server_timing()},
-        )
+        return await hold_auction(slot, metrics, admission, producer, request.scope["state"], body, explain=explain)
+
+
+async def hold_auction(
+    slot: ReleaseSlot[CtrService],
+    metrics: ServiceMetrics,
+    admission: Admission,
+    producer: EventProducer,
+    state: dict[str, Any],
+    body: RankRequest,
+    *,
+    explain: bool = False,
+) -> Response:
+    """The endpoint itself. Where the user is cached there is nothing to wait for, and to do it here is shorter than the
+    way to a thread and back."""
+    service = slot.value
+    if service is None:
+        return nothing_to_serve(slot.last_error)
+    named = body.candidates or []
+    if unknown := service.unknown([item.ad_id for item in named]):
+        return no_such_ad(unknown)
+    query = service.query(
+        body.user_id,
+        body.context.publisher_id,
+        DEVICE_OF[body.context.device],
+        body.slots,
+        knobs_of(body),
+        seed=body.seed,
+        exclude=body.exclude,
+        candidates=np.array([item.ad_id for item in named], np.int64) if named else None,
+        bids={item.ad_id: item.bid for item in named if item.bid is not None},
+    )
+    if service.cache.has(query.user_id):
+        outcome = service.answer(query)
+    else:
+        outcome = await admission.run(lambda: service.answer(query))
+    metrics.observe(outcome.trace)
+    state["degraded"] = outcome.degraded
+    producer.hand_over(TOPICS.auctions, auction_of(service, outcome))
+    return Response(
+        orjson.dumps(document(service, outcome, explain=explain)),
+        media_type="application/json",
+        headers={"Server-Timing": outcome.trace.server_timing()},
+    )
 
 
 def add_score(app: FastAPI, slot: ReleaseSlot[CtrService], admission: Admission) -> None:

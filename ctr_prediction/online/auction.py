@@ -15,7 +15,8 @@ from infra.pipeline.candidates import Candidates
 
 @dataclass(frozen=True)
 class AuctionSelector:
-    """Fills the page's slots; adds `bid`, `price`, `propensity` and `p_click` (in the slot that was won)."""
+    """Fills the page's slots, with `bid`, `price`, `propensity`, `p_click` (in the slot that was won), `seen`, and the
+    `place` among the bidders of each."""
 
     market: Market
     bundle: Bundle
@@ -33,15 +34,22 @@ class AuctionSelector:
             query.seed,
             uniform=query.policy == RANDOM_POLICY,
         )
-        slate = candidates.take(held.chosen)
-        p_click = slate.columns["p"][np.arange(len(slate)), np.arange(len(slate))]
-        slate = slate.with_columns(bid=bids[held.chosen], price=held.price, propensity=held.propensity, p_click=p_click)
+        chosen, columns, slots = held.chosen, candidates.columns, np.arange(len(held.chosen))
+        won = {
+            "place": chosen,
+            "bid": bids[chosen],
+            "price": held.price,
+            "propensity": held.propensity,
+            "p_click": columns["p"][chosen, slots],
+            "seen": columns["seen"][chosen],
+        }
+        slate = Candidates(candidates.ids[chosen], candidates.sources[chosen], won)  # type: ignore[arg-type]
         return slate, {"outbid": len(candidates) - len(slate)}
 
 
 def bids_of(market: Market, query: AdQuery, ads: Ints) -> Array:
     """float64[n]: what each campaign bids per click, or the request says that it does."""
-    bids = market.snapshot.bid[market.snapshot.campaign[ads]]
+    bids: Array = market.bid[ads]
     if query.bids:
         named = [query.bids.get(ad, bid) for ad, bid in zip(ads.tolist(), bids.tolist(), strict=True)]
         return np.array(named, np.float64)

@@ -12,23 +12,38 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import orjson
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from ctr_prediction.domain import Floats, UserFeatures
+from ctr_prediction.inputs import Priors, in_audience, person_numbers
+from ctr_prediction.predictions import user_as_lists
 
 AGES_S = (1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3600.0)
 
 
 @dataclass(frozen=True)
 class Known:
-    """A user as read at `read_s` (monotonic clock). `feature_ts` is the time that the row speaks for, 0 for none;
-    `person` float32[PERSON_NUMBERS] is what the model reads of the user alone, computed once."""
+    """A user as read at `read_s` (monotonic clock). `feature_ts` is the time that the row speaks for, 0 for none.
+
+    Computed once: `person` float32[PERSON_NUMBERS], what the model reads of the user alone; `has_audience`, whether
+    they have been at an advertiser's; `logged`, the features as JSON for the log.
+    """
 
     user: UserFeatures
     is_cold: bool
     feature_ts: float
     read_s: float
-    person: Floats | None = None
+    person: Floats
+    has_audience: bool
+    logged: bytes
+
+
+def known_of(user: UserFeatures, priors: Priors, *, is_cold: bool, feature_ts: float, read_s: float) -> Known:
+    """One user, with what is computed once."""
+    logged = orjson.dumps(user_as_lists(user))
+    person, has_audience = person_numbers(user, priors)[0], bool(in_audience(user)[0])
+    return Known(user, is_cold, feature_ts, read_s, person, has_audience, logged)
 
 
 class CacheMetrics:

@@ -14,7 +14,7 @@ import numpy as np
 
 from ctr_prediction.bundle import NETWORKS, Bundle, load_bundle, load_what_is_whole
 from ctr_prediction.config import AuctionConfig, CtrConfig, PredictConfig, TargetConfig
-from ctr_prediction.domain import RANDOM_POLICY, SERVING_POLICY, SLOTS, AdQuery, Array, Context, Ints, Won
+from ctr_prediction.domain import RANDOM_POLICY, SERVING_POLICY, SLOTS, AdQuery, Array, Context, Ints
 from ctr_prediction.features import default_user, open_store
 from ctr_prediction.live_stats import LiveStats
 from ctr_prediction.market import Market
@@ -126,23 +126,23 @@ class CtrService:
             found = pipeline.score(stage, scorer, query, found, trace)
         return query, found.columns["p"].astype(np.float64), trace
 
-    def slots_won(self, outcome: Outcome[AdQuery]) -> list[Won]:
-        """The slate as it is shown, from the top."""
+    def slots_won(self, outcome: Outcome[AdQuery]) -> list[dict[str, Any]]:
+        """The slate as it is shown, from the top, in the shape of `WonOut`."""
         slate, snapshot = outcome.slate, self.market.snapshot
         column = {name: slate.columns[name].tolist() for name in ("p_click", "bid", "price", "propensity", "seen")}
         return [
-            Won(
-                slot=slot,
-                ad_id=ad,
-                campaign_id=int(snapshot.campaign[ad]),
-                creative_id=int(snapshot.creative[ad]),
-                p_click=column["p_click"][slot],
-                bid=column["bid"][slot],
-                ecpm=1000 * column["p_click"][slot] * column["bid"][slot],
-                price=column["price"][slot],
-                propensity=column["propensity"][slot],
-                seen=column["seen"][slot],
-            )
+            {
+                "slot": slot,
+                "ad_id": ad,
+                "campaign_id": int(snapshot.campaign[ad]),
+                "creative_id": int(snapshot.creative[ad]),
+                "p_click": column["p_click"][slot],
+                "bid": column["bid"][slot],
+                "ecpm": 1000 * column["p_click"][slot] * column["bid"][slot],
+                "price": column["price"][slot],
+                "propensity": column["propensity"][slot],
+                "seen": column["seen"][slot],
+            }
             for slot, ad in enumerate(slate.ids.tolist())
         ]
 

@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from ctr_prediction.config import CtrConfig
 from ctr_prediction.domain import Array, Ints, UserFeatures
-from ctr_prediction.online.cache import CacheMetrics, Known
+from ctr_prediction.online.cache import CacheMetrics, Known, known_of
 from ctr_prediction.online.pipeline import CtrBootstrap, CtrService
 from ctr_prediction.online.query import UserHydrator
 from infra.experiment import Play
@@ -80,9 +80,9 @@ class CtrPlayer:
             for port in without:
                 self.faults.clear(port)
         p_click, price, bid = (
-            np.array([getattr(item, name) for item in won], np.float64) for name in ("p_click", "price", "bid")
+            np.array([item[name] for item in won], np.float64) for name in ("p_click", "price", "bid")
         )
-        ads, seen = (np.array([getattr(item, name) for item in won], np.int64) for name in ("ad_id", "seen"))
+        ads, seen = (np.array([item[name] for item in won], np.int64) for name in ("ad_id", "seen"))
         played = PlayedAuction(ads, seen, p_click, price, bid, len(outcome.ranked))
         return Play(played, wall * 1000, cpu * 1000, outcome.degraded)
 
@@ -92,9 +92,15 @@ class CtrPlayer:
         if user_id not in self._read:
             query = replace(self.service.query(user_id, 0, 0, 1, {}), deadline=Deadline.after_ms(PATIENCE_MS))
             found = self._hydrator.hydrate(query)
-            self._read[user_id] = Known(found.user, found.is_cold, found.feature_ts, 0.0)
-        known = self._read[user_id]
-        return replace(known, user=with_shown(known.user, shown), read_s=self.cache.clock() + FRESH_S)
+            self._read[user_id] = found.known
+        known, priors = self._read[user_id], self.service.bundle.debiased.priors
+        return known_of(
+            with_shown(known.user, shown),
+            priors,
+            is_cold=known.is_cold,
+            feature_ts=known.feature_ts,
+            read_s=self.cache.clock() + FRESH_S,
+        )
 
 
 def with_shown(user: UserFeatures, shown: Sequence[int]) -> UserFeatures:

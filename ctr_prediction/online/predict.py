@@ -28,7 +28,7 @@ class InputHydrator:
         ads = candidates.ids
         model, side = self._model(query)
         seen = seen_of(query.user, ads, len(self.market.snapshot.campaign))
-        x = inputs(model, side, ads, query.user_id, query.user, query.context, seen, query.person)
+        x = inputs(model, side, ads, query.user_id, query.user, query.context, seen, query.known)
         return candidates.with_columns(inputs=x, seen=seen)  # type: ignore[arg-type]
 
     def fallback(self, query: AdQuery, candidates: Candidates, cause: DependencyError) -> Candidates:

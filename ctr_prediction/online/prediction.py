@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import orjson
+
 from ctr_prediction.domain import AdQuery
 from ctr_prediction.events import Auction
 from ctr_prediction.online.pipeline import CtrService
-from ctr_prediction.predictions import pack, user_as_lists
+from ctr_prediction.predictions import pack
 from infra.pipeline.runner import Outcome
 
 
 def auction_of(service: CtrService, outcome: Outcome[AdQuery]) -> Auction:
-    """Complete enough to be held again. It takes a while, so it is made off the request's path."""
+    """Complete enough to be held again."""
     query, bidders, slate = outcome.query, outcome.ranked, outcome.slate
-    place = {ad: at for at, ad in enumerate(bidders.ids.tolist())}
+    columns = slate.columns
     return Auction(
         auction_id=query.auction_id,
         user_id=query.user_id,
@@ -29,12 +31,12 @@ def auction_of(service: CtrService, outcome: Outcome[AdQuery]) -> Auction:
         knobs=dict(query.knobs),
         feature_ts=query.feature_ts,
         stats_ts=query.view.stats_ts,
-        features=user_as_lists(query.user),
+        features=orjson.Fragment(query.known.logged),  # type: ignore[arg-type]
         ads=pack(bidders.ids, "<i4"),
         numbers=pack(query.view.debiased.numbers[bidders.ids], "<f4"),
         scores=pack(bidders.columns["score"], "<f4"),
         bids={str(ad): bid for ad, bid in query.bids.items()},
-        chosen=[place[ad] for ad in slate.ids.tolist()],
-        prices=slate.columns["price"].tolist(),
-        propensity=slate.columns["propensity"].tolist(),
+        chosen=columns["place"].tolist(),
+        prices=columns["price"].tolist(),
+        propensity=columns["propensity"].tolist(),
     )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from ctr_prediction.domain import AdQuery, UserFeatures
 from ctr_prediction.features import default_user, user_from_row
-from ctr_prediction.inputs import Priors, person_numbers
-from ctr_prediction.online.cache import FeatureCache, Known
+from ctr_prediction.inputs import Priors
+from ctr_prediction.online.cache import FeatureCache, Known, known_of
 from ctr_prediction.snapshot import Snapshot
 from infra.errors import DependencyError
 from infra.feature_store.guarded import GuardedFeatures, StaleRow
@@ -42,21 +42,14 @@ class UserHydrator:
     def _known(self, user_id: int, row: FeatureRow | None) -> Known:
         default, now_s = self._default(user_id), self.cache.clock()
         if row is None or not row.is_known:
-            return Known(default, True, 0.0, now_s)
+            return known_of(default, self.priors, is_cold=True, feature_ts=0.0, read_s=now_s)
         feature_ts = row.newest_ts.timestamp() if row.newest_ts is not None else 0.0
         user = user_from_row(row, default)
-        return Known(user, False, feature_ts, now_s, person_numbers(user, self.priors)[0])
+        return known_of(user, self.priors, is_cold=False, feature_ts=feature_ts, read_s=now_s)
 
     def _default(self, user_id: int) -> UserFeatures:
         segments = self.snapshot.user_segment
         return default_user(int(segments[user_id]) if user_id < len(segments) else 0)
 
     def _with(self, query: AdQuery, known: Known) -> AdQuery:
-        return replace(
-            query,
-            user=known.user,
-            is_cold=known.is_cold,
-            feature_ts=known.feature_ts,
-            person=known.person,
-            feature_age_s=max(self.cache.clock() - known.read_s, 0.0),
-        )
+        return query.knowing(known, max(self.cache.clock() - known.read_s, 0.0))

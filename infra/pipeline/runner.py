@@ -59,7 +59,8 @@ class CandidatePipeline(Generic[Q]):
         pool = merge(found) if len(found) > 1 else Candidates(found[0], np.ones(len(found[0]), np.uint32))
         for rule in self.filters:
             with trace.stage("filter", rule.name, len(pool)) as entry:
-                pool = pool.take(rule.keep(query, pool))
+                keep = rule.keep(query, pool)
+                pool = pool if keep.all() else pool.take(keep)
                 entry.count_out = len(pool)
                 entry.removed = {rule.name: entry.count_in - entry.count_out}
         for step in self.hydrators:

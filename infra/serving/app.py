@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import orjson
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
+from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import HTMLResponse, Response
 
@@ -30,6 +31,7 @@ from infra.serving.admission import Admission
 from infra.serving.body_limit import BodyLimit
 from infra.serving.page import render_page
 from infra.serving.problems import Problem, add_problem_handlers, problem
+from infra.serving.quick_ask import Answer, QuickAsk
 from infra.serving.schemas import FaultIn, FaultOut, Health, Ready
 from infra.serving.slot import ReleaseSlot
 from infra.settings import Settings
@@ -64,8 +66,14 @@ class ServiceCore:
     """what runs beside the requests, started once something is served, and closed in the opposite order"""
 
 
-def create_service(core: ServiceCore, add_routes: Callable[[FastAPI], None], version: str) -> FastAPI:
-    """Build the app. The release is loaded at start-up, not at import."""
+def create_service(
+    core: ServiceCore,
+    add_routes: Callable[[FastAPI], None],
+    version: str,
+    quick: tuple[type[BaseModel], Answer] | None = None,
+) -> FastAPI:
+    """Build the app. The release is loaded at start-up, not at import. `quick` is the body of the design's endpoint and
+    what answers it, where the framework's own way there costs too much."""
     design, registry = core.design, RegistryWatch(core.settings)
 
     @asynccontextmanager
@@ -89,6 +97,8 @@ def create_service(core: ServiceCore, add_routes: Callable[[FastAPI], None], ver
         redoc_url=None, title=design.title, version=version, description=design.summary, lifespan=lifespan
     )
     add_problem_handlers(app)
+    if quick is not None:
+        app.add_middleware(QuickAsk, path=design.ask.path, model=quick[0], answer=quick[1])
     app.add_middleware(BodyLimit, max_bytes=core.max_body_bytes)
     app.add_middleware(Accounting, metrics=core.metrics, path=design.ask.path)
     add_routes(app)

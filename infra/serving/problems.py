@@ -55,6 +55,13 @@ def problem(
     return Response(orjson.dumps(body), status, headers=dict(headers or {}), media_type=MEDIA_TYPE)
 
 
+def problem_of(exc: UsageError | Overloaded | DependencyError) -> Response:
+    """The answer to a request that asked for what is not there, or that cannot be served now."""
+    if isinstance(exc, UsageError):
+        return problem(422, f"{exc}. {exc.hint}" if exc.hint else str(exc))
+    return problem(503, str(exc), headers={"Retry-After": "1"})
+
+
 def add_problem_handlers(app: FastAPI) -> None:
     """Answer every error of `app` with a problem document."""
 
@@ -70,12 +77,9 @@ def add_problem_handlers(app: FastAPI) -> None:
         detail = "; ".join(f"{item['field']}: {item['message']}" for item in errors[:3])
         return problem(400 if malformed else 422, detail, errors=errors)
 
-    async def on_usage(_: Request, exc: Exception) -> Response:
-        assert isinstance(exc, UsageError)
-        return problem(422, f"{exc}. {exc.hint}" if exc.hint else str(exc))
-
-    async def on_unavailable(_: Request, exc: Exception) -> Response:
-        return problem(503, str(exc), headers={"Retry-After": "1"})
+    async def on_known(_: Request, exc: Exception) -> Response:
+        assert isinstance(exc, UsageError | Overloaded | DependencyError)
+        return problem_of(exc)
 
     async def on_bug(request: Request, exc: Exception) -> Response:
         logging.getLogger(__name__).error("unhandled error in %s", request.url.path, exc_info=exc)
@@ -83,9 +87,8 @@ def add_problem_handlers(app: FastAPI) -> None:
 
     app.add_exception_handler(HTTPException, on_http_error)
     app.add_exception_handler(RequestValidationError, on_invalid)
-    app.add_exception_handler(UsageError, on_usage)
-    app.add_exception_handler(Overloaded, on_unavailable)
-    app.add_exception_handler(DependencyError, on_unavailable)
+    for kind in (UsageError, Overloaded, DependencyError):
+        app.add_exception_handler(kind, on_known)
     app.add_exception_handler(Exception, on_bug)
 
 
