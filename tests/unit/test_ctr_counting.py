@@ -200,7 +200,7 @@ def test_a_report_from_before_one_heard_of_the_impression_counts_from_then_on() 
 
 
 def test_impressions_of_an_unknown_user_ad_or_slot_are_left_out() -> None:
-    odd = [Shown(USERS, 1, 0, 1), Shown(-1, 1, 0, 1), Shown(1, ADS, 0, 1), Shown(2, 3, 1, 1)]
+    odd = [Shown(USERS, 1, 0, 1), Shown(-1, 1, 0, 1), Shown(1, ADS, 0, 1), Shown(1, 1, SLOTS, 1), Shown(2, 3, 1, 1)]
     log = log_of(odd)
     assert (log.user.tolist(), log.ad.tolist(), log.campaign.tolist()) == ([2], [3], [0])
 
