@@ -105,13 +105,13 @@ class EventLog:
 
 
 def activity_at(log: EventLog, config: CtrConfig, t: float, users: Ints | None = None) -> pa.Table:
-    """Impressions by slot and clicks of each user (or each of `users`) in the window before `t`; no row for whom
-    nothing is known."""
+    """Impressions by slot and clicks of each user (or each of `users`) in the window before `t`. Those of whom one never
+    heard have no row; those of whom all is too old have one of zeros, or a join would find their last row with counts."""
     if users is not None:
         log = log.of_users(users)
     window_s = config.features.window_days * DAY_S
     shown, clicks = counts_at(log, log.user, int(log.user.max(initial=-1)) + 1, t, window_s)
-    found = np.flatnonzero(shown.sum(axis=1) + clicks)
+    found = np.unique(log.user[log.before(t)])
     return counts_table("user_id", found, shown[found], clicks[found], t)
 
 

@@ -1,0 +1,108 @@
+"""A small market of ads and an untrained model of it, for tests of what requests read."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from ctr_prediction.bundle import Bundle, Model, Network
+from ctr_prediction.curves import Curve
+from ctr_prediction.domain import SLOTS, AdFeatures, Floats, UserFeatures
+from ctr_prediction.features import default_user
+from ctr_prediction.inputs import DEEP, WIDE, Priors
+from ctr_prediction.live_stats import LiveStats
+from ctr_prediction.market import Market
+from ctr_prediction.snapshot import Snapshot
+from tests.unit.ctr_events import START
+
+USERS, SEGMENTS, PUBLISHERS, ADS, CAMPAIGNS, CREATIVES, BITS = 20, 6, 5, 30, 8, 12, 9
+COLD = (27, 28, 29)
+"""ads that were never shown; the last one has not started"""
+PRIORS = Priors(0.02, (1.0, 0.5, 0.25, 0.125))
+"""looks whose sums are exact, in whatever order they are added up"""
+ROWS = {
+    "user": (USERS, 2), "segment": (SEGMENTS, 8), "clock": (SEGMENTS, 2), "publisher": (PUBLISHERS, 4),
+    "ad": (ADS, 4), "campaign": (CAMPAIGNS, 4), "creative": (CREATIVES, 8), **dict.fromkeys(WIDE, (2**BITS, 1)),
+}  # fmt: skip
+
+
+def model(user_cross: str = "audience", seed: int = 0) -> Model:
+    rng = np.random.default_rng(seed)
+    tables = {name: rng.normal(size=ROWS[name]).astype(np.float32) for name in (*DEEP, *WIDE)}
+    looks = np.array([1.0, 0.6, 0.4, 0.3], np.float32)
+    return Model(tables, looks, PRIORS, BITS, user_cross)
+
+
+def bundle(user_cross: str = "audience") -> Bundle:
+    """Whose networks believe the wide sum and nothing else."""
+
+    def network(x: Floats) -> Floats:
+        return x[:, -1] - np.float32(3)
+
+    said: dict[str, Network] = {"student": network, "teacher": network, "naive": network}
+    curves = {name: Curve("none", (), ()) for name in said}
+    return Bundle(model(user_cross), model(user_cross, 1), **said, curves=curves, share=0.1, meta={}, digest="d")
+
+
+def stats(seed: int = 0, stats_ts: float = START) -> LiveStats:
+    rng = np.random.default_rng([seed, 1])
+    shown = rng.integers(0, 3000, (ADS, SLOTS)).astype(np.float32)
+    shown[list(COLD)] = 0
+    clicks = np.floor(shown.sum(axis=1) * rng.uniform(0, 0.05, ADS)).astype(np.float32)
+    campaign = np.arange(ADS) % CAMPAIGNS
+    of = (campaign[:, None] == np.arange(CAMPAIGNS)).astype(np.float32)
+    spent = rng.uniform(0, 12, CAMPAIGNS)
+    return LiveStats(stats_ts, shown, clicks, of.T @ shown, of.T @ clicks, spent)
+
+
+def snapshot(seed: int = 0) -> Snapshot:
+    rng = np.random.default_rng([seed, 2])
+    start_ts = np.full(ADS, START - 1e6)
+    start_ts[-1] = START + 3600.0
+    return Snapshot(
+        campaign=np.arange(ADS) % CAMPAIGNS,
+        creative=rng.integers(0, CREATIVES, ADS),
+        start_ts=start_ts,
+        bid=rng.uniform(0.2, 1.5, CAMPAIGNS),
+        budget=np.full(CAMPAIGNS, 10.0),
+        targets=rng.random((CAMPAIGNS, SEGMENTS)) < 0.6,
+        user_segment=np.arange(USERS) % SEGMENTS,
+        hourly=np.full(24, 1 / 24),
+        stats=stats(seed),
+        meta={},
+    )
+
+
+def market(user_cross: str = "audience") -> Market:
+    return Market(snapshot(), bundle(user_cross))
+
+
+def ads_of(known: Snapshot, counted: LiveStats) -> AdFeatures:
+    """All ads, as training would have joined them."""
+    campaign = known.campaign
+    return AdFeatures(
+        campaign,
+        known.creative,
+        counted.ad_shown,
+        counted.ad_clicks,
+        counted.campaign_shown[campaign],
+        counted.campaign_clicks[campaign],
+    )
+
+
+def user(segment: int, *, in_audience: bool, seed: int = 0) -> UserFeatures:
+    """Who was shown the ads 0 to 9, some of them often."""
+    rng = np.random.default_rng([seed, 3])
+    seen = rng.integers(1, 9, (1, 10))
+    return replace(
+        default_user(segment),
+        age=rng.integers(0, 6, 1),
+        gender=rng.integers(0, 3, 1),
+        audience=np.array([[4, 11, -1]] if in_audience else [[-1]], np.int64),
+        shown=rng.integers(0, 50, (1, SLOTS)).astype(np.float32),
+        clicks=rng.integers(0, 5, 1).astype(np.float32),
+        seen_ads=rng.permutation(10)[None, :].astype(np.int64),
+        seen_counts=seen,
+        seen_today=seen // 2,
+    )
