@@ -155,6 +155,7 @@ DESIGN = Design(
     topics="ctr_prediction.events:topics",
     replay="ctr_prediction.offline.replay:replay",
     skew="ctr_prediction.offline.skew:skew",
+    real_logs="ctr_prediction.offline.real_logs.build:build",
     loadtest="loadtests/ctr_prediction.py",
     ask=Ask(
         path="/v1/ads/rank",

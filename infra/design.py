@@ -191,7 +191,8 @@ class Design:
     `drills` failures that are worth trying (`infra.drill`); `benchmarks` compares the service with its parts; `people`
     are the simulated ones of `lab live` (`infra.population`); `replay` and `skew` check the log of its predictions
     (`infra.prediction_log`); `worker` makes the consumers of its events (`infra.stream.worker`), `topics`
-    names what they read and write.
+    names what they read and write; `real_logs`, where there is one, learns from a log that a user brings
+    (`infra.click_log`).
     """
 
     name: str
@@ -217,6 +218,7 @@ class Design:
     skew: str
     loadtest: str
     ask: Ask
+    real_logs: str = ""
 
     def __str__(self) -> str:
         return self.name

@@ -33,32 +33,40 @@ LOOKS_PACE = 3.0
 @dataclass(frozen=True)
 class Table:
     """A vector of `width` for each of `rows` ids. `spread` is how far from 0 a number is expected to be (one sd of the
-    normal prior whose mode is learned): the smaller, the more must be seen before it moves."""
+    normal prior whose mode is learned): the smaller, the more must be seen before it moves. A table of `deep` begins
+    at chance, with an sd of `start`. Where a row of data has several ids of a table, they are its `columns`; ids are
+    then int32[n, columns], and vectors float32[n, columns, width]."""
 
     name: str
     rows: int
     width: int
     spread: float
+    start: float = START_SPREAD
+    columns: int = 1
 
 
 @dataclass(frozen=True)
 class Shape:
     """What the model reads of a row of data: `numeric` numbers, an id for each table of `deep` and of `wide` (those
     have one number per row); `products` pairs of tables that are multiplied number by number, and `scaled` tables that
-    are multiplied with as many numbers, from that column on."""
+    are multiplied with as many numbers, from that column on. Of `pooled` tables the columns are multiplied each with
+    each, and the products added up (He and Chua, Neural Factorization Machines, SIGIR 2017)."""
 
     numeric: int
     deep: tuple[Table, ...]
     wide: tuple[Table, ...]
     products: tuple[tuple[str, str], ...] = ()
     scaled: tuple[tuple[str, int], ...] = ()
+    pooled: tuple[str, ...] = ()
 
     @property
     def inputs(self) -> int:
         """Columns of `assemble`."""
         widths = {table.name: table.width for table in self.deep}
         crossed = sum(min(widths[one], widths[other]) for one, other in self.products)
-        return self.numeric + sum(widths.values()) + crossed + sum(widths[name] for name, _ in self.scaled)
+        vectors = sum(table.width * table.columns for table in self.deep)
+        scaled = sum(widths[name] for name, _ in self.scaled)
+        return self.numeric + vectors + crossed + scaled + sum(widths[name] for name in self.pooled)
 
     @property
     def tables(self) -> tuple[Table, ...]:
@@ -66,13 +74,16 @@ class Shape:
 
 
 def assemble(shape: Shape, numeric: jax.Array, vectors: Vectors) -> jax.Array:
-    """float32[n, shape.inputs]: numbers, vectors, products, scaled."""
+    """float32[n, shape.inputs]: numbers, vectors, products, scaled, pooled."""
     widths = {table.name: table.width for table in shape.deep}
-    parts = [numeric, *(vectors[table.name] for table in shape.deep)]
+    parts = [numeric, *(vectors[table.name].reshape(len(numeric), -1) for table in shape.deep)]
     for one, other in shape.products:
         width = min(widths[one], widths[other])
         parts.append(vectors[one][:, :width] * vectors[other][:, :width])
     parts += [vectors[name] * numeric[:, first : first + widths[name]] for name, first in shape.scaled]
+    for name in shape.pooled:
+        # the square of a sum less the sum of squares is twice the sum of all products
+        parts.append((vectors[name].sum(axis=1) ** 2 - (vectors[name] ** 2).sum(axis=1)) / 2)
     return jnp.concatenate(parts, axis=1)
 
 
@@ -123,13 +134,13 @@ class WideDeep(nnx.Module):
 def first_tables(shape: Shape, seed: int) -> dict[str, SparseTable]:
     """Vectors small and random, wide weights 0."""
     rng = np.random.default_rng([seed, 11])
-    start = {t.name: rng.normal(0, START_SPREAD, (t.rows, t.width)) for t in shape.deep}
+    start = {t.name: rng.normal(0, t.start, (t.rows, t.width)) for t in shape.deep}
     start |= {t.name: np.zeros((t.rows, 1)) for t in shape.wide}
     return {name: SparseTable.of(jnp.asarray(values, jnp.float32)) for name, values in start.items()}
 
 
 def wide_logit(shape: Shape, vectors: Vectors) -> jax.Array:
-    total = sum(vectors[table.name] for table in shape.wide)
+    total = sum(_added_up(vectors[table.name]) for table in shape.wide)
     return total[:, 0]  # type: ignore[index]
 
 
@@ -144,7 +155,8 @@ def loss_of(
     loss = sample_loss(logit + 0.0, model.log_examination()[batch["slot"]], batch["clicked"], share)
     total = (loss * batch["weight"]).mean() + l2 * model.penalty()
     for table in shape.tables:
-        total = total + 0.5 * ((vectors[table.name] ** 2).sum(axis=1) * prior[table.name]).mean()
+        squares = (vectors[table.name] ** 2).sum(axis=-1) * prior[table.name]
+        total = total + 0.5 * squares.reshape(len(logit), -1).sum(axis=1).mean()
     return total
 
 
@@ -159,6 +171,13 @@ def sample_loss(logit: jax.Array, log_looks: jax.Array, clicked: jax.Array, shar
 def inverse_counts(shape: Shape, ids: Mapping[str, npt.NDArray[np.integer]]) -> dict[str, npt.NDArray[np.float32]]:
     """float32[rows] for each table: 1 / (spread² × how often the row is in the data)."""
     return {
-        t.name: (1 / (t.spread**2 * np.maximum(np.bincount(ids[t.name], minlength=t.rows), 1))).astype(np.float32)
+        t.name: (1 / (t.spread**2 * np.maximum(np.bincount(ids[t.name].ravel(), minlength=t.rows), 1))).astype(
+            np.float32
+        )
         for t in shape.tables
     }
+
+
+def _added_up(vectors: jax.Array) -> jax.Array:
+    """float32[n, width], over the columns of a table that has several."""
+    return vectors if vectors.ndim == 2 else vectors.sum(axis=1)

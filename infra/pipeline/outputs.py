@@ -55,7 +55,7 @@ def fingerprints(
             "step": [step.name, step.target],
             "preset": settings.preset,
             "config": {name: asdict(getattr(config, name)) for name in step.config},
-            "code": _code_digest(step.code),
+            "code": code_digest(step.code),
             "after": [prints[name] for name in step.after if name in prints],
             "round": rounds.get(step.name, 0),
             "python": list(sys.version_info[:2]),
@@ -152,7 +152,8 @@ def _read_options(path: Path) -> set[str]:
     return set(json.loads(path.read_text())) if path.exists() else set()
 
 
-def _code_digest(places: tuple[str, ...]) -> str:
+def code_digest(places: tuple[str, ...]) -> str:
+    """SHA-256 of these files and folders of the repository."""
     digest = hashlib.sha256()
     for place in places:
         path = REPOSITORY / place

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from infra.click_log import ClickLog
+from infra.errors import UsageError
 from infra.parent import stop_with_parent
 from lab.commands.options import DesignName, Json, Markdown, Preset, hold, settings_for
 from lab.console import err, print_json
@@ -25,10 +27,24 @@ def build(
             help="also fill the online store with item columns, to see what reading them costs; remembered",
         ),
     ] = None,
+    data: Annotated[
+        str | None, typer.Option(help="learn from a real log instead: criteo:FILE or csv:FILE, plain or in gzip")
+    ] = None,
+    label: Annotated[str | None, typer.Option(help="of csv:FILE, the column that says what was clicked")] = None,
+    split: Annotated[
+        str | None, typer.Option(help="the last fifth of --data is tested: of its rows (default), or time:COLUMN")
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="print no summary")] = False,
     as_json: Json = False,
 ) -> None:
     """Make the data, features, model, index and release of a design; steps that are done are skipped."""
+    if data is not None:
+        if from_step is not None or naive is not None:
+            raise UsageError("--from and --with-naive-hydration are of the generated world, not of --data")
+        _build_log(design, preset, ClickLog.of(data, label, split), quiet=quiet, as_json=as_json)
+        return
+    if label is not None or split is not None:
+        raise UsageError("--label and --split are for --data", hint="as in --data csv:clicks.csv --label click")
     from infra.pipeline.outputs import choose_option
     from lab.building import run_build, stop_at_once
 
@@ -92,6 +108,16 @@ def bench(
         figures = measure(find_design(what), ids, rounds)
     show_figures(figures, as_json=as_json, as_markdown=as_markdown)
     hold(figures)
+
+
+def _build_log(design: str, preset: str | None, source: ClickLog, *, quiet: bool, as_json: bool) -> None:
+    from lab.building import stop_at_once
+    from lab.logged import build_log, show_log
+
+    stop_at_once()
+    settings = settings_for(preset)
+    stop_with_parent(settings.parent_pipe)
+    show_log(build_log(find_design(design), settings, source), as_json=as_json, quiet=quiet)
 
 
 def _quiet_libraries() -> None:
