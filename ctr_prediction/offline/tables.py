@@ -23,11 +23,11 @@ from ctr_prediction.counting import (
     ad_stats_at,
     campaign_stats_at,
     counts_table,
-    exposure_at,
     timestamps,
 )
 from ctr_prediction.domain import Array
 from ctr_prediction.offline.live_log import event_log, read_until
+from ctr_prediction.user_rows import user_now
 from infra.pipeline.steps import Facts, StepContext
 
 
@@ -39,7 +39,9 @@ def compute_tables(context: StepContext) -> Facts:
     makers = {
         "user_profile": lambda: user_profile(catalogue, times),
         "user_activity": lambda: pa.concat_tables([activity_at(log, config, t) for t in times.daily[1:].tolist()]),
-        "user_exposure": lambda: exposure_at(log, config, float(times.daily[-1])),
+        "user_now": lambda: user_now(
+            log, catalogue, config, float(times.daily[-1]), np.arange(len(catalogue.people), dtype=np.int64)
+        ),
         "ad_stats": lambda: ad_stats(log, catalogue, config, times),
         "campaign_stats": lambda: campaign_stats(log, catalogue, config, times),
     }

@@ -239,8 +239,7 @@ async def hold_auction(
     *,
     explain: bool = False,
 ) -> Response:
-    """The endpoint itself. Where the user is cached there is nothing to wait for, and to do it here is shorter than the
-    way to a thread and back."""
+    """The endpoint itself."""
     service = slot.value
     if service is None:
         return nothing_to_serve(slot.last_error)
@@ -258,10 +257,7 @@ async def hold_auction(
         candidates=np.array([item.ad_id for item in named], np.int64) if named else None,
         bids={item.ad_id: item.bid for item in named if item.bid is not None},
     )
-    if service.cache.has(query.user_id):
-        outcome = service.answer(query)
-    else:
-        outcome = await admission.run(lambda: service.answer(query))
+    outcome = await admission.hold(lambda: service.answer_soon(query))
     metrics.observe(outcome.trace)
     state["degraded"] = outcome.degraded
     producer.hand_over(TOPICS.auctions, auction_of(service, outcome))

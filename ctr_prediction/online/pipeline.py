@@ -45,12 +45,12 @@ PORTS = {"student": "student", "teacher": "teacher", "naive": "naive_model"}
 
 
 def build_pipeline(
-    features: GuardedFeatures, cache: FeatureCache, market: Market, bundle: Bundle, faults: FaultSwitch
+    user: UserHydrator, market: Market, bundle: Bundle, faults: FaultSwitch
 ) -> CandidatePipeline[AdQuery]:
     """Who is there → who may bid → who has money, is not worn out and is wanted → how likely are clicks → auction."""
     networks = {name: SwitchedModel(getattr(bundle, name), PORTS[name], faults) for name in NETWORKS}
     return CandidatePipeline(
-        query_hydrators=[UserHydrator(features, cache, market.snapshot, bundle.debiased.priors)],
+        query_hydrators=[user],
         sources=[TargetingSource(market)],
         filters=[BudgetFilter(market), FrequencyCapFilter(), ExcludeFilter()],
         hydrators=[InputHydrator(bundle, market)],
@@ -64,6 +64,7 @@ class CtrService:
     """One release, ready to answer. A new release makes a new one; only its market's counts move on."""
 
     pipeline: CandidatePipeline[AdQuery]
+    user: UserHydrator
     cache: FeatureCache
     market: Market
     bundle: Bundle
@@ -107,6 +108,11 @@ class CtrService:
             bids=bids or {},
             view=self.market.view,
         )
+
+    async def answer_soon(self, query: AdQuery) -> Outcome[AdQuery]:
+        """As `answer`, for an event loop: what is waited for is awaited, and the rest is shorter than the way to a
+        thread and back."""
+        return self.answer(await self.user.read_before(query))
 
     def answer(self, query: AdQuery) -> Outcome[AdQuery]:
         query.deadline.check("the pipeline")
@@ -197,9 +203,10 @@ class CtrBootstrap:
         )
         cache = FeatureCache(self.config.cache.cache_ttl_s, self.config.cache.cache_users, self.cache_metrics)
         market = Market(snapshot, bundle)
-        pipeline = build_pipeline(guarded, cache, market, bundle, self.faults)
+        user = UserHydrator(guarded, cache, snapshot, bundle.debiased.priors)
+        pipeline = build_pipeline(user, market, bundle, self.faults)
         version = f"{release.model_name}/{release.model_version}"
-        service = CtrService(pipeline, cache, market, bundle, self.config, clock, version)
+        service = CtrService(pipeline, user, cache, market, bundle, self.config, clock, version)
         if self.stats_path is not None:
             with contextlib.suppress(OSError, ValueError):  # nothing was counted yet
                 self.count(service, LiveStats.read(self.stats_path))

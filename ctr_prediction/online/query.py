@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass
 
 from ctr_prediction.domain import AdQuery, UserFeatures
@@ -28,9 +29,26 @@ class UserHydrator:
     def hydrate(self, query: AdQuery) -> AdQuery:
         known = self.cache.fresh(query.user_id)
         if known is None:
-            known = self._known(query.user_id, self.features.read(query.user_id, query.deadline))
+            row = query.read
+            if isinstance(row, DependencyError):
+                raise row
+            if row is None:
+                row = self.features.read(query.user_id, query.deadline)
+            known = self._known(query.user_id, row)
             self.cache.put(query.user_id, known)
         return self._with(query, known)
+
+    async def read_before(self, query: AdQuery) -> AdQuery:
+        """The query with what the store says of the user, or why it says nothing: for an event loop, which then runs
+        the pipeline itself. Nothing is read for a user who is cached."""
+        if self.cache.has(query.user_id):
+            return query
+        found = copy(query)
+        try:
+            found.read = await self.features.read_soon(query.user_id, query.deadline)
+        except DependencyError as exc:
+            found.read = exc
+        return found
 
     def fallback(self, query: AdQuery, cause: DependencyError) -> AdQuery:
         if isinstance(cause, StaleRow):

@@ -23,13 +23,14 @@ import pandas as pd
 import pyarrow as pa
 
 from ctr_prediction.config import CtrConfig
-from ctr_prediction.counting import EventLog, PublicCatalogue, activity_at, exposure_at
+from ctr_prediction.counting import EventLog, PublicCatalogue
 from ctr_prediction.domain import Ints
 from ctr_prediction.events import TOPICS, Click, Impression
 from ctr_prediction.features import open_store
 from ctr_prediction.live_places import CLICKS, SHOWN
 from ctr_prediction.offline.index import stats_at
 from ctr_prediction.offline.live_log import event_log, read_clicks, read_shown
+from ctr_prediction.user_rows import VIEW, user_now
 from ctr_prediction.worker.growing import GrowingLog, Heard
 from ctr_prediction.worker.online_metrics import OnlineMetrics
 from ctr_prediction.worker.rows import click_rows, shown_rows
@@ -144,9 +145,7 @@ class FeatureEffect:
         known = self._log.log
         users = np.union1d(touched(known, self._counted_ts, at_ts), np.array(sorted(self._late), np.int64))
         if len(users):
-            for view, rows in user_rows(known, self._config, at_ts, users).items():
-                if len(rows):
-                    self._store.push(view, rows)
+            self._store.push(VIEW, rows_for_store(known, self._catalogue, self._config, at_ts, users))
         self._late.clear()
         stats_at(known, self._catalogue, self._config, at_ts).write(self._stats)
         self._counted_ts, self._wrote_s = at_ts, time.monotonic()
@@ -180,11 +179,10 @@ def touched(known: EventLog, from_ts: float, to_ts: float) -> Ints:
     return np.unique(np.concatenate(some))
 
 
-def user_rows(known: EventLog, config: CtrConfig, at_ts: float, users: Ints) -> Mapping[str, pd.DataFrame]:
-    """Feature view -> rows for the store, as of `at_ts`, of those of `users` of whom something is known."""
-    theirs = known.of_users(users)
-    tables = {
-        "user_activity": activity_at(theirs, config, at_ts),
-        "user_exposure": exposure_at(theirs, config, at_ts),
-    }
-    return {view: table.to_pandas().rename(columns={"feature_ts": "event_ts"}) for view, table in tables.items()}
+def rows_for_store(
+    known: EventLog, catalogue: PublicCatalogue, config: CtrConfig, at_ts: float, users: Ints
+) -> pd.DataFrame:
+    """Rows of the view `user_now`, as of `at_ts`, of `users` int64[m] in ascending order."""
+    table = user_now(known.of_users(users), catalogue, config, at_ts, users)
+    rows: pd.DataFrame = table.to_pandas().rename(columns={"feature_ts": "event_ts"})
+    return rows

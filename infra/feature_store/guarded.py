@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from infra.clock import WorldClock
-from infra.errors import DeadlineExceeded, FeaturesStale, FeatureStoreSlow
+from infra.errors import DeadlineExceeded, DependencyError, FeaturesStale, FeatureStoreSlow
 from infra.feature_store.port import FeatureRow, OnlineFeatures
 from infra.resilience.breaker import CircuitBreaker
 from infra.resilience.bulkhead import Bulkhead
@@ -41,7 +41,31 @@ class GuardedFeatures:
 
     def read(self, entity_id: int, deadline: Deadline) -> FeatureRow:
         """Read one row. Raises a `DependencyError`; `StaleRow` carries the row that is too old."""
-        row = self.breaker.call(lambda: self._read_in_time(entity_id, deadline))
+        return self._young(self.breaker.call(lambda: self._read_in_time(entity_id, deadline)))
+
+    async def read_soon(self, entity_id: int, deadline: Deadline) -> FeatureRow:
+        """The same, awaited."""
+        return self._young(await self.breaker.call_soon(lambda: self._await_in_time(entity_id, deadline)))
+
+    def _read_in_time(self, entity_id: int, deadline: Deadline) -> FeatureRow:
+        timeout = deadline.tighter(self.timeout_ms)
+        try:
+            return self.bulkhead.run(lambda: self.inner.read_online(entity_id), timeout)
+        except DeadlineExceeded as exc:
+            raise self._whose(exc, timeout, deadline) from exc
+
+    async def _await_in_time(self, entity_id: int, deadline: Deadline) -> FeatureRow:
+        timeout = deadline.tighter(self.timeout_ms)
+        try:
+            return await self.bulkhead.run_soon(lambda: self.inner.read_online(entity_id), timeout)
+        except DeadlineExceeded as exc:
+            raise self._whose(exc, timeout, deadline) from exc
+
+    def _whose(self, exc: DeadlineExceeded, timeout: Deadline, deadline: Deadline) -> DependencyError:
+        """Of the request, which came too late while the store may be well; or of the store."""
+        return exc if timeout.at == deadline.at else FeatureStoreSlow(f"no row within {self.timeout_ms:.0f} ms")
+
+    def _young(self, row: FeatureRow) -> FeatureRow:
         if row.event_ts is not None:
             age_s = self.clock.now() - row.event_ts.timestamp()
             if self.saw_age_s is not None:
@@ -49,12 +73,3 @@ class GuardedFeatures:
             if age_s > self.ttl_s:
                 raise StaleRow(row, age_s)
         return row
-
-    def _read_in_time(self, entity_id: int, deadline: Deadline) -> FeatureRow:
-        timeout = deadline.tighter(self.timeout_ms)
-        try:
-            return self.bulkhead.run(lambda: self.inner.read_online(entity_id), timeout)
-        except DeadlineExceeded as exc:
-            if timeout.at == deadline.at:  # the request itself came too late, the store may be well
-                raise
-            raise FeatureStoreSlow(f"no row within {self.timeout_ms:.0f} ms") from exc

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from enum import IntEnum
 from typing import TypeVar
 
@@ -71,6 +71,23 @@ class CircuitBreaker:
             result = inner()
         except DeadlineExceeded:
             self._forget(is_probe)  # the caller had no time left; that says nothing about the dependency
+            raise
+        except DependencyError:
+            self._record(failed=True, is_probe=is_probe, generation=generation)
+            raise
+        except BaseException:
+            self._forget(is_probe)
+            raise
+        self._record(failed=False, is_probe=is_probe, generation=generation)
+        return result
+
+    async def call_soon(self, inner: Callable[[], Awaitable[T]]) -> T:
+        """The same for what is awaited."""
+        is_probe, generation = self._admit()
+        try:
+            result = await inner()
+        except DeadlineExceeded:
+            self._forget(is_probe)
             raise
         except DependencyError:
             self._record(failed=True, is_probe=is_probe, generation=generation)

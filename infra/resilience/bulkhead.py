@@ -6,6 +6,7 @@ place. Once all places are taken by such calls, further ones are refused at once
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -31,6 +32,25 @@ class Bulkhead:
 
         Raises `BulkheadFull` without trying when no place is free, and `DeadlineExceeded` when the time is up.
         """
+        future = self._submit(call)
+        try:
+            return future.result(deadline.remaining_s())
+        except FutureTimeout:
+            if future.done():  # it ended just now, or raised a TimeoutError of its own: that is its answer, not ours
+                return future.result()
+            future.cancel()
+            raise DeadlineExceeded(f"{self.name} did not answer in time") from None
+
+    async def run_soon(self, call: Callable[[], T], deadline: Deadline) -> T:
+        """The same, awaited by an event loop instead of a thread."""
+        future = self._submit(call)
+        done, _ = await asyncio.wait([asyncio.wrap_future(future)], timeout=deadline.remaining_s())
+        if not done:
+            future.cancel()
+            raise DeadlineExceeded(f"{self.name} did not answer in time")
+        return done.pop().result()
+
+    def _submit(self, call: Callable[[], T]) -> Future[T]:
         if not self._places.acquire(blocking=False):
             raise BulkheadFull(f"all places of {self.name} are taken")
         try:
@@ -39,13 +59,7 @@ class Bulkhead:
             self._places.release()
             raise
         future.add_done_callback(lambda _: self._places.release())
-        try:
-            return future.result(deadline.remaining_s())
-        except FutureTimeout:
-            if future.done():  # it ended just now, or raised a TimeoutError of its own: that is its answer, not ours
-                return future.result()
-            future.cancel()
-            raise DeadlineExceeded(f"{self.name} did not answer in time") from None
+        return future
 
     def close(self) -> None:
         """Stop taking calls. Calls that hang are left behind and end with the process."""

@@ -18,7 +18,7 @@ from ctr_prediction.config import AuctionConfig, PredictConfig, TargetConfig
 from ctr_prediction.domain import AdQuery, Context
 from ctr_prediction.features import default_user
 from ctr_prediction.inputs import person_numbers
-from ctr_prediction.online.cache import CacheMetrics, FeatureCache, Known
+from ctr_prediction.online.cache import CacheMetrics, FeatureCache, Known, known_of
 from ctr_prediction.online.query import UserHydrator
 from infra.clock import WorldClock
 from infra.errors import DependencyError
@@ -49,7 +49,7 @@ class Cached:
         self.cache = FeatureCache(ttl_s, size, CacheMetrics(self.registry), self.clock)
 
     def put(self, user_id: int) -> Known:
-        known = Known(default_user(), False, START, self.clock.now_s)
+        known = known_of(default_user(), PRIORS, is_cold=False, feature_ts=START, read_s=self.clock.now_s)
         self.cache.put(user_id, known)
         return known
 
@@ -213,8 +213,7 @@ def test_one_read_serves_a_user_until_the_row_is_past_its_time() -> None:
         assert ask.store.reads == reads
         assert (query.user.clicks.tolist(), query.is_cold, query.feature_ts) == ([3.0], False, START)
         assert query.feature_age_s == pytest.approx(age_s)
-        assert query.person is not None
-        np.testing.assert_array_equal(query.person, person_numbers(query.user, PRIORS)[0])
+        np.testing.assert_array_equal(query.known.person, person_numbers(query.user, PRIORS)[0])
     assert ask.cached.counted() == {"hit": 1, "miss": 1, "expired": 1, "stale": 0}
 
 
@@ -238,7 +237,7 @@ def test_with_the_store_down_someone_new_is_served_as_their_segment_and_not_reme
     query, why = ask(4)
     assert why is not None
     assert (query.is_cold, query.feature_ts, query.user.segment.tolist()) == (True, 0.0, [4])
-    assert query.person is None
+    assert query.known.is_cold
     ask.store.is_down = False
     query, why = ask(4)
     assert (why, query.is_cold, query.user.segment.tolist()) == (None, False, [5])

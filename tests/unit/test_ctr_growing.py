@@ -13,8 +13,9 @@ from ctr_prediction.config import SMOKE
 from ctr_prediction.counting import EventLog, activity_at, exposure_at, spent_at
 from ctr_prediction.events import Click, Impression
 from ctr_prediction.offline.live_log import with_clicks
+from ctr_prediction.user_rows import user_now
 from ctr_prediction.worker import growing
-from ctr_prediction.worker.features import touched, user_rows
+from ctr_prediction.worker.features import rows_for_store, touched
 from ctr_prediction.worker.growing import GrowingLog
 from ctr_prediction.worker.rows import click_rows, shown_rows
 from tests.unit.ctr_events import ADS, START, USERS, catalogue, click, impression
@@ -114,14 +115,26 @@ def test_a_users_rows_are_what_the_offline_step_counts_for_everyone() -> None:
     shown = [impression(100 + n, user_id=n % USERS, ad_id=n % ADS, seen_ts=START + n) for n in range(30)]
     log = at_once(shown, [click(100 + n, label_ts=START + n + 5) for n in range(0, 30, 4)])
     users, t = np.array([2, 5]), START + 20
-    rows = user_rows(log, SMOKE, t, users)
-    for view, table in (("user_activity", activity_at(log, SMOKE, t)), ("user_exposure", exposure_at(log, SMOKE, t))):
-        wanted = table.to_pandas().rename(columns={"feature_ts": "event_ts"})
-        wanted = wanted[wanted["user_id"].isin(users)].reset_index(drop=True)
-        assert rows[view].columns.tolist() == wanted.columns.tolist()
-        for name in wanted:
-            for one, two in zip(rows[view][name], wanted[name], strict=True):
-                np.testing.assert_array_equal(one, two)
+    rows = rows_for_store(log, CATALOGUE, SMOKE, t, users)
+    everyone = user_now(log, CATALOGUE, SMOKE, t, np.arange(USERS)).to_pandas()
+    wanted = everyone.rename(columns={"feature_ts": "event_ts"}).iloc[users].reset_index(drop=True)
+    assert rows.columns.tolist() == wanted.columns.tolist()
+    for name in wanted:
+        for one, two in zip(rows[name], wanted[name], strict=True):
+            np.testing.assert_array_equal(one, two)
+
+
+def test_a_users_row_has_what_is_counted_of_them_alone_and_nothing_for_whom_one_never_heard() -> None:
+    log = at_once([impression(100 + n, user_id=2, ad_id=n % 2, seen_ts=START + n) for n in range(5)], [click(100)])
+    t = START + 3600
+    rows = {row["user_id"]: row for row in user_now(log, CATALOGUE, SMOKE, t, np.arange(USERS)).to_pylist()}
+    (counts,), (seen,) = (table(log, SMOKE, t).to_pylist() for table in (activity_at, exposure_at))
+    assert {**counts, **seen}.items() <= rows[2].items()
+    assert (counts["shown"][0], counts["clicks"], len(seen["seen_ads"])) == (5.0, 1.0, 2)
+    assert (rows[3]["shown"], rows[3]["clicks"], rows[3]["seen_ads"]) == ([0.0] * 4, 0.0, [])
+    assert {rows[3][name] for name in ("segment", "age", "gender")} == set(
+        CATALOGUE.people.loc[3, ["segment", "age", "gender"]].tolist()
+    )
 
 
 def test_money_is_spent_when_a_click_is_reported_and_a_new_day_begins_at_nothing() -> None:

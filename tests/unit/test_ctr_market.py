@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from ctr_prediction.bundle import Model
 from ctr_prediction.domain import Context, Floats, Ints, UserFeatures
 from ctr_prediction.features import default_user
-from ctr_prediction.inputs import AD_NUMBERS, NO_CROSS, NUMERIC, ad_numbers, person_numbers
+from ctr_prediction.inputs import AD_NUMBERS, NO_CROSS, NUMERIC, ad_numbers
 from ctr_prediction.market import FIRST_AD_NUMBER, SEEN, AdSide, inputs, seen_of
+from ctr_prediction.online.cache import known_of
 from tests.unit.ctr_events import START
 from tests.unit.ctr_market import (
     ADS,
@@ -79,7 +80,7 @@ def test_inputs_of_an_auction_are_those_of_training_bit_for_bit(
     ads_alone = ads_of(KNOWN, KNOWN.stats).take(ads)
     broadcast = of.inputs_of(np.array([user_id]), someone, ads, ads_alone, context, seen)
     np.testing.assert_array_equal(served, broadcast)
-    known = person_numbers(someone, of.priors)[0]
+    known = known_of(someone, of.priors, is_cold=False, feature_ts=0.0, read_s=0.0)
     np.testing.assert_array_equal(served, inputs(of, SIDES[whose], ads, user_id, someone, context, seen, known))
 
 
@@ -137,8 +138,9 @@ def test_a_market_shows_what_training_reads_and_both_models_have_their_own_side(
     of, view = bundle(), market().view
     np.testing.assert_array_equal(view.debiased.numbers, NUMBERS)
     np.testing.assert_array_equal(view.undebiased.numbers, NUMBERS)
-    np.testing.assert_array_equal(view.debiased.creative, of.debiased.tables["creative"][KNOWN.creative])
-    np.testing.assert_array_equal(view.undebiased.creative, of.undebiased.tables["creative"][KNOWN.creative])
+    for side, whose in ((view.debiased, of.debiased), (view.undebiased, of.undebiased)):
+        own = whose.tables["creative"][KNOWN.creative]
+        np.testing.assert_array_equal(side.known[:, -3 - own.shape[1] : -3], own)
     assert not np.array_equal(view.debiased.segment_wide, view.undebiased.segment_wide)
 
 

@@ -17,7 +17,7 @@ from ctr_prediction.offline.known import Known, cannot_tell
 from ctr_prediction.offline.live_log import with_clicks
 from ctr_prediction.offline.skew import columns_of_users
 from ctr_prediction.predictions import pack
-from ctr_prediction.worker.features import user_rows
+from ctr_prediction.worker.features import rows_for_store
 from ctr_prediction.worker.rows import click_rows, shown_rows
 from infra.feature_store.parity import compare
 from infra.feature_store.port import FeatureRow
@@ -41,11 +41,8 @@ def log() -> EventLog:
 
 def served(known: EventLog, user: int) -> UserFeatures:
     """By the way of a push and a read of the store."""
-    values = {name: CATALOGUE.people[name][user] for name in ("segment", "age", "gender")}
-    values["audience"] = np.array(CATALOGUE.people["audience"][user], np.int64)
-    for rows in user_rows(known, SMOKE, AT, np.array([user])).values():
-        (row,) = rows.drop(columns=["user_id", "event_ts"]).to_dict("records")
-        values |= row
+    rows = rows_for_store(known, CATALOGUE, SMOKE, AT, np.array([user]))
+    (values,) = rows.drop(columns=["user_id", "event_ts"]).to_dict("records")
     when = datetime.fromtimestamp(AT, UTC)
     return user_from_row(FeatureRow(values, when, when), default_user())
 
