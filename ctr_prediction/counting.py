@@ -105,8 +105,9 @@ class EventLog:
 
 
 def activity_at(log: EventLog, config: CtrConfig, t: float, users: Ints | None = None) -> pa.Table:
-    """Impressions by slot and clicks of each user (or each of `users`) in the window before `t`. Those of whom one never
-    heard have no row; those of whom all is too old have one of zeros, or a join would find their last row with counts."""
+    """Impressions by slot and clicks of each user (or each of `users`) in the window before `t`; no row for those of
+    whom one never heard. Those of whom all is too old have one of zeros: a join would find their last one with counts.
+    """
     if users is not None:
         log = log.of_users(users)
     window_s = config.features.window_days * DAY_S

@@ -159,8 +159,9 @@ def test_days_are_kept_apart_and_a_share_of_what_was_not_clicked_stands_for_all_
     assert (holdout.weight == 1).all()
 
 
-def test_impressions_of_one_page_have_one_request_and_no_other_page_has_it(built: Built) -> None:
-    sample = built.samples["bucket"]
+@pytest.mark.parametrize("part", PARTS)
+def test_impressions_of_one_page_have_one_request_and_no_other_page_has_it(built: Built, part: str) -> None:
+    sample = built.samples[part]
     pages = list(zip(sample.user_id.tolist(), sample.context.at_ts.tolist(), strict=True))
     pairs = set(zip(pages, sample.request_id.tolist(), strict=True))
     assert len(pairs) == len(set(pages)) == len(set(sample.request_id.tolist()))
