@@ -49,12 +49,12 @@ def pairs_of(ids: Ids, sizes: Sequence[int], clicked: npt.NDArray[np.float32]) -
 
 def crossed(ids: Ids, pairs: Pairs) -> Ids:
     """int32[n, pairs]: rows of one hashed table."""
-    found = [cross(BITS, np.array([number], np.int64), ids[:, a], ids[:, b]) for number, (a, b) in enumerate(pairs)]
+    wide = ids.astype(np.int64)
+    found = [cross(BITS, np.array([number], np.int64), wide[:, a], wide[:, b]) for number, (a, b) in enumerate(pairs)]
     return np.stack(found, axis=1)
 
 
-def _log_odds(
-    clicks: npt.NDArray[np.float64], rows: npt.NDArray[np.int64] | float, rate: float
-) -> npt.NDArray[np.float64]:
+def _log_odds(clicks: Any, rows: Any, rate: float) -> Any:
+    """Of each, drawn towards everyone's rate by ten rows."""
     p = (clicks + 10 * rate) / (rows + 10)
     return np.log(p / (1 - p))
