@@ -27,7 +27,7 @@ from ctr_prediction.offline.wide_deep import Shape, Table, Vectors, WideDeep, as
 from infra.training.click_metrics import Array, log_loss_rows
 
 WIDTH, HIDDEN = 10, (256, 128)
-DEEP_SPREAD, WIDE_SPREAD, START = 0.2, 0.3, 0.15
+DEEP_SPREAD, WIDE_SPREAD, START = 0.1, 0.3, 0.1
 NETWORK_RATE, TABLE_RATE, L2 = 0.001, 0.05, 1e-4
 MOST_EPOCHS = 16
 FEWEST_STEPS, BATCHES = 100, (32, 1024)
