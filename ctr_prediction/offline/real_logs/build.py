@@ -16,6 +16,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from ctr_prediction.offline.real_logs.crosses import pairs_of
 from ctr_prediction.offline.real_logs.encode import Encoder
 from ctr_prediction.offline.real_logs.kinds import CRITEO, inspect
 from ctr_prediction.offline.real_logs.learn import data_of, learn, predict
@@ -67,7 +68,8 @@ def _make(source: ClickLog, work: Path, report: Report) -> tuple[list[Any], dict
     train_rows, test_rows = split(log, source.time)
     report(0.2, "encoding")
     encoder = Encoder.of(log, train_rows, source.time)
-    train, test = (data_of(encoder, log, rows) for rows in (train_rows, test_rows))
+    pairs = pairs_of(encoder.places(log, train_rows), encoder.sizes, log.clicked[train_rows])
+    train, test = (data_of(encoder, log, rows, pairs) for rows in (train_rows, test_rows))
     learned = learn(train, SEED, part(0.25, 0.8), work / "checkpoints")
     p = {"model": predict(learned.found, test)}
     report(0.8, "logistic regression")
@@ -82,6 +84,7 @@ def _make(source: ClickLog, work: Path, report: Report) -> tuple[list[Any], dict
         "columns": {column.field.name: column.field.kind for column in log.columns},
         "notes": [*notes, *encoder.notes],
         "ids": int(sum(encoder.sizes)),
+        "crosses": [[encoder.ids[one].name, encoder.ids[other].name] for one, other in pairs],
         "epochs": learned.epochs,
         "validation_log_loss": {str(tried): round(loss, 5) for tried, loss in learned.losses.items()},
     }

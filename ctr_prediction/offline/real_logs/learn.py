@@ -1,6 +1,7 @@
 """The wide-and-deep model on a real log: the same model and the same training step as of the generated world.
 
-**Wide**: a weight for each value. **Deep**: a vector for each, their products added up, numbers, and the perceptron.
+**Wide**: a weight for each value, and for each cross of the pairs that are worth one. **Deep**: a vector for each
+value, their products added up, numbers, and the perceptron.
 How many epochs are good is found out on the last part of the training rows, never on what is tested: vectors of rare
 values are soon learned by heart. Then all of the training part is learned with as many.
 """
@@ -18,6 +19,7 @@ import numpy.typing as npt
 from flax import nnx
 
 from ctr_prediction.offline.fit import Fit, Plan, fit
+from ctr_prediction.offline.real_logs.crosses import BITS, Pairs, crossed
 from ctr_prediction.offline.real_logs.encode import Encoder, Rows
 from ctr_prediction.offline.real_logs.lines import Report
 from ctr_prediction.offline.real_logs.read import Log
@@ -25,11 +27,13 @@ from ctr_prediction.offline.wide_deep import Shape, Table, Vectors, WideDeep, as
 from infra.training.click_metrics import Array, log_loss_rows
 
 WIDTH, HIDDEN = 10, (256, 128)
-DEEP_SPREAD, WIDE_SPREAD, START = 0.1, 0.3, 0.01
-NETWORK_RATE, TABLE_RATE, L2 = 0.001, 0.02, 1e-5
+DEEP_SPREAD, WIDE_SPREAD, START = 0.1, 0.3, 0.1
+NETWORK_RATE, TABLE_RATE, L2 = 0.001, 0.05, 1e-4
 MOST_EPOCHS = 16
 FEWEST_STEPS, BATCHES = 100, (32, 1024)
 """steps of an epoch that a batch leaves, between these sizes"""
+SURE, FEWEST_EPOCHS = 5_000, 8
+"""rows of the validated part from which being worse once is no accident; with fewer, so many epochs are tried"""
 VALIDATED = 0.15
 """share of the training part, its last, that says how long to learn"""
 PARTS = 20_000
@@ -63,12 +67,15 @@ class Learned:
     losses: dict[int, float]
 
 
-def data_of(encoder: Encoder, log: Log, rows: Rows) -> Data:
+def data_of(encoder: Encoder, log: Log, rows: Rows, pairs: Pairs = ()) -> Data:
     """Rows of a log for `fit`. There is one slot, no weight, and nothing was left out."""
     ids, size = encoder.places(log, rows), sum(encoder.sizes)
     columns = ids.shape[1]
     deep = Table("deep", size, WIDTH, DEEP_SPREAD, START, columns)
-    shape = Shape(encoder.numeric, (deep,), (Table("wide", size, 1, WIDE_SPREAD, columns=columns),), pooled=("deep",))
+    wide = [Table("wide", size, 1, WIDE_SPREAD, columns=columns)]
+    if pairs:
+        wide.append(Table("cross", 2**BITS, 1, WIDE_SPREAD, columns=len(pairs)))
+    shape = Shape(encoder.numeric, (deep,), tuple(wide), pooled=("deep",))
     found: dict[str, npt.NDArray[Any]] = {
         "numeric": encoder.numbers(log, rows),
         "deep": ids,
@@ -77,7 +84,7 @@ def data_of(encoder: Encoder, log: Log, rows: Rows) -> Data:
         "clicked": log.clicked[rows],
         "weight": np.ones(len(rows), np.float32),
     }
-    return Data(shape, found)
+    return Data(shape, found | ({"cross": crossed(ids, pairs)} if pairs else {}))
 
 
 def learn(train: Data, seed: int, report: Report, checkpoints: Path) -> Learned:
@@ -88,7 +95,7 @@ def learn(train: Data, seed: int, report: Report, checkpoints: Path) -> Learned:
     while epochs <= MOST_EPOCHS:
         found = _fit(early, epochs, seed, _part(report, 0.0, 0.6, f"trying {epochs} epochs"), checkpoints / f"{epochs}")
         losses[epochs] = float(log_loss_rows(late.clicked, predict(found, late)).mean())
-        if losses[epochs] > min(losses.values()):
+        if losses[epochs] > min(losses.values()) and (len(late) >= SURE or epochs >= FEWEST_EPOCHS):
             break
         epochs *= 2
     best = min(losses, key=lambda tried: losses[tried])
