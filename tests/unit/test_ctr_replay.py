@@ -30,6 +30,7 @@ from ctr_prediction.offline.replay import differences_of, replay, turned, was_mi
 from ctr_prediction.online.cache import CacheMetrics, FeatureCache
 from ctr_prediction.online.pipeline import CtrService, build_pipeline
 from ctr_prediction.online.prediction import auction_of
+from ctr_prediction.online.query import UserHydrator
 from ctr_prediction.predictions import pack, unpack
 from ctr_prediction.worker.rows import auction_rows
 from infra.clock import WorldClock
@@ -76,8 +77,9 @@ def service_of(model: Bundle) -> CtrService:
     breaker, bulkhead = CircuitBreaker("feature_store"), Bulkhead("feature_store", workers=1, queue=1)
     guarded = GuardedFeatures(Store(), breaker, bulkhead, 60_000.0, 1e9, clock)
     cache = FeatureCache(0.0, 10, CacheMetrics(CollectorRegistry()))
-    pipeline = build_pipeline(guarded, cache, market, model, FaultSwitch())
-    return CtrService(pipeline, cache, market, model, PATIENT, clock, "ctr_prediction-smoke/1")
+    someone = UserHydrator(guarded, cache, KNOWN, model.debiased.priors)
+    pipeline = build_pipeline(someone, market, model, FaultSwitch())
+    return CtrService(pipeline, someone, cache, market, model, PATIENT, clock, "ctr_prediction-smoke/1")
 
 
 @pytest.fixture(scope="module")
