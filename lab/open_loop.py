@@ -1,20 +1,23 @@
 """Load whose requests arrive by the clock, whether or not earlier ones were answered; and its opposite, for capacity.
 
 A closed loop of users who wait for their answers slows down with the service and so hides its queue. Here latency
-counts from the moment when a request was due.
+counts from the moment when a request was due. One thread sends what was written beforehand and waits for all answers at
+once: threads that wait for one another's interpreter would show in the latency of a service that answers in a
+millisecond.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
-import threading
+import selectors
 import time
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from collections import deque
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
 from http.client import HTTPConnection
 from itertools import count
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -22,62 +25,153 @@ import numpy.typing as npt
 
 from infra.errors import LabError
 
+T = TypeVar("T")
 Question = Callable[[int], Mapping[str, Any]]
 MOST_AT_ONCE = 64
+ANSWER_S = 10.0
 
 
 @dataclass
 class Client:
-    """Posts questions to one address, on a connection of its own for each thread."""
+    """Posts questions to one address."""
 
     url: str
     path: str
     question: Question
-    _local: threading.local = field(default_factory=threading.local)
 
     def ask(self, number: int) -> None:
-        """Raises `LabError` for any status but 200."""
-        if not hasattr(self._local, "connection"):
-            self._local.connection = HTTPConnection(urlsplit(self.url).netloc, timeout=10)
-        connection: HTTPConnection = self._local.connection
+        """One question, on a connection of its own. Raises `LabError` for any status but 200."""
+        connection = HTTPConnection(urlsplit(self.url).netloc, timeout=ANSWER_S)
         connection.request("POST", self.path, json.dumps(self.question(number)), {"content-type": "application/json"})
         response = connection.getresponse()
         body = response.read()
+        connection.close()
         if response.status != 200:
-            raise LabError(
-                f"{self.url}{self.path} answered {response.status}", hint=body.decode(errors="replace")[:300]
-            )
+            raise self.refused(response.status, body)
+
+    def raw(self, number: int) -> bytes:
+        """The same question as bytes on the wire."""
+        body = json.dumps(self.question(number)).encode()
+        host = urlsplit(self.url).netloc
+        head = f"POST {self.path} HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\n"
+        return f"{head}content-length: {len(body)}\r\n\r\n".encode() + body
+
+    def refused(self, status: int, body: bytes) -> LabError:
+        return LabError(f"{self.url}{self.path} answered {status}", hint=body.decode(errors="replace")[:300])
+
+
+class Connection(asyncio.Protocol):
+    """One request at a time; `answered` gets the status and the body, or 0 where the other side hung up."""
+
+    def __init__(self) -> None:
+        self._data, self._answer = b"", asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def ask(self, request: bytes) -> asyncio.Future[tuple[int, bytes]]:
+        self._data, self._answer = b"", asyncio.get_running_loop().create_future()
+        self._transport.write(request)
+        return self._answer
+
+    def data_received(self, data: bytes) -> None:
+        self._data += data
+        head, found, body = self._data.partition(b"\r\n\r\n")
+        if not found or self._answer.done():
+            return
+        length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n", 1)[0] or b"0")
+        if len(body) >= length:
+            self._answer.set_result((int(head[9:12]), body))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self._answer.done():
+            self._answer.set_result((0, b"the connection was closed"))
+
+    def close(self) -> None:
+        self._transport.close()
 
 
 def open_loop(client: Client, *, rate_per_s: float, seconds: float, seed: int) -> npt.NDArray[np.float64]:
-    """Latencies in milliseconds of a Poisson stream of requests, each from the moment when it was due."""
+    """Latencies in milliseconds of a Poisson stream of requests, each from the moment when it was due.
+
+    Raises `LabError` where one was not answered with 200. At most `MOST_AT_ONCE` are under way; the next one waits, and
+    its latency grows.
+    """
     due = np.cumsum(np.random.default_rng(seed).exponential(1 / rate_per_s, int(rate_per_s * seconds)))
-    with ThreadPoolExecutor(MOST_AT_ONCE) as pool:
-        began = time.perf_counter()
+    requests = [client.raw(number) for number in range(len(due))]
+    return _run(_open_loop(client, requests, due))
 
-        def one(number: int, at_s: float) -> float:
-            client.ask(number)
-            return (time.perf_counter() - began - at_s) * 1000
 
-        futures = []
+async def _open_loop(client: Client, requests: list[bytes], due: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    connections = await _connect(client, MOST_AT_ONCE)
+    free, latency = deque(connections), np.zeros(len(due))
+    places = asyncio.Semaphore(len(free))
+    began = time.perf_counter()
+
+    async def one(number: int) -> None:
+        connection = free.popleft()
+        try:
+            status, body = await asyncio.wait_for(connection.ask(requests[number]), ANSWER_S)
+        finally:
+            free.append(connection)
+            places.release()
+        if status != 200:
+            raise client.refused(status, body)
+        latency[number] = (time.perf_counter() - began - due[number]) * 1000
+
+    async with asyncio.TaskGroup() as group:
         for number, at_s in enumerate(due.tolist()):
-            time.sleep(max(0.0, began + at_s - time.perf_counter()))
-            futures.append(pool.submit(one, number, at_s))
-        return np.array([future.result() for future in futures])
+            await asyncio.sleep(max(0.0, began + at_s - time.perf_counter()))
+            await places.acquire()
+            group.create_task(one(number))
+    _close(connections)
+    return latency
 
 
 def capacity_per_s(client: Client, *, clients: int, seconds: float) -> float:
     """Answers per second when so many clients ask again as soon as they have their answer."""
-    numbers, until = count(), time.perf_counter() + seconds
+    return _run(_closed_loop(client, clients, seconds))
 
-    def one() -> int:
+
+async def _closed_loop(client: Client, clients: int, seconds: float) -> float:
+    connections = await _connect(client, clients)
+    numbers, began = count(), time.perf_counter()
+
+    async def one(connection: Connection) -> int:
         answered = 0
-        while time.perf_counter() < until:
-            client.ask(next(numbers))
+        while time.perf_counter() - began < seconds:
+            status, body = await asyncio.wait_for(connection.ask(client.raw(next(numbers))), ANSWER_S)
+            if status != 200:
+                raise client.refused(status, body)
             answered += 1
         return answered
 
-    began = time.perf_counter()
-    with ThreadPoolExecutor(clients) as pool:
-        total = sum(future.result() for future in [pool.submit(one) for _ in range(clients)])
-    return total / (time.perf_counter() - began)
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(one(connection)) for connection in connections]
+    _close(connections)
+    return sum(task.result() for task in tasks) / (time.perf_counter() - began)
+
+
+async def _connect(client: Client, number: int) -> list[Connection]:
+    host, _, port = urlsplit(client.url).netloc.partition(":")
+    loop = asyncio.get_running_loop()
+    return [(await loop.create_connection(Connection, host, int(port or 80)))[1] for _ in range(number)]
+
+
+def _close(connections: list[Connection]) -> None:
+    for connection in connections:
+        connection.close()
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    """To its end, on a loop whose clock is finer than a millisecond, as that of `epoll` is not."""
+    with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selectors.SelectSelector())) as runner:
+        try:
+            return runner.run(work)
+        except* TimeoutError:
+            raise LabError(f"an answer did not come within {ANSWER_S:.0f} s") from None
+        except* LabError as found:
+            raise found.exceptions[0] from None
+        except* OSError as found:
+            raise LabError(f"the service does not answer: {found.exceptions[0]}") from None

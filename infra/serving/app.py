@@ -39,6 +39,9 @@ from infra.stream.producer import EventProducer
 from infra.telemetry.metrics import ServiceMetrics
 
 log = logging.getLogger(__name__)
+COLLECT = (50_000, 20, 20)
+"""objects more than before, and collections of the younger ones, until garbage is looked for. Requests leave none that
+counting references does not free; a cache that fills had Python walk all of it again and again, up to 100 ms each."""
 PROBLEM: Any = {"model": Problem, "content": {"application/problem+json": {}}}
 ASK_RESPONSES: dict[int | str, Any] = dict.fromkeys((400, 408, 413, 422, 500, 503), PROBLEM)
 
@@ -85,6 +88,7 @@ def create_service(
             part.start()
         gc.collect()
         gc.freeze()  # what was loaded stays: collections need not walk it again during requests
+        gc.set_threshold(*COLLECT)
         yield
         core.faults.clear_all()  # a fault that hangs would hold its threads, and they the process
         core.slot.close()

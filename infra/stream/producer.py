@@ -179,7 +179,8 @@ class EventProducer:
                     waiting.park()
                 self._bytes += size
                 (self._waiting.appendleft if again else self._waiting.append)(waiting)
-                self._changed.notify_all()
+                if client is not None:  # else whoever sends looks for a broker from time to time, not for each event
+                    self._changed.notify_all()
                 return True
             self._in_flight += 1
         self._send(client, waiting)

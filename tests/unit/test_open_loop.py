@@ -19,6 +19,7 @@ SERVICE_S = 0.02
 class OneAtATime(BaseHTTPRequestHandler):
     """Takes 20 ms for each request, and never two at once."""
 
+    protocol_version = "HTTP/1.1"
     turn = threading.Lock()
 
     def do_POST(self) -> None:
