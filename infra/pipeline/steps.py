@@ -24,6 +24,7 @@ from typing import Any
 
 from infra.design import Design, Step, resolve
 from infra.errors import DependencyError, LabError, UsageError
+from infra.pipeline.memory import give_back
 from infra.pipeline.outputs import (
     CURRENT,
     ROUNDS,
@@ -232,6 +233,7 @@ def _run_step(
         shutil.rmtree(partial, ignore_errors=True)
         raise
     partial.rename(final)
+    give_back()
     return StepRun(step.name, step.title, final, False, seconds, peak_mb, facts)
 
 
