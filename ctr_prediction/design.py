@@ -29,6 +29,7 @@ DESIGN = Design(
     title="CTR prediction",
     summary="Which ads, for how much? Target some hundreds, predict clicks wide and deep, hold an auction.",
     port=8020,
+    container="ads",
     budgets=BUDGETS,
     config="ctr_prediction.config:PRESETS",
     steps=(

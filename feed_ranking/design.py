@@ -19,6 +19,7 @@ DESIGN = Design(
     title="Feed ranking",
     summary="Which posts does this user see next? Retrieve 1,500, cut, rank, re-rank into a slate.",
     port=8010,
+    container="feed",
     budgets=BUDGETS,
     config="feed_ranking.config:PRESETS",
     steps=(

@@ -5,12 +5,12 @@ Both return when it is done: `inject` when the part is gone, `mend` when it answ
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import time
 from dataclasses import dataclass
 from typing import Protocol
 
+from infra.design import Design
 from infra.drill import Inject
 from infra.errors import DependencyError
 from infra.settings import REPOSITORY
@@ -53,18 +53,16 @@ class ComposedFaults:
     """Composed: `docker compose stop` of the container that is the part, and `start`."""
 
     def check(self, method: Inject) -> None:
-        if shutil.which("docker") is None:
-            raise DependencyError("docker is not installed", hint="drill the embedded setting: --setting embedded")
         if self._state(method.service) != "running healthy":
             raise DependencyError(
                 f"the container of {method.service} is not up and healthy", hint="run: docker compose up --detach"
             )
 
     def inject(self, method: Inject) -> None:
-        self._compose("stop", method.service)
+        compose("stop", method.service)
 
     def mend(self, method: Inject) -> None:
-        self._compose("start", method.service)
+        compose("start", method.service)
         until = time.monotonic() + HEALTHY_S
         while self._state(method.service) != "running healthy":
             if time.monotonic() > until:
@@ -72,14 +70,25 @@ class ComposedFaults:
             time.sleep(0.1)
 
     def _state(self, service: str) -> str:
-        return self._compose("ps", "--format", "{{.State}} {{.Health}}", service).strip()
+        return compose("ps", "--format", "{{.State}} {{.Health}}", service).strip()
 
-    @staticmethod
-    def _compose(*words: str) -> str:
-        command = ["docker", "compose", *words]
+
+def composed_url(design: Design) -> str:
+    """Where the design's container is published. Raises `DependencyError` where it is not up."""
+    return f"http://{compose('port', design.container, str(design.port)).strip()}"
+
+
+def compose(*words: str) -> str:
+    """What `docker compose words…` printed. Raises `DependencyError` with its message where it failed."""
+    command = ["docker", "compose", *words]
+    try:
         done = subprocess.run(
             command, cwd=REPOSITORY, capture_output=True, text=True, timeout=COMMAND_S, stdin=subprocess.DEVNULL
         )
-        if done.returncode != 0:
-            raise DependencyError(f"`{' '.join(command)}` failed", hint=done.stderr.strip()[-1000:])
-        return done.stdout
+    except FileNotFoundError:
+        raise DependencyError(
+            "docker is not installed", hint="drill the embedded setting: --setting embedded"
+        ) from None
+    if done.returncode != 0:
+        raise DependencyError(f"`{' '.join(command)}` failed", hint=done.stderr.strip()[-1000:])
+    return done.stdout

@@ -68,6 +68,11 @@ def gate(context: StepContext) -> Facts:
     }
 
 
+def truth_in(config: CtrConfig, sample: Sample) -> Truth:
+    """What is true of a sample's impressions in the world of `config`."""
+    return truth_of(Oracle(make_world(config.world)), sample)
+
+
 def truth_of(oracle: Oracle, sample: Sample) -> Truth:
     context = Context(sample.context.publisher, sample.context.device, sample.context.at_ts, sample.seen)
     shown = (sample.user_id, sample.ad_id, context)

@@ -2,11 +2,13 @@
 
 Only users who have been at an advertiser's have pairs that mean anything. Of everyone else a pair is seen a few times,
 mostly without a click, and a weight of its own fits just that: the training loss falls, and predictions of the next day
-get worse. Trains the model three times, so it is no step of the build.
+get worse. Trains the model three times, so it is no step of the build: `python -m ctr_prediction.offline.user_cross`
+reads the samples of the last one, and prints its figures.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -14,17 +16,21 @@ import jax.numpy as jnp
 import numpy as np
 
 from ctr_prediction.bundle import sigmoid
-from ctr_prediction.config import CtrConfig
+from ctr_prediction.config import PRESETS, CtrConfig
 from ctr_prediction.curves import in_the_sample
+from ctr_prediction.design import DESIGN
 from ctr_prediction.domain import SLOTS
-from ctr_prediction.inputs import Priors, in_audience
-from ctr_prediction.offline.dataset import Sample
+from ctr_prediction.inputs import Priors, in_audience, priors_from
+from ctr_prediction.offline.dataset import PRIORS, Sample
+from ctr_prediction.offline.evaluate import truth_in
 from ctr_prediction.offline.fit import fit
 from ctr_prediction.offline.holdout import Resample
 from ctr_prediction.offline.shape import rows_of, shape_of
 from ctr_prediction.offline.train import hidden_of, inputs_of, model_of, network_of, plan_of
 from ctr_prediction.offline.wide_deep import WideDeep
 from infra.figures import Figure
+from infra.pipeline.outputs import step_paths
+from infra.settings import Settings
 from infra.training.click_metrics import Array, excess_log_loss_rows, log_loss_rows
 
 WHOSE = ("none", "audience", "all")
@@ -88,3 +94,19 @@ def _predictions(train: Sample, holdout: Sample, whose: str, config: CtrConfig, 
 
     share = turned.sample.negative_share
     return {"holdout": p_click(holdout), "train": np.asarray(in_the_sample(p_click(train), share), np.float64)}
+
+
+def main() -> None:
+    settings, config = Settings(), PRESETS[Settings().preset]
+    paths = step_paths(DESIGN, settings)
+    if not paths["sample"].exists():
+        raise SystemExit("nothing is built yet; run: lab build ctr_prediction")
+    train, holdout = (Sample.read(paths["sample"] / f"{name}.npz") for name in ("train", "holdout"))
+    priors = priors_from({"priors": json.loads((paths["sample"] / PRIORS).read_text())})
+    truth = truth_in(config, holdout)
+    for figure in overfit_of_user_cross(train, holdout, truth.p_click, config, priors):
+        print(f"{figure.id}: {figure.value:.4f} [{figure.low:.4f} to {figure.high:.4f}] {figure.figure}")
+
+
+if __name__ == "__main__":
+    main()

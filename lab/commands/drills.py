@@ -10,7 +10,6 @@ import typer
 from infra.design import Design, resolve
 from infra.drill import Drill
 from infra.errors import BudgetBroken, DependencyError, UsageError
-from infra.settings import Settings
 from lab.commands.options import Json, Preset, Url, settings_for
 from lab.console import err, lab_command, print_json, print_table
 from lab.designs import load_designs
@@ -48,7 +47,7 @@ def drill(
     """Break a part of a running design under load and judge what happens; exit code 3 when a hypothesis deviates."""
     from lab.client import call, service_url
     from lab.drill_cost import CASES, captured_cost
-    from lab.drill_faults import ComposedFaults, Faults, SwitchedFaults
+    from lab.drill_faults import ComposedFaults, Faults, SwitchedFaults, composed_url
     from lab.drill_load import Load
     from lab.drill_report import journal, verdict_row, write_report
     from lab.drilling import run_drill
@@ -57,7 +56,7 @@ def drill(
     design, chosen = _find(name, of)
     chosen = replace(chosen, rate_per_s=rate or chosen.rate_per_s)
     settings = settings_for(preset)
-    base = url or (service_url(design, settings) if setting == "embedded" else _composed_url(design, settings))
+    base = url or (service_url(design, settings) if setting == "embedded" else composed_url(design))
     faults: Faults = SwitchedFaults(base) if setting == "embedded" else ComposedFaults()
     faults.check(chosen.method)
     served = settings.model_copy(update={"preset": call("GET", f"{base}/v1/design")["preset"]})
@@ -97,10 +96,6 @@ def _how_to_mend(design: Design, chosen: Drill, setting: str) -> str:
     if setting == "compose":
         return f"run: docker compose start {chosen.method.service}"
     return f"run: lab fault {design.name} {chosen.method.port} clear"
-
-
-def _composed_url(design: Design, settings: Settings) -> str:
-    return f"http://127.0.0.1:{settings.port or design.port}"
 
 
 def _known() -> list[tuple[Design, Drill]]:

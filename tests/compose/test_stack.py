@@ -177,6 +177,33 @@ def test_nothing_acknowledged_is_lost_when_the_broker_is_killed_under_load(stack
         assert len(ids) == len(set(ids)), f"{folder} has some of them twice"
 
 
+@pytest.mark.timeout(900)
+def test_the_ads_come_with_their_profile_beside_the_feed(stack: Stack) -> None:
+    stack.compose("--profile", "ads", "up", "--detach")
+    stack.await_(stack.is_settled, "the ads' model built, everything healthy", 600)
+    answer = httpx.post(f"{stack.ads_url}/v1/ads/rank", json={"user_id": 7, "slots": 3}, timeout=5).json()
+    assert len(answer["slate"]) == 3
+    assert answer["degraded"] == []
+    assert not answer["is_cold_start"], "the user's row came from Redis"
+    assert all(won["price"] <= won["bid"] for won in answer["slate"])
+    both = {"127.0.0.1:9090", "feed:8010", "worker:8011", "ads:8020", "ads-worker:8021"}
+
+    def watched() -> set[str]:
+        return {row["metric"]["instance"] for row in asked(stack, "up") if float(row["value"][1]) == 1}
+
+    stack.await_(lambda: watched() == both, "Prometheus to find the ads", 60)
+
+
+@pytest.mark.timeout(600)
+def test_the_ads_survive_a_feature_store_that_is_down(stack: Stack) -> None:
+    words = ("drill", "feature_store_down", "--design", "ctr_prediction", "--setting", "compose", *RATE, "--json")
+    done = lab(stack, *words, timeout_s=500)
+    assert done.returncode == 0, done.stdout[:3000] + done.stderr
+    journal = json.loads(done.stdout)
+    assert journal["holds"]
+    stack.compose("--profile", "ads", "rm", "--stop", "--force", "ads", "ads-worker", "ads-build")
+
+
 def test_every_panel_of_the_dashboard_has_data(stack: Stack) -> None:
     """After load and drill, so that there is something to see of degraded answers too."""
     empty = [query for query in queries() if not asked(stack, query)]
