@@ -185,14 +185,14 @@ class Ask:
 class Design:
     """A reference architecture.
 
-    `config` is the dotted name of the presets, a mapping from a preset's name to its configuration value; `container`
-    is its service in `docker-compose.yml`; `evaluate` names the step that writes `figures.json`; `bench` is what is
-    promised of the design as a program. `player`, `judge` and `quality` are dotted names of what `infra.experiment` describes; `sweeps` are experiments that are worth making,
-    `drills` failures that are worth trying (`infra.drill`); `benchmarks` compares the service with its parts; `people`
-    are the simulated ones of `lab live` (`infra.population`); `replay` and `skew` check the log of its predictions
-    (`infra.prediction_log`); `worker` makes the consumers of its events (`infra.stream.worker`), `topics`
-    names what they read and write; `real_logs`, where there is one, learns from a log that a user brings
-    (`infra.click_log`).
+    `config` is the dotted name of the presets, a mapping from a preset's name to its configuration value;
+    `container` is its service in `docker-compose.yml`; `evaluate` names the step that writes `figures.json`;
+    `bench` is what is promised of the design as a program. `player`, `judge` and `quality` are dotted names of what
+    `infra.experiment` describes; `sweeps` are experiments that are worth making, `drills` failures that are worth
+    trying (`infra.drill`); `benchmarks` compares the service with its parts; `people` are the simulated ones of
+    `lab live` (`infra.population`); `replay` and `skew` check the log of its predictions (`infra.prediction_log`);
+    `worker` makes the consumers of its events (`infra.stream.worker`), `topics` names what they read and write;
+    `real_logs`, where there is one, learns from a log that a user brings (`infra.click_log`).
     """
 
     name: str
