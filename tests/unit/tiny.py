@@ -40,6 +40,7 @@ def tiny_design(*steps: Step, **changed: Any) -> Design:
         "title": "Tiny",
         "summary": "nothing",
         "port": 8099,
+        "container": "tiny",
         "budgets": (Budget("p99_ms", 40, "ms", "at_most", "answers in time"),),
         "config": "tests.unit.tiny:PRESETS",
         "steps": steps,
