@@ -128,9 +128,11 @@ class CloneBench:
 
 
 def memory(root: int) -> tuple[float, float]:
-    """(largest process, all processes) below `root`, in MB of PSS."""
-    sizes = [pss_mb(child.pid) for child in psutil.Process(root).children(recursive=True)]
-    return max(sizes), sum(sizes) + pss_mb(root)
+    """(what serves the design, all processes) below `root`, in MB of PSS."""
+    children = psutil.Process(root).children(recursive=True)
+    sizes = {child.pid: pss_mb(child.pid) for child in children}
+    served = [sizes[child.pid] for child in children if "lab.serving" in child.cmdline()]
+    return max(served), sum(sizes.values()) + pss_mb(root)
 
 
 def free_port() -> int:
