@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from infra.experiment import Judge, Play, Player, Report, Score, Sweep
+from infra.experiment import Judge, Play, Player, Report, Score, Sweep, per_case
 from infra.figures import Figure
 
 CASES, USERS = 1000, 200
@@ -104,8 +104,31 @@ def measure_quality(
         lost("naive_position", "by the same, for advertisers", "value"),
         _figure(scores["naive_position"]["said_over_true"], "said_over_true_naive", "its predicted / true clicks"),
         *stale_cache(player, judge, users, report),
+        order_among_chance(player, judge, pages[: cases // 2]),
         _figure(scores["student"]["said_over_true"], "said_over_true", "predicted / true clicks on what was shown"),
     ]
+
+
+def order_among_chance(player: Player, judge: Any, pages: Sequence[Any]) -> Figure:
+    """Which of the two models orders bidders by true relevance, where chance decides who bids? In the log a bidder is
+    there because the old policy rated it, and what it rated is not what it never showed."""
+    gains = []
+    for page in pages:
+        found = {}
+        for position in ("debiased", "naive"):
+            knobs = {"randomised_share": 1.0, "pacing": "none", "model": "teacher", "position": position}
+            answer = player.play(page, knobs).answer
+            truth = judge.relevance(page, answer.bidders, answer.bidders_seen)
+            found[position] = np.corrcoef(_ranks(answer.score), _ranks(truth))[0, 1]
+        gains.append(found["debiased"] - found["naive"])
+    text = "rank correlation with true relevance on a page whose bidders chance has drawn: debiased minus naive"
+    return _figure(per_case("", "", "", np.array(gains)), "debias_gain_page", text)
+
+
+def _ranks(values: Any) -> Any:
+    """float64[n]; equal values have their mean rank."""
+    _, place, count = np.unique(values, return_inverse=True, return_counts=True)
+    return (np.cumsum(count) - (count - 1) / 2)[place]
 
 
 def stale_cache(player: Player, judge: Any, users: int, report: Report) -> list[Figure]:

@@ -175,11 +175,11 @@ def auc_gains(holdout: Judged, resample: Resample) -> list[Figure]:
 def debias_gain(holdout: Judged, bucket: Judged) -> list[Figure]:
     """How much better the debiased model orders ads by true relevance than one that never heard of slots."""
     text = "rank correlation with true relevance: debiased minus naive"
-    gain = _debias_gain("debias_gain", f"{text}, all traffic of the day", holdout, ROUNDS // 4, ">= 0")
+    gain = _debias_gain("debias_gain", f"{text}, where chance had filled the page", bucket, ROUNDS, ">= 0")
     return [
         gain,
         _plain("debias_gain_low", "lower end of its interval", gain.low, ">= 0"),
-        _debias_gain("debias_gain_bucket", f"{text}, where chance had filled the page", bucket, ROUNDS),
+        _debias_gain("debias_gain_all", f"{text}, all traffic of the day", holdout, ROUNDS // 4),
     ]
 
 

@@ -92,6 +92,11 @@ class Judge:
         context = {"publisher_id": case.publisher_id, "device": DEVICES[case.device]}
         return {"user_id": case.user_id, "context": context, "slots": case.slots, "seed": case.number}
 
+    def relevance(self, page: Page, ads: Ints, seen: Ints) -> Array:
+        """float64[k]: true p(click | looked at) of `ads`, for a user who saw each so often before."""
+        context = Context(np.array(page.publisher_id), np.array(page.device), np.array(page.at_ts), seen)
+        return self.oracle.relevance(np.array(page.user_id), ads, context)
+
     def p_click(self, page: Page, ads: Ints, seen: Ints) -> Array:
         """float64[k]: true p(click) of `ads` from the top of a page, for a user who saw each so often before."""
         context = Context(np.array(page.publisher_id), np.array(page.device), np.array(page.at_ts), seen)

@@ -38,7 +38,9 @@ class PlayedAuction:
     p_click: Array
     price: Array
     bid: Array
-    bidders: int
+    bidders: Ints
+    score: Array
+    bidders_seen: Ints
 
 
 class CtrPlayer:
@@ -83,7 +85,9 @@ class CtrPlayer:
             np.array([item[name] for item in won], np.float64) for name in ("p_click", "price", "bid")
         )
         ads, seen = (np.array([item[name] for item in won], np.int64) for name in ("ad_id", "seen"))
-        played = PlayedAuction(ads, seen, p_click, price, bid, len(outcome.ranked))
+        ranked = outcome.ranked
+        score, bidders_seen = ranked.columns["score"].astype(np.float64), ranked.columns["seen"].astype(np.int64)
+        played = PlayedAuction(ads, seen, p_click, price, bid, ranked.ids, score, bidders_seen)
         return Play(played, wall * 1000, cpu * 1000, outcome.degraded)
 
     def _known(self, user_id: int, shown: Sequence[int]) -> Known:

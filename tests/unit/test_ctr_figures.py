@@ -171,7 +171,7 @@ def test_debias_gain_is_the_difference_of_rank_correlations() -> None:
         judged = _judged(truth, {}, relevance)
         found = {figure.id: figure for figure in debias_gain(judged, judged)}
         assert found["debias_gain"].value == pytest.approx(gain)
-        assert found["debias_gain_bucket"].value == pytest.approx(gain)
+        assert found["debias_gain_all"].value == pytest.approx(gain)
         assert found["debias_gain_low"].met is (gain > 0)
 
 
