@@ -59,6 +59,7 @@ class PageUser(FastHttpUser):
 
     def on_start(self) -> None:
         self.rng = random.Random(next(seeds))
+        self.wait()  # they all start at once, and must not all ask at once
 
     @task
     def open_page(self) -> None:

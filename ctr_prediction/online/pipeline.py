@@ -112,7 +112,9 @@ class CtrService:
     async def answer_soon(self, query: AdQuery) -> Outcome[AdQuery]:
         """As `answer`, for an event loop: what is waited for is awaited, and the rest is shorter than the way to a
         thread and back."""
-        return self.answer(await self.user.read_before(query))
+        query.deadline.check("the pipeline")
+        trace = Trace()
+        return self.pipeline.run(await self.user.read_before(query, trace), trace)
 
     def answer(self, query: AdQuery) -> Outcome[AdQuery]:
         query.deadline.check("the pipeline")

@@ -13,6 +13,7 @@ from ctr_prediction.snapshot import Snapshot
 from infra.errors import DependencyError
 from infra.feature_store.guarded import GuardedFeatures, StaleRow
 from infra.feature_store.port import FeatureRow
+from infra.pipeline.trace import Trace
 
 
 @dataclass(frozen=True)
@@ -38,14 +39,15 @@ class UserHydrator:
             self.cache.put(query.user_id, known)
         return self._with(query, known)
 
-    async def read_before(self, query: AdQuery) -> AdQuery:
+    async def read_before(self, query: AdQuery, trace: Trace) -> AdQuery:
         """The query with what the store says of the user, or why it says nothing: for an event loop, which then runs
         the pipeline itself. Nothing is read for a user who is cached."""
         if self.cache.has(query.user_id):
             return query
         found = copy(query)
         try:
-            found.read = await self.features.read_soon(query.user_id, query.deadline)
+            with trace.stage("query", "feature_store"):
+                found.read = await self.features.read_soon(query.user_id, query.deadline)
         except DependencyError as exc:
             found.read = exc
         return found

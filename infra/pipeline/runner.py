@@ -49,9 +49,10 @@ class CandidatePipeline(Generic[Q]):
     scorers: Mapping[str, Scorer[Q]]
     selector: Selector[Q]
 
-    def run(self, query: Q) -> Outcome[Q]:
-        """Answer one query. Never raises a `DependencyError` of a source, hydrator or scorer."""
-        trace = Trace()
+    def run(self, query: Q, trace: Trace | None = None) -> Outcome[Q]:
+        """Answer one query. Never raises a `DependencyError` of a source, hydrator or scorer. `trace` has what was done
+        for it before."""
+        trace = Trace() if trace is None else trace
         for hydrator in self.query_hydrators:
             query = self.hydrate_query(hydrator, query, trace)
         found = [self._fetch(source, query, trace) for source in self.sources]
