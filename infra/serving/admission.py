@@ -26,23 +26,24 @@ class Admission:
 
     async def run(self, work: Callable[[], T]) -> T:
         """Run `work` in a thread. Raises `Overloaded` at once when every place is taken."""
-        self._enter()
+        self._need_room()
         future = asyncio.get_running_loop().run_in_executor(self._pool, work)
+        self._pending += 1
         future.add_done_callback(self._leave)  # also when the caller gives up: the thread goes on until it is done
         return await asyncio.shield(future)
 
     async def hold(self, work: Callable[[], Awaitable[T]]) -> T:
         """Await `work`, which mostly waits for others, in a place but without a thread. Raises as `run` does."""
-        self._enter()
+        self._need_room()
+        self._pending += 1
         try:
             return await work()
         finally:
             self._leave()
 
-    def _enter(self) -> None:
+    def _need_room(self) -> None:
         if self._pending >= self._limit:
             raise Overloaded(f"{self._limit} requests are being served or wait already")
-        self._pending += 1
 
     def _leave(self, _: object = None) -> None:
         self._pending -= 1
