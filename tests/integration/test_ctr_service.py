@@ -59,6 +59,18 @@ def ask(client: TestClient, **body: Any) -> dict[str, Any]:
     return answer
 
 
+def test_the_short_way_to_an_auction_and_the_frameworks_own_hold_the_same(client: TestClient) -> None:
+    for user in (3, 10**9):
+        quick = ask(client, user_id=user, seed=5)
+        again = client.post(f"{RANK}?explain=true", json={"user_id": user, "seed": 5}).json()
+        for name in ("slate", "seed", "policy", "bidders", "is_cold_start", "degraded"):
+            if name == "slate":  # the hour goes on between the two
+                assert [won["ad_id"] for won in quick[name]] == [won["ad_id"] for won in again[name]]
+            else:
+                assert quick[name] == again[name]
+        assert {entry["stage"] for entry in again["trace"]} >= {"query", "retrieve", "filter", "predict", "rerank"}
+
+
 def test_an_auction_is_ordered_and_nobody_pays_more_than_the_bid(client: TestClient) -> None:
     for user in range(30):
         answer = ask(client, user_id=user, slots=4)

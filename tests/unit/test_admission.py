@@ -143,3 +143,27 @@ def test_work_that_cannot_even_be_handed_over_takes_no_place(admission: Admissio
                 await admission.run(lambda: None)
 
     run(story())
+
+
+def test_what_is_awaited_holds_a_place_without_a_thread_and_gives_it_back_however_it_ends(admission: Admission) -> None:
+    async def story() -> None:
+        go = asyncio.Event()
+
+        async def wait() -> int:
+            await go.wait()
+            return threading.get_ident()
+
+        async def fail() -> None:
+            raise ZeroDivisionError
+
+        tasks = [asyncio.create_task(admission.hold(wait)) for _ in range(WORKERS + QUEUE)]
+        await asyncio.sleep(0)
+        with pytest.raises(Overloaded):
+            await admission.hold(wait)
+        go.set()
+        assert set(await asyncio.gather(*tasks)) == {threading.get_ident()}
+        with pytest.raises(ZeroDivisionError):
+            await admission.hold(fail)
+        assert admission._pending == 0
+
+    run(story())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections.abc import Iterator
@@ -54,11 +55,18 @@ def store() -> Iterator[Store]:
     made.hold.set()
 
 
-@pytest.fixture
-def guarded(store: Store) -> Iterator[GuardedFeatures]:
+class Awaited(GuardedFeatures):
+    """Asked by an event loop: what is told apart is the same."""
+
+    def read(self, entity_id: int, deadline: Deadline) -> FeatureRow:
+        return asyncio.run(self.read_soon(entity_id, deadline))
+
+
+@pytest.fixture(params=[GuardedFeatures, Awaited])
+def guarded(request: pytest.FixtureRequest, store: Store) -> Iterator[GuardedFeatures]:
     breaker = CircuitBreaker("store", min_calls=3, open_s=60)
     bulkhead = Bulkhead("store", workers=1, queue=1)
-    yield GuardedFeatures(store, breaker, bulkhead, TIMEOUT_MS, TTL_S, WorldClock(NOW.timestamp()))
+    yield request.param(store, breaker, bulkhead, TIMEOUT_MS, TTL_S, WorldClock(NOW.timestamp()))
     bulkhead.close()
 
 
