@@ -10,6 +10,7 @@ _WORLD = ("ctr_prediction/world", "ctr_prediction/domain.py", "ctr_prediction/of
 _OFFLINE = "ctr_prediction/offline"
 _LIVE = (
     "ctr_prediction/counting.py",
+    "ctr_prediction/user_rows.py",
     "ctr_prediction/domain.py",
     "ctr_prediction/live_places.py",
     f"{_OFFLINE}/live_files.py",
