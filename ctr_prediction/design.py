@@ -10,13 +10,18 @@ _WORLD = ("ctr_prediction/world", "ctr_prediction/domain.py", "ctr_prediction/of
 _OFFLINE = "ctr_prediction/offline"
 _LIVE = (
     "ctr_prediction/counting.py",
-    "ctr_prediction/user_rows.py",
     "ctr_prediction/domain.py",
     "ctr_prediction/live_places.py",
     f"{_OFFLINE}/live_files.py",
     f"{_OFFLINE}/live_log.py",
 )
-_TABLES = ("ctr_prediction/features.py", *_LIVE, f"{_OFFLINE}/tables.py", "infra/feature_store")
+_TABLES = (
+    "ctr_prediction/features.py",
+    "ctr_prediction/user_rows.py",
+    *_LIVE,
+    f"{_OFFLINE}/tables.py",
+    "infra/feature_store",
+)
 _SAMPLE = (*_TABLES, f"{_OFFLINE}/dataset.py", "ctr_prediction/inputs.py")
 _NETWORK = tuple(f"{_OFFLINE}/{name}.py" for name in ("sparse", "wide_deep", "fit", "shape"))
 _MODEL = (
