@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -19,7 +18,7 @@ from infra.design import Design
 from infra.errors import LabError
 from infra.settings import REPOSITORY
 from lab.console import err
-from lab.ports import base_port_for
+from lab.ports import base_port_for, free_port
 from lab.runstate import pss_mb
 
 UP_TIMEOUT_S, TEST_TIMEOUT_S = 600.0, 1800.0
@@ -133,9 +132,3 @@ def memory(root: int) -> tuple[float, float]:
     sizes = {child.pid: pss_mb(child.pid) for child in children}
     served = [sizes[child.pid] for child in children if "lab.serving" in child.cmdline()]
     return max(served), sum(sizes.values()) + pss_mb(root)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

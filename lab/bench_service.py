@@ -20,10 +20,9 @@ from infra.design import Design, resolve
 from infra.errors import LabError
 from infra.pipeline.outputs import step_paths
 from infra.settings import REPOSITORY, Settings
-from lab.bench_clone import free_port
 from lab.console import err
 from lab.open_loop import Client, capacity_per_s, open_loop
-from lab.ports import base_port_for
+from lab.ports import base_port_for, free_port
 
 BUILDS = 3
 """a build takes a minute, so fewer of them than of the other rounds"""

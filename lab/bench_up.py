@@ -9,7 +9,6 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -23,6 +22,7 @@ from infra.settings import REPOSITORY, Settings
 from infra.stream.address import find_stream
 from lab.bench_service import environment
 from lab.client import call
+from lab.ports import free_port
 from lab.runstate import Running, read_state
 from lab.supervisor import tail
 
@@ -67,7 +67,7 @@ def own_lab(design: Design, home_of: Settings) -> Iterator[OwnLab]:
     settings = Settings(home=home_of.home / "bench", preset=PRESET)
     shutil.rmtree(settings.design_root(design.name) / "live", ignore_errors=True)
     settings.home.mkdir(parents=True, exist_ok=True)
-    port, log = two_free_ports(), settings.home / "up.log"
+    port, log = free_port(), settings.home / "up.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "lab", "up", design.name],
@@ -91,14 +91,3 @@ def own_lab(design: Design, home_of: Settings) -> Iterator[OwnLab]:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGINT)
         process.wait(STOP_S)
-
-
-def two_free_ports() -> int:
-    """The first of two neighbours that are free: a service's, and its worker's."""
-    while True:
-        with socket.socket() as first, socket.socket() as second:
-            first.bind(("127.0.0.1", 0))
-            port = int(first.getsockname()[1])
-            with contextlib.suppress(OSError, OverflowError):
-                second.bind(("127.0.0.1", port + 1))
-                return port

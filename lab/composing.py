@@ -18,7 +18,7 @@ import httpx
 
 from infra.errors import DependencyError, LabError
 from infra.settings import REPOSITORY
-from lab.bench_clone import free_port
+from lab.ports import free_port
 
 PORTS = ("LAB_PORT", "LAB_ADS_PORT", "LAB_MLFLOW_PORT", "LAB_PROMETHEUS_PORT", "LAB_GRAFANA_PORT", "LAB_LOCUST_PORT")
 ONE_SHOT = ("setup", "build", "ads-build")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import socket
 
 import psutil
@@ -13,6 +14,7 @@ from infra.settings import Settings
 
 FIRST_PORT = 8010
 """of the first design, which `LAB_PORT` replaces; others keep their distance from it"""
+FREE, TAKEN = (12_000, 30_000), (0, 1, 10, 11)
 
 
 def port_of(design: Design, settings: Settings) -> int:
@@ -36,6 +38,18 @@ def worker_port_of(design: Design, settings: Settings) -> int:
 
 def url_of(design: Design, settings: Settings) -> str:
     return f"http://{settings.host}:{port_of(design, settings)}"
+
+
+def free_port() -> int:
+    """A `LAB_PORT` whose ports, of every design and worker, are free. It lies below those that systems give to outgoing
+    connections, or one of these might take it before it is served."""
+    while True:
+        first = random.randrange(*FREE)
+        with contextlib.ExitStack() as probes, contextlib.suppress(OSError):
+            for distance in TAKEN:
+                probe = probes.enter_context(socket.socket())
+                probe.bind(("127.0.0.1", first + distance))
+            return first
 
 
 def check_port(host: str, port: int) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 
@@ -15,6 +14,7 @@ import pytest
 
 from infra.registry.release import Release, read_release
 from infra.settings import REPOSITORY, Settings
+from lab import ports
 from lab.designs import NAMES
 
 HOME = REPOSITORY / "var" / "tests"
@@ -44,7 +44,4 @@ def release(settings: Settings) -> Release:
 
 @pytest.fixture
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    return ports.free_port()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -19,7 +18,7 @@ import pytest
 
 from infra.settings import REPOSITORY, Settings
 from lab.designs import find_design
-from lab.ports import url_of
+from lab.ports import free_port, url_of
 from tests.conftest import ENVIRONMENT
 
 LIVE_HOME = REPOSITORY / "var" / "tests-live"
@@ -69,9 +68,7 @@ def run_lab(*words: str, environment: dict[str, str]) -> subprocess.CompletedPro
 
 
 def start_lab(home: Path | None = None, design: str = "feed_ranking") -> Lab:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     environment = ENVIRONMENT | {"LAB_PORT": str(port), "COLUMNS": "200"}
     if home is not None:
         environment |= {"LAB_HOME": str(home)}
