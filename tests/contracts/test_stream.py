@@ -125,6 +125,25 @@ def test_what_is_published_is_read_once_and_the_counts_add_up(rig: Rig) -> None:
     until(lambda: count(consumer.metrics.lag, rig.topic, "g") == 0, "no lag")
 
 
+def test_what_is_handed_over_is_sent_at_once_and_waits_while_the_broker_is_away(broker: Broker, rig: Rig) -> None:
+    effect = Collected()
+    rig.consume(effect)
+    for number in range(100):
+        assert rig.producer.hand_over(rig.topic, Tick(number, time.time()))
+    until(lambda: len(effect.numbers) == 100, "the first hundred")
+    broker.stop()
+    for number in range(100, 200):
+        begun = time.monotonic()
+        assert rig.producer.hand_over(rig.topic, Tick(number, time.time()))
+        assert time.monotonic() - begun < 1.0, "nobody waits for a broker"
+    time.sleep(6)  # longer than one that was sent may wait
+    broker.start()
+    until(lambda: set(effect.numbers) == set(range(200)), "what waited meanwhile", 60)
+    assert len(effect.numbers) == 200, "nothing comes twice"
+    until(lambda: count(rig.metrics.acked, rig.topic) >= 200, "all acknowledgements")
+    assert count(rig.metrics.offered, rig.topic) == 200
+
+
 def test_what_was_offered_just_before_the_end_is_sent(rig: Rig) -> None:
     effect = Collected()
     rig.consume(effect)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from infra.settings import Settings
-from tests.e2e.conftest import LIVE_HOME, Lab, answers, start_lab, wait_until
+from tests.e2e.conftest import LIVE_HOME, Lab, answers, run_lab, start_lab, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -33,3 +35,19 @@ def test_people_come_and_every_auction_can_be_held_again_with_features_that_were
     assert lived["counts"]["failed"] == 0 if "counts" in lived else lived
     wait_until(lambda: "every number is the same" in ads.run("replay", "ctr_prediction"), 30, "auctions in the log")
     assert "all are the same" in ads.run("skew", "ctr_prediction")
+
+
+def test_a_store_that_is_down_breaks_a_budget_under_load_and_the_exit_code_says_so(ads: Lab, tmp_path: Path) -> None:
+    words = ("load", "ctr_prediction", "--users", "15", "--seconds", "16", "--out", str(tmp_path))
+    ads.run("fault", "ctr_prediction", "feature_store", "down")
+    said = ads.run(*words, code=3)
+    ads.run("fault", "ctr_prediction", "feature_store", "clear")
+    assert "degraded_share" in said
+    assert "BROKEN" in said
+    done = run_lab(*words, "--json", environment=ads.environment)
+    verdict = json.loads(done.stdout)
+    assert verdict["figures"]["requests"] >= 1000
+    holds = {row["budget"]: row["holds"] for row in verdict["budgets"]}
+    assert holds["success_share"]
+    assert holds["degraded_share"]
+    assert done.returncode == (0 if holds["p99_ms"] else 3), "a machine that is busy may break the 10 ms"
