@@ -225,7 +225,7 @@ def test_the_ads_survive_a_feature_store_that_is_down(stack: Stack) -> None:
     assert all(probe["value"] < 3 * probe["high"] for probe in broken), broken
     assert done.returncode == (3 if broken else 0), done.stderr
     lost = next(row for row in journal["cost"] if row["id"] == "captured_value_lost")
-    assert lost["low"] > 0, "without features an auction is worth less"
+    assert lost["high"] < 0.05, "rows that were read before the store went stand in, though they are past their time"
 
 
 def test_it_leaves_nothing_behind(stack: Stack) -> None:
