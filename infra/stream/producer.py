@@ -118,10 +118,11 @@ class EventProducer:
         return True
 
     def hand_over(self, topic: str, event: Event) -> bool:
-        """Encode an event here and now, and send it without waiting: for one that is quickly encoded. False if there
-        was no room."""
+        """Encode an event here and now, and send it without waiting: for one that is quickly encoded. False, and
+        counted, if it cannot be written or there is no room."""
         self.metrics.of(self.metrics.offered, topic).inc()
-        return self._keep(_Waiting(encode(topic, event), time.monotonic()))
+        encoded = self._encoded(topic, lambda: event)
+        return encoded is not None and self._keep(_Waiting(encoded, time.monotonic()))
 
     def publish(self, events: Sequence[tuple[str, Event]], timeout_s: float) -> None:
         """Return when the broker has acknowledged every event.
@@ -210,14 +211,19 @@ class EventProducer:
     def _encode_offered(self) -> None:
         while self._offered:
             topic, make = self._offered.popleft()
-            try:
-                encoded = encode(topic, make())
-            except (TypeError, ValueError) as exc:
-                log.error("an event for %s cannot be written: %s", topic, exc)
-                self.metrics.dropped.labels(topic, "not_encodable").inc()
+            encoded = self._encoded(topic, make)
+            if encoded is None:
                 continue
             self._keep(_Waiting(encoded, time.monotonic()))
         self.metrics.waiting.set(len(self._waiting) + self._in_flight)
+
+    def _encoded(self, topic: str, make: Callable[[], Event]) -> Encoded | None:
+        try:
+            return encode(topic, make())
+        except (TypeError, ValueError) as exc:
+            log.error("an event for %s cannot be written: %s", topic, exc)
+            self.metrics.dropped.labels(topic, "not_encodable").inc()
+            return None
 
     def _connect(self) -> bool:
         """Keep the client, or make one where there is none or the broker has moved. False while nobody answers."""

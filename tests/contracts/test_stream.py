@@ -394,6 +394,21 @@ def test_a_reader_that_is_killed_between_effect_and_commit_does_nothing_twice_an
     assert all("not JSON" in letter.reason for letter in letters)
 
 
+def test_an_event_that_cannot_be_written_is_counted_and_breaks_nothing() -> None:
+    def nowhere() -> Any:
+        raise StreamUnavailable("no broker")
+
+    metrics = StreamMetrics(CollectorRegistry(), ("t",))
+    producer = EventProducer(nowhere, ["t"], metrics)
+    broken = Tick(object(), 0.0)  # type: ignore[arg-type]
+    assert not producer.hand_over("t", broken)
+    assert producer.offer("t", lambda: broken)
+    producer.start()
+    until(lambda: count(metrics.dropped, "t", "not_encodable") == 2, "both to be counted")
+    producer.close()
+    assert count(metrics.offered, "t") == 2
+
+
 def test_a_buffer_that_is_full_drops_and_counts(tmp_path: Path) -> None:
     def nowhere() -> Any:
         raise StreamUnavailable("no broker")
