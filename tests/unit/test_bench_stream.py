@@ -21,8 +21,8 @@ from lab.bench_stream_kills import Toll, toll
 from lab.bench_stream_serving import Pair, p99_ms, ratio_of_medians
 from lab.bench_stream_speed import Pace
 from lab.bench_stream_victim import Orders
-from lab.bench_up import two_free_ports
 from lab.drill_load import Sent
+from lab.ports import free_port
 
 
 def test_an_unknown_figure_is_refused_before_anything_is_measured(tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_reactions_have_ids_without_doubles_and_those_of_another_seed_are_others
 
 
 def test_two_ports_are_free_side_by_side() -> None:
-    port = two_free_ports()
+    port = free_port()
     with socket.socket() as first, socket.socket() as second:
         first.bind(("127.0.0.1", port))
         second.bind(("127.0.0.1", port + 1))
