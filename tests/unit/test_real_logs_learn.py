@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 from dataclasses import replace
@@ -12,6 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from ctr_prediction.design import DESIGN
+from ctr_prediction.offline.real_logs import build as build_room
 from ctr_prediction.offline.real_logs import learn as learn_room
 from ctr_prediction.offline.real_logs.build import build
 from ctr_prediction.offline.real_logs.encode import Encoder, log_buckets
@@ -23,6 +25,7 @@ from ctr_prediction.offline.real_logs.vocabulary import FIRST, MISSING, RARE, Vo
 from infra.click_log import ClickLog
 from infra.errors import LabError, UsageError
 from infra.figures import read_figures
+from infra.pipeline.steps import only_build
 from infra.settings import Settings
 from lab.cli import app
 from lab.designs import find_design
@@ -205,3 +208,37 @@ def test_the_command_prints_figures_as_data_and_tells_the_rest(
         "reasons": {"not 7 fields": {"count": 1, "first_lines": [6]}},
     }
     assert {"auc_model", "auc_lr", "log_loss_constant", "calibration_ratio"} <= {row["id"] for row in told["figures"]}
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "hint"),
+    [("click", "{click}", "no column beside the label"), ("id,click", "u{row}x,{click}", "id")],
+)
+def test_a_log_in_which_no_column_says_anything_is_refused_with_the_reason(
+    tmp_path: Path, header: str, row: str, hint: str
+) -> None:
+    lines = [header, *(row.format(row=number, click=number % 3 // 2) for number in range(300))]
+    path = write(tmp_path / "log.csv", lines)
+    with pytest.raises(LabError, match="no column") as caught:
+        build(ClickLog("csv", path, "click"), Settings(home=tmp_path, preset="smoke"), quiet)
+    assert hint in caught.value.hint
+
+
+def test_a_second_build_at_the_same_time_and_a_full_disk_say_so(
+    tmp_path: Path, brief: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, settings = ClickLog("criteo", write(tmp_path / "log.txt", criteo_lines(300))), Settings(home=tmp_path)
+    with (
+        only_build(settings.design_root(DESIGN.name) / "real_logs"),
+        pytest.raises(UsageError, match="another build is writing"),
+    ):
+        build(source, settings, quiet)
+
+    def full(*words: object, **names: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(build_room, "write_figures", full)
+        with pytest.raises(LabError, match="is full"):
+            build(source, settings, quiet)
+    assert not build(source, settings, quiet).found, "what was not written whole is not taken for a build"

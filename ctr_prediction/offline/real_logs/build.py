@@ -27,6 +27,7 @@ from ctr_prediction.offline.real_logs.split import split
 from infra.click_log import ClickLog, LogBuild
 from infra.figures import read_figures, write_figures
 from infra.pipeline.outputs import code_digest
+from infra.pipeline.steps import check_free_space, disk_errors, only_build
 from infra.settings import Settings
 
 ROOM, FACTS = "real_logs", "report.json"
@@ -35,16 +36,19 @@ SEED = 11
 
 
 def build(source: ClickLog, settings: Settings, report: Report) -> LogBuild:
-    """Build, or find what an earlier build of the same left. Raises what reading raises."""
+    """Build, or find what an earlier build of the same left. Raises what reading raises, `UsageError` where another
+    one is under way, and `LabError` where the disk is full."""
     place = settings.design_root("ctr_prediction") / ROOM / digest_of(source)
     if (place / FACTS).exists():
         return LogBuild(place, read_figures(place), json.loads((place / FACTS).read_text()), found=True)
-    work = place.with_suffix(".part")
+    work = place.with_suffix(".part")  # not `.partial`, which a build that begins throws away
     jax.config.update("jax_compilation_cache_dir", str(settings.home.resolve() / ".jax"))
-    figures, facts = _make(source, work, report)
-    write_figures(work, figures)
-    (work / FACTS).write_text(json.dumps(facts, indent=2))
-    work.replace(place)
+    with disk_errors(settings.home), only_build(place.parent):
+        check_free_space(place.parent)
+        figures, facts = _make(source, work, report)
+        write_figures(work, figures)
+        (work / FACTS).write_text(json.dumps(facts, indent=2))
+        work.replace(place)
     return LogBuild(place, figures, facts, found=False)
 
 
@@ -68,6 +72,7 @@ def _make(source: ClickLog, work: Path, report: Report) -> tuple[list[Any], dict
     train_rows, test_rows = split(log, source.time)
     report(0.2, "encoding")
     encoder = Encoder.of(log, train_rows, source.time)
+    encoder.must_say_something()
     pairs = pairs_of(encoder.places(log, train_rows), encoder.sizes, log.clicked[train_rows])
     train, test = (data_of(encoder, log, rows, pairs) for rows in (train_rows, test_rows))
     learned = learn(train, SEED, part(0.25, 0.8), work / "checkpoints")

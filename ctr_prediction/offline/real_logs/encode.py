@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from ctr_prediction.offline.real_logs.read import BEYOND, BLANK, Column, Log
 from ctr_prediction.offline.real_logs.vocabulary import Vocabulary
+from infra.errors import LabError
 
 BUCKETS = 32
 """of a number that is not whole, each with as many rows"""
@@ -89,6 +90,14 @@ class Encoder:
                 if np.isnan(values).any():
                     flags.append(name)
         return cls(tuple(scales), tuple(flags), tuple(ids), tuple(notes))
+
+    def must_say_something(self) -> None:
+        """Raise `LabError` where no column is left to learn from."""
+        if not self.ids:
+            raise LabError(
+                "no column of the log says anything that comes again",
+                hint="; ".join(self.notes[:5]) or "it has no column beside the label",
+            )
 
     @property
     def numeric(self) -> int:
