@@ -5,11 +5,12 @@ Feast itself returns a row of any age without a word, so the age is checked here
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from infra.clock import WorldClock
-from infra.errors import DeadlineExceeded, DependencyError, FeaturesStale, FeatureStoreSlow
+from infra.errors import DeadlineExceeded, FeaturesStale, FeatureStoreSlow
 from infra.feature_store.port import FeatureRow, OnlineFeatures
 from infra.resilience.breaker import CircuitBreaker
 from infra.resilience.bulkhead import Bulkhead
@@ -48,22 +49,22 @@ class GuardedFeatures:
         return self._young(await self.breaker.call_soon(lambda: self._await_in_time(entity_id, deadline)))
 
     def _read_in_time(self, entity_id: int, deadline: Deadline) -> FeatureRow:
-        timeout = deadline.tighter(self.timeout_ms)
-        try:
+        with self._in_time(deadline) as timeout:
             return self.bulkhead.run(lambda: self.inner.read_online(entity_id), timeout)
-        except DeadlineExceeded as exc:
-            raise self._whose(exc, timeout, deadline) from exc
 
     async def _await_in_time(self, entity_id: int, deadline: Deadline) -> FeatureRow:
+        with self._in_time(deadline) as timeout:
+            return await self.bulkhead.run_soon(lambda: self.inner.read_online(entity_id), timeout)
+
+    @contextmanager
+    def _in_time(self, deadline: Deadline) -> Iterator[Deadline]:
         timeout = deadline.tighter(self.timeout_ms)
         try:
-            return await self.bulkhead.run_soon(lambda: self.inner.read_online(entity_id), timeout)
+            yield timeout
         except DeadlineExceeded as exc:
-            raise self._whose(exc, timeout, deadline) from exc
-
-    def _whose(self, exc: DeadlineExceeded, timeout: Deadline, deadline: Deadline) -> DependencyError:
-        """Of the request, which came too late while the store may be well; or of the store."""
-        return exc if timeout.at == deadline.at else FeatureStoreSlow(f"no row within {self.timeout_ms:.0f} ms")
+            if timeout.at == deadline.at:  # the request itself came too late, the store may be well
+                raise
+            raise FeatureStoreSlow(f"no row within {self.timeout_ms:.0f} ms") from exc
 
     def _young(self, row: FeatureRow) -> FeatureRow:
         if row.event_ts is not None:

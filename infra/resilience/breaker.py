@@ -10,7 +10,8 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from enum import IntEnum
 from typing import TypeVar
 
@@ -66,9 +67,19 @@ class CircuitBreaker:
 
     def call(self, inner: Callable[[], T]) -> T:
         """Run `inner`, or raise `BreakerOpen` without running it."""
+        with self._counted():
+            return inner()
+
+    async def call_soon(self, inner: Callable[[], Awaitable[T]]) -> T:
+        """The same for what is awaited."""
+        with self._counted():
+            return await inner()
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
         is_probe, generation = self._admit()
         try:
-            result = inner()
+            yield
         except DeadlineExceeded:
             self._forget(is_probe)  # the caller had no time left; that says nothing about the dependency
             raise
@@ -79,24 +90,6 @@ class CircuitBreaker:
             self._forget(is_probe)
             raise
         self._record(failed=False, is_probe=is_probe, generation=generation)
-        return result
-
-    async def call_soon(self, inner: Callable[[], Awaitable[T]]) -> T:
-        """The same for what is awaited."""
-        is_probe, generation = self._admit()
-        try:
-            result = await inner()
-        except DeadlineExceeded:
-            self._forget(is_probe)
-            raise
-        except DependencyError:
-            self._record(failed=True, is_probe=is_probe, generation=generation)
-            raise
-        except BaseException:
-            self._forget(is_probe)
-            raise
-        self._record(failed=False, is_probe=is_probe, generation=generation)
-        return result
 
     def _admit(self) -> tuple[bool, int]:
         with self._lock:

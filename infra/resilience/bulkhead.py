@@ -44,11 +44,13 @@ class Bulkhead:
     async def run_soon(self, call: Callable[[], T], deadline: Deadline) -> T:
         """The same, awaited by an event loop instead of a thread."""
         future = self._submit(call)
-        done, _ = await asyncio.wait([asyncio.wrap_future(future)], timeout=deadline.remaining_s())
+        answer = asyncio.wrap_future(future)
+        done, _ = await asyncio.wait([answer], timeout=deadline.remaining_s())
         if not done:
             future.cancel()
             raise DeadlineExceeded(f"{self.name} did not answer in time")
-        return done.pop().result()
+        answer.exception()  # asyncio makes a `TimeoutError` of its own of the call's; the call's is what is passed on
+        return future.result()
 
     def _submit(self, call: Callable[[], T]) -> Future[T]:
         if not self._places.acquire(blocking=False):
