@@ -6,13 +6,16 @@ do here, nothing. The decorator is put back at once, so that no other library is
 
 Importing Feast also switches the Prometheus client of the whole process to its multi-process mode, in which every
 counter is a file, in a directory that it makes and leaves behind when it is killed. So the client is loaded before,
-a directory is named that is there anyway and stays empty of such files, and the switch is put back after.
+a directory is named that is there anyway and stays empty of such files, and the switch is put back after. And it has
+the deprecations of every library shown, which a user can do nothing about; so that is taken back too.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
+import warnings
 from typing import Any
 
 import prometheus_client  # noqa: F401  (before Feast, see above)
@@ -35,6 +38,8 @@ finally:
     typeguard.typechecked = _typechecked
     for _name in _added:
         os.environ.pop(_name, None)
+with contextlib.suppress(ValueError):
+    warnings.filters.remove(("once", None, DeprecationWarning, None, 0))  # type: ignore[attr-defined]
 
 __all__ = [
     "Entity",
