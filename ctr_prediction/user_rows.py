@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ctr_prediction.config import CtrConfig
 from ctr_prediction.counting import DAY_S, EventLog, PublicCatalogue, counts_at, exposure_at, lists, ragged, timestamps
@@ -26,7 +27,7 @@ def user_now(log: EventLog, catalogue: PublicCatalogue, config: CtrConfig, t: fl
     place = np.searchsorted(users, rows)
     kept = np.isin(rows, users)
     exposed, count = exposed.filter(pa.array(kept)), np.zeros(len(users), np.int64)
-    count[place[kept]] = np.array([len(ads) for ads in exposed["seen_ads"].to_pylist()], np.int64)
+    count[place[kept]] = pc.list_value_length(exposed["seen_ads"]).to_numpy()
     people = pa.Table.from_pandas(catalogue.people.iloc[users], preserve_index=False)
     columns = {"shown": lists(shown[users]), "clicks": clicks[users]}
     columns |= {name: ragged(exposed[name].combine_chunks().flatten(), count) for name in SEEN}

@@ -91,8 +91,8 @@ class EventProducer:
         self._client: ProducerClient | None = None
         self._address: StreamAddress | None = None
         self._broken: ProducerClient | None = None
-        # One encodes and one sends: what is handed over is large (a request with all that it knew) and must not pile
-        # up while the other waits for a broker that is away.
+        # One encodes and one sends: what is offered is large (a request with all that it knew) and must not pile up
+        # while the other waits for a broker that is away.
         self._threads = [
             threading.Thread(target=run, name=name, daemon=True)
             for name, run in (("event-encoder", self._encode), ("event-producer", self._run))
@@ -109,7 +109,7 @@ class EventProducer:
         return self._client is not None and (self._is_well or not (self._waiting or self._in_flight))
 
     def offer(self, topic: str, make: Callable[[], Event]) -> bool:
-        """Hand over an event that `make` builds later, off the request's path. False if there was no room."""
+        """Promise an event that `make` builds later, off the request's path. False if there was no room."""
         self.metrics.of(self.metrics.offered, topic).inc()
         if len(self._offered) >= self.limits.offered:
             self.metrics.dropped.labels(topic, "buffer_full").inc()

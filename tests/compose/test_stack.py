@@ -213,17 +213,15 @@ def test_the_ads_come_with_their_profile_beside_the_feed(stack: Stack) -> None:
 
 @pytest.mark.timeout(600)
 def test_the_ads_survive_a_feature_store_that_is_down(stack: Stack) -> None:
-    """Without the feed beside them: ten milliseconds are less than what a dozen containers on two cores wait for."""
-    stack.compose("stop", "feed", "worker")
+    """With nothing beside them that they do not need: ten milliseconds are less than a dozen containers on two cores
+    wait for one another."""
+    stack.compose("stop", "feed", "worker", "mlflow", "prometheus")
     words = ("drill", "feature_store_down", "--design", "ctr_prediction", "--setting", "compose", *RATE, "--json")
     done = lab(stack, *words, timeout_s=500)
+    assert done.returncode == 0, done.stdout[:3000] + done.stderr
     journal = json.loads(done.stdout)
-    assert journal["aborted"] == ""
+    assert journal["holds"]
     assert all(phase["requests"] >= 1000 for phase in journal["phases"].values())
-    broken = [probe for probe in journal["probes"] if not probe["holds"]]
-    assert {probe["figure"] for probe in broken} <= {"p99_ms"}, broken
-    assert all(probe["value"] < 3 * probe["high"] for probe in broken), broken
-    assert done.returncode == (3 if broken else 0), done.stderr
     lost = next(row for row in journal["cost"] if row["id"] == "captured_value_lost")
     assert lost["high"] < 0.05, "rows that were read before the store went stand in, though they are past their time"
 

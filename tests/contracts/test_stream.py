@@ -392,38 +392,3 @@ def test_a_reader_that_is_killed_between_effect_and_commit_does_nothing_twice_an
     letters = read_all(address, rig.dead)
     assert {base64.b64decode(letter.value) for letter in letters} == {one.value for one in poison}
     assert all("not JSON" in letter.reason for letter in letters)
-
-
-def test_an_event_that_cannot_be_written_is_counted_and_breaks_nothing() -> None:
-    def nowhere() -> Any:
-        raise StreamUnavailable("no broker")
-
-    metrics = StreamMetrics(CollectorRegistry(), ("t",))
-    producer = EventProducer(nowhere, ["t"], metrics)
-    broken = Tick(object(), 0.0)  # type: ignore[arg-type]
-    assert not producer.hand_over("t", broken)
-    assert producer.offer("t", lambda: broken)
-    producer.start()
-    until(lambda: count(metrics.dropped, "t", "not_encodable") == 2, "both to be counted")
-    producer.close()
-    assert count(metrics.offered, "t") == 2
-
-
-def test_a_buffer_that_is_full_drops_and_counts(tmp_path: Path) -> None:
-    def nowhere() -> Any:
-        raise StreamUnavailable("no broker")
-
-    metrics = StreamMetrics(CollectorRegistry(), ("t",))
-    producer = EventProducer(nowhere, ["t"], metrics, ProducerLimits(offered=50, waiting_bytes=5_000, retry_s=0.01))
-    producer.start()
-    started = time.perf_counter()
-    for number in range(500):
-        producer.offer("t", lambda number=number: Tick(number, 0.0))
-        time.sleep(0.0005)
-    assert time.perf_counter() - started < 5
-    producer.close()
-    offered, acked = count(metrics.offered, "t"), count(metrics.acked, "t")
-    dropped = sum(count(metrics.dropped, "t", reason) for reason in ("buffer_full", "closed"))
-    assert offered == 500
-    assert acked == 0
-    assert dropped == 500
