@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from infra.settings import Settings
-from tests.e2e.conftest import LIVE_HOME, Lab, answers, run_lab, start_lab, wait_until
+from tests.e2e.conftest import LIVE_HOME, Lab, answers, start_lab, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -44,10 +43,6 @@ def test_a_store_that_is_down_breaks_a_budget_under_load_and_the_exit_code_says_
     ads.run("fault", "ctr_prediction", "feature_store", "clear")
     assert "degraded_share" in said
     assert "BROKEN" in said
-    done = run_lab(*words, "--json", environment=ads.environment)
-    verdict = json.loads(done.stdout)
+    verdict = ads.run(*words, "--json", parse=True)
+    assert verdict["passed"]
     assert verdict["figures"]["requests"] >= 1000
-    holds = {row["budget"]: row["holds"] for row in verdict["budgets"]}
-    assert holds["success_share"]
-    assert holds["degraded_share"]
-    assert done.returncode == (0 if holds["p99_ms"] else 3), "a machine that is busy may break the 10 ms"
