@@ -5,17 +5,18 @@ Latency counts from the moment when a request was due, so a service that stalls 
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import json
 import threading
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-import httpx
 import numpy as np
 
-from lab.caller import Caller
+from lab.connection import Connections, fine_loop, request
 
 Question = Callable[[int], Mapping[str, Any]]
 MOST_AT_ONCE = 64
@@ -53,19 +54,15 @@ class Load:
     breakers: list[tuple[float, Mapping[str, str]]] = field(default_factory=list)
 
     def __enter__(self) -> Load:
-        self._stop, self._local = threading.Event(), threading.local()
-        self._began = time.perf_counter()
-        self._pool = ThreadPoolExecutor(MOST_AT_ONCE, thread_name_prefix="drill")
-        self._threads = [threading.Thread(target=work, daemon=True) for work in (self._send, self._watch)]
-        for thread in self._threads:
-            thread.start()
+        self._began, self._loop = time.perf_counter(), fine_loop()
+        self._ended = asyncio.Event()
+        self._thread = threading.Thread(target=self._run, name="drill", daemon=True)
+        self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join(PATIENCE_S)
-        self._pool.shutdown(cancel_futures=True)
+        self._loop.call_soon_threadsafe(self._ended.set)
+        self._thread.join(2 * PATIENCE_S)
 
     @property
     def now_s(self) -> float:
@@ -75,28 +72,54 @@ class Load:
         """What was due from `at_s` on and has an answer, in the order of being due."""
         return sorted((one for one in list(self.sent) if one.due_s >= at_s), key=lambda one: one.due_s)
 
-    def _send(self) -> None:
-        rng, due_s, number = np.random.default_rng(self.seed), 0.0, 0
-        while not self._stop.wait(max(0.0, due_s - self.now_s)):
-            self._pool.submit(self._one, number, due_s)
+    def _run(self) -> None:
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            runner.run(self._until_ended())
+
+    async def _until_ended(self) -> None:
+        """Send and watch; at the end, what is under way is waited for."""
+        connections, under_way = Connections(self.url, PATIENCE_S), set[asyncio.Task[None]]()
+        work = [asyncio.create_task(self._send(connections, under_way)), asyncio.create_task(self._watch(connections))]
+        await self._ended.wait()
+        for task in work:
+            task.cancel()
+        await asyncio.gather(*work, *under_way, return_exceptions=True)
+        connections.close()
+
+    async def _send(self, connections: Connections, under_way: set[asyncio.Task[None]]) -> None:
+        rng, due_s, number, places = np.random.default_rng(self.seed), 0.0, 0, asyncio.Semaphore(MOST_AT_ONCE)
+        while True:
+            asked = request("POST", self.url, self.path, json.dumps(self.question(number)).encode())
+            await asyncio.sleep(max(0.0, due_s - self.now_s))
+            await places.acquire()
+            task = asyncio.create_task(self._one(connections, number, due_s, asked))
+            under_way.add(task)
+            task.add_done_callback(under_way.discard)
+            task.add_done_callback(lambda _: places.release())
             number += 1
             due_s += float(rng.exponential(1 / self.rate_per_s))
 
-    def _one(self, number: int, due_s: float) -> None:
-        if not hasattr(self._local, "caller"):
-            self._local.caller = Caller(self.url, PATIENCE_S)
-        caller: Caller = self._local.caller
-        reply = caller.post(self.path, self.question(number))
-        answer = reply.body if reply.status == 200 else {}
-        status = reply.status if answer.get(self.rows) or reply.status != 200 else 0  # an empty answer is none
+    async def _one(self, connections: Connections, number: int, due_s: float, asked: bytes) -> None:
+        status, body = await connections.ask(asked)
         latency_ms = (self.now_s - due_s) * 1000
+        answer = parsed(body) if status == 200 else {}
+        status = status if answer.get(self.rows) or status != 200 else 0  # an empty answer is none
         self.sent.append(Sent(number, due_s, latency_ms, status, tuple(answer.get("degraded", ())), answer))
 
-    def _watch(self) -> None:
+    async def _watch(self, connections: Connections) -> None:
         """What the service says of its breakers, as fast as it can be asked without being a load itself."""
-        with httpx.Client(base_url=self.url, timeout=2.0) as client:
-            while not self._stop.wait(WATCH_EVERY_S):
-                try:
-                    self.breakers.append((self.now_s, client.get("/readyz").json().get("breakers", {})))
-                except (httpx.HTTPError, ValueError):
-                    continue
+        asked = request("GET", self.url, "/readyz")
+        while True:
+            await asyncio.sleep(WATCH_EVERY_S)
+            status, body = await connections.ask(asked)
+            if status:
+                self.breakers.append((self.now_s, parsed(body).get("breakers", {})))
+
+
+def parsed(body: bytes) -> Mapping[str, Any]:
+    """The object that was answered; empty where it is none."""
+    with contextlib.suppress(ValueError):
+        found = json.loads(body)
+        if isinstance(found, dict):
+            return found
+    return {}

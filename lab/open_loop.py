@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import selectors
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Mapping
@@ -24,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from infra.errors import LabError
+from lab.connection import Connection, fine_loop, request
 
 T = TypeVar("T")
 Question = Callable[[int], Mapping[str, Any]]
@@ -51,45 +51,10 @@ class Client:
 
     def raw(self, number: int) -> bytes:
         """The same question as bytes on the wire."""
-        body = json.dumps(self.question(number)).encode()
-        host = urlsplit(self.url).netloc
-        head = f"POST {self.path} HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\n"
-        return f"{head}content-length: {len(body)}\r\n\r\n".encode() + body
+        return request("POST", self.url, self.path, json.dumps(self.question(number)).encode())
 
     def refused(self, status: int, body: bytes) -> LabError:
         return LabError(f"{self.url}{self.path} answered {status}", hint=body.decode(errors="replace")[:300])
-
-
-class Connection(asyncio.Protocol):
-    """One request at a time; `answered` gets the status and the body, or 0 where the other side hung up."""
-
-    def __init__(self) -> None:
-        self._data, self._answer = b"", asyncio.get_running_loop().create_future()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-
-    def ask(self, request: bytes) -> asyncio.Future[tuple[int, bytes]]:
-        self._data, self._answer = b"", asyncio.get_running_loop().create_future()
-        self._transport.write(request)
-        return self._answer
-
-    def data_received(self, data: bytes) -> None:
-        self._data += data
-        head, found, body = self._data.partition(b"\r\n\r\n")
-        if not found or self._answer.done():
-            return
-        length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n", 1)[0] or b"0")
-        if len(body) >= length:
-            self._answer.set_result((int(head[9:12]), body))
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        if not self._answer.done():
-            self._answer.set_result((0, b"the connection was closed"))
-
-    def close(self) -> None:
-        self._transport.close()
 
 
 def open_loop(client: Client, *, rate_per_s: float, seconds: float, seed: int) -> npt.NDArray[np.float64]:
@@ -165,8 +130,8 @@ def _close(connections: list[Connection]) -> None:
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:
-    """To its end, on a loop whose clock is finer than a millisecond, as that of `epoll` is not."""
-    with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selectors.SelectSelector())) as runner:
+    """To its end, or `LabError`."""
+    with asyncio.Runner(loop_factory=fine_loop) as runner:
         try:
             return runner.run(work)
         except* TimeoutError:
