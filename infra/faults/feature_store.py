@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from dataclasses import dataclass
 
 from infra.errors import FeatureStoreUnavailable
 from infra.feature_store.port import FeatureRow, OnlineFeatures
+
+LOOK_S = 0.02
 
 
 @dataclass(frozen=True)
@@ -18,6 +21,9 @@ class DownFeatureStore:
 
     def read_online(self, entity_id: int) -> FeatureRow:
         raise FeatureStoreUnavailable("injected fault: the feature store is down")
+
+    async def read_soon(self, entity_id: int) -> FeatureRow:
+        return self.read_online(entity_id)
 
 
 @dataclass(frozen=True)
@@ -31,6 +37,10 @@ class SlowFeatureStore:
         time.sleep(self.delay_s)
         return self.inner.read_online(entity_id)
 
+    async def read_soon(self, entity_id: int) -> FeatureRow:
+        await asyncio.sleep(self.delay_s)
+        return await self.inner.read_soon(entity_id)
+
 
 @dataclass(frozen=True)
 class HungFeatureStore:
@@ -42,3 +52,8 @@ class HungFeatureStore:
     def read_online(self, entity_id: int) -> FeatureRow:
         self.released.wait()
         raise FeatureStoreUnavailable("injected fault: the feature store hung")
+
+    async def read_soon(self, entity_id: int) -> FeatureRow:
+        while not self.released.is_set():  # set by a thread that knows no loop
+            await asyncio.sleep(LOOK_S)
+        return self.read_online(entity_id)

@@ -79,9 +79,15 @@ class SwitchedFeatureStore:
         self._inner, self._switch = inner, switch
 
     def read_online(self, entity_id: int) -> FeatureRow:
+        return self._store().read_online(entity_id)
+
+    async def read_soon(self, entity_id: int) -> FeatureRow:
+        return await self._store().read_soon(entity_id)
+
+    def _store(self) -> OnlineFeatures:
         injected = self._switch.active("feature_store")
         store: OnlineFeatures = self._inner if injected is None else injected.around(self._inner)
-        return store.read_online(entity_id)
+        return store
 
 
 class SwitchedModel:

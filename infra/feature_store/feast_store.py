@@ -83,17 +83,30 @@ class FeastStore:
         with self._errors("read online"):
             if self._service is None:
                 self.open()
-            response = self._store.get_online_features(self._service, [{self._entity: entity_id}]).proto
-            values: dict[str, Value] = {}
-            times: list[datetime] = []
-            for name, result in zip(response.metadata.feature_names.val, response.results, strict=True):
-                kind = result.values[0].WhichOneof("val")
-                if name == self._entity or kind is None:
-                    continue
-                values[name] = _plain(result.values[0], kind)
-                at = result.event_timestamps[0]
-                times.append(datetime.fromtimestamp(at.seconds + at.nanos / 1e9, UTC))
-            return FeatureRow(values, min(times, default=None), max(times, default=None))
+            return self._row(self._store.get_online_features(self._service, [{self._entity: entity_id}]).proto)
+
+    async def read_soon(self, entity_id: int) -> FeatureRow:
+        """The same, awaited where the store is somewhere else. SQLite is in this process: to look up a key in a file is
+        to compute, and is done in place."""
+        if not self._online.is_remote:
+            return self.read_online(entity_id)
+        with self._errors("read online"):
+            if self._service is None:
+                self.open()
+            found = await self._store.get_online_features_async(self._service, [{self._entity: entity_id}])
+            return self._row(found.proto)
+
+    def _row(self, response: Any) -> FeatureRow:
+        values: dict[str, Value] = {}
+        times: list[datetime] = []
+        for name, result in zip(response.metadata.feature_names.val, response.results, strict=True):
+            kind = result.values[0].WhichOneof("val")
+            if name == self._entity or kind is None:
+                continue
+            values[name] = _plain(result.values[0], kind)
+            at = result.event_timestamps[0]
+            times.append(datetime.fromtimestamp(at.seconds + at.nanos / 1e9, UTC))
+        return FeatureRow(values, min(times, default=None), max(times, default=None))
 
     def read_batch(
         self, features: list[str], keys: Mapping[str, npt.NDArray[np.int64]]

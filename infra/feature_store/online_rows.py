@@ -24,6 +24,8 @@ class OnlineRows(Protocol):
     """Raises whatever its client raises; `errors` lists those that mean that the store does not answer."""
 
     errors: tuple[type[Exception], ...]
+    is_remote: bool
+    """whether a read waits for another process"""
 
     def config(self, *, reads_only: bool) -> Mapping[str, Any]:
         """Feast's `online_store`."""
@@ -65,6 +67,7 @@ class SqliteRows:
     """One file. It belongs to one build and goes with it."""
 
     errors: tuple[type[Exception], ...] = (sqlite3.DatabaseError,)
+    is_remote = False
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -96,6 +99,8 @@ class SqliteRows:
 
 class RedisRows:
     """`address` is host:port. Feast writes one hash per entity, under a key that ends with the project's name."""
+
+    is_remote = True
 
     def __init__(self, address: str, password: str) -> None:
         import redis

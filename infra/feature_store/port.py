@@ -36,6 +36,10 @@ class OnlineFeatures(Protocol):
 
     def read_online(self, entity_id: int) -> FeatureRow: ...
 
+    async def read_soon(self, entity_id: int) -> FeatureRow:
+        """The same, for an event loop. It never waits for anything but by awaiting."""
+        ...
+
 
 class OfflineFeatures(Protocol):
     """What training and materialisation need."""

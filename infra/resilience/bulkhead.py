@@ -1,14 +1,15 @@
-"""A bounded pool of threads for one dependency: when it hangs, it drowns alone.
+"""Bounded places for the calls of one dependency: when it hangs, it drowns alone.
 
 Python cannot kill a thread, so a call that misses its deadline goes on in the background and keeps its
-place. Once all places are taken by such calls, further ones are refused at once instead of queueing.
+place. Once all places are taken by such calls, further ones are refused at once instead of queueing. What is awaited
+can be cancelled, and gives its place back at once.
 """
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
 from typing import TypeVar
@@ -41,20 +42,31 @@ class Bulkhead:
             future.cancel()
             raise DeadlineExceeded(f"{self.name} did not answer in time") from None
 
-    async def run_soon(self, call: Callable[[], T], deadline: Deadline) -> T:
-        """The same, awaited by an event loop instead of a thread."""
-        future = self._submit(call)
-        answer = asyncio.wrap_future(future)
-        done, _ = await asyncio.wait([answer], timeout=deadline.remaining_s())
-        if not done:
-            future.cancel()
-            raise DeadlineExceeded(f"{self.name} did not answer in time")
-        answer.exception()  # asyncio makes a `TimeoutError` of its own of the call's; the call's is what is passed on
-        return future.result()
+    async def hold(self, call: Callable[[], Awaitable[T]], deadline: Deadline) -> T:
+        """The same for what an event loop awaits, without a thread: to hand a call to one and its answer back costs
+        more than a short call.
 
-    def _submit(self, call: Callable[[], T]) -> Future[T]:
+        A call that computes cannot be cut short; it counts as late when it was.
+        """
+        self._take_place()
+        try:
+            async with asyncio.timeout(max(deadline.remaining_s(), 0.0)) as timer:
+                answer = await call()
+        except TimeoutError:
+            if not timer.expired():
+                raise  # of the call's own
+            raise DeadlineExceeded(f"{self.name} did not answer in time") from None
+        finally:
+            self._places.release()
+        deadline.check(self.name)
+        return answer
+
+    def _take_place(self) -> None:
         if not self._places.acquire(blocking=False):
             raise BulkheadFull(f"all places of {self.name} are taken")
+
+    def _submit(self, call: Callable[[], T]) -> Future[T]:
+        self._take_place()
         try:
             future: Future[T] = self._pool.submit(call)
         except BaseException:

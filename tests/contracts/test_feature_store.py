@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from infra.errors import FeatureStoreUnavailable
 from infra.feature_store.feast_import import Entity, FeatureService, FeatureView, Field, FileSource, ValueType, types
 from infra.feature_store.feast_store import FeastStore
 from infra.feature_store.online_rows import rows_of
+from infra.feature_store.port import FeatureRow
 from infra.settings import Settings
 from tests.containers import REDIS, container, docker, need_image, redis_answers, wait_for
 
@@ -91,6 +94,40 @@ def test_an_online_read_gives_the_newest_row_and_its_time(store: FeastStore) -> 
     assert row.values["count"] == pytest.approx(20.07)
     np.testing.assert_array_equal(np.asarray(row.values["places"]), [7, 2])
     assert row.event_ts == START + DAY * 2
+
+
+@pytest.fixture(scope="module")
+def loop() -> Iterator[asyncio.Runner]:
+    """One for all: a connection belongs to the loop that opened it, as in a service."""
+    with asyncio.Runner() as runner:
+        yield runner
+
+
+def test_what_is_awaited_is_the_same_row(store: FeastStore, loop: asyncio.Runner) -> None:
+    for rider in (7, 11, 10**15):
+        row, found = store.read_online(rider), loop.run(store.read_soon(rider))
+        assert found.event_ts == row.event_ts
+        assert found.values.keys() == row.values.keys()
+        for name, value in row.values.items():
+            np.testing.assert_array_equal(np.asarray(found.values[name]), np.asarray(value))
+
+    async def at_once() -> list[FeatureRow]:
+        return await asyncio.gather(*(store.read_soon(rider) for rider in range(8)))
+
+    assert [row.values["count"] for row in loop.run(at_once())] == pytest.approx([20 + n / 100 for n in range(8)])
+
+
+def test_a_read_that_was_given_up_spoils_no_other(store: FeastStore, loop: asyncio.Runner) -> None:
+    async def impatient() -> None:
+        for rider in range(20):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(rider / 20_000):
+                    await store.read_soon(rider)
+        for rider in range(20):
+            row = await store.read_soon(rider)
+            assert row.values["count"] == pytest.approx(20 + rider / 100)
+
+    loop.run(impatient())
 
 
 def test_an_unknown_entity_is_an_empty_row(store: FeastStore) -> None:
@@ -171,23 +208,27 @@ def test_a_redis_that_is_down_or_hangs_is_noticed_at_once_and_comes_back(tmp_pat
         table = pa.table({"rider_id": [1], "count": np.ones(1, np.float32), "places": [[1]], "feature_ts": [START]})
         pq.write_table(table, tmp_path / "trips.parquet")
         writer.apply(definitions(tmp_path / "trips.parquet"))
+        writer.materialize("trips", START)
         reader = open_store(tmp_path, settings, online_only=True).open()
-        reader.read_online(1)
-        for stop, start in (("pause", "unpause"), ("stop", "")):
-            docker(stop, name)
-            for _ in range(2):
-                started = time.monotonic()
-                with pytest.raises(FeatureStoreUnavailable):
-                    reader.read_online(1)
-                assert time.monotonic() - started < 1.5, "one timeout, and no retries with backoff"
-            if start:
-                docker(start, name)
-                wait_for(lambda: answers(reader), "a read after the pause", 5)
+        with asyncio.Runner() as loop:
+            ways = (lambda: reader.read_online(1), lambda: loop.run(reader.read_soon(1)))
+            assert [read().is_known for read in ways] == [True, True]
+            for stop, start in (("pause", "unpause"), ("stop", "")):
+                docker(stop, name)
+                for read in (*ways, *ways):
+                    started = time.monotonic()
+                    with pytest.raises(FeatureStoreUnavailable):
+                        read()
+                    assert time.monotonic() - started < 1.5, "one timeout, and no retries with backoff"
+                if start:
+                    docker(start, name)
+                    for read in ways:
+                        wait_for(lambda read=read: answers(read), "a read after the pause", 5)  # type: ignore[misc]
 
 
-def answers(store: FeastStore) -> bool:
+def answers(read: Callable[[], FeatureRow]) -> bool:
     try:
-        store.read_online(1)
+        read()
     except FeatureStoreUnavailable:
         return False
     return True

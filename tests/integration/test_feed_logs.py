@@ -266,6 +266,9 @@ class Pushed:
         pushed = {name: np.asarray(self.rows.at[user, name]) for name in known.ACTIVITY}
         return FeatureRow({**row.values, **pushed}, row.event_ts)
 
+    async def read_soon(self, user: int) -> FeatureRow:
+        return self.read_online(user)
+
 
 def live_reactions(service: FeedService, now: float) -> list[dict[str, Any]]:
     """Of the first four users, in the minutes after the history's end."""

@@ -24,22 +24,9 @@ def later() -> Deadline:
     return Deadline.after_ms(5000)
 
 
-class Awaited(Bulkhead):
-    """Asked by an event loop instead of a thread: all that a bulkhead promises holds for both."""
-
-    def run(self, call: Callable[[], Any], deadline: Deadline) -> Any:
-        return asyncio.run(self.run_soon(call, deadline))
-
-
-@pytest.fixture(params=[Bulkhead, Awaited])
-def kind(request: pytest.FixtureRequest) -> type[Bulkhead]:
-    found: type[Bulkhead] = request.param
-    return found
-
-
 @pytest.fixture
-def bulkhead(kind: type[Bulkhead]) -> Iterator[Bulkhead]:
-    opened = kind("store", workers=1, queue=1)
+def bulkhead() -> Iterator[Bulkhead]:
+    opened = Bulkhead("store", workers=1, queue=1)
     yield opened
     opened.close()
 
@@ -78,8 +65,8 @@ def test_a_hung_call_is_given_up_at_the_deadline(bulkhead: Bulkhead, hang: threa
     assert 0.015 < time.monotonic() - started < 1
 
 
-def test_a_full_bulkhead_refuses_at_once_without_trying(hang: threading.Event, kind: type[Bulkhead]) -> None:
-    bulkhead = kind("store", workers=1, queue=0)
+def test_a_full_bulkhead_refuses_at_once_without_trying(hang: threading.Event) -> None:
+    bulkhead = Bulkhead("store", workers=1, queue=0)
     with pytest.raises(DeadlineExceeded):
         bulkhead.run(hang.wait, soon())
     tried: list[int] = []
@@ -93,8 +80,8 @@ def test_a_full_bulkhead_refuses_at_once_without_trying(hang: threading.Event, k
     bulkhead.close()
 
 
-def test_a_hung_call_keeps_its_place_until_it_ends(hang: threading.Event, kind: type[Bulkhead]) -> None:
-    bulkhead = kind("store", workers=2, queue=0)
+def test_a_hung_call_keeps_its_place_until_it_ends(hang: threading.Event) -> None:
+    bulkhead = Bulkhead("store", workers=2, queue=0)
     for _ in range(2):
         with pytest.raises(DeadlineExceeded):
             bulkhead.run(hang.wait, soon())
@@ -157,9 +144,73 @@ def test_an_answer_at_the_very_moment_of_giving_up_is_no_foreign_error(bulkhead:
     assert answer == "row"
 
 
-def test_a_call_that_cannot_even_be_handed_over_takes_no_place(kind: type[Bulkhead]) -> None:
-    closed = kind("store", workers=1, queue=1)
+def test_a_call_that_cannot_even_be_handed_over_takes_no_place() -> None:
+    closed = Bulkhead("store", workers=1, queue=1)
     closed.close()
     for _ in range(5):  # more than there are places
         with pytest.raises(RuntimeError, match="shutdown"):
             closed.run(lambda: None, later())
+
+
+def held(bulkhead: Bulkhead, *calls: Callable[[], Any], deadline: Deadline | None = None) -> list[Any]:
+    """What an event loop gets that awaits all of these at once; exceptions as they are."""
+
+    async def run() -> list[Any]:
+        asked = (bulkhead.hold(call, deadline or later()) for call in calls)
+        return await asyncio.gather(*asked, return_exceptions=True)
+
+    return asyncio.run(run())
+
+
+async def a_row() -> str:
+    await asyncio.sleep(0.001)
+    return "row"
+
+
+async def for_ever() -> None:
+    await asyncio.Event().wait()
+
+
+def test_what_is_awaited_gets_its_answer_and_takes_no_thread(bulkhead: Bulkhead) -> None:
+    before = threading.active_count()
+    assert held(bulkhead, a_row, a_row) == ["row", "row"]
+    assert threading.active_count() == before
+
+
+def test_what_is_awaited_is_cancelled_at_the_deadline_and_gives_its_place_back(bulkhead: Bulkhead) -> None:
+    for _ in range(5):
+        started = time.monotonic()
+        found = held(bulkhead, for_ever, for_ever, deadline=soon())
+        assert [type(one) for one in found] == [DeadlineExceeded] * 2
+        assert 0.015 < time.monotonic() - started < 1
+    assert held(bulkhead, a_row) == ["row"]
+
+
+def test_more_than_there_are_places_are_refused_at_once_and_not_tried(bulkhead: Bulkhead) -> None:
+    tried: list[int] = []
+
+    async def third() -> None:
+        tried.append(3)
+
+    found = held(bulkhead, a_row, a_row, third)
+    assert found[:2] == ["row", "row"]
+    assert isinstance(found[2], BulkheadFull)
+    assert not tried
+
+
+def test_what_computed_past_the_deadline_is_late_though_nobody_could_stop_it(bulkhead: Bulkhead) -> None:
+    async def computes() -> None:
+        time.sleep(0.04)
+
+    assert isinstance(held(bulkhead, computes, deadline=soon())[0], DeadlineExceeded)
+
+
+@pytest.mark.parametrize("error", [FeatureStoreUnavailable("down"), TimeoutError("the socket timed out")])
+def test_what_is_awaited_fails_with_its_own_error_and_gives_its_place_back(
+    bulkhead: Bulkhead, error: Exception
+) -> None:
+    async def broken() -> None:
+        raise error
+
+    for _ in range(10):
+        assert held(bulkhead, broken) == [error]

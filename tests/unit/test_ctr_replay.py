@@ -70,6 +70,9 @@ class Store:
         when = datetime.fromtimestamp(START, UTC)
         return FeatureRow({name: values[0] for name, values in vars(someone).items()}, when, when)
 
+    async def read_soon(self, entity: int) -> FeatureRow:
+        return self.read_online(entity)
+
 
 def service_of(model: Bundle) -> CtrService:
     """The whole request path on a small market, without HTTP."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -24,6 +25,16 @@ class Store:
     def read_online(self, entity_id: int) -> FeatureRow:
         return FeatureRow({"id": entity_id}, None)
 
+    async def read_soon(self, entity_id: int) -> FeatureRow:
+        return self.read_online(entity_id)
+
+
+class Awaited(SwitchedFeatureStore):
+    """As an event loop reads: the faults are the same."""
+
+    def read_online(self, entity_id: int) -> FeatureRow:
+        return asyncio.run(self.read_soon(entity_id))
+
 
 @pytest.fixture
 def switch() -> Iterator[FaultSwitch]:
@@ -33,9 +44,10 @@ def switch() -> Iterator[FaultSwitch]:
         made.clear(port)
 
 
-@pytest.fixture
-def store(switch: FaultSwitch) -> SwitchedFeatureStore:
-    return SwitchedFeatureStore(Store(), switch)
+@pytest.fixture(params=[SwitchedFeatureStore, Awaited])
+def store(request: pytest.FixtureRequest, switch: FaultSwitch) -> SwitchedFeatureStore:
+    made: SwitchedFeatureStore = request.param(Store(), switch)
+    return made
 
 
 def in_background(call: Callable[[], FeatureRow]) -> Future[FeatureRow]:
