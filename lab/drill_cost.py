@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from infra.drill import BROKEN, STEADY
 from infra.experiment import Judge, Score
 from infra.figures import Figure
+from lab.drill_cases import DrillCases
 from lab.drill_load import Sent
 from lab.drilling import DrillRun
 
-CASES = 250
-"""cases that the load asks for in turns, so that each phase asks for each of them"""
 
-
-def captured_cost(judge: Judge, run: DrillRun, cases: Sequence[int]) -> list[Figure]:
-    """Captured value in both phases and the share of it that was lost, over the cases that both have answered."""
-    steady, broken = (first_answers(run, phase, len(cases)) for phase in (STEADY, BROKEN))
+def captured_cost(judge: Judge, run: DrillRun, cases: DrillCases) -> list[Figure]:
+    """Captured value in both phases and the share of it that was lost, over those who came in both."""
+    steady, broken = (first_answers(run, phase, cases) for phase in (STEADY, BROKEN))
     both = sorted(steady.keys() & broken.keys())
     if not both:
         return []
-    asked = [cases[index] for index in both]
+    asked = [cases.regulars[index] for index in both]
     well, ill = (judge.captured_by(asked, [found[index].answer for index in both]) for found in (steady, broken))
     change, low, high = ill.change_from(well)
     return [
@@ -30,12 +26,13 @@ def captured_cost(judge: Judge, run: DrillRun, cases: Sequence[int]) -> list[Fig
     ]
 
 
-def first_answers(run: DrillRun, phase: str, cases: int) -> dict[int, Sent]:
-    """Index of the case -> the first answer that a phase got for it."""
+def first_answers(run: DrillRun, phase: str, cases: DrillCases) -> dict[int, Sent]:
+    """Which of those who come again -> the first answer that a phase got for them."""
     found: dict[int, Sent] = {}
     for one in run.of(phase):
-        if one.status == 200:
-            found.setdefault(one.number % cases, one)
+        index = cases.regular(one.number)
+        if index is not None and one.status == 200:
+            found.setdefault(index, one)
     return found
 
 

@@ -34,6 +34,9 @@ typeguard.typechecked = _leave_as_is
 try:
     from feast import Entity, FeatureService, FeatureStore, FeatureView, Field, FileSource, RepoConfig, ValueType
     from feast import types as types
+    from feast.infra.provider import get_provider
+    from feast.protos.feast.types.EntityKey_pb2 import EntityKey
+    from feast.protos.feast.types.Value_pb2 import Value
 finally:
     typeguard.typechecked = _typechecked
     for _name in _added:
@@ -43,12 +46,15 @@ with contextlib.suppress(ValueError):
 
 __all__ = [
     "Entity",
+    "EntityKey",
     "FeatureService",
     "FeatureStore",
     "FeatureView",
     "Field",
     "FileSource",
     "RepoConfig",
+    "Value",
     "ValueType",
+    "get_provider",
     "types",
 ]

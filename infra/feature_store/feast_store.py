@@ -21,7 +21,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from infra.errors import FeatureStoreUnavailable
-from infra.feature_store.feast_import import FeatureStore, RepoConfig
+from infra.feature_store.feast_import import EntityKey, FeatureStore, RepoConfig, get_provider
+from infra.feature_store.feast_import import Value as ValueProto
 from infra.feature_store.online_rows import OnlineRows, SqliteRows
 from infra.feature_store.port import FeatureRow, Value
 
@@ -36,6 +37,9 @@ class FeastStore:
     `service` names the Feast feature service that `read_online` serves, and `entity` its join key. A process that
     only serves sets `online_only`: it then loads no offline engine and cannot join. `online` says where the online
     rows are; by default in the repository.
+
+    A request reads by Feast's provider, view by view. `FeatureStore.get_online_features` does so too, but finds out
+    again each time what the service consists of and of which types, which takes several times as long as to read.
     """
 
     def __init__(
@@ -63,7 +67,8 @@ class FeastStore:
         with self._errors("open the repository"):
             self._store = FeatureStore(config=RepoConfig(**config))
         self._service_name, self._entity = service, entity
-        self._service: Any = None
+        self._provider: Any = None
+        self._views: list[tuple[Any, list[str]]] = []
 
     def apply(self, definitions: Sequence[Any]) -> None:
         """Register entities, views and services, and create the online tables."""
@@ -75,15 +80,20 @@ class FeastStore:
         """Load what the first read would load, so that it is as fast as the others."""
         with self._errors("load the feature service"):
             self._online.check()
-            self._service = self._store.get_feature_service(self._service_name)
+            parts = self._store.get_feature_service(self._service_name).feature_view_projections
+            self._views = [
+                (self._store.get_feature_view(part.name), [field.name for field in part.features]) for part in parts
+            ]
+            self._provider = get_provider(self._store.config)
         return self
 
     def read_online(self, entity_id: int) -> FeatureRow:
         """One row of the feature service. An unknown entity gives an empty row, not an error."""
         with self._errors("read online"):
-            if self._service is None:
+            if self._provider is None:
                 self.open()
-            return self._row(self._store.get_online_features(self._service, [{self._entity: entity_id}]).proto)
+            key, read, config = self._key(entity_id), self._provider.online_read, self._store.config
+            return _row([read(config, view, [key], list(names))[0] for view, names in self._views])
 
     async def read_soon(self, entity_id: int) -> FeatureRow:
         """The same, awaited where the store is somewhere else. SQLite is in this process: to look up a key in a file is
@@ -91,22 +101,13 @@ class FeastStore:
         if not self._online.is_remote:
             return self.read_online(entity_id)
         with self._errors("read online"):
-            if self._service is None:
+            if self._provider is None:
                 self.open()
-            found = await self._store.get_online_features_async(self._service, [{self._entity: entity_id}])
-            return self._row(found.proto)
+            key, read, config = self._key(entity_id), self._provider.online_read_async, self._store.config
+            return _row([(await read(config, view, [key], list(names)))[0] for view, names in self._views])
 
-    def _row(self, response: Any) -> FeatureRow:
-        values: dict[str, Value] = {}
-        times: list[datetime] = []
-        for name, result in zip(response.metadata.feature_names.val, response.results, strict=True):
-            kind = result.values[0].WhichOneof("val")
-            if name == self._entity or kind is None:
-                continue
-            values[name] = _plain(result.values[0], kind)
-            at = result.event_timestamps[0]
-            times.append(datetime.fromtimestamp(at.seconds + at.nanos / 1e9, UTC))
-        return FeatureRow(values, min(times, default=None), max(times, default=None))
+    def _key(self, entity_id: int) -> Any:
+        return EntityKey(join_keys=[self._entity], entity_values=[ValueProto(int64_val=entity_id)])
 
     def read_batch(
         self, features: list[str], keys: Mapping[str, npt.NDArray[np.int64]]
@@ -173,6 +174,20 @@ def quietly() -> Iterator[None]:
     with warnings.catch_warnings(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
         warnings.simplefilter("ignore")
         yield
+
+
+def _row(found: Sequence[tuple[datetime | None, Mapping[str, Any] | None]]) -> FeatureRow:
+    """One entity's rows of all views, each with the time that it speaks for. Of an entity that it does not know, one
+    store says nothing, another that each value is empty."""
+    values: dict[str, Value] = {}
+    times: list[datetime] = []
+    for at, features in found:
+        for name, value in (features or {}).items():
+            kind = value.WhichOneof("val")
+            if kind is not None and at is not None:
+                values[name] = _plain(value, kind)
+                times.append(at)
+    return FeatureRow(values, min(times, default=None), max(times, default=None))
 
 
 def _plain(value: Any, kind: str) -> Value:

@@ -46,7 +46,8 @@ def drill(
 ) -> None:
     """Break a part of a running design under load and judge what happens; exit code 3 when a hypothesis deviates."""
     from lab.client import call, service_url
-    from lab.drill_cost import CASES, captured_cost
+    from lab.drill_cases import ALL, DrillCases
+    from lab.drill_cost import captured_cost
     from lab.drill_faults import ComposedFaults, Faults, SwitchedFaults, composed_url
     from lab.drill_load import Load
     from lab.drill_report import journal, verdict_row, write_report
@@ -61,10 +62,10 @@ def drill(
     faults.check(chosen.method)
     served = settings.model_copy(update={"preset": call("GET", f"{base}/v1/design")["preset"]})
     judge = open_judge(design, served)
-    cases = judge.cases(CASES)
+    cases = DrillCases(judge.cases(ALL), chosen.rate_per_s)
 
     def question(number: int) -> dict[str, Any]:
-        return judge.question(cases[number % len(cases)])
+        return judge.question(cases.of(number))
 
     load = Load(base, design.ask.path, design.ask.rows, question, chosen.rate_per_s)
     with progress(chosen.name) as report:

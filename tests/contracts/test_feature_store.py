@@ -130,6 +130,19 @@ def test_a_read_that_was_given_up_spoils_no_other(store: FeastStore, loop: async
     loop.run(impatient())
 
 
+@pytest.mark.parametrize("rider", [0, 7, 49, 10**15])
+def test_a_read_is_what_feasts_own_method_gives(store: FeastStore, rider: int) -> None:
+    feast = store._store
+    theirs = feast.get_online_features(feast.get_feature_service("rider"), [{"rider_id": rider}]).to_dict()
+    ours = store.read_online(rider).values
+    assert theirs.keys() - {"rider_id"} == {"count", "places"}
+    for name in ("count", "places"):
+        if theirs[name][0] is None:
+            assert name not in ours
+        else:
+            np.testing.assert_array_equal(np.asarray(ours[name]), np.asarray(theirs[name][0]))
+
+
 def test_an_unknown_entity_is_an_empty_row(store: FeastStore) -> None:
     row = store.read_online(10**15)
     assert not row.is_known

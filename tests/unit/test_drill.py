@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from infra.drill import BROKEN, RECOVERED, STEADY, Drill, Inject, Probe
+from lab.drill_cases import ALL, REGULARS, DrillCases
 from lab.drill_cost import first_answers
 from lab.drill_load import Sent
 from lab.drilling import DrillRun, judge, measured
@@ -79,6 +80,26 @@ def test_figures_are_those_of_the_requests_that_were_due_in_the_phase() -> None:
 
 
 def test_the_first_answer_for_each_case_counts_and_failures_do_not() -> None:
-    sent = [one(0, 0.1, status=503), one(1, 0.2), one(3, 0.3), one(4, 0.4)]
-    found = first_answers(run(sent=sent), STEADY, cases=3)
-    assert {index: answer.number for index, answer in found.items()} == {1: 1, 0: 3}
+    sent = [one(0, 0.1, status=503), one(1, 0.15), one(2, 0.2), one(6, 0.3), one(8, 0.4)]
+    found = first_answers(run(sent=sent), STEADY, DrillCases(range(3), rate_per_s=10))
+    assert {index: answer.number for index, answer in found.items()} == {1: 2, 0: 6}
+
+
+def test_half_come_again_and_half_come_once_also_if_the_next_drill_follows_at_once() -> None:
+    rate, seconds = 40.0, 80
+    first, second = (DrillCases(range(ALL), rate, now_s=1.8e9 + 17 + began) for began in (0, seconds + 1))
+    numbers = range(int(rate * seconds))
+    again, once = ([drill.of(number) for number in numbers[part::2]] for part, drill in ((0, first), (1, first)))
+    assert set(again) == set(range(REGULARS)), "those who come again"
+    assert min(again.count(case) for case in again) == len(again) // REGULARS
+    assert len(set(once)) == len(once)
+    assert not set(once) & set(again)
+    assert not set(once) & {second.of(number) for number in numbers[1::2]}
+    assert [first.regular(number) for number in numbers] == [
+        None if number % 2 else first.of(number) for number in numbers
+    ]
+
+
+def test_where_a_world_has_too_few_people_all_come_again() -> None:
+    few = DrillCases("abc", rate_per_s=40.0)
+    assert {few.of(number) for number in range(20)} == set("abc")
