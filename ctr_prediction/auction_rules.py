@@ -76,9 +76,8 @@ def pace(spent: Array, budget: Array, passed: float) -> Array:
 def drawn_below(share: Array, campaign: Ints, seed: int) -> npt.NDArray[np.bool_]:
     """bool[n]: whether each `campaign` int64[n] bids, with probability `share` float64[n]. All ads of a campaign bid or
     none, and the same `seed` draws the same."""
-    with np.errstate(over="ignore"):
-        key = (campaign.astype(np.uint64) + np.uint64(seed)) * np.uint64(GOLDEN)
-        key = (key ^ (key >> np.uint64(29))) * np.uint64(MIX)
-        key ^= key >> np.uint64(32)
+    key = (campaign.astype(np.uint64) + np.uint64(seed)) * np.uint64(GOLDEN)  # arrays of integers overflow silently
+    key = (key ^ (key >> np.uint64(29))) * np.uint64(MIX)
+    key ^= key >> np.uint64(32)
     found: npt.NDArray[np.bool_] = (key >> np.uint64(11)) * 2.0**-53 < share
     return found

@@ -112,15 +112,12 @@ def inputs(
     mine = _row(tables["segment"], segment)
     clock = _row(tables["clock"], segment)
     asker = (_row(tables["user"], user_id), mine, clock, _row(tables["publisher"], int(context.publisher[0])))
-    product = -3 - len(mine)
-    x = side.known[rows]
-    x[:, :PERSON_NUMBERS] = person_numbers(user, model.priors)[0] if known is None else known.person
-    x[:, PERSON_NUMBERS:SEEN] = here
+    person = person_numbers(user, model.priors)[0] if known is None else known.person
+    product, first = -3 - len(mine), len(NUMERIC)
+    x = side.known.take(rows, axis=0)
+    x[:, :SEEN] = np.concatenate((person, here))  # a write for each part takes longer than all of them as one
     x[:, SEEN] = np.log2(1.0 + seen)
-    first = len(NUMERIC)
-    for part in asker:
-        x[:, first : first + len(part)] = part
-        first += len(part)
+    x[:, first : first + sum(map(len, asker))] = np.concatenate(asker)
     x[:, product:-3] *= mine
     x[:, -3:-1] = clock * here[HOUR - PERSON_NUMBERS :]
     has_cross = user_crosses(user, model.user_cross)[0] if known is None else whose(known, model.user_cross)

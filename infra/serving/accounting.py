@@ -43,8 +43,7 @@ class Accounting:
             raise
         finally:
             self.metrics.latency.observe(time.perf_counter() - started)
-            outcome = outcome_of(status, degraded=bool(scope["state"].get("degraded")))
-            self.metrics.responses.labels(outcome).inc()
+            self.metrics.ended(outcome_of(status, degraded=bool(scope["state"].get("degraded"))))
 
 
 def outcome_of(status: int, *, degraded: bool) -> str:

@@ -6,8 +6,6 @@ of `lab_responses_total` over its outcomes.
 
 from __future__ import annotations
 
-from typing import Any
-
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -20,6 +18,7 @@ from prometheus_client import (
 
 from infra.design import Design
 from infra.pipeline.trace import Trace
+from infra.telemetry.stage_tally import StageTally
 
 FEATURE_AGE_HOURS = (0.1, 0.5, 1, 2, 6, 12, 24, 48, 96, 168)
 OUTCOMES = ("ok", "degraded", "shed", "failed", "rejected")
@@ -48,13 +47,8 @@ class ServiceMetrics:
         self.latency = Histogram(
             "lab_request_seconds", "time from the first byte to the response", buckets=buckets, registry=self.registry
         )
-        self.stage_latency = Histogram(
-            "lab_stage_seconds", "time of one stage", ["stage"], buckets=buckets, registry=self.registry
-        )
+        self.stages = StageTally(buckets, self.registry)
         self.degraded = Counter("lab_degraded", "degraded responses by reason", ["reason"], registry=self.registry)
-        self.candidates = Counter(
-            "lab_candidates", "candidates into and out of a stage", ["stage", "direction"], registry=self.registry
-        )
         self.breaker = Gauge(
             "lab_breaker_state", "0 closed, 1 half open, 2 open", ["dependency"], registry=self.registry
         )
@@ -69,27 +63,18 @@ class ServiceMetrics:
             buckets=[hours * 3600.0 for hours in FEATURE_AGE_HOURS],
             registry=self.registry,
         )
-        self._children: dict[tuple[Any, tuple[str, ...]], Any] = {}
-        for outcome in OUTCOMES:
-            self.responses.labels(outcome)  # present at zero: an absent series cannot be alerted on
+        # present at zero: an absent series cannot be alerted on; and to look one up is the dearest part of counting
+        self._outcomes = {outcome: self.responses.labels(outcome) for outcome in OUTCOMES}
 
     def observe(self, trace: Trace) -> None:
         """Record the stages of one answered request."""
-        for stage, ms in trace.stage_ms().items():
-            self._child(self.stage_latency, stage).observe(ms / 1000)
-        for entry in trace.stages:
-            if entry.stage != "query":
-                self._child(self.candidates, entry.name, "in").inc(entry.count_in)
-                self._child(self.candidates, entry.name, "out").inc(entry.count_out)
+        self.stages.observe(trace)
         for reason in trace.degraded:
             self.degraded.labels(reason).inc()
 
-    def _child(self, metric: Any, *labels: str) -> Any:
-        """`metric.labels(...)`, looked up once: the library's own look-up is the dearest part of counting."""
-        known = self._children.get((metric, labels))
-        if known is None:
-            known = self._children[metric, labels] = metric.labels(*labels)
-        return known
+    def ended(self, outcome: str) -> None:
+        """Count a response by one of `OUTCOMES`."""
+        self._outcomes[outcome].inc()
 
     def serving(self, name: str, version: int, released_ts: float) -> None:
         self.model.clear()

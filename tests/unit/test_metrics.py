@@ -9,10 +9,12 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry, Histogram, generate_latest
 
 from infra.design import Budget
 from infra.pipeline.trace import StageTrace, Trace
 from infra.telemetry.metrics import OUTCOMES, ServiceMetrics, latency_buckets
+from infra.telemetry.stage_tally import StageTally
 from tests.unit.tiny import tiny_design
 
 
@@ -99,3 +101,16 @@ def test_the_age_of_model_and_features_can_be_told(metrics: ServiceMetrics) -> N
     assert "lab_model_released_timestamp_seconds 1.7e+09" in text
     assert 'lab_feature_age_seconds_bucket{le="3600.0"} 0.0' in text
     assert 'lab_feature_age_seconds_bucket{le="7200.0"} 1.0' in text
+
+
+@given(st.lists(st.tuples(st.sampled_from(["retrieve", "rank"]), st.sampled_from([0.0, 0.5, 1.0, 2.0, 7.5, 1e6]))))
+def test_stages_are_tallied_as_the_librarys_own_histogram_would(seen: list[tuple[str, float]]) -> None:
+    edges, ours, theirs = [0.0005, 0.001, 0.002], CollectorRegistry(), CollectorRegistry()
+    tally = StageTally(edges, ours)
+    histogram = Histogram("lab_stage_seconds", "time of one stage", ["stage"], buckets=edges, registry=theirs)
+    for stage, ms in seen:
+        tally.observe(Trace([StageTrace(stage, "net", ms, 5, 4)]))
+        histogram.labels(stage).observe(ms / 1000)
+    told = [line for line in generate_latest(ours).decode().splitlines() if line.startswith("lab_stage")]
+    expected = [line for line in generate_latest(theirs).decode().splitlines() if line.startswith("lab_stage")]
+    assert sorted(told) == sorted(expected)
