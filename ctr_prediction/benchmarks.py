@@ -25,6 +25,7 @@ import numpy as np
 
 from ctr_prediction.config import CtrConfig
 from ctr_prediction.domain import DEVICES
+from ctr_prediction.features import open_store
 from ctr_prediction.online.constant import create_app
 from ctr_prediction.online.play import CtrPlayer
 from infra.errors import LabError
@@ -34,7 +35,7 @@ from infra.settings import Settings
 
 CLIENTS, SECONDS, WARM_UP_S = 4, 3.0, 15.0
 ZIPF = 1.1
-BIDDERS, KERNEL_RUNS = 300, 400
+BIDDERS, KERNEL_RUNS, READS = 300, 400, 400
 
 
 class CtrBenchmarks:
@@ -45,6 +46,7 @@ class CtrBenchmarks:
     def __init__(self, release: Path, config: CtrConfig, url: str, settings: Settings) -> None:
         self._config, self._url = config, url
         self._release = Release.read(release)
+        self._store = open_store(Path(self._release.features_path), settings, online_only=True)
         service = CtrPlayer(release, config, settings).service
         self._x = service.answer(service.query(7, 0, 0, 4, {}, seed=1)).ranked.columns["inputs"][:BIDDERS]
         self._round = 0
@@ -61,7 +63,8 @@ class CtrBenchmarks:
     def round(self) -> Mapping[str, float]:
         """One measurement of everything, by id of the figure."""
         self._round += 1
-        return {**self.over_constant(), **self.kernels(), "train_over_gemm": self.train_over_gemm()}
+        ratios = {"read_over_feast": self.read_over_feast(), "train_over_gemm": self.train_over_gemm()}
+        return {**self.over_constant(), **self.kernels(), **ratios}
 
     def over_constant(self) -> Mapping[str, float]:
         """Throughput with users by Zipf's law, and with another user each time, over that of the constant route; each
@@ -105,6 +108,14 @@ class CtrBenchmarks:
             small = OnnxModel(quantised(path / "student.onnx", Path(directory) / "student.int8.onnx"), width=width)
             times = in_turns([lambda: student(self._x), lambda: teacher(self._x), lambda: small(self._x)], KERNEL_RUNS)
         return {"student_over_teacher": times[0] / times[1], "int8_over_float": times[2] / times[0]}
+
+    def read_over_feast(self) -> float:
+        """Time of a user's row by Feast's provider, as requests read it, over that by `get_online_features`."""
+        users = iter(self._strangers(2 * READS))
+        ours, theirs = in_turns(
+            [lambda: self._store.read_online(next(users)), lambda: self._store.read_by_service(next(users))], READS
+        )
+        return ours / theirs
 
     def train_over_gemm(self) -> float:
         """Rows per second of a training step over those of a jitted step with its matrix products alone."""

@@ -138,6 +138,7 @@ DESIGN = Design(
             ">= 0.17",
         ),
         Bound("student_over_teacher", "time of the student's kernel / the teacher's, 300 ads", "×", "<= 0.4", "<= 0.2"),
+        Bound("read_over_feast", "time of a user's row by Feast's provider / by `get_online_features`", "×"),
         Bound("int8_over_float", "time of the student in int8 / in float32, 300 ads", "×"),
         Bound(
             "train_over_gemm",

@@ -67,6 +67,7 @@ class FeastStore:
         with self._errors("open the repository"):
             self._store = FeatureStore(config=RepoConfig(**config))
         self._service_name, self._entity = service, entity
+        self._service: Any = None
         self._provider: Any = None
         self._views: list[tuple[Any, list[str]]] = []
 
@@ -80,9 +81,10 @@ class FeastStore:
         """Load what the first read would load, so that it is as fast as the others."""
         with self._errors("load the feature service"):
             self._online.check()
-            parts = self._store.get_feature_service(self._service_name).feature_view_projections
+            self._service = self._store.get_feature_service(self._service_name)
             self._views = [
-                (self._store.get_feature_view(part.name), [field.name for field in part.features]) for part in parts
+                (self._store.get_feature_view(part.name), [field.name for field in part.features])
+                for part in self._service.feature_view_projections
             ]
             self._provider = get_provider(self._store.config)
         return self
@@ -105,6 +107,13 @@ class FeastStore:
                 self.open()
             key, read, config = self._key(entity_id), self._provider.online_read_async, self._store.config
             return _row([(await read(config, view, [key], list(names)))[0] for view, names in self._views])
+
+    def read_by_service(self, entity_id: int) -> Mapping[str, Any]:
+        """The same row by `get_online_features`, feature -> value or None: what `read_online` is held against."""
+        if self._provider is None:
+            self.open()
+        found = self._store.get_online_features(self._service, [{self._entity: entity_id}]).to_dict()
+        return {name: values[0] for name, values in found.items() if name != self._entity}
 
     def _key(self, entity_id: int) -> Any:
         return EntityKey(join_keys=[self._entity], entity_values=[ValueProto(int64_val=entity_id)])

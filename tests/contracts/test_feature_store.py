@@ -132,15 +132,13 @@ def test_a_read_that_was_given_up_spoils_no_other(store: FeastStore, loop: async
 
 @pytest.mark.parametrize("rider", [0, 7, 49, 10**15])
 def test_a_read_is_what_feasts_own_method_gives(store: FeastStore, rider: int) -> None:
-    feast = store._store
-    theirs = feast.get_online_features(feast.get_feature_service("rider"), [{"rider_id": rider}]).to_dict()
-    ours = store.read_online(rider).values
-    assert theirs.keys() - {"rider_id"} == {"count", "places"}
-    for name in ("count", "places"):
-        if theirs[name][0] is None:
+    theirs, ours = store.read_by_service(rider), store.read_online(rider).values
+    assert theirs.keys() == {"count", "places"}
+    for name, value in theirs.items():
+        if value is None:
             assert name not in ours
         else:
-            np.testing.assert_array_equal(np.asarray(ours[name]), np.asarray(theirs[name][0]))
+            np.testing.assert_array_equal(np.asarray(ours[name]), np.asarray(value))
 
 
 def test_an_unknown_entity_is_an_empty_row(store: FeastStore) -> None:
