@@ -20,8 +20,8 @@ class DrillCases:
     """`cases` as `Judge.cases` gives them, with requests at `rate_per_s`; from `now_s` on, seconds since the epoch."""
 
     def __init__(self, cases: Sequence[Any], rate_per_s: float, now_s: float | None = None) -> None:
-        self.regulars = cases[:REGULARS]
-        self._others = cases[REGULARS:] or self.regulars
+        self.regulars = list(cases[:REGULARS])
+        self._others = list(cases[REGULARS:]) or self.regulars
         self._first = int((time.time() if now_s is None else now_s) * rate_per_s / 2)
 
     def of(self, number: int) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from infra.drill import BROKEN, RECOVERED, STEADY, Drill, Inject, Probe
@@ -101,5 +102,5 @@ def test_half_come_again_and_half_come_once_also_if_the_next_drill_follows_at_on
 
 
 def test_where_a_world_has_too_few_people_all_come_again() -> None:
-    few = DrillCases("abc", rate_per_s=40.0)
-    assert {few.of(number) for number in range(20)} == set("abc")
+    few = DrillCases(np.arange(3), rate_per_s=40.0)
+    assert {few.of(number) for number in range(20)} == {0, 1, 2}
