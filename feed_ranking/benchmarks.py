@@ -86,7 +86,7 @@ class FeedBenchmarks:
             raise LabError(f"the service answered {response.status}")
 
     def kernels(self, body: Mapping[str, Any]) -> Iterator[Callable[[], object]]:
-        """One read by Feast's own method, search, gather, both rankers, re-rank. (Requests read by Feast's provider.)"""
+        """One read by Feast's own method, search, gather, both rankers, re-rank."""
         service, snapshot, bundle = self._service, self._service.catalogue.snapshot, self._service.bundle
         outcome = self._answer(body)
         query, pool, ranked = outcome.query, outcome.pool, outcome.ranked
