@@ -1,64 +1,20 @@
-"""The service over its ASGI door: good questions, bad questions, and a feature store that misbehaves."""
+"""The service over its ASGI door: good questions and bad questions."""
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
-from feed_ranking.config import SMOKE
 from feed_ranking.design import DESIGN
-from feed_ranking.online.app import MAX_ID, create_app
-from infra.faults.switch import FaultSwitch
+from feed_ranking.online.app import MAX_ID
 from infra.settings import Settings
 from tests.containers import wait_for
-from tests.stream import embedded_for
-
-
-@pytest.fixture(scope="module")
-def client(settings: Settings) -> Iterator[TestClient]:
-    with embedded_for(settings), TestClient(create_app(settings), raise_server_exceptions=False) as opened:
-        wait_for(lambda: opened.get("/readyz").json()["stream"] == "answers", "the stream")
-        yield opened
-
-
-@pytest.fixture(autouse=True)
-def healthy(client: TestClient) -> Iterator[None]:
-    yield
-    for port in FaultSwitch.ports:
-        client.delete(f"/v1/faults/{port}")
-    until = time.monotonic() + 5
-    while ask(client)["degraded"]:
-        assert time.monotonic() < until, "the service did not recover"
-        time.sleep(0.1)
-
-
-PLAIN = {"ads": 0, "epsilon": 0, "freshness_weight": 0, "repeat_discount": 1}
-"""Knobs that leave the ranking as the model has it."""
-
-
-def ask(client: TestClient, **body: Any) -> dict[str, Any]:
-    response = client.post("/v1/feed", json={"user_id": 7} | body)
-    assert response.status_code == 200, response.text
-    answer: dict[str, Any] = response.json()
-    return answer
-
-
-def posts(answer: dict[str, Any]) -> list[int]:
-    return [item["post_id"] for item in answer["slate"] if item["ad_id"] is None]
-
-
-def counted(client: TestClient) -> dict[str, float]:
-    text = client.get("/metrics").text
-    found = dict(re.findall(r'^lab_responses_total\{outcome="(\w+)"\} (\S+)$', text, re.M))
-    total = re.search(r"^lab_requests_total (\S+)$", text, re.M)
-    assert total is not None
-    return {name: float(value) for name, value in found.items()} | {"requests": float(total.group(1))}
+from tests.feed_served import PLAIN, ask, counted, posts, recovered, served  # noqa: F401  (fixtures)
 
 
 def test_a_known_user_gets_a_personal_slate(client: TestClient) -> None:
@@ -185,65 +141,6 @@ def test_a_wrong_method_or_path_is_a_problem_document_too(client: TestClient) ->
         assert response.headers["content-type"] == "application/problem+json"
 
 
-@pytest.mark.parametrize("fault", ["down", "slow", "hang"])
-def test_a_sick_feature_store_degrades_every_answer_and_delays_none(client: TestClient, fault: str) -> None:
-    client.put("/v1/faults/feature_store", json={"fault": fault, "delay_s": 0.3}).raise_for_status()
-    before = counted(client)
-    for user in range(60):
-        started = time.perf_counter()
-        answer = ask(client, user_id=user)
-        took_ms = (time.perf_counter() - started) * 1000
-        assert answer["degraded"], "a degraded answer must say so"
-        assert len(answer["slate"]) == 20
-        assert took_ms < DESIGN.budgets[0].limit
-    after = counted(client)
-    assert after["degraded"] - before["degraded"] == 60
-    assert client.get("/readyz").json()["breakers"]["feature_store"] != "closed"
-
-
-def test_the_breaker_spares_a_store_that_is_down(client: TestClient) -> None:
-    client.put("/v1/faults/feature_store", json={"fault": "down"}).raise_for_status()
-    reasons = [ask(client)["degraded"][0] for _ in range(40)]
-    assert reasons[0] == "feature_store_unavailable"
-    assert reasons.count("breaker_open") > 20
-
-
-@pytest.mark.parametrize(
-    ("port", "reason"),
-    [
-        ("index", "index_unavailable"),
-        ("user_tower", "user_tower_unavailable"),
-        ("light_ranker", "light_ranker_unavailable"),
-        ("heavy_ranker", "heavy_ranker_unavailable"),
-    ],
-)
-def test_each_part_that_is_down_is_done_without_and_named(client: TestClient, port: str, reason: str) -> None:
-    usual = posts(ask(client, knobs=PLAIN))
-    client.put(f"/v1/faults/{port}", json={"fault": "down"}).raise_for_status()
-    before = counted(client)
-    answer = ask(client, knobs=PLAIN)
-    assert answer["degraded"] == [reason]
-    assert len(answer["slate"]) == 20
-    assert counted(client)["degraded"] == before["degraded"] + 1
-    if port == "heavy_ranker":
-        assert posts(answer) == posts(ask(client, knobs=PLAIN | {"heavy_top_k": 0})), "the light score stands"
-    elif port == "index":
-        found = {source for item in answer["slate"] for source in item["sources"]}
-        assert found <= {"follow", "trending", "fresh"}
-    elif port == "user_tower":
-        assert posts(answer) != usual
-
-
-def test_without_any_model_the_feed_is_what_is_popular(client: TestClient) -> None:
-    for port in ("user_tower", "light_ranker", "heavy_ranker"):
-        client.put(f"/v1/faults/{port}", json={"fault": "down"}).raise_for_status()
-    answer = ask(client, knobs=PLAIN)
-    assert set(answer["degraded"]) == {f"{port}_unavailable" for port in ("user_tower", "light_ranker", "heavy_ranker")}
-    scores = [item["score"] for item in answer["slate"]]
-    assert scores == sorted(scores, reverse=True)
-    assert len(answer["slate"]) == 20
-
-
 def test_the_same_seed_repeats_every_choice_and_another_does_not(client: TestClient) -> None:
     knobs = {"epsilon": 0.8}
     first = ask(client, knobs=knobs)
@@ -356,25 +253,6 @@ def test_bad_posts_are_refused(client: TestClient) -> None:
     assert client.post("/v1/posts", json={"posts": []}).status_code == 422
 
 
-def test_naive_hydration_without_its_columns_says_what_to_run_and_answers_from_the_snapshot(client: TestClient) -> None:
-    body = {"user_id": 7, "knobs": PLAIN | {"hydration": "feast"}}
-    answer = client.post("/v1/feed?explain=true", json=body).json()
-    assert answer["degraded"] == ["feature_store_unavailable"]
-    detail = next(entry["detail"] for entry in answer["trace"] if entry["stage"] == "hydrate")
-    assert "lab build feed_ranking --with-naive-hydration" in detail
-    assert posts(answer) == posts(ask(client, knobs=PLAIN))
-
-
-def test_a_row_older_than_its_ttl_is_used_and_flagged(settings: Settings) -> None:
-    from tests.contracts.harness import load_feed
-
-    service, _, _ = load_feed(settings)
-    service.clock._anchor += SMOKE.features.ttl_h * 3600 + 60
-    outcome = service.answer(service.query(7, 10, [], {}))
-    assert outcome.degraded == ["features_stale"]
-    assert not outcome.query.is_cold
-
-
 def test_requests_are_the_sum_of_their_outcomes(client: TestClient) -> None:
     ask(client)
     client.post("/v1/feed", content=b"{")
@@ -418,15 +296,3 @@ def test_openapi_has_examples_and_every_error(client: TestClient) -> None:
     feed = client.get("/openapi.json").json()["paths"]["/v1/feed"]["post"]
     assert feed["requestBody"]["content"]["application/json"]["examples"]
     assert {"200", "400", "413", "422", "503"} <= set(feed["responses"])
-
-
-def test_faults_that_do_not_exist_are_refused(client: TestClient) -> None:
-    assert client.put("/v1/faults/feature_store", json={"fault": "explode"}).status_code == 422
-    assert client.put("/v1/faults/moon", json={"fault": "down"}).status_code == 422
-    assert client.delete("/v1/faults/moon").status_code == 422
-
-
-def test_without_the_setting_nobody_can_inject_faults(settings: Settings) -> None:
-    app = create_app(settings.model_copy(update={"fault_injection": False}))
-    with TestClient(app) as quiet:
-        assert quiet.get("/v1/faults").status_code == 404

@@ -1,0 +1,104 @@
+"""The feed while a part of it misbehaves: what stands in, what the answer says, and that nobody waits."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from fastapi.testclient import TestClient
+
+from feed_ranking.config import SMOKE
+from feed_ranking.design import DESIGN
+from feed_ranking.online.app import create_app
+from infra.settings import Settings
+from tests.feed_served import PLAIN, ask, counted, posts, recovered, served  # noqa: F401  (fixtures)
+
+
+@pytest.mark.parametrize("fault", ["down", "slow", "hang"])
+def test_a_sick_feature_store_degrades_every_answer_and_delays_none(client: TestClient, fault: str) -> None:
+    client.put("/v1/faults/feature_store", json={"fault": fault, "delay_s": 0.3}).raise_for_status()
+    before = counted(client)
+    for user in range(60):
+        started = time.perf_counter()
+        answer = ask(client, user_id=user)
+        took_ms = (time.perf_counter() - started) * 1000
+        assert answer["degraded"], "a degraded answer must say so"
+        assert len(answer["slate"]) == 20
+        assert took_ms < DESIGN.budgets[0].limit
+    after = counted(client)
+    assert after["degraded"] - before["degraded"] == 60
+    assert client.get("/readyz").json()["breakers"]["feature_store"] != "closed"
+
+
+def test_the_breaker_spares_a_store_that_is_down(client: TestClient) -> None:
+    client.put("/v1/faults/feature_store", json={"fault": "down"}).raise_for_status()
+    reasons = [ask(client)["degraded"][0] for _ in range(40)]
+    assert reasons[0] == "feature_store_unavailable"
+    assert reasons.count("breaker_open") > 20
+
+
+@pytest.mark.parametrize(
+    ("port", "reason"),
+    [
+        ("index", "index_unavailable"),
+        ("user_tower", "user_tower_unavailable"),
+        ("light_ranker", "light_ranker_unavailable"),
+        ("heavy_ranker", "heavy_ranker_unavailable"),
+    ],
+)
+def test_each_part_that_is_down_is_done_without_and_named(client: TestClient, port: str, reason: str) -> None:
+    usual = posts(ask(client, knobs=PLAIN))
+    client.put(f"/v1/faults/{port}", json={"fault": "down"}).raise_for_status()
+    before = counted(client)
+    answer = ask(client, knobs=PLAIN)
+    assert answer["degraded"] == [reason]
+    assert len(answer["slate"]) == 20
+    assert counted(client)["degraded"] == before["degraded"] + 1
+    if port == "heavy_ranker":
+        assert posts(answer) == posts(ask(client, knobs=PLAIN | {"heavy_top_k": 0})), "the light score stands"
+    elif port == "index":
+        found = {source for item in answer["slate"] for source in item["sources"]}
+        assert found <= {"follow", "trending", "fresh"}
+    elif port == "user_tower":
+        assert posts(answer) != usual
+
+
+def test_without_any_model_the_feed_is_what_is_popular(client: TestClient) -> None:
+    for port in ("user_tower", "light_ranker", "heavy_ranker"):
+        client.put(f"/v1/faults/{port}", json={"fault": "down"}).raise_for_status()
+    answer = ask(client, knobs=PLAIN)
+    assert set(answer["degraded"]) == {f"{port}_unavailable" for port in ("user_tower", "light_ranker", "heavy_ranker")}
+    scores = [item["score"] for item in answer["slate"]]
+    assert scores == sorted(scores, reverse=True)
+    assert len(answer["slate"]) == 20
+
+
+def test_naive_hydration_without_its_columns_says_what_to_run_and_answers_from_the_snapshot(client: TestClient) -> None:
+    body = {"user_id": 7, "knobs": PLAIN | {"hydration": "feast"}}
+    answer = client.post("/v1/feed?explain=true", json=body).json()
+    assert answer["degraded"] == ["feature_store_unavailable"]
+    detail = next(entry["detail"] for entry in answer["trace"] if entry["stage"] == "hydrate")
+    assert "lab build feed_ranking --with-naive-hydration" in detail
+    assert posts(answer) == posts(ask(client, knobs=PLAIN))
+
+
+def test_a_row_older_than_its_ttl_is_used_and_flagged(settings: Settings) -> None:
+    from tests.contracts.harness import load_feed
+
+    service, _, _ = load_feed(settings)
+    service.clock._anchor += SMOKE.features.ttl_h * 3600 + 60
+    outcome = service.answer(service.query(7, 10, [], {}))
+    assert outcome.degraded == ["features_stale"]
+    assert not outcome.query.is_cold
+
+
+def test_faults_that_do_not_exist_are_refused(client: TestClient) -> None:
+    assert client.put("/v1/faults/feature_store", json={"fault": "explode"}).status_code == 422
+    assert client.put("/v1/faults/moon", json={"fault": "down"}).status_code == 422
+    assert client.delete("/v1/faults/moon").status_code == 422
+
+
+def test_without_the_setting_nobody_can_inject_faults(settings: Settings) -> None:
+    app = create_app(settings.model_copy(update={"fault_injection": False}))
+    with TestClient(app) as quiet:
+        assert quiet.get("/v1/faults").status_code == 404
