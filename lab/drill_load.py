@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -18,6 +19,7 @@ import numpy as np
 
 from lab.connection import Connections, fine_loop, request
 
+log = logging.getLogger(__name__)
 Question = Callable[[int], Mapping[str, Any]]
 MOST_AT_ONCE = 64
 PATIENCE_S = 5.0
@@ -83,7 +85,9 @@ class Load:
         await self._ended.wait()
         for task in work:
             task.cancel()
-        await asyncio.gather(*work, *under_way, return_exceptions=True)
+        for ended in await asyncio.gather(*work, *under_way, return_exceptions=True):
+            if isinstance(ended, Exception):  # a bug of ours: without a word the drill would blame the service
+                log.error("the load of the drill broke off", exc_info=ended)
         connections.close()
 
     async def _send(self, connections: Connections, under_way: set[asyncio.Task[None]]) -> None:

@@ -11,6 +11,7 @@ from infra.errors import FeatureStoreUnavailable
 from infra.feature_store.port import FeatureRow, OnlineFeatures
 
 LOOK_S = 0.02
+"""how often what awaits a hung store looks whether it was released"""
 
 
 @dataclass(frozen=True)
