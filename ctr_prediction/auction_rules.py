@@ -45,17 +45,29 @@ def hold(
         chosen = np.random.default_rng([seed, 1]).permutation(len(relevance))[:n]
         least = reserve / (looks[:n] * np.maximum(relevance[chosen], 1e-12))
         return Held(chosen, np.minimum(least, bids[chosen]), 1.0 / (len(relevance) - np.arange(n)))
-    order = np.argsort(-score, kind="stable")[: n + 1]
-    ranked = score[order]
-    is_paid = looks[:n] * ranked[:n] >= reserve
-    count = n if is_paid.all() else int(np.argmin(is_paid))
-    chosen = order[:count]
-    if pricing == "first":
-        return Held(chosen, bids[chosen], np.ones(count))
-    behind = np.zeros(count)
-    behind[: max(len(ranked) - 1, 0)] = ranked[1 : count + 1]
-    needed = np.maximum(behind, reserve / looks[:count]) / np.maximum(relevance[chosen], 1e-12)
-    return Held(chosen, np.minimum(needed, bids[chosen]), np.ones(count))
+    # plain numbers from here on: there are as few as slots, and arrays so short take longer; so does sorting them all
+    best_first, ranked = best(score, n + 1)
+    look, count = looks.tolist(), 0
+    while count < n and look[count] * ranked[count] >= reserve:
+        count += 1
+    won, behind = best_first[:count], [*ranked[1:], 0.0]
+    price = [float(bids[place]) for place in won]
+    if pricing == "second":
+        for slot, place in enumerate(won):
+            needed = max(behind[slot], reserve / look[slot]) / max(float(relevance[place]), 1e-12)
+            price[slot] = min(needed, price[slot])
+    return Held(np.array(won, np.int64), np.array(price, np.float64), np.ones(count))
+
+
+def best(score: Array, count: int) -> tuple[list[int], list[float]]:
+    """Places and values of the `count` largest of `score` float64[n], or of all, in order; of equal ones the first."""
+    left, places, values = score.copy(), [], []
+    for _ in range(min(count, len(score))):
+        place = int(left.argmax())
+        places.append(place)
+        values.append(float(left[place]))
+        left[place] = -np.inf
+    return places, values
 
 
 def day_passed(hourly: Array, at_s: float) -> float:

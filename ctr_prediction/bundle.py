@@ -7,6 +7,7 @@ to be compared with. `inputs_of` computes what a network reads; online it is com
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ctr_prediction.curves import Curve, curve_from, in_the_sample
-from ctr_prediction.domain import AdFeatures, Context, Floats, Ints, UserFeatures
+from ctr_prediction.domain import SLOTS, AdFeatures, Context, Floats, Ints, UserFeatures
 from ctr_prediction.inputs import (
     DEEP,
     HOUR,
@@ -28,12 +29,19 @@ from ctr_prediction.inputs import (
     priors_from,
     user_crosses,
 )
+from ctr_prediction.student import Student
 from infra.errors import CorruptArtifact
 from infra.registry.manifest import Manifest, is_whole, verify
 from infra.serving.onnx_model import MissingModel, OnnxModel
 
+BUILD = "run: lab build ctr_prediction"
 FETCH_AGAIN = "run: lab build ctr_prediction --from release"
 NETWORKS = ("student", "teacher", "naive")
+STUDENT = "student.npz"
+"""what serves; `student.onnx` beside it is the same as ONNX, for benchmarks and for other runtimes"""
+FILES = {"student": STUDENT, "teacher": "teacher.onnx", "naive": "naive.onnx"}
+LEAST_LOG_ODDS = -700.0
+"""below, a float64 has no room for the odds against"""
 Network = Callable[[Floats], Floats]
 Tables = Mapping[str, Floats]
 log = logging.getLogger(__name__)
@@ -101,9 +109,28 @@ class Bundle:
     digest: str
 
     def p_in_slots(self, network: str, z: Floats, how: str = "yes") -> Floats:
-        """float32[n, SLOTS]: p(click) in each slot, for the log-odds `z` float32[n]. `how` is the knob `calibrated`."""
+        """float32[n, SLOTS]: p(click) in each slot, for the log-odds `z` float32[n]."""
+        return self.p_in(network, z[:, None], np.arange(SLOTS), how)
+
+    def p_first(self, network: str, z: Floats, how: str = "yes") -> Floats:
+        """float32[n]: p(click) in the first slot, which is always looked at: by a shorter way what `p_in` says."""
+        if how == "yes":
+            return np.asarray(self.curves[network].of_log_odds(z), np.float32)
+        return self.p_in(network, z, 0, how)
+
+    def p_one(self, network: str, z: float, slot: int, how: str = "yes") -> float:
+        """`p_in` of one ad."""
         looks = (self.undebiased if network == "naive" else self.debiased).looks
-        p: Floats = sigmoid(z)[:, None] * looks
+        p = float(looks[slot]) / (1 + math.exp(-max(z, LEAST_LOG_ODDS)))
+        if how == "yes":
+            return self.curves[network].one(p)
+        return float(in_the_sample(np.array(p), self.share)) if how == "no_recalibration" else p
+
+    def p_in(self, network: str, z: Floats, slot: Ints | int, how: str = "yes") -> Floats:
+        """float32, of the shape of `z` and `slot` together: p(click) in this slot, for the log-odds `z` float32[...].
+        `how` is the knob `calibrated`."""
+        looks = (self.undebiased if network == "naive" else self.debiased).looks
+        p: Floats = sigmoid(z) * looks[slot]
         if how == "yes":
             p = np.asarray(self.curves[network](p), np.float32)
         elif how == "no_recalibration":
@@ -112,9 +139,7 @@ class Bundle:
 
     def p_click(self, network: str, x: Floats, slot: Ints, *, calibrated: bool = True) -> Floats:
         """float32[n]: p(click) of what stands in `slot` int64[n], for `inputs_of` of the network's model."""
-        looks = (self.undebiased if network == "naive" else self.debiased).looks
-        p = looks[slot] * sigmoid(getattr(self, network)(x))
-        return np.asarray(self.curves[network](p) if calibrated else p, np.float32)
+        return self.p_in(network, getattr(self, network)(x), slot, "yes" if calibrated else "no")
 
 
 def load_bundle(path: Path, digest: str | None = None) -> Bundle:
@@ -126,7 +151,7 @@ def load_what_is_whole(path: Path, digest: str) -> Bundle | None:
     """As `load_bundle`, but in place of each network that must be refused stands one that says so at each use; None
     where not even the tables can be trusted. For a service that has nothing older to go on with."""
     try:
-        return _bundle(path, verify(path, digest=digest, skip=[f"{name}.onnx" for name in NETWORKS]))
+        return _bundle(path, verify(path, digest=digest, skip=[*FILES.values(), "student.onnx"]))
     except CorruptArtifact as exc:
         log.error("starting without any model: %s", exc)
         return None
@@ -137,23 +162,25 @@ def _bundle(path: Path, manifest: Manifest) -> Bundle:
     if tuple(meta.get("numeric", ())) != NUMERIC or tuple(meta.get("tables", ())) != (*DEEP, *WIDE):
         raise CorruptArtifact(
             f"the model in {path} was trained on other features than this code computes",
-            hint="run: lab build ctr_prediction",
+            hint=BUILD,
         )
+    if lacking := sorted(set(FILES.values()) - manifest.files.keys()):
+        raise CorruptArtifact(f"the model in {path} has no {lacking[0]}, an older version wrote it", hint=BUILD)
     networks: dict[str, Network] = {}
-    for name in NETWORKS:
-        if is_whole(path, manifest, f"{name}.onnx"):
-            networks[name] = OnnxModel(path / f"{name}.onnx", width=meta["inputs"])
+    for name, file in FILES.items():
+        if is_whole(path, manifest, file):
+            kind = Student.read if name == "student" else OnnxModel
+            networks[name] = kind(path / file, width=meta["inputs"])
         else:
-            why = f"{path / name}.onnx is missing or does not match its SHA-256"
+            why = f"{path / file} is missing or does not match its SHA-256"
             log.error("starting without %s: %s", name, why)
             networks[name] = MissingModel(name, why)
-    priors = priors_from(meta)
 
     def model(name: str) -> Model:
         with np.load(path / f"{name}.npz", allow_pickle=False) as stored:
             tables = {table: stored[table] for table in (*DEEP, *WIDE)}
         looks = np.asarray(meta["looks"][name], np.float32)
-        return Model(tables, looks, priors, meta["cross_bits"], meta["user_cross"])
+        return Model(tables, looks, priors_from(meta["priors"][name]), meta["cross_bits"], meta["user_cross"])
 
     curves = {name: curve_from(meta["curves"][name]) for name in NETWORKS}
     return Bundle(

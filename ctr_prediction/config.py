@@ -136,7 +136,7 @@ class ModelConfig:
     hidden: int = knob(256, unit="", low=8, high=2048, trades="larger: more capacity, more milliseconds per ad")
     epochs: int = knob(4, unit="", low=1, high=50, trades="more: better fit until it overfits, longer builds")
     batch: int = knob(2048, unit="rows", low=64, high=65536, trades="larger: faster epochs, fewer updates")
-    student_hidden: int = knob(32, unit="", low=2, high=512, trades="larger: nearer to the teacher, slower")
+    student_hidden: int = knob(6, unit="", low=2, high=512, trades="larger: nearer to the teacher, slower")
 
 
 @dataclass(frozen=True)

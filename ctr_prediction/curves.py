@@ -3,6 +3,7 @@ sample in which only a share of what was not clicked is kept."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -31,6 +32,20 @@ class Curve:
         if self.method == "isotonic":
             return np.asarray(np.interp(p, self.x, self.y), p.dtype)
         return p
+
+    def one(self, p: float) -> float:
+        """The same of one probability, in plain numbers: an array so short takes ten times as long."""
+        if self.method == "platt":
+            inside = min(max(p, 1e-12), SUREST)
+            return 1 / (1 + math.exp(-(self.x[0] * math.log(inside / (1 - inside)) + self.y[0])))
+        return float(np.interp(p, self.x, self.y)) if self.method == "isotonic" else p
+
+    def of_log_odds(self, z: Values) -> Values:
+        """The same of probabilities that are given as log-odds."""
+        if self.method == "platt":
+            z = self.x[0] * z + self.y[0]
+        p: Values = 1 / (1 + np.exp(-z))
+        return self(p) if self.method == "isotonic" else p
 
 
 def curve_from(values: Mapping[str, Any]) -> Curve:

@@ -27,7 +27,9 @@ _NETWORK = tuple(f"{_OFFLINE}/{name}.py" for name in ("sparse", "wide_deep", "fi
 _MODEL = (
     *_NETWORK,
     *(f"{_OFFLINE}/{name}.py" for name in ("train", "distil", "calibrate")),
+    "ctr_prediction/bundle.py",
     "ctr_prediction/curves.py",
+    "ctr_prediction/student.py",
 )
 
 DESIGN = Design(
@@ -80,7 +82,7 @@ DESIGN = Design(
             "ctr_prediction.offline.train:fit_and_register",
             "Train, distil, calibrate and register (JAX, ONNX, MLflow)",
             ("world", "sample", "model", "calibration"),
-            (*_SAMPLE, *_MODEL, "ctr_prediction/bundle.py", "infra/training", "infra/registry"),
+            (*_SAMPLE, *_MODEL, "infra/training", "infra/registry"),
             after=("sample",),
             still_there="infra.registry.presence:has_model",
         ),
@@ -89,7 +91,7 @@ DESIGN = Design(
             "ctr_prediction.offline.baselines:write_baselines",
             "Train what it is compared with (scikit-learn, LightGBM)",
             ("world", "sample", "model"),
-            (*_SAMPLE, *_MODEL, "ctr_prediction/bundle.py", f"{_OFFLINE}/baselines.py", "infra/training"),
+            (*_SAMPLE, *_MODEL, f"{_OFFLINE}/baselines.py", "infra/training"),
             after=("sample",),
         ),
         Step(
@@ -97,7 +99,7 @@ DESIGN = Design(
             "ctr_prediction.offline.evaluate:gate",
             "Evaluate against the truth, gate",
             ("world", "sample"),
-            (f"{_OFFLINE}/evaluate.py", f"{_OFFLINE}/holdout.py", "ctr_prediction/bundle.py", "infra/training"),
+            (f"{_OFFLINE}/evaluate.py", f"{_OFFLINE}/holdout.py", *_MODEL, "infra/training"),
             after=("sample", "train", "baselines"),
         ),
         Step(

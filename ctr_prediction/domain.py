@@ -4,7 +4,6 @@ seconds since the epoch, UTC."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from copy import copy
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -127,7 +126,12 @@ class AdQuery:
 
     def knowing(self, known: Any, age_s: float) -> AdQuery:
         """The same query, and who is asking."""
-        found = copy(self)
-        found.user, found.is_cold, found.feature_ts = known.user, known.is_cold, known.feature_ts
-        found.known, found.feature_age_s = known, age_s
+        return self.but(
+            user=known.user, is_cold=known.is_cold, feature_ts=known.feature_ts, known=known, feature_age_s=age_s
+        )
+
+    def but(self, **changes: Any) -> AdQuery:
+        """The same query with other values in some of its fields. `dataclasses.replace` takes ten times as long."""
+        found = object.__new__(AdQuery)
+        found.__dict__ = {**self.__dict__, **changes}
         return found

@@ -54,9 +54,9 @@ class Priors:
     ad_strength: float = 200.0
 
 
-def priors_from(meta: Mapping[str, Any]) -> Priors:
-    """The priors that a manifest holds. Raises `KeyError` or `TypeError` if it holds none."""
-    return Priors(**{**meta["priors"], "looks": tuple(meta["priors"]["looks"])})
+def priors_from(told: Mapping[str, Any]) -> Priors:
+    """Priors as a file holds them. Raises `KeyError` or `TypeError` if it holds none."""
+    return Priors(**{**told, "looks": tuple(told["looks"])})
 
 
 def looks_of(shown: Floats, priors: Priors) -> Floats:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import binascii
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
@@ -16,7 +17,7 @@ from ctr_prediction.features import default_user
 
 def pack(values: npt.NDArray[Any], dtype: str) -> str:
     """An array as base64 of its bytes, row by row; `dtype` as numpy names it, such as "<f4"."""
-    return base64.b64encode(np.ascontiguousarray(values, dtype).data).decode()
+    return binascii.b2a_base64(np.ascontiguousarray(values, dtype).data, newline=False).decode()
 
 
 def unpack(text: str, dtype: str, width: int = 0) -> npt.NDArray[Any]:

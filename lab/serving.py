@@ -35,6 +35,7 @@ def serve_design(design: Design, settings: Settings) -> None:
         port=port,
         log_config=None,
         access_log=False,
+        proxy_headers=False,  # nobody stands before it
         timeout_graceful_shutdown=5,
         timeout_keep_alive=30,
         backlog=256,

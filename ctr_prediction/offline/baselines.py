@@ -6,7 +6,6 @@ sample's probabilities, which are re-calibrated. Wide only and deep only are the
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import jax.numpy as jnp
@@ -20,8 +19,8 @@ from ctr_prediction.bundle import sigmoid
 from ctr_prediction.config import CtrConfig
 from ctr_prediction.curves import recalibrated
 from ctr_prediction.domain import SLOTS, Floats
-from ctr_prediction.inputs import Priors, priors_from
-from ctr_prediction.offline.dataset import PRIORS, Sample
+from ctr_prediction.inputs import Priors
+from ctr_prediction.offline.dataset import Sample, read_priors
 from ctr_prediction.offline.fit import fit
 from ctr_prediction.offline.shape import rows_of, shape_of
 from ctr_prediction.offline.train import hidden_of, inputs_of, model_of, network_of, plan_of
@@ -49,7 +48,7 @@ def write_baselines(context: StepContext) -> Facts:
     config: CtrConfig = context.config
     path = context.inputs["sample"]
     train, *judged = (Sample.read(path / f"{name}.npz") for name in ("train", *JUDGED))
-    priors = priors_from({"priors": json.loads((path / PRIORS).read_text())})
+    priors = read_priors(path)["debiased"]
     makers = {
         "lr": lambda: logistic(train, judged, config, priors),
         "lightgbm": lambda: boosted(train, judged, config, priors),

@@ -32,7 +32,7 @@ from ctr_prediction.features import (
     open_store,
     users_from_frame,
 )
-from ctr_prediction.inputs import Priors
+from ctr_prediction.inputs import Priors, priors_from
 from ctr_prediction.offline.live_log import read_live, read_until
 from infra.feature_store.port import OfflineFeatures
 from infra.pipeline.steps import Facts, StepContext
@@ -125,8 +125,9 @@ def write_samples(context: StepContext) -> Facts:
     """Step `sample`: write `train`, `calibration`, `holdout` and `bucket`, each an `.npz`, and `priors.json`.
 
     Training and calibration keep all clicks and a share w of the rest. The holdout is drawn from all traffic of the
-    last day, and the bucket is its randomised part, where chance decided what was shown and where. What was clicked is
-    what had been reported when this build began. Training also takes what happened live since, but for its randomised
+    last day. The bucket is the randomised part, where chance decided what was shown and where, of the last day and of
+    the days of calibration, which leave it out: so no model and no curve has seen it. What was clicked is what had been
+    reported when this build began. Training also takes what happened live since, but for its randomised
     part, which is kept for evaluation.
     """
     config: CtrConfig = context.config
@@ -144,17 +145,18 @@ def write_samples(context: StepContext) -> Facts:
     days = range(min(config.sample.first_day, first_later - 1), config.world.days)
     live = read_live_rows(context.inputs["live"], catalogue, until)
     train = [kept(read_day(world, config, day, until)) for day in days if day < first_later]
-    calibration = [kept(read_day(world, config, day, until)) for day in days if first_later <= day < last]
+    later = [read_day(world, config, day, until) for day in days if first_later <= day < last]
     holdout = read_day(world, config, last, until).assign(weight=1.0)
+    by_chance = [log[log["is_random"]].assign(weight=1.0) for log in (*later, holdout)]
     chosen = rng.permutation(len(holdout))[: config.sample.holdout_rows]
     parts = {
         "train": pd.concat([*train, *map(kept, live)], ignore_index=True),
-        "calibration": pd.concat(calibration, ignore_index=True),
+        "calibration": pd.concat([kept(log[~log["is_random"]]) for log in later], ignore_index=True),
         "holdout": holdout.iloc[np.sort(chosen)],
-        "bucket": holdout[holdout["is_random"]],
+        "bucket": pd.concat(by_chance, ignore_index=True),
     }
     priors = priors_of(config, world, until)
-    (context.out / PRIORS).write_text(json.dumps(asdict(priors)))
+    (context.out / PRIORS).write_text(json.dumps({name: asdict(found) for name, found in priors.items()}))
     facts: dict[str, int] = {"live_rows": sum(len(rows) for rows in live)}
     for index, (name, rows) in enumerate(parts.items()):
         sample = join(store, rows, catalogue)
@@ -164,9 +166,10 @@ def write_samples(context: StepContext) -> Facts:
     return facts
 
 
-def priors_of(config: CtrConfig, world: Path, until: float) -> Priors:
-    """The click rate of the first slot, and of the others against it where chance had filled them (the days before the
-    holdout). A slot of which too little is known has the rate of a look that halves with each."""
+def priors_of(config: CtrConfig, world: Path, until: float) -> dict[str, Priors]:
+    """By model, from the days before the holdout. `debiased`: the click rate of the first slot, and of the others
+    against it where chance had filled them; a slot of which too little is known has the rate of a look that halves with
+    each. `undebiased`: one click rate, and every slot is a look, as whoever never heard of slots would count."""
     shown, clicks, everyone, clicked = (np.zeros(SLOTS) for _ in range(4))
     for day in range(config.world.days - HOLDOUT_DAYS):
         log = read_day(world, config, day, until)
@@ -180,7 +183,15 @@ def priors_of(config: CtrConfig, world: Path, until: float) -> Priors:
     first = (clicks[0] + 1.0) / (shown[0] + 1.0 / 0.02)
     looks = (clicks / first + strength * guess) / (shown + strength)
     looks /= looks[0]
-    return Priors(float(clicked.sum() / (everyone @ looks)), tuple(round(float(look), 5) for look in looks))
+    return {
+        "debiased": Priors(float(clicked.sum() / (everyone @ looks)), tuple(round(float(look), 5) for look in looks)),
+        "undebiased": Priors(float(clicked.sum() / everyone.sum()), (1.0,) * SLOTS),
+    }
+
+
+def read_priors(sample: Path) -> dict[str, Priors]:
+    """What the step wrote, by model."""
+    return {name: priors_from(told) for name, told in json.loads((sample / PRIORS).read_text()).items()}
 
 
 def read_day(world: Path, config: CtrConfig, day: int, until: float) -> pd.DataFrame:

@@ -9,36 +9,66 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
 from ctr_prediction.domain import Floats
+from ctr_prediction.student import Student
 from infra.training.fitting import Batch, Fit, Plan, fit
-from infra.training.networks import Mlp
 
 LEARNING_RATE = 1e-2
+LEAST_SPREAD, NO_SPREAD = 0.3, 1e-6
+"""a number that hardly varied would get a weight that is large and chance, for values that vary more elsewhere"""
 EPOCHS, BATCH, FEWEST_STEPS = 6, 2048, 800
 
 
-class Student(nnx.Module):
+class StudentNet(nnx.Module):
     """A hidden layer with ReLU, and beside it a linear part, on inputs brought to one scale; what it says is added to
-    `usual`, the mean of what it is to learn."""
+    `usual`, the mean of what it is to learn. Nothing bends before the layer, so that its sums can be made in parts; an
+    input that is the same in all of training is left out, since nobody knows what another value of it would mean."""
 
     def __init__(self, inputs: Floats, hidden: int, usual: float, seed: int) -> None:
-        self.net, self.usual = Mlp(inputs, (hidden,), 1, nnx.Rngs(seed)), usual
+        rngs, spread = nnx.Rngs(seed), inputs.std(0)
+        self.mean = jnp.asarray(inputs.mean(0))
+        self.scale = jnp.asarray(np.where(spread > NO_SPREAD, 1 / np.maximum(spread, LEAST_SPREAD), 0), jnp.float32)
+        self.first = nnx.Linear(inputs.shape[1], hidden, rngs=rngs)
+        self.last = nnx.Linear(hidden, 1, use_bias=False, rngs=rngs)
+        self.linear = nnx.Linear(inputs.shape[1], 1, kernel_init=nnx.initializers.zeros, rngs=rngs)
+        self.usual = usual
 
     def logit(self, x: jax.Array) -> jax.Array:
         """float32[n]"""
-        return self.usual + self.net(x)[:, 0]
+        x = (x - self.mean) * self.scale
+        return self.usual + (self.last(jax.nn.relu(self.first(x))) + self.linear(x))[:, 0]
 
 
-def distil(x: Floats, teacher: Floats, hidden: int, seed: int, report: Callable[[float, str], None]) -> Fit[Student]:
+def distil(x: Floats, teacher: Floats, hidden: int, seed: int, report: Callable[[float, str], None]) -> Fit[StudentNet]:
     """Least squares on the log-odds `teacher` float32[n] of inputs `x` float32[n, …]."""
 
-    def loss(model: Student, batch: Batch) -> jax.Array:
+    def loss(model: StudentNet, batch: Batch) -> jax.Array:
         return ((model.logit(batch["x"]) - batch["teacher"]) ** 2).mean()
 
     epochs = max(EPOCHS, FEWEST_STEPS * BATCH // len(x))
-    student = Student(x, hidden, float(np.mean(teacher)), seed)
+    student = StudentNet(x, hidden, float(np.mean(teacher)), seed)
     rows = {"x": x, "teacher": np.asarray(teacher, np.float32)}
     return fit(student, loss, rows, Plan(epochs, BATCH, LEARNING_RATE, seed), report)
+
+
+def student_of(net: StudentNet, sample: Floats) -> Student:
+    """What was learned, as plain arrays. Raises `ValueError` where they say otherwise of `sample` float32[n, any]."""
+    mean, scale = (np.asarray(values, np.float64) for values in (net.mean, net.scale))
+    kernels = [np.asarray(layer.kernel[...], np.float64) for layer in (net.first, net.linear, net.linear)]
+    biases = [np.asarray(net.first.bias[...]), np.asarray(net.linear.bias[...]) + net.usual]
+    kernels[2], biases = -kernels[2], [*biases, -biases[1]]
+    first = scale[:, None] * np.concatenate(kernels, axis=1)
+    found = Student(
+        first=first.astype(np.float32),
+        bias=(np.concatenate(biases) - mean @ first).astype(np.float32),
+        last=np.concatenate([np.asarray(net.last.kernel[...])[:, 0], [1.0, -1.0]]).astype(np.float32),
+    )
+    expected = np.asarray(net.logit(jnp.asarray(sample)))
+    difference = float((np.abs(found(sample) - expected) / (1 + np.abs(expected))).max())
+    if not difference < 1e-4:
+        raise ValueError(f"the student as plain arrays differs from the trained network by {difference}")
+    return found

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ctr_prediction.ad_side import AdSide, inputs, seen_of
 from ctr_prediction.auction_rules import hold
 from ctr_prediction.bundle import Bundle, load_bundle
 from ctr_prediction.config import CtrConfig
@@ -21,10 +22,11 @@ from ctr_prediction.counting import PublicCatalogue
 from ctr_prediction.design import DESIGN
 from ctr_prediction.domain import RANDOM_POLICY, Array, Context, Floats
 from ctr_prediction.events import Auction
-from ctr_prediction.inputs import AD_NUMBERS
-from ctr_prediction.market import AdSide, inputs, seen_of
+from ctr_prediction.inputs import AD_NUMBERS, DAY_S, HOUR_S, in_audience, person_numbers
 from ctr_prediction.offline.known import cannot_tell, catalogue_of
 from ctr_prediction.predictions import unpack, user_from_lists
+from ctr_prediction.student import Student
+from ctr_prediction.student_side import StudentSide
 from infra.design import knobs_of, with_knobs
 from infra.experiment import Report
 from infra.logged_events import PredictionLog
@@ -116,12 +118,20 @@ def scores_again(auction: Auction, bundle: Bundle, config: CtrConfig, catalogue:
     public = catalogue.ads.iloc[ads]
     campaign, creative = (public[name].to_numpy(np.int64) for name in ("campaign_id", "creative_id"))
     side = AdSide.of(model, ads, campaign, creative, unpack(auction.numbers, "<f4", len(AD_NUMBERS)))
-    user = user_from_lists(auction.features)
-    context = Context.one(auction.publisher_id, auction.device, auction.request_ts)
-    seen = seen_of(user, ads, len(catalogue.ads))
-    x = inputs(model, side, np.arange(len(ads)), auction.user_id, user, context, seen)
-    z = getattr(bundle, network)(x)
-    return bundle.p_in_slots(network, z, config.predict.calibrated)[:, 0]
+    user, at_ts = user_from_lists(auction.features), auction.request_ts
+    if isinstance(bundle.student, Student) and network == "student":
+        student, segment = StudentSide.of(bundle.student, model, side), int(user.segment[0])
+        person, has_audience = person_numbers(user, model.priors)[0], bool(in_audience(user)[0])
+        of_user = student.of_user(auction.user_id, user, person, has_audience=has_audience)
+        of_place = student.of_place(segment, auction.publisher_id, auction.device, int(at_ts % DAY_S // HOUR_S))
+        rows = np.arange(len(ads))
+        z = bundle.student.of_sums(student.sums(rows, auction.user_id, segment, of_user, of_place, at_ts))
+    else:
+        context = Context.one(auction.publisher_id, auction.device, at_ts)
+        seen = seen_of(user, ads, len(catalogue.ads))
+        x = inputs(model, side, np.arange(len(ads)), auction.user_id, user, context, seen)
+        z = getattr(bundle, network)(x)
+    return bundle.p_first(network, z, config.predict.calibrated)
 
 
 def bids_of(auction: Auction, ads: npt.NDArray[np.int64], catalogue: PublicCatalogue) -> Array:

@@ -59,7 +59,8 @@ def skew(settings: Settings, since: Since, limit: int, report: Report) -> Compar
     for number, (auction, bundle) in enumerate(usable):
         ads = unpack(auction.ads, "<i4").astype(np.int64)
         served_numbers.append(unpack(auction.numbers, "<f4", len(AD_NUMBERS)))
-        numbers.append(known.ad_numbers(ads, auction.stats_ts, bundle.debiased.priors))
+        model = bundle.undebiased if auction.knobs.get("position") == "naive" else bundle.debiased
+        numbers.append(known.ad_numbers(ads, auction.stats_ts, model.priors))
         report(0.5 + 0.5 * (number + 1) / len(usable), f"{number + 1} of {len(usable)} auctions")
     found: list[Skew] = []
     if usable:

@@ -1,6 +1,7 @@
 """Step `train`: fit the wide-and-deep model, distil a student, calibrate both, and register all as one version.
 
-Beside it a naive model is trained that never heard of slots, so that what position bias costs can be seen. A killed
+Beside it a naive model is trained that never heard of slots, neither in the loss nor in what it counts, so that what
+position bias costs can be seen. A killed
 training goes on where it was; its checkpoints are deleted when it is done.
 """
 
@@ -17,13 +18,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ctr_prediction.bundle import Model, sigmoid
+from ctr_prediction.bundle import STUDENT, Model, sigmoid
 from ctr_prediction.config import CtrConfig
 from ctr_prediction.domain import SLOTS, Floats
-from ctr_prediction.inputs import DEEP, NUMERIC, WIDE, Priors, priors_from
+from ctr_prediction.inputs import DEEP, NUMERIC, WIDE, Priors
 from ctr_prediction.offline.calibrate import fit_curve
-from ctr_prediction.offline.dataset import PRIORS, Sample
-from ctr_prediction.offline.distil import distil
+from ctr_prediction.offline.dataset import Sample, read_priors
+from ctr_prediction.offline.distil import distil, student_of
 from ctr_prediction.offline.fit import Fit, Plan, fit
 from ctr_prediction.offline.shape import rows_of, shape_of, share_of
 from ctr_prediction.offline.wide_deep import WideDeep
@@ -48,23 +49,22 @@ def fit_and_register(context: StepContext) -> Facts:
     exporter = prepare_export()
     checkpoints = context.settings.design_root(context.design.name) / "checkpoints" / context.out.stem
     sample, later = (Sample.read(context.inputs["sample"] / f"{name}.npz") for name in ("train", "calibration"))
-    priors = priors_from({"priors": json.loads((context.inputs["sample"] / PRIORS).read_text())})
+    priors = read_priors(context.inputs["sample"])
 
     def part(name: str, first: float, last: float) -> Report:
         return lambda share, text: context.report(first + (last - first) * share, f"{name}, {text}")
 
-    rows = rows_of(sample, config, priors)
     fits = {
         name: fit(
             shape,
             WideDeep(shape, hidden_of(config), SLOTS, 0.02, seed, use_position=name == "debiased"),
-            rows,
+            rows_of(sample, config, priors[name]),
             plan_of(config, checkpoints / name),
             part(name, first, last),
         )
         for name, first, last in (("debiased", 0.02, 0.35), ("undebiased", 0.35, 0.65))
     }
-    models = {name: model_of(found, config, priors) for name, found in fits.items()}
+    models = {name: model_of(found, config, priors[name]) for name, found in fits.items()}
     context.report(0.66, "teaching the student")
     seen = inputs_of(models["debiased"], sample)
     x = np.concatenate([seen, inputs_of(models["debiased"], strangers(sample, seed))])
@@ -74,6 +74,7 @@ def fit_and_register(context: StepContext) -> Facts:
     exporter.join()
     bundle = context.out / "bundle"
     bundle.mkdir()
+    student_of(taught.model, x[:4096]).write(bundle / STUDENT)
     functions = {
         "student": taught.model.logit,
         "teacher": network_of(fits["debiased"]),
@@ -93,7 +94,7 @@ def fit_and_register(context: StepContext) -> Facts:
         "numeric": list(NUMERIC),
         "tables": [*DEEP, *WIDE],
         "inputs": int(x.shape[1]),
-        "priors": asdict(priors),
+        "priors": {name: asdict(found) for name, found in priors.items()},
         "looks": {name: [round(float(look), 6) for look in model.looks] for name, model in models.items()},
         "curves": curves,
         "share": share_of(config),

@@ -8,7 +8,6 @@ reads the samples of the last one, and prints its figures.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -20,8 +19,8 @@ from ctr_prediction.config import PRESETS, CtrConfig
 from ctr_prediction.curves import in_the_sample
 from ctr_prediction.design import DESIGN
 from ctr_prediction.domain import SLOTS
-from ctr_prediction.inputs import Priors, in_audience, priors_from
-from ctr_prediction.offline.dataset import PRIORS, Sample
+from ctr_prediction.inputs import Priors, in_audience
+from ctr_prediction.offline.dataset import Sample, read_priors
 from ctr_prediction.offline.evaluate import truth_in
 from ctr_prediction.offline.fit import fit
 from ctr_prediction.offline.holdout import Resample
@@ -102,7 +101,7 @@ def main() -> None:
     if not paths["sample"].exists():
         raise SystemExit("nothing is built yet; run: lab build ctr_prediction")
     train, holdout = (Sample.read(paths["sample"] / f"{name}.npz") for name in ("train", "holdout"))
-    priors = priors_from({"priors": json.loads((paths["sample"] / PRIORS).read_text())})
+    priors = read_priors(paths["sample"])["debiased"]
     truth = truth_in(config, holdout)
     for figure in overfit_of_user_cross(train, holdout, truth.p_click, config, priors):
         print(f"{figure.id}: {figure.value:.4f} [{figure.low:.4f} to {figure.high:.4f}] {figure.figure}")

@@ -11,6 +11,7 @@ import orjson
 from fastapi import Body, FastAPI, Query, Request
 from pydantic import BaseModel, Field, model_validator
 from starlette.responses import Response
+from starlette.types import ASGIApp
 
 from ctr_prediction.config import PRESETS, CtrConfig
 from ctr_prediction.design import DESIGN
@@ -151,7 +152,7 @@ EXAMPLES: dict[str, Any] = {
 DEVICE_OF = {name: number for number, name in enumerate(DEVICES)}
 
 
-def create_app(settings: Settings | None = None) -> FastAPI:
+def create_app(settings: Settings | None = None) -> ASGIApp:
     """The ASGI factory. Without `settings` it reads them from the environment."""
     settings = settings or Settings()
     config: CtrConfig = PRESETS[settings.preset]
@@ -308,8 +309,8 @@ def add_score(app: FastAPI, slot: ReleaseSlot[CtrService], admission: Admission)
 
 def knobs_of(body: RankRequest | ScoreRequest) -> Mapping[str, Any]:
     """Those that the request turns."""
-    turned: Mapping[str, Any] = body.knobs.model_dump(exclude_none=True)  # type: ignore[attr-defined]
-    return turned
+    knobs: BaseModel = body.knobs
+    return knobs.model_dump(exclude_none=True) if knobs.model_fields_set else {}
 
 
 def no_such_ad(unknown: list[int]) -> Response:

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ctr_prediction.ad_side import seen_of_few
 from ctr_prediction.auction_rules import hold
 from ctr_prediction.bundle import Bundle
 from ctr_prediction.domain import RANDOM_POLICY, AdQuery, Array, Floats, Ints
 from ctr_prediction.market import Market
+from ctr_prediction.online.predict import p_of
 from infra.pipeline.candidates import Candidates
 
 
@@ -34,22 +36,22 @@ class AuctionSelector:
             query.seed,
             uniform=query.policy == RANDOM_POLICY,
         )
-        chosen, columns, slots = held.chosen, candidates.columns, np.arange(len(held.chosen))
+        chosen, ads = held.chosen, candidates.ids[held.chosen]
         won = {
             "place": chosen,
             "bid": bids[chosen],
             "price": held.price,
             "propensity": held.propensity,
-            "p_click": columns["p"][chosen, slots],
-            "seen": columns["seen"][chosen],
+            "p_click": p_of(self.bundle, query, candidates, chosen),
+            "seen": np.array(seen_of_few(query.user, ads.tolist()), np.int64),
         }
-        slate = Candidates(candidates.ids[chosen], candidates.sources[chosen], won)  # type: ignore[arg-type]
+        slate = Candidates(ads, candidates.sources[chosen], won)  # type: ignore[arg-type]
         return slate, {"outbid": len(candidates) - len(slate)}
 
 
 def bids_of(market: Market, query: AdQuery, ads: Ints) -> Array:
     """float64[n]: what each campaign bids per click, or the request says that it does."""
-    bids: Array = market.bid[ads]
+    bids: Array = market.bid.take(ads)
     if query.bids:
         named = [query.bids.get(ad, bid) for ad, bid in zip(ads.tolist(), bids.tolist(), strict=True)]
         return np.array(named, np.float64)

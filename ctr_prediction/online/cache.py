@@ -16,8 +16,10 @@ import orjson
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from ctr_prediction.domain import Floats, UserFeatures
-from ctr_prediction.inputs import Priors, in_audience, person_numbers
+from ctr_prediction.inputs import in_audience, person_numbers
+from ctr_prediction.market import Market
 from ctr_prediction.predictions import user_as_lists
+from ctr_prediction.student_side import OfUser
 
 AGES_S = (1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3600.0)
 
@@ -27,7 +29,8 @@ class Known:
     """A user as read at `read_s` (monotonic clock). `feature_ts` is the time that the row speaks for, 0 for none.
 
     Computed once: `person` float32[PERSON_NUMBERS], what the model reads of the user alone; `has_audience`, whether
-    they have been at an advertiser's; `logged`, the features as JSON for the log.
+    they have been at an advertiser's; `logged`, the features as JSON for the log; `most_today`, how often they saw the
+    ad that they saw most today; `of_user`, what the student's first layer makes of them.
     """
 
     user: UserFeatures
@@ -37,13 +40,20 @@ class Known:
     person: Floats
     has_audience: bool
     logged: bytes
+    most_today: int
+    of_user: OfUser | None = None
 
 
-def known_of(user: UserFeatures, priors: Priors, *, is_cold: bool, feature_ts: float, read_s: float) -> Known:
+def known_of(
+    user_id: int, user: UserFeatures, market: Market, *, is_cold: bool, feature_ts: float, read_s: float
+) -> Known:
     """One user, with what is computed once."""
+    priors, student = market.priors, market.view.student
     logged = orjson.dumps(user_as_lists(user))
     person, has_audience = person_numbers(user, priors)[0], bool(in_audience(user)[0])
-    return Known(user, is_cold, feature_ts, read_s, person, has_audience, logged)
+    of_user = None if student is None else student.of_user(user_id, user, person, has_audience=has_audience)
+    most_today = int(user.seen_today[0].max(initial=0))
+    return Known(user, is_cold, feature_ts, read_s, person, has_audience, logged, most_today, of_user)
 
 
 class CacheMetrics:

@@ -20,10 +20,11 @@ from ctr_prediction.live_stats import LiveStats
 from ctr_prediction.market import Market
 from ctr_prediction.online.auction import AuctionSelector
 from ctr_prediction.online.cache import CacheMetrics, FeatureCache
-from ctr_prediction.online.predict import ClickPredictor, InputHydrator
+from ctr_prediction.online.predict import ClickPredictor, InputHydrator, p_everywhere
 from ctr_prediction.online.query import UserHydrator
 from ctr_prediction.online.target import BudgetFilter, ExcludeFilter, FrequencyCapFilter, TargetingSource
 from ctr_prediction.snapshot import open_snapshot
+from ctr_prediction.student import Student
 from infra.clock import WorldClock
 from infra.errors import CorruptArtifact, DependencyError
 from infra.faults.switch import FaultSwitch, SwitchedFeatureStore, SwitchedModel
@@ -41,6 +42,7 @@ from infra.settings import Settings
 S = TypeVar("S", TargetConfig, PredictConfig, AuctionConfig)
 log = logging.getLogger(__name__)
 WARM_UP_MS = 5_000
+WON = ("p_click", "bid", "price", "propensity", "seen")
 PORTS = {"student": "student", "teacher": "teacher", "naive": "naive_model"}
 
 
@@ -48,7 +50,9 @@ def build_pipeline(
     user: UserHydrator, market: Market, bundle: Bundle, faults: FaultSwitch
 ) -> CandidatePipeline[AdQuery]:
     """Who is there → who may bid → who has money, is not worn out and is wanted → how likely are clicks → auction."""
-    networks = {name: SwitchedModel(getattr(bundle, name), PORTS[name], faults) for name in NETWORKS}
+    student = bundle.student.of_sums if isinstance(bundle.student, Student) else bundle.student
+    found = {name: getattr(bundle, name) for name in NETWORKS} | {"student": student}
+    networks = {name: SwitchedModel(network, PORTS[name], faults) for name, network in found.items()}
     return CandidatePipeline(
         query_hydrators=[user],
         sources=[TargetingSource(market)],
@@ -87,7 +91,8 @@ class CtrService:
         at_ts: float | None = None,
     ) -> AdQuery:
         """A query with the request's knobs put in the place of the configured ones, and a seed if it has none."""
-        seed = secrets.randbits(53) if seed is None else seed
+        drawn = secrets.randbits(53 + 48)  # at once: each asks the system
+        seed = drawn >> 48 if seed is None else seed
         rules, config = turned(self.config.auction, knobs), self.config
         is_random = rules.randomised_share > 0 and np.random.default_rng([seed, 3]).random() < rules.randomised_share
         return AdQuery(
@@ -100,7 +105,7 @@ class CtrService:
             predict=turned(config.predict, knobs),
             auction=rules,
             user=NOBODY,
-            auction_id=secrets.randbits(48),
+            auction_id=drawn & (1 << 48) - 1,
             policy=RANDOM_POLICY if is_random else SERVING_POLICY,
             knobs=knobs,
             exclude=tuple(exclude),
@@ -132,18 +137,19 @@ class CtrService:
             found = pipeline.hydrate(hydrator, query, found, trace)
         for stage, scorer in pipeline.scorers.items():
             found = pipeline.score(stage, scorer, query, found, trace)
-        return query, found.columns["p"].astype(np.float64), trace
+        return query, p_everywhere(self.bundle, query, found), trace
 
     def slots_won(self, outcome: Outcome[AdQuery]) -> list[dict[str, Any]]:
         """The slate as it is shown, from the top, in the shape of `WonOut`."""
         slate, snapshot = outcome.slate, self.market.snapshot
-        column = {name: slate.columns[name].tolist() for name in ("p_click", "bid", "price", "propensity", "seen")}
+        ads, column = slate.ids, {name: slate.columns[name].tolist() for name in WON}
+        campaign, creative = snapshot.campaign.take(ads).tolist(), snapshot.creative.take(ads).tolist()
         return [
             {
                 "slot": slot,
                 "ad_id": ad,
-                "campaign_id": int(snapshot.campaign[ad]),
-                "creative_id": int(snapshot.creative[ad]),
+                "campaign_id": campaign[slot],
+                "creative_id": creative[slot],
                 "p_click": column["p_click"][slot],
                 "bid": column["bid"][slot],
                 "ecpm": 1000 * column["p_click"][slot] * column["bid"][slot],
@@ -151,7 +157,7 @@ class CtrService:
                 "propensity": column["propensity"][slot],
                 "seen": column["seen"][slot],
             }
-            for slot, ad in enumerate(slate.ids.tolist())
+            for slot, ad in enumerate(ads.tolist())
         ]
 
     def unknown(self, ads: Sequence[int]) -> list[int]:
@@ -205,7 +211,7 @@ class CtrBootstrap:
         )
         cache = FeatureCache(self.config.cache.cache_ttl_s, self.config.cache.cache_users, self.cache_metrics)
         market = Market(snapshot, bundle)
-        user = UserHydrator(guarded, cache, snapshot, bundle.debiased.priors)
+        user = UserHydrator(guarded, cache, market)
         pipeline = build_pipeline(user, market, bundle, self.faults)
         version = f"{release.model_name}/{release.model_version}"
         service = CtrService(pipeline, user, cache, market, bundle, self.config, clock, version)

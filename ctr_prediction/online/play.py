@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from prometheus_client import CollectorRegistry
 
+from ctr_prediction.ad_side import seen_of
 from ctr_prediction.config import CtrConfig
 from ctr_prediction.domain import Array, Ints, UserFeatures
 from ctr_prediction.online.cache import CacheMetrics, Known, known_of
@@ -86,7 +87,8 @@ class CtrPlayer:
         )
         ads, seen = (np.array([item[name] for item in won], np.int64) for name in ("ad_id", "seen"))
         ranked = outcome.ranked
-        score, bidders_seen = ranked.columns["score"].astype(np.float64), ranked.columns["seen"].astype(np.int64)
+        score = ranked.columns["score"].astype(np.float64)
+        bidders_seen = seen_of(outcome.query.user, ranked.ids, len(self.service.market.bid))
         played = PlayedAuction(ads, seen, p_click, price, bid, ranked.ids, score, bidders_seen)
         return Play(played, wall * 1000, cpu * 1000, outcome.degraded)
 
@@ -97,10 +99,11 @@ class CtrPlayer:
             query = replace(self.service.query(user_id, 0, 0, 1, {}), deadline=Deadline.after_ms(PATIENCE_MS))
             found = self._hydrator.hydrate(query)
             self._read[user_id] = found.known
-        known, priors = self._read[user_id], self.service.bundle.debiased.priors
+        known = self._read[user_id]
         return known_of(
+            user_id,
             with_shown(known.user, shown),
-            priors,
+            self.service.market,
             is_cold=known.is_cold,
             feature_ts=known.feature_ts,
             read_s=self.cache.clock() + FRESH_S,

@@ -2,49 +2,64 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from ctr_prediction.bundle import Bundle, Model
-from ctr_prediction.domain import SLOTS, AdQuery, Floats
-from ctr_prediction.market import AdSide, Market, inputs, seen_of
+from ctr_prediction.ad_side import inputs, seen_of
+from ctr_prediction.bundle import Bundle
+from ctr_prediction.domain import AdQuery, Array, Floats, Ints
+from ctr_prediction.inputs import DAY_S, HOUR_S
+from ctr_prediction.market import Market
+from ctr_prediction.student_side import StudentSide
 from infra.errors import DependencyError
 from infra.pipeline.candidates import Candidates
 
 Network = Callable[[Floats], Floats]
+NOBODY = np.empty(0, np.float32)
 
 
 @dataclass(frozen=True)
 class InputHydrator:
-    """Adds `inputs` float32[n, inputs], `seen` int64[n], and `stats_ts`, which the ads' counts are of."""
+    """Adds as `inputs` float32[n, any] what the network of this request reads: of the student's first layer the sums,
+    else all inputs."""
 
     bundle: Bundle
     market: Market
     name: str = "inputs"
 
     def hydrate(self, query: AdQuery, candidates: Candidates) -> Candidates:
-        ads = candidates.ids
-        model, side = self._model(query)
+        ads, student = candidates.ids, query.view.student
+        if student is not None and network_of(query) == "student":
+            return candidates.with_columns(inputs=self._sums(query, student, ads))
         seen = seen_of(query.user, ads, len(self.market.snapshot.campaign))
-        x = inputs(model, side, ads, query.user_id, query.user, query.context, seen, query.known)
-        return candidates.with_columns(inputs=x, seen=seen)  # type: ignore[arg-type]
+        side, known = query.view.side(query.predict.position), query.known
+        model = self.bundle.debiased
+        if query.predict.position == "naive":  # what is known of the user is by the priors of the model that serves
+            model, known = self.bundle.undebiased, None
+        x = inputs(model, side, ads, query.user_id, query.user, query.context, seen, known)
+        return candidates.with_columns(inputs=x)
+
+    def _sums(self, query: AdQuery, student: StudentSide, ads: Ints) -> Floats:
+        segment, context, at_ts = int(query.user.segment[0]), query.context, query.now_ts
+        hour = int(at_ts % DAY_S // HOUR_S)
+        of_place = self.market.of_place(segment, int(context.publisher[0]), int(context.device[0]), hour)
+        eligible = query.view.eligible
+        bidders = student.bidders(segment, eligible[segment]) if 0 <= segment < len(eligible) else None
+        return student.sums(ads, query.user_id, segment, query.known.of_user, of_place, at_ts, bidders)
 
     def fallback(self, query: AdQuery, candidates: Candidates, cause: DependencyError) -> Candidates:
         """All of it lies in memory, so there is nothing poorer to fall back to."""
         return self.hydrate(query, candidates)
 
-    def _model(self, query: AdQuery) -> tuple[Model, AdSide]:
-        if query.predict.position == "naive":
-            return self.bundle.undebiased, query.view.undebiased
-        return self.bundle.debiased, query.view.debiased
-
 
 @dataclass(frozen=True)
 class ClickPredictor:
-    """Adds `p` float32[n, SLOTS], the probability of a click in each slot, and the first of them as `score`. When the
-    network is missing, the smoothed click rate of the ad so far stands in."""
+    """Adds `score` float32[n], the probability of a click in the first slot, and `logit` float32[n], from which `p_of`
+    makes that in the others. When the network is missing, the smoothed click rate of the ad so far stands in, and
+    `logit` is NaN."""
 
     bundle: Bundle
     networks: Mapping[str, Network]
@@ -53,21 +68,35 @@ class ClickPredictor:
     def score(self, query: AdQuery, candidates: Candidates) -> Candidates:
         network = network_of(query)
         if not len(candidates):
-            return self._with(candidates, np.empty((0, SLOTS), np.float32))
+            return candidates.with_columns(score=NOBODY, logit=NOBODY)
         z = self.networks[network](candidates.columns["inputs"])
-        return self._with(candidates, self.bundle.p_in_slots(network, z, query.predict.calibrated))
+        return candidates.with_columns(score=self.bundle.p_first(network, z, query.predict.calibrated), logit=z)
 
     def fallback(self, query: AdQuery, candidates: Candidates, cause: DependencyError) -> Candidates:
-        priors = self.bundle.debiased.priors
-        ctr = priors.ctr * np.exp(query.view.debiased.numbers[candidates.ids, 0])
-        return self._with(candidates, np.outer(ctr, priors.looks).astype(np.float32))
+        rate = self.bundle.debiased.priors.ctr * np.exp(query.view.debiased.numbers[candidates.ids, 0])
+        return candidates.with_columns(
+            score=rate.astype(np.float32), logit=np.full(len(candidates), np.nan, np.float32)
+        )
 
     def keep(self, query: AdQuery, candidates: Candidates) -> None:
         return None
 
-    @staticmethod
-    def _with(candidates: Candidates, p: Floats) -> Candidates:
-        return candidates.with_columns(p=p, score=p[:, 0])
+
+def p_of(bundle: Bundle, query: AdQuery, scored: Candidates, chosen: Ints) -> Array:
+    """float64[k]: the probability of a click on the `scored` ads at `chosen` int64[k], from the first slot on."""
+    network, how, z = network_of(query), query.predict.calibrated, scored.columns["logit"][chosen].tolist()
+    if any(math.isnan(one) for one in z):
+        rate: Array = scored.columns["score"][chosen] * np.asarray(bundle.debiased.priors.looks)[: len(chosen)]
+        return rate
+    return np.array([bundle.p_one(network, one, slot, how) for slot, one in enumerate(z)], np.float64)
+
+
+def p_everywhere(bundle: Bundle, query: AdQuery, scored: Candidates) -> Array:
+    """float64[n, SLOTS]: the probability of a click on each of the `scored` ads in each slot."""
+    z = scored.columns["logit"]
+    if np.isnan(z).any():
+        return np.outer(scored.columns["score"], bundle.debiased.priors.looks)
+    return bundle.p_in_slots(network_of(query), z, query.predict.calibrated).astype(np.float64)
 
 
 def network_of(query: AdQuery) -> str:

@@ -14,7 +14,7 @@ from infra.pipeline.runner import Outcome
 def auction_of(service: CtrService, outcome: Outcome[AdQuery]) -> Auction:
     """Complete enough to be held again."""
     query, bidders, slate = outcome.query, outcome.ranked, outcome.slate
-    columns = slate.columns
+    columns, side = slate.columns, query.view.side(query.predict.position)
     return Auction(
         auction_id=query.auction_id,
         user_id=query.user_id,
@@ -33,7 +33,7 @@ def auction_of(service: CtrService, outcome: Outcome[AdQuery]) -> Auction:
         stats_ts=query.view.stats_ts,
         features=orjson.Fragment(query.known.logged),  # type: ignore[arg-type]
         ads=pack(bidders.ids, "<i4"),
-        numbers=pack(query.view.debiased.numbers[bidders.ids], "<f4"),
+        numbers=pack(side.numbers.take(bidders.ids, axis=0), "<f4"),
         scores=pack(bidders.columns["score"], "<f4"),
         bids={str(ad): bid for ad, bid in query.bids.items()},
         chosen=columns["place"].tolist(),

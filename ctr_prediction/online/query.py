@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from copy import copy
 from dataclasses import dataclass
 
 from ctr_prediction.domain import AdQuery, UserFeatures
 from ctr_prediction.features import default_user, user_from_row
-from ctr_prediction.inputs import Priors
+from ctr_prediction.market import Market
 from ctr_prediction.online.cache import FeatureCache, Known, known_of
-from ctr_prediction.snapshot import Snapshot
 from infra.errors import DependencyError
 from infra.feature_store.guarded import GuardedFeatures, StaleRow
 from infra.feature_store.port import FeatureRow
@@ -23,8 +21,7 @@ class UserHydrator:
 
     features: GuardedFeatures
     cache: FeatureCache
-    snapshot: Snapshot
-    priors: Priors
+    market: Market
     name: str = "user_features"
 
     def hydrate(self, query: AdQuery) -> AdQuery:
@@ -44,13 +41,13 @@ class UserHydrator:
         the pipeline itself. Nothing is read for a user who is cached."""
         if self.cache.has(query.user_id):
             return query
-        found = copy(query)
+        read: FeatureRow | DependencyError
         try:
             with trace.stage("query", "feature_store"):
-                found.read = await self.features.read_soon(query.user_id, query.deadline)
+                read = await self.features.read_soon(query.user_id, query.deadline)
         except DependencyError as exc:
-            found.read = exc
-        return found
+            read = exc
+        return query.but(read=read)
 
     def fallback(self, query: AdQuery, cause: DependencyError) -> AdQuery:
         if isinstance(cause, StaleRow):
@@ -62,13 +59,13 @@ class UserHydrator:
     def _known(self, user_id: int, row: FeatureRow | None) -> Known:
         default, now_s = self._default(user_id), self.cache.clock()
         if row is None or not row.is_known:
-            return known_of(default, self.priors, is_cold=True, feature_ts=0.0, read_s=now_s)
+            return known_of(user_id, default, self.market, is_cold=True, feature_ts=0.0, read_s=now_s)
         feature_ts = row.newest_ts.timestamp() if row.newest_ts is not None else 0.0
         user = user_from_row(row, default)
-        return known_of(user, self.priors, is_cold=False, feature_ts=feature_ts, read_s=now_s)
+        return known_of(user_id, user, self.market, is_cold=False, feature_ts=feature_ts, read_s=now_s)
 
     def _default(self, user_id: int) -> UserFeatures:
-        segments = self.snapshot.user_segment
+        segments = self.market.snapshot.user_segment
         return default_user(int(segments[user_id]) if user_id < len(segments) else 0)
 
     def _with(self, query: AdQuery, known: Known) -> AdQuery:

@@ -45,12 +45,15 @@ class BudgetFilter:
     market: Market
     name: str = "budget"
 
-    def keep(self, query: AdQuery, candidates: Candidates) -> npt.NDArray[np.bool_]:
-        campaign, view = self.market.snapshot.campaign[candidates.ids], query.view
+    def keep(self, query: AdQuery, candidates: Candidates) -> npt.NDArray[np.bool_] | None:
+        view = query.view
+        if view.is_free:
+            return None
+        campaign = self.market.snapshot.campaign.take(candidates.ids)
         if query.auction.pacing == "none":
             found: npt.NDArray[np.bool_] = ~view.is_spent[campaign]
             return found
-        return drawn_below(view.pace[campaign], campaign, query.seed)
+        return drawn_below(view.pace.take(campaign), campaign, query.seed)
 
 
 @dataclass(frozen=True)
@@ -59,11 +62,10 @@ class FrequencyCapFilter:
 
     name: str = "frequency_cap"
 
-    def keep(self, query: AdQuery, candidates: Candidates) -> npt.NDArray[np.bool_]:
-        today = query.user.seen_today[0]
-        capped = query.user.seen_ads[0][today >= query.auction.frequency_cap]
-        if not len(capped):
-            return np.ones(len(candidates), bool)
+    def keep(self, query: AdQuery, candidates: Candidates) -> npt.NDArray[np.bool_] | None:
+        if query.known is not None and query.known.most_today < query.auction.frequency_cap:
+            return None
+        capped = query.user.seen_ads[0][query.user.seen_today[0] >= query.auction.frequency_cap]
         return np.isin(candidates.ids, capped, invert=True)
 
 
@@ -73,7 +75,7 @@ class ExcludeFilter:
 
     name: str = "excluded"
 
-    def keep(self, query: AdQuery, candidates: Candidates) -> npt.NDArray[np.bool_]:
+    def keep(self, query: AdQuery, candidates: Candidates) -> npt.NDArray[np.bool_] | None:
         if not query.exclude:
-            return np.ones(len(candidates), bool)
+            return None
         return np.isin(candidates.ids, query.exclude, invert=True)

@@ -10,6 +10,7 @@ import orjson
 from fastapi import Body, FastAPI, Query, Request
 from pydantic import BaseModel, Field
 from starlette.responses import Response
+from starlette.types import ASGIApp
 
 from feed_ranking.config import PRESETS, FeedConfig
 from feed_ranking.design import DESIGN
@@ -96,7 +97,7 @@ EXAMPLES: dict[str, Any] = {
 }
 
 
-def create_app(settings: Settings | None = None) -> FastAPI:
+def create_app(settings: Settings | None = None) -> ASGIApp:
     """The ASGI factory. Without `settings` it reads them from the environment."""
     settings = settings or Settings()
     config: FeedConfig = PRESETS[settings.preset]

@@ -27,9 +27,12 @@ class Candidates:
     columns: Mapping[str, Floats] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name, values in (("sources", self.sources), *self.columns.items()):
-            if len(values) != len(self.ids):
-                raise ValueError(f"column {name} has {len(values)} values for {len(self.ids)} candidates")
+        count = len(self.ids)
+        if len(self.sources) != count:
+            raise ValueError(f"there are {len(self.sources)} sources for {count} candidates")
+        for name, values in self.columns.items():
+            if len(values) != count:
+                raise ValueError(f"column {name} has {len(values)} values for {count} candidates")
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Generic
 
 import numpy as np
@@ -29,7 +30,7 @@ class Outcome(Generic[Q]):
     pool: Candidates
     ranked: Candidates
 
-    @property
+    @cached_property
     def degraded(self) -> list[str]:
         return self.trace.degraded
 
@@ -61,7 +62,7 @@ class CandidatePipeline(Generic[Q]):
         for rule in self.filters:
             with trace.stage("filter", rule.name, len(pool)) as entry:
                 keep = rule.keep(query, pool)
-                pool = pool if keep.all() else pool.take(keep)
+                pool = pool if keep is None or keep.all() else pool.take(keep)
                 entry.count_out = len(pool)
                 entry.removed = {rule.name: entry.count_in - entry.count_out}
         for step in self.hydrators:

@@ -39,12 +39,12 @@ class CandidateSource(Protocol[Q_contra]):
 
 
 class Filter(Protocol[Q_contra]):
-    """Says which candidates stay: bool[n]. `name` is the reason given for those that go."""
+    """Says which candidates stay: bool[n], or None for all. `name` is the reason given for those that go."""
 
     @property
     def name(self) -> str: ...
 
-    def keep(self, query: Q_contra, candidates: Candidates) -> Keep: ...
+    def keep(self, query: Q_contra, candidates: Candidates) -> Keep | None: ...
 
 
 class Hydrator(Protocol[Q_contra]):

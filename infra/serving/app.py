@@ -19,6 +19,7 @@ from fastapi_offline import FastAPIOffline
 from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import HTMLResponse, Response
+from starlette.types import ASGIApp
 
 from infra.design import Design
 from infra.faults.catalogue import CATALOGUE
@@ -74,9 +75,9 @@ def create_service(
     add_routes: Callable[[FastAPI], None],
     version: str,
     quick: tuple[type[BaseModel], Answer] | None = None,
-) -> FastAPI:
-    """Build the app. The release is loaded at start-up, not at import. `quick` is the body of the design's endpoint and
-    what answers it, where the framework's own way there costs too much."""
+) -> ASGIApp:
+    """Build the app, and what stands before it. The release is loaded at start-up, not at import. `quick` is the body
+    of the design's endpoint and what answers it, where the framework's own way there costs too much."""
     design, registry = core.design, RegistryWatch(core.settings)
 
     @asynccontextmanager
@@ -101,16 +102,13 @@ def create_service(
         redoc_url=None, title=design.title, version=version, description=design.summary, lifespan=lifespan
     )
     add_problem_handlers(app)
-    if quick is not None:
-        app.add_middleware(QuickAsk, path=design.ask.path, model=quick[0], answer=quick[1])
-    app.add_middleware(BodyLimit, max_bytes=core.max_body_bytes)
-    app.add_middleware(Accounting, metrics=core.metrics, path=design.ask.path)
     add_routes(app)
     _add_health(app, core, registry)
     _add_description(app, core)
     if core.settings.fault_injection:
         _add_faults(app, core)
-    return app
+    inner: ASGIApp = app if quick is None else QuickAsk(app, design.ask.path, *quick)
+    return Accounting(BodyLimit(inner, core.max_body_bytes), core.metrics, design.ask.path)
 
 
 def nothing_to_serve(why: str) -> Response:

@@ -15,6 +15,7 @@ from starlette.responses import Response
 
 from infra.errors import DependencyError, UsageError
 
+log = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
 TITLES = {
     400: "Bad request",
@@ -62,6 +63,12 @@ def problem_of(exc: UsageError | Overloaded | DependencyError) -> Response:
     return problem(503, str(exc), headers={"Retry-After": "1"})
 
 
+def bug(path: str, exc: Exception) -> Response:
+    """The answer where something was raised that nobody expected; logs it."""
+    log.error("unhandled error in %s", path, exc_info=exc)
+    return problem(500, "This is a bug. The log of the service has the traceback.")
+
+
 def add_problem_handlers(app: FastAPI) -> None:
     """Answer every error of `app` with a problem document."""
 
@@ -82,8 +89,7 @@ def add_problem_handlers(app: FastAPI) -> None:
         return problem_of(exc)
 
     async def on_bug(request: Request, exc: Exception) -> Response:
-        logging.getLogger(__name__).error("unhandled error in %s", request.url.path, exc_info=exc)
-        return problem(500, "This is a bug. The log of the service has the traceback.")
+        return bug(request.url.path, exc)
 
     app.add_exception_handler(HTTPException, on_http_error)
     app.add_exception_handler(RequestValidationError, on_invalid)

@@ -1,8 +1,8 @@
 """Answers the design's own endpoint without the framework's machinery, where a request is an ordinary one.
 
-Routing, solving dependencies and a stack of contexts cost more than some designs have for a whole answer. What is out
-of the ordinary (a query string, another media type, a body that is not valid) passes on to the app, which explains it;
-so the framework's route stays, documents the endpoint, and answers the same.
+Entering the framework, routing, solving dependencies and a stack of contexts cost more than some designs have for a
+whole answer. What is out of the ordinary (a query string, another media type, a body that is not valid) passes on to
+the app, which explains it; so the framework's route stays, documents the endpoint, and answers the same.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from infra.errors import DependencyError, UsageError
 from infra.serving.body_limit import replay
-from infra.serving.problems import Overloaded, problem_of
+from infra.serving.problems import Overloaded, bug, problem_of
 
 JSON = (b"content-type", b"application/json")
 Answer = Callable[[dict[str, Any], Any], Awaitable[Response]]
@@ -54,4 +54,6 @@ class QuickAsk:
             response = await self.answer(scope.setdefault("state", {}), asked)
         except (Overloaded, DependencyError, UsageError) as exc:
             response = problem_of(exc)
+        except Exception as exc:  # nobody stands outside of this layer who would answer
+            response = bug(self.path, exc)
         await response(scope, receive, send)

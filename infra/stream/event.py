@@ -50,7 +50,7 @@ class Encoded:
 
 def encode(topic: str, event: Event) -> Encoded:
     """The event as bytes. Raises `TypeError` for a field that JSON cannot carry."""
-    data = {item.name: getattr(event, item.name) for item in fields(event)}  # type: ignore[arg-type]
+    data = {name: getattr(event, name) for name in _names(type(event))}
     body = {
         "schema": event.SCHEMA,
         "version": event.VERSION,
@@ -60,6 +60,11 @@ def encode(topic: str, event: Event) -> Encoded:
     }
     value = orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
     return Encoded(topic, event.key.encode(), value, event.event_id)
+
+
+@cache
+def _names(kind: Any) -> tuple[str, ...]:
+    return tuple(item.name for item in fields(kind))
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from ctr_prediction.inputs import DEEP, WIDE, Priors
 from ctr_prediction.live_stats import LiveStats
 from ctr_prediction.market import Market
 from ctr_prediction.snapshot import Snapshot
+from ctr_prediction.student import Student
 from tests.unit.ctr_events import START
 
 USERS, SEGMENTS, PUBLISHERS, ADS, CAMPAIGNS, CREATIVES, BITS = 20, 6, 5, 30, 8, 12, 9
@@ -43,6 +44,17 @@ def bundle(user_cross: str = "audience") -> Bundle:
     said: dict[str, Network] = {"student": network, "teacher": network, "naive": network}
     curves = {name: Curve("none", (), ()) for name in said}
     return Bundle(model(user_cross), model(user_cross, 1), **said, curves=curves, share=0.1, meta={}, digest="d")
+
+
+def student(inputs: int, seed: int = 0) -> Student:
+    """Untrained, with three units and a linear part."""
+    rng = np.random.default_rng([seed, 4])
+    weights = rng.normal(0, 0.2, (inputs, 4)).astype(np.float32)
+    return Student(
+        first=np.concatenate([weights, -weights[:, -1:]], axis=1),
+        bias=np.array([0.1, -0.2, 0.3, -3.0, 3.0], np.float32),
+        last=np.array([0.5, -0.4, 0.3, 1.0, -1.0], np.float32),
+    )
 
 
 def stats(seed: int = 0, stats_ts: float = START) -> LiveStats:

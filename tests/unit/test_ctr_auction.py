@@ -10,7 +10,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from ctr_prediction.auction_rules import PACING_SLACK, Held, day_passed, drawn_below, hold, pace
+from ctr_prediction.auction_rules import PACING_SLACK, Held, best, day_passed, drawn_below, hold, pace
 from ctr_prediction.config import AuctionConfig, PredictConfig, TargetConfig
 from ctr_prediction.domain import SLOTS, AdQuery, Context
 from ctr_prediction.features import default_user
@@ -87,6 +87,16 @@ def test_nobody_pays_more_than_the_bid_or_less_than_the_reserve(some: Bidders) -
     earned = held.price * some.p[held.chosen] * looks
     assert (earned >= some.reserve * (1 - 1e-6)).all()
     assert (np.diff(held.price * some.p[held.chosen]) <= 1e-9).all(), "who stands higher pays no less for a look"
+
+
+@given(st.lists(st.sampled_from([0.0, 0.5, 1.0]) | st.floats(0, 2), max_size=12), st.integers(0, 6))
+@settings(deadline=None, max_examples=100)
+def test_the_best_are_those_that_a_stable_sort_has_first(score: list[float], count: int) -> None:
+    values = np.array(score, np.float64)
+    places, found = best(values, count)
+    order = np.argsort(-values, kind="stable")[:count]
+    assert (places, found) == (order.tolist(), values[order].tolist())
+    assert values.tolist() == score, "what it was given is left as it is"
 
 
 def place_of(held: Held, who: int) -> int:

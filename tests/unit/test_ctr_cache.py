@@ -28,9 +28,10 @@ from infra.resilience.breaker import CircuitBreaker
 from infra.resilience.bulkhead import Bulkhead
 from infra.resilience.deadline import Deadline
 from tests.unit.ctr_events import START
-from tests.unit.ctr_market import PRIORS, USERS, snapshot
+from tests.unit.ctr_market import PRIORS, USERS, market
 
 TTL_S, SIZE = 10.0, 3
+MARKET = market()
 RESULTS = ("hit", "miss", "expired", "stale")
 
 
@@ -49,7 +50,7 @@ class Cached:
         self.cache = FeatureCache(ttl_s, size, CacheMetrics(self.registry), self.clock)
 
     def put(self, user_id: int) -> Known:
-        known = known_of(default_user(), PRIORS, is_cold=False, feature_ts=START, read_s=self.clock.now_s)
+        known = known_of(user_id, default_user(), MARKET, is_cold=False, feature_ts=START, read_s=self.clock.now_s)
         self.cache.put(user_id, known)
         return known
 
@@ -193,7 +194,7 @@ class Asked:
             ttl_s=3600.0,
             clock=self.world,
         )
-        self.hydrator = UserHydrator(guarded, self.cached.cache, snapshot(), PRIORS)
+        self.hydrator = UserHydrator(guarded, self.cached.cache, MARKET)
 
     def __call__(self, user_id: int) -> tuple[AdQuery, DependencyError | None]:
         """What the pipeline gets, and why it would call the answer degraded."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -141,3 +141,27 @@ def test_the_p_of_one_slot_is_that_of_all_slots() -> None:
     for network in ("student", "teacher", "naive"):
         everywhere = some.p_in_slots(network, getattr(some, network)(x))
         np.testing.assert_allclose(some.p_click(network, x, slot), everywhere[np.arange(40), slot], rtol=1e-6)
+
+
+CURVES = (Curve("none", (), ()), Curve("platt", (0.8,), (-0.3,)), Curve("isotonic", (0.0, 0.1, 1.0), (0.0, 0.2, 0.9)))
+
+
+@given(
+    st.lists(st.floats(-60, 60, width=32), min_size=1, max_size=8), st.sampled_from(CURVES), st.integers(0, SLOTS - 1)
+)
+@settings(deadline=None, max_examples=150)
+def test_the_shorter_ways_to_a_probability_lead_to_the_same(z: list[float], curve: Curve, slot: int) -> None:
+    some, values = bundle(), np.array(z, np.float32)
+    some = replace(some, curves=dict.fromkeys(some.curves, curve))
+    for network in ("student", "naive"):
+        for how in ("yes", "no", "no_recalibration"):
+            whole = some.p_in(network, values, slot, how)
+            one = [some.p_one(network, float(value), slot, how) for value in values]
+            np.testing.assert_allclose(one, whole, rtol=2e-4, atol=1e-9)
+            np.testing.assert_allclose(
+                some.p_first(network, values, how), some.p_in(network, values, 0, how), rtol=2e-4, atol=2e-6
+            )
+
+
+def test_the_surest_no_has_a_probability() -> None:
+    assert 0 <= bundle().p_one("student", -3e38, 0) < 1e-6

@@ -194,12 +194,12 @@ def test_pairs_of_users_are_crossed_for_whom_the_knob_says() -> None:
 
 
 def test_priors_come_back_from_a_manifest() -> None:
-    told = {"priors": {"ctr": 0.03, "looks": [1.0, 0.5], "user_strength": 5.0, "ad_strength": 6.0}}
+    told = {"ctr": 0.03, "looks": [1.0, 0.5], "user_strength": 5.0, "ad_strength": 6.0}
     assert priors_from(told) == Priors(0.03, (1.0, 0.5), 5.0, 6.0)
     with pytest.raises(KeyError):
         priors_from({})
     with pytest.raises(TypeError):
-        priors_from({"priors": {"looks": []}})
+        priors_from({"looks": []})
 
 
 def test_names_stand_in_the_order_of_the_columns() -> None:

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ctr_prediction.ad_side import FIRST_AD_NUMBER, SEEN, AdSide, inputs, seen_of, seen_of_few
 from ctr_prediction.bundle import Model
 from ctr_prediction.domain import Context, Floats, Ints, UserFeatures
 from ctr_prediction.features import default_user
 from ctr_prediction.inputs import AD_NUMBERS, NO_CROSS, NUMERIC, ad_numbers
-from ctr_prediction.market import FIRST_AD_NUMBER, SEEN, AdSide, inputs, seen_of
 from ctr_prediction.online.cache import known_of
 from tests.unit.ctr_events import START
 from tests.unit.ctr_market import (
@@ -37,6 +37,7 @@ WHOSE = ("audience", "all", "none")
 KNOWN = snapshot()
 MODELS = {whose: model(whose) for whose in WHOSE}
 NUMBERS = ad_numbers(ads_of(KNOWN, KNOWN.stats), PRIORS)
+MARKET = market()
 SIDES = {whose: AdSide.of(MODELS[whose], np.arange(ADS), KNOWN.campaign, KNOWN.creative, NUMBERS) for whose in WHOSE}
 
 PAGES = st.tuples(
@@ -80,7 +81,7 @@ def test_inputs_of_an_auction_are_those_of_training_bit_for_bit(
     ads_alone = ads_of(KNOWN, KNOWN.stats).take(ads)
     broadcast = of.inputs_of(np.array([user_id]), someone, ads, ads_alone, context, seen)
     np.testing.assert_array_equal(served, broadcast)
-    known = known_of(someone, of.priors, is_cold=False, feature_ts=0.0, read_s=0.0)
+    known = known_of(user_id, someone, MARKET, is_cold=False, feature_ts=0.0, read_s=0.0)
     np.testing.assert_array_equal(served, inputs(of, SIDES[whose], ads, user_id, someone, context, seen, known))
 
 
@@ -130,6 +131,7 @@ def test_how_often_the_user_saw_each_ad_is_read_from_their_row() -> None:
     ads = np.array([2, 5, 6, 5])
     seen = seen_of(someone, ads, ADS)
     assert seen.tolist() == [1, 3, 0, 3], "an ad that is not in the snapshot counts for none that is"
+    assert seen_of_few(someone, ads.tolist()) == seen.tolist()
     x = inputs(MODELS["all"], SIDES["all"], ads, 0, someone, Context.one(0, 0, START), seen)
     np.testing.assert_allclose(x[:, SEEN], [1, 2, 0, 2])
 

@@ -47,7 +47,7 @@ from infra.stream.consumer import Received
 from infra.stream.event import Codec, encode
 from infra.stream.sink import ParquetSink, Table
 from tests.unit.ctr_events import START
-from tests.unit.ctr_market import ADS, BITS, PRIORS, USERS, ads_of, bundle, snapshot, user
+from tests.unit.ctr_market import ADS, BITS, PRIORS, USERS, ads_of, bundle, snapshot, student, user
 
 PATIENT = replace(SMOKE, serve=replace(SMOKE.serve, deadline_ms=60_000.0))
 BUNDLE, KNOWN = bundle(), snapshot()
@@ -80,7 +80,7 @@ def service_of(model: Bundle) -> CtrService:
     breaker, bulkhead = CircuitBreaker("feature_store"), Bulkhead("feature_store", workers=1, queue=1)
     guarded = GuardedFeatures(Store(), breaker, bulkhead, 60_000.0, 1e9, clock)
     cache = FeatureCache(0.0, 10, CacheMetrics(CollectorRegistry()))
-    someone = UserHydrator(guarded, cache, KNOWN, model.debiased.priors)
+    someone = UserHydrator(guarded, cache, market)
     pipeline = build_pipeline(someone, market, model, FaultSwitch())
     return CtrService(pipeline, someone, cache, market, model, PATIENT, clock, "ctr_prediction-smoke/1")
 
@@ -256,11 +256,12 @@ def built(tmp_path: Path) -> Settings:
     for name in ("debiased", "undebiased"):
         tables: dict[str, Any] = dict(getattr(BUNDLE, name).tables)
         np.savez(model / f"{name}.npz", **tables)
+    student(width).write(model / "student.npz")
     meta = {
         "numeric": list(NUMERIC),
         "tables": [*DEEP, *WIDE],
         "inputs": width,
-        "priors": asdict(PRIORS),
+        "priors": {name: asdict(PRIORS) for name in ("debiased", "undebiased")},
         "looks": {name: BUNDLE.debiased.looks.tolist() for name in ("debiased", "undebiased")},
         "curves": {name: {"method": "platt", "x": [0.9], "y": [-0.2]} for name in NETWORKS},
         "share": 0.1,
@@ -306,7 +307,7 @@ def test_a_log_on_disk_is_replayed_with_the_model_that_made_it_and_one_damaged_p
     assert [(one.prediction, one.field) for one in found.differences] == [(damaged.event_id, "prices")]
     assert found.left_out == {"teacher_unavailable": 1}
 
-    network = Path(whole.model_path) / "student.onnx"
+    network = Path(whole.model_path) / "student.npz"
     network.write_bytes(network.read_bytes()[:-1] + b"!")
     found = replay(built, Since(), 100, lambda share, text: None)
     assert (found.rows, found.checked, found.differing) == (12, 0, 0), "a damaged model proves nothing"

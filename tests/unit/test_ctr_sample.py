@@ -142,8 +142,10 @@ def test_days_are_kept_apart_and_a_share_of_what_was_not_clicked_stands_for_all_
     log, share = built.log, CONFIG.sample.negative_share
     day = ((log["at_s"] - START) // DAY_S).to_numpy().astype(int)
     reported = (log["label_s"] < END).to_numpy()
-    for part, days in (("train", range(DAYS - 2)), ("calibration", [DAYS - 2])):
-        sample, there = built.samples[part], np.isin(day, days)
+    by_chance = (log["policy"] == RANDOM_POLICY).to_numpy()
+    wanted = {"train": day < DAYS - 2, "calibration": (day == DAYS - 2) & ~by_chance}
+    for part, there in wanted.items():
+        sample = built.samples[part]
         clicked = sample.clicked > 0
         assert set(sample.impression_id[clicked]) == set(log["impression_id"][there & reported])
         others, kept = int((there & ~reported).sum()), int((~clicked).sum())
@@ -152,7 +154,7 @@ def test_days_are_kept_apart_and_a_share_of_what_was_not_clicked_stands_for_all_
         np.testing.assert_allclose(sample.weight, np.where(clicked, 1.0, 1 / share), rtol=1e-6)
     last = day == DAYS - 1
     bucket, holdout = built.samples["bucket"], built.samples["holdout"]
-    assert set(bucket.impression_id) == set(log["impression_id"][last & (log["policy"] == RANDOM_POLICY)])
+    assert set(bucket.impression_id) == set(log["impression_id"][(day >= DAYS - 2) & by_chance])
     assert set(holdout.impression_id) <= set(log["impression_id"][last])
     assert len(holdout) == len(set(holdout.impression_id)) == CONFIG.sample.holdout_rows
     assert (bucket.weight == 1).all()
@@ -176,10 +178,13 @@ def test_the_audience_is_joined_too(built: Built) -> None:
 
 
 def test_priors_are_of_the_days_before_the_holdout(built: Built) -> None:
-    priors = json.loads((built.root / "sample" / PRIORS).read_text())
+    both = json.loads((built.root / "sample" / PRIORS).read_text())
+    priors, blind = both["debiased"], both["undebiased"]
     before = built.log[built.log["at_s"] < END - DAY_S]
     clicks, shown = (before["label_s"] < END).sum(), np.bincount(before["slot"], minlength=SLOTS)
     assert priors["looks"][0] == 1.0
     assert priors["ctr"] == pytest.approx(clicks / (shown @ np.array(priors["looks"])), rel=1e-3)
     planted = (1.0 + np.arange(SLOTS)) ** -CONFIG.world.examination_decay
     np.testing.assert_allclose(priors["looks"], planted, atol=0.3)
+    assert blind["looks"] == [1.0] * SLOTS, "who never heard of slots takes every impression for a look"
+    assert blind["ctr"] == pytest.approx(clicks / shown.sum(), rel=1e-3)

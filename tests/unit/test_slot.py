@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from infra.errors import CorruptArtifact, UsageError
+from infra.files import write_atomically
 from infra.registry.release import Release, read_release
 from infra.serving.slot import ReleaseSlot
 
@@ -34,7 +35,7 @@ class Loader:
 def publish(root: Path, release: Release) -> None:
     directory = root / f"release-{release.model_version}"
     release.write(directory)
-    (root / "current.json").write_text(json.dumps({"release": str(directory)}))
+    write_atomically(root / "current.json", json.dumps({"release": str(directory)}))
 
 
 @pytest.fixture
