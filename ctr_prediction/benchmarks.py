@@ -35,7 +35,7 @@ from infra.settings import Settings
 
 CLIENTS, SECONDS, WARM_UP_S = 4, 3.0, 60.0
 ZIPF = 1.1
-WARM_AGAIN_S, WARM_UP_REQUESTS = 15.0, 150_000
+PAIRS, SLICE, WARM_UP_REQUESTS = 9, 700, 150_000
 BIDDERS, KERNEL_RUNS, READS = 300, 400, 400
 
 
@@ -68,25 +68,22 @@ class CtrBenchmarks:
         return {**self.over_constant(), **self.kernels(), **ratios}
 
     def over_constant(self) -> Mapping[str, float]:
-        """Throughput with users by Zipf's law, and with another user each time, over that of the constant route; each
-        of the three twice, in turns. The service is warm when it has answered for as long as a row is kept: then as
-        many rows come in as are past their time."""
+        """Throughput with users by Zipf's law, and with another user each time, over that of the constant route, in
+        pairs of short slices: what else the machine does moves both alike. The service is warm when it has answered for
+        as long as a row is kept: then as many rows come in as are past their time."""
         first = 10**6 * self._round
-        warm = [self.question(first + n) for n in range(6000)]
-        before = [self.question(first + 10_000 + n) for n in range(WARM_UP_REQUESTS)]
-        throughput(self._url, before, WARM_UP_S)
+        throughput(self._url, [self.question(first + n) for n in range(WARM_UP_REQUESTS)], WARM_UP_S)
+        warm = [self.question(first + WARM_UP_REQUESTS + n) for n in range(PAIRS * SLICE)]
         # ids that nobody has asked for: known users and unknown ones are one read of the store each, all the same
-        cold = [self._body(n * 7919 % self._config.world.users, n) for n in self._strangers(6000)]
-        found: dict[str, list[float]] = {"warm": [], "cold": [], "constant": []}
+        cold = [self._body(n * 7919 % self._config.world.users, n) for n in self._strangers(PAIRS * SLICE)]
         with _constant() as constant:
-            for half in range(2):
-                part = slice(half * 3000, (half + 1) * 3000)
-                found["constant"].append(throughput(constant, warm))
-                found["cold"].append(throughput(self._url, cold[part]))
-                throughput(self._url, before[half::2], WARM_AGAIN_S)
-                found["warm"].append(throughput(self._url, warm[half::2]))
-        wall = median(found["constant"])
-        return {f"{name}_over_constant": median(found[name]) / wall for name in ("warm", "cold")}
+            return {
+                f"{name}_over_constant": median(
+                    throughput(self._url, part) / throughput(constant, part)
+                    for part in (bodies[start : start + SLICE] for start in range(0, len(bodies), SLICE))
+                )
+                for name, bodies in (("warm", warm), ("cold", cold))
+            }
 
     def _strangers(self, count: int) -> list[int]:
         """Numbers of users who were not asked for in the last rounds: the service's cache has forgotten them, or the

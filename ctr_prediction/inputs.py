@@ -80,15 +80,14 @@ def user_numbers(users: UserFeatures, context: Context, priors: Priors) -> Float
 
 def person_numbers(users: UserFeatures, priors: Priors) -> Floats:
     """float32[m, PERSON_NUMBERS]: those of `USER_NUMBERS` that are known of someone wherever they are."""
-    looks = looks_of(users.shown, priors)
-    columns = [
-        ctr_log(users.clicks, looks, priors, priors.user_strength)[:, None],
-        np.log1p(looks)[:, None] / 4,
-        users.age[:, None] == np.arange(len(AGE_BANDS)),
-        users.gender[:, None] == np.arange(len(GENDERS)),
-        in_audience(users)[:, None],
-    ]
-    return np.concatenate(columns, axis=1, dtype=np.float32)
+    looks, ages = looks_of(users.shown, priors), 2 + len(AGE_BANDS)
+    found = np.empty((len(users), PERSON_NUMBERS), np.float32)
+    found[:, 0] = ctr_log(users.clicks, looks, priors, priors.user_strength)
+    found[:, 1] = np.log1p(looks) / 4
+    found[:, 2:ages] = users.age[:, None] == np.arange(len(AGE_BANDS))
+    found[:, ages:-1] = users.gender[:, None] == np.arange(len(GENDERS))
+    found[:, -1] = in_audience(users)
+    return found
 
 
 def context_numbers(context: Context) -> Floats:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from ctr_prediction.domain import AdQuery, UserFeatures
 from ctr_prediction.features import default_user, user_from_row
@@ -66,7 +67,12 @@ class UserHydrator:
 
     def _default(self, user_id: int) -> UserFeatures:
         segments = self.market.snapshot.user_segment
-        return default_user(int(segments[user_id]) if user_id < len(segments) else 0)
+        return _default_of(int(segments[user_id]) if user_id < len(segments) else 0)
 
     def _with(self, query: AdQuery, known: Known) -> AdQuery:
         return query.knowing(known, max(self.cache.clock() - known.read_s, 0.0))
+
+
+@lru_cache(maxsize=10_000)
+def _default_of(segment: int) -> UserFeatures:
+    return default_user(segment)

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine, Generator
 from dataclasses import dataclass
+from types import coroutine
+from typing import Any, TypeVar
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from infra.serving.problems import problem
+
+T = TypeVar("T")
 
 
 class _TooLarge(Exception): ...
@@ -26,8 +31,7 @@ class BodyLimit:
             await self.app(scope, receive, send)
             return
         try:
-            async with asyncio.timeout(self.timeout_s):
-                body = await self._read(scope, receive)
+            body = await self._read_in_time(scope, receive)
         except _TooLarge:
             detail = f"a body may have {self.max_bytes} bytes"
             await problem(413, detail, headers={"Connection": "close"})(scope, receive, send)
@@ -40,10 +44,21 @@ class BodyLimit:
             return
         await self.app(scope, replay(body, receive), send)
 
+    async def _read_in_time(self, scope: Scope, receive: Receive) -> bytes | None:
+        """Most bodies are there when their head is; to set a clock for those took longer than to read them."""
+        reading = self._read(scope, receive)
+        try:
+            waits_for = reading.send(None)
+        except StopIteration as done:
+            found: bytes | None = done.value
+            return found
+        async with asyncio.timeout(self.timeout_s):
+            return await _rest_of(reading, waits_for)
+
     async def _read(self, scope: Scope, receive: Receive) -> bytes | None:
-        declared = dict(scope["headers"]).get(b"content-length", b"0")
-        if declared.isdigit() and int(declared) > self.max_bytes:
-            raise _TooLarge
+        for name, value in scope["headers"]:
+            if name == b"content-length" and value.isdigit() and int(value) > self.max_bytes:
+                raise _TooLarge
         chunks, size = [], 0
         while True:
             message = await receive()
@@ -56,6 +71,22 @@ class BodyLimit:
             chunks.append(chunk)
             if not message.get("more_body", False):
                 return b"".join(chunks)
+
+
+@coroutine
+def _rest_of(begun: Coroutine[Any, Any, T], waits_for: Any) -> Generator[Any, Any, T]:
+    """Awaits a coroutine that was begun, and waits for something now."""
+    try:
+        while True:
+            try:
+                sent = yield waits_for
+            except BaseException as exc:
+                waits_for = begun.throw(exc)
+            else:
+                waits_for = begun.send(sent)
+    except StopIteration as done:
+        found: T = done.value
+        return found
 
 
 def replay(body: bytes, receive: Receive) -> Receive:
