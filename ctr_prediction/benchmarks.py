@@ -28,6 +28,7 @@ from ctr_prediction.domain import DEVICES
 from ctr_prediction.features import open_store
 from ctr_prediction.online.constant import create_app
 from ctr_prediction.online.play import CtrPlayer
+from ctr_prediction.student import Student
 from infra.errors import LabError
 from infra.registry.release import Release
 from infra.serving.onnx_model import OnnxModel
@@ -48,8 +49,7 @@ class CtrBenchmarks:
         self._config, self._url = config, url
         self._release = Release.read(release)
         self._store = open_store(Path(self._release.features_path), settings, online_only=True)
-        service = CtrPlayer(release, config, settings).service
-        self._x = service.answer(service.query(7, 0, 0, 4, {}, seed=1)).ranked.columns["inputs"][:BIDDERS]
+        self._service = CtrPlayer(release, config, settings).service
         self._round = 0
         weights = np.arange(1.0, config.world.users + 1) ** -ZIPF
         self._mass = np.cumsum(weights) / weights.sum()
@@ -100,13 +100,40 @@ class CtrBenchmarks:
         }
 
     def kernels(self) -> Mapping[str, float]:
-        """Time of the student's network, and of the same in int8, over the teacher's and its own in float32."""
-        path, width = Path(self._release.model_path), self._x.shape[1]
+        """Time of the student's network over the teacher's, of the same in int8 over its own in float32, and of what
+        serves (the first layer in parts, then the rest) over whole rows for ONNX Runtime."""
+        service, hydrator = self._service, self._service.pipeline.hydrators[0]
+        asked = {
+            model: service.answer(
+                service.query(7, 0, 0, 4, {"model": model, "eligible_limit": BIDDERS, "pacing": "none"}, seed=1)
+            )
+            for model in ("student", "teacher")
+        }
+        whole = asked["teacher"].ranked.columns["inputs"]
+        path, width, plain = Path(self._release.model_path), whole.shape[1], service.bundle.student
+        assert isinstance(plain, Student)
         student, teacher = (OnnxModel(path / f"{name}.onnx", width=width) for name in ("student", "teacher"))
+
+        def rows(model: str) -> Any:
+            return hydrator.hydrate(asked[model].query, asked[model].pool).columns["inputs"]
+
         with tempfile.TemporaryDirectory() as directory:
             small = OnnxModel(quantised(path / "student.onnx", Path(directory) / "student.int8.onnx"), width=width)
-            times = in_turns([lambda: student(self._x), lambda: teacher(self._x), lambda: small(self._x)], KERNEL_RUNS)
-        return {"student_over_teacher": times[0] / times[1], "int8_over_float": times[2] / times[0]}
+            works: dict[str, Callable[[], object]] = {
+                "plain": lambda: plain(whole),
+                "teacher": lambda: teacher(whole),
+                "float": lambda: student(whole),
+                "int8": lambda: small(whole),
+                "parts": lambda: plain.of_sums(rows("student")),
+                "whole": lambda: student(rows("teacher")),
+            }
+            times = dict(zip(works, in_turns(list(works.values()), KERNEL_RUNS), strict=True))
+        pairs = {
+            "student_over_teacher": ("plain", "teacher"),
+            "int8_over_float": ("int8", "float"),
+            "parts_over_whole": ("parts", "whole"),
+        }
+        return {name: times[one] / times[other] for name, (one, other) in pairs.items()}
 
     def read_over_feast(self) -> float:
         """Time of a user's row by Feast's provider, as requests read it, over that by `get_online_features`."""

@@ -141,6 +141,11 @@ DESIGN = Design(
         ),
         Bound("student_over_teacher", "time of the student's kernel / the teacher's, 300 ads", "×", "<= 0.4", "<= 0.2"),
         Bound("read_over_feast", "time of a user's row by Feast's provider / by `get_online_features`", "×"),
+        Bound(
+            "parts_over_whole",
+            "time of the student from ads to log-odds in parts / by whole rows and ONNX Runtime",
+            "×",
+        ),
         Bound("int8_over_float", "time of the student in int8 / in float32, 300 ads", "×"),
         Bound(
             "train_over_gemm",
