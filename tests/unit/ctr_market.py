@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from hypothesis import strategies as st
 
 from ctr_prediction.bundle import Bundle, Model, Network
 from ctr_prediction.curves import Curve
@@ -26,6 +27,21 @@ ROWS = {
     "user": (USERS, 2), "segment": (SEGMENTS, 8), "clock": (SEGMENTS, 2), "publisher": (PUBLISHERS, 4),
     "ad": (ADS, 4), "campaign": (CAMPAIGNS, 4), "creative": (CREATIVES, 8), **dict.fromkeys(WIDE, (2**BITS, 1)),
 }  # fmt: skip
+
+WHOSE = ("audience", "all", "none")
+PAGES = st.tuples(
+    st.integers(0, USERS + 3),  # some have no vector
+    st.integers(0, SEGMENTS),  # one segment that no table knows
+    st.booleans(),
+    st.lists(st.integers(0, ADS - 1), min_size=1, max_size=12),
+    st.integers(0, PUBLISHERS + 1),
+    st.integers(0, 2),
+    st.floats(0, 3 * 86_400.0),
+    st.sampled_from(WHOSE),
+    st.integers(0, 50),
+)
+Page = tuple[int, int, bool, list[int], int, int, float, str, int]
+"""user, segment, whether they are in an audience, bidders, publisher, device, seconds, whose pairs, seed"""
 
 
 def model(user_cross: str = "audience", seed: int = 0) -> Model:

@@ -7,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from ctr_prediction.ad_side import FIRST_AD_NUMBER, SEEN, AdSide, inputs, seen_of, seen_of_few
 from ctr_prediction.bundle import Model
@@ -20,10 +19,10 @@ from tests.unit.ctr_market import (
     ADS,
     CAMPAIGNS,
     COLD,
+    PAGES,
     PRIORS,
-    PUBLISHERS,
-    SEGMENTS,
-    USERS,
+    WHOSE,
+    Page,
     ads_of,
     bundle,
     market,
@@ -33,24 +32,11 @@ from tests.unit.ctr_market import (
     user,
 )
 
-WHOSE = ("audience", "all", "none")
 KNOWN = snapshot()
 MODELS = {whose: model(whose) for whose in WHOSE}
 NUMBERS = ad_numbers(ads_of(KNOWN, KNOWN.stats), PRIORS)
 MARKET = market()
 SIDES = {whose: AdSide.of(MODELS[whose], np.arange(ADS), KNOWN.campaign, KNOWN.creative, NUMBERS) for whose in WHOSE}
-
-PAGES = st.tuples(
-    st.integers(0, USERS + 3),  # some have no vector
-    st.integers(0, SEGMENTS),  # one segment that no table knows
-    st.booleans(),
-    st.lists(st.integers(0, ADS - 1), min_size=1, max_size=12),
-    st.integers(0, PUBLISHERS + 1),
-    st.integers(0, 2),
-    st.floats(0, 3 * 86_400.0),
-    st.sampled_from(WHOSE),
-    st.integers(0, 50),
-)
 
 
 def in_training(of: Model, user_id: int, someone: UserFeatures, ads: Ints, page: Context, seen: Ints) -> Floats:
@@ -69,7 +55,7 @@ def in_training(of: Model, user_id: int, someone: UserFeatures, ads: Ints, page:
 @given(PAGES)
 @settings(deadline=None, max_examples=150)
 def test_inputs_of_an_auction_are_those_of_training_bit_for_bit(
-    page: tuple[int, int, bool, list[int], int, int, float, str, int],
+    page: Page,
 ) -> None:
     user_id, segment, in_audience, bidders, publisher, device, at_s, whose, seed = page
     someone, ads = user(segment, in_audience=in_audience, seed=seed), np.array(bidders)
@@ -88,7 +74,7 @@ def test_inputs_of_an_auction_are_those_of_training_bit_for_bit(
 @given(PAGES)
 @settings(deadline=None, max_examples=40)
 def test_an_ad_has_the_same_inputs_whoever_bids_beside_it(
-    page: tuple[int, int, bool, list[int], int, int, float, str, int],
+    page: Page,
 ) -> None:
     user_id, segment, in_audience, bidders, publisher, device, at_s, whose, seed = page
     someone, ads = user(segment, in_audience=in_audience, seed=seed), np.array(bidders)

@@ -21,10 +21,10 @@ from infra.errors import CorruptArtifact
 from tests.unit.ctr_events import START
 from tests.unit.ctr_market import (
     ADS,
+    PAGES,
     PRIORS,
-    PUBLISHERS,
-    SEGMENTS,
-    USERS,
+    WHOSE,
+    Page,
     ads_of,
     model,
     snapshot,
@@ -34,25 +34,11 @@ from tests.unit.ctr_market import (
 )
 
 KNOWN = snapshot()
-WHOSE = ("audience", "all", "none")
 MODELS = {whose: model(whose) for whose in WHOSE}
 NUMBERS = ad_numbers(ads_of(KNOWN, KNOWN.stats), PRIORS)
 SIDES = {whose: AdSide.of(MODELS[whose], np.arange(ADS), KNOWN.campaign, KNOWN.creative, NUMBERS) for whose in WHOSE}
 STUDENT = student(SIDES["all"].known.shape[1])
 STUDENTS = {whose: StudentSide.of(STUDENT, MODELS[whose], SIDES[whose]) for whose in WHOSE}
-
-PAGES = st.tuples(
-    st.integers(0, USERS + 3),  # some have no vector
-    st.integers(0, SEGMENTS),  # one segment that no table knows
-    st.booleans(),
-    st.lists(st.integers(0, ADS - 1), min_size=1, max_size=12),
-    st.integers(0, PUBLISHERS + 1),
-    st.integers(0, 2),
-    st.floats(0, 3 * 86_400.0),
-    st.sampled_from(WHOSE),
-    st.integers(0, 50),
-)
-Page = tuple[int, int, bool, list[int], int, int, float, str, int]
 
 
 def in_parts(of: StudentSide, page: Page, eligible: Ints | None = None) -> Floats:
