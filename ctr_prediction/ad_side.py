@@ -110,14 +110,16 @@ def inputs(
     x[:, first : first + sum(map(len, asker))] = np.concatenate(asker)
     x[:, product:-3] *= mine
     x[:, -3:-1] = clock * here[HOUR - PERSON_NUMBERS :]
-    has_cross = user_crosses(user, model.user_cross)[0] if known is None else whose(known, model.user_cross)
+    has_cross = (
+        user_crosses(user, model.user_cross)[0] if known is None else whose(known.has_audience, model.user_cross)
+    )
     x[:, -1] = _wide(model, side, rows, user_id, segment, context, has_cross=bool(has_cross))
     return x
 
 
-def whose(known: Known, user_cross: str) -> bool:
-    """Whether the pairs of this user with ads are crossed, as `user_crosses` says."""
-    return known.has_audience if user_cross == "audience" else user_cross == "all"
+def whose(has_audience: bool, user_cross: str) -> bool:
+    """Whether the pairs of a user with ads are crossed, as `user_crosses` says."""
+    return has_audience if user_cross == "audience" else user_cross == "all"
 
 
 def seen_of(user: UserFeatures, ads: Ints, size: int) -> Ints:

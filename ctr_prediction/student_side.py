@@ -25,6 +25,7 @@ from ctr_prediction.ad_side import (
     pairs_wide,
     row_of,
     segment_wide,
+    whose,
 )
 from ctr_prediction.bundle import Model
 from ctr_prediction.domain import DEVICES, Floats, Ints, UserFeatures
@@ -112,7 +113,7 @@ class StudentSide:
     def of_user(self, user_id: int, user: UserFeatures, person: Floats, *, has_audience: bool) -> OfUser:
         """`person` float32[PERSON_NUMBERS] and `has_audience` are what `inputs` says of the user."""
         model, segment = self.model, int(user.segment[0])
-        has_cross = has_audience if model.user_cross == "audience" else model.user_cross == "all"
+        has_cross = whose(has_audience, model.user_cross)
         tables = zip(("user", "segment", "clock"), (user_id, segment, segment), strict=True)
         columns = np.concatenate([person, *(row_of(model.tables[name], row) for name, row in tables)])
         sums = columns @ self._of_user + self.student.bias
