@@ -7,11 +7,12 @@ from dataclasses import replace
 import numpy as np
 from hypothesis import strategies as st
 
+from ctr_prediction.ad_side import AdSide
 from ctr_prediction.bundle import Bundle, Model, Network
 from ctr_prediction.curves import Curve
 from ctr_prediction.domain import SLOTS, AdFeatures, Floats, UserFeatures
 from ctr_prediction.features import default_user
-from ctr_prediction.inputs import DEEP, WIDE, Priors
+from ctr_prediction.inputs import DEEP, WIDE, Priors, ad_numbers
 from ctr_prediction.live_stats import LiveStats
 from ctr_prediction.market import Market
 from ctr_prediction.snapshot import Snapshot
@@ -134,3 +135,9 @@ def user(segment: int, *, in_audience: bool, seed: int = 0) -> UserFeatures:
         seen_counts=seen,
         seen_today=seen // 2,
     )
+
+
+KNOWN = snapshot()
+MODELS = {whose: model(whose) for whose in WHOSE}
+NUMBERS = ad_numbers(ads_of(KNOWN, KNOWN.stats), PRIORS)
+SIDES = {whose: AdSide.of(MODELS[whose], np.arange(ADS), KNOWN.campaign, KNOWN.creative, NUMBERS) for whose in WHOSE}

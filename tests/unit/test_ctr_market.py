@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from ctr_prediction.ad_side import FIRST_AD_NUMBER, SEEN, AdSide, inputs, seen_of, seen_of_few
+from ctr_prediction.ad_side import FIRST_AD_NUMBER, SEEN, inputs, seen_of, seen_of_few
 from ctr_prediction.bundle import Model
 from ctr_prediction.domain import Context, Floats, Ints, UserFeatures
 from ctr_prediction.features import default_user
@@ -19,24 +19,21 @@ from tests.unit.ctr_market import (
     ADS,
     CAMPAIGNS,
     COLD,
+    KNOWN,
+    MODELS,
+    NUMBERS,
     PAGES,
     PRIORS,
-    WHOSE,
+    SIDES,
     Page,
     ads_of,
     bundle,
     market,
-    model,
-    snapshot,
     stats,
     user,
 )
 
-KNOWN = snapshot()
-MODELS = {whose: model(whose) for whose in WHOSE}
-NUMBERS = ad_numbers(ads_of(KNOWN, KNOWN.stats), PRIORS)
 MARKET = market()
-SIDES = {whose: AdSide.of(MODELS[whose], np.arange(ADS), KNOWN.campaign, KNOWN.creative, NUMBERS) for whose in WHOSE}
 
 
 def in_training(of: Model, user_id: int, someone: UserFeatures, ads: Ints, page: Context, seen: Ints) -> Floats:

@@ -21,22 +21,19 @@ from infra.errors import CorruptArtifact
 from tests.unit.ctr_events import START
 from tests.unit.ctr_market import (
     ADS,
+    KNOWN,
+    MODELS,
     PAGES,
     PRIORS,
+    SIDES,
     WHOSE,
     Page,
     ads_of,
-    model,
-    snapshot,
     stats,
     student,
     user,
 )
 
-KNOWN = snapshot()
-MODELS = {whose: model(whose) for whose in WHOSE}
-NUMBERS = ad_numbers(ads_of(KNOWN, KNOWN.stats), PRIORS)
-SIDES = {whose: AdSide.of(MODELS[whose], np.arange(ADS), KNOWN.campaign, KNOWN.creative, NUMBERS) for whose in WHOSE}
 STUDENT = student(SIDES["all"].known.shape[1])
 STUDENTS = {whose: StudentSide.of(STUDENT, MODELS[whose], SIDES[whose]) for whose in WHOSE}
 
