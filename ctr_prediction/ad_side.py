@@ -25,8 +25,8 @@ from ctr_prediction.inputs import (
     context_numbers,
     cross,
     cross_of,
+    is_retargeted,
     person_numbers,
-    user_crosses,
 )
 
 SEEN = len(USER_NUMBERS)
@@ -38,13 +38,10 @@ assert (*ASKERS, "ad", "campaign", "creative") == DEEP
 
 
 class Known(Protocol):
-    """What can be computed once of a user: `person` float32[PERSON_NUMBERS], and whether they have been at a shop."""
+    """What can be computed once of a user: `person` float32[PERSON_NUMBERS]."""
 
     @property
     def person(self) -> Floats: ...
-
-    @property
-    def has_audience(self) -> bool: ...
 
 
 @dataclass(frozen=True)
@@ -110,16 +107,19 @@ def inputs(
     x[:, first : first + sum(map(len, asker))] = np.concatenate(asker)
     x[:, product:-3] *= mine
     x[:, -3:-1] = clock * here[HOUR - PERSON_NUMBERS :]
-    has_cross = (
-        user_crosses(user, model.user_cross)[0] if known is None else whose(known.has_audience, model.user_cross)
-    )
-    x[:, -1] = _wide(model, side, rows, user_id, segment, context, has_cross=bool(has_cross))
+    x[:, -1] = _wide(model, side, rows, user_id, segment, shops_of(user), context)
     return x
 
 
-def whose(has_audience: bool, user_cross: str) -> bool:
+def shops_of(user: UserFeatures) -> Ints:
+    """int64[any]: ads of shops where one user has been."""
+    audience: Ints = user.audience[0]
+    return audience[audience >= 0]
+
+
+def whose(shops: Ints, user_cross: str) -> bool:
     """Whether the pairs of a user with ads are crossed, as `user_crosses` says."""
-    return has_audience if user_cross == "audience" else user_cross == "all"
+    return len(shops) > 0 if user_cross == "audience" else user_cross == "all"
 
 
 def seen_of(user: UserFeatures, ads: Ints, size: int) -> Ints:
@@ -140,13 +140,12 @@ def row_of(table: Floats, row: int) -> Floats:
     return found
 
 
-def _wide(
-    model: Model, side: AdSide, rows: Ints, user_id: int, segment: int, context: Context, *, has_cross: bool
-) -> Floats:
+def _wide(model: Model, side: AdSide, rows: Ints, user_id: int, segment: int, shops: Ints, context: Context) -> Floats:
     """float32[n], added up in the order of `WIDE`."""
     ids, hour = side.ad_id[rows], int(context.at_ts[0] % DAY_S // HOUR_S)
     found = segment_wide(model, side, rows, segment) + hour_wide(model, segment, int(context.publisher[0]), hour)
-    return np.asarray(found + (pairs_wide(model, user_id, ids) if has_cross else none_wide(model)), np.float32)
+    found += user_wide(model, user_id, shops, ids)
+    return np.asarray(found + shop_wide(model, shops, ids), np.float32)
 
 
 def segment_wide(model: Model, side: AdSide, rows: Ints, segment: int) -> Floats:
@@ -163,12 +162,20 @@ def hour_wide(model: Model, segment: int, publisher: int, hour: int) -> np.float
     return np.float32(model.tables["publisher_hour"][cross_of(model.cross_bits, segment, publisher, hour), 0])
 
 
-def pairs_wide(model: Model, user_id: int, ads: Ints) -> Floats:
-    """float32[n]: the weight of the user with each of `ads` int64[n]."""
+def user_wide(model: Model, user_id: int, shops: Ints, ads: Ints) -> Floats | np.float32:
+    """float32[n], or one number for all: the weight of the user with each of `ads` int64[n]."""
+    if not whose(shops, model.user_cross):
+        return np.float32(model.tables["user_ad"][NO_CROSS, 0])
     found: Floats = model.tables["user_ad"][cross(model.cross_bits, np.array([user_id]), ads)][:, 0]
     return found
 
 
+def shop_wide(model: Model, shops: Ints, ads: Ints) -> Floats | np.float32:
+    """float32[n], or one number for all: the weight of being, or not being, an ad of a shop where the user has been."""
+    weights: Floats = model.tables["retargeted"][:, 0]
+    return weights[is_retargeted(shops[None, :], ads).astype(np.int64)] if len(shops) else weights[0]
+
+
 def none_wide(model: Model) -> np.float32:
-    """The weight in the place of the user's with an ad, for those whose pairs are not remembered."""
-    return np.float32(model.tables["user_ad"][NO_CROSS, 0])
+    """What both say of users who have been nowhere and whose pairs are not remembered."""
+    return np.float32(model.tables["user_ad"][NO_CROSS, 0] + model.tables["retargeted"][0, 0])

@@ -27,7 +27,6 @@ from ctr_prediction.inputs import (
     crosses,
     numeric,
     priors_from,
-    user_crosses,
 )
 from ctr_prediction.student import Student
 from infra.errors import CorruptArtifact
@@ -74,8 +73,7 @@ class Model:
             "creative": ads.creative,
         }
         vectors = {name: rows_or_none(tables[name], ids[name]) for name in DEEP}
-        whose = user_crosses(users, self.user_cross)
-        pairs = crosses(user_id, users.segment, whose, ad_id, context, self.cross_bits)
+        pairs = crosses(user_id, users, self.user_cross, ad_id, context, self.cross_bits)
         wide: Floats = sum((tables[name][pairs[name]] for name in WIDE), np.zeros((1, 1), np.float32))
         clock = vectors["clock"] * numbers[:, HOUR : HOUR + 2]
         parts = [numbers, *vectors.values(), vectors["segment"] * vectors["creative"], clock, wide]

@@ -127,15 +127,15 @@ class SampleConfig:
 
 @dataclass(frozen=True)
 class ModelConfig:
-    cross_bits: int = knob(17, unit="bits", low=8, high=24, trades="more: fewer crosses share a weight, a larger table")
+    cross_bits: int = knob(18, unit="bits", low=8, high=24, trades="more: fewer crosses share a weight, a larger table")
     user_cross: str = choice(
         "audience",
         ("audience", "all", "none"),
         trades="all: everyone's pairs with ads are remembered, and most of that is noise; audience: retargeted users'",
     )
-    hidden: int = knob(256, unit="", low=8, high=2048, trades="larger: more capacity, more milliseconds per ad")
-    epochs: int = knob(4, unit="", low=1, high=50, trades="more: better fit until it overfits, longer builds")
-    batch: int = knob(2048, unit="rows", low=64, high=65536, trades="larger: faster epochs, fewer updates")
+    hidden: int = knob(128, unit="", low=8, high=2048, trades="larger: more capacity, more milliseconds per ad")
+    epochs: int = knob(5, unit="", low=1, high=50, trades="more: better fit until it overfits, longer builds")
+    batch: int = knob(1024, unit="rows", low=64, high=65536, trades="larger: faster epochs, fewer updates")
     student_hidden: int = knob(6, unit="", low=2, high=512, trades="larger: nearer to the teacher, slower")
 
 

@@ -36,8 +36,9 @@ DAY_S, HOUR_S = 86_400.0, 3_600.0
 
 DEEP = ("user", "segment", "clock", "publisher", "ad", "campaign", "creative")
 """tables of vectors; `clock` is what a segment thinks of the hour"""
-WIDE = ("segment_ad", "publisher_hour", "user_ad")
-"""tables of hashed crosses: segment × ad, segment × publisher × hour, user × ad"""
+WIDE = ("segment_ad", "publisher_hour", "user_ad", "retargeted")
+"""tables of crosses: segment × ad, segment × publisher × hour, user × ad, all three hashed; and shops where the user
+has been × ads of shops, which has two rows: it is, or it is not, one of those"""
 NO_CROSS = 0
 """the row of a cross that is not made; no weight is learned for it"""
 
@@ -50,8 +51,8 @@ class Priors:
 
     ctr: float
     looks: tuple[float, ...]
-    user_strength: float = 50.0
-    ad_strength: float = 200.0
+    user_strength: float = 150.0
+    ad_strength: float = 100.0
 
 
 def priors_from(told: Mapping[str, Any]) -> Priors:
@@ -132,14 +133,15 @@ def hour_of(context: Context) -> Ints:
 
 
 def crosses(
-    user_id: Ints, segment: Ints, has_user_cross: npt.NDArray[np.bool_], ad_id: Ints, context: Context, bits: int
+    user_id: Ints, users: UserFeatures, user_cross: str, ad_id: Ints, context: Context, bits: int
 ) -> dict[str, npt.NDArray[np.int32]]:
     """int32[n] rows of each table of `WIDE`."""
     pair = cross(bits, user_id, ad_id)
     return {
-        "segment_ad": cross(bits, segment, ad_id),
-        "publisher_hour": cross(bits, segment, context.publisher, hour_of(context)),
-        "user_ad": np.where(has_user_cross, pair, NO_CROSS).astype(np.int32),
+        "segment_ad": cross(bits, users.segment, ad_id),
+        "publisher_hour": cross(bits, users.segment, context.publisher, hour_of(context)),
+        "user_ad": np.where(user_crosses(users, user_cross), pair, NO_CROSS).astype(np.int32),
+        "retargeted": is_retargeted(users.audience, ad_id).astype(np.int32),
     }
 
 
@@ -169,6 +171,12 @@ def user_crosses(users: UserFeatures, which: str) -> npt.NDArray[np.bool_]:
     if which == "audience":
         return in_audience(users)
     return np.full(len(users), which == "all")
+
+
+def is_retargeted(audience: Ints, ad_id: Ints) -> npt.NDArray[np.bool_]:
+    """bool[n]: whether each ad is of a shop that the user has been at; `audience` int64[n or 1, any]."""
+    found: npt.NDArray[np.bool_] = (audience == ad_id[:, None]).any(axis=1)
+    return found
 
 
 def in_audience(users: UserFeatures) -> npt.NDArray[np.bool_]:

@@ -22,9 +22,11 @@ from ctr_prediction.ad_side import (
     AdSide,
     hour_wide,
     none_wide,
-    pairs_wide,
     row_of,
     segment_wide,
+    shop_wide,
+    shops_of,
+    user_wide,
     whose,
 )
 from ctr_prediction.bundle import Model
@@ -39,12 +41,14 @@ KEPT_BIDDERS = 500
 @dataclass(frozen=True)
 class OfUser:
     """What a user adds to every bidder, `sums` float32[hidden]; the ads that they have seen, int64[k], and log2(1 + how
-    often) float32[k]; and whether their pairs with ads are remembered."""
+    often) float32[k]; the ads of `shops` where they have been, int64[any]; and `has_pairs`, whether an ad may weigh
+    more or less with them than with others of their segment."""
 
     sums: Floats
     seen_ads: Ints
     seen_log: Floats
-    has_cross: bool
+    shops: Ints
+    has_pairs: bool
 
     def seen_log_of(self, ads: Ints, size: int) -> Floats:
         """float32[n] of each of `ads` int64[n], ids below `size`."""
@@ -110,18 +114,18 @@ class StudentSide:
         first, width = len(NUMERIC), sum(self.model.tables[name].shape[1] for name in ("user", "segment", "clock"))
         return np.concatenate([self.student.first[:PERSON_NUMBERS], self.student.first[first : first + width]])
 
-    def of_user(self, user_id: int, user: UserFeatures, person: Floats, *, has_audience: bool) -> OfUser:
-        """`person` float32[PERSON_NUMBERS] and `has_audience` are what `inputs` says of the user."""
-        model, segment = self.model, int(user.segment[0])
-        has_cross = whose(has_audience, model.user_cross)
+    def of_user(self, user_id: int, user: UserFeatures, person: Floats) -> OfUser:
+        """`person` float32[PERSON_NUMBERS] is what `inputs` says of the user."""
+        model, segment, shops = self.model, int(user.segment[0]), shops_of(user)
+        has_pairs = len(shops) > 0 or whose(shops, model.user_cross)
         tables = zip(("user", "segment", "clock"), (user_id, segment, segment), strict=True)
         columns = np.concatenate([person, *(row_of(model.tables[name], row) for name, row in tables)])
         sums = columns @ self._of_user + self.student.bias
-        if not has_cross:
+        if not has_pairs:
             sums += none_wide(model) * self.student.first[-1]
         is_ad = (user.seen_ads[0] >= 0) & (user.seen_ads[0] < self.size)
         seen_log = np.log2(1.0 + user.seen_counts[0][is_ad]).astype(np.float32)
-        return OfUser(sums, user.seen_ads[0][is_ad], seen_log, has_cross)
+        return OfUser(sums, user.seen_ads[0][is_ad], seen_log, shops, has_pairs)
 
     def of_place(self, segment: int, publisher: int, device: int, hour: int) -> OfPlace:
         """What a page of this publisher adds for someone of this segment, on this device, in this hour of the day."""
@@ -172,15 +176,19 @@ class StudentSide:
                 others = np.flatnonzero(place < 0)
                 sums[others] = self.of_segment(rows[others], segment)
         ads, first = self.side.ad_id.take(rows), self.student.first
-        factors = np.empty((len(ads), 2 + of_user.has_cross), np.float32)
+        factors = np.empty((len(ads), 2 + of_user.has_pairs), np.float32)
         factors[:, 0] = 1
         factors[:, 1] = of_user.seen_log_of(ads, self.size)
         weights = [of_place.at(at_ts) + of_user.sums, first[SEEN]]
-        if of_user.has_cross:
-            factors[:, 2] = pairs_wide(self.model, user_id, ads)
+        if of_user.has_pairs:
+            factors[:, 2] = self._pairs_wide(user_id, of_user.shops, ads)
             weights.append(first[-1])
         sums += factors @ np.array(weights)  # one product for all: adding a row to each of n takes longer
         return sums
+
+    def _pairs_wide(self, user_id: int, shops: Ints, ads: Ints) -> Floats | np.float32:
+        """float32[n], or one number for all: what the wide part knows of a user and each of `ads` int64[n]."""
+        return user_wide(self.model, user_id, shops, ads) + shop_wide(self.model, shops, ads)
 
 
 def _product(model: Model) -> slice:

@@ -22,7 +22,7 @@ from ctr_prediction.counting import PublicCatalogue
 from ctr_prediction.design import DESIGN
 from ctr_prediction.domain import RANDOM_POLICY, Array, Context, Floats
 from ctr_prediction.events import Auction
-from ctr_prediction.inputs import AD_NUMBERS, DAY_S, HOUR_S, in_audience, person_numbers
+from ctr_prediction.inputs import AD_NUMBERS, DAY_S, HOUR_S, person_numbers
 from ctr_prediction.offline.known import cannot_tell, catalogue_of
 from ctr_prediction.predictions import unpack, user_from_lists
 from ctr_prediction.student import Student
@@ -121,8 +121,7 @@ def scores_again(auction: Auction, bundle: Bundle, config: CtrConfig, catalogue:
     user, at_ts = user_from_lists(auction.features), auction.request_ts
     if isinstance(bundle.student, Student) and network == "student":
         student, segment = StudentSide.of(bundle.student, model, side), int(user.segment[0])
-        person, has_audience = person_numbers(user, model.priors)[0], bool(in_audience(user)[0])
-        of_user = student.of_user(auction.user_id, user, person, has_audience=has_audience)
+        of_user = student.of_user(auction.user_id, user, person_numbers(user, model.priors)[0])
         of_place = student.of_place(segment, auction.publisher_id, auction.device, int(at_ts % DAY_S // HOUR_S))
         rows = np.arange(len(ads))
         z = bundle.student.of_sums(student.sums(rows, auction.user_id, segment, of_user, of_place, at_ts))

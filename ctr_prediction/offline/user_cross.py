@@ -2,8 +2,11 @@
 
 Only users who have been at an advertiser's have pairs that mean anything. Of everyone else a pair is seen a few times,
 mostly without a click, and a weight of its own fits just that: the training loss falls, and predictions of the next day
-get worse. Trains the model three times, so it is no step of the build: `python -m ctr_prediction.offline.user_cross`
-reads the samples of the last one, and prints its figures.
+get worse. And where pairs do mean something, a model that is told what they have in common (that the user has been at
+this ad's shop) knows it of a pair that it never saw, and has nothing left to remember.
+
+Trains the model five times, so it is no step of the build: `python -m ctr_prediction.offline.user_cross` reads the
+samples of the last one, and prints its figures.
 """
 
 from __future__ import annotations
@@ -32,7 +35,14 @@ from infra.pipeline.outputs import step_paths
 from infra.settings import Settings
 from infra.training.click_metrics import Array, excess_log_loss_rows, log_loss_rows
 
-WHOSE = ("none", "audience", "all")
+SETTINGS = {
+    "all": ("all", True),
+    "audience": ("audience", True),
+    "none": ("none", True),
+    "audience, untold": ("audience", False),
+    "none, untold": ("none", False),
+}
+"""whose pairs are remembered, and whether the model is told who has been at an ad's shop"""
 
 
 def overfit_of_user_cross(
@@ -42,17 +52,17 @@ def overfit_of_user_cross(
 
     `p_click` float64[n] is the true probability of each impression of the holdout, as shown.
     """
-    said = {whose: _predictions(train, holdout, whose, config, priors) for whose in WHOSE}
+    said = {name: _predictions(train, holdout, *how, config, priors) for name, how in SETTINGS.items()}
     inside = in_audience(holdout.users)
     constant = excess_log_loss_rows(p_click, np.full_like(p_click, p_click.mean()))
-    excess = {whose: excess_log_loss_rows(p_click, p["holdout"]) for whose, p in said.items()}
+    excess = {name: excess_log_loss_rows(p_click, p["holdout"]) for name, p in said.items()}
     by_request = Resample.of(holdout.request_id)
 
     def lost(id: str, text: str, one: str, other: str, is_inside: bool) -> Figure:
         rows = inside == is_inside
         return by_request.among(rows).ratio(id, text, (excess[one] - excess[other])[rows], constant[rows])
 
-    learned = {whose: log_loss_rows(train.clicked.astype(np.float64), p["train"]) for whose, p in said.items()}
+    learned = {name: log_loss_rows(train.clicked.astype(np.float64), p["train"]) for name, p in said.items()}
     outside = ~in_audience(train.users)
     fitted = (learned["audience"] - learned["all"])[outside]
     return [
@@ -70,8 +80,22 @@ def overfit_of_user_cross(
             is_inside=False,
         ),
         lost(
-            "user_cross_earns_inside",
-            "log loss that goes when the audience's pairs are remembered, inside the audience",
+            "user_cross_earns_untold",
+            "log loss that goes inside the audience when its pairs are remembered and the model is told of no shop",
+            "none, untold",
+            "audience, untold",
+            is_inside=True,
+        ),
+        lost(
+            "retargeted_earns_inside",
+            "log loss that goes when the model is told who has been at an ad's shop, inside the audience",
+            "none, untold",
+            "none",
+            is_inside=True,
+        ),
+        lost(
+            "user_cross_earns_told",
+            "log loss that goes when it then remembers the audience's pairs too",
             "none",
             "audience",
             is_inside=True,
@@ -79,11 +103,18 @@ def overfit_of_user_cross(
     ]  # fmt: skip
 
 
-def _predictions(train: Sample, holdout: Sample, whose: str, config: CtrConfig, priors: Priors) -> Mapping[str, Array]:
+def _predictions(
+    train: Sample, holdout: Sample, whose: str, is_told: bool, config: CtrConfig, priors: Priors
+) -> Mapping[str, Array]:
     """float64[n]: p(click) of the holdout as shown, and the probability in the sample that was trained on."""
     turned = replace(config, model=replace(config.model, user_cross=whose))
+    rows = rows_of(train, turned, priors)
+    if not is_told:
+        rows["retargeted"] = np.zeros_like(rows["retargeted"])
     network = WideDeep(shape_of(turned), hidden_of(turned), SLOTS, 0.02, turned.world.seed)
-    found = fit(shape_of(turned), network, rows_of(train, turned, priors), plan_of(turned))
+    found = fit(shape_of(turned), network, rows, plan_of(turned))
+    if not is_told:
+        found.tables["retargeted"] = np.repeat(found.tables["retargeted"][:1], 2, axis=0)
     model, function = model_of(found, turned, priors), network_of(found)
 
     def p_click(sample: Sample) -> Array:

@@ -25,7 +25,7 @@ from ctr_prediction.offline.sparse import SparseTable
 
 Vectors = Mapping[str, jax.Array]
 Batch = Mapping[str, jax.Array]
-START_SPREAD = 0.3
+START_SPREAD = 0.1
 LOOKS_PACE = 3.0
 """how much faster examination is learned than weights: a few numbers that every row speaks of"""
 
@@ -33,9 +33,10 @@ LOOKS_PACE = 3.0
 @dataclass(frozen=True)
 class Table:
     """A vector of `width` for each of `rows` ids. `spread` is how far from 0 a number is expected to be (one sd of the
-    normal prior whose mode is learned): the smaller, the more must be seen before it moves. A table of `deep` begins
-    at chance, with an sd of `start`. Where a row of data has several ids of a table, they are its `columns`; ids are
-    then int32[n, columns], and vectors float32[n, columns, width]."""
+    normal prior whose mode is learned): the smaller, the more must be seen before it moves. With `few`, most are
+    expected at 0 and a few far from it (a Cauchy prior of that scale): what is small is held, what is large let go. A
+    table of `deep` begins at chance, with an sd of `start`. Where a row of data has several ids of a table, they are
+    its `columns`; ids are then int32[n, columns], and vectors float32[n, columns, width]."""
 
     name: str
     rows: int
@@ -43,6 +44,12 @@ class Table:
     spread: float
     start: float = START_SPREAD
     columns: int = 1
+    few: bool = False
+
+    def energy(self, vectors: jax.Array) -> jax.Array:
+        """float32[...]: twice the prior's negative log of float32[..., width], but for a constant."""
+        scaled = (vectors / self.spread) ** 2
+        return (2 * jnp.log1p(scaled) if self.few else scaled).sum(axis=-1)
 
 
 @dataclass(frozen=True)
@@ -71,6 +78,13 @@ class Shape:
     @property
     def tables(self) -> tuple[Table, ...]:
         return self.deep + self.wide
+
+    @property
+    def product_columns(self) -> slice:
+        """Where `assemble` has the products."""
+        first = self.numeric + sum(table.width * table.columns for table in self.deep)
+        widths = {table.name: table.width for table in self.deep}
+        return slice(first, first + sum(min(widths[one], widths[other]) for one, other in self.products))
 
 
 def assemble(shape: Shape, numeric: jax.Array, vectors: Vectors) -> jax.Array:
@@ -107,6 +121,8 @@ class WideDeep(nnx.Module):
         self.hidden = nnx.List([nnx.Linear(a, b, rngs=rngs) for a, b in pairwise(widths)])
         self.last = nnx.Linear(widths[-1], 1, use_bias=False, kernel_init=nnx.initializers.zeros, rngs=rngs)
         self.linear = nnx.Linear(shape.inputs, 1, use_bias=False, kernel_init=nnx.initializers.normal(0.1), rngs=rngs)
+        # products begin as in a factorisation machine; else their weights, not their priors, would set how far they go
+        self.linear.kernel[...] = self.linear.kernel[...].at[shape.product_columns].set(1.0)
         self.bias = nnx.Param(jnp.full(1, np.log(rate / (1 - rate)), jnp.float32))
         self.looks = nnx.Param(-jnp.log1p(jnp.arange(slots, dtype=jnp.float32)) / LOOKS_PACE)
         self.use_wide, self.use_deep, self.use_position = use_wide, use_deep, use_position
@@ -149,14 +165,14 @@ def loss_of(
 ) -> jax.Array:
     """Mean log loss of the sample, and what the priors say: a row's share of it falls on each time that it is seen.
 
-    `prior` float32[n] for each table: 1 / (spread² × how often the row is in the data). `share` is w.
+    `prior` float32[n] for each table: 1 / how often the row is in the data. `share` is w.
     """
     logit = model.logit(assemble(shape, batch["numeric"], vectors), wide_logit(shape, vectors))
     loss = sample_loss(logit + 0.0, model.log_examination()[batch["slot"]], batch["clicked"], share)
     total = (loss * batch["weight"]).mean() + l2 * model.penalty()
     for table in shape.tables:
-        squares = (vectors[table.name] ** 2).sum(axis=-1) * prior[table.name]
-        total = total + 0.5 * squares.reshape(len(logit), -1).sum(axis=1).mean()
+        energy = table.energy(vectors[table.name]) * prior[table.name]
+        total = total + 0.5 * energy.reshape(len(logit), -1).sum(axis=1).mean()
     return total
 
 
@@ -169,11 +185,9 @@ def sample_loss(logit: jax.Array, log_looks: jax.Array, clicked: jax.Array, shar
 
 
 def inverse_counts(shape: Shape, ids: Mapping[str, npt.NDArray[np.integer]]) -> dict[str, npt.NDArray[np.float32]]:
-    """float32[rows] for each table: 1 / (spread² × how often the row is in the data)."""
+    """float32[rows] for each table: 1 / how often the row is in the data."""
     return {
-        t.name: (1 / (t.spread**2 * np.maximum(np.bincount(ids[t.name].ravel(), minlength=t.rows), 1))).astype(
-            np.float32
-        )
+        t.name: (1 / np.maximum(np.bincount(ids[t.name].ravel(), minlength=t.rows), 1)).astype(np.float32)
         for t in shape.tables
     }
 

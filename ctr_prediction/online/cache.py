@@ -16,7 +16,7 @@ import orjson
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from ctr_prediction.domain import Floats, UserFeatures
-from ctr_prediction.inputs import in_audience, person_numbers
+from ctr_prediction.inputs import person_numbers
 from ctr_prediction.market import Market
 from ctr_prediction.predictions import user_as_lists
 from ctr_prediction.student_side import OfUser
@@ -28,9 +28,9 @@ AGES_S = (1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3600.0)
 class Known:
     """A user as read at `read_s` (monotonic clock). `feature_ts` is the time that the row speaks for, 0 for none.
 
-    Computed once: `person` float32[PERSON_NUMBERS], what the model reads of the user alone; `has_audience`, whether
-    they have been at an advertiser's; `logged`, the features as JSON for the log; `most_today`, how often they saw the
-    ad that they saw most today; `of_user`, what the student's first layer makes of them.
+    Computed once: `person` float32[PERSON_NUMBERS], what the model reads of the user alone; `logged`, the features as
+    JSON for the log; `most_today`, how often they saw the ad that they saw most today; `of_user`, what the student's
+    first layer makes of them.
     """
 
     user: UserFeatures
@@ -38,7 +38,6 @@ class Known:
     feature_ts: float
     read_s: float
     person: Floats
-    has_audience: bool
     logged: bytes
     most_today: int
     of_user: OfUser | None = None
@@ -50,10 +49,10 @@ def known_of(
     """One user, with what is computed once."""
     priors, student = market.priors, market.view.student
     logged = orjson.dumps(user_as_lists(user))
-    person, has_audience = person_numbers(user, priors)[0], bool(in_audience(user)[0])
-    of_user = None if student is None else student.of_user(user_id, user, person, has_audience=has_audience)
+    person = person_numbers(user, priors)[0]
+    of_user = None if student is None else student.of_user(user_id, user, person)
     most_today = int(user.seen_today[0].max(initial=0))
-    return Known(user, is_cold, feature_ts, read_s, person, has_audience, logged, most_today, of_user)
+    return Known(user, is_cold, feature_ts, read_s, person, logged, most_today, of_user)
 
 
 class CacheMetrics:

@@ -183,16 +183,26 @@ class Learned:
 
 @cache
 def learned(
-    *, use_position: bool = True, use_wide: bool = True, use_deep: bool = True, user_cross: str = "audience"
+    *,
+    use_position: bool = True,
+    use_wide: bool = True,
+    use_deep: bool = True,
+    user_cross: str = "audience",
+    is_told: bool = True,
 ) -> Learned:
-    """As `train` learns it, with a part left out."""
+    """As `train` learns it, with a part left out; or without being told who has been at an ad's shop."""
     config = replace(CONFIG, model=replace(CONFIG.model, user_cross=user_cross))
     shape, parts = shape_of(config), split()
     network = WideDeep(
         shape, hidden_of(config), SLOTS, 0.05, config.world.seed,
         use_wide=use_wide, use_deep=use_deep, use_position=use_position,
     )  # fmt: skip
-    found = fit(shape, network, rows_of(parts.train, config, PRIORS), plan_of(config))
+    rows = rows_of(parts.train, config, PRIORS)
+    if not is_told:
+        rows["retargeted"] = np.zeros_like(rows["retargeted"])
+    found = fit(shape, network, rows, plan_of(config))
+    if not is_told:
+        found.tables["retargeted"] = np.zeros((2, 1), np.float32) + found.tables["retargeted"][0]
     model = model_of(found, config, PRIORS)
     z, taught = (logits(found, inputs_of(model, sample)).astype(np.float64) for sample in (parts.later, parts.train))
     said, p = (model.looks[sample.slot] / (1 + np.exp(-of)) for sample, of in ((parts.later, z), (parts.train, taught)))

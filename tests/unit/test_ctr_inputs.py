@@ -25,6 +25,7 @@ from ctr_prediction.inputs import (
     ctr_log,
     hour_of,
     in_audience,
+    is_retargeted,
     looks_of,
     numeric,
     pair_numbers,
@@ -185,12 +186,20 @@ def test_pairs_of_users_are_crossed_for_whom_the_knob_says() -> None:
     assert user_crosses(users, "all").tolist() == [True, True]
     assert user_crosses(users, "none").tolist() == [False, False]
     page = Context(np.array([3, 3]), np.array([0, 0]), np.array([START, START + 7 * 3600.0]))
-    user_id, ad_id, has = np.array([8, 9]), np.array([40, 40]), np.array([False, True])
-    found = crosses(user_id, users.segment, has, ad_id, page, 17)
+    user_id, ad_id = np.array([8, 9]), np.array([40, 40])
+    found = crosses(user_id, users, "audience", ad_id, page, 17)
     assert set(found) == set(WIDE)
     assert found["user_ad"].tolist() == [NO_CROSS, cross_of(17, 9, 40)]
     assert found["segment_ad"].tolist() == [cross_of(17, 1, 40)] * 2
     assert found["publisher_hour"].tolist() == [cross_of(17, 1, 3, 0), cross_of(17, 1, 3, 7)]
+    assert found["retargeted"].tolist() == [0, 0]
+    assert crosses(user_id, users, "none", np.array([6, 6]), page, 17)["retargeted"].tolist() == [0, 1]
+
+
+def test_an_ad_is_of_a_shop_where_the_user_has_been_or_not() -> None:
+    each = is_retargeted(np.array([[3, -1], [-1, -1], [7, 3]]), np.array([3, 3, 4]))
+    assert each.tolist() == [True, False, False]
+    assert is_retargeted(np.array([[3, 7]]), np.array([7, 5, 3])).tolist() == [True, False, True]
 
 
 def test_priors_come_back_from_a_manifest() -> None:

@@ -50,7 +50,7 @@ def test_no_row_of_the_training_is_of_a_pair_that_is_called_unseen() -> None:
 def test_the_truth_itself_has_no_excess_and_the_model_closes_most_of_it() -> None:
     p_click = split().p_click
     assert np.abs(excess_log_loss_rows(p_click, p_click)).max() < 1e-9
-    assert 0 < excess(learned()) < 0.35
+    assert 0 < excess(learned()) < 0.25
     assert learned().p.mean() == pytest.approx(p_click.mean(), rel=0.06), (
         "though most of what was not clicked is missing"
     )
@@ -68,17 +68,17 @@ def test_who_knows_of_slots_orders_ads_better_where_chance_had_placed_them() -> 
     debiased, naive = (
         spearmanr(of.z[bucket], relevance[bucket]).statistic for of in (learned(), learned(use_position=False))
     )
-    assert debiased > naive + 0.003
+    assert debiased > naive + 0.015
     assert excess(learned(), bucket) < 0.8 * excess(learned(use_position=False), bucket)
 
 
 def test_the_wide_part_remembers_pairs_that_no_vector_explains() -> None:
     crossed, without = truly_crossed(), learned(use_wide=False)
     truth = np.log(split().relevance / (1 - split().relevance))
-    assert excess(learned(), crossed) < 0.6 * excess(without, crossed)
+    assert excess(learned(), crossed) < 0.8 * excess(without, crossed)
     missed, missed_without = (float((of.z - truth)[crossed].mean()) for of in (learned(), without))
     assert missed_without < -0.35, "without it, much of what is planted is not seen"
-    assert abs(missed) < 0.5 * abs(missed_without)
+    assert abs(missed) < 0.35 * abs(missed_without)
 
 
 def test_the_deep_part_knows_something_of_pairs_that_nobody_has_seen_and_the_wide_part_nothing() -> None:
@@ -101,13 +101,24 @@ def test_to_remember_everyones_pairs_with_ads_is_to_learn_noise_by_heart() -> No
     outside, outside_later = (~in_audience(sample.users) for sample in (split().train, split().later))
     everyone, audience = learned(user_cross="all"), learned()
     assert everyone.fitted[outside].mean() < 0.95 * audience.fitted[outside].mean()
-    assert excess(everyone, outside_later) > 1.03 * excess(audience, outside_later)
+    assert excess(everyone, outside_later) > 1.1 * excess(audience, outside_later)
 
 
-def test_to_remember_the_audiences_pairs_with_ads_pays() -> None:
+def test_to_remember_the_audiences_pairs_with_ads_pays_whoever_is_told_nothing_of_them() -> None:
     inside = in_audience(split().later.users)
-    assert excess(learned(), inside) < 0.95 * excess(learned(user_cross="none"), inside)
+    untold, nothing = learned(is_told=False), learned(user_cross="none", is_told=False)
+    assert excess(untold, inside) < 0.95 * excess(nothing, inside)
     follows = world().retargeting.is_retargeted(split().later.user_id, split().later.ad_id)
-    with_it, without = (float(of.p[follows].mean()) for of in (learned(), learned(user_cross="none")))
+    with_it, without = (float(of.p[follows].mean()) for of in (untold, nothing))
     true = float(split().p_click[follows].mean())
     assert 1.15 * without < with_it < true
+
+
+def test_to_be_told_who_has_been_at_an_ads_shop_pays_more_and_says_how_much_oftener_they_click() -> None:
+    later = split().later
+    inside, follows = in_audience(later.users), world().retargeting.is_retargeted(later.user_id, later.ad_id)
+    told = learned(user_cross="none")
+    assert excess(told, inside) < 0.7 * excess(learned(is_told=False), inside)
+    assert told.p[follows].mean() == pytest.approx(split().p_click[follows].mean(), rel=0.2)
+    weights = told.fit.tables["retargeted"][:, 0]
+    assert weights[1] - weights[0] == pytest.approx(CONFIG.world.retargeted_click, abs=0.7)

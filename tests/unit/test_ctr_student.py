@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from ctr_prediction.ad_side import AdSide, inputs, seen_of
 from ctr_prediction.domain import Context, Floats, Ints
-from ctr_prediction.inputs import DAY_S, HOUR_S, ad_numbers, in_audience, person_numbers
+from ctr_prediction.inputs import DAY_S, HOUR_S, ad_numbers, person_numbers
 from ctr_prediction.offline.distil import StudentNet, student_of
 from ctr_prediction.student import Student
 from ctr_prediction.student_side import StudentSide, row_by_row
@@ -43,7 +43,7 @@ def in_parts(of: StudentSide, page: Page, eligible: Ints | None = None) -> Float
     user_id, segment, has_audience, bidders, publisher, device, at_s, _, seed = page
     someone, at_ts = user(segment, in_audience=has_audience, seed=seed), START + at_s
     person = person_numbers(someone, PRIORS)[0]
-    of_user = of.of_user(user_id, someone, person, has_audience=bool(in_audience(someone)[0]))
+    of_user = of.of_user(user_id, someone, person)
     of_place = of.of_place(segment, publisher, device, int(at_ts % DAY_S // HOUR_S))
     kept = None if eligible is None else replace(of, kept={}).bidders(segment, eligible)
     return of.sums(np.array(bidders), user_id, segment, of_user, of_place, at_ts, kept)
