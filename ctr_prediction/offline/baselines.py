@@ -1,7 +1,8 @@
 """Step `baselines`: what the wide-and-deep model is compared with, learned from the same impressions.
 
-Logistic regression and gradient-boosted trees (LightGBM) see the same numbers and ids, and the slot; they learn the
-sample's probabilities, which are re-calibrated. Wide only and deep only are the model itself with a part left out.
+Logistic regression and gradient-boosted trees (LightGBM) see the same numbers and ids, whether an ad is of a shop where
+the user has been, and the slot; they learn the sample's probabilities, which are re-calibrated. Wide only and deep only
+are the model itself with a part left out.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ def logistic(train: Sample, judged: list[Sample], config: CtrConfig, priors: Pri
     sizes = id_sizes(config)
 
     def columns(sample: Sample) -> sparse.csr_matrix:
-        numbers = rows_of(sample, config, priors)["numeric"]
+        numbers = numbers_of(sample, config, priors)
         ids = ids_of(sample)
         offset = np.concatenate([[0], np.cumsum(sizes)[:-1]])
         place = ids + offset
@@ -84,7 +85,7 @@ def logistic(train: Sample, judged: list[Sample], config: CtrConfig, priors: Pri
 
 def boosted(train: Sample, judged: list[Sample], config: CtrConfig, priors: Priors) -> list[Floats]:
     def columns(sample: Sample) -> npt.NDArray[np.float32]:
-        numbers = rows_of(sample, config, priors)["numeric"]
+        numbers = numbers_of(sample, config, priors)
         return np.concatenate([numbers, ids_of(sample).astype(np.float32)], axis=1)
 
     x = columns(train)
@@ -107,6 +108,12 @@ def part_of_the_model(
     found = fit(shape_of(config), network, rows_of(train, config, priors), plan_of(config))
     model, function = model_of(found, config, priors), network_of(found)
     return [model.looks[one.slot] * sigmoid(np.asarray(function(jnp.asarray(inputs_of(model, one))))) for one in judged]
+
+
+def numbers_of(sample: Sample, config: CtrConfig, priors: Priors) -> Floats:
+    """float32[n, NUMERIC + 1]: the model's numbers, and the one cross that is a number."""
+    rows = rows_of(sample, config, priors)
+    return np.concatenate([rows["numeric"], rows["retargeted"][:, None]], axis=1, dtype=np.float32)
 
 
 def ids_of(sample: Sample) -> npt.NDArray[np.int64]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from importlib.metadata import version
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import numpy as np
 import orjson
@@ -15,7 +14,7 @@ from starlette.types import ASGIApp
 
 from ctr_prediction.config import PRESETS, CtrConfig
 from ctr_prediction.design import DESIGN
-from ctr_prediction.domain import DEVICES, SLOTS, AdQuery
+from ctr_prediction.domain import SLOTS, AdQuery
 from ctr_prediction.events import TOPICS, topics
 from ctr_prediction.live_places import LIVE, end_of_log
 from ctr_prediction.live_stats import FILE as STATS_FILE
@@ -25,6 +24,8 @@ from ctr_prediction.online.intake import MAX_ID as MAX_ID
 from ctr_prediction.online.intake import Id, Price, add_intake
 from ctr_prediction.online.pipeline import CtrBootstrap, CtrService
 from ctr_prediction.online.prediction import auction_of
+from ctr_prediction.online.schemas import DEVICE_OF, ContextIn, CtrKnobs, knobs_of, no_such_ad
+from ctr_prediction.online.scoring import add_score
 from infra.clock import SharedClock
 from infra.faults.switch import FaultSwitch, SwitchedStream
 from infra.live_arrays import ArraysWatcher
@@ -34,8 +35,7 @@ from infra.resilience.breaker import CircuitBreaker
 from infra.resilience.bulkhead import Bulkhead
 from infra.serving.admission import Admission
 from infra.serving.app import ASK_RESPONSES, ServiceCore, create_service, nothing_to_serve
-from infra.serving.problems import problem
-from infra.serving.schemas import StageOut, StrictModel, knobs_model
+from infra.serving.schemas import StageOut, StrictModel
 from infra.serving.slot import ReleaseSlot
 from infra.settings import Settings
 from infra.stream.address import find_stream
@@ -44,16 +44,7 @@ from infra.stream.producer import EventProducer
 from infra.telemetry.metrics import ServiceMetrics
 
 TELLS = (TOPICS.auctions, TOPICS.impressions, TOPICS.clicks)
-SCORE_PATH = "/v1/ads/score"
 MOST_ADS = 1000
-CtrKnobs = knobs_model("CtrKnobs", DESIGN.knobs("small"))
-
-
-class ContextIn(StrictModel):
-    """Where the ads will stand."""
-
-    publisher_id: Id = Field(0, description="a publisher that is not known counts as an average one")
-    device: Literal["phone", "tablet", "desktop"] = "phone"
 
 
 class CandidateIn(StrictModel):
@@ -85,16 +76,6 @@ class RankRequest(StrictModel):
         if self.candidates is not None and len({item.ad_id for item in self.candidates}) < len(self.candidates):
             raise ValueError("an ad stands among the candidates twice; each may bid once")
         return self
-
-
-class ScoreRequest(StrictModel):
-    """Ask how likely one user is to click each of these ads, where they would stand."""
-
-    user_id: Id = Field(examples=[7])
-    context: ContextIn = Field(default_factory=ContextIn)
-    ads: list[Id] = Field(min_length=1, max_length=MOST_ADS, description="in the order of the answer", examples=[[1]])
-    slot: int = Field(0, ge=0, lt=SLOTS, description="where each of them would stand, 0 is on top")
-    knobs: CtrKnobs = Field(default_factory=CtrKnobs)  # type: ignore[valid-type]
 
 
 class WonOut(BaseModel):
@@ -129,17 +110,6 @@ class RankResponse(BaseModel):
     trace: list[StageOut] | None = Field(None, description="with ?explain=true")
 
 
-class ScoreResponse(BaseModel):
-    """Probabilities in the order of the ads that were asked for."""
-
-    p_click: list[float]
-    model_version: str
-    is_cold_start: bool
-    degraded: list[str]
-    feature_age_s: float
-    trace: list[StageOut] | None = None
-
-
 EXAMPLES: dict[str, Any] = {
     "known user": {"value": {"user_id": 7, "slots": 3, "context": {"publisher_id": 2, "device": "phone"}}},
     "unknown user": {"value": {"user_id": 999999, "slots": 2}},
@@ -149,7 +119,6 @@ EXAMPLES: dict[str, Any] = {
         "value": {"user_id": 7, "slots": 1, "candidates": [{"ad_id": 1, "bid": 2.0}, {"ad_id": 5}]}
     },
 }
-DEVICE_OF = {name: number for number, name in enumerate(DEVICES)}
 
 
 def create_app(settings: Settings | None = None) -> ASGIApp:
@@ -252,7 +221,7 @@ async def hold_auction(
         body.context.publisher_id,
         DEVICE_OF[body.context.device],
         body.slots,
-        knobs_of(body),
+        knobs_of(body.knobs),
         seed=body.seed,
         exclude=body.exclude,
         candidates=np.array([item.ad_id for item in named], np.int64) if named else None,
@@ -267,54 +236,6 @@ async def hold_auction(
         media_type="application/json",
         headers={"Server-Timing": outcome.trace.server_timing()},
     )
-
-
-def add_score(app: FastAPI, slot: ReleaseSlot[CtrService], admission: Admission) -> None:
-    """Add `POST /v1/ads/score`."""
-
-    @app.post(
-        SCORE_PATH, tags=["ads"], summary="How likely are clicks?", response_model=ScoreResponse,
-        responses=ASK_RESPONSES,
-    )  # fmt: skip
-    async def score(
-        body: ScoreRequest, explain: Annotated[bool, Query(description="add the trace of the request")] = False
-    ) -> Response:
-        service = slot.value
-        if service is None:
-            return nothing_to_serve(slot.last_error)
-        if unknown := service.unknown(body.ads):
-            return no_such_ad(unknown)
-        asked = service.query(
-            body.user_id,
-            body.context.publisher_id,
-            DEVICE_OF[body.context.device],
-            SLOTS,
-            knobs_of(body),
-            candidates=np.array(body.ads, np.int64),
-        )
-        query, p, trace = await admission.run(lambda: service.score(asked))
-        answer: dict[str, Any] = {
-            "p_click": p[:, body.slot].tolist(),
-            "model_version": service.model_version,
-            "is_cold_start": query.is_cold,
-            "degraded": trace.degraded,
-            "feature_age_s": round(query.feature_age_s, 3),
-        }
-        if explain:
-            answer["trace"] = trace.stages
-        return Response(
-            orjson.dumps(answer), media_type="application/json", headers={"Server-Timing": trace.server_timing()}
-        )
-
-
-def knobs_of(body: RankRequest | ScoreRequest) -> Mapping[str, Any]:
-    """Those that the request turns."""
-    knobs: BaseModel = body.knobs
-    return knobs.model_dump(exclude_none=True) if knobs.model_fields_set else {}
-
-
-def no_such_ad(unknown: list[int]) -> Response:
-    return problem(422, f"there is no ad {unknown[0]}; ads that came after this release bid in the next one")
 
 
 def document(service: CtrService, outcome: Outcome[AdQuery], *, explain: bool) -> dict[str, Any]:

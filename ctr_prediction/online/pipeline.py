@@ -125,10 +125,10 @@ class CtrService:
         query.deadline.check("the pipeline")
         return self.pipeline.run(query)
 
-    def score(self, query: AdQuery) -> tuple[AdQuery, Array, Trace]:
+    def score(self, query: AdQuery, trace: Trace) -> tuple[AdQuery, Array]:
         """float64[n, SLOTS]: p(click) of the query's candidates in each slot, without an auction; each ad once, in
-        their order. Also the query with what became known, and what it took."""
-        trace, pipeline = Trace(), self.pipeline
+        their order. Also the query with what became known."""
+        pipeline = self.pipeline
         for step in pipeline.query_hydrators:
             query = pipeline.hydrate_query(step, query, trace)
         assert query.candidates is not None
@@ -137,7 +137,7 @@ class CtrService:
             found = pipeline.hydrate(hydrator, query, found, trace)
         for stage, scorer in pipeline.scorers.items():
             found = pipeline.score(stage, scorer, query, found, trace)
-        return query, p_everywhere(self.bundle, query, found), trace
+        return query, p_everywhere(self.bundle, query, found)
 
     def slots_won(self, outcome: Outcome[AdQuery]) -> list[dict[str, Any]]:
         """The slate as it is shown, from the top, in the shape of `WonOut`."""

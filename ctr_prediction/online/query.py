@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -13,6 +14,7 @@ from infra.errors import DependencyError
 from infra.feature_store.guarded import GuardedFeatures, StaleRow
 from infra.feature_store.port import FeatureRow
 from infra.pipeline.trace import Trace
+from infra.resilience.deadline import Deadline
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,19 @@ class UserHydrator:
         except DependencyError as exc:
             read = exc
         return query.but(read=read)
+
+    def read_all(
+        self, user_ids: Iterable[int], deadline: Deadline, trace: Trace
+    ) -> Mapping[int, FeatureRow | DependencyError]:
+        """What the store says of each user who is not cached, or why it says nothing; by one read."""
+        missing = [user_id for user_id in user_ids if not self.cache.has(user_id)]
+        if not missing:
+            return {}
+        try:
+            with trace.stage("query", "feature_store"):
+                return dict(zip(missing, self.features.read_many(missing, deadline), strict=True))
+        except DependencyError as exc:
+            return dict.fromkeys(missing, exc)
 
     def fallback(self, query: AdQuery, cause: DependencyError) -> AdQuery:
         if isinstance(cause, StaleRow):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from infra.errors import FeatureStoreUnavailable
@@ -26,6 +27,9 @@ class DownFeatureStore:
     async def read_soon(self, entity_id: int) -> FeatureRow:
         return self.read_online(entity_id)
 
+    def read_many(self, entity_ids: Sequence[int]) -> list[FeatureRow]:
+        return [self.read_online(one) for one in entity_ids]
+
 
 @dataclass(frozen=True)
 class SlowFeatureStore:
@@ -41,6 +45,10 @@ class SlowFeatureStore:
     async def read_soon(self, entity_id: int) -> FeatureRow:
         await asyncio.sleep(self.delay_s)
         return await self.inner.read_soon(entity_id)
+
+    def read_many(self, entity_ids: Sequence[int]) -> list[FeatureRow]:
+        time.sleep(self.delay_s)
+        return self.inner.read_many(entity_ids)
 
 
 @dataclass(frozen=True)
@@ -58,3 +66,6 @@ class HungFeatureStore:
         while not self.released.is_set():  # set by a thread that knows no loop
             await asyncio.sleep(LOOK_S)
         return self.read_online(entity_id)
+
+    def read_many(self, entity_ids: Sequence[int]) -> list[FeatureRow]:
+        return [self.read_online(one) for one in entity_ids]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -83,6 +83,9 @@ class SwitchedFeatureStore:
 
     async def read_soon(self, entity_id: int) -> FeatureRow:
         return await self._store().read_soon(entity_id)
+
+    def read_many(self, entity_ids: Sequence[int]) -> list[FeatureRow]:
+        return self._store().read_many(entity_ids)
 
     def _store(self) -> OnlineFeatures:
         injected = self._switch.active("feature_store")

@@ -5,7 +5,7 @@ Feast itself returns a row of any age without a word, so the age is checked here
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -47,6 +47,22 @@ class GuardedFeatures:
     async def read_soon(self, entity_id: int, deadline: Deadline) -> FeatureRow:
         """The same, awaited."""
         return self._young(await self.breaker.call_soon(lambda: self._await_in_time(entity_id, deadline)))
+
+    def read_many(self, entity_ids: Sequence[int], deadline: Deadline) -> list[FeatureRow | StaleRow]:
+        """Read a row for each at once, in their order; in the place of a row that is too old stands what carries it.
+        Raises a `DependencyError` where none could be read."""
+        rows = self.breaker.call(lambda: self._read_many_in_time(entity_ids, deadline))
+        return [self._young_or_stale(row) for row in rows]
+
+    def _read_many_in_time(self, entity_ids: Sequence[int], deadline: Deadline) -> list[FeatureRow]:
+        with self._in_time(deadline) as timeout:
+            return self.bulkhead.run(lambda: self.inner.read_many(entity_ids), timeout)
+
+    def _young_or_stale(self, row: FeatureRow) -> FeatureRow | StaleRow:
+        try:
+            return self._young(row)
+        except StaleRow as stale:
+            return stale
 
     def _read_in_time(self, entity_id: int, deadline: Deadline) -> FeatureRow:
         with self._in_time(deadline) as timeout:

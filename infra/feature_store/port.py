@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -38,6 +38,10 @@ class OnlineFeatures(Protocol):
 
     async def read_soon(self, entity_id: int) -> FeatureRow:
         """The same, for an event loop. It never waits for anything but by awaiting."""
+        ...
+
+    def read_many(self, entity_ids: Sequence[int]) -> list[FeatureRow]:
+        """A row for each, in their order, by one read."""
         ...
 
 

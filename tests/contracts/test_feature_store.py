@@ -117,6 +117,17 @@ def test_what_is_awaited_is_the_same_row(store: FeastStore, loop: asyncio.Runner
     assert [row.values["count"] for row in loop.run(at_once())] == pytest.approx([20 + n / 100 for n in range(8)])
 
 
+def test_many_rows_are_those_of_each_alone_in_their_order(store: FeastStore) -> None:
+    riders = [11, 10**15, 7, 11]
+    for rider, row in zip(riders, store.read_many(riders), strict=True):
+        alone = store.read_online(rider)
+        assert (row.event_ts, row.newest_ts) == (alone.event_ts, alone.newest_ts)
+        assert row.values.keys() == alone.values.keys()
+        for name, value in alone.values.items():
+            np.testing.assert_array_equal(np.asarray(row.values[name]), np.asarray(value))
+    assert store.read_many([]) == []
+
+
 def test_a_read_that_was_given_up_spoils_no_other(store: FeastStore, loop: asyncio.Runner) -> None:
     async def impatient() -> None:
         for rider in range(20):

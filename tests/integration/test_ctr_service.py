@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 import json
 import time
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,9 +18,11 @@ from ctr_prediction.config import SMOKE
 from ctr_prediction.design import DESIGN
 from ctr_prediction.live_stats import LiveStats
 from ctr_prediction.online.app import MAX_ID, create_app
-from ctr_prediction.online.cache import CacheMetrics
+from ctr_prediction.online.cache import CacheMetrics, FeatureCache
 from ctr_prediction.online.pipeline import CtrBootstrap, CtrService
+from ctr_prediction.online.scoring import MOST_PAGES, MOST_ROWS, ScoreRequest, score_rows
 from infra.faults.switch import FaultSwitch
+from infra.feature_store.port import FeatureRow, OnlineFeatures
 from infra.registry.release import read_release
 from infra.resilience.breaker import CircuitBreaker
 from infra.resilience.bulkhead import Bulkhead
@@ -45,6 +47,31 @@ def healthy(client: TestClient) -> Iterator[None]:
     for port in FaultSwitch.ports:
         client.delete(f"/v1/faults/{port}")
     wait_for(lambda: not ask(client, user_id=int(time.monotonic() * 1000) % 10**9)["degraded"], "recovery")
+
+
+def score(client: TestClient, *rows: dict[str, Any]) -> dict[str, Any]:
+    response = client.post(SCORE, json={"rows": rows})
+    assert response.status_code == 200, response.text
+    answer: dict[str, Any] = response.json()
+    return answer
+
+
+@dataclass(frozen=True)
+class _Counting:
+    """A store that writes down whom it is asked for at once."""
+
+    inner: OnlineFeatures
+    asked: list[list[int]]
+
+    def read_online(self, entity_id: int) -> FeatureRow:
+        raise AssertionError("one by one")
+
+    async def read_soon(self, entity_id: int) -> FeatureRow:
+        raise AssertionError("one by one")
+
+    def read_many(self, entity_ids: Sequence[int]) -> list[FeatureRow]:
+        self.asked.append(list(entity_ids))
+        return self.inner.read_many(entity_ids)
 
 
 @pytest.fixture
@@ -97,7 +124,7 @@ def test_each_pays_what_the_next_would_have_paid(client: TestClient) -> None:
     alone = ask(client, slots=1, candidates=[{"ad_id": won[0]["ad_id"], "bid": 1.0}], knobs=quiet)["slate"]
     assert alone[0]["price"] == 0.0, "nobody competes, and there is no reserve"
     # the second ad's score in the first slot: what it bids times its probability there
-    p = client.post(SCORE, json={"user_id": 7, "ads": [item["ad_id"] for item in won]}).json()["p_click"]
+    p = score(client, *({"user_id": 7, "ad_id": item["ad_id"]} for item in won))["p_click"]
     assert won[0]["price"] == pytest.approx(p[1] / p[0], rel=1e-5)
     first = ask(client, slots=3, candidates=bids, knobs=quiet | {"pricing": "first"})["slate"]
     assert [item["price"] for item in first] == [1.0, 1.0, 1.0]
@@ -105,11 +132,56 @@ def test_each_pays_what_the_next_would_have_paid(client: TestClient) -> None:
 
 def test_scores_are_those_of_the_auction_and_fall_with_the_slot(client: TestClient) -> None:
     slate = ask(client)["slate"]
-    ads = [won["ad_id"] for won in slate]
-    by_slot = [client.post(SCORE, json={"user_id": 7, "ads": ads, "slot": slot}).json()["p_click"] for slot in range(4)]
+    by_slot = [
+        score(client, *({"user_id": 7, "ad_id": won["ad_id"], "slot": slot} for won in slate))["p_click"]
+        for slot in range(4)
+    ]
     for won in slate:
         assert by_slot[won["slot"]][won["slot"]] == pytest.approx(won["p_click"], rel=1e-5)
     assert all(a > b for upper, lower in itertools.pairwise(by_slot) for a, b in zip(upper, lower, strict=True))
+
+
+def test_rows_of_many_users_and_pages_are_scored_as_each_alone(service: CtrService) -> None:
+    rng = np.random.default_rng(4)
+    rows = [
+        {
+            "user_id": int(rng.integers(0, 40)),
+            "ad_id": int(rng.integers(0, 100)),
+            "slot": int(rng.integers(0, 4)),
+            "context": {"publisher_id": int(rng.integers(0, 3)), "device": str(rng.choice(["phone", "desktop"]))},
+        }
+        for _ in range(60)
+    ]
+    asked = ScoreRequest.model_validate({"rows": rows}).rows
+    together = score_rows(service, asked, {})
+    assert together.trace.degraded == []
+    alone = [score_rows(service, [row], {}).p_click[0] for row in asked]
+    np.testing.assert_allclose(together.p_click, alone, rtol=1e-4)
+    assert len(set(together.p_click)) > 50
+
+
+def test_users_who_are_not_cached_are_read_at_once_and_others_not_at_all(service: CtrService) -> None:
+    asked: list[list[int]] = []
+    store, cache = service.user.features, FeatureCache(60.0, 100, CacheMetrics(CollectorRegistry()))
+    user = replace(service.user, features=replace(store, inner=_Counting(store.inner, asked)), cache=cache)
+    service = replace(service, user=user, pipeline=replace(service.pipeline, query_hydrators=[user]))
+    rows = [{"user_id": user, "ad_id": 1} for user in (3, 4, 5, 4, 999_999)]
+    found = score_rows(service, ScoreRequest.model_validate({"rows": rows}).rows, {})
+    assert asked == [[3, 4, 5, 999_999]]
+    assert found.cold_users == [999_999]
+    score_rows(service, ScoreRequest.model_validate({"rows": [*rows, {"user_id": 6, "ad_id": 1}]}).rows, {})
+    assert asked[1:] == [[6]]
+
+
+def test_without_the_store_rows_are_scored_by_what_is_cached_and_say_so(client: TestClient) -> None:
+    rows = [{"user_id": user, "ad_id": 1} for user in (411, 412)]
+    before = score(client, rows[0])
+    client.put("/v1/faults/feature_store", json={"fault": "down"})
+    after = score(client, *rows)
+    assert after["p_click"][0] == pytest.approx(before["p_click"][0], rel=1e-3), "cached"
+    assert after["degraded"][0] in ("feature_store_unavailable", "breaker_open")
+    assert after["cold_users"] == [412]
+    assert after["feature_age_s"] > 0
 
 
 def test_an_unknown_user_and_publisher_are_no_error(client: TestClient) -> None:
@@ -152,9 +224,12 @@ BAD: dict[str, tuple[str, Any]] = {
     "a negative bid": (RANK, {"user_id": 7, "candidates": [{"ad_id": 1, "bid": -1}]}),
     "a knob out of range": (RANK, {"user_id": 7, "knobs": {"reserve_cpm": -1}}),
     "an unknown knob": (RANK, {"user_id": 7, "knobs": {"magic": 1}}),
-    "nothing to score": (SCORE, {"user_id": 7, "ads": []}),
-    "an unknown ad to score": (SCORE, {"user_id": 7, "ads": [1, 10**6]}),
-    "a slot that is not there": (SCORE, {"user_id": 7, "ads": [1], "slot": 4}),
+    "nothing to score": (SCORE, {"rows": []}),
+    "a row without a user": (SCORE, {"rows": [{"ad_id": 1}]}),
+    "an unknown ad to score": (SCORE, {"rows": [{"user_id": 7, "ad_id": ad} for ad in (1, 10**6)]}),
+    "a slot that is not there": (SCORE, {"rows": [{"user_id": 7, "ad_id": 1, "slot": 4}]}),
+    "too many rows": (SCORE, {"rows": [{"user_id": 7, "ad_id": 1}] * (MOST_ROWS + 1)}),
+    "too many users": (SCORE, {"rows": [{"user_id": user, "ad_id": 1} for user in range(MOST_PAGES + 1)]}),
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, wait
 
 import numpy as np
@@ -28,6 +28,16 @@ class Store:
     async def read_soon(self, entity_id: int) -> FeatureRow:
         return self.read_online(entity_id)
 
+    def read_many(self, entity_ids: Sequence[int]) -> list[FeatureRow]:
+        return [self.read_online(one) for one in entity_ids]
+
+
+class Many(SwitchedFeatureStore):
+    """As several rows are read at once."""
+
+    def read_online(self, entity_id: int) -> FeatureRow:
+        return self.read_many([entity_id, 8])[0]
+
 
 class Awaited(SwitchedFeatureStore):
     """As an event loop reads: the faults are the same."""
@@ -44,7 +54,7 @@ def switch() -> Iterator[FaultSwitch]:
         made.clear(port)
 
 
-@pytest.fixture(params=[SwitchedFeatureStore, Awaited])
+@pytest.fixture(params=[SwitchedFeatureStore, Awaited, Many])
 def store(request: pytest.FixtureRequest, switch: FaultSwitch) -> SwitchedFeatureStore:
     made: SwitchedFeatureStore = request.param(Store(), switch)
     return made

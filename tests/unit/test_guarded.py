@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -51,6 +51,9 @@ class Store:
         while not self.hold.is_set():
             await asyncio.sleep(0.001)
         return self.read_online(entity_id)
+
+    def read_many(self, entity_ids: Sequence[int]) -> list[FeatureRow]:
+        return [self.read_online(one) for one in entity_ids]
 
 
 @pytest.fixture
@@ -101,6 +104,26 @@ def test_a_stale_row_comes_with_the_refusal(guarded: GuardedFeatures, store: Sto
     assert isinstance(caught.value, StaleRow)
     assert caught.value.row is store.row
     assert caught.value.reason == "features_stale"
+
+
+def test_many_rows_are_one_call_and_each_is_old_or_young_by_itself(guarded: GuardedFeatures, store: Store) -> None:
+    rows = {1: FeatureRow({}, NOW), 2: FeatureRow({}, NOW - timedelta(seconds=TTL_S + 1)), 3: FeatureRow({}, None)}
+    store.read_many = lambda ids: [rows[one] for one in ids]  # type: ignore[method-assign]
+    young, old, unknown = guarded.read_many([1, 2, 3], Deadline.after_ms(5000))
+    assert (young, unknown) == (rows[1], rows[3])
+    assert isinstance(old, StaleRow)
+    assert old.row is rows[2]
+
+
+def test_many_rows_are_refused_together_when_the_store_is(guarded: GuardedFeatures, store: Store) -> None:
+    store.error = FeatureStoreUnavailable("gone")
+    with pytest.raises(FeatureStoreUnavailable):
+        guarded.read_many([1, 2], Deadline.after_ms(5000))
+    store.error = None
+    store.hold.clear()
+    with pytest.raises(FeatureStoreSlow):
+        guarded.read_many([1, 2], Deadline.after_ms(5000))
+    store.hold.set()
 
 
 def test_stale_rows_do_not_open_the_breaker(guarded: GuardedFeatures, store: Store) -> None:

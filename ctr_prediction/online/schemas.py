@@ -1,0 +1,34 @@
+"""What the documents of both endpoints have in common: where someone is, request-time knobs, and ads that are none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field
+from starlette.responses import Response
+
+from ctr_prediction.design import DESIGN
+from ctr_prediction.domain import DEVICES
+from ctr_prediction.online.intake import Id
+from infra.serving.problems import problem
+from infra.serving.schemas import StrictModel, knobs_model
+
+CtrKnobs = knobs_model("CtrKnobs", DESIGN.knobs("small"))
+DEVICE_OF = {name: number for number, name in enumerate(DEVICES)}
+
+
+class ContextIn(StrictModel):
+    """Where the ads will stand."""
+
+    publisher_id: Id = Field(0, description="a publisher that is not known counts as an average one")
+    device: Literal["phone", "tablet", "desktop"] = "phone"
+
+
+def knobs_of(knobs: BaseModel) -> Mapping[str, Any]:
+    """Those that the request turns."""
+    return knobs.model_dump(exclude_none=True) if knobs.model_fields_set else {}
+
+
+def no_such_ad(unknown: list[int]) -> Response:
+    return problem(422, f"there is no ad {unknown[0]}; ads that came after this release bid in the next one")
