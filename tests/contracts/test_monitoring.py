@@ -78,6 +78,17 @@ def test_an_alert_fires_at_the_budget_of_its_design(design: Design, alert: str, 
 
 
 @pytest.mark.parametrize("design", DESIGNS, ids=str)
+def test_every_design_has_a_dashboard_that_asks_for_it_alone_and_draws_its_budget(design: Design) -> None:
+    panels = json.loads((REPOSITORY / "infra/grafana/dashboards" / f"{design.name}.json").read_text())["panels"]
+    asked = [target["expr"] for panel in panels for target in panel["targets"]]
+    assert {name for text in asked for name in re.findall(r'design="(\w+)"', text)} == {design.name}
+    assert all("design=" in text for text in asked)
+    budget = next(item.limit for item in design.budgets if item.name == "p99_ms") / 1000
+    latency = next(panel for panel in panels if panel["title"] == "Latency")
+    assert latency["fieldConfig"]["defaults"]["thresholds"]["steps"][-1]["value"] == budget
+
+
+@pytest.mark.parametrize("design", DESIGNS, ids=str)
 def test_every_design_is_scraped_under_its_name_and_ports(design: Design) -> None:
     config = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text())
     targets = [
