@@ -27,6 +27,11 @@ class LiveStats:
     campaign_clicks: Floats
     spent: Array
 
+    def plus(self, other: LiveStats) -> LiveStats:
+        """What was counted of some users, and the same of others."""
+        names = [item.name for item in fields(LiveStats)[1:]]
+        return LiveStats(self.stats_ts, *(getattr(self, name) + getattr(other, name) for name in names))
+
     def write(self, path: Path) -> None:
         write_arrays(path, self)
 

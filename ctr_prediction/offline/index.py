@@ -10,7 +10,7 @@ from ctr_prediction.config import CtrConfig
 from ctr_prediction.counting import DAY_S, EventLog, PublicCatalogue, ad_stats_at, campaign_stats_at, spent_at
 from ctr_prediction.domain import Array
 from ctr_prediction.live_stats import LiveStats
-from ctr_prediction.offline.live_log import event_log, read_until
+from ctr_prediction.offline.live_log import logs_by_users, read_until
 from ctr_prediction.snapshot import write_snapshot
 from infra.pipeline.steps import Facts, StepContext
 
@@ -20,8 +20,15 @@ def build(context: StepContext) -> Facts:
     world, live = context.inputs["world"], context.inputs["live"]
     registered = json.loads((context.inputs["train"] / "registered.json").read_text())
     catalogue, now = PublicCatalogue.read(world), read_until(live)
-    log = event_log(world, live, catalogue)
-    context.report(0.6, f"{len(log):,} impressions")
+    stats: LiveStats | None = None
+    hours, seen = np.ones(24), 0
+    for users, log in logs_by_users(world, live, catalogue):
+        counted = stats_at(log, catalogue, config, now)
+        stats = counted if stats is None else stats.plus(counted)
+        hours += hourly(log)
+        seen += len(log)
+        context.report(0.9 * users.stop / len(catalogue.people), f"{seen:,} impressions")
+    assert stats is not None
     ads, campaigns = catalogue.ads, catalogue.campaigns
     targets = np.zeros((len(campaigns), config.world.segments), bool)
     for campaign, segments in enumerate(campaigns["segments"]):
@@ -38,9 +45,9 @@ def build(context: StepContext) -> Facts:
             "budget": campaigns["budget"].to_numpy(np.float64),
             "targets": targets,
             "user_segment": catalogue.people["segment"].to_numpy(np.int64),
-            "hourly": hourly(log),
+            "hourly": hours / hours.sum(),
         },
-        stats_at(log, catalogue, config, now),
+        stats,
         {"model_digest": registered["digest"], "world_now": now},
     )
     return {"ads": len(ads), "campaigns": len(campaigns)}
@@ -54,7 +61,5 @@ def stats_at(log: EventLog, catalogue: PublicCatalogue, config: CtrConfig, at_ts
 
 
 def hourly(log: EventLog) -> Array:
-    """float64[24]: share of a day's impressions in each hour, UTC."""
-    counts = np.bincount((log.at_s % DAY_S // 3600).astype(np.int64), minlength=24) + 1.0
-    found: Array = counts / counts.sum()
-    return found
+    """float64[24]: impressions in each hour of the day, UTC."""
+    return np.bincount((log.at_s % DAY_S // 3600).astype(np.int64), minlength=24).astype(np.float64)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from infra.errors import LabError
 from infra.pipeline.steps import Facts, StepContext
 
 CUT_FILE = "live.json"
+USERS_AT_ONCE = 50_000
 
 
 def cut_log(context: StepContext) -> Facts:
@@ -94,15 +96,27 @@ def with_clicks(shown: pa.Table, clicks: pa.Table | None) -> pa.Table:
     return shown.append_column("label_ts", timestamps(label_s))
 
 
-def event_log(world: Path, live: Path | None, catalogue: PublicCatalogue) -> EventLog:
-    """All that is known of who was shown what and who clicked: on every day of the history, and `live` since. One heard
-    of the history's impressions at once."""
+def event_log(world: Path, live: Path | None, catalogue: PublicCatalogue, users: range | None = None) -> EventLog:
+    """All that is known of who was shown what and who clicked (or of these `users`): on every day of the history, and
+    `live` since. One heard of the history's impressions at once."""
+    user = ds.field("user_id")
+    mine = None if users is None else (user >= users.start) & (user < users.stop)
     columns = {name: ds.field("request_ts" if name == "seen_ts" else name) for name in LOG_COLUMNS}
-    table = ds.dataset(world / "log", partitioning="hive").to_table(columns=columns)
+    table = ds.dataset(world / "log", partitioning="hive").to_table(columns=columns, filter=mine)
     since = None if live is None else read_live(live)
     if since is not None:
+        since = since if mine is None else since.filter(mine)
         table = pa.concat_tables([table, since.select(list(LOG_COLUMNS)).cast(table.schema)])
     return EventLog.of(table.combine_chunks(), catalogue)
+
+
+def logs_by_users(world: Path, live: Path | None, catalogue: PublicCatalogue) -> Iterator[tuple[range, EventLog]]:
+    """The same, of so many users at a time as fit into memory however long the log is. What is counted of ads in one
+    and in another adds up."""
+    everyone = len(catalogue.people)
+    for first in range(0, max(everyone, 1), USERS_AT_ONCE):
+        users = range(first, min(first + USERS_AT_ONCE, everyone))
+        yield users, event_log(world, live, catalogue, None if len(users) == everyone else users)
 
 
 def _read(directory: Path) -> pa.Table | None:

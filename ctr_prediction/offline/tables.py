@@ -6,7 +6,9 @@ impression of exactly t must not be inside the row of t.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -17,7 +19,6 @@ from ctr_prediction.config import CtrConfig
 from ctr_prediction.counting import (
     DAY_S,
     HOUR_S,
-    EventLog,
     PublicCatalogue,
     activity_at,
     ad_stats_at,
@@ -25,33 +26,69 @@ from ctr_prediction.counting import (
     counts_table,
     timestamps,
 )
-from ctr_prediction.domain import Array
-from ctr_prediction.offline.live_log import event_log, read_until
+from ctr_prediction.domain import SLOTS, Array, Floats
+from ctr_prediction.offline.live_log import logs_by_users, read_until
 from ctr_prediction.user_rows import user_now
 from infra.pipeline.steps import Facts, StepContext
 
 
 def compute_tables(context: StepContext) -> Facts:
+    """Some users at a time: their rows are written, and what they saw of ads is added up."""
     config: CtrConfig = context.config
-    catalogue = PublicCatalogue.read(context.inputs["world"])
-    log = event_log(context.inputs["world"], context.inputs["live"], catalogue)
-    times = SnapshotTimes.of(config, read_until(context.inputs["live"]))
-    makers = {
-        "user_profile": lambda: user_profile(catalogue, times),
-        "user_activity": lambda: pa.concat_tables([activity_at(log, config, t) for t in times.daily[1:].tolist()]),
-        "user_now": lambda: user_now(
-            log, catalogue, config, float(times.daily[-1]), np.arange(len(catalogue.people), dtype=np.int64)
-        ),
-        "ad_stats": lambda: ad_stats(log, catalogue, config, times),
-        "campaign_stats": lambda: campaign_stats(log, catalogue, config, times),
-    }
-    rows = 0
-    for index, (view, make) in enumerate(makers.items()):
-        table = make()
-        rows += len(table)
-        pq.write_table(table, context.out / f"{view}.parquet")
-        context.report((index + 1) / len(makers), f"{view}: {len(table):,} rows")
-    return {"rows": rows}
+    world, live = context.inputs["world"], context.inputs["live"]
+    catalogue = PublicCatalogue.read(world)
+    times = SnapshotTimes.of(config, read_until(live))
+    of_ads, of_campaigns = (Counts.none(len(times.ads), len(kind)) for kind in (catalogue.ads, catalogue.campaigns))
+    with Views(context.out) as views:
+        views.add("user_profile", user_profile(catalogue, times))
+        for users, log in logs_by_users(world, live, catalogue):
+            ids = np.arange(users.start, users.stop, dtype=np.int64)
+            views.add("user_activity", *(activity_at(log, config, t) for t in times.daily[1:].tolist()))
+            views.add("user_now", user_now(log, catalogue, config, float(times.daily[-1]), ids))
+            for index, t in enumerate(times.ads.tolist()):
+                of_ads.add(index, *ad_stats_at(log, catalogue, config, t))
+                of_campaigns.add(index, *campaign_stats_at(log, catalogue, config, t))
+            context.report(0.9 * users.stop / len(catalogue.people), f"{users.stop:,} users: {views.rows:,} rows")
+        views.add("ad_stats", *ad_stats(of_ads, catalogue, times))
+        views.add("campaign_stats", *campaign_stats(of_campaigns, times))
+    return {"rows": views.rows}
+
+
+class Views:
+    """A Parquet file for each view, written as its rows come; `rows` of all so far."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory, self._writers, self.rows = directory, dict[str, pq.ParquetWriter](), 0
+
+    def __enter__(self) -> Views:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        for writer in self._writers.values():
+            writer.close()
+
+    def add(self, view: str, *tables: pa.Table) -> None:
+        table = pa.concat_tables(tables)
+        if view not in self._writers:
+            self._writers[view] = pq.ParquetWriter(self._directory / f"{view}.parquet", table.schema)
+        self._writers[view].write_table(table)
+        self.rows += len(table)
+
+
+@dataclass(frozen=True)
+class Counts:
+    """At each of t times: `shown` float32[t, n, SLOTS] impressions and `clicks` float32[t, n] of n ads or campaigns."""
+
+    shown: Floats
+    clicks: Floats
+
+    @classmethod
+    def none(cls, times: int, size: int) -> Counts:
+        return cls(np.zeros((times, size, SLOTS), np.float32), np.zeros((times, size), np.float32))
+
+    def add(self, index: int, shown: Floats, clicks: Floats) -> None:
+        self.shown[index] += shown
+        self.clicks[index] += clicks
 
 
 @dataclass(frozen=True)
@@ -81,23 +118,19 @@ def user_profile(catalogue: PublicCatalogue, times: SnapshotTimes) -> pa.Table:
     return pa.concat_tables([people.append_column("feature_ts", timestamps(np.full(len(people), t))) for t in edges])
 
 
-def ad_stats(log: EventLog, catalogue: PublicCatalogue, config: CtrConfig, times: SnapshotTimes) -> pa.Table:
+def ad_stats(counts: Counts, catalogue: PublicCatalogue, times: SnapshotTimes) -> Iterator[pa.Table]:
     """Impressions and clicks of every ad that has started."""
-    start, parts = catalogue.ads["start_ts"].to_numpy(), []
-    for t in times.ads.tolist():
+    start = catalogue.ads["start_ts"].to_numpy()
+    for t, shown, clicks in zip(times.ads.tolist(), counts.shown, counts.clicks, strict=True):
         there = np.flatnonzero(start <= t)
-        shown, clicks = ad_stats_at(log, catalogue, config, t)
-        parts.append(counts_table("ad_id", there, shown[there], clicks[there], t))
-    return _prefixed(pa.concat_tables(parts), "ad")
+        yield _prefixed(counts_table("ad_id", there, shown[there], clicks[there], t), "ad")
 
 
-def campaign_stats(log: EventLog, catalogue: PublicCatalogue, config: CtrConfig, times: SnapshotTimes) -> pa.Table:
+def campaign_stats(counts: Counts, times: SnapshotTimes) -> Iterator[pa.Table]:
     """The same of every campaign."""
-    everyone, parts = np.arange(len(catalogue.campaigns)), []
-    for t in times.ads.tolist():
-        shown, clicks = campaign_stats_at(log, catalogue, config, t)
-        parts.append(counts_table("campaign_id", everyone, shown, clicks, t))
-    return _prefixed(pa.concat_tables(parts), "campaign")
+    everyone = np.arange(counts.clicks.shape[1])
+    for t, shown, clicks in zip(times.ads.tolist(), counts.shown, counts.clicks, strict=True):
+        yield _prefixed(counts_table("campaign_id", everyone, shown, clicks, t), "campaign")
 
 
 def _prefixed(table: pa.Table, prefix: str) -> pa.Table:

@@ -14,11 +14,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 from ctr_prediction.config import SMOKE
 from ctr_prediction.design import DESIGN
 from ctr_prediction.domain import NONE, RANDOM_POLICY, SLOTS
+from ctr_prediction.offline import live_log
 from ctr_prediction.offline.dataset import PRIORS, Sample, materialize, write_samples
 from ctr_prediction.offline.live_log import cut_log
 from ctr_prediction.offline.steps import write_history
@@ -72,6 +74,24 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
     )
     log = log.assign(at_s=at_s, label_s=np.where(log["clicked"], label_s, np.inf))
     return Built(root, log, {name: Sample.read(root / "sample" / f"{name}.npz") for name in PARTS})
+
+
+def test_counted_in_parts_of_the_users_all_views_are_the_same(
+    built: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_log, "USERS_AT_ONCE", 17)
+    inputs = {name: built.root / name for name in ("world", "live")}
+    settings = Settings(home=tmp_path / "home", preset="smoke")
+    facts = compute_tables(StepContext(DESIGN, settings, CONFIG, tmp_path, inputs, lambda share, text: None))
+    views = sorted(path.name for path in (built.root / "features").glob("*.parquet"))
+    assert len(views) == 5
+    rows = 0
+    for view in views:
+        whole, parts = (pq.read_table(root / view).to_pandas() for root in (built.root / "features", tmp_path))
+        keys = [*[name for name in whole if name.endswith("_id")][:1], "feature_ts"]
+        pd.testing.assert_frame_equal(*(one.sort_values(keys, ignore_index=True) for one in (whole, parts)))
+        rows += len(whole)
+    assert facts["rows"] == rows
 
 
 def last_before(at_s: float, every_s: float) -> float:

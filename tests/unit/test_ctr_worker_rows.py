@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,10 @@ from ctr_prediction.config import SMOKE
 from ctr_prediction.counting import EventLog, PublicCatalogue, seconds
 from ctr_prediction.events import TOPICS, Auction, Click, Impression
 from ctr_prediction.live_places import CLICKS, PREDICTIONS, SHOWN, end_of_log
+from ctr_prediction.live_stats import LiveStats
+from ctr_prediction.offline import live_log
 from ctr_prediction.offline.dataset import COLUMNS, read_live_rows
+from ctr_prediction.offline.index import stats_at
 from ctr_prediction.offline.live_log import event_log, read_live
 from ctr_prediction.offline.steps import write_catalogue, write_log
 from ctr_prediction.worker.rows import auction_rows, click_rows, shown_rows
@@ -66,6 +70,26 @@ def test_a_live_impression_counts_beside_the_history_from_when_one_heard_of_it(w
         np.testing.assert_array_equal(getattr(both, name)[:-1], getattr(history, name), err_msg=name)
     assert (both.at_s[-1], both.label_s[-1]) == (START + 7.25, START + 40.0)
     assert (both.number[-1], both.price[-1]) == (told[0].number, np.float32(0.1))
+
+
+def test_logs_of_some_users_at_a_time_are_the_whole_log_and_their_counts_add_up(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path, [impression(2**48, ad_id=1), impression(2**48 + 1, ad_id=2), click(2**48)])
+    known = PublicCatalogue.read(world)
+    whole = event_log(world, tmp_path, known)
+    monkeypatch.setattr(live_log, "USERS_AT_ONCE", len(known.people) // 3)
+    parts = list(live_log.logs_by_users(world, tmp_path, known))
+    assert [user for users, _ in parts for user in users] == list(range(len(known.people)))
+    for users, log in parts:
+        mine = whole.of_users(np.array(users))
+        for name in EventLog.__annotations__:
+            np.testing.assert_array_equal(getattr(log, name), getattr(mine, name), err_msg=name)
+    counted = [stats_at(log, known, SMOKE, START + 60) for _, log in parts]
+    total = functools.reduce(LiveStats.plus, counted)
+    for name, values in vars(stats_at(whole, known, SMOKE, START + 60)).items():
+        np.testing.assert_allclose(getattr(total, name), values, err_msg=name)
+    assert total.ad_shown.sum() == len(whole)
 
 
 def test_live_rows_have_all_columns_that_training_reads_in_the_historys_types(world: Path, tmp_path: Path) -> None:
