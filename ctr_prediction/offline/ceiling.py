@@ -3,8 +3,8 @@
 Somebody who knows the rules of the world and all of its numbers but those of one kind (how much each user clicks, say)
 can learn these from the history by Bayes' rule; nobody can know more of them. What is still lost then is lost to every
 model. By the chain rule of information the losses of several kinds add up, nearly: each is measured as if the others
-were known, which makes it smaller. So one less their sum is a ceiling for `log_loss_gap_closed`, and a generous one. What
-clicks of the day itself would tell is left out: models hear of those on ads, a quarter of a day later.
+were known, which makes it smaller. So one less their sum is a ceiling for `log_loss_gap_closed`, and a generous one.
+What clicks of the day itself would tell is left out: models hear of those on ads, a quarter of a day later.
 
 Users, ads and crosses are worked out on a grid of values; a creative's vector by Laplace's approximation around its
 most likely value (MacKay, Information Theory, Inference, and Learning Algorithms, 2003, chapter 27). No step of the
