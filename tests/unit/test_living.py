@@ -234,7 +234,16 @@ def test_creators_publish_at_the_worlds_pace_each_post_once(people: Visitors, fe
     assert run.tally.counts.publishing_given_up == 0
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """A shell starts what runs in its background deaf to an interrupt, and the tests may be such a thing."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.usefixtures("interruptible")
 def test_it_ends_well_when_it_is_interrupted(people: Visitors, feed: Feed, number: int) -> None:
     threading.Timer(0.7, os.kill, (os.getpid(), number)).start()
     run, before = living(people, feed), signal.getsignal(signal.SIGTERM)
