@@ -19,6 +19,7 @@ from infra.telemetry.metrics import ServiceMetrics
 from lab.designs import load_designs
 
 PROMETHEUS = REPOSITORY / "infra" / "prometheus"
+GRAFANA = REPOSITORY / "infra" / "grafana"
 OWN_METRIC = re.compile(r"\b(?:lab|process)_[a-z_]+\b")
 DESIGNS = load_designs()
 
@@ -28,13 +29,18 @@ def rules() -> list[dict[str, Any]]:
     return [rule for group in groups for rule in group["rules"]]
 
 
-def dashboards() -> list[dict[str, Any]]:
-    return [json.loads(path.read_text()) for path in sorted((REPOSITORY / "infra/grafana/dashboards").glob("*.json"))]
+def dashboards() -> dict[str, dict[str, Any]]:
+    """Design -> its dashboard."""
+    return {path.stem: json.loads(path.read_text()) for path in sorted((GRAFANA / "dashboards").glob("*.json"))}
 
 
-def queries() -> list[str]:
-    panels = [panel for dashboard in dashboards() for panel in dashboard["panels"]]
-    return [target["expr"] for panel in panels for target in panel["targets"]]
+def queries(design: str) -> list[str]:
+    return [target["expr"] for panel in dashboards()[design]["panels"] for target in panel["targets"]]
+
+
+def asked_for() -> list[str]:
+    """By rules and by dashboards."""
+    return [*(rule["expr"] for rule in rules()), *(text for design in dashboards() for text in queries(design))]
 
 
 def exported(design: Design) -> set[str]:
@@ -51,7 +57,7 @@ def exported(design: Design) -> set[str]:
     return families | {f"{name}{end}" for name in families for end in ("_bucket", "_sum", "_count")}
 
 
-@pytest.mark.parametrize("text", [*(rule["expr"] for rule in rules()), *queries()])
+@pytest.mark.parametrize("text", asked_for())
 def test_every_metric_that_is_asked_for_is_exported(text: str) -> None:
     recorded = {rule["record"] for rule in rules() if "record" in rule}
     for name in recorded:
@@ -62,7 +68,7 @@ def test_every_metric_that_is_asked_for_is_exported(text: str) -> None:
 
 def test_every_recorded_series_that_is_asked_for_is_recorded() -> None:
     recorded = {rule["record"] for rule in rules() if "record" in rule}
-    for text in [*(rule["expr"] for rule in rules()), *queries()]:
+    for text in asked_for():
         assert set(re.findall(r"\b[a-z]+:[a-z_:0-9]+", text)) <= recorded
 
 
@@ -79,8 +85,7 @@ def test_an_alert_fires_at_the_budget_of_its_design(design: Design, alert: str, 
 
 @pytest.mark.parametrize("design", DESIGNS, ids=str)
 def test_every_design_has_a_dashboard_that_asks_for_it_alone_and_draws_its_budget(design: Design) -> None:
-    panels = json.loads((REPOSITORY / "infra/grafana/dashboards" / f"{design.name}.json").read_text())["panels"]
-    asked = [target["expr"] for panel in panels for target in panel["targets"]]
+    panels, asked = dashboards()[design.name]["panels"], queries(design.name)
     assert {name for text in asked for name in re.findall(r'design="(\w+)"', text)} == {design.name}
     assert all("design=" in text for text in asked)
     budget = next(item.limit for item in design.budgets if item.name == "p99_ms") / 1000
@@ -117,7 +122,7 @@ def test_every_alert_says_what_to_do() -> None:
 
 
 def test_panels_have_a_description_and_do_not_overlap() -> None:
-    for dashboard in dashboards():
+    for dashboard in dashboards().values():
         taken: set[tuple[int, int]] = set()
         for panel in dashboard["panels"]:
             place = panel["gridPos"]
