@@ -32,11 +32,13 @@ PARKED_FROM = 16_384
 @dataclass(frozen=True)
 class ProducerLimits:
     """`offered` events may wait to be encoded, `waiting_bytes` of encoded ones for the broker; after `patience_s` an
-    event is given up, and `in_flight` are at the broker at once. What is offered gathers for `gather_s`: each round of
-    encoding and sending wakes three threads, which costs more than the events themselves."""
+    event is given up, and `in_flight` are at the broker at once. What is offered gathers for `gather_s`, and what
+    nobody waits for goes out every `send_s`: each round of encoding, sending and acknowledging wakes threads, which
+    costs more than the events themselves."""
 
     offered: int = 512
     gather_s: float = 0.2
+    send_s: float = 0.05
     waiting_bytes: int = 32_000_000
     in_flight: int = 1_000
     patience_s: float = 120.0
@@ -87,7 +89,7 @@ class EventProducer:
 
     def __post_init__(self) -> None:
         self._changed, self._closed = threading.Condition(), threading.Event()
-        self._closing, self._is_well = False, True
+        self._closing, self._is_well, self._is_urgent = False, True, False
         self._client: ProducerClient | None = None
         self._address: StreamAddress | None = None
         self._broken: ProducerClient | None = None
@@ -118,11 +120,11 @@ class EventProducer:
         return True
 
     def hand_over(self, topic: str, event: Event) -> bool:
-        """Encode an event here and now, and send it without waiting: for one that is quickly encoded. False, and
+        """Encode an event here and now, and send it a moment later: for one that is quickly encoded. False, and
         counted, if it cannot be written or there is no room."""
         self.metrics.of(self.metrics.offered, topic).inc()
         encoded = self._encoded(topic, lambda: event)
-        return encoded is not None and self._keep(_Waiting(encoded, time.monotonic()))
+        return encoded is not None and self._keep(_Waiting(encoded, time.monotonic()), may_gather=True)
 
     def publish(self, events: Sequence[tuple[str, Event]], timeout_s: float) -> None:
         """Return when the broker has acknowledged every event.
@@ -159,7 +161,7 @@ class EventProducer:
         if sender.is_alive():
             sender.join(CLOSE_S + 1.0)
 
-    def _keep(self, waiting: _Waiting, *, again: bool = False) -> bool:
+    def _keep(self, waiting: _Waiting, *, again: bool = False, may_gather: bool = False) -> bool:
         """Send it, or put it in line: at the front if it was sent before. False, and counted, if there is no room."""
         size, topic = waiting.size, waiting.encoded.topic
         with self._changed:
@@ -175,12 +177,13 @@ class EventProducer:
                 _fail(waiting, StreamUnavailable(f"an event was dropped: {reason}"))
                 return False
             client = self._client
-            if client is None or again or self._waiting or not self._may_send():
+            if client is None or again or may_gather or self._waiting or not self._may_send():
                 if not self._is_well:
                     waiting.park()
                 self._bytes += size
                 (self._waiting.appendleft if again else self._waiting.append)(waiting)
-                if client is not None:  # else whoever sends looks for a broker from time to time, not for each event
+                if client is not None and not may_gather:  # without one, whoever sends looks for it from time to time
+                    self._is_urgent = True
                     self._changed.notify_all()
                 return True
             self._in_flight += 1
@@ -199,8 +202,8 @@ class EventProducer:
                 continue
             self._send_waiting()
             with self._changed:
-                if not self._waiting or self._in_flight >= self.limits.in_flight:
-                    self._changed.wait(0.2)
+                if not self._is_urgent or self._in_flight >= self.limits.in_flight:
+                    self._changed.wait(self.limits.send_s)
         self._finish()
 
     def _encode(self) -> None:
@@ -255,6 +258,7 @@ class EventProducer:
             threading.Thread(target=client.close, name="producer-closing", daemon=True).start()
 
     def _send_waiting(self) -> None:
+        self._is_urgent = False
         while True:
             with self._changed:
                 client = self._client
@@ -278,8 +282,9 @@ class EventProducer:
         """The broker has it, or it goes back into line until its time is over. A client that failed is made anew, for
         the broker may have moved."""
         with self._changed:
+            had_room = self._in_flight < self.limits.in_flight
             self._in_flight -= 1
-            if self._waiting or failure is not None:
+            if not had_room or failure is not None:
                 self._changed.notify_all()
         if failure is None:
             self.metrics.of(self.metrics.acked, waiting.encoded.topic).inc()

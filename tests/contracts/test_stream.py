@@ -125,7 +125,7 @@ def test_what_is_published_is_read_once_and_the_counts_add_up(rig: Rig) -> None:
     until(lambda: count(consumer.metrics.lag, rig.topic, "g") == 0, "no lag")
 
 
-def test_what_is_handed_over_is_sent_at_once_and_waits_while_the_broker_is_away(broker: Broker, rig: Rig) -> None:
+def test_what_is_handed_over_is_sent_and_waits_while_the_broker_is_away(broker: Broker, rig: Rig) -> None:
     effect = Collected()
     rig.consume(effect)
     for number in range(100):
@@ -142,6 +142,22 @@ def test_what_is_handed_over_is_sent_at_once_and_waits_while_the_broker_is_away(
     assert len(effect.numbers) == 200, "nothing comes twice"
     until(lambda: count(rig.metrics.acked, rig.topic) >= 200, "all acknowledgements")
     assert count(rig.metrics.offered, rig.topic) == 200
+
+
+def test_what_somebody_waits_for_goes_at_once_and_takes_along_what_gathers(broker: Broker, rig: Rig) -> None:
+    effect = Collected()
+    rig.consume(effect)
+    metrics = StreamMetrics(CollectorRegistry(), (rig.topic,))
+    producer = EventProducer(broker.find, [rig.topic], metrics, ProducerLimits(send_s=60))
+    producer.start()
+    until(lambda: producer.is_up, "a producer")
+    for number in range(10):
+        assert producer.hand_over(rig.topic, Tick(number, time.time()))
+    time.sleep(1)
+    assert count(metrics.acked, rig.topic) == 0, "nobody waits for them"
+    producer.publish([(rig.topic, Tick(10, time.time()))], 20)
+    until(lambda: sorted(effect.numbers) == list(range(11)), "all of them")
+    producer.close()
 
 
 def test_what_was_offered_just_before_the_end_is_sent(rig: Rig) -> None:
