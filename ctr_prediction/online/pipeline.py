@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from ctr_prediction.auction_rules import chance
 from ctr_prediction.bundle import NETWORKS, Bundle, load_bundle, load_what_is_whole
 from ctr_prediction.config import AuctionConfig, CtrConfig, PredictConfig, TargetConfig
 from ctr_prediction.domain import RANDOM_POLICY, SERVING_POLICY, SLOTS, AdQuery, Array, Context, Ints
@@ -94,7 +95,7 @@ class CtrService:
         drawn = secrets.randbits(53 + 48)  # at once: each asks the system
         seed = drawn >> 48 if seed is None else seed
         rules, config = turned(self.config.auction, knobs), self.config
-        is_random = rules.randomised_share > 0 and np.random.default_rng([seed, 3]).random() < rules.randomised_share
+        is_random = chance(seed) < rules.randomised_share
         return AdQuery(
             user_id=user_id,
             slots=slots,

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from ctr_prediction.auction_rules import PACING_SLACK, Held, best, day_passed, drawn_below, hold, pace
+from ctr_prediction.auction_rules import PACING_SLACK, Held, best, chance, day_passed, drawn_below, hold, pace
 from ctr_prediction.config import AuctionConfig, PredictConfig, TargetConfig
 from ctr_prediction.domain import SLOTS, AdQuery, Context
 from ctr_prediction.features import default_user
@@ -233,6 +233,18 @@ def test_those_who_bid_are_drawn_by_their_share_and_the_same_seed_draws_the_same
     assert (drawn.mean(axis=0)[[0, -1]] == [0, 1]).all()
     both = np.corrcoef(drawn[:, 15], drawn[:, 16])[0, 1]
     assert abs(both) < 4.5 / np.sqrt(len(seeds)), "campaigns sit out independently"
+
+
+@pytest.mark.parametrize("seeds", [range(20_000), range(2**53 - 20_000, 2**53), range(0, 2**53, 2**53 // 20_000)])
+def test_chance_is_even_whatever_the_seeds_are_and_says_nothing_of_who_bids(seeds: range) -> None:
+    drawn = np.array([chance(seed) for seed in seeds])
+    assert drawn.min() >= 0
+    assert drawn.max() < 1
+    share = np.linspace(0, 1, 21)
+    np.testing.assert_allclose((drawn[:, None] < share).mean(axis=0), share, atol=4.5 * 0.5 / np.sqrt(len(seeds)))
+    bids = np.array([drawn_below(np.array([0.5]), np.array([3]), seed)[0] for seed in seeds])
+    for other in (drawn[1:], bids[1:], bids[:-1]):
+        assert abs(np.corrcoef(drawn[:-1], other)[0, 1]) < 4.5 / np.sqrt(len(seeds))
 
 
 @given(st.integers(0, 2**53 - 1), st.floats(0, 1), st.floats(0, 1))
