@@ -23,6 +23,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from ctr_prediction.offline.sparse import SparseTable, update_rows
 from ctr_prediction.offline.wide_deep import Batch, Shape, WideDeep, first_tables, inverse_counts, loss_of
+from infra.training.batches import batch_of
 from infra.training.checkpoints import Checkpoints
 
 Rows = Mapping[str, npt.NDArray[Any]]
@@ -75,8 +76,7 @@ def fit(
             order = np.random.default_rng([plan.seed, epoch]).permutation(count)[: steps * size]
             total = []
             for chosen in order.reshape(steps, size):
-                batch = {name: jax.device_put(values[chosen], split) for name, values in rows.items()}
-                state, loss = step(state, batch)
+                state, loss = step(state, batch_of(rows, chosen, split))
                 total.append(loss)
             losses.append(float(jnp.stack(total).mean()))
             checkpoints.save(state, losses)

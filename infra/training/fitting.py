@@ -20,6 +20,7 @@ import optax
 from flax import nnx
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from infra.training.batches import batch_of
 from infra.training.checkpoints import Checkpoints
 
 M = TypeVar("M", bound=nnx.Module)
@@ -81,8 +82,7 @@ def fit(
             order = np.random.default_rng([plan.seed, epoch]).permutation(count)[: steps * size]
             total = []
             for chosen in order.reshape(steps, size):
-                batch = {name: jax.device_put(values[chosen], split) for name, values in rows.items()}
-                state, loss = update(state, batch)
+                state, loss = update(state, batch_of(rows, chosen, split))
                 total.append(loss)
             nnx.update((model, optimizer), state)
             losses.append(float(jnp.stack(total).mean()))
