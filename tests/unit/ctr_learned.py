@@ -45,8 +45,7 @@ CONFIG = replace(
         targeted_segments=10,
     ),
     sample=SampleConfig(negative_share=SHARE),
-    # a third of the rows of SMALL: smaller batches, or it would end before it has learned anything rare
-    model=ModelConfig(cross_bits=16, hidden=32, batch=128, epochs=3),
+    model=ModelConfig(cross_bits=16, hidden=32, batch=1024),
 )
 PRIORS = Priors(0.05, (1.0, 0.5, 0.25, 0.125))
 
@@ -190,9 +189,13 @@ def learned(
     use_deep: bool = True,
     user_cross: str = "audience",
     is_told: bool = True,
+    small_batches: bool = False,
 ) -> Learned:
-    """As `train` learns it, with a part left out; or without being told who has been at an ad's shop."""
+    """As `train` learns it, with a part left out; or without being told who has been at an ad's shop; or by smaller
+    batches, since with a third of SMALL's rows it else ends before it has learned what is rare."""
     config = replace(CONFIG, model=replace(CONFIG.model, user_cross=user_cross))
+    if small_batches:
+        config = replace(config, model=replace(config.model, batch=128, epochs=3))
     shape, parts = shape_of(config), split()
     network = WideDeep(
         shape, hidden_of(config), SLOTS, 0.05, config.world.seed,

@@ -68,17 +68,19 @@ def test_who_knows_of_slots_orders_ads_better_where_chance_had_placed_them() -> 
     debiased, naive = (
         spearmanr(of.z[bucket], relevance[bucket]).statistic for of in (learned(), learned(use_position=False))
     )
-    assert debiased > naive + 0.006
+    assert debiased > naive + 0.015
     assert excess(learned(), bucket) < 0.8 * excess(learned(use_position=False), bucket)
 
 
 def test_the_wide_part_remembers_pairs_that_no_vector_explains() -> None:
     crossed, without = truly_crossed(), learned(use_wide=False)
     truth = np.log(split().relevance / (1 - split().relevance))
-    assert excess(learned(), crossed) < 0.6 * excess(without, crossed)
+    assert excess(learned(), crossed) < 0.8 * excess(without, crossed)
     missed, missed_without = (float((of.z - truth)[crossed].mean()) for of in (learned(), without))
     assert missed_without < -0.35, "without it, much of what is planted is not seen"
-    assert abs(missed) < 0.5 * abs(missed_without)
+    assert abs(missed) < 0.35 * abs(missed_without)
+    longer, longer_without = learned(small_batches=True), learned(small_batches=True, use_wide=False)
+    assert excess(longer, crossed) < 0.6 * excess(longer_without, crossed)
 
 
 def test_the_deep_part_knows_something_of_pairs_that_nobody_has_seen_and_the_wide_part_nothing() -> None:
