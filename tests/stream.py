@@ -6,11 +6,11 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from kafka import KafkaConsumer, TopicPartition
 from kafka.admin import KafkaAdminClient
@@ -195,3 +195,15 @@ def forget_topic(address: StreamAddress, topic: str) -> None:
     admin = KafkaAdminClient(**kafka_client._common(address))
     admin.delete_topics([topic])
     admin.close()
+
+
+def until(condition: Callable[[], bool], what: str, seconds: float = 40.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"waited in vain for {what}"
+        time.sleep(0.05)
+
+
+def count(metric: Any, *labels: str) -> float:
+    value: float = metric.labels(*labels)._value.get()
+    return value

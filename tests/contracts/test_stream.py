@@ -7,7 +7,7 @@ import random
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +25,13 @@ from tests.stream import (
     EmbeddedBroker,
     KafkaBroker,
     Tick,
+    count,
     embedded,
     forget_topic,
     is_committed,
     kafka,
     read_all,
+    until,
 )
 from tests.stream_reader import killed_reader, numbers_sink, written
 
@@ -97,18 +99,6 @@ def rig(broker: Broker, request: pytest.FixtureRequest) -> Iterator[Rig]:
     found = Rig(broker, request.node.name.partition("[")[0][:60])
     yield found
     found.close()
-
-
-def until(condition: Callable[[], bool], what: str, seconds: float = 40.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, f"waited in vain for {what}"
-        time.sleep(0.05)
-
-
-def count(metric: Any, *labels: str) -> float:
-    value: float = metric.labels(*labels)._value.get()
-    return value
 
 
 def test_what_is_published_is_read_once_and_the_counts_add_up(rig: Rig) -> None:
