@@ -12,9 +12,6 @@ from jax.sharding import NamedSharding
 
 
 def batch_of(rows: Mapping[str, npt.NDArray[Any]], chosen: npt.NDArray[np.integer[Any]], split: NamedSharding) -> Any:
-    """The rows at `chosen` int[size] of every array, by name, each in slices over the devices of `split`.
-
-    One device takes arrays as they are: to place each of them beforehand takes a millisecond or more of every step.
-    """
-    batch = {name: values[chosen] for name, values in rows.items()}
-    return batch if split.num_devices == 1 else jax.device_put(batch, split)
+    """The rows at `chosen` int[size] of every array, by name, each in slices over the devices of `split`; placed all at
+    once, which takes less than one after the other."""
+    return jax.device_put({name: values[chosen] for name, values in rows.items()}, split)
