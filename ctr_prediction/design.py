@@ -4,33 +4,7 @@ from __future__ import annotations
 
 from ctr_prediction.config import BUDGETS
 from infra.design import Argument, Ask, Design, Step
-from infra.figures import Bound
-
-_WORLD = ("ctr_prediction/world", "ctr_prediction/domain.py", "ctr_prediction/offline/steps.py")
-_OFFLINE = "ctr_prediction/offline"
-_LIVE = (
-    "ctr_prediction/counting.py",
-    "ctr_prediction/domain.py",
-    "ctr_prediction/live_places.py",
-    f"{_OFFLINE}/live_files.py",
-    f"{_OFFLINE}/live_log.py",
-)
-_TABLES = (
-    "ctr_prediction/features.py",
-    "ctr_prediction/user_rows.py",
-    *_LIVE,
-    f"{_OFFLINE}/tables.py",
-    "infra/feature_store",
-)
-_SAMPLE = (*_TABLES, f"{_OFFLINE}/dataset.py", "ctr_prediction/inputs.py")
-_NETWORK = tuple(f"{_OFFLINE}/{name}.py" for name in ("sparse", "wide_deep", "fit", "shape"))
-_MODEL = (
-    *_NETWORK,
-    *(f"{_OFFLINE}/{name}.py" for name in ("train", "distil", "calibrate")),
-    "ctr_prediction/bundle.py",
-    "ctr_prediction/curves.py",
-    "ctr_prediction/student.py",
-)
+from infra.evaluation.figures import Bound
 
 DESIGN = Design(
     name="ctr_prediction",
@@ -41,40 +15,34 @@ DESIGN = Design(
     budgets=BUDGETS,
     config="ctr_prediction.config:PRESETS",
     steps=(
-        Step(
-            "world", "ctr_prediction.offline.steps:write_history", "Generate the world and its log", ("world",), _WORLD
-        ),
+        Step("world", "ctr_prediction.offline.generate:write_history", "Generate the world and its log", ("world",)),
         Step(
             "live",
-            "ctr_prediction.offline.live_log:cut_log",
+            "ctr_prediction.events.history:cut_log",
             "Cut the live log",
             ("world",),
-            _LIVE,
-            cut="ctr_prediction.offline.live_files:cut_of",
+            cut="ctr_prediction.events.cuts:cut_of",
         ),
         Step(
             "features",
-            "ctr_prediction.offline.tables:compute_tables",
+            "ctr_prediction.offline.feature_tables:compute_tables",
             "Compute the feature tables",
             ("world", "features"),
-            _TABLES,
             after=("world", "live"),
         ),
         Step(
             "materialize",
-            "ctr_prediction.offline.dataset:materialize",
+            "ctr_prediction.offline.samples:materialize",
             "Fill the online store (Feast)",
             ("world", "features"),
-            _SAMPLE,
             after=("live", "features"),
             still_there="ctr_prediction.offline.presence:has_users",
         ),
         Step(
             "sample",
-            "ctr_prediction.offline.dataset:write_samples",
+            "ctr_prediction.offline.samples:write_samples",
             "Join impressions with what was known (Feast)",
             ("world", "features", "sample"),
-            _SAMPLE,
             after=("world", "live", "features", "materialize"),
         ),
         Step(
@@ -82,7 +50,6 @@ DESIGN = Design(
             "ctr_prediction.offline.train:fit_and_register",
             "Train, distil, calibrate and register (JAX, ONNX, MLflow)",
             ("world", "sample", "model", "calibration"),
-            (*_SAMPLE, *_MODEL, "infra/training", "infra/registry"),
             after=("sample",),
             still_there="infra.registry.presence:has_model",
         ),
@@ -91,23 +58,20 @@ DESIGN = Design(
             "ctr_prediction.offline.baselines:write_baselines",
             "Train what it is compared with (scikit-learn, LightGBM)",
             ("world", "sample", "model"),
-            (*_SAMPLE, *_MODEL, f"{_OFFLINE}/baselines.py", "infra/training"),
             after=("sample",),
         ),
         Step(
             "evaluate",
-            "ctr_prediction.offline.evaluate:gate",
+            "ctr_prediction.evaluation.gate:gate",
             "Evaluate against the truth, gate",
             ("world", "sample"),
-            (f"{_OFFLINE}/evaluate.py", f"{_OFFLINE}/holdout.py", *_MODEL, "infra/training"),
             after=("sample", "train", "baselines"),
         ),
         Step(
             "index",
-            "ctr_prediction.offline.index:build",
+            "ctr_prediction.offline.build_items:build",
             "Snapshot the ads and their campaigns",
             ("world", "features"),
-            (f"{_OFFLINE}/index.py", "ctr_prediction/snapshot.py", "ctr_prediction/live_stats.py"),
             after=("world", "live", "train", "evaluate"),
         ),
         Step(
@@ -115,7 +79,6 @@ DESIGN = Design(
             "ctr_prediction.offline.release:publish",
             "Release: fetch the champion, verify, point to it",
             ("world", "features"),
-            (f"{_OFFLINE}/release.py",),
             after=("live", "materialize", "train", "evaluate", "index"),
         ),
     ),
@@ -158,19 +121,19 @@ DESIGN = Design(
         Bound("offline_mb", "peak resident memory of that build", "MB", "<= 2048", "<= 1500"),
         Bound("serve_pss_mb", "memory (PSS) of the service", "MB", "<= 350", "<= 280"),
     ),
-    benchmarks="ctr_prediction.benchmarks:CtrBenchmarks",
+    benchmarks="ctr_prediction.evaluation.benchmarks:CtrBenchmarks",
     evaluate="evaluate",
-    player="ctr_prediction.online.play:CtrPlayer",
-    judge="ctr_prediction.offline.judge:Judge",
-    quality="ctr_prediction.experiments:measure_quality",
-    sweeps="ctr_prediction.experiments:SWEEPS",
-    drills="ctr_prediction.drills:DRILLS",
-    people="ctr_prediction.people:Visitors",
-    worker="ctr_prediction.worker.effects:make_consumers",
-    topics="ctr_prediction.events:topics",
-    replay="ctr_prediction.offline.replay:replay",
-    skew="ctr_prediction.offline.skew:skew",
-    real_logs="ctr_prediction.offline.real_logs.build:build",
+    player="ctr_prediction.evaluation.player:CtrPlayer",
+    judge="ctr_prediction.evaluation.judge:Judge",
+    quality="ctr_prediction.evaluation.sweeps:measure_quality",
+    sweeps="ctr_prediction.evaluation.sweeps:SWEEPS",
+    drills="ctr_prediction.evaluation.drills:DRILLS",
+    people="ctr_prediction.world.visitors:Visitors",
+    worker="ctr_prediction.worker.consumers:make_consumers",
+    topics="ctr_prediction.events.schemas:topics",
+    replay="ctr_prediction.evaluation.replay:replay",
+    skew="ctr_prediction.evaluation.skew:skew",
+    real_logs="ctr_prediction.offline.click_logs.build:build",
     loadtest="loadtests/ctr_prediction.py",
     ask=Ask(
         path="/v1/ads/rank",

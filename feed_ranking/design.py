@@ -4,15 +4,7 @@ from __future__ import annotations
 
 from feed_ranking.config import BUDGETS
 from infra.design import Argument, Ask, Design, Step
-from infra.figures import Bound
-
-_WORLD = ("feed_ranking/world", "feed_ranking/domain.py", "feed_ranking/offline/steps.py")
-_COUNTING = "feed_ranking/counting.py"
-_LIVE = (_COUNTING, "feed_ranking/domain.py", "feed_ranking/offline/live_files.py", "feed_ranking/offline/live_log.py")
-_TABLES = ("feed_ranking/features.py", *_LIVE, "feed_ranking/offline/tables.py", "infra/feature_store")
-_SAMPLE = (*_TABLES, "feed_ranking/offline/dataset.py", "feed_ranking/inputs")
-_MODELS = tuple(f"feed_ranking/offline/{name}.py" for name in ("towers", "ranker", "train"))
-_JUDGE = tuple(f"feed_ranking/offline/{name}.py" for name in ("evaluate", "holdout", "metrics"))
+from infra.evaluation.figures import Bound
 
 DESIGN = Design(
     name="feed_ranking",
@@ -23,47 +15,42 @@ DESIGN = Design(
     budgets=BUDGETS,
     config="feed_ranking.config:PRESETS",
     steps=(
-        Step("world", "feed_ranking.offline.steps:write_history", "Generate the world and its log", ("world",), _WORLD),
+        Step("world", "feed_ranking.offline.generate:write_history", "Generate the world and its log", ("world",)),
         Step(
             "live",
-            "feed_ranking.offline.live_log:cut_log",
+            "feed_ranking.events.history:cut_log",
             "Cut the live log",
             ("world",),
-            _LIVE,
-            cut="feed_ranking.offline.live_files:cut_of",
+            cut="feed_ranking.events.cuts:cut_of",
         ),
         Step(
             "features",
-            "feed_ranking.offline.tables:compute_tables",
+            "feed_ranking.offline.feature_tables:compute_tables",
             "Compute the feature tables",
             ("world", "features"),
-            _TABLES,
             after=("world", "live"),
         ),
         Step(
             "materialize",
-            "feed_ranking.offline.dataset:materialize",
+            "feed_ranking.offline.samples:materialize",
             "Fill the online store (Feast)",
             ("world", "features"),
-            _SAMPLE,
             after=("live", "features"),
             still_there="feed_ranking.offline.presence:has_users",
         ),
         Step(
             "naive",
-            "feed_ranking.offline.dataset:materialize_items",
+            "feed_ranking.offline.samples:materialize_items",
             "Fill it with items too, the naive way",
             ("world", "features"),
-            _SAMPLE,
             after=("live", "features"),
             option="naive-hydration",
         ),
         Step(
             "sample",
-            "feed_ranking.offline.dataset:write_samples",
+            "feed_ranking.offline.samples:write_samples",
             "Join impressions with what was known (Feast)",
             ("world", "features", "sample"),
-            _SAMPLE,
             after=("world", "live", "features", "materialize"),
         ),
         Step(
@@ -71,24 +58,21 @@ DESIGN = Design(
             "feed_ranking.offline.train:fit_and_register",
             "Train, export and register (JAX, ONNX, MLflow)",
             ("world", "objective", "sample", "towers", "light", "heavy"),
-            (*_SAMPLE, *_MODELS, "feed_ranking/bundle.py", "infra/training", "infra/registry"),
             after=("sample",),
             still_there="infra.registry.presence:has_model",
         ),
         Step(
             "evaluate",
-            "feed_ranking.offline.evaluate:gate",
+            "feed_ranking.evaluation.gate:gate",
             "Evaluate on the randomised bucket, gate",
             ("world", "objective"),
-            (*_JUDGE, "feed_ranking/bundle.py", "infra/training/click_metrics.py"),
             after=("sample", "train"),
         ),
         Step(
             "index",
-            "feed_ranking.offline.index:build",
+            "feed_ranking.offline.build_items:build",
             "Snapshot the posts and index them (FAISS)",
             ("world", "features", "index"),
-            ("feed_ranking/offline/index.py", "feed_ranking/snapshot.py", "feed_ranking/vector_index.py"),
             after=("world", "live", "features", "materialize", "train", "evaluate"),
         ),
         Step(
@@ -96,7 +80,6 @@ DESIGN = Design(
             "feed_ranking.offline.release:publish",
             "Release: fetch the champion, verify, point to it",
             ("world", "features"),
-            ("feed_ranking/offline/release.py",),
             after=("live", "materialize", "naive", "train", "evaluate", "index"),
         ),
     ),
@@ -139,18 +122,18 @@ DESIGN = Design(
         Bound("image_mb", "size of the lab's image", "MB", "<= 2500", "<= 1500"),
         Bound("tests_s", "`make test`, environment there", "s", "<= 480", "<= 240"),
     ),
-    benchmarks="feed_ranking.benchmarks:FeedBenchmarks",
+    benchmarks="feed_ranking.evaluation.benchmarks:FeedBenchmarks",
     evaluate="evaluate",
-    player="feed_ranking.online.play:FeedPlayer",
-    judge="feed_ranking.offline.evaluate:Judge",
-    quality="feed_ranking.experiments:measure_quality",
-    sweeps="feed_ranking.experiments:SWEEPS",
-    drills="feed_ranking.drills:DRILLS",
-    people="feed_ranking.people:Visitors",
-    worker="feed_ranking.worker.effects:make_consumers",
-    topics="feed_ranking.events:topics",
-    replay="feed_ranking.offline.replay:replay",
-    skew="feed_ranking.offline.skew:skew",
+    player="feed_ranking.evaluation.player:FeedPlayer",
+    judge="feed_ranking.evaluation.gate:Judge",
+    quality="feed_ranking.evaluation.sweeps:measure_quality",
+    sweeps="feed_ranking.evaluation.sweeps:SWEEPS",
+    drills="feed_ranking.evaluation.drills:DRILLS",
+    people="feed_ranking.world.visitors:Visitors",
+    worker="feed_ranking.worker.consumers:make_consumers",
+    topics="feed_ranking.events.schemas:topics",
+    replay="feed_ranking.evaluation.replay:replay",
+    skew="feed_ranking.evaluation.skew:skew",
     loadtest="loadtests/feed_ranking.py",
     ask=Ask(
         path="/v1/feed",

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from infra.errors import UsageError
-from infra.figures import Bound
+from infra.evaluation.figures import Bound
 
 
 @dataclass(frozen=True)
@@ -126,8 +126,8 @@ class Budget:
 class Step:
     """One offline step. It runs again when its configuration, its code or an earlier step changed.
 
-    `config` names the stages of the configuration that it reads; `code` the files and folders (relative to
-    the repository) whose content decides what it writes; `after` the steps whose output it reads. A step with an
+    `config` names the stages of the configuration that it reads; `after` names the steps whose output it reads. The
+    step runs again when a module changes that its target imports (`infra.build.step_code`). A step with an
     `option` runs only where that option was chosen; those after it then do without its output. `still_there` names a
     function (output, settings) -> bool for a step that also writes to a server: False where that has lost it since.
     `cut` names a function (settings) -> str for a step that reads what others go on writing: which part of it this
@@ -138,7 +138,6 @@ class Step:
     target: str
     title: str
     config: tuple[str, ...]
-    code: tuple[str, ...]
     after: tuple[str, ...] = ()
     option: str = ""
     still_there: str = ""
@@ -185,14 +184,16 @@ class Ask:
 class Design:
     """A reference architecture.
 
-    `config` is the dotted name of the presets, a mapping from a preset's name to its configuration value;
-    `container` is its service in `docker-compose.yml`; `evaluate` names the step that writes `figures.json`;
-    `bench` is what is promised of the design as a program. `player`, `judge` and `quality` are dotted names of what
-    `infra.experiment` describes; `sweeps` are experiments that are worth making, `drills` failures that are worth
-    trying (`infra.drill`); `benchmarks` compares the service with its parts; `people` are the simulated ones of
-    `lab live` (`infra.population`); `replay` and `skew` check the log of its predictions (`infra.prediction_log`);
-    `worker` makes the consumers of its events (`infra.stream.worker`), `topics` names what they read and write;
-    `real_logs`, where there is one, learns from a log that a user brings (`infra.click_log`).
+    `config` is the dotted name of the presets, a mapping from a preset's name to its configuration value. `container`
+    is the design's service in `docker-compose.yml`. `evaluate` names the step that writes `figures.json`. `bench` lists
+    the bounds of the design as a program.
+
+    The other dotted names: `player`, `judge` and `quality` (`infra.evaluation.experiment`); `sweeps`, experiments to
+    run; `drills`, failures to try (`infra.evaluation.drill`); `benchmarks`, which compares the service with its parts;
+    `people`, the simulated users of `lab live` (`infra.evaluation.population`); `replay` and `skew`, which check the
+    prediction log (`infra.prediction_log.results`); `worker`, which makes the consumers of the design's events
+    (`infra.stream.worker`); `topics`, which lists the topics it reads and writes; `real_logs`, which trains on a log
+    that the user supplies (`infra.build.click_log`), where the design has one.
     """
 
     name: str

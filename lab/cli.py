@@ -9,8 +9,8 @@ import typer
 
 from infra.errors import LabError
 from lab.commands import drills, living, logs, looking, making, running, trying, using
-from lab.console import print_error
 from lab.designs import load_designs
+from lab.output.console import print_error
 
 app = typer.Typer(
     no_args_is_help=True,

@@ -14,8 +14,8 @@ import pytest
 
 from infra.registry.release import Release, read_release
 from infra.settings import REPOSITORY, Settings
-from lab import ports
 from lab.designs import NAMES
+from lab.services import ports
 
 HOME = REPOSITORY / "var" / "tests"
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("LAB_")} | {

@@ -16,17 +16,17 @@ import numpy.typing as npt
 from scipy import sparse
 from sklearn.linear_model import LogisticRegression
 
-from ctr_prediction.bundle import sigmoid
 from ctr_prediction.config import CtrConfig
-from ctr_prediction.curves import recalibrated
 from ctr_prediction.domain import SLOTS, Floats
-from ctr_prediction.inputs import Priors
-from ctr_prediction.offline.dataset import Sample, read_priors
-from ctr_prediction.offline.fit import fit
-from ctr_prediction.offline.shape import rows_of, shape_of
+from ctr_prediction.model.artifact import sigmoid
+from ctr_prediction.model.calibration import recalibrated
+from ctr_prediction.model.inputs import Priors
+from ctr_prediction.offline.networks.loop import fit
+from ctr_prediction.offline.networks.spec import rows_of, shape_of
+from ctr_prediction.offline.networks.wide_deep import WideDeep
+from ctr_prediction.offline.samples import Sample, read_priors
 from ctr_prediction.offline.train import hidden_of, inputs_of, model_of, network_of, plan_of
-from ctr_prediction.offline.wide_deep import WideDeep
-from infra.pipeline.steps import Facts, StepContext
+from infra.build.runner import Facts, StepContext
 
 IDS = ("segment", "publisher", "device", "slot", "ad", "campaign", "creative")
 BASELINES = ("lr", "lightgbm", "wide_only", "deep_only")

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from scipy.optimize import minimize
 from sklearn.isotonic import IsotonicRegression
 
-from ctr_prediction.curves import Curve, logit
+from ctr_prediction.model.calibration import Curve, logit
 from infra.training.click_metrics import Array, log_loss_rows
 
 SLOPE_SPREAD, SHIFT_SPREAD = 0.05, 0.02

@@ -14,7 +14,7 @@ import numpy as np
 from flax import nnx
 
 from ctr_prediction.domain import Floats
-from ctr_prediction.student import Student
+from ctr_prediction.model.student import Student
 from infra.training.fitting import Batch, Fit, Plan, fit
 
 LEARNING_RATE = 1e-2

@@ -11,7 +11,10 @@ def has_users(output: Path, settings: Settings) -> bool:
     """Whether the online store still holds the users that step `materialize` wrote."""
     if settings.redis is None:
         return True  # they lie in the output itself
-    from ctr_prediction.features import ONLINE_VIEWS, open_store  # seconds, which a build that skips all must not pay
+    from ctr_prediction.features.views import (  # seconds, which a build that skips all must not pay
+        ONLINE_VIEWS,
+        open_store,
+    )
 
     store = open_store(output, settings, online_only=True)
     return all(store.count(view) > 0 for view in ONLINE_VIEWS)

@@ -6,11 +6,11 @@ import json
 import time
 from pathlib import Path
 
-from ctr_prediction.features import PROJECT, open_store, project_of
-from ctr_prediction.offline.live_log import read_until
-from ctr_prediction.snapshot import open_snapshot
+from ctr_prediction.events.history import read_until
+from ctr_prediction.features.views import PROJECT, open_store, project_of
+from ctr_prediction.items.snapshot import open_snapshot
+from infra.build.runner import Facts, StepContext
 from infra.errors import LabError
-from infra.pipeline.steps import Facts, StepContext
 from infra.registry.mlflow_registry import MlflowRegistry
 from infra.registry.release import CURRENT, Release
 

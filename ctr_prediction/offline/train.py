@@ -18,17 +18,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ctr_prediction.bundle import STUDENT, Model, sigmoid
 from ctr_prediction.config import CtrConfig
 from ctr_prediction.domain import SLOTS, Floats
-from ctr_prediction.inputs import DEEP, NUMERIC, WIDE, Priors
+from ctr_prediction.model.artifact import STUDENT, Model, sigmoid
+from ctr_prediction.model.inputs import DEEP, NUMERIC, WIDE, Priors
 from ctr_prediction.offline.calibrate import fit_curve
-from ctr_prediction.offline.dataset import Sample, read_priors
 from ctr_prediction.offline.distil import distil, student_of
-from ctr_prediction.offline.fit import Fit, Plan, fit
-from ctr_prediction.offline.shape import rows_of, shape_of, share_of
-from ctr_prediction.offline.wide_deep import WideDeep
-from infra.pipeline.steps import Facts, StepContext
+from ctr_prediction.offline.networks.loop import Fit, Plan, fit
+from ctr_prediction.offline.networks.spec import rows_of, shape_of, share_of
+from ctr_prediction.offline.networks.wide_deep import WideDeep
+from ctr_prediction.offline.samples import Sample, read_priors
+from infra.build.runner import Facts, StepContext
 from infra.registry.manifest import write_manifest
 from infra.registry.mlflow_registry import MlflowRegistry
 from infra.training.networks import export, prepare_export

@@ -15,20 +15,20 @@ from starlette.types import ASGIApp
 from ctr_prediction.config import PRESETS, CtrConfig
 from ctr_prediction.design import DESIGN
 from ctr_prediction.domain import SLOTS, AdQuery
-from ctr_prediction.events import TOPICS, topics
-from ctr_prediction.live_places import LIVE, end_of_log
-from ctr_prediction.live_stats import FILE as STATS_FILE
-from ctr_prediction.live_stats import LiveStats
+from ctr_prediction.events.paths import LIVE, end_of_log
+from ctr_prediction.events.schemas import TOPICS, topics
+from ctr_prediction.items.live_counts import FILE as STATS_FILE
+from ctr_prediction.items.live_counts import LiveStats
 from ctr_prediction.online.cache import CacheMetrics
-from ctr_prediction.online.intake import MAX_ID as MAX_ID
-from ctr_prediction.online.intake import Id, Price, add_intake
+from ctr_prediction.online.event_api import MAX_ID as MAX_ID
+from ctr_prediction.online.event_api import Id, Price, add_intake
+from ctr_prediction.online.log_entry import auction_of
 from ctr_prediction.online.pipeline import CtrBootstrap, CtrService
-from ctr_prediction.online.prediction import auction_of
 from ctr_prediction.online.schemas import DEVICE_OF, ContextIn, CtrKnobs, knobs_of, no_such_ad
-from ctr_prediction.online.scoring import add_score
-from infra.clock import SharedClock
+from ctr_prediction.online.score_api import add_score
 from infra.faults.switch import FaultSwitch, SwitchedStream
-from infra.live_arrays import ArraysWatcher
+from infra.live.clock import SharedClock
+from infra.live.live_arrays import ArraysWatcher
 from infra.pipeline.runner import Outcome
 from infra.registry.release import Release
 from infra.resilience.breaker import CircuitBreaker

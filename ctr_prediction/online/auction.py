@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ctr_prediction.ad_side import seen_of_few
-from ctr_prediction.auction_rules import hold
-from ctr_prediction.bundle import Bundle
 from ctr_prediction.domain import RANDOM_POLICY, AdQuery, Array, Floats, Ints
-from ctr_prediction.market import Market
+from ctr_prediction.items.catalog import Market
+from ctr_prediction.model.ad_inputs import seen_of_few
+from ctr_prediction.model.artifact import Bundle
+from ctr_prediction.model.auction import hold
 from ctr_prediction.online.predict import p_of
 from infra.pipeline.candidates import Candidates
 

@@ -16,10 +16,10 @@ import orjson
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from ctr_prediction.domain import Floats, UserFeatures
-from ctr_prediction.inputs import person_numbers
-from ctr_prediction.market import Market
-from ctr_prediction.predictions import user_as_lists
-from ctr_prediction.student_side import OfUser
+from ctr_prediction.events.codec import user_as_lists
+from ctr_prediction.items.catalog import Market
+from ctr_prediction.model.inputs import person_numbers
+from ctr_prediction.model.split_layer import OfUser
 
 AGES_S = (1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3600.0)
 

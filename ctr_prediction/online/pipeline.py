@@ -12,25 +12,25 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from ctr_prediction.auction_rules import chance
-from ctr_prediction.bundle import NETWORKS, Bundle, load_bundle, load_what_is_whole
 from ctr_prediction.config import AuctionConfig, CtrConfig, PredictConfig, TargetConfig
 from ctr_prediction.domain import RANDOM_POLICY, SERVING_POLICY, SLOTS, AdQuery, Array, Context, Ints
-from ctr_prediction.features import default_user, open_store
-from ctr_prediction.live_stats import LiveStats
-from ctr_prediction.market import Market
+from ctr_prediction.features.views import default_user, open_store
+from ctr_prediction.items.catalog import Market
+from ctr_prediction.items.live_counts import LiveStats
+from ctr_prediction.items.snapshot import open_snapshot
+from ctr_prediction.model.artifact import NETWORKS, Bundle, load_bundle, load_what_is_whole
+from ctr_prediction.model.auction import chance
+from ctr_prediction.model.student import Student
 from ctr_prediction.online.auction import AuctionSelector
 from ctr_prediction.online.cache import CacheMetrics, FeatureCache
 from ctr_prediction.online.predict import ClickPredictor, InputHydrator, p_everywhere
-from ctr_prediction.online.query import UserHydrator
 from ctr_prediction.online.target import BudgetFilter, ExcludeFilter, FrequencyCapFilter, TargetingSource
-from ctr_prediction.snapshot import open_snapshot
-from ctr_prediction.student import Student
-from infra.clock import WorldClock
+from ctr_prediction.online.user import UserHydrator
 from infra.errors import CorruptArtifact, DependencyError
 from infra.faults.switch import FaultSwitch, SwitchedFeatureStore, SwitchedModel
 from infra.feature_store.guarded import GuardedFeatures
 from infra.feature_store.port import OnlineFeatures
+from infra.live.clock import WorldClock
 from infra.pipeline.candidates import Candidates
 from infra.pipeline.runner import CandidatePipeline, Outcome
 from infra.pipeline.trace import Trace

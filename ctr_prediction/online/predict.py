@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ctr_prediction.ad_side import inputs, seen_of
-from ctr_prediction.bundle import Bundle
 from ctr_prediction.domain import AdQuery, Array, Floats, Ints
-from ctr_prediction.inputs import DAY_S, HOUR_S
-from ctr_prediction.market import Market
-from ctr_prediction.student_side import StudentSide
+from ctr_prediction.items.catalog import Market
+from ctr_prediction.model.ad_inputs import inputs, seen_of
+from ctr_prediction.model.artifact import Bundle
+from ctr_prediction.model.inputs import DAY_S, HOUR_S
+from ctr_prediction.model.split_layer import StudentSide
 from infra.errors import DependencyError
 from infra.pipeline.candidates import Candidates
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ctr_prediction.auction_rules import drawn_below
 from ctr_prediction.domain import RANDOM_POLICY, AdQuery, Ints
-from ctr_prediction.market import Market
+from ctr_prediction.items.catalog import Market
+from ctr_prediction.model.auction import drawn_below
 from infra.pipeline.candidates import Candidates
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ctr_prediction.config import WorldConfig
-from ctr_prediction.world.market import Ads, Campaigns
+from ctr_prediction.world.campaigns import Ads, Campaigns
 from ctr_prediction.world.streams import stream
 
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from ctr_prediction.config import WorldConfig
 from ctr_prediction.domain import NONE, Ints
-from ctr_prediction.world.market import Ads
+from ctr_prediction.world.campaigns import Ads
 from ctr_prediction.world.streams import start_ts, stream
 
 

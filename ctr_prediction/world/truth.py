@@ -9,8 +9,7 @@ import numpy.typing as npt
 
 from ctr_prediction.config import WorldConfig
 from ctr_prediction.world.affinity import Affinity, make_affinity
-from ctr_prediction.world.crosses import make_crosses
-from ctr_prediction.world.market import (
+from ctr_prediction.world.campaigns import (
     Ads,
     Campaigns,
     Publishers,
@@ -18,8 +17,9 @@ from ctr_prediction.world.market import (
     make_campaigns,
     make_publishers,
 )
-from ctr_prediction.world.people import People, make_people
+from ctr_prediction.world.crosses import make_crosses
 from ctr_prediction.world.retargeting import Retargeting, make_retargeting
+from ctr_prediction.world.users import People, make_people
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,11 @@ import json
 import time
 from pathlib import Path
 
-from feed_ranking.features import PROJECT, open_store, project_of
-from feed_ranking.offline.live_log import read_until
-from feed_ranking.snapshot import open_snapshot
+from feed_ranking.events.history import read_until
+from feed_ranking.features.views import PROJECT, open_store, project_of
+from feed_ranking.items.snapshot import open_snapshot
+from infra.build.runner import Facts, StepContext
 from infra.errors import LabError
-from infra.pipeline.steps import Facts, StepContext
 from infra.registry.mlflow_registry import MlflowRegistry
 from infra.registry.release import CURRENT, Release
 

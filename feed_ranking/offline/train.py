@@ -16,9 +16,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from feed_ranking.bundle import NETWORKS
 from feed_ranking.config import FeedConfig, ObjectiveConfig
-from feed_ranking.inputs import (
+from feed_ranking.model.artifact import NETWORKS
+from feed_ranking.model.inputs import (
     LIGHT_NAMES,
     Context,
     Priors,
@@ -28,12 +28,12 @@ from feed_ranking.inputs import (
     ranker_names,
     user_tower_inputs,
 )
-from feed_ranking.offline.dataset import Sample
-from feed_ranking.offline.ranker import HEADS, examination, fit_ranker
-from feed_ranking.offline.ranker import LEARNING_RATE as RANKER_RATE
-from feed_ranking.offline.towers import LEARNING_RATE as TOWER_RATE
-from feed_ranking.offline.towers import TwoTower, fit_towers
-from infra.pipeline.steps import Facts, StepContext
+from feed_ranking.offline.networks.rankers import HEADS, examination, fit_ranker
+from feed_ranking.offline.networks.rankers import LEARNING_RATE as RANKER_RATE
+from feed_ranking.offline.networks.towers import LEARNING_RATE as TOWER_RATE
+from feed_ranking.offline.networks.towers import TwoTower, fit_towers
+from feed_ranking.offline.samples import Sample
+from infra.build.runner import Facts, StepContext
 from infra.registry.manifest import write_manifest
 from infra.registry.mlflow_registry import MlflowRegistry
 from infra.training.fitting import Plan

@@ -15,18 +15,18 @@ from starlette.types import ASGIApp
 from feed_ranking.config import PRESETS, FeedConfig
 from feed_ranking.design import DESIGN
 from feed_ranking.domain import FeedQuery
-from feed_ranking.events import TOPICS, PostPublished, topics
-from feed_ranking.live import NewPost
-from feed_ranking.live_log import LIVE, end_of_log
-from feed_ranking.live_stats import FILE as STATS_FILE
-from feed_ranking.live_stats import LiveStats
-from feed_ranking.online.intake import MAX_ID as MAX_ID
-from feed_ranking.online.intake import Id, add_intake
+from feed_ranking.events.paths import LIVE, end_of_log
+from feed_ranking.events.schemas import TOPICS, PostPublished, topics
+from feed_ranking.items.catalog import NewPost
+from feed_ranking.items.live_counts import FILE as STATS_FILE
+from feed_ranking.items.live_counts import LiveStats
+from feed_ranking.online.event_api import MAX_ID as MAX_ID
+from feed_ranking.online.event_api import Id, add_intake
+from feed_ranking.online.log_entry import prediction_of
 from feed_ranking.online.pipeline import FeedBootstrap, FeedService
-from feed_ranking.online.prediction import prediction_of
-from infra.clock import SharedClock
 from infra.faults.switch import FaultSwitch, SwitchedStream
-from infra.live_arrays import ArraysWatcher
+from infra.live.clock import SharedClock
+from infra.live.live_arrays import ArraysWatcher
 from infra.pipeline.runner import Outcome
 from infra.registry.release import Release
 from infra.resilience.breaker import CircuitBreaker

@@ -14,25 +14,25 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from feed_ranking.bundle import Bundle, load_bundle, load_what_is_whole
 from feed_ranking.config import FeedConfig, ObjectiveConfig, RankConfig, RerankConfig, RetrieveConfig
 from feed_ranking.domain import RANDOM_POLICY, SERVING_POLICY, FeedQuery, SlateItem, UserFeatures
-from feed_ranking.features import default_user, naive_reader, open_store
-from feed_ranking.inputs import priors_from
-from feed_ranking.live import CAPACITY, Catalogue, NewPost
-from feed_ranking.live_stats import LiveStats
-from feed_ranking.online.cut import LightRanker
-from feed_ranking.online.hydrate import InputHydrator, ReadStats
-from feed_ranking.online.query import InterestHydrator, UserHydrator
+from feed_ranking.features.views import default_user, naive_reader, open_store
+from feed_ranking.items.catalog import CAPACITY, Catalogue, NewPost
+from feed_ranking.items.live_counts import LiveStats
+from feed_ranking.items.snapshot import open_snapshot
+from feed_ranking.model.artifact import Bundle, load_bundle, load_what_is_whole
+from feed_ranking.model.inputs import priors_from
+from feed_ranking.online.inputs import InputHydrator, ReadStats
+from feed_ranking.online.light_rank import LightRanker
 from feed_ranking.online.rank import HeavyRanker
 from feed_ranking.online.rerank import SlateSelector, ad_places
 from feed_ranking.online.retrieve import FollowSource, FreshSource, InterestSource, TrendingSource, UnseenFilter
-from feed_ranking.snapshot import open_snapshot
-from infra.clock import WorldClock
+from feed_ranking.online.user import InterestHydrator, UserHydrator
 from infra.errors import DependencyError
 from infra.faults.switch import FaultSwitch, SwitchedFeatureStore, SwitchedIndex, SwitchedModel
 from infra.feature_store.guarded import GuardedFeatures
 from infra.feature_store.port import OnlineFeatures
+from infra.live.clock import WorldClock
 from infra.pipeline.runner import CandidatePipeline, Outcome
 from infra.registry.release import Release
 from infra.resilience.breaker import CircuitBreaker

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from feed_ranking.bundle import worth_s
 from feed_ranking.domain import FeedQuery, Floats
+from feed_ranking.model.artifact import worth_s
 from infra.errors import DependencyError
 from infra.pipeline.candidates import Candidates
 

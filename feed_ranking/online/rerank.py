@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from feed_ranking.domain import RANDOM_POLICY, FeedQuery
-from feed_ranking.live import Catalogue
-from feed_ranking.slate_rules import (
+from feed_ranking.items.catalog import Catalogue
+from feed_ranking.model.slate_policy import (
     Filled,
     ad_places,
     draw_slate,

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from feed_ranking.domain import FeedQuery, Floats, Ids
-from feed_ranking.live import Catalogue
+from feed_ranking.items.catalog import Catalogue
 from infra.pipeline.candidates import Candidates
 
 

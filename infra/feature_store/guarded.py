@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from infra.clock import WorldClock
 from infra.errors import DeadlineExceeded, FeaturesStale, FeatureStoreSlow
 from infra.feature_store.port import FeatureRow, OnlineFeatures
+from infra.live.clock import WorldClock
 from infra.resilience.breaker import CircuitBreaker
 from infra.resilience.bulkhead import Bulkhead
 from infra.resilience.deadline import Deadline

@@ -8,11 +8,11 @@ from typing import Annotated, Any, Literal
 import typer
 
 from infra.design import Design, resolve
-from infra.drill import Drill
 from infra.errors import BudgetBroken, DependencyError, UsageError
+from infra.evaluation.drill import Drill
 from lab.commands.options import Json, Preset, Url, settings_for
-from lab.console import err, lab_command, print_json, print_table
 from lab.designs import load_designs
+from lab.output.console import err, lab_command, print_json, print_table
 
 INTERRUPTED = 130
 """what a shell expects of a program that Ctrl-C has ended"""
@@ -45,14 +45,14 @@ def drill(
     as_json: Json = False,
 ) -> None:
     """Break a part of a running design under load and judge what happens; exit code 3 when a hypothesis deviates."""
-    from lab.client import call, service_url
-    from lab.drill_cases import ALL, DrillCases
-    from lab.drill_cost import captured_cost
-    from lab.drill_faults import ComposedFaults, Faults, SwitchedFaults, composed_url
-    from lab.drill_load import Load
-    from lab.drill_report import journal, verdict_row, write_report
-    from lab.drilling import run_drill
-    from lab.experimenting import open_judge, progress
+    from lab.drills.cases import ALL, DrillCases
+    from lab.drills.cost import captured_cost
+    from lab.drills.faults import ComposedFaults, Faults, SwitchedFaults, composed_url
+    from lab.drills.load import Load
+    from lab.drills.report import journal, verdict_row, write_report
+    from lab.drills.run import run_drill
+    from lab.services.client import call, service_url
+    from lab.sweeps.open import open_judge, progress
 
     design, chosen = _find(name, of)
     chosen = replace(chosen, rate_per_s=rate or chosen.rate_per_s)

@@ -13,9 +13,9 @@ import typer
 from infra.design import resolve
 from infra.errors import BudgetBroken
 from lab.commands.options import DesignName, Json, Preset, Url, settings_for
-from lab.console import err, print_json, print_table
 from lab.designs import find_design
-from lab.live_tally import Tally
+from lab.output.console import err, print_json, print_table
+from lab.people.live_tally import Tally
 
 TELL_EVERY_S = 10.0
 FILE = "events.jsonl"
@@ -37,8 +37,8 @@ def live(
     They react to what they get by the planted truth. Reading time is compressed: people react at once, and ask for the
     next page as soon as the service has heard of it. Exit code 3 when no request was answered, 4 when no one is there.
     """
-    from lab.client import call, service_url
-    from lab.living import CLOCK, Living
+    from lab.people.living import CLOCK, Living
+    from lab.services.client import call, service_url
 
     found, settings = find_design(design), settings_for(preset)
     base = url or service_url(found, settings)

@@ -11,10 +11,10 @@ import typer
 
 from infra.design import resolve
 from infra.errors import BudgetBroken, LabError
-from infra.prediction_log import Compared, Replayed, parse_since
+from infra.prediction_log.results import Compared, Replayed, parse_since
 from lab.commands.options import DesignName, Json, Preset, settings_for
-from lab.console import err, out, print_json, print_table
 from lab.designs import find_design
+from lab.output.console import err, out, print_json, print_table
 
 SHOWN = 20
 """differences that are printed; --json has them all"""
@@ -31,7 +31,7 @@ def replay(
     as_json: Json = False,
 ) -> None:
     """Make logged predictions again with the model version that made them; exit code 3 when a number moves."""
-    from lab.experimenting import progress
+    from lab.sweeps.open import progress
 
     found, settings, when = find_design(design), settings_for(preset), parse_since(since)
     with progress("replaying") as report:
@@ -59,7 +59,7 @@ def skew(
     as_json: Json = False,
 ) -> None:
     """Hold served features against the offline ones of the same time, one by one; exit code 3 if any differs."""
-    from lab.experimenting import progress
+    from lab.sweeps.open import progress
 
     logging.getLogger("feast").setLevel(logging.WARNING)
     found, settings, when = find_design(design), settings_for(preset), parse_since(since)

@@ -7,8 +7,8 @@ from typing import Any
 import typer
 
 from lab.commands.options import Json, Preset, settings_for
-from lab.console import print_json, print_table
 from lab.designs import load_designs
+from lab.output.console import print_json, print_table
 
 
 def designs(preset: Preset = None, as_json: Json = False) -> None:
@@ -36,7 +36,7 @@ def designs(preset: Preset = None, as_json: Json = False) -> None:
 
 def doctor(preset: Preset = None, as_json: Json = False) -> None:
     """Check this machine: Python, packages, disk, ports."""
-    from lab.doctor import examine
+    from lab.services.doctor import examine
 
     findings = examine(settings_for(preset))
     if as_json:

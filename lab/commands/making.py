@@ -8,12 +8,12 @@ from typing import Annotated
 
 import typer
 
-from infra.click_log import ClickLog
+from infra.build.click_log import ClickLog
 from infra.errors import UsageError
 from infra.parent import stop_with_parent
 from lab.commands.options import DesignName, Json, Markdown, Preset, hold, settings_for
-from lab.console import err, print_json
 from lab.designs import NAMES, find_design
+from lab.output.console import err, print_json
 
 
 def build(
@@ -45,8 +45,8 @@ def build(
         return
     if label is not None or split is not None:
         raise UsageError("--label and --split are for --data", hint="as in --data csv:clicks.csv --label click")
-    from infra.pipeline.outputs import choose_option
-    from lab.building import run_build, stop_at_once
+    from infra.build.fingerprints import choose_option
+    from lab.services.building import run_build, stop_at_once
 
     stop_at_once()
     settings = settings_for(preset)
@@ -70,11 +70,11 @@ def evaluate(
     as_markdown: Markdown = False,
 ) -> None:
     """Quality of the model that was built, against the log and against the oracle; exit code 3 below a bound."""
-    from infra.figures import read_figures
-    from infra.pipeline.outputs import is_built, step_paths
-    from lab.building import run_build
-    from lab.experimenting import measure_quality
-    from lab.figures import show_figures
+    from infra.build.fingerprints import is_built, step_paths
+    from infra.evaluation.figures import read_figures
+    from lab.output.figures import show_figures
+    from lab.services.building import run_build
+    from lab.sweeps.open import measure_quality
 
     found, settings = find_design(design), settings_for(preset)
     _quiet_libraries()
@@ -95,15 +95,15 @@ def bench(
 ) -> None:
     """Measure the figures that a design promises, in a fresh clone of this repository, or those of the event stream,
     with a lab of its own; exit code 3 below a bound."""
-    from lab.figures import show_figures
+    from lab.output.figures import show_figures
 
     ids = only.split(",") if only else None
     if what == "stream":
-        from lab.bench_stream import measure_stream
+        from lab.bench.stream.run import measure_stream
 
         figures = measure_stream(ids, rounds, settings_for(None))
     else:
-        from lab.bench import measure
+        from lab.bench.run import measure
 
         figures = measure(find_design(what), ids, rounds)
     show_figures(figures, as_json=as_json, as_markdown=as_markdown)
@@ -111,8 +111,8 @@ def bench(
 
 
 def _build_log(design: str, preset: str | None, source: ClickLog, *, quiet: bool, as_json: bool) -> None:
-    from lab.building import stop_at_once
-    from lab.logged import build_log, show_log
+    from lab.output.logged import build_log, show_log
+    from lab.services.building import stop_at_once
 
     stop_at_once()
     settings = settings_for(preset)

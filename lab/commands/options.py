@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from infra.errors import BudgetBroken, UsageError
-from infra.figures import Figure
+from infra.evaluation.figures import Figure
 from infra.settings import Settings
 from lab.designs import NAMES
 

@@ -15,8 +15,8 @@ import typer
 from infra.design import Design
 from infra.errors import LabError
 from lab.commands.options import DesignName, Json, Preset, settings_for
-from lab.console import err, lab_command, out, print_json, print_table
 from lab.designs import NAMES, find_design, load_designs
+from lab.output.console import err, lab_command, out, print_json, print_table
 
 
 def up(
@@ -25,8 +25,8 @@ def up(
     as_json: Json = False,
 ) -> None:
     """Build what is missing, serve, and stop it all on Ctrl-C."""
-    from lab.runstate import read_state
-    from lab.supervisor import Stopped, Supervisor
+    from lab.services.runstate import read_state
+    from lab.services.supervisor import Stopped, Supervisor
 
     settings = settings_for(preset)
     chosen = [find_design(name) for name in designs] if designs else load_designs()
@@ -52,7 +52,7 @@ def up(
 
 def down(preset: Preset = None, as_json: Json = False) -> None:
     """Stop a lab that is up."""
-    from lab.runstate import forget_state, read_state
+    from lab.services.runstate import forget_state, read_state
 
     settings = settings_for(preset)
     state = read_state(settings)
@@ -72,8 +72,8 @@ def down(preset: Preset = None, as_json: Json = False) -> None:
 
 def status(preset: Preset = None, as_json: Json = False) -> None:
     """Show what is running."""
-    from lab.client import call
-    from lab.runstate import pss_mb, read_state
+    from lab.services.client import call
+    from lab.services.runstate import pss_mb, read_state
 
     settings = settings_for(preset)
     state = read_state(settings)
@@ -115,8 +115,8 @@ def serve(
     port: Annotated[int | None, typer.Option(help="by default the design's own")] = None,
 ) -> None:
     """Serve a built design in the foreground, on 127.0.0.1."""
-    from lab.ports import served_at
-    from lab.serving import serve_design
+    from lab.services.ports import served_at
+    from lab.services.serving import serve_design
 
     found, settings = find_design(design), settings_for(preset)
     serve_design(found, served_at(found, settings, port))
@@ -128,8 +128,8 @@ def work(
     port: Annotated[int | None, typer.Option(help="of the service; the worker takes the one behind it")] = None,
 ) -> None:
     """Consume a design's events in the foreground: keep the log, and the features fresh."""
-    from lab.ports import served_at
-    from lab.working import work_design
+    from lab.services.ports import served_at
+    from lab.services.working import work_design
 
     found, settings = find_design(design), settings_for(preset)
     work_design(found, served_at(found, settings, port))

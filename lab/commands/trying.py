@@ -14,14 +14,14 @@ import typer
 
 from infra.design import Design, resolve
 from infra.errors import UsageError
-from infra.experiment import Sweep
+from infra.evaluation.experiment import Sweep
 from infra.settings import Settings
 from lab.commands.options import DesignName, Json, Preset, settings_for
-from lab.console import err, lab_command, out, print_json, print_table
 from lab.designs import find_design
+from lab.output.console import err, lab_command, out, print_json, print_table
 
 if TYPE_CHECKING:
-    from lab.sweeping import Setting
+    from lab.sweeps.run import Setting
 
 
 def sweep(
@@ -48,7 +48,7 @@ def sweep(
         return
     if name is not None and name not in known:
         raise UsageError(f"{design} has no sweep {name!r}", hint=f"there are: {', '.join(known)}")
-    from lab.sweeping import parse_vary, run_sweep
+    from lab.sweeps.run import parse_vary, run_sweep
 
     logging.getLogger("feast").setLevel(logging.WARNING)
     plan = known[name] if name else Sweep("own", "", {}, fixed=next(iter(known.values())).fixed)
@@ -77,9 +77,9 @@ def _show(
     as_json: bool,
 ) -> None:
     from infra.registry.mlflow_runs import log_sweep
-    from lab.charts import draw, save
-    from lab.findings import finding
-    from lab.sweeping import TIMES
+    from lab.sweeps.charts import draw, save
+    from lab.sweeps.findings import finding
+    from lab.sweeps.run import TIMES
 
     axes = (*TIMES, *results[0].scores)
     for axis in (plan.x, plan.y):

@@ -9,8 +9,8 @@ import typer
 
 from infra.errors import BudgetBroken, UsageError
 from lab.commands.options import DesignName, Json, Preset, Url, settings_for
-from lab.console import err, print_json, print_table
 from lab.designs import find_design
+from lab.output.console import err, print_json, print_table
 
 
 def ask(
@@ -21,8 +21,8 @@ def ask(
     as_json: Json = False,
 ) -> None:
     """Ask a running design once and show the answer with its trace, e.g. `lab ask feed_ranking --user 7 --k 10`."""
-    from lab.asking import request_body, show_answer
-    from lab.client import call, service_url
+    from lab.output.asking import request_body, show_answer
+    from lab.services.client import call, service_url
 
     found = find_design(design)
     body = request_body(found, context.args)
@@ -43,7 +43,7 @@ def fault(
     as_json: Json = False,
 ) -> None:
     """Break a part of a running design, or mend it; without a part, list what can be broken."""
-    from lab.client import call, service_url
+    from lab.services.client import call, service_url
 
     base = f"{service_url(find_design(design), settings_for(preset))}/v1/faults"
     if port is None:
@@ -70,8 +70,8 @@ def load(
     as_json: Json = False,
 ) -> None:
     """Put load on a running design; exit code 3 when a budget of the design is broken."""
-    from lab.client import service_url
-    from lab.loading import run_load
+    from lab.load.loading import run_load
+    from lab.services.client import service_url
 
     found, settings = find_design(design), settings_for(preset)
     base = url or service_url(found, settings)

@@ -17,9 +17,9 @@ import httpx
 import pytest
 
 from infra.settings import REPOSITORY
-from lab.composing import Stack
-from tests.compose.telling import new_post, telling, written
+from lab.services.composing import Stack
 from tests.contracts.test_monitoring import queries
+from tests.support.telling import new_post, telling, written
 
 ASK = {"user_id": 7, "k": 10}
 PROJECT = "lab-compose-test"

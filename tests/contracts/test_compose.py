@@ -123,7 +123,9 @@ def test_the_stream_is_bounded_and_the_feed_starts_without_it() -> None:
     assert "ports" not in broker
     assert "-Xmx256m" in broker["environment"]["KAFKA_HEAP_OPTS"]
     assert int(broker["mem_limit"]) <= 640 * 2**20
-    lines = [line for line in (REPOSITORY / "infra/kafka/server.properties").read_text().splitlines() if "=" in line]
+    lines = [
+        line for line in (REPOSITORY / "infra/deploy/kafka/server.properties").read_text().splitlines() if "=" in line
+    ]
     told = dict(line.split("=", 1) for line in lines if not line.startswith("#"))
     assert told["auto.create.topics.enable"] == "false"
     assert int(told["num.partitions"]) == PARTITIONS

@@ -21,7 +21,7 @@ from infra.feature_store.feast_store import FeastStore
 from infra.feature_store.online_rows import rows_of
 from infra.feature_store.port import FeatureRow
 from infra.settings import Settings
-from tests.containers import REDIS, container, docker, need_image, redis_answers, wait_for
+from tests.support.containers import REDIS, container, docker, need_image, redis_answers, wait_for
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 DAY = timedelta(days=1)

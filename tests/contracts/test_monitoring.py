@@ -10,16 +10,16 @@ import pytest
 import yaml
 
 from ctr_prediction.online.cache import CacheMetrics
-from ctr_prediction.worker.online_metrics import OnlineMetrics as CtrOnlineMetrics
-from feed_ranking.worker.online_metrics import OnlineMetrics
+from ctr_prediction.worker.metrics import OnlineMetrics as CtrOnlineMetrics
+from feed_ranking.worker.metrics import OnlineMetrics
 from infra.design import Design, resolve
 from infra.settings import REPOSITORY
 from infra.stream.metrics import StreamMetrics
 from infra.telemetry.metrics import ServiceMetrics
 from lab.designs import load_designs
 
-PROMETHEUS = REPOSITORY / "infra" / "prometheus"
-GRAFANA = REPOSITORY / "infra" / "grafana"
+PROMETHEUS = REPOSITORY / "infra" / "deploy" / "prometheus"
+GRAFANA = REPOSITORY / "infra" / "deploy" / "grafana"
 OWN_METRIC = re.compile(r"\b(?:lab|process)_[a-z_]+\b")
 DESIGNS = load_designs()
 

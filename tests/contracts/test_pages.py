@@ -14,9 +14,9 @@ import typer.main
 from infra.design import resolve
 from infra.faults.catalogue import CATALOGUE
 from infra.settings import REPOSITORY
-from lab.asking import request_body
 from lab.cli import app
 from lab.designs import NAMES, find_design
+from lab.output.asking import request_body
 
 PAGES = sorted(
     path for path in [*REPOSITORY.glob("*.md"), *(REPOSITORY / "designs").rglob("*.md")] if path.name != "CHANGELOG.md"

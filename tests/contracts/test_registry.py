@@ -21,7 +21,7 @@ from infra.registry.port import ModelVersion
 from infra.registry.presence import has_model
 from infra.registry.server import bring_up_to_date
 from infra.settings import REPOSITORY, Settings
-from tests.containers import POSTGRES, container, is_open, need_image, wait_for
+from tests.support.containers import POSTGRES, container, is_open, need_image, wait_for
 
 
 @pytest.fixture(scope="module", params=["embedded", "composed"])

@@ -12,7 +12,7 @@ from infra.errors import FeatureStoreUnavailable
 from infra.pipeline.candidates import Candidates, merge
 from infra.settings import Settings
 from lab.designs import NAMES
-from tests.contracts.harness import SUBJECTS, Subject
+from tests.support.harness import SUBJECTS, Subject
 
 
 @pytest.fixture(scope="module", params=NAMES)

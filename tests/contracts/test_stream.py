@@ -20,7 +20,7 @@ from infra.stream.event import Codec, Encoded, encode
 from infra.stream.kafka_client import PARTITIONS, epoch_of, make_topics, open_producer
 from infra.stream.metrics import StreamMetrics
 from infra.stream.producer import EventProducer, ProducerLimits
-from tests.stream import (
+from tests.support.stream import (
     Collected,
     EmbeddedBroker,
     KafkaBroker,
@@ -33,7 +33,7 @@ from tests.stream import (
     read_all,
     until,
 )
-from tests.stream_reader import killed_reader, numbers_sink, written
+from tests.support.stream_reader import killed_reader, numbers_sink, written
 
 Broker = EmbeddedBroker | KafkaBroker
 pytestmark = pytest.mark.timeout(240)

@@ -18,7 +18,7 @@ import pytest
 
 from infra.settings import REPOSITORY, Settings
 from lab.designs import find_design
-from lab.ports import free_port, url_of
+from lab.services.ports import free_port, url_of
 from tests.conftest import ENVIRONMENT
 
 LIVE_HOME = REPOSITORY / "var" / "tests-live"

@@ -9,9 +9,9 @@ import pytest
 
 from infra.settings import Settings
 from infra.stream.address import StreamAddress
-from lab.bench_broker import own_broker
-from lab.bench_stream_kills import KillBench, Toll
-from lab.bench_stream_speed import SpeedBench
+from lab.bench.broker import own_broker
+from lab.bench.stream.kills import KillBench, Toll
+from lab.bench.stream.speed import SpeedBench
 
 pytestmark = pytest.mark.timeout(120)
 

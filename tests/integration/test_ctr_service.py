@@ -16,20 +16,20 @@ from prometheus_client import CollectorRegistry
 
 from ctr_prediction.config import SMOKE
 from ctr_prediction.design import DESIGN
-from ctr_prediction.live_stats import LiveStats
+from ctr_prediction.items.live_counts import LiveStats
 from ctr_prediction.online.app import MAX_ID, create_app
 from ctr_prediction.online.cache import CacheMetrics, FeatureCache
 from ctr_prediction.online.pipeline import CtrBootstrap, CtrService
-from ctr_prediction.online.scoring import MOST_PAGES, MOST_ROWS, ScoreRequest, score_rows
+from ctr_prediction.online.score_api import MOST_PAGES, MOST_ROWS, ScoreRequest, score_rows
 from infra.faults.switch import FaultSwitch
 from infra.feature_store.port import FeatureRow, OnlineFeatures
 from infra.registry.release import read_release
 from infra.resilience.breaker import CircuitBreaker
 from infra.resilience.bulkhead import Bulkhead
 from infra.settings import Settings
-from tests.containers import wait_for
-from tests.contracts.harness import PATIENCE_MS, load_ctr
-from tests.stream import embedded_for
+from tests.support.containers import wait_for
+from tests.support.harness import PATIENCE_MS, load_ctr
+from tests.support.stream import embedded_for
 
 RANK, SCORE = "/v1/ads/rank", "/v1/ads/score"
 

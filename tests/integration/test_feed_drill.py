@@ -16,16 +16,16 @@ import httpx
 import pytest
 import uvicorn
 
-from feed_ranking.drills import DRILLS
+from feed_ranking.evaluation.drills import DRILLS
 from feed_ranking.online.app import create_app
-from feed_ranking.online.query import UserHydrator
-from infra.drill import BROKEN, Drill
+from feed_ranking.online.user import UserHydrator
 from infra.errors import LabError
+from infra.evaluation.drill import BROKEN, Drill
 from infra.settings import Settings
-from lab.drill_faults import SwitchedFaults
-from lab.drill_load import Load
-from lab.drill_report import write_report
-from lab.drilling import DrillRun, run_drill
+from lab.drills.faults import SwitchedFaults
+from lab.drills.load import Load
+from lab.drills.report import write_report
+from lab.drills.run import DrillRun, run_drill
 
 QUICK = replace(DRILLS[0], rate_per_s=60.0, requests=150)
 """enough to see whether it holds, not to prove a share of 0.999"""

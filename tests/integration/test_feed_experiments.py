@@ -11,14 +11,14 @@ import pytest
 from typer.testing import CliRunner
 
 from feed_ranking.design import DESIGN
-from infra.experiment import Sweep
-from infra.figures import Figure
-from infra.pipeline.outputs import step_paths
+from infra.build.fingerprints import step_paths
+from infra.evaluation.experiment import Sweep
+from infra.evaluation.figures import Figure
 from infra.registry.mlflow_registry import MlflowRegistry
 from infra.settings import Settings
 from lab.cli import app
-from lab.experimenting import measure_quality, open_judge, open_player
-from lab.sweeping import run_sweep
+from lab.sweeps.open import measure_quality, open_judge, open_player
+from lab.sweeps.run import run_sweep
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from feed_ranking.config import SMOKE
 from feed_ranking.design import DESIGN
 from feed_ranking.online.app import create_app
 from infra.settings import Settings
-from tests.feed_served import PLAIN, ask, counted, posts, recovered, served  # noqa: F401  (fixtures)
+from tests.support.feed_served import PLAIN, ask, counted, posts, recovered, served  # noqa: F401  (fixtures)
 
 
 @pytest.mark.parametrize("fault", ["down", "slow", "hang"])
@@ -83,7 +83,7 @@ def test_naive_hydration_without_its_columns_says_what_to_run_and_answers_from_t
 
 
 def test_a_row_older_than_its_ttl_is_used_and_flagged(settings: Settings) -> None:
-    from tests.contracts.harness import load_feed
+    from tests.support.harness import load_feed
 
     service, _, _ = load_feed(settings)
     service.clock._anchor += SMOKE.features.ttl_h * 3600 + 60

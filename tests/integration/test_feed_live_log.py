@@ -13,19 +13,19 @@ import pyarrow.parquet as pq
 import pytest
 
 from feed_ranking.config import SMOKE
-from feed_ranking.counting import DAY_S, timestamps
 from feed_ranking.design import DESIGN
 from feed_ranking.domain import AD, COUNTS, EMPTY, RANDOM_POLICY
-from feed_ranking.offline.dataset import Sample
-from feed_ranking.offline.evaluate import Judge
-from feed_ranking.offline.live_files import cut_of, live_root
-from feed_ranking.offline.live_log import cut_log
-from feed_ranking.offline.tables import SnapshotTimes
+from feed_ranking.evaluation.gate import Judge
+from feed_ranking.events.cuts import cut_of, live_root
+from feed_ranking.events.history import cut_log
+from feed_ranking.features.aggregates import DAY_S, timestamps
+from feed_ranking.offline.feature_tables import SnapshotTimes
+from feed_ranking.offline.samples import Sample
+from infra.build.fingerprints import is_built
+from infra.build.runner import StepContext, build
 from infra.errors import LabError
-from infra.pipeline.outputs import is_built
-from infra.pipeline.steps import StepContext, build
 from infra.settings import Settings
-from tests.unit.live_log import reaction, write_posts, write_reactions
+from tests.support.live_log import reaction, write_posts, write_reactions
 
 END = SnapshotTimes.of(SMOKE).last
 NEW = 10**9

@@ -14,32 +14,32 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from feed_ranking import counting
 from feed_ranking.config import SMOKE
-from feed_ranking.counting import EventLog, activity_at, creator_stats_at
 from feed_ranking.domain import RANDOM_POLICY, STATS
-from feed_ranking.events import Prediction
-from feed_ranking.features import open_store
-from feed_ranking.inputs import item_names
-from feed_ranking.live_log import end_of_log
-from feed_ranking.live_stats import COUNTED, LiveStats
-from feed_ranking.offline import known
-from feed_ranking.offline.known import Known
-from feed_ranking.offline.replay import replay
-from feed_ranking.offline.skew import skew
+from feed_ranking.evaluation import recompute
+from feed_ranking.evaluation.player import FeedPlayer
+from feed_ranking.evaluation.recompute import Known
+from feed_ranking.evaluation.replay import replay
+from feed_ranking.evaluation.skew import skew
+from feed_ranking.events.paths import end_of_log
+from feed_ranking.events.schemas import Prediction
+from feed_ranking.features import aggregates
+from feed_ranking.features.aggregates import EventLog, activity_at, creator_stats_at
+from feed_ranking.features.views import open_store
+from feed_ranking.items.live_counts import COUNTED, LiveStats
+from feed_ranking.model.inputs import item_names
 from feed_ranking.online.pipeline import FeedBootstrap, FeedService
-from feed_ranking.online.play import FeedPlayer
 from infra.errors import UsageError
 from infra.faults.switch import FaultSwitch
 from infra.feature_store.port import FeatureRow
-from infra.prediction_log import Compared, Replayed, Since, parse_since
+from infra.prediction_log.results import Compared, Replayed, Since, parse_since
 from infra.registry.release import CURRENT, Release
 from infra.resilience.breaker import CircuitBreaker
 from infra.resilience.bulkhead import Bulkhead
 from infra.settings import Settings
 from lab.cli import app
-from tests.feed_predictions import ask, write_predictions
-from tests.unit.live_log import reaction, write_posts, write_reactions
+from tests.support.feed_predictions import ask, write_predictions
+from tests.support.live_log import reaction, write_posts, write_reactions
 
 ALL = Since()
 
@@ -149,7 +149,7 @@ def test_a_number_that_moved_is_named(home: Settings, served: list[Prediction]) 
 def test_a_rule_that_changed_since_moves_slates_and_no_score(
     home: Settings, served: list[Prediction], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("feed_ranking.slate_rules.FRESH_HALF_LIFE_H", 1.0)
+    monkeypatch.setattr("feed_ranking.model.slate_policy.FRESH_HALF_LIFE_H", 1.0)
     fresh = [ask_again for ask_again in served if ask_again.policy != RANDOM_POLICY]
     assert {one.field for one in replayed(home, fresh).differences} >= {"chosen"}
 
@@ -173,7 +173,7 @@ def test_an_older_version_comes_from_the_registry(
     home: Settings, served: list[Prediction], release: Release, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     newer = replace(release, model_digest="f" * 64, model_path="/nowhere")
-    monkeypatch.setattr("feed_ranking.offline.replay.read_release", lambda root: newer)
+    monkeypatch.setattr("feed_ranking.evaluation.replay.read_release", lambda root: newer)
     done = replayed(home, served[:3])
     assert (done.checked, done.differing, done.left_out) == (3, 0, {})
     assert list((home.design_root("feed_ranking") / "models").iterdir())
@@ -200,8 +200,8 @@ def test_served_features_are_those_of_the_offline_join(home: Settings, served: l
 @pytest.mark.parametrize(
     ("where", "names"),
     [
-        ("feed_ranking.inputs.networks.user_inputs", {"user_click_rate"}),
-        ("feed_ranking.offline.known.post_inputs", {"post_clicks_log"}),
+        ("feed_ranking.model.inputs.networks.user_inputs", {"user_click_rate"}),
+        ("feed_ranking.evaluation.recompute.post_inputs", {"post_clicks_log"}),
     ],
 )
 def test_a_transform_that_changed_on_one_side_is_named(
@@ -244,10 +244,10 @@ def test_a_count_that_the_worker_pushes_otherwise_is_named(
         return [ask(service, user, seed=user, feature_ts=t) for user in range(4)]
 
     assert compared(home, push(log)).skews == []
-    true = counting._user_counts
-    monkeypatch.setattr(counting, "_user_counts", lambda *args: true(*args) * np.float32(1.5))
+    true = aggregates._user_counts
+    monkeypatch.setattr(aggregates, "_user_counts", lambda *args: true(*args) * np.float32(1.5))
     wrong = push(log)
-    monkeypatch.setattr(counting, "_user_counts", true)
+    monkeypatch.setattr(aggregates, "_user_counts", true)
     found = {one.feature for one in compared(home, wrong).skews}
     assert {"user.counts_long", "user.counts_recent", "user_impressions_log"} <= found
     assert not found & {"user.follows", "user.creators", "post_clicks_log"}
@@ -263,7 +263,7 @@ class Pushed:
         row: FeatureRow = self.store.read_online(user)  # type: ignore[attr-defined]
         if user not in self.rows.index:
             return row
-        pushed = {name: np.asarray(self.rows.at[user, name]) for name in known.ACTIVITY}
+        pushed = {name: np.asarray(self.rows.at[user, name]) for name in recompute.ACTIVITY}
         return FeatureRow({**row.values, **pushed}, row.event_ts)
 
     async def read_soon(self, user: int) -> FeatureRow:

@@ -8,14 +8,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from feed_ranking.bundle import load_bundle
 from feed_ranking.config import SMOKE
-from feed_ranking.features import default_user, open_store, user_from_row
-from feed_ranking.inputs import post_inputs, post_tower_inputs
-from feed_ranking.offline.dataset import join_posts, join_users
-from feed_ranking.snapshot import open_snapshot
+from feed_ranking.features.views import default_user, open_store, user_from_row
+from feed_ranking.items.snapshot import open_snapshot
+from feed_ranking.model.artifact import load_bundle
+from feed_ranking.model.inputs import post_inputs, post_tower_inputs
+from feed_ranking.offline.samples import join_posts, join_users
 from infra.feature_store.feast_store import FeastStore
-from infra.feature_store.parity import compare
+from infra.prediction_log.parity import compare
 from infra.registry.release import Release
 from infra.settings import Settings
 

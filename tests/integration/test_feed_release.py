@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
-from feed_ranking.bundle import load_bundle
+from feed_ranking.items.snapshot import open_snapshot
+from feed_ranking.model.artifact import load_bundle
 from feed_ranking.online.app import create_app
-from feed_ranking.snapshot import open_snapshot
 from infra.errors import CorruptArtifact, UsageError
 from infra.registry.manifest import verify, write_manifest
 from infra.registry.release import Release, read_release
 from infra.settings import Settings
-from tests.stream import embedded_for
+from tests.support.stream import embedded_for
 
 
 @pytest.fixture

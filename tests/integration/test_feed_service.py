@@ -13,8 +13,8 @@ from fastapi.testclient import TestClient
 from feed_ranking.design import DESIGN
 from feed_ranking.online.app import MAX_ID
 from infra.settings import Settings
-from tests.containers import wait_for
-from tests.feed_served import PLAIN, ask, counted, posts, recovered, served  # noqa: F401  (fixtures)
+from tests.support.containers import wait_for
+from tests.support.feed_served import PLAIN, ask, counted, posts, recovered, served  # noqa: F401  (fixtures)
 
 
 def test_a_known_user_gets_a_personal_slate(client: TestClient) -> None:
@@ -55,7 +55,7 @@ def test_the_creator_cap_holds_for_the_request_that_turns_it(client: TestClient)
 
 
 def test_every_request_time_knob_reaches_a_stage(settings: Settings) -> None:
-    from tests.contracts.harness import load_feed
+    from tests.support.harness import load_feed
 
     service, _, _ = load_feed(settings)
     for knob in DESIGN.knobs("smoke"):

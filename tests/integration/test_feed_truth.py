@@ -7,15 +7,15 @@ import json
 import numpy as np
 import pytest
 
-from feed_ranking.bundle import Bundle, load_bundle
 from feed_ranking.config import PRESETS
 from feed_ranking.design import DESIGN
-from feed_ranking.offline.dataset import Sample
-from feed_ranking.offline.evaluate import GateRefused, check_gate, truth_of
-from feed_ranking.offline.holdout import Prediction, holdout_inputs, predict
+from feed_ranking.evaluation.gate import GateRefused, check_gate, truth_of
+from feed_ranking.evaluation.holdout import Prediction, holdout_inputs, predict
+from feed_ranking.model.artifact import Bundle, load_bundle
+from feed_ranking.offline.samples import Sample
 from feed_ranking.world.examination import examination
-from infra.figures import Figure, read_figures
-from infra.pipeline.outputs import step_paths
+from infra.build.fingerprints import step_paths
+from infra.evaluation.figures import Figure, read_figures
 from infra.registry.mlflow_registry import MlflowRegistry
 from infra.registry.release import Release
 from infra.settings import Settings

@@ -1,0 +1,263 @@
+"""The ads' speed against references that do the same work, side by side: one round after the other, in turns.
+
+Each claim is a ratio of one round; the lab takes the median of several rounds. HTTP is measured with raw sockets and
+requests made beforehand, on as many connections as are worth it, so that the client is not what is measured.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+
+from ctr_prediction.config import CtrConfig
+from ctr_prediction.domain import DEVICES
+from ctr_prediction.evaluation.constant_route import create_app
+from ctr_prediction.evaluation.player import CtrPlayer
+from ctr_prediction.features.views import open_store
+from ctr_prediction.model.student import Student
+from infra.errors import LabError
+from infra.registry.release import Release
+from infra.serving.onnx_model import OnnxModel
+from infra.settings import Settings
+
+CLIENTS, SECONDS, WARM_UP_S = 4, 3.0, 60.0
+ZIPF = 1.1
+PAIRS, SLICE, WARM_UP_REQUESTS = 9, 700, 150_000
+BIDDERS, KERNEL_RUNS, READS = 300, 400, 400
+
+
+class CtrBenchmarks:
+    """Needs a release, and a service of it at `url`."""
+
+    share_of_capacity = 0.5
+
+    def __init__(self, release: Path, config: CtrConfig, url: str, settings: Settings) -> None:
+        self._config, self._url = config, url
+        self._release = Release.read(release)
+        self._store = open_store(Path(self._release.features_path), settings, online_only=True)
+        self._service = CtrPlayer(release, config, settings).service
+        self._round = 0
+        weights = np.arange(1.0, config.world.users + 1) ** -ZIPF
+        self._mass = np.cumsum(weights) / weights.sum()
+
+    def question(self, number: int) -> dict[str, Any]:
+        """The body of one request; users by Zipf's law, spread over the id space."""
+        rng = np.random.default_rng(number)
+        rank = int(np.searchsorted(self._mass, rng.random()))
+        user = rank * 7919 % self._config.world.users
+        return self._body(user, number)
+
+    def round(self) -> Mapping[str, float]:
+        """One measurement of everything, by id of the figure."""
+        self._round += 1
+        ratios = {"read_over_feast": self.read_over_feast(), "train_over_gemm": self.train_over_gemm()}
+        return {**self.over_constant(), **self.kernels(), **ratios}
+
+    def over_constant(self) -> Mapping[str, float]:
+        """Throughput with users by Zipf's law, and with another user each time, over that of the constant route, in
+        pairs of short slices: what else the machine does moves both alike. The service is warm when it has answered for
+        as long as a row is kept: then as many rows come in as are past their time."""
+        first = 10**6 * self._round
+        throughput(self._url, [self.question(first + n) for n in range(WARM_UP_REQUESTS)], WARM_UP_S)
+        warm = [self.question(first + WARM_UP_REQUESTS + n) for n in range(PAIRS * SLICE)]
+        # ids that nobody has asked for: known users and unknown ones are one read of the store each, all the same
+        cold = [self._body(n * 7919 % self._config.world.users, n) for n in self._strangers(PAIRS * SLICE)]
+        with _constant() as constant:
+            return {
+                f"{name}_over_constant": median(
+                    throughput(self._url, part) / throughput(constant, part)
+                    for part in (bodies[start : start + SLICE] for start in range(0, len(bodies), SLICE))
+                )
+                for name, bodies in (("warm", warm), ("cold", cold))
+            }
+
+    def _strangers(self, count: int) -> list[int]:
+        """Numbers of users who were not asked for in the last rounds: the service's cache has forgotten them, or the
+        time of what it knows is over. With fewer users than that, those asked longest ago."""
+        start = self._round * count
+        return [start + n for n in range(count)]
+
+    def _body(self, user: int, number: int) -> dict[str, Any]:
+        publisher = number % self._config.world.publishers
+        return {
+            "user_id": user,
+            "context": {"publisher_id": publisher, "device": DEVICES[number % len(DEVICES)]},
+            "slots": 2 + number % 3,
+        }
+
+    def kernels(self) -> Mapping[str, float]:
+        """Time of the student's network over the teacher's, of the same in int8 over its own in float32, and of what
+        serves (the first layer in parts, then the rest) over whole rows for ONNX Runtime."""
+        service, hydrator = self._service, self._service.pipeline.hydrators[0]
+        asked = {
+            model: service.answer(
+                service.query(7, 0, 0, 4, {"model": model, "eligible_limit": BIDDERS, "pacing": "none"}, seed=1)
+            )
+            for model in ("student", "teacher")
+        }
+        whole = asked["teacher"].ranked.columns["inputs"]
+        path, width, plain = Path(self._release.model_path), whole.shape[1], service.bundle.student
+        assert isinstance(plain, Student)
+        student, teacher = (OnnxModel(path / f"{name}.onnx", width=width) for name in ("student", "teacher"))
+
+        def rows(model: str) -> Any:
+            return hydrator.hydrate(asked[model].query, asked[model].pool).columns["inputs"]
+
+        with tempfile.TemporaryDirectory() as directory:
+            small = OnnxModel(quantised(path / "student.onnx", Path(directory) / "student.int8.onnx"), width=width)
+            works: dict[str, Callable[[], object]] = {
+                "plain": lambda: plain(whole),
+                "teacher": lambda: teacher(whole),
+                "float": lambda: student(whole),
+                "int8": lambda: small(whole),
+                "parts": lambda: plain.of_sums(rows("student")),
+                "whole": lambda: student(rows("teacher")),
+            }
+            times = dict(zip(works, in_turns(list(works.values()), KERNEL_RUNS), strict=True))
+        pairs = {
+            "student_over_teacher": ("plain", "teacher"),
+            "int8_over_float": ("int8", "float"),
+            "parts_over_whole": ("parts", "whole"),
+        }
+        return {name: times[one] / times[other] for name, (one, other) in pairs.items()}
+
+    def read_over_feast(self) -> float:
+        """Time of a user's row by Feast's provider, as requests read it, over that by `get_online_features`."""
+        users = iter(self._strangers(2 * READS))
+        ours, theirs = in_turns(
+            [lambda: self._store.read_online(next(users)), lambda: self._store.read_by_service(next(users))], READS
+        )
+        return ours / theirs
+
+    def train_over_gemm(self) -> float:
+        """Rows per second of a training step over those of a jitted step with its matrix products alone."""
+        # in a process of its own: what serves and measures does not carry jax
+        command = [sys.executable, "-m", "ctr_prediction.evaluation.studies.step_speed", str(self._config.model.batch)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+        if done.returncode:
+            raise LabError("the training step could not be measured", hint=done.stderr[-1000:])
+        return float(json.loads(done.stdout)["ratio"])
+
+
+def throughput(url: str, bodies: Sequence[Mapping[str, Any]], seconds: float = SECONDS) -> float:
+    """Answers per second to these bodies, or to as many as come in `seconds`, from clients that never wait."""
+    host, _, port = urlsplit(url).netloc.partition(":")
+    shares = [[raw_request(body) for body in bodies[place::CLIENTS]] for place in range(CLIENTS)]
+    answered = [0] * CLIENTS
+    failed: list[bytes] = []
+    until = time.perf_counter() + seconds
+
+    def one(place: int) -> None:
+        with socket.create_connection((host, int(port)), timeout=10) as connection:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            for request in shares[place]:
+                if time.perf_counter() > until:
+                    return
+                connection.sendall(request)
+                head = read_answer(connection)
+                if not head.startswith(b"HTTP/1.1 200"):
+                    failed.append(head)
+                    return
+                answered[place] += 1
+
+    began = time.perf_counter()
+    threads = [threading.Thread(target=one, args=(place,)) for place in range(CLIENTS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if failed:
+        raise LabError(f"the service answered {failed[0][:80]!r}")
+    return sum(answered) / (time.perf_counter() - began)
+
+
+def raw_request(body: Mapping[str, Any]) -> bytes:
+    text = json.dumps(body).encode()
+    head = f"POST /v1/ads/rank HTTP/1.1\r\nhost: lab\r\ncontent-type: application/json\r\ncontent-length: {len(text)}"
+    return head.encode() + b"\r\n\r\n" + text
+
+
+def read_answer(connection: socket.socket) -> bytes:
+    """Status line and headers; the body is read and dropped."""
+    data = b""
+    while b"\r\n\r\n" not in data:
+        data += _some(connection)
+    head, _, rest = data.partition(b"\r\n\r\n")
+    length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
+    while len(rest) < length:
+        rest += _some(connection)
+    return head
+
+
+def _some(connection: socket.socket) -> bytes:
+    data = connection.recv(65536)
+    if not data:
+        raise LabError("the service closed the connection")
+    return data
+
+
+def in_turns(works: Sequence[Callable[[], object]], runs: int) -> list[float]:
+    """Median seconds of each, called one after the other so many times."""
+    times: list[list[float]] = [[] for _ in works]
+    for _ in range(runs):
+        for place, work in enumerate(works):
+            started = time.perf_counter()
+            work()
+            times[place].append(time.perf_counter() - started)
+    return [median(found) for found in times]
+
+
+def quantised(source: Path, target: Path) -> Path:
+    """The network with int8 weights, and activations that are quantised at each run."""
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    quantize_dynamic(source, target, weight_type=QuantType.QInt8)
+    return target
+
+
+@contextmanager
+def _constant() -> Iterator[str]:
+    """Serves the constant route in a process of its own, as the service is served."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ctr_prediction.evaluation.benchmarks", str(port)],
+        env=dict(os.environ),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        for _ in range(600):
+            try:
+                socket.create_connection(("127.0.0.1", port), timeout=1).close()
+                break
+            except OSError:
+                time.sleep(0.1)
+        url = f"http://127.0.0.1:{port}"
+        throughput(url, [{"user_id": 1}] * 500)
+        yield url
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+if __name__ == "__main__":
+    import uvicorn
+
+    uvicorn.run(create_app(), host="127.0.0.1", port=int(sys.argv[1]), log_config=None, access_log=False)

@@ -1,0 +1,258 @@
+"""How well the model predicts the last day, against the truth: overall, by slices, and beside simpler models.
+
+The truth of each impression is known, so what is expected under it is measured, free of the noise of one day's clicks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import rankdata
+
+from ctr_prediction.domain import DEVICES, SLOTS
+from ctr_prediction.model.artifact import NETWORKS, Bundle, sigmoid
+from ctr_prediction.model.inputs import in_audience
+from ctr_prediction.offline.baselines import BASELINES
+from ctr_prediction.offline.samples import Sample
+from ctr_prediction.offline.train import inputs_of
+from infra.evaluation.figures import Figure
+from infra.training.click_metrics import Array, excess_log_loss_rows
+
+BINS, ROUNDS = 20, 200
+NEW_AD_LOOKS = 300.0
+Bools = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What the oracle says of n impressions, float64[n]: `p_click` in the slot where they stood, and `relevance`."""
+
+    p_click: Array
+    relevance: Array
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A sample with its truth, and what each model says of it: `p` float64[n] by name, as shown; `relevance` float64[n]
+    of the teacher and of the naive model: p(click | looked at)."""
+
+    sample: Sample
+    truth: Truth
+    p: Mapping[str, Array]
+    relevance: Mapping[str, Array]
+
+
+def judge(bundle: Bundle, sample: Sample, truth: Truth, baselines: Mapping[str, Array]) -> Judged:
+    x = {name: inputs_of(model, sample) for name, model in (("d", bundle.debiased), ("u", bundle.undebiased))}
+    of = {name: x["u" if name == "naive" else "d"] for name in NETWORKS}
+    p = {name: bundle.p_click(name, of[name], sample.slot).astype(np.float64) for name in NETWORKS}
+    relevance = {name: sigmoid(getattr(bundle, name)(of[name])).astype(np.float64) for name in ("teacher", "naive")}
+    return Judged(sample, truth, {**p, **baselines}, relevance)
+
+
+def expected_auc(truth: Array, score: Array) -> float:
+    """P(a click scores above a look without one), each impression being a click with probability `truth`: the area
+    under the curve that is expected of many days like this, ties counted half."""
+    return auc_at(np.unique(score, return_inverse=True)[1], truth, np.ones_like(truth))
+
+
+def auc_at(place: npt.NDArray[np.intp], truth: Array, weight: Array) -> float:
+    """The same of impressions that count `weight` each, where `place` int64[n] is the rank of each one's score."""
+    click = np.bincount(place, truth * weight)
+    other = np.bincount(place, (1.0 - truth) * weight)
+    below = np.cumsum(other) - other
+    return float((click * (below + other / 2)).sum() / (click.sum() * other.sum()))
+
+
+def calibration_error(p: Array, truth: Array) -> float:
+    """Mean absolute gap between prediction and truth in `BINS` bins of equally many impressions, relative to the
+    truth's mean (an expected calibration error against known probabilities). No interval: resampling makes gaps, and
+    with them a mean of absolute gaps that is always larger."""
+    parts = np.array_split(np.argsort(p, kind="stable"), BINS)
+    gaps = [abs(float(p[part].mean() - truth[part].mean())) for part in parts if len(part)]
+    return float(np.mean(gaps) / truth.mean())
+
+
+def reliability(p: Array, truth: Array) -> list[tuple[float, float, int]]:
+    """(mean prediction, mean truth, impressions) of each bin."""
+    parts = np.array_split(np.argsort(p, kind="stable"), BINS)
+    return [(float(p[part].mean()), float(truth[part].mean()), len(part)) for part in parts if len(part)]
+
+
+def slices(sample: Sample) -> dict[str, Bools]:
+    """Rows of those for whom models usually do worse, or matter most."""
+    found = {
+        "new_users": sample.users.shown.sum(axis=1) == 0,
+        "new_ads": sample.ads.shown.sum(axis=1) < NEW_AD_LOOKS,
+        "audience": in_audience(sample.users),
+    }
+    found |= {f"slot_{slot}": sample.slot == slot for slot in range(SLOTS)}
+    return found | {name: sample.context.device == number for number, name in enumerate(DEVICES)}
+
+
+def holdout_figures(holdout: Judged, bucket: Judged) -> list[Figure]:
+    """One row per figure, with 95% intervals from resampling requests."""
+    p, truth = holdout.p, holdout.truth.p_click
+    clicked, resample = holdout.sample.clicked.astype(np.float64), Resample.of(holdout.sample.request_id)
+    excess = excess_log_loss_rows(truth, p["student"])
+    constant = excess_log_loss_rows(truth, np.full_like(truth, truth.mean()))
+    figures = [
+        resample.ratio(
+            "log_loss_gap_closed",
+            "share of the avoidable log loss that is gone (0: one rate for all, 1: the truth), all traffic of a day",
+            constant - excess,
+            constant,
+            ">= 0.8",
+            ">= 0.9",
+        ),
+        _gap_in_the_bucket(bucket),
+        resample.figure("auc", "AUC of the day's clicks", _auc_of(p["student"], clicked)),
+        resample.figure(
+            "auc_expected", "AUC that is expected of the student under the truth", _auc_of(p["student"], truth)
+        ),
+        resample.figure("auc_oracle", "the same of the truth itself", _auc_of(truth, truth)),
+        *auc_gains(holdout, resample),
+    ]
+    figures += calibration(p["student"], truth, slices(holdout.sample), resample)
+    return [*figures, *debias_gain(holdout, bucket)]
+
+
+def calibration(p: Array, truth: Array, parts: Mapping[str, Bools], resample: Resample) -> list[Figure]:
+    """Predicted against true clicks, overall and in every slice that is large enough for bins."""
+    text = f"mean gap to the truth in {BINS} equal bins, relative to the mean"
+    figures = [
+        resample.ratio("calibration_ratio", "predicted / true clicks", p, truth),
+        resample.figure(
+            "calibration_off",
+            "how far that is from 1",
+            lambda weight: abs(float(weight @ p) / float(weight @ truth) - 1),
+            "<= 0.02",
+        ),
+        _plain("calibration_error", text, calibration_error(p, truth), "<= 0.05"),
+    ]
+    for name, rows in parts.items():
+        if rows.sum() >= 50 * BINS:
+            words, part = name.replace("_", " "), resample.among(rows)
+            error = calibration_error(p[rows], truth[rows])
+            figures += [
+                part.ratio(f"calibration_ratio_{name}", f"predicted / true clicks: {words}", p[rows], truth[rows]),
+                _plain(f"calibration_error_{name}", f"the gap in bins: {words}", error),
+            ]
+    return figures
+
+
+def auc_gains(holdout: Judged, resample: Resample) -> list[Figure]:
+    """Expected AUC of the student over each baseline's, and how much of the teacher's gain the student keeps."""
+    p, truth = holdout.p, holdout.truth.p_click
+    names = ("student", "teacher", *BASELINES)
+    places = [np.unique(p[name], return_inverse=True)[1] for name in names]
+    weights = resample.weights(ROUNDS)
+    rounds = np.array([[auc_at(place, truth, weight) for place in places] for weight in weights])
+    whole = np.array([expected_auc(truth, p[name]) for name in names])
+    figures, lowest = [], np.inf
+    for place, name in enumerate(BASELINES, start=2):
+        gain = rounds[:, 0] - rounds[:, place]
+        low, high = np.quantile(gain, [0.025, 0.975])
+        lowest = min(lowest, low)
+        text = f"AUC over {name.replace('_', ' ')} alone" if "only" in name else f"AUC over {name}"
+        figures.append(Figure(f"auc_gain_{name}", text, whole[0] - whole[place], low, high, "", ">= 0"))
+    lr = names.index("lr")
+    kept = (rounds[:, 0] - rounds[:, lr]) / (rounds[:, 1] - rounds[:, lr])
+    value = (whole[0] - whole[lr]) / (whole[1] - whole[lr])
+    low, high = np.quantile(kept, [0.025, 0.975])
+    return [
+        *figures,
+        _plain("auc_gains_sure", "lower end of the smallest of these gains", float(lowest), ">= 0"),
+        Figure(
+            "student_keeps", "the student's gain over LR / the teacher's", value, low, high, "", ">= 0.95", ">= 0.98"
+        ),
+    ]
+
+
+def debias_gain(holdout: Judged, bucket: Judged) -> list[Figure]:
+    """How much better the debiased model orders ads by true relevance than one that never heard of slots."""
+    text = "rank correlation with true relevance: debiased minus naive"
+    gain = _debias_gain("debias_gain", f"{text}, where chance had filled the page", bucket, ROUNDS, ">= 0")
+    return [
+        gain,
+        _plain("debias_gain_low", "lower end of its interval", gain.low, ">= 0"),
+        _debias_gain("debias_gain_all", f"{text}, all traffic of the day", holdout, ROUNDS // 4),
+    ]
+
+
+def _debias_gain(id: str, text: str, judged: Judged, rounds: int, must: str | None = None) -> Figure:
+    def gain(rows: npt.NDArray[np.intp]) -> float:
+        truth = rankdata(judged.truth.relevance[rows])
+        ranks = (rankdata(judged.relevance[name][rows]) for name in ("teacher", "naive"))
+        debiased, naive = (float(np.corrcoef(truth, rank)[0, 1]) for rank in ranks)
+        return debiased - naive
+
+    resample, everyone = Resample.of(judged.sample.request_id), np.arange(len(judged.sample))
+    drawn = [gain(np.repeat(everyone, weight.astype(np.int64))) for weight in resample.weights(rounds)]
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    return Figure(id, text, gain(np.arange(len(judged.sample))), float(low), float(high), "", must)
+
+
+def _gap_in_the_bucket(bucket: Judged) -> Figure:
+    truth = bucket.truth.p_click
+    constant = excess_log_loss_rows(truth, np.full_like(truth, truth.mean()))
+    gone = constant - excess_log_loss_rows(truth, bucket.p["student"])
+    resample = Resample.of(bucket.sample.request_id)
+    return resample.ratio("log_loss_gap_closed_bucket", "the same where chance had filled the page", gone, constant)
+
+
+def _auc_of(score: Array, truth: Array) -> Callable[[Array], float]:
+    """Of impressions that count `weight` each; `truth` may be probabilities, or what happened."""
+    place = np.unique(score, return_inverse=True)[1]
+    return lambda weight: auc_at(place, truth, weight)
+
+
+def _plain(id: str, text: str, value: float, must: str | None = None) -> Figure:
+    return Figure(id, text, float(value), float(value), float(value), "", must)
+
+
+@dataclass(frozen=True)
+class Resample:
+    """Draws `count` requests again, each with all of its impressions; `group` int64[n] is the request of each.
+
+    A whole day is drawn at once, also where only some of its impressions are measured (`among`)."""
+
+    count: int
+    group: npt.NDArray[np.intp]
+
+    @classmethod
+    def of(cls, requests: npt.NDArray[np.int64]) -> Resample:
+        found, group = np.unique(requests, return_inverse=True)
+        return cls(len(found), group)
+
+    def among(self, rows: Bools) -> Resample:
+        """For the impressions `rows` bool[n] only."""
+        return Resample(self.count, self.group[rows])
+
+    def weights(self, rounds: int) -> Iterator[Array]:
+        """float64[n], `rounds` times: how often each impression was drawn."""
+        rng = np.random.default_rng(0)
+        for _ in range(rounds):
+            drawn = np.bincount(rng.integers(0, self.count, self.count), minlength=self.count)
+            yield drawn[self.group].astype(np.float64)
+
+    def spread(self, above: Array, below: Array) -> tuple[float, float]:
+        """95% interval of the ratio of two sums over impressions."""
+        return self.interval(lambda weight: float(weight @ above) / float(weight @ below))
+
+    def interval(self, statistic: Callable[[Array], float]) -> tuple[float, float]:
+        """95% interval of `statistic(weight)`, `weight` float64[n]."""
+        low, high = np.quantile([statistic(weight) for weight in self.weights(ROUNDS)], [0.025, 0.975])
+        return float(low), float(high)
+
+    def figure(self, id: str, text: str, statistic: Callable[[Array], float], must: str | None = None) -> Figure:
+        value = statistic(np.ones(len(self.group)))
+        return Figure(id, text, value, *self.interval(statistic), "", must)
+
+    def ratio(
+        self, id: str, text: str, above: Array, below: Array, must: str | None = None, aim: str | None = None
+    ) -> Figure:
+        return Figure(id, text, float(above.sum() / below.sum()), *self.spread(above, below), "", must, aim)

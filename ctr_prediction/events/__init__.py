@@ -1,0 +1,1 @@
+"""Event schemas, their tables on disk, and reading the history back."""

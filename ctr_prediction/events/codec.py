@@ -1,0 +1,41 @@
+"""How an auction becomes JSON and comes back bit for bit: its arrays, and the user's features."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ctr_prediction.domain import UserFeatures
+from ctr_prediction.features.views import default_user
+
+
+def pack(values: npt.NDArray[Any], dtype: str) -> str:
+    """An array as base64 of its bytes, row by row; `dtype` as numpy names it, such as "<f4"."""
+    return binascii.b2a_base64(np.ascontiguousarray(values, dtype).data, newline=False).decode()
+
+
+def unpack(text: str, dtype: str, width: int = 0) -> npt.NDArray[Any]:
+    """The array that `pack` was given: [n], or [n, width]."""
+    values = np.frombuffer(base64.b64decode(text), dtype)
+    return values.reshape(-1, width) if width else values
+
+
+def user_as_lists(user: UserFeatures) -> dict[str, list[Any]]:
+    """One user's features, field -> list."""
+    return {item.name: getattr(user, item.name)[0:1].ravel().tolist() for item in fields(UserFeatures)}
+
+
+def user_from_lists(values: Mapping[str, Any]) -> UserFeatures:
+    """The one user of `user_as_lists`. JSON keeps every float32 exactly."""
+    return UserFeatures(
+        **{
+            name: np.asarray(values[name], like.dtype).reshape((1, -1) if like.ndim == 2 else (1,))
+            for name, like in vars(default_user()).items()
+        }
+    )

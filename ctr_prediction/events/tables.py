@@ -1,0 +1,54 @@
+"""Events as rows of the live log, in the schema of the generated history, so that the next training reads both."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import orjson
+import pyarrow as pa
+
+from ctr_prediction.events.schemas import Auction, Click, Impression
+from ctr_prediction.features.aggregates import timestamps
+
+SHOWN_INTS = ("user_id", "publisher_id", "device", "slot", "ad_id", "campaign_id", "seen")
+SHOWN_FLOATS = ("bid", "price", "p_click", "propensity")
+
+
+def shown_rows(events: Sequence[Impression]) -> pa.Table:
+    """A row per ad that was on a page. `request_ts` is what training joins its features by; `seen_ts` is when one heard
+    of it: from then on it counts, and no feature of before can have known it."""
+    return pa.table(
+        {
+            "impression_id": pa.array([event.number for event in events], pa.int64()),
+            "request_ts": timestamps(np.array([event.request_ts for event in events])),
+            "seen_ts": timestamps(np.array([event.seen_ts for event in events])),
+            **{name: pa.array([getattr(event, name) for event in events], pa.int64()) for name in SHOWN_INTS},
+            **{name: pa.array([getattr(event, name) for event in events], pa.float32()) for name in SHOWN_FLOATS},
+            "policy": pa.array([event.policy for event in events], pa.string()).dictionary_encode(),
+        }
+    )
+
+
+def click_rows(events: Sequence[Click]) -> pa.Table:
+    """A row per click, with the time from which it counts."""
+    return pa.table(
+        {
+            "impression_id": pa.array([event.number for event in events], pa.int64()),
+            "user_id": pa.array([event.user_id for event in events], pa.int64()),
+            "ad_id": pa.array([event.ad_id for event in events], pa.int64()),
+            "label_ts": timestamps(np.array([event.label_ts for event in events])),
+        }
+    )
+
+
+def auction_rows(events: Sequence[Auction]) -> pa.Table:
+    """What one looks for in columns, and the whole event as text."""
+    return pa.table(
+        {
+            "auction_id": pa.array([event.auction_id for event in events], pa.int64()),
+            "request_ts": timestamps(np.array([event.request_ts for event in events])),
+            "model_version": pa.array([event.model_version for event in events], pa.string()),
+            "event": pa.array([orjson.dumps(event).decode() for event in events], pa.string()),
+        }
+    )

@@ -1,0 +1,1 @@
+"""What serving holds in memory of ads: a snapshot and its live counts."""

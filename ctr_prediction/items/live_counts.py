@@ -1,0 +1,41 @@
+"""Counts of ads and campaigns, and what campaigns have spent today: written by the worker, read by every service.
+
+Budgets, pacing and click rates follow the stream and not the memory of one process. `stats_ts` says as of when the
+counts are, so that what was served can be counted again later.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from ctr_prediction.domain import Array, Floats
+from infra.live.live_arrays import read_arrays, write_arrays
+
+FILE = "stats.npz"
+
+
+@dataclass(frozen=True)
+class LiveStats:
+    """As of `stats_ts` (world time, s), a row for each id: `ad_shown` float32[ads, SLOTS] and `ad_clicks` float32[ads]
+    in the window of the features, the same of campaigns; `spent` float64[campaigns] money since midnight, UTC."""
+
+    stats_ts: float
+    ad_shown: Floats
+    ad_clicks: Floats
+    campaign_shown: Floats
+    campaign_clicks: Floats
+    spent: Array
+
+    def plus(self, other: LiveStats) -> LiveStats:
+        """What was counted of some users, and the same of others."""
+        names = [item.name for item in fields(LiveStats)[1:]]
+        return LiveStats(self.stats_ts, *(getattr(self, name) + getattr(other, name) for name in names))
+
+    def write(self, path: Path) -> None:
+        write_arrays(path, self)
+
+    @classmethod
+    def read(cls, path: Path) -> LiveStats:
+        """Raises `OSError` or `ValueError` where there is none, or none that makes sense."""
+        return read_arrays(path, cls, [item.name for item in fields(cls)])

@@ -1,0 +1,1 @@
+"""Scores and decisions: pure functions of features, and the artifacts that they need."""

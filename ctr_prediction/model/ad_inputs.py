@@ -1,0 +1,181 @@
+"""What a request reads of ads: what an ad decides of it is computed before anyone asks, and rows are put together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from ctr_prediction.domain import Context, Floats, Ints, UserFeatures
+from ctr_prediction.model.artifact import Model
+from ctr_prediction.model.inputs import (
+    AD_NUMBERS,
+    DAY_S,
+    DEEP,
+    HOUR,
+    HOUR_S,
+    NO_CROSS,
+    NUMERIC,
+    PAIR_NUMBERS,
+    PERSON_NUMBERS,
+    USER_NUMBERS,
+    context_numbers,
+    cross,
+    cross_of,
+    is_retargeted,
+    person_numbers,
+)
+
+SEEN = len(USER_NUMBERS)
+FIRST_AD_NUMBER = SEEN + len(PAIR_NUMBERS)
+ASKERS = ("user", "segment", "clock", "publisher")
+"""the tables whose vectors whoever asks decides; those of the ad follow them"""
+assert FIRST_AD_NUMBER + len(AD_NUMBERS) == len(NUMERIC)
+assert (*ASKERS, "ad", "campaign", "creative") == DEEP
+
+
+class Known(Protocol):
+    """What can be computed once of a user: `person` float32[PERSON_NUMBERS]."""
+
+    @property
+    def person(self) -> Floats: ...
+
+
+@dataclass(frozen=True)
+class AdSide:
+    """The part of a model's inputs that an ad decides, a row for each of n ads: `numbers` float32[n, AD_NUMBERS], and
+    `known` float32[n, inputs] with these and the vectors of ad, campaign and creative in their places, the creative's
+    once more where its product with the segment's will stand. `segment_wide` float32[segments, n] is the wide weight
+    of each segment with each ad."""
+
+    ad_id: Ints
+    numbers: Floats
+    known: Floats
+    segment_wide: Floats
+
+    @classmethod
+    def of(cls, model: Model, ad_id: Ints, campaign: Ints, creative: Ints, numbers: Floats) -> AdSide:
+        tables, segments = model.tables, np.arange(len(model.tables["segment"]))
+        own = tables["creative"][creative]
+        pairs = cross(model.cross_bits, segments[:, None], ad_id[None, :])
+        askers = sum(tables[name].shape[1] for name in ASKERS)
+        parts: list[npt.NDArray[Any]] = [
+            np.zeros((len(ad_id), FIRST_AD_NUMBER)),
+            numbers,
+            np.zeros((len(ad_id), askers)),
+            tables["ad"][ad_id],
+            tables["campaign"][campaign],
+            own,
+            own,
+            np.zeros((len(ad_id), 3)),
+        ]
+        known = np.concatenate(parts, axis=1, dtype=np.float32)
+        return cls(ad_id, numbers, known, tables["segment_ad"][pairs][:, :, 0])
+
+    def counted(self, numbers: Floats) -> AdSide:
+        """The same with other counts."""
+        known = self.known.copy()
+        known[:, FIRST_AD_NUMBER : len(NUMERIC)] = numbers
+        return replace(self, numbers=numbers, known=known)
+
+
+def inputs(
+    model: Model,
+    side: AdSide,
+    rows: Ints,
+    user_id: int,
+    user: UserFeatures,
+    context: Context,
+    seen: Ints,
+    known: Known | None = None,
+) -> Floats:
+    """float32[n, inputs]: what `Model.inputs_of` computes, bit for bit, for one user and context and the ads at `rows`
+    int64[n] of `side`, which the user has `seen` int64[n] times. `known` has what can be known of the user before."""
+    tables, segment = model.tables, int(user.segment[0])
+    here = context_numbers(context)[0]
+    mine = row_of(tables["segment"], segment)
+    clock = row_of(tables["clock"], segment)
+    asker = (row_of(tables["user"], user_id), mine, clock, row_of(tables["publisher"], int(context.publisher[0])))
+    person = person_numbers(user, model.priors)[0] if known is None else known.person
+    product, first = -3 - len(mine), len(NUMERIC)
+    x = side.known.take(rows, axis=0)
+    x[:, :SEEN] = np.concatenate((person, here))  # a write for each part takes longer than all of them as one
+    x[:, SEEN] = np.log2(1.0 + seen)
+    x[:, first : first + sum(map(len, asker))] = np.concatenate(asker)
+    x[:, product:-3] *= mine
+    x[:, -3:-1] = clock * here[HOUR - PERSON_NUMBERS :]
+    x[:, -1] = _wide(model, side, rows, user_id, segment, shops_of(user), context)
+    return x
+
+
+def shops_of(user: UserFeatures) -> Ints:
+    """int64[any]: ads of shops where one user has been."""
+    audience: Ints = user.audience[0]
+    return audience[audience >= 0]
+
+
+def whose(shops: Ints, user_cross: str) -> bool:
+    """Whether the pairs of a user with ads are crossed, as `user_crosses` says."""
+    return len(shops) > 0 if user_cross == "audience" else user_cross == "all"
+
+
+def seen_of(user: UserFeatures, ads: Ints, size: int) -> Ints:
+    """int64[n]: how often one user was shown each of `ads` int64[n], of `size` that there are."""
+    known, counts = user.seen_ads[0], np.zeros(size + 1, np.int64)
+    counts[np.where((known >= 0) & (known < size), known, size)] = user.seen_counts[0]
+    return counts[ads]
+
+
+def seen_of_few(user: UserFeatures, ads: Sequence[int]) -> list[int]:
+    """The same of a few ads, for which plain numbers are quicker."""
+    known = user.seen_ads[0].tolist()
+    return [int(user.seen_counts[0][known.index(ad)]) if ad in known else 0 for ad in ads]
+
+
+def row_of(table: Floats, row: int) -> Floats:
+    found: Floats = table[row] if 0 <= row < len(table) else np.zeros(table.shape[1], np.float32)
+    return found
+
+
+def _wide(model: Model, side: AdSide, rows: Ints, user_id: int, segment: int, shops: Ints, context: Context) -> Floats:
+    """float32[n], added up in the order of `WIDE`."""
+    ids, hour = side.ad_id[rows], int(context.at_ts[0] % DAY_S // HOUR_S)
+    found = segment_wide(model, side, rows, segment) + hour_wide(model, segment, int(context.publisher[0]), hour)
+    found += user_wide(model, user_id, shops, ids)
+    return np.asarray(found + shop_wide(model, shops, ids), np.float32)
+
+
+def segment_wide(model: Model, side: AdSide, rows: Ints, segment: int) -> Floats:
+    """float32[n]: the weight of the segment with each ad."""
+    if 0 <= segment < len(side.segment_wide):
+        known: Floats = side.segment_wide[segment].take(rows)
+        return known
+    found: Floats = model.tables["segment_ad"][cross(model.cross_bits, np.array([segment]), side.ad_id[rows])][:, 0]
+    return found
+
+
+def hour_wide(model: Model, segment: int, publisher: int, hour: int) -> np.float32:
+    """The weight of the segment with a publisher at an hour of the day."""
+    return np.float32(model.tables["publisher_hour"][cross_of(model.cross_bits, segment, publisher, hour), 0])
+
+
+def user_wide(model: Model, user_id: int, shops: Ints, ads: Ints) -> Floats | np.float32:
+    """float32[n], or one number for all: the weight of the user with each of `ads` int64[n]."""
+    if not whose(shops, model.user_cross):
+        return np.float32(model.tables["user_ad"][NO_CROSS, 0])
+    found: Floats = model.tables["user_ad"][cross(model.cross_bits, np.array([user_id]), ads)][:, 0]
+    return found
+
+
+def shop_wide(model: Model, shops: Ints, ads: Ints) -> Floats | np.float32:
+    """float32[n], or one number for all: the weight of being, or not being, an ad of a shop where the user has been."""
+    weights: Floats = model.tables["retargeted"][:, 0]
+    return weights[is_retargeted(shops[None, :], ads).astype(np.int64)] if len(shops) else weights[0]
+
+
+def none_wide(model: Model) -> np.float32:
+    """What both say of users who have been nowhere and whose pairs are not remembered."""
+    return np.float32(model.tables["user_ad"][NO_CROSS, 0] + model.tables["retargeted"][0, 0])

@@ -1,0 +1,72 @@
+"""Step `index`: the snapshot of all ads and campaigns that serving reads, with their counts as of now."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+
+from ctr_prediction.config import CtrConfig
+from ctr_prediction.domain import Array
+from ctr_prediction.events.history import logs_by_users, read_until
+from ctr_prediction.features.aggregates import (
+    DAY_S,
+    EventLog,
+    PublicCatalogue,
+    ad_stats_at,
+    campaign_stats_at,
+    spent_at,
+)
+from ctr_prediction.items.live_counts import LiveStats
+from ctr_prediction.items.snapshot import write_snapshot
+from infra.build.runner import Facts, StepContext
+
+
+def build(context: StepContext) -> Facts:
+    config: CtrConfig = context.config
+    world, live = context.inputs["world"], context.inputs["live"]
+    registered = json.loads((context.inputs["train"] / "registered.json").read_text())
+    catalogue, now = PublicCatalogue.read(world), read_until(live)
+    stats: LiveStats | None = None
+    hours, seen = np.ones(24), 0
+    for users, log in logs_by_users(world, live, catalogue):
+        counted = stats_at(log, catalogue, config, now)
+        stats = counted if stats is None else stats.plus(counted)
+        hours += hourly(log)
+        seen += len(log)
+        context.report(0.9 * users.stop / len(catalogue.people), f"{seen:,} impressions")
+    assert stats is not None
+    ads, campaigns = catalogue.ads, catalogue.campaigns
+    targets = np.zeros((len(campaigns), config.world.segments), bool)
+    for campaign, segments in enumerate(campaigns["segments"]):
+        targets[campaign, segments] = True
+    snapshot = context.out / "snapshot"
+    snapshot.mkdir()
+    write_snapshot(
+        snapshot,
+        {
+            "campaign": ads["campaign_id"].to_numpy(np.int64),
+            "creative": ads["creative_id"].to_numpy(np.int64),
+            "start_ts": ads["start_ts"].to_numpy(np.float64),
+            "bid": campaigns["bid"].to_numpy(np.float64),
+            "budget": campaigns["budget"].to_numpy(np.float64),
+            "targets": targets,
+            "user_segment": catalogue.people["segment"].to_numpy(np.int64),
+            "hourly": hours / hours.sum(),
+        },
+        stats,
+        {"model_digest": registered["digest"], "world_now": now},
+    )
+    return {"ads": len(ads), "campaigns": len(campaigns)}
+
+
+def stats_at(log: EventLog, catalogue: PublicCatalogue, config: CtrConfig, at_ts: float) -> LiveStats:
+    """Counts of all ads and campaigns as of `at_ts`, as the worker writes them too."""
+    shown, clicks = ad_stats_at(log, catalogue, config, at_ts)
+    of_campaign = campaign_stats_at(log, catalogue, config, at_ts)
+    return LiveStats(at_ts, shown, clicks, *of_campaign, spent_at(log, len(catalogue.campaigns), at_ts))
+
+
+def hourly(log: EventLog) -> Array:
+    """float64[24]: impressions in each hour of the day, UTC."""
+    return np.bincount((log.at_s % DAY_S // 3600).astype(np.int64), minlength=24).astype(np.float64)

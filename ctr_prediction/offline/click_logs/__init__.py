@@ -1,0 +1,1 @@
+"""Training on a click log that the user supplies (`lab build --data`)."""

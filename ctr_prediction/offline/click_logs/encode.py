@@ -1,0 +1,207 @@
+"""Columns of a log as what the model reads: standardised numbers, and ids of tables.
+
+All that is learned here is learned from the rows given to `Encoder.of`, the training part: means, bounds of buckets,
+and vocabularies. A word that is rarer there than `LEAST`, or not there at all, is its column's one rare word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ctr_prediction.offline.click_logs.read import BEYOND, BLANK, Column, Log
+from ctr_prediction.offline.click_logs.vocabulary import Vocabulary
+from infra.errors import LabError
+
+BUCKETS = 32
+"""of a number that is not whole, each with as many rows"""
+ONCE = 0.9
+"""share of rows with a value of their own, from which a column is a name of its rows"""
+DAY_S, HOUR_S = 86_400.0, 3_600.0
+WEEKS = 14 * DAY_S
+"""of training, before its weekdays say anything"""
+Codes = npt.NDArray[np.int64]
+Numbers = npt.NDArray[np.float64]
+Rows = npt.NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class Scale:
+    """A number as the model reads it: its logarithm where it is `logged`, less `mean`, over `sd`."""
+
+    column: str
+    logged: bool
+    mean: float
+    sd: float
+
+    @classmethod
+    def learned(cls, column: str, values: Numbers, *, logged: bool) -> Scale:
+        shown = signed_log(values) if logged else values
+        return cls(column, logged, float(np.nanmean(shown)), float(np.nanstd(shown)) or 1.0)
+
+    def of(self, values: Numbers) -> npt.NDArray[np.float32]:
+        """float32[n], 0 for a blank; at most 5 sd from the mean, so that no odd row shouts."""
+        shown = signed_log(values) if self.logged else values
+        return np.nan_to_num(np.clip((shown - self.mean) / self.sd, -5, 5)).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Ids:
+    """One table: `codes` of a column's values, below 0 for a blank, and which of them have an id of their own."""
+
+    name: str
+    column: str
+    codes: Callable[[npt.NDArray[Any]], Codes]
+    vocabulary: Vocabulary
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """`flags` are columns whose blanks are an input; `notes` say what was left out."""
+
+    scales: tuple[Scale, ...]
+    flags: tuple[str, ...]
+    ids: tuple[Ids, ...]
+    notes: tuple[str, ...]
+
+    @classmethod
+    def of(cls, log: Log, train: Rows, order: str | None = None) -> Encoder:
+        """Learn from `train`. The column `order`, by which the log was split, is no input where it is a number: what is
+        tested lies beyond all that was learned."""
+        scales: list[Scale] = []
+        flags: list[str] = []
+        ids: list[Ids] = []
+        notes: list[str] = []
+        for column in log.columns:
+            name, values = column.field.name, column.values[train]
+            if (reason := _useless(column, values)) or (name == order and column.field.kind != "time"):
+                notes.append(f"{name} is left out: {reason or 'the split is by it'}")
+                continue
+            for table, codes in _tables(column, values):
+                vocabulary = Vocabulary.of(codes(values))
+                if len(np.unique(vocabulary.ids(codes(values)))) > 1:
+                    ids.append(Ids(table, name, codes, vocabulary))
+            if column.field.kind in ("integer", "number"):
+                scales.append(Scale.learned(name, values, logged=column.field.kind == "integer" or _skewed(values)))
+                if np.isnan(values).any():
+                    flags.append(name)
+        return cls(tuple(scales), tuple(flags), tuple(ids), tuple(notes))
+
+    def must_say_something(self) -> None:
+        """Raise `LabError` where no column is left to learn from."""
+        if not self.ids:
+            raise LabError(
+                "no column of the log says anything that comes again",
+                hint="; ".join(self.notes[:5]) or "it has no column beside the label",
+            )
+
+    @property
+    def numeric(self) -> int:
+        return len(self.scales) + len(self.flags)
+
+    def numbers(self, log: Log, rows: Rows) -> npt.NDArray[np.float32]:
+        """float32[n, numeric]"""
+        found = [scale.of(log.column(scale.column).values[rows]) for scale in self.scales]
+        found += [np.isnan(log.column(flag).values[rows]).astype(np.float32) for flag in self.flags]
+        return np.stack(found, axis=1) if found else np.zeros((len(rows), 0), np.float32)
+
+    @property
+    def sizes(self) -> list[int]:
+        """Ids of each column of `places`."""
+        return [len(one.vocabulary) for one in self.ids]
+
+    def places(self, log: Log, rows: Rows) -> npt.NDArray[np.int32]:
+        """int32[n, ids]: rows of one table that holds those of all columns one after the other."""
+        first = np.cumsum([0, *self.sizes[:-1]])
+        found = [one.vocabulary.ids(one.codes(log.column(one.column).values[rows])) for one in self.ids]
+        return np.stack(found, axis=1) + first.astype(np.int32)
+
+
+def signed_log(values: Numbers) -> Numbers:
+    found: Numbers = np.sign(values) * np.log1p(np.abs(values))
+    return found
+
+
+def log_buckets(values: npt.NDArray[Any]) -> Codes:
+    """int64[n]: small whole numbers as they are, others by ⌊ln² v⌋, as those did who won the Criteo challenge
+    (Juan, Zhuang and Chin, 3 Idiots' Approach, 2014); -1 for a blank."""
+    size = np.abs(values)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        place = np.where(size <= 2, size, 3 + np.floor(np.log(size) ** 2))
+    return _signed(np.where(values < 0, -place, place))
+
+
+def whole_codes(values: npt.NDArray[Any]) -> Codes:
+    """int64[n]: a code for each whole number, -1 for a blank."""
+    return _signed(values)
+
+
+def hour_codes(values: npt.NDArray[Any]) -> Codes:
+    return _signed(values % DAY_S // HOUR_S)
+
+
+def weekday_codes(values: npt.NDArray[Any]) -> Codes:
+    return _signed(values // DAY_S % 7)
+
+
+def word_codes(values: npt.NDArray[Any]) -> Codes:
+    """int64[n], -1 for a blank. Words that were not told apart have a code that no vocabulary has."""
+    codes = values.astype(np.int64)
+    return np.where(codes == BLANK, -1, np.where(codes == BEYOND, 2**40 + np.arange(len(codes)), codes))
+
+
+def _signed(values: Numbers) -> Codes:
+    """Whole numbers to codes from 0 on: even ones for those from 0 on, odd ones for those below."""
+    known = np.nan_to_num(values, nan=0.0)
+    codes = np.where(known < 0, -2 * known - 1, 2 * known).clip(0, 2**60).astype(np.int64)
+    return np.where(np.isnan(values), -1, codes)
+
+
+def _tables(column: Column, values: npt.NDArray[Any]) -> Iterator[tuple[str, Callable[[npt.NDArray[Any]], Codes]]]:
+    name, kind = column.field.name, column.field.kind
+    if kind == "category":
+        yield name, word_codes
+    elif kind == "integer":
+        yield name, log_buckets
+    elif kind == "time":
+        yield f"{name}.hour", hour_codes
+        if np.nanmax(values) - np.nanmin(values) >= WEEKS:
+            yield f"{name}.weekday", weekday_codes
+    elif (values[~np.isnan(values)] % 1 == 0).all():
+        codes = whole_codes(values)
+        buckets = log_buckets(values)
+        yield name, log_buckets
+        # a number may be a name: then it is a word, if most rows have one that comes again
+        if len(np.unique(codes)) > len(np.unique(buckets)) and (Vocabulary.of(codes).ids(codes) != 1).mean() > 0.5:
+            yield f"{name}.value", whole_codes
+    else:
+        bounds = np.unique(np.nanquantile(values, np.linspace(0, 1, BUCKETS + 1)[1:-1]))
+        yield name, lambda some: np.where(np.isnan(some), -1, np.searchsorted(bounds, some, "right")).astype(np.int64)
+
+
+def _useless(column: Column, values: npt.NDArray[Any]) -> str:
+    """Why the column says nothing, or nothing that comes again."""
+    known = values[values != BLANK] if column.field.kind == "category" else values[~np.isnan(values)]
+    if not len(known):
+        return "it is blank in all rows of the training part"
+    distinct = len(np.unique(known))
+    if distinct == 1 and len(known) == len(values):
+        return "it is the same in all rows of the training part"
+    names = column.field.kind == "category" or (
+        column.field.kind == "number" and (known % 1 == 0).all() and _rises_or_is_vast(known)
+    )
+    return "nearly every row has a value of its own" if names and distinct > ONCE * len(known) > 9 else ""
+
+
+def _rises_or_is_vast(known: Numbers) -> bool:
+    """Whole numbers that count the rows, or are drawn from far more than there are rows, name them."""
+    return bool((np.diff(known) > 0).all() or np.ptp(known) > 1e9)
+
+
+def _skewed(values: Numbers) -> bool:
+    size = np.abs(values[~np.isnan(values)])
+    return bool(np.quantile(size, 0.99) > 8 * np.median(size) + 8)

@@ -1,0 +1,209 @@
+"""What the columns of a log are: given in the Criteo format, found by inspection in a CSV.
+
+A CSV's first lines are inspected. A column is of numbers or of times if nearly all that is not blank can be
+read so, and a category otherwise; what then does not fit its column makes its line malformed.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from types import MappingProxyType
+from typing import Literal
+
+from ctr_prediction.offline.click_logs.lines import Tally, blocks
+from infra.errors import UsageError
+
+Kind = Literal["integer", "number", "time", "category"]
+BLANKS = ("", "NA", "N/A", "nan", "NaN", "NULL", "null", "None", "?")
+"""how a CSV says that it does not know"""
+INSPECTED = 20_000
+NEARLY_ALL = 0.98
+"""share of cells that decides; the rest is malformed, and counted"""
+PLAIN_CLICKS: Mapping[str, float] = MappingProxyType({"0": 0.0, "1": 1.0})
+FLOAT_CLICKS: Mapping[str, float] = MappingProxyType({**PLAIN_CLICKS, "0.0": 0.0, "1.0": 1.0})
+PAIRS = (("no", "yes"), ("false", "true"), ("n", "y"), ("f", "t"), ("-1", "1"), ("negative", "positive"))
+COMPACT = {6: "%y%m%d", 8: "%y%m%d%H", 10: "%Y%m%d%H", 14: "%Y%m%d%H%M%S"}
+"""digits run together; Avazu writes its hours yymmddhh"""
+TIMELY = re.compile(r"time|date|hour|stamp|(^|_)(ts|at|day)(_|$)", re.IGNORECASE)
+WORDLIKE = re.compile(r"0\d+|\d{16,}")
+"""digits that are a word: a zero in front, or more of them than a float64 holds"""
+SECONDS, MILLISECONDS = (10**9, 4 * 10**9), (10**12, 4 * 10**12)
+
+
+@dataclass(frozen=True)
+class Field:
+    """`form` says how a time is written; a row without a `required` one is malformed."""
+
+    name: str
+    kind: Kind
+    form: str = ""
+    required: bool = False
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a line reads: `width` cells; `label` is the place of the label, `fields` are the others by their places;
+    `clicks` says which label is a click; `header` lines come first."""
+
+    delimiter: str
+    quoted: bool
+    width: int
+    label: int
+    fields: tuple[tuple[int, Field], ...]
+    clicks: Mapping[str, float]
+    blanks: tuple[str, ...]
+    header: int
+
+    def cells(self, line: str) -> list[str] | None:
+        """The cells of a line; None where a quote is left open: a line is a row, no cell goes on in the next."""
+        if not self.quoted:
+            return line.split(self.delimiter)
+        if '"' not in line:
+            return [cell.strip() for cell in line.split(self.delimiter)]
+        try:
+            rows = list(csv.reader([line], delimiter=self.delimiter, skipinitialspace=True, strict=True))
+        except csv.Error:
+            return None
+        return [cell.strip() for cell in rows[0]] if len(rows) == 1 else None
+
+
+CRITEO = Layout(
+    delimiter="\t",
+    quoted=False,
+    width=40,
+    label=0,
+    fields=(
+        *((place, Field(f"I{place}", "integer")) for place in range(1, 14)),
+        *((place, Field(f"C{place - 13}", "category")) for place in range(14, 40)),
+    ),
+    clicks=PLAIN_CLICKS,
+    blanks=("",),
+    header=0,
+)
+
+
+def inspect(path: Path, label: str, time: str | None = None) -> tuple[Layout, list[str]]:
+    """The layout of a CSV with a header, and what a reader should know of it. `time` is a column that must be known.
+
+    Raises `UsageError` if there is no such column, or the label is not one of two.
+    """
+    lines = _first_lines(path)
+    delimiter = max(",\t;|", key=lines[0].count)
+    plain = Layout(delimiter, True, 0, 0, (), {}, BLANKS, 1)
+    names = plain.cells(lines[0]) or []
+    for wanted in (label, *([time] if time else [])):
+        if wanted not in names:
+            shown = ", ".join(names[:40]) + (" …" if len(names) > 40 else "")
+            raise UsageError(f"{path} has no column {wanted!r}", hint=f"its first line names: {shown}")
+    if len(set(names)) < len(names):
+        twice = next(name for name, count in Counter(names).items() if count > 1)
+        raise UsageError(f"{path} names its column {twice!r} twice")
+    rows = [cells for line in lines[1:] if (cells := plain.cells(line)) and len(cells) == len(names)]
+    if not rows:
+        raise UsageError(
+            f"{path} has no rows like its first line, of {len(names)} fields", hint=f"it begins {lines[0][:80]!r}"
+        )
+    columns = dict(zip(names, zip(*rows, strict=True), strict=True))
+    clicks, note = _clicks(label, [cell for cell in columns[label] if cell not in BLANKS])
+    fields = tuple(
+        (place, field_of(name, columns[name], required=name == time))
+        for place, name in enumerate(names)
+        if name != label
+    )
+    return Layout(delimiter, True, len(names), names.index(label), fields, clicks, BLANKS, 1), note
+
+
+def field_of(name: str, cells: Sequence[str], *, required: bool = False) -> Field:
+    """What the cells of a column are, by the most of them."""
+    found = [cell for cell in cells if cell not in BLANKS]
+    if not found:
+        return Field(name, "category", required=required)
+    most = NEARLY_ALL * len(found)
+    timely = required or TIMELY.search(name) is not None
+    for form in _forms(found, timely):
+        if sum(instant(cell, form) is not None for cell in found) >= most:
+            return Field(name, "time", form, required)
+    if sum(_is_number(cell) for cell in found) >= most and not any(WORDLIKE.fullmatch(cell) for cell in found):
+        return Field(name, "number", required=required)
+    return Field(name, "category", required=required)
+
+
+@lru_cache(maxsize=1 << 16)
+def instant(cell: str, form: str) -> float | None:
+    """Seconds since 1970 (UTC, where no zone is named); None where it is no time of this form."""
+    try:
+        if form == "seconds":
+            return float(cell) if SECONDS[0] <= float(cell) < SECONDS[1] else None
+        if form == "milliseconds":
+            return float(cell) / 1000 if MILLISECONDS[0] <= float(cell) < MILLISECONDS[1] else None
+        if form == "iso":
+            found = datetime.fromisoformat(cell)
+        else:
+            if not cell.isascii() or not cell.isdecimal():
+                return None
+            found = datetime.strptime(cell, form)
+    except (ValueError, OverflowError):
+        return None
+    if not 1990 <= found.year < 2070:
+        return None
+    return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+
+
+def _forms(found: Sequence[str], timely: bool) -> list[str]:
+    """How these cells might be times. Digits alone are one only in a column that is called like one."""
+    if not found[0].isdecimal():
+        return ["iso"] if "-" in found[0] and not _is_number(found[0]) else (["seconds"] if timely else [])
+    if not timely:
+        return []
+    compact = COMPACT.get(len(found[0]))
+    forms = [compact] if compact else []
+    if len(found[0]) == 8:
+        forms.insert(0, "%Y%m%d")
+    return [*forms, "seconds", "milliseconds"]
+
+
+def _clicks(label: str, found: Sequence[str]) -> tuple[Mapping[str, float], list[str]]:
+    """Which labels are a click, and how that was decided where it was."""
+    counts = Counter(found)
+    for known in (PLAIN_CLICKS, FLOAT_CLICKS):
+        if sum(counts[cell] for cell in known) >= 0.9 * max(len(found), 1) and set(counts) & set(known):
+            return known, []
+    two = [cell for cell, _ in counts.most_common(2)]
+    if len(two) < 2 or sum(counts[cell] for cell in two) < 0.9 * len(found):
+        some = ", ".join(cell for cell, _ in counts.most_common(5))
+        raise UsageError(
+            f"column {label!r} is no label: its first rows have {len(counts)} values",
+            hint=f"a label has two, as 0 and 1; here there are {some or 'only blanks'}",
+        )
+    for no, yes in PAIRS:
+        if {cell.lower() for cell in two} == {no, yes}:
+            click = next(cell for cell in two if cell.lower() == yes)
+            break
+    else:
+        click = two[1]
+    other = next(cell for cell in two if cell != click)
+    return {other: 0.0, click: 1.0}, [f"{label}: {click!r} is taken for a click, {other!r} for none"]
+
+
+def _first_lines(path: Path) -> list[str]:
+    """The header and the lines after it, whatever is readable of the first block."""
+    for block in blocks(path, Tally()):
+        lines = block.lines[: INSPECTED + 1]
+        if not lines or block.numbers[0] != 1 or not lines[0].strip():
+            raise UsageError(f"the first line of {path} is no header", hint="a CSV's first line names its columns")
+        return lines
+    raise UsageError(f"{path} is empty")
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        return "_" not in cell and float(cell) == float(cell)
+    except ValueError:
+        return False

@@ -1,0 +1,31 @@
+"""The last fifth of a log is tested: in the order of the file, or of a column that says when."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ctr_prediction.offline.click_logs.encode import Rows
+from ctr_prediction.offline.click_logs.read import Log
+from infra.errors import LabError, UsageError
+
+TESTED = 5
+"""one row of so many, the last"""
+
+
+def split(log: Log, order: str | None = None) -> tuple[Rows, Rows]:
+    """Training and tested rows, both in order. Raises `LabError` where a part has clicks only, or none."""
+    rows = np.arange(len(log))
+    if order is not None:
+        known = {column.field.name: column for column in log.columns}
+        if order not in known or known[order].field.kind == "category":
+            there = ", ".join(name for name, column in known.items() if column.field.kind != "category")
+            raise UsageError(f"{order!r} is no column of times or numbers", hint=f"there are: {there or 'none'}")
+        # rows of one instant stay in the order of the file
+        rows = np.argsort(known[order].values, kind="stable")
+    first = len(log) * (TESTED - 1) // TESTED
+    parts = rows[:first], rows[first:]
+    for name, part in zip(("training", "tested"), parts, strict=True):
+        if len(set(log.clicked[part])) < 2:
+            what = "clicks only" if log.clicked[part].any() else "no click"
+            raise LabError(f"the {name} part of the log has {what}", hint="a file in another order, or a longer one?")
+    return parts

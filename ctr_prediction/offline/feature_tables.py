@@ -1,0 +1,139 @@
+"""Step `features`: one Parquet file per feature view, a row per entity and snapshot time.
+
+A row stamped t says what was known just before t. Feast joins inclusively (feature time <= event time), so an
+impression of exactly t must not be inside the row of t.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ctr_prediction.config import CtrConfig
+from ctr_prediction.domain import SLOTS, Array, Floats
+from ctr_prediction.events.history import logs_by_users, read_until
+from ctr_prediction.features.aggregates import (
+    DAY_S,
+    HOUR_S,
+    PublicCatalogue,
+    activity_at,
+    ad_stats_at,
+    campaign_stats_at,
+    counts_table,
+    timestamps,
+)
+from ctr_prediction.features.user_row import user_now
+from infra.build.runner import Facts, StepContext
+
+
+def compute_tables(context: StepContext) -> Facts:
+    """Some users at a time: their rows are written, and what they saw of ads is added up."""
+    config: CtrConfig = context.config
+    world, live = context.inputs["world"], context.inputs["live"]
+    catalogue = PublicCatalogue.read(world)
+    times = SnapshotTimes.of(config, read_until(live))
+    of_ads, of_campaigns = (Counts.none(len(times.ads), len(kind)) for kind in (catalogue.ads, catalogue.campaigns))
+    with Views(context.out) as views:
+        views.add("user_profile", user_profile(catalogue, times))
+        for users, log in logs_by_users(world, live, catalogue):
+            ids = np.arange(users.start, users.stop, dtype=np.int64)
+            views.add("user_activity", *(activity_at(log, config, t) for t in times.daily[1:].tolist()))
+            views.add("user_now", user_now(log, catalogue, config, float(times.daily[-1]), ids))
+            for index, t in enumerate(times.ads.tolist()):
+                of_ads.add(index, *ad_stats_at(log, catalogue, config, t))
+                of_campaigns.add(index, *campaign_stats_at(log, catalogue, config, t))
+            context.report(0.9 * users.stop / len(catalogue.people), f"{users.stop:,} users: {views.rows:,} rows")
+        views.add("ad_stats", *ad_stats(of_ads, catalogue, times))
+        views.add("campaign_stats", *campaign_stats(of_campaigns, times))
+    return {"rows": views.rows}
+
+
+class Views:
+    """A Parquet file for each view, written as its rows come; `rows` of all so far."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory, self._writers, self.rows = directory, dict[str, pq.ParquetWriter](), 0
+
+    def __enter__(self) -> Views:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        for writer in self._writers.values():
+            writer.close()
+
+    def add(self, view: str, *tables: pa.Table) -> None:
+        table = pa.concat_tables(tables)
+        if view not in self._writers:
+            self._writers[view] = pq.ParquetWriter(self._directory / f"{view}.parquet", table.schema)
+        self._writers[view].write_table(table)
+        self.rows += len(table)
+
+
+@dataclass(frozen=True)
+class Counts:
+    """At each of t times: `shown` float32[t, n, SLOTS] impressions and `clicks` float32[t, n] of n ads or campaigns."""
+
+    shown: Floats
+    clicks: Floats
+
+    @classmethod
+    def none(cls, times: int, size: int) -> Counts:
+        return cls(np.zeros((times, size, SLOTS), np.float32), np.zeros((times, size), np.float32))
+
+    def add(self, index: int, shown: Floats, clicks: Floats) -> None:
+        self.shown[index] += shown
+        self.clicks[index] += clicks
+
+
+@dataclass(frozen=True)
+class SnapshotTimes:
+    """When features were computed, in seconds since the epoch: users daily, ads every few hours, and all of them once
+    more at the end of what happened live."""
+
+    daily: Array
+    ads: Array
+
+    @classmethod
+    def of(cls, config: CtrConfig, until: float = 0.0) -> SnapshotTimes:
+        """Of the generated history, or up to `until` where that is later."""
+        first = pd.Timestamp(config.world.start).timestamp()
+        last = first + config.world.days * DAY_S
+        step = config.features.ad_snapshot_h * HOUR_S
+        if until <= last:
+            return cls(np.arange(first, last + 1, DAY_S), np.arange(first, last + 1, step))
+        daily, ads = (np.append(np.arange(first, until, every), until) for every in (DAY_S, step))
+        return cls(daily, ads)
+
+
+def user_profile(catalogue: PublicCatalogue, times: SnapshotTimes) -> pa.Table:
+    """What does not change, at the begin and at the end."""
+    people = pa.Table.from_pandas(catalogue.people, preserve_index=False)
+    edges = (float(times.daily[0]), float(times.daily[-1]))
+    return pa.concat_tables([people.append_column("feature_ts", timestamps(np.full(len(people), t))) for t in edges])
+
+
+def ad_stats(counts: Counts, catalogue: PublicCatalogue, times: SnapshotTimes) -> Iterator[pa.Table]:
+    """Impressions and clicks of every ad that has started."""
+    start = catalogue.ads["start_ts"].to_numpy()
+    for t, shown, clicks in zip(times.ads.tolist(), counts.shown, counts.clicks, strict=True):
+        there = np.flatnonzero(start <= t)
+        yield _prefixed(counts_table("ad_id", there, shown[there], clicks[there], t), "ad")
+
+
+def campaign_stats(counts: Counts, times: SnapshotTimes) -> Iterator[pa.Table]:
+    """The same of every campaign."""
+    everyone = np.arange(counts.clicks.shape[1])
+    for t, shown, clicks in zip(times.ads.tolist(), counts.shown, counts.clicks, strict=True):
+        yield _prefixed(counts_table("campaign_id", everyone, shown, clicks, t), "campaign")
+
+
+def _prefixed(table: pa.Table, prefix: str) -> pa.Table:
+    return table.rename_columns(
+        [f"{prefix}_{name}" if name in ("shown", "clicks") else name for name in table.schema.names]
+    )

@@ -1,1 +1,0 @@
-"""Real logs of clicks, from files: read, encoded, learned by the same model, and compared with simpler ones."""

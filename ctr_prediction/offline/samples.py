@@ -1,0 +1,260 @@
+"""Steps `materialize` and `sample`: the online store, and the impressions that models learn from and are judged by.
+
+Rare clicks and many looks: every click is kept, and a share w of what was not clicked. A kept row is joined with what
+was known at its request; how often the user had seen the ad stands in the log, as it was served then.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields, is_dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from ctr_prediction.config import CtrConfig
+from ctr_prediction.domain import RANDOM_POLICY, SLOTS, AdFeatures, Array, Context, Floats, Ints, UserFeatures
+from ctr_prediction.events.history import read_live, read_until
+from ctr_prediction.features.aggregates import DAY_S, PublicCatalogue, seconds
+from ctr_prediction.features.views import (
+    ONLINE_VIEWS,
+    TRAINED_FEATURES,
+    counts_from_frame,
+    default_user,
+    feast_definitions,
+    open_store,
+    users_from_frame,
+)
+from ctr_prediction.model.inputs import Priors, priors_from
+from infra.build.runner import Facts, StepContext
+from infra.feature_store.port import OfflineFeatures
+
+COLUMNS = (
+    "impression_id",
+    "request_ts",
+    "user_id",
+    "publisher_id",
+    "device",
+    "slot",
+    "ad_id",
+    "seen",
+    "policy",
+    "clicked",
+    "label_ts",
+)
+CALIBRATION_DAYS, HOLDOUT_DAYS = 1, 1
+"""The last day of the history is kept to judge by, the one before it to calibrate on."""
+JOINED_AT_ONCE = 100_000
+P = TypeVar("P", UserFeatures, AdFeatures, Context)
+PRIORS = "priors.json"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """n impressions with the features that were known when their page was asked for.
+
+    int64[n]: `impression_id`, `request_id` (the same for all impressions of one page), `user_id`, `ad_id`, `slot`,
+    `seen`. `clicked` float32 in {0, 1}; `weight` float32: how many impressions of the log the row stands for.
+    """
+
+    users: UserFeatures
+    ads: AdFeatures
+    context: Context
+    impression_id: Ints
+    request_id: Ints
+    user_id: Ints
+    ad_id: Ints
+    slot: Ints
+    seen: Ints
+    clicked: Floats
+    weight: Floats
+
+    def __len__(self) -> int:
+        return len(self.ad_id)
+
+    def write(self, path: Path) -> None:
+        arrays: dict[str, Any] = dict(_flat(self))
+        np.savez(path, **arrays)
+
+    @classmethod
+    def read(cls, path: Path) -> Sample:
+        with np.load(path, allow_pickle=False) as stored:
+
+            def part(name: str, kind: type[P]) -> P:
+                return kind(*(stored[f"{name}.{item.name}"] for item in fields(kind)))
+
+            own: dict[str, Any] = {item.name: stored[item.name] for item in fields(cls)[3:]}
+            return cls(part("users", UserFeatures), part("ads", AdFeatures), part("context", Context), **own)
+
+    def take(self, rows: npt.NDArray[Any]) -> Sample:
+        context = Context(*(getattr(self.context, item.name)[rows] for item in fields(Context)))
+        own = (getattr(self, item.name)[rows] for item in fields(self)[3:])
+        return Sample(self.users.take(rows), self.ads.take(rows), context, *own)
+
+
+def _flat(value: object, prefix: str = "") -> list[tuple[str, npt.NDArray[Any]]]:
+    found: list[tuple[str, npt.NDArray[Any]]] = []
+    for item in fields(value):  # type: ignore[arg-type]
+        inner = getattr(value, item.name)
+        found += _flat(inner, f"{item.name}.") if is_dataclass(inner) else [(prefix + item.name, inner)]
+    return found
+
+
+def materialize(context: StepContext) -> Facts:
+    """Step `materialize`: declare the views to Feast and write the newest user rows to the online store."""
+    store = open_store(context.out, context.settings)
+    store.apply(feast_definitions(context.inputs["features"]))
+    now = datetime.fromtimestamp(read_until(context.inputs["live"]), UTC)
+    rows = 0
+    for index, view in enumerate(ONLINE_VIEWS):
+        rows = max(rows, store.materialize(view, now))
+        context.report((index + 1) / len(ONLINE_VIEWS), f"{view}: {rows:,} rows")
+    store.close()
+    return {"online_users": rows}
+
+
+def write_samples(context: StepContext) -> Facts:
+    """Step `sample`: write `train`, `calibration`, `holdout` and `bucket`, each an `.npz`, and `priors.json`.
+
+    Training and calibration keep all clicks and a share w of the rest. The holdout is drawn from all traffic of the
+    last day. The bucket is the randomised part, where chance decided what was shown and where, of the last day and of
+    the days of calibration, which leave it out: so no model and no curve has seen it. What was clicked is what had been
+    reported when this build began. Training also takes what happened live since, but for its randomised
+    part, which is kept for evaluation.
+    """
+    config: CtrConfig = context.config
+    world = context.inputs["world"]
+    store = open_store(context.inputs["materialize"], context.settings)
+    catalogue, until = PublicCatalogue.read(world), read_until(context.inputs["live"])
+    last = config.world.days - HOLDOUT_DAYS
+    first_later = last - CALIBRATION_DAYS
+    share, rng = config.sample.negative_share, np.random.default_rng(config.world.seed)
+
+    def kept(log: pd.DataFrame) -> pd.DataFrame:
+        log = log.assign(weight=np.where(log["clicked"], 1.0, 1.0 / share))
+        return log[log["clicked"] | (rng.random(len(log)) < share)]
+
+    days = range(min(config.sample.first_day, first_later - 1), config.world.days)
+    live = read_live_rows(context.inputs["live"], catalogue, until)
+    train = [kept(read_day(world, config, day, until)) for day in days if day < first_later]
+    later = [read_day(world, config, day, until) for day in days if first_later <= day < last]
+    holdout = read_day(world, config, last, until).assign(weight=1.0)
+    by_chance = [log[log["is_random"]].assign(weight=1.0) for log in (*later, holdout)]
+    chosen = rng.permutation(len(holdout))[: config.sample.holdout_rows]
+    parts = {
+        "train": pd.concat([*train, *map(kept, live)], ignore_index=True),
+        "calibration": pd.concat([kept(log[~log["is_random"]]) for log in later], ignore_index=True),
+        "holdout": holdout.iloc[np.sort(chosen)],
+        "bucket": pd.concat(by_chance, ignore_index=True),
+    }
+    priors = priors_of(config, world, until)
+    (context.out / PRIORS).write_text(json.dumps({name: asdict(found) for name, found in priors.items()}))
+    facts: dict[str, int] = {"live_rows": sum(len(rows) for rows in live)}
+    for index, (name, rows) in enumerate(parts.items()):
+        sample = join(store, rows, catalogue)
+        sample.write(context.out / f"{name}.npz")
+        facts |= {f"{name}_rows": len(sample), f"{name}_clicks": int(sample.clicked.sum())}
+        context.report((index + 1) / len(parts), f"{name}: {len(sample):,} impressions")
+    return facts
+
+
+def priors_of(config: CtrConfig, world: Path, until: float) -> dict[str, Priors]:
+    """By model, from the days before the holdout. `debiased`: the click rate of the first slot, and of the others
+    against it where chance had filled them; a slot of which too little is known has the rate of a look that halves with
+    each. `undebiased`: one click rate, and every slot is a look, as whoever never heard of slots would count."""
+    shown, clicks, everyone, clicked = (np.zeros(SLOTS) for _ in range(4))
+    for day in range(config.world.days - HOLDOUT_DAYS):
+        log = read_day(world, config, day, until)
+        slot, click = log["slot"].to_numpy(), log["clicked"].to_numpy(np.float64)
+        is_random = log["is_random"].to_numpy()
+        shown += np.bincount(slot[is_random], minlength=SLOTS)
+        clicks += np.bincount(slot[is_random], click[is_random], SLOTS)
+        everyone += np.bincount(slot, minlength=SLOTS)
+        clicked += np.bincount(slot, click, SLOTS)
+    guess, strength = 0.5 ** np.arange(SLOTS), 50.0
+    first = (clicks[0] + 1.0) / (shown[0] + 1.0 / 0.02)
+    looks = (clicks / first + strength * guess) / (shown + strength)
+    looks /= looks[0]
+    return {
+        "debiased": Priors(float(clicked.sum() / (everyone @ looks)), tuple(round(float(look), 5) for look in looks)),
+        "undebiased": Priors(float(clicked.sum() / everyone.sum()), (1.0,) * SLOTS),
+    }
+
+
+def read_priors(sample: Path) -> dict[str, Priors]:
+    """What the step wrote, by model."""
+    return {name: priors_from(told) for name, told in json.loads((sample / PRIORS).read_text()).items()}
+
+
+def read_day(world: Path, config: CtrConfig, day: int, until: float) -> pd.DataFrame:
+    """The impressions of one day, with what was reported of them before `until`."""
+    at = datetime.fromtimestamp(pd.Timestamp(config.world.start).timestamp() + day * DAY_S, UTC)
+    file = world / "log" / f"date={at.date()}" / "part-0.parquet"
+    return _frame(pq.read_table(file, columns=list(COLUMNS), partitioning=None), until)
+
+
+def read_live_rows(live: Path, catalogue: PublicCatalogue, until: float) -> list[pd.DataFrame]:
+    """What happened live that models may learn from: of people and ads that the catalogue knows."""
+    table = read_live(live)
+    if table is None:
+        return []
+    log = _frame(table.select(list(COLUMNS)), until)
+    is_known = log["user_id"].between(0, len(catalogue.people) - 1) & log["ad_id"].between(0, len(catalogue.ads) - 1)
+    is_known &= log["slot"].between(0, SLOTS - 1) & log["publisher_id"].between(0, len(catalogue.publishers) - 1)
+    return [log[is_known & ~log["is_random"]]]
+
+
+def _frame(table: pa.Table, until: float) -> pd.DataFrame:
+    at_s, label_s = (seconds(table[name].to_numpy()) for name in ("request_ts", "label_ts"))
+    is_random = pc.equal(table["policy"], RANDOM_POLICY).to_numpy()
+    frame: pd.DataFrame = table.drop_columns(["request_ts", "label_ts", "policy"]).to_pandas()
+    return frame.assign(at_s=at_s, is_random=is_random, clicked=frame["clicked"] & (label_s < until))
+
+
+def join(store: OfflineFeatures, log: pd.DataFrame, catalogue: PublicCatalogue) -> Sample:
+    """The impressions of `log`, in its order, with what was known at their request."""
+    ads = catalogue.ads.iloc[log["ad_id"].to_numpy()]
+    campaign = ads["campaign_id"].to_numpy(np.int64)
+    keys = pd.DataFrame({"user_id": log["user_id"].to_numpy(), "ad_id": log["ad_id"].to_numpy()})
+    keys["campaign_id"] = campaign
+    keys["event_ts"] = pd.to_datetime((log["at_s"].to_numpy() * 1e6).astype(np.int64), unit="us", utc=True)
+    parts = [
+        _features(store.join(keys.iloc[first : first + JOINED_AT_ONCE], TRAINED_FEATURES))
+        for first in range(0, max(len(keys), 1), JOINED_AT_ONCE)
+    ]
+    users = UserFeatures(*(_stack([getattr(part[0], item.name) for part in parts]) for item in fields(UserFeatures)))
+    counts = [np.concatenate(columns) for columns in zip(*(part[1] for part in parts), strict=True)]
+    column = {name: log[name].to_numpy(np.int64) for name in ("user_id", "ad_id", "slot", "seen", "impression_id")}
+    at_s: Array = log["at_s"].to_numpy(np.float64)
+    return Sample(
+        users=users,
+        ads=AdFeatures(campaign, ads["creative_id"].to_numpy(np.int64), *counts),
+        context=Context(log["publisher_id"].to_numpy(np.int64), log["device"].to_numpy(np.int64), at_s),
+        request_id=np.unique(
+            np.stack([column["user_id"], (at_s * 1000).astype(np.int64)]), axis=1, return_inverse=True
+        )[1].astype(np.int64),
+        clicked=log["clicked"].to_numpy(np.float32),
+        weight=log["weight"].to_numpy(np.float32),
+        **column,
+    )
+
+
+def _features(frame: pd.DataFrame) -> tuple[UserFeatures, tuple[npt.NDArray[Any], ...]]:
+    users = users_from_frame(frame, default_user())
+    return users, (*counts_from_frame(frame, "ad"), *counts_from_frame(frame, "campaign"))
+
+
+def _stack(arrays: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    """Concatenate; rows of lists may be of different length and are padded with -1."""
+    if arrays[0].ndim == 1 or len({array.shape[1] for array in arrays}) == 1:
+        return np.concatenate(arrays)
+    width = max(array.shape[1] for array in arrays)
+    return np.concatenate([np.pad(a, ((0, 0), (0, width - a.shape[1])), constant_values=-1) for a in arrays])

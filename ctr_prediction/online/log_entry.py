@@ -1,0 +1,42 @@
+"""After the answer: the auction as it was held, for the log."""
+
+from __future__ import annotations
+
+import orjson
+
+from ctr_prediction.domain import AdQuery
+from ctr_prediction.events.codec import pack
+from ctr_prediction.events.schemas import Auction
+from ctr_prediction.online.pipeline import CtrService
+from infra.pipeline.runner import Outcome
+
+
+def auction_of(service: CtrService, outcome: Outcome[AdQuery]) -> Auction:
+    """Complete enough to be held again."""
+    query, bidders, slate = outcome.query, outcome.ranked, outcome.slate
+    columns, side = slate.columns, query.view.side(query.predict.position)
+    return Auction(
+        auction_id=query.auction_id,
+        user_id=query.user_id,
+        publisher_id=int(query.context.publisher[0]),
+        device=int(query.context.device[0]),
+        slots=query.slots,
+        seed=query.seed,
+        request_ts=query.now_ts,
+        model_version=service.model_version,
+        model_digest=service.bundle.digest,
+        policy=query.policy,
+        is_cold=query.is_cold,
+        degraded=outcome.degraded,
+        knobs=dict(query.knobs),
+        feature_ts=query.feature_ts,
+        stats_ts=query.view.stats_ts,
+        features=orjson.Fragment(query.known.logged),  # type: ignore[arg-type]
+        ads=pack(bidders.ids, "<i4"),
+        numbers=pack(side.numbers.take(bidders.ids, axis=0), "<f4"),
+        scores=pack(bidders.columns["score"], "<f4"),
+        bids={str(ad): bid for ad, bid in query.bids.items()},
+        chosen=columns["place"].tolist(),
+        prices=columns["price"].tolist(),
+        propensity=columns["propensity"].tolist(),
+    )

@@ -1,0 +1,93 @@
+"""Before targeting: who is there? A look into the cache, or one read of the feature store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+from ctr_prediction.domain import AdQuery, UserFeatures
+from ctr_prediction.features.views import default_user, user_from_row
+from ctr_prediction.items.catalog import Market
+from ctr_prediction.online.cache import FeatureCache, Known, known_of
+from infra.errors import DependencyError
+from infra.feature_store.guarded import GuardedFeatures, StaleRow
+from infra.feature_store.port import FeatureRow
+from infra.pipeline.trace import Trace
+from infra.resilience.deadline import Deadline
+
+
+@dataclass(frozen=True)
+class UserHydrator:
+    """Fills in the user. Without the store: what was read before, though it is past its time; else the defaults of the
+    user's segment, which the snapshot knows."""
+
+    features: GuardedFeatures
+    cache: FeatureCache
+    market: Market
+    name: str = "user_features"
+
+    def hydrate(self, query: AdQuery) -> AdQuery:
+        known = self.cache.fresh(query.user_id)
+        if known is None:
+            row = query.read
+            if isinstance(row, DependencyError):
+                raise row
+            if row is None:
+                row = self.features.read(query.user_id, query.deadline)
+            known = self._known(query.user_id, row)
+            self.cache.put(query.user_id, known)
+        return self._with(query, known)
+
+    async def read_before(self, query: AdQuery, trace: Trace) -> AdQuery:
+        """The query with what the store says of the user, or why it says nothing: for an event loop, which then runs
+        the pipeline itself. Nothing is read for a user who is cached."""
+        if self.cache.has(query.user_id):
+            return query
+        read: FeatureRow | DependencyError
+        try:
+            with trace.stage("query", "feature_store"):
+                read = await self.features.read_soon(query.user_id, query.deadline)
+        except DependencyError as exc:
+            read = exc
+        return query.but(read=read)
+
+    def read_all(
+        self, user_ids: Iterable[int], deadline: Deadline, trace: Trace
+    ) -> Mapping[int, FeatureRow | DependencyError]:
+        """What the store says of each user who is not cached, or why it says nothing; by one read."""
+        missing = [user_id for user_id in user_ids if not self.cache.has(user_id)]
+        if not missing:
+            return {}
+        try:
+            with trace.stage("query", "feature_store"):
+                return dict(zip(missing, self.features.read_many(missing, deadline), strict=True))
+        except DependencyError as exc:
+            return dict.fromkeys(missing, exc)
+
+    def fallback(self, query: AdQuery, cause: DependencyError) -> AdQuery:
+        if isinstance(cause, StaleRow):
+            known = self._known(query.user_id, cause.row)
+        else:
+            known = self.cache.expired(query.user_id) or self._known(query.user_id, None)
+        return self._with(query, known)
+
+    def _known(self, user_id: int, row: FeatureRow | None) -> Known:
+        default, now_s = self._default(user_id), self.cache.clock()
+        if row is None or not row.is_known:
+            return known_of(user_id, default, self.market, is_cold=True, feature_ts=0.0, read_s=now_s)
+        feature_ts = row.newest_ts.timestamp() if row.newest_ts is not None else 0.0
+        user = user_from_row(row, default)
+        return known_of(user_id, user, self.market, is_cold=False, feature_ts=feature_ts, read_s=now_s)
+
+    def _default(self, user_id: int) -> UserFeatures:
+        segments = self.market.snapshot.user_segment
+        return _default_of(int(segments[user_id]) if user_id < len(segments) else 0)
+
+    def _with(self, query: AdQuery, known: Known) -> AdQuery:
+        return query.knowing(known, max(self.cache.clock() - known.read_s, 0.0))
+
+
+@lru_cache(maxsize=10_000)
+def _default_of(segment: int) -> UserFeatures:
+    return default_user(segment)

@@ -1,0 +1,112 @@
+"""A log of impressions that grows by the second, and whose clicks come later than they; read as a whole in between.
+
+What comes out is what `EventLog.of` makes of the same events at once, in whatever order they came. A click whose
+impression has not come yet waits for it: the two travel on topics of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from ctr_prediction.domain import Array, Ints
+from ctr_prediction.events.history import with_clicks
+from ctr_prediction.features.aggregates import EventLog, PublicCatalogue, seconds
+
+ROOM = 1.25
+"""new arrays get a quarter more than they need, so that most growth copies nothing but itself"""
+MOST_WAITING = 50_000
+"""clicks of which one has not seen the impression; the oldest are given up"""
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What is new: whose it is, `user` int64[n], and from when on it counts, `at_s` float64[n]."""
+
+    user: Ints
+    at_s: Array
+
+
+class GrowingLog:
+    """`log` is always in order. Not for several threads."""
+
+    def __init__(self, log: EventLog, catalogue: PublicCatalogue) -> None:
+        self._columns: dict[str, npt.NDArray[Any]] = {name: getattr(log, name) for name in EventLog.__annotations__}
+        self._count, self._catalogue = len(log), catalogue
+        self._when: dict[int, float] = {}
+        """number -> at_s of what was added: where a click finds its impression"""
+        self._waiting: dict[int, float] = {}
+
+    def __len__(self) -> int:
+        return self._count
+
+    @property
+    def log(self) -> EventLog:
+        """What is there now, without a copy: good until the next impression or click comes."""
+        columns: dict[str, Any] = {name: values[: self._count] for name, values in self._columns.items()}
+        return EventLog(**columns)
+
+    def add(self, shown: pa.Table) -> Heard:
+        """Add impressions (columns as `worker.rows` makes them) that are not there yet, and the clicks that have waited
+        for them. Those of unknown users and ads are left out."""
+        new = EventLog.of(with_clicks(shown, None), self._catalogue)
+        first_of = dict(zip(new.number[::-1].tolist(), range(len(new) - 1, -1, -1), strict=True))
+        kept = np.array(sorted(at for number, at in first_of.items() if number not in self._when), np.int64)
+        if not len(kept):
+            return _heard([])
+        count = self._count + len(kept)
+        for name, values in self._columns.items():
+            if count > len(values):
+                wider = np.empty(int(count * ROOM) + 1, values.dtype)
+                wider[: self._count] = values[: self._count]
+                self._columns[name] = wider
+            self._columns[name][self._count : count] = getattr(new, name)[kept]
+        self._put_in_order(self._count, count)
+        self._count = count
+        self._when.update(zip(new.number[kept].tolist(), new.at_s[kept].tolist(), strict=True))
+        heard = list(zip(new.user[kept].tolist(), new.at_s[kept].tolist(), strict=True))
+        clicked = [number for number in new.number[kept].tolist() if number in self._waiting]
+        return _heard(heard + [self._label(number, self._waiting.pop(number)) for number in clicked])
+
+    def click(self, clicks: pa.Table) -> Heard:
+        """Note clicks (columns as `worker.rows` makes them). Of several of one impression the first report counts."""
+        number, label_s = clicks["impression_id"].to_pylist(), seconds(clicks["label_ts"].to_numpy()).tolist()
+        heard = []
+        for one, at_s in zip(number, label_s, strict=True):
+            if one in self._when:
+                heard.append(self._label(one, at_s))
+            else:
+                self._waiting[one] = min(at_s, self._waiting.get(one, np.inf))
+                if len(self._waiting) > MOST_WAITING:
+                    del self._waiting[next(iter(self._waiting))]
+        return _heard(heard)
+
+    def _label(self, number: int, label_s: float) -> tuple[int, float]:
+        """Note when the click of an impression that is here was reported; returns the user and that time."""
+        at_s = self._when[number]
+        there = self._columns["at_s"][: self._count]
+        first, last = (int(np.searchsorted(there, at_s, side)) for side in ("left", "right"))
+        place = first + int(np.searchsorted(self._columns["number"][first:last], number))
+        counts_s = max(label_s, at_s)
+        self._columns["label_s"][place] = min(self._columns["label_s"][place], counts_s)
+        return int(self._columns["user"][place]), counts_s
+
+    def _put_in_order(self, old: int, count: int) -> None:
+        """Sort what was appended at `old` into the rest."""
+        at_s = self._columns["at_s"]
+        first = int(np.searchsorted(at_s[:old], at_s[old:count].min()))
+        if first == old:
+            return
+        order = first + np.lexsort((self._columns["number"][first:count], at_s[first:count]))
+        for values in self._columns.values():
+            values[first:count] = values[order]
+
+
+def _heard(pairs: Iterable[tuple[int, float]]) -> Heard:
+    found = list(pairs)
+    return Heard(np.array([user for user, _ in found], np.int64), np.array([at_s for _, at_s in found], np.float64))

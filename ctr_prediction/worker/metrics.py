@@ -1,0 +1,38 @@
+"""What happens online, counted from impressions and clicks. `lab live` prints the oracle's expectation beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from prometheus_client import CollectorRegistry, Counter
+
+from ctr_prediction.domain import RANDOM_POLICY, SERVING_POLICY
+from ctr_prediction.events.schemas import Click, Impression
+
+POLICIES = (SERVING_POLICY, RANDOM_POLICY)
+
+
+class OnlineMetrics:
+    """Counters; a ratio of two of them is a figure per impression or per click."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(f"lab_online_{name}", text, labels, registry=registry)
+
+        self.impressions = counter("impressions", "ads that were on a page", "policy")
+        self.predicted = counter("predicted_clicks", "sum of the probabilities of a click that were said of them")
+        self.clicks = counter("clicks", "clicks that were reported")
+        self.revenue = counter("revenue", "money for these clicks")
+        for policy in POLICIES:
+            self.impressions.labels(policy)
+
+    def saw(self, impressions: Sequence[Impression]) -> None:
+        for one in impressions:
+            policy = one.policy if one.policy in POLICIES else "other"  # an app may send anything
+            self.impressions.labels(policy).inc()
+            self.predicted.inc(one.p_click)
+
+    def clicked(self, clicks: Sequence[Click]) -> None:
+        for one in clicks:
+            self.clicks.inc()
+            self.revenue.inc(one.price)

@@ -1,0 +1,298 @@
+"""Step `evaluate`: how good is the new model, against the log and against the truth, and may it be released?
+
+Clicks under the ordinary policy say what the old feed liked to show; so the log is read in its randomised bucket,
+where every post of the pool had the same chance. The oracle adds what no log can: the value that was missed. What whole
+slates are worth is asked of a pipeline that serves; `Judge` answers.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from feed_ranking.config import FeedConfig, ObjectiveConfig
+from feed_ranking.domain import AD, EMPTY, Ids
+from feed_ranking.evaluation.holdout import NEW_CREATOR_DAYS, Prediction, Truth, holdout_figures, predict
+from feed_ranking.model.artifact import load_bundle
+from feed_ranking.offline.samples import Sample
+from feed_ranking.world.history import Popularity, log_day
+from feed_ranking.world.oracle import Oracle
+from feed_ranking.world.streams import DAY_S, HOUR_S, end_ts
+from feed_ranking.world.truth import make_world
+from infra.build.runner import Facts, StepContext
+from infra.errors import BudgetBroken, CorruptArtifact
+from infra.evaluation.experiment import Play, Score, per_case
+from infra.evaluation.figures import write_figures
+from infra.registry.mlflow_registry import MlflowRegistry
+from infra.registry.port import ModelVersion
+from infra.training.click_metrics import Array, interval, log_loss_rows
+
+SLATE = 20
+"""posts on the slates that are compared"""
+LOG_DEPTH = 50
+ONE_PER_CLICK = ObjectiveConfig(click_weight=1.0, dwell_weight=0.0, like_weight=0.0, comment_weight=0.0)
+DWELL_ONLY = ObjectiveConfig(click_weight=0.0, dwell_weight=1.0, like_weight=0.0, comment_weight=0.0)
+
+
+class GateRefused(BudgetBroken):
+    """The new model is not good enough to be served. The old champion stays."""
+
+
+def gate(context: StepContext) -> Facts:
+    """Measure the challenger; make it champion unless it is worse than the champion or than knowing nothing.
+
+    Raises `GateRefused` (exit code 3) otherwise. Writes `figures.json`.
+    """
+    config: FeedConfig = context.config
+    registered = json.loads((context.inputs["train"] / "registered.json").read_text())
+    challenger = load_bundle(context.inputs["train"] / "bundle", registered["digest"])
+    sample = Sample.read(context.inputs["sample"] / "holdout.npz")
+    context.report(0.1, f"{len(sample):,} impressions of the randomised bucket")
+    heavy, light = (predict(challenger, sample, ranker) for ranker in ("heavy", "light"))
+    context.report(0.3, "asking the oracle")
+    figures = holdout_figures(sample, truth_of(config, sample), heavy, light, config.objective)
+    write_figures(context.out, figures)
+
+    context.report(0.8, "comparing with the champion")
+    registry = MlflowRegistry(context.settings)
+    name, version = registered["name"], registered["version"]
+    registry.set_alias(name, "challenger", version)
+    champion = registry.by_alias(name, "champion")
+    models = context.settings.design_root(context.design.name) / "models"
+    verdict = check_gate(sample, heavy, champion, registry, models)
+    registry.set_alias(name, "champion", version)
+    by_id = {figure.id: round(figure.value, 4) for figure in figures}
+    return {"version": version, "gate": verdict, "auc": by_id["auc"], "excess_log_loss": by_id["excess_log_loss"]}
+
+
+def truth_of(config: FeedConfig, sample: Sample) -> Truth:
+    oracle = Oracle(make_world(config.world), config.objective)
+    shown = (sample.user_id, sample.post_id, sample.request_ts)
+    reaction = oracle.reaction(*shown, sample.creator_before)
+    return Truth(
+        p_click_shown=oracle.p_click_shown(*shown, sample.position, sample.creator_before),
+        p_like=reaction.p_like,
+        p_comment=reaction.p_comment,
+        dwell_s=reaction.dwell_s,
+        worth_s=reaction.value_s(config.objective),
+    )
+
+
+def check_gate(
+    sample: Sample,
+    predicted: Prediction,
+    champion: ModelVersion | None,
+    registry: MlflowRegistry,
+    models: Path,
+) -> str:
+    """Raise `GateRefused` if the challenger is clearly worse; otherwise say in a few words why it passes."""
+    clicked = sample.clicked.astype(np.float64)
+    loss = log_loss_rows(clicked, predicted.p_click_shown)
+    constant = log_loss_rows(clicked, np.full_like(clicked, clicked.mean()))
+    low, high = interval(sample.slate_id, lambda rows: float((loss - constant)[rows].mean()))
+    if high >= 0:
+        raise GateRefused(
+            f"the model is not better than one click rate for all: log loss differs by {low:+.5f} to {high:+.5f}",
+            hint="look at the training loss; more data (the knob rows) or epochs may help",
+        )
+    if champion is None:
+        return "first model, better than one rate for all"
+    try:
+        old = load_bundle(registry.fetch(champion, models), champion.digest)
+        before = log_loss_rows(clicked, predict(old, sample, "heavy").p_click_shown)
+    except (CorruptArtifact, ValueError, IndexError, KeyError) as exc:
+        return f"the champion cannot be compared ({type(exc).__name__}); better than one rate for all"
+    low, high = interval(sample.slate_id, lambda rows: float((loss - before)[rows].mean()))
+    if low > 0:
+        raise GateRefused(
+            f"worse than champion {champion.version}: log loss differs by {low:+.5f} to {high:+.5f}",
+            hint="the champion stays; look at what changed in the data or the configuration",
+        )
+    return f"not worse than champion {champion.version} ({low:+.5f} to {high:+.5f})"
+
+
+class Judge:
+    """Says what answers are worth at the end of the history: on the oracle, and by the log of the hours that follow.
+
+    That log is of a day that no feature and no model has seen, when every slate was drawn uniformly at random. A post
+    that came live is none of this history: whatever it was worth, nobody here knows, and its place counts as empty.
+    """
+
+    def __init__(self, config: FeedConfig) -> None:
+        self.config = config
+        day = config.world.days
+        self.world = make_world(replace(config.world, days=day + 1, randomised_share=1.0))
+        self.oracle = Oracle(self.world, config.objective)
+        self.now_ts = end_ts(config.world)
+        log = log_day(self.world, day, Popularity.none(self.world)).to_pandas()
+        self._log = log[(log["post_id"] >= 0) & (log["post_id"] < self._published_before(self.now_ts))]
+
+    def cases(self, count: int) -> Ids:
+        """int64[count]: the users who come next, each once."""
+        return self._log.sort_values("request_ts", kind="stable")["user_id"].unique()[:count].astype(np.int64)
+
+    def alive(self) -> Ids:
+        """The ids of all posts that may be shown."""
+        first = self._published_before(self.now_ts - self.config.world.post_life_h * HOUR_S)
+        return np.arange(first, self._published_before(self.now_ts))
+
+    def known(self, ids: Ids) -> Ids:
+        """Post ids (or `AD`) with `EMPTY` in the place of posts that are newer than the history."""
+        return np.where(ids < self._published_before(self.now_ts), ids, EMPTY)
+
+    def value(self, users: Ids, slates: Sequence[Ids], of: Oracle | None = None) -> Array:
+        """float64[n] for n users with a slate each: post ids, `AD` for an ad; slates may differ in length."""
+        width = max((len(slate) for slate in slates), default=0)
+        padded = np.full((len(slates), width), EMPTY, np.int64)
+        for row, slate in enumerate(slates):
+            padded[row, : len(slate)] = slate
+        return (of or self.oracle).slate_value(users, padded, self.now_ts)
+
+    def best(self, user: int, pool: Ids) -> Ids:
+        """The oracle's slate from these post ids, under the same rule of so many posts per creator."""
+        return self.oracle.best_slate(user, pool, self.now_ts, SLATE, self.config.rerank.creator_cap)
+
+    def question(self, case: int) -> dict[str, Any]:
+        """The body of a request for one case, with exploration and ads off, as wherever quality is compared."""
+        return {"user_id": int(case), "k": SLATE, "seed": int(case), "knobs": {"epsilon": 0.0, "ads": 0}}
+
+    def captured_by(self, cases: Sequence[int], answers: Sequence[Mapping[str, Any]]) -> Score:
+        """What answers that came over HTTP are worth: the gain over a random slate of all posts alive, as a share of
+        the gain of the oracle's slate of them."""
+        users, everywhere = np.asarray(cases, np.int64), self.alive()
+        rng = np.random.default_rng(self.config.world.seed)
+        shown = [[AD if item["post_id"] is None else item["post_id"] for item in answer["slate"]] for answer in answers]
+        slates = [self.known(np.array(slate, np.int64)) for slate in shown]
+        random = self.value(users, [rng.permutation(everywhere)[:SLATE] for _ in users])
+        oracle = self.value(users, [self.best(user, everywhere) for user in users.tolist()])
+        text = "gain over a random slate of all posts, as a share of the oracle's"
+        return Score("captured_value", text, "", self.value(users, slates) - random, oracle - random)
+
+    def trial(self, cases: Sequence[int], baseline: Sequence[Play]) -> FeedTrial:
+        users = np.asarray(cases, np.int64)
+        everywhere, rng = self.alive(), np.random.default_rng(self.config.world.seed)
+        pools = [pool[self.known(pool) >= 0] for pool in (play.answer.pool for play in baseline)]
+        asked = list(zip(users.tolist(), pools, strict=True))
+        return FeedTrial(
+            self,
+            users,
+            pools,
+            oracle=self.value(users, [self.best(user, pool) for user, pool in asked]),
+            oracle_everywhere=[self.best(user, everywhere) for user in users.tolist()],
+            random=self.value(users, [rng.permutation(pool)[:SLATE] for pool in pools]),
+            default=self.value(users, [self.known(play.answer.slate) for play in baseline]),
+            reactions=self._reactions(users),
+        )
+
+    def _published_before(self, at_ts: float) -> int:
+        """How many posts were: ids ascend in time."""
+        return int(np.searchsorted(self.world.posts.published_ts, at_ts))
+
+    def _reactions(self, users: Ids) -> list[tuple[Ids, Array]]:
+        """Per user, the posts of the next random slate that were seen, and what each impression was worth in fact."""
+        weigh = self.config.objective
+        log = self._log.assign(
+            worth_s=weigh.click_weight * self._log["clicked"]
+            + weigh.dwell_weight * self._log["dwell_s"]
+            + weigh.like_weight * self._log["liked"]
+            + weigh.comment_weight * self._log["commented"]
+        )
+        seen = {user: (part["post_id"].to_numpy(), part["worth_s"].to_numpy()) for user, part in log.groupby("user_id")}
+        return [seen[user] for user in users.tolist()]
+
+
+@dataclass(frozen=True)
+class FeedTrial:
+    """n users; `oracle`, `random` and `default` float64[n] are the values of the best slate from the baseline's pool,
+    of a random one, and of the baseline's own."""
+
+    judge: Judge
+    users: Ids
+    pools: Sequence[Ids]
+    oracle: Array
+    oracle_everywhere: Sequence[Ids]
+    random: Array
+    default: Array
+    reactions: Sequence[tuple[Ids, Array]]
+
+    def captured(self, value: Array, id: str, text: str) -> Score:
+        """The share of the oracle's gain over a random slate that slates of `value` float64[n] gain."""
+        return Score(id, text, "", value - self.random, self.oracle - self.random)
+
+    def scores(self, plays: Sequence[Play]) -> list[Score]:
+        """Values, and what else a slate is made of."""
+        judge, world = self.judge, self.judge.world
+        slates = [judge.known(play.answer.slate) for play in plays]
+        posts = [slate[slate >= 0] for slate in slates]
+        value = judge.value(self.users, slates)
+        clicks = judge.value(self.users, slates, replace(judge.oracle, objective=ONE_PER_CLICK))
+        dwell = judge.value(self.users, slates, replace(judge.oracle, objective=DWELL_ONLY))
+        joined, published = world.creators.joined_ts, world.posts.published_ts
+        creators = [world.posts.creator[slate] for slate in posts]
+        shown = np.array([max(len(slate), 1) for slate in posts], np.float64)
+        age_h = np.array([((judge.now_ts - published[slate]) / HOUR_S).sum() for slate in posts])
+        is_new = [judge.now_ts - joined[slate] < NEW_CREATOR_DAYS * DAY_S for slate in creators]
+        matched = [
+            np.isin(logged, play.answer.ranking[:LOG_DEPTH])
+            for (logged, _), play in zip(self.reactions, plays, strict=True)
+        ]
+        earned = [worth[hit].sum() for (_, worth), hit in zip(self.reactions, matched, strict=True)]
+        return [
+            self.captured(value, "captured_value", "gain over a random slate, as a share of the oracle's"),
+            per_case("value_s", "expected attention on a slate", "s", value),
+            Score(
+                "value_against_default", "value against the defaults", "%", 100 * (value - self.default), self.default
+            ),
+            Score(
+                "log_value_s",
+                f"attention per impression in the next day's random log, on posts ranked among the first {LOG_DEPTH}",
+                "s",
+                np.array(earned),
+                np.array([hit.sum() for hit in matched], np.float64),
+            ),
+            per_case("clicks", "expected clicks on a slate", "", clicks),
+            Score("dwell_per_click_s", "expected dwell of a click", "s", dwell, clicks),
+            per_case("creators", "different creators on a slate", "", [len(np.unique(ids)) for ids in creators]),
+            Score("age_h", "mean age of a post shown", "h", age_h, shown, more_is_better=False),
+            per_case("new_creator_posts", "posts by new creators on a slate", "", [ids.sum() for ids in is_new]),
+            per_case("ads", "ads on a slate", "", [(slate == AD).sum() for slate in slates]),
+        ]
+
+    def ladder(self) -> list[Score]:
+        """What the pipeline's own figures stand between: another random slate, and what retrieval loses."""
+        judge, rng = self.judge, np.random.default_rng(self.judge.config.world.seed + 1)
+        again = judge.value(self.users, [rng.permutation(pool)[:SLATE] for pool in self.pools])
+        everything = judge.value(self.users, self.oracle_everywhere)
+        return [
+            self.captured(again, "captured_value_random", "the same of another random slate from the same pool"),
+            per_case("oracle_value_s", "expected attention on the oracle's slate from the same pool", "s", self.oracle),
+            Score(
+                "retrieval_loss",
+                "value that the oracle loses when it must choose from the pool instead of from everything",
+                "",
+                everything - self.oracle,
+                everything,
+            ),
+        ]
+
+    def recall(self, plays: Sequence[Play]) -> list[Score]:
+        """How much of the oracle's slate from everything each source finds, and all of them together."""
+        found: dict[str, list[Ids]] = {"pool": [play.answer.pool for play in plays]}
+        for name in plays[0].answer.found:
+            found[name] = [play.answer.found[name] for play in plays]
+
+        def share(name: str, rows: list[Ids]) -> Score:
+            text = (
+                f"share of the oracle's best {SLATE} of all posts that {name} {'holds' if name == 'pool' else 'finds'}"
+            )
+            held = [
+                np.isin(best[best >= 0], ids).mean() for best, ids in zip(self.oracle_everywhere, rows, strict=True)
+            ]
+            return per_case(f"recall_{name}", text, "", held)
+
+        return [share(name, rows) for name, rows in found.items()]

@@ -1,0 +1,137 @@
+"""What was known at any time, counted from the history and from what was logged live since, the way training does."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from feed_ranking.config import FeedConfig
+from feed_ranking.design import DESIGN
+from feed_ranking.domain import CREATOR_COLUMNS, POST_COLUMNS, STATS, Floats, Ids, PostFeatures, UserFeatures
+from feed_ranking.events.cuts import live_root
+from feed_ranking.events.history import read_catalogue
+from feed_ranking.events.schemas import Prediction
+from feed_ranking.features.aggregates import (
+    HOUR_S,
+    EventLog,
+    PublicCatalogue,
+    activity_at,
+    creator_stats_at,
+    post_stats_at,
+)
+from feed_ranking.features.views import CONTENT, VIEWS, default_user, users_from_frame
+from feed_ranking.model.artifact import Bundle
+from feed_ranking.model.inputs import Context, post_inputs, post_tower_inputs, ranker_inputs
+from feed_ranking.offline.feature_tables import read_log
+from feed_ranking.offline.samples import join_users
+from infra.feature_store.port import OfflineFeatures
+from infra.registry.release import CURRENT, Release
+from infra.settings import Settings
+
+ACTIVITY = tuple(VIEWS["user_activity"][1])
+COUNTED = tuple(name for name in POST_COLUMNS if name not in CONTENT)
+
+
+@dataclass(frozen=True)
+class Known:
+    """Everything that was heard of, in the history and live since: from it any time's features can be counted."""
+
+    log: EventLog
+    catalogue: PublicCatalogue
+    config: FeedConfig
+    world_now: float
+    items: dict[float, tuple[pd.DataFrame, pd.DataFrame]]
+    """cache: time -> counts of posts and of creators, by their ids"""
+
+    @classmethod
+    def read(cls, settings: Settings, release: Release, config: FeedConfig) -> Known:
+        """The history of the build that is served, and all that was logged live, before that build and since."""
+        world = Path(json.loads((settings.design_root(DESIGN.name) / CURRENT).read_text())["world"])
+        catalogue = read_catalogue(world, live_root(settings))
+        log = EventLog.of(read_log(world, live_root(settings)), catalogue)
+        return cls(log, catalogue, config, release.world_now, {})
+
+    def cannot_tell(self, prediction: Prediction) -> str:
+        """Why a prediction's features cannot be made again. Else nothing."""
+        if prediction.knobs.get("hydration") == "feast":
+            return "its columns of posts came from the feature store, post by post"
+        if (self.catalogue.rows_of(np.asarray(prediction.post_ids, np.int64)) < 0).any():
+            return "a post of it is not in the log"
+        return ""
+
+    def users(self, store: OfflineFeatures, predictions: Sequence[Prediction]) -> list[UserFeatures]:
+        """Each one's user as of `feature_ts`: what the build materialised by Feast's join, what was pushed since by
+        counting. Profiles do not change after the build."""
+        if not predictions:
+            return []
+        default = default_user(self.config.world.topics, self.config.features.creator_slots)
+        user_id = [prediction.user_id for prediction in predictions]
+        at = np.array([min(prediction.feature_ts or 0.0, self.world_now) for prediction in predictions])
+        joined = join_users(store, user_id, pd.to_datetime(pd.Series(at), unit="s", utc=True), default)
+        users = [joined.take(np.array([row])) for row in range(len(joined))]
+        for t in sorted({p.feature_ts for p in predictions if p.feature_ts > self.world_now}):
+            rows = [row for row, prediction in enumerate(predictions) if prediction.feature_ts == t]
+            ids = np.unique([user_id[row] for row in rows])
+            counted = activity_at(self.log, self.config, t, ids).to_pandas().set_index("user_id").reindex(ids)
+            for row in rows:
+                frame = counted.loc[[user_id[row]]].assign(
+                    **{name: list(getattr(users[row], name)) for name in vars(default) if name not in ACTIVITY}
+                )
+                users[row] = users_from_frame(frame, default)
+        return [
+            default if prediction.feature_ts == 0 else user for prediction, user in zip(predictions, users, strict=True)
+        ]
+
+    def posts(self, post_ids: Ids, t: float) -> PostFeatures:
+        """Posts as of `t`. One that is younger has no counts of its own yet, and its creator's of then."""
+        if t not in self.items:
+            self.items[t] = (
+                post_stats_at(self.log, self.catalogue, self.config, t).to_pandas().set_index("post_id"),
+                creator_stats_at(self.log, self.catalogue, self.config, t).to_pandas().set_index("creator_id"),
+            )
+        of_posts, of_creators = self.items[t]
+        content = self.catalogue.posts.iloc[self.catalogue.rows_of(post_ids)]
+        creator = content["creator_id"].to_numpy(np.int64)
+        counts = of_posts.reindex(post_ids)[list(COUNTED)].fillna(0.0)
+        creators = of_creators.reindex(creator).fillna(0.0)
+        column: Mapping[str, npt.NDArray[Any]] = {
+            **{name: content[name].to_numpy() for name in CONTENT},
+            **{name: counts[name].to_numpy() for name in COUNTED},
+            **{name: creators[name].to_numpy() for name in CREATOR_COLUMNS},
+        }
+        return PostFeatures(
+            creator_id=creator,
+            topic=content["topic"].to_numpy(np.int64),
+            media=content["media"].to_numpy(np.int64),
+            creator_region=creators["creator_region"].to_numpy(np.int64),
+            published_ts=content["published_ts"].to_numpy(np.float64),
+            stats=np.stack([column[name].astype(np.float32) for name in STATS], axis=1),
+        )
+
+    def inputs(self, prediction: Prediction, user: UserFeatures, bundle: Bundle) -> Floats:
+        """float32[n, ranker inputs] of the logged batch, by the way of training."""
+        posts = self.posts(np.asarray(prediction.post_ids, np.int64), prediction.stats_ts)
+        item_side = post_inputs(posts, bundle.priors)
+        score = np.zeros(len(posts), np.float32)
+        if len(prediction.embedding) and len(posts):
+            vectors = bundle.post_tower(post_tower_inputs(posts, item_side))
+            score = vectors @ np.asarray(prediction.embedding, np.float32)
+        seen = self._creators_of_seen(np.asarray(prediction.seen, np.int64))
+        before = (seen[:, None] == posts.creator_id).sum(axis=0)
+        context = Context(prediction.request_ts, len(prediction.seen), before)
+        return ranker_inputs(user, posts, item_side, score, context, bundle.priors)
+
+    def _creators_of_seen(self, seen: Ids) -> Ids:
+        """Of the posts that the service can know: those that were alive at the build, and newer ones."""
+        rows = self.catalogue.rows_of(seen)
+        content = self.catalogue.posts.iloc[rows[rows >= 0]]
+        life_s = self.config.world.post_life_h * HOUR_S
+        alive = content["published_ts"].to_numpy() >= self.world_now - life_s
+        return content["creator_id"].to_numpy(np.int64)[alive]

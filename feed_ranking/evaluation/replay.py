@@ -1,0 +1,129 @@
+"""`lab replay feed_ranking`: every logged prediction is made again, and no number may move.
+
+With the model version that made it, on the logged inputs, in the same batch (a network's rounding may depend on how
+many rows it sees at once), the heavy ranker must give the logged scores bit for bit, the user tower the logged
+embedding, and the seed the logged slate. So whatever was learned from the log can be trusted, and nothing that
+decides a slate is missing from it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from feed_ranking.config import FeedConfig
+from feed_ranking.design import DESIGN
+from feed_ranking.domain import RANDOM_POLICY, Floats
+from feed_ranking.events.codec import unpack, user_from_lists
+from feed_ranking.events.schemas import Prediction
+from feed_ranking.model.artifact import Bundle, load_bundle, worth_s
+from feed_ranking.model.inputs import ranker_names, user_tower_inputs
+from feed_ranking.model.slate_policy import draw_slate, is_by_new_creator
+from infra.design import knobs_of, with_knobs
+from infra.evaluation.experiment import Report
+from infra.prediction_log.reader import PredictionLog
+from infra.prediction_log.results import Difference, Replayed, Since
+from infra.prediction_log.versions import Bundles, VersionGone
+from infra.registry.release import read_release
+from infra.settings import Settings
+
+MISSING = ("heavy_ranker_unavailable", "light_ranker_unavailable")
+
+
+def replay(settings: Settings, since: Since, limit: int, report: Report) -> Replayed:
+    """See `infra.prediction_log.results`. Raises `UsageError` where nothing is logged."""
+    root = settings.design_root(DESIGN.name)
+    log = PredictionLog(root / "live" / "predictions", Prediction, since, limit)
+    bundles, base = Bundles(settings, read_release(root), load_bundle), DESIGN.configuration(settings.preset)
+    left_out: Counter[str] = Counter()
+    models: Counter[str] = Counter()
+    differences: list[Difference] = []
+    for number, prediction in enumerate(log):
+        report((number + 1) / len(log), f"{number + 1} of {len(log)} predictions")
+        config = turned(base, prediction.knobs)
+        try:
+            if reason := not_replayable(prediction, config):
+                left_out[reason] += 1
+                continue
+            bundle = bundles.of(prediction)
+        except VersionGone as exc:
+            left_out[str(exc)] += 1
+            continue
+        models[prediction.model_version] += 1
+        differences += [
+            Difference(prediction.event_id, name, how)
+            for name, how in differences_of(prediction, bundle, config).items()
+        ]
+    differing = len({found.prediction for found in differences})
+    return Replayed(len(log), sum(models.values()), differing, differences, dict(left_out), dict(models))
+
+
+def turned(config: FeedConfig, knobs: Mapping[str, Any]) -> FeedConfig:
+    """The preset with the request's knobs turned."""
+    known = {knob.name for knob in knobs_of(config)}
+    found: FeedConfig = with_knobs(config, {name: value for name, value in knobs.items() if name in known})
+    return found
+
+
+def not_replayable(prediction: Prediction, config: FeedConfig) -> str:
+    """Why the scores cannot be made again: the network that should have made them was missing. Else nothing."""
+    heavy, light = MISSING
+    needed = light if config.rank.heavy_top_k == 0 else heavy
+    return needed if needed in prediction.degraded else ""
+
+
+def differences_of(prediction: Prediction, bundle: Bundle, config: FeedConfig) -> dict[str, str]:
+    """Field -> how it differs, for what comes out otherwise."""
+    topics = bundle.priors.topics
+    inputs = unpack(prediction.inputs, len(ranker_names(topics)))
+    logged: dict[str, npt.NDArray[Any]] = {
+        "scores": np.asarray(prediction.scores, np.float32),
+        "chosen": np.asarray(prediction.chosen, np.int64),
+        "propensity": np.asarray(prediction.propensity, np.float32),
+        "explored": np.asarray(prediction.explored, bool),
+    }
+    drawn = draw_slate(
+        logged["scores"],
+        np.asarray(prediction.creator_ids, np.int64),
+        (prediction.request_ts - np.asarray(prediction.published_ts, np.float64)) / 3600,
+        is_by_new_creator(inputs, topics),
+        prediction.k,
+        config.rerank,
+        prediction.seed,
+        uniform=prediction.policy == RANDOM_POLICY,
+    )
+    again: dict[str, npt.NDArray[Any]] = {
+        "scores": scores_again(inputs, bundle, config),
+        "chosen": drawn.chosen,
+        "propensity": drawn.propensity.astype(np.float32),
+        "explored": drawn.explored,
+    }
+    if len(prediction.embedding):  # none where the user tower was missing: nothing was searched by it
+        user = user_from_lists(prediction.features, topics)
+        logged["embedding"] = np.asarray(prediction.embedding, np.float32)
+        again["embedding"] = bundle.user_tower(user_tower_inputs(user, bundle.priors))[0]
+    return {name: how for name in logged if (how := difference(logged[name], again[name]))}
+
+
+def scores_again(inputs: Floats, bundle: Bundle, config: FeedConfig) -> Floats:
+    """float32[n]: by the heavy ranker, or by the light one where the request did without the heavy."""
+    if not len(inputs):
+        return np.empty(0, np.float32)
+    if config.rank.heavy_top_k == 0:
+        return worth_s(bundle.light(np.ascontiguousarray(inputs[:, bundle.light_columns])), config.objective)
+    return worth_s(bundle.heavy(inputs), config.objective)
+
+
+def difference(logged: npt.NDArray[Any], again: npt.NDArray[Any]) -> str:
+    """How two arrays that must be equal bit for bit are not; nothing where they are."""
+    if logged.shape != again.shape:
+        return f"{len(logged)} were logged, {len(again)} came out"
+    moved = logged != again
+    if not moved.any():
+        return ""
+    gap = np.abs(logged.astype(np.float64) - again.astype(np.float64)).max()
+    return f"{int(moved.sum())} of {moved.size} moved, by at most {gap:.3g}"

@@ -1,0 +1,100 @@
+"""`lab skew feed_ranking`: were the features that were served those that training would have joined?
+
+A model learns from features as they were known at a time, joined offline. Served are features that a worker counted,
+pushed and cached. Both should be the same number; where they are not, the model sees in service what it never saw in
+training, and nothing else would tell. So for some logged predictions the features are made again the offline way, as
+of the times that they spoke for, and held against what was served: the user's own, and every input of the ranker.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from feed_ranking.design import DESIGN
+from feed_ranking.domain import CREATOR_COUNTS, Floats, UserFeatures
+from feed_ranking.evaluation.recompute import Known
+from feed_ranking.events.codec import unpack, user_from_lists
+from feed_ranking.events.schemas import Prediction
+from feed_ranking.features.views import open_store
+from feed_ranking.model.artifact import Bundle, load_bundle
+from feed_ranking.model.inputs import ranker_names
+from infra.evaluation.experiment import Report
+from infra.prediction_log.parity import Skew, compare
+from infra.prediction_log.reader import PredictionLog
+from infra.prediction_log.results import Compared, Since
+from infra.prediction_log.versions import Bundles, VersionGone
+from infra.registry.release import read_release
+from infra.settings import Settings
+
+CHOICE = 7
+"""seed of the choice of predictions: asked twice, the same are compared"""
+INPUT_TOLERANCE = 1e-4
+"""the towers round differently for other sizes of a batch, and counts of a whole history in another order"""
+
+
+def skew(settings: Settings, since: Since, limit: int, report: Report) -> Compared:
+    """See `infra.prediction_log.results`. Raises `UsageError` where nothing is logged."""
+    root = settings.design_root(DESIGN.name)
+    log = PredictionLog(root / "live" / "predictions", Prediction, since, limit, seed=CHOICE)
+    release, config = read_release(root), DESIGN.configuration(settings.preset)
+    known = Known.read(settings, release, config)
+    store = open_store(Path(release.features_path), settings)
+    bundles, left_out = Bundles(settings, release, load_bundle), Counter[str]()
+    usable: list[tuple[Prediction, Bundle]] = []
+    for prediction in log:
+        try:
+            if reason := known.cannot_tell(prediction):
+                left_out[reason] += 1
+            else:
+                usable.append((prediction, bundles.of(prediction)))
+        except VersionGone as exc:
+            left_out[str(exc)] += 1
+    predictions = [prediction for prediction, _ in usable]
+    report(0.1, f"{len(predictions)} predictions")
+    users = known.users(store, predictions)
+    report(0.3, "features of users")
+    topics = config.world.topics
+    served_inputs, inputs = [], []
+    for number, (prediction, bundle) in enumerate(usable):
+        served_inputs.append(unpack(prediction.inputs, len(ranker_names(topics))))
+        inputs.append(known.inputs(prediction, users[number], bundle))
+        report(0.3 + 0.7 * (number + 1) / len(usable), f"{number + 1} of {len(usable)} predictions")
+    found: list[Skew] = []
+    if usable:
+        slots = config.features.creator_slots
+        served = [user_from_lists(prediction.features, topics) for prediction in predictions]
+        found += compare(columns_of_users(served, slots), columns_of_users(users, slots))
+        left, right = (by_name(np.concatenate(parts), topics) for parts in (served_inputs, inputs))
+        found += compare(left, right, tolerance=INPUT_TOLERANCE)
+    found.sort(key=lambda one: -one.share)
+    features = len(fields(UserFeatures)) + len(ranker_names(topics))
+    return Compared(len(log), len(usable), features, found, dict(left_out))
+
+
+def by_name(inputs: Floats, topics: int) -> dict[str, Floats]:
+    return dict(zip(ranker_names(topics), inputs.T, strict=True))
+
+
+def columns_of_users(users: Sequence[UserFeatures], slots: int) -> dict[str, npt.NDArray[Any]]:
+    """`user.<field>` -> [m, ...]. Follows have no order; lists of unequal length are filled with what means nothing."""
+    longest = max(user.follows.shape[1] for user in users)
+    rows: dict[str, list[npt.NDArray[Any]]] = defaultdict(list)
+    for user in users:
+        values = {item.name: getattr(user, item.name)[0] for item in fields(UserFeatures)}
+        short = slots - len(values["creators"])
+        counts = values["creator_counts"].reshape(len(CREATOR_COUNTS), -1)
+        values["creators"] = np.pad(values["creators"], (0, short), constant_values=-1)
+        values["creator_counts"] = np.pad(counts, ((0, 0), (0, short)))
+        values["follows"] = np.sort(
+            np.pad(values["follows"], (0, longest - len(values["follows"])), constant_values=-1)
+        )
+        for name, value in values.items():
+            rows[f"user.{name}"].append(value)
+    return {name: np.stack(values) for name, values in rows.items()}

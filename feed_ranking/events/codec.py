@@ -1,0 +1,40 @@
+"""How a prediction becomes JSON and comes back bit for bit: the ranker's inputs, and the user's features."""
+
+from __future__ import annotations
+
+import base64
+import zlib
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+
+from feed_ranking.domain import Floats, UserFeatures
+from feed_ranking.features.views import default_user
+
+
+def pack(inputs: Floats) -> str:
+    """float32[n, width] as base64 of zlib of its bytes (little-endian, row by row)."""
+    return base64.b64encode(zlib.compress(np.ascontiguousarray(inputs, "<f4").tobytes(), 1)).decode()
+
+
+def unpack(text: str, width: int) -> Floats:
+    """The inputs that `pack` was given."""
+    return np.frombuffer(zlib.decompress(base64.b64decode(text)), "<f4").reshape(-1, width).astype(np.float32)
+
+
+def user_as_lists(user: UserFeatures) -> dict[str, list[Any]]:
+    """One user's features, field -> list."""
+    return {item.name: getattr(user, item.name)[0:1].ravel().tolist() for item in fields(UserFeatures)}
+
+
+def user_from_lists(values: Mapping[str, Any], topics: int) -> UserFeatures:
+    """The one user of `user_as_lists`. JSON keeps every float32 exactly."""
+    default = default_user(topics)
+    return UserFeatures(
+        **{
+            name: np.asarray(values[name], like.dtype).reshape((1, -1) if like.ndim == 2 else (1,))
+            for name, like in vars(default).items()
+        }
+    )

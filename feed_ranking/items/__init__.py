@@ -1,0 +1,1 @@
+"""What serving holds in memory of posts: a snapshot and its live counts."""

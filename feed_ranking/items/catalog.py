@@ -1,0 +1,256 @@
+"""The catalogue that a service serves from: the snapshot's rows, and behind them the posts that came since.
+
+Posts are only ever added, and a row keeps its meaning as long as the service lives. What is counted of them is replaced
+as a whole (`apply`): a request takes one *view* and reads all its columns from that, so that they are of one time and
+no lock is needed.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from feed_ranking.domain import CREATOR_COLUMNS, POST_COLUMNS, STATS, Floats, Ids, PostFeatures
+from feed_ranking.items.live_counts import COUNTED, LiveStats
+from feed_ranking.items.snapshot import Rows, Snapshot
+from feed_ranking.model.inputs import Priors, post_inputs, post_tower_inputs
+from infra.errors import LabError
+
+CAPACITY = 20_000
+
+
+class CatalogueFull(LabError):
+    """No room for more new posts until the next release, which will hold them in its snapshot."""
+
+
+@dataclass(frozen=True)
+class NewPost:
+    """A post as its creator publishes it, with what a content model saw of it. `published_ts` in seconds, UTC."""
+
+    post_id: int
+    creator_id: int
+    topic: int
+    media: int
+    quality_signal: float
+    bait_signal: float
+    published_ts: float
+
+
+@dataclass(frozen=True)
+class View:
+    """The columns of all posts as of one time: those of the snapshot's rows, and behind them those of new posts."""
+
+    snapshot: Snapshot
+    old: Mapping[str, npt.NDArray[Any]]
+    new: _Columns
+    creator_stats: Floats
+    trending: Sequence[Rows]
+    """for each region: its own hottest rows and the general ones in turns, without doubles"""
+    stats_ts: float
+
+    def post_id(self, rows: Rows) -> Ids:
+        return self.column("post_id", rows)
+
+    def creator_id(self, rows: Rows) -> Ids:
+        return self.column("creator_id", rows)
+
+    def posts(self, rows: Rows) -> PostFeatures:
+        return PostFeatures(*(self.column(name, rows) for name in PostFeatures.__annotations__))
+
+    def item_side(self, rows: Rows) -> Floats:
+        return self.column("item_side", rows)
+
+    def embeddings(self, rows: Rows) -> Floats:
+        return self.column("embeddings", rows)
+
+    def column(self, name: str, rows: Rows) -> npt.NDArray[Any]:
+        """One field of `PostFeatures`, or `post_id`, `item_side`, `embeddings`, at these rows."""
+        old = self.old[name]
+        is_new = rows >= len(old)
+        if not is_new.any():
+            return old[rows]
+        out = old[np.where(is_new, 0, rows)]
+        out[is_new] = getattr(self.new, name)[rows[is_new] - len(old)]
+        return out
+
+
+class Catalogue:
+    """All posts that can be candidates now. Rows below `len(snapshot)` are the snapshot's; `now_ts` is the time that
+    its counts are of."""
+
+    def __init__(
+        self, snapshot: Snapshot, priors: Priors, embed: Callable[[Floats], Floats], now_ts: float = 0.0
+    ) -> None:
+        self.snapshot = snapshot
+        self._priors, self._embed = priors, embed
+        self._lock = threading.Lock()
+        old = {"post_id": snapshot.post_id, **vars(snapshot.posts)}
+        old |= {"item_side": snapshot.item_side, "embeddings": snapshot.embeddings}
+        trending = in_turns(snapshot.trending)
+        self.view = View(snapshot, old, _Columns.empty(snapshot), snapshot.creator_stats, trending, now_ts)
+        self._rows: dict[int, int] = {}
+        self.count = 0
+
+    def __len__(self) -> int:
+        return len(self.snapshot) + self.count
+
+    def add(self, posts: Sequence[NewPost]) -> int:
+        """Make posts visible to the next request; returns how many were new. Those that are known are left as they are.
+
+        Raises `CatalogueFull` when there is no room, and what the post tower raises.
+        """
+        with self._lock:
+            fresh = list({post.post_id: post for post in posts if self.row_of(post.post_id) is None}.values())
+            if self.count + len(fresh) > CAPACITY:
+                raise CatalogueFull(f"{CAPACITY:,} new posts are held already", hint="build a new index")
+            if fresh:
+                features = self._features(fresh)
+                item_side = post_inputs(features, self._priors)
+                embeddings = self._embed(post_tower_inputs(features, item_side))
+                ids = np.array([post.post_id for post in fresh], np.int64)
+                self.view.new.write(self.count, ids, features, item_side, embeddings)
+                for place, post in enumerate(fresh):
+                    self._rows[post.post_id] = len(self.snapshot) + self.count + place
+                self.count += len(fresh)
+            return len(fresh)
+
+    def apply(self, stats: LiveStats) -> bool:
+        """Count anew as of a later time; what the counts leave out has none. False if they are not later."""
+        with self._lock:
+            if stats.stats_ts <= self.view.stats_ts:
+                return False
+            snapshot, new, count = self.snapshot, self.view.new, self.count
+            posts = PostFeatures(*(getattr(snapshot.posts, name) for name in PostFeatures.__annotations__))
+            older = self._counted(np.asarray(snapshot.post_id), posts, stats)
+            younger = self._counted(new.post_id[:count], new.head(count), stats)
+            item_side = post_inputs(older, self._priors)
+            old = dict(self.view.old) | {"stats": older.stats, "creator_region": older.creator_region}
+            old |= {"item_side": item_side, "embeddings": self._embed(post_tower_inputs(older, item_side))}
+            columns = _Columns.empty(snapshot)
+            if count:
+                side = post_inputs(younger, self._priors)
+                columns.write(0, new.post_id[:count], younger, side, self._embed(post_tower_inputs(younger, side)))
+            rows = [self.rows_of(ids) for ids in stats.trending]
+            shortest = min(len(found) for found in rows)
+            trending = in_turns(np.stack([found[:shortest] for found in rows]))
+            self.view = View(snapshot, old, columns, stats.creators, trending, stats.stats_ts)
+            return True
+
+    def _counted(self, ids: Ids, posts: PostFeatures, stats: LiveStats) -> PostFeatures:
+        """`posts` with the counts of `stats`, and zeros where those know nothing."""
+        table = np.vstack([stats.posts, np.zeros((1, len(COUNTED)), np.float32)])
+        order = np.argsort(stats.post_id, kind="stable")
+        place = np.minimum(np.searchsorted(stats.post_id, ids, sorter=order), max(len(order) - 1, 0))
+        found = order[place] if len(order) else np.zeros(len(ids), np.int64)
+        at = np.where(stats.post_id[found] == ids, found, len(stats.post_id)) if len(order) else found
+        columns = np.array(posts.stats, np.float32)
+        columns[:, [STATS.index(name) for name in COUNTED]] = table[at]
+        is_known = posts.creator_id < len(stats.creators)
+        of_creator = np.where(is_known[:, None], stats.creators[np.where(is_known, posts.creator_id, 0)], 0.0)
+        columns[:, len(POST_COLUMNS) :] = of_creator
+        return replace(posts, stats=columns)
+
+    def row_of(self, post_id: int) -> int | None:
+        row = self.snapshot.row_of(post_id)
+        return self._rows.get(post_id) if row is None else row
+
+    def rows_of(self, post_ids: Ids) -> Rows:
+        """The rows of those ids that are here."""
+        found = [self.row_of(post_id) for post_id in post_ids.tolist()]
+        return np.array([row for row in found if row is not None], np.int64)
+
+    def newest_of(self, creators: Ids, limit: int) -> Rows:
+        """The newest rows of these creators together, newest first, at most `limit`."""
+        if limit == 0:
+            return np.empty(0, np.int64)
+        if self.count == 0:
+            return self.snapshot.newest_of(creators, limit)
+        mine = np.flatnonzero(np.isin(self.view.new.creator_id[: self.count], creators))[::-1][:limit]
+        older = self.snapshot.newest_of(creators, limit - len(mine))
+        return np.concatenate([mine + len(self.snapshot), older])
+
+    def unindexed(self) -> Rows:
+        """The rows that are too new for the index, oldest first."""
+        return np.arange(self.snapshot.indexed, len(self))
+
+    def post_id(self, rows: Rows) -> Ids:
+        return self.view.post_id(rows)
+
+    def creator_id(self, rows: Rows) -> Ids:
+        return self.view.creator_id(rows)
+
+    def column(self, name: str, rows: Rows) -> npt.NDArray[Any]:
+        return self.view.column(name, rows)
+
+    def posts(self, rows: Rows) -> PostFeatures:
+        return self.view.posts(rows)
+
+    def item_side(self, rows: Rows) -> Floats:
+        return self.view.item_side(rows)
+
+    def embeddings(self, rows: Rows) -> Floats:
+        return self.view.embeddings(rows)
+
+    def _features(self, posts: Sequence[NewPost]) -> PostFeatures:
+        """What is known of new posts: their content and their creator; nobody has seen them yet."""
+        snapshot = self.snapshot
+        creator = np.array([post.creator_id for post in posts], np.int64)
+        known = self.view.creator_stats
+        is_known = creator < len(known)
+        of_creator = np.where(is_known[:, None], known[np.where(is_known, creator, 0)], 0.0)
+        is_old = creator < len(snapshot.creators_region)
+        stats = np.zeros((len(posts), len(STATS)), np.float32)
+        stats[:, STATS.index("quality_signal")] = [post.quality_signal for post in posts]
+        stats[:, STATS.index("bait_signal")] = [post.bait_signal for post in posts]
+        stats[:, len(POST_COLUMNS) : len(POST_COLUMNS) + len(CREATOR_COLUMNS)] = of_creator
+        return PostFeatures(
+            creator_id=creator,
+            topic=np.array([post.topic for post in posts], np.int64),
+            media=np.array([post.media for post in posts], np.int64),
+            creator_region=np.where(is_old, snapshot.creators_region[np.where(is_old, creator, 0)], 0),
+            published_ts=np.array([post.published_ts for post in posts], np.float64),
+            stats=stats,
+        )
+
+
+@dataclass(frozen=True)
+class _Columns:
+    """Room for `CAPACITY` rows beside the snapshot's; see there for the shapes."""
+
+    post_id: Ids
+    creator_id: Ids
+    topic: Ids
+    media: Ids
+    creator_region: Ids
+    published_ts: npt.NDArray[np.float64]
+    stats: Floats
+    item_side: Floats
+    embeddings: Floats
+
+    @classmethod
+    def empty(cls, snapshot: Snapshot) -> _Columns:
+        like = {"post_id": snapshot.post_id, **vars(snapshot.posts)}
+        like |= {"item_side": snapshot.item_side, "embeddings": snapshot.embeddings}
+        return cls(**{name: np.zeros((CAPACITY, *old.shape[1:]), old.dtype) for name, old in like.items()})
+
+    def head(self, count: int) -> PostFeatures:
+        """The first rows."""
+        return PostFeatures(*(getattr(self, name)[:count] for name in PostFeatures.__annotations__))
+
+    def write(self, at: int, ids: Ids, posts: PostFeatures, item_side: Floats, embeddings: Floats) -> None:
+        rows = slice(at, at + len(ids))
+        self.post_id[rows], self.item_side[rows], self.embeddings[rows] = ids, item_side, embeddings
+        for name in PostFeatures.__annotations__:
+            getattr(self, name)[rows] = getattr(posts, name)
+
+
+def in_turns(trending: Rows) -> list[Rows]:
+    """For each region: its own ranking and the general one (the first row) in turns, without doubles."""
+    everywhere, *regions = trending
+    turns = [np.stack([here, everywhere], axis=1).ravel() for here in regions]
+    return [both[np.sort(np.unique(both, return_index=True)[1])] for both in turns]

@@ -1,0 +1,134 @@
+"""The posts that can be shown, as memory-mapped arrays, with their vector index. Written offline, read online.
+
+Reading post features from the feature store for every candidate would alone break the budget; so they are
+gathered from this snapshot. A *row* is a position in its arrays, and candidates are rows until the response. Posts that
+are newer than the snapshot follow behind its rows (`live.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from feed_ranking.domain import CREATOR_COLUMNS, STATS, Floats, Ids, PostFeatures
+from feed_ranking.items.vector_index import MissingIndex, VectorIndex
+from infra.errors import CorruptArtifact
+from infra.registry.manifest import is_whole, verify, write_manifest
+
+Rows = npt.NDArray[np.int64]
+INDEX_AGAIN = "run: lab build feed_ranking --from index"
+INDEX_FILE = "index.faiss"
+ARRAYS = ("post_id", "creator_id", "topic", "media", "creator_region", "published_ts", "stats")
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """n posts in order of publication, with `post_id` int64[n]; `by_id` int64[n] lists their rows by ascending id.
+
+    `item_side` float32[n, …] are the ready inputs of posts and creators, `embeddings` float32[n, d]. The index holds
+    rows 0 to `indexed` - 1; later ones were too new for it. `trending` int64[1 + regions, m] are the hottest rows,
+    everywhere and in each region. `creator_stats` float32[creators, CREATOR_COLUMNS] and `creators_region` int64.
+
+    `by_creator` int64[n] lists rows by creator, newest first; those of creator c stand at
+    `creator_start[c]:creator_start[c + 1]`.
+    """
+
+    post_id: Ids
+    posts: PostFeatures
+    item_side: Floats
+    embeddings: Floats
+    trending: Rows
+    creator_stats: Floats
+    creators_region: Ids
+    by_id: Rows
+    by_creator: Rows
+    creator_start: Rows
+    index: VectorIndex | MissingIndex
+    indexed: int
+    meta: Mapping[str, Any]
+
+    def __len__(self) -> int:
+        return len(self.post_id)
+
+    def row_of(self, post_id: int) -> int | None:
+        place = int(np.searchsorted(self.post_id, post_id, sorter=self.by_id))
+        row = int(self.by_id[place]) if place < len(self) else -1
+        return row if row >= 0 and self.post_id[row] == post_id else None
+
+    def newest_of(self, creators: Ids, limit: int) -> Rows:
+        """The newest rows of these creators together, newest first, at most `limit`."""
+        known = creators[(creators >= 0) & (creators < len(self.creator_start) - 1)]
+        parts = [self.by_creator[self.creator_start[c] : self.creator_start[c + 1]] for c in known.tolist()]
+        if not parts or limit == 0:
+            return np.empty(0, np.int64)
+        rows = np.concatenate(parts)
+        return np.sort(rows)[::-1][:limit]  # rows ascend in time
+
+
+def write_snapshot(
+    path: Path,
+    post_id: Ids,
+    posts: PostFeatures,
+    *,
+    item_side: Floats,
+    embeddings: Floats,
+    trending: Rows,
+    creator_stats: Floats,
+    creators_region: Ids,
+    index: VectorIndex,
+    meta: Mapping[str, Any],
+) -> None:
+    """Write the arrays, the index and the manifest into the empty directory `path`. See `Snapshot` for the shapes."""
+    if len(np.unique(post_id)) < len(post_id) or np.any(np.diff(posts.published_ts) < 0):
+        raise ValueError("posts must be in order of publication, each of them once")
+    arrays = {"post_id": post_id, **{name: getattr(posts, name) for name in ARRAYS[1:]}}
+    arrays |= {"item_side": item_side, "embeddings": embeddings, "trending": trending}
+    arrays |= {"creator_stats": creator_stats, "creators_region": creators_region}
+    for name, array in arrays.items():
+        np.save(path / f"{name}.npy", array)
+    index.write(path / INDEX_FILE)
+    facts = {"stats": list(STATS), "creator_columns": list(CREATOR_COLUMNS), "index": index.kind, "indexed": len(index)}
+    write_manifest(path, {**meta, **facts, "posts": len(post_id), "dimension": int(embeddings.shape[1])})
+
+
+def open_snapshot(path: Path, *, model_digest: str, without_index: bool = False) -> Snapshot:
+    """Verify and map the snapshot. Raises `CorruptArtifact`, also when it was made for another model's embeddings.
+
+    With `without_index` a damaged index is tolerated; then every search raises `IndexUnavailable`.
+    """
+    manifest = verify(path, hint=INDEX_AGAIN, skip=[INDEX_FILE] if without_index else ())
+    meta = manifest.meta
+    if meta.get("model_digest") != model_digest:
+        raise CorruptArtifact(f"the index in {path} was built for another model", hint=INDEX_AGAIN)
+    if meta.get("stats") != list(STATS) or meta.get("creator_columns") != list(CREATOR_COLUMNS):
+        raise CorruptArtifact(f"the snapshot in {path} has other columns than this code reads", hint=INDEX_AGAIN)
+
+    def mapped(name: str) -> Any:
+        # as a plain array over the mapped pages: indexing numpy's own subclass costs ten times as much
+        return np.asarray(np.load(path / f"{name}.npy", mmap_mode="r", allow_pickle=False))
+
+    creator = mapped("creator_id")
+    region = mapped("creators_region")
+    by_creator = np.lexsort((-np.arange(len(creator)), creator)).astype(np.int64)
+    return Snapshot(
+        post_id=(post_id := mapped("post_id")),
+        by_id=np.argsort(post_id, kind="stable").astype(np.int64),
+        posts=PostFeatures(*(mapped(name) for name in ARRAYS[1:])),
+        item_side=mapped("item_side"),
+        embeddings=mapped("embeddings"),
+        trending=mapped("trending"),
+        creator_stats=mapped("creator_stats"),
+        creators_region=region,
+        by_creator=by_creator,
+        creator_start=np.searchsorted(creator[by_creator], np.arange(len(region) + 1)),
+        index=VectorIndex.read(path / INDEX_FILE, meta["index"], meta["dimension"])
+        if is_whole(path, manifest, INDEX_FILE)
+        else MissingIndex(),
+        indexed=meta["indexed"],
+        meta=meta,
+    )

@@ -1,0 +1,156 @@
+"""Step `features`: one Parquet file per feature view, a row per entity and snapshot time.
+
+A row stamped t says what was known just before t: events whose label had arrived, `label_ts` < t. Feast joins
+inclusively (feature time <= event time), so an event of exactly t must not be inside the row of t.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+
+from feed_ranking.config import FeedConfig
+from feed_ranking.domain import Ids
+from feed_ranking.events.history import read_catalogue, read_reactions, read_until
+from feed_ranking.features.aggregates import (
+    DAY_S,
+    HOUR_S,
+    LOG_COLUMNS,
+    EventLog,
+    PublicCatalogue,
+    activity_at,
+    creator_stats_at,
+    lists,
+    post_stats_at,
+    ragged,
+    reactions_of_posts,
+    timestamps,
+)
+from infra.build.runner import Facts, StepContext
+
+
+def compute_tables(context: StepContext) -> Facts:
+    config: FeedConfig = context.config
+    world, live = context.inputs["world"], context.inputs["live"]
+    catalogue = read_catalogue(world, live)
+    log = EventLog.of(read_log(world, live), catalogue)
+    times = SnapshotTimes.of(config, read_until(live))
+    makers = {
+        "user_profile": lambda: user_profile(catalogue, config, times),
+        "user_activity": lambda: user_activity(log, config, times),
+        "post_content": lambda: post_content(catalogue),
+        "post_stats": lambda: post_stats(log, catalogue, config, times),
+        "creator_stats": lambda: creator_stats(log, catalogue, config, times),
+    }
+    rows = 0
+    for index, (view, make) in enumerate(makers.items()):
+        table = make()
+        rows += len(table)
+        pq.write_table(table, context.out / f"{view}.parquet")
+        context.report((index + 1) / len(makers), f"{view}: {len(table):,} rows")
+    return {"rows": rows}
+
+
+@dataclass(frozen=True)
+class SnapshotTimes:
+    """When features were computed, in seconds since the epoch: users and creators daily, posts every few hours, and
+    all of them once more at the end of what happened live."""
+
+    daily: npt.NDArray[np.float64]
+    posts: npt.NDArray[np.float64]
+
+    @classmethod
+    def of(cls, config: FeedConfig, until: float = 0.0) -> SnapshotTimes:
+        """Of the generated history, or up to `until` where that is later."""
+        first = pd.Timestamp(config.world.start).timestamp()
+        last = first + config.world.days * DAY_S
+        step = config.features.post_snapshot_h * HOUR_S
+        if until <= last:
+            return cls(np.arange(first, last + 1, DAY_S), np.arange(first, last + 1, step))
+        daily, posts = (np.append(np.arange(first, until, every), until) for every in (DAY_S, step))
+        return cls(daily, posts)
+
+    @property
+    def last(self) -> float:
+        """The world's now."""
+        return float(self.daily[-1])
+
+
+def read_log(world: Path, live: Path) -> pa.Table:
+    """The organic impressions of every day, and those of what happened live."""
+    log = ds.dataset(world / "log", partitioning="hive")
+    table = log.to_table(columns=list(LOG_COLUMNS), filter=pc.field("post_id") >= 0)
+    since = read_reactions(live, LOG_COLUMNS)
+    return (table if since is None else pa.concat_tables([table, since.cast(table.schema)])).combine_chunks()
+
+
+def user_profile(catalogue: PublicCatalogue, config: FeedConfig, times: SnapshotTimes) -> pa.Table:
+    """Region, declared topics and follows: a row at the begin, one on each day when follows changed, one at the end."""
+    follows, creators = catalogue.follows, catalogue.creators
+    home = creators["topic"].to_numpy()
+    parts = []
+    for index, t in enumerate(times.daily):
+        known = follows[follows["since_ts"] < t]
+        changed = known[known["since_ts"] >= t - DAY_S]["user_id"].unique()
+        is_edge = index in (0, len(times.daily) - 1)
+        users = catalogue.people["user_id"].to_numpy() if is_edge else np.sort(changed)
+        mine = known[known["user_id"].isin(users)]
+        parts.append(_profiles(catalogue.people, users, mine, home, config.world.topics, t))
+    return pa.concat_tables(parts)
+
+
+def _profiles(people: pd.DataFrame, users: Ids, follows: pd.DataFrame, home: Ids, topics: int, t: float) -> pa.Table:
+    row = np.searchsorted(users, follows["user_id"].to_numpy())
+    creator = follows["creator_id"].to_numpy()
+    count = np.bincount(row, minlength=len(users))
+    by_topic = np.bincount(row * topics + home[creator], minlength=len(users) * topics).reshape(len(users), topics)
+    share = by_topic / np.maximum(count, 1)[:, None]
+    declared = people[[name for name in people.columns if name.startswith("declared_")]].to_numpy()[users]
+    return pa.table(
+        {
+            "user_id": users.astype(np.int64),
+            "region": people["region"].to_numpy()[users],
+            "declared": lists(declared),
+            "follows": ragged(creator, count),
+            "follow_topics": lists(share.astype(np.float32)),
+            "feature_ts": timestamps(np.full(len(users), t)),
+        }
+    )
+
+
+def user_activity(log: EventLog, config: FeedConfig, times: SnapshotTimes) -> pa.Table:
+    """What each user did in the windows before each day; no row for whom nothing is known."""
+    parts = [activity_at(log, config, t) for t in times.daily]
+    return pa.concat_tables([part for part in parts if len(part)] or parts[:1])
+
+
+def post_content(catalogue: PublicCatalogue) -> pa.Table:
+    """What a post is, from its publication on."""
+    posts = catalogue.posts
+    columns = {name: posts[name].to_numpy() for name in ("post_id", "topic", "media", "published_ts")}
+    columns |= {name: posts[name].to_numpy(np.float32) for name in ("quality_signal", "bait_signal")}
+    return pa.table({**columns, "feature_ts": timestamps(posts["published_ts"].to_numpy())})
+
+
+def post_stats(log: EventLog, catalogue: PublicCatalogue, config: FeedConfig, times: SnapshotTimes) -> pa.Table:
+    """Reactions to each post so far, in the last hours, and its heat: a row every few hours while it lives."""
+    count, before, parts = len(catalogue.posts), -np.inf, []
+    total = reactions_of_posts(log, slice(0), count)
+    for t in times.posts.tolist():
+        total += reactions_of_posts(log, log.before(t, t - before), count)
+        parts.append(post_stats_at(log, catalogue, config, t, total))
+        before = t
+    return pa.concat_tables(parts)
+
+
+def creator_stats(log: EventLog, catalogue: PublicCatalogue, config: FeedConfig, times: SnapshotTimes) -> pa.Table:
+    """Followers, posts, and reactions in the windows before each day, of every creator who has joined."""
+    return pa.concat_tables([creator_stats_at(log, catalogue, config, t) for t in times.daily.tolist()])

@@ -1,0 +1,95 @@
+"""Step `world`: make the world, let its people use the old feed, write the log and the public catalogue.
+
+Only what a real system would have is written: events, posts, creators, follows, and what users declared. Tastes,
+qualities and bait stay in the world.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from feed_ranking.config import FeedConfig
+from feed_ranking.world.history import ADS, Popularity, log_day
+from feed_ranking.world.streams import DAY_S, end_ts, start_ts
+from feed_ranking.world.truth import World, make_world
+from infra.build.runner import Facts, StepContext
+
+
+def write_history(context: StepContext) -> Facts:
+    """Write `log/date=…/part-0.parquet`, `people`, `creators`, `posts`, `follows` and `ads`."""
+    config: FeedConfig = context.config
+    world = make_world(config.world)
+    write_catalogue(world, context.out)
+    days = config.world.days
+    written = write_log(
+        world, context.out, lambda day, rows: context.report((day + 1) / days, f"day {day + 1}: {rows:,} impressions")
+    )
+    return {
+        "impressions": sum(rows for rows, _ in written),
+        "click_rate": round(sum(clicks for _, clicks in written) / sum(rows for rows, _ in written), 4),
+        "world_now": end_ts(config.world),
+    }
+
+
+def write_log(world: World, directory: Path, report: Callable[[int, int], None]) -> list[tuple[int, int]]:
+    """Write the days that are not there yet, one file each; returns (impressions, clicks) of every day.
+
+    A longer history than the directory has adds its days and leaves the others as they are.
+    """
+    popularity, written = Popularity.none(world), []
+    for day in range(world.config.days):
+        date = datetime.fromtimestamp(start_ts(world.config) + day * DAY_S, UTC).date()
+        file = directory / "log" / f"date={date}" / "part-0.parquet"
+        if file.exists():
+            table = pq.read_table(file, columns=["post_id", "clicked"], partitioning=None)
+        else:
+            table = log_day(world, day, popularity)
+            file.parent.mkdir(parents=True)
+            pq.write_table(table, file.with_suffix(".partial"))
+            file.with_suffix(".partial").rename(file)
+        popularity = popularity.after(table)
+        written.append((len(table), pc.sum(table["clicked"]).as_py()))
+        report(day, len(table))
+    return written
+
+
+def write_catalogue(world: World, directory: Path) -> None:
+    """What everyone may know of people, creators, posts and follows."""
+    people, creators, posts, graph = world.people, world.creators, world.posts, world.graph
+    tables = {
+        "people": {
+            "user_id": np.arange(len(people.region)),
+            "region": people.region,
+            **{f"declared_{place}": people.declared[:, place] for place in range(people.declared.shape[1])},
+        },
+        "creators": {
+            "creator_id": np.arange(len(creators)),
+            "topic": creators.topic,
+            "region": creators.region,
+            "joined_ts": creators.joined_ts,
+        },
+        "posts": {
+            "post_id": np.arange(len(posts)),
+            "creator_id": posts.creator,
+            "topic": posts.topic,
+            "media": posts.media,
+            "quality_signal": posts.quality_signal,
+            "bait_signal": posts.bait_signal,
+            "published_ts": posts.published_ts,
+        },
+        "follows": {
+            "user_id": graph.user.astype(np.int64),
+            "creator_id": graph.creator.astype(np.int64),
+            "since_ts": creators.joined_ts[graph.creator],
+        },
+        "ads": {"ad_id": np.arange(ADS)},
+    }
+    for name, columns in tables.items():
+        pq.write_table(pa.table(columns), directory / f"{name}.parquet")

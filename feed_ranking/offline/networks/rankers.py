@@ -1,0 +1,83 @@
+"""The rankers, light and heavy: one multi-task network in two sizes.
+
+Four heads: p(click | looked at), and given a click p(like), p(comment) and the expected seconds of dwell. The shown
+position enters training only: p(click) = examination(position) × p(click | looked at), both factors are learned, and
+only the second is exported, so serving cannot ask for a position. Examination of the first position is fixed to 1,
+which makes the factors identifiable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpy.typing as npt
+from flax import nnx
+
+from feed_ranking.offline.samples import Sample
+from infra.training.fitting import Batch, Fit, Plan, fit
+from infra.training.networks import Floats, Mlp
+
+LEARNING_RATE = 1e-3
+LOOKS_PACE = 20.0
+"""how much faster examination is learned than the weights: a few numbers that every row speaks of"""
+HEADS = ("p_click", "p_like", "p_comment", "dwell_s")
+
+
+class Ranker(nnx.Module):
+    """`heads` is what is served; `looks` exists in training only."""
+
+    def __init__(self, inputs: Floats, hidden: Sequence[int], positions: int, mean_dwell_s: float, seed: int) -> None:
+        self.net = Mlp(inputs, hidden, len(HEADS), nnx.Rngs(seed))
+        self.looks = nnx.Param(jnp.zeros(positions))
+        self.first_guess = np.log1p(1.0 / np.maximum(np.arange(positions), 1))  # 1 / rank, as in web search
+        self.log_dwell = float(np.log(mean_dwell_s))
+        self.log_spread = nnx.Param(jnp.zeros(1))
+
+    def heads(self, x: jax.Array) -> jax.Array:
+        """float32[n, HEADS]."""
+        out = self.net(x)
+        dwell = jnp.exp(out[:, 3:] + self.log_dwell + jnp.exp(2 * self.log_spread[...]) / 2)  # mean of a log-normal
+        return jnp.concatenate([jax.nn.sigmoid(out[:, :3]), dwell], axis=1)
+
+    def log_examination(self) -> jax.Array:
+        """float32[positions], 0 at the first position and never above."""
+        steps = self.first_guess * jnp.exp(LOOKS_PACE * self.looks[...])
+        return -(jnp.cumsum(steps) - steps[0])
+
+
+def ranker_loss(model: Ranker, batch: Batch) -> jax.Array:
+    """Log loss of clicks as shown, of likes and comments given a click, and of dwell as log-normal."""
+    out = model.net(batch["x"])
+    clicked = batch["clicked"]
+    log_p = model.log_examination()[batch["position"]] + jax.nn.log_sigmoid(out[:, 0])
+    log_not = jnp.log1p(-jnp.exp(jnp.minimum(log_p, -1e-6)))
+    loss = -(clicked * log_p + (1 - clicked) * log_not)
+    for head, label in ((1, "liked"), (2, "commented")):
+        logit, target = out[:, head], batch[label]
+        loss -= clicked * (target * jax.nn.log_sigmoid(logit) + (1 - target) * jax.nn.log_sigmoid(-logit))
+    log_spread = model.log_spread[...]
+    off = jnp.log(jnp.maximum(batch["dwell_s"], 1e-3)) - out[:, 3] - model.log_dwell
+    loss += clicked * (log_spread + off**2 * jnp.exp(-2 * log_spread) / 2)
+    return (loss * batch["weight"]).sum() / batch["weight"].sum()
+
+
+def fit_ranker(
+    x: Floats,
+    sample: Sample,
+    hidden: Sequence[int],
+    plan: Plan,
+    report: Callable[[float, str], None],
+) -> Fit[Ranker]:
+    """Learn from the impressions of `sample`, with inputs `x` float32[n, …]."""
+    mean_dwell_s = float(sample.dwell_s.sum() / max(sample.clicked.sum(), 1))
+    model = Ranker(x, hidden, int(sample.position.max()) + 1, mean_dwell_s, plan.seed)
+    labels = {name: getattr(sample, name) for name in ("clicked", "liked", "commented", "dwell_s", "weight")}
+    return fit(model, ranker_loss, {"x": x, "position": sample.position, **labels}, plan, report)
+
+
+def examination(fit: Fit[Ranker]) -> npt.NDArray[np.float32]:
+    """float32[positions]: how often each position is looked at, as the model learned it."""
+    return np.exp(np.asarray(fit.model.log_examination()))

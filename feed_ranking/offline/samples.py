@@ -1,0 +1,254 @@
+"""Steps `materialize` and `sample`: the online store, and the impressions that models learn from and are judged by.
+
+The join is made day by day: a day's rows and the features known on it fit into memory at any size of the history.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+
+from feed_ranking.config import FeedConfig
+from feed_ranking.domain import RANDOM_POLICY, Floats, Ids, PostFeatures, Times, UserFeatures
+from feed_ranking.events.history import read_catalogue, read_reactions, read_until
+from feed_ranking.features.aggregates import DAY_S, LABELS, seconds
+from feed_ranking.features.views import (
+    ITEM_VIEWS,
+    ONLINE_VIEWS,
+    POST_FEATURES,
+    USER_FEATURES,
+    default_user,
+    feast_definitions,
+    open_store,
+    posts_from_frame,
+    users_from_frame,
+)
+from infra.build.runner import Facts, StepContext
+from infra.feature_store.port import OfflineFeatures
+
+LOG_COLUMNS = ("slate_id", "user_id", "post_id", "creator_id", "position", "depth", "creator_before", "request_ts")
+COLUMNS = (*LOG_COLUMNS, *LABELS, "policy")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """n organic impressions with the features that were known when their slate was asked for.
+
+    `users` are those of the m slates and `slate_of` int64[n] says to which slate a row belongs. All others are [n]:
+    ids int64; `position` (from 0), `depth` (items seen in the session before this slate) and `creator_before` int64;
+    `clicked`, `liked`, `commented` float32 in {0, 1}; `dwell_s` float32; `request_ts` float64; `weight` float32: how
+    many impressions of the log the row stands for.
+    """
+
+    users: UserFeatures
+    posts: PostFeatures
+    slate_of: Ids
+    slate_id: Ids
+    user_id: Ids
+    post_id: Ids
+    position: Ids
+    depth: Ids
+    creator_before: Ids
+    request_ts: Times
+    clicked: Floats
+    liked: Floats
+    commented: Floats
+    dwell_s: Floats
+    weight: Floats
+
+    def __len__(self) -> int:
+        return len(self.slate_id)
+
+    def write(self, path: Path) -> None:
+        arrays: dict[str, Any] = dict(_flat(self))
+        np.savez(path, **arrays)
+
+    @classmethod
+    def read(cls, path: Path) -> Sample:
+        with np.load(path, allow_pickle=False) as stored:
+            users = UserFeatures(*(stored[f"users.{item.name}"] for item in fields(UserFeatures)))
+            posts = PostFeatures(*(stored[f"posts.{item.name}"] for item in fields(PostFeatures)))
+            return cls(users, posts, *(stored[item.name] for item in fields(cls)[2:]))
+
+
+def _flat(value: object, prefix: str = "") -> list[tuple[str, npt.NDArray[Any]]]:
+    found: list[tuple[str, npt.NDArray[Any]]] = []
+    for item in fields(value):  # type: ignore[arg-type]
+        inner = getattr(value, item.name)
+        found += _flat(inner, f"{item.name}.") if is_dataclass(inner) else [(prefix + item.name, inner)]
+    return found
+
+
+def materialize(context: StepContext) -> Facts:
+    """Step `materialize`: declare the views to Feast and write the newest user rows to the online store."""
+    return {"online_users": _materialize(context, ONLINE_VIEWS)}
+
+
+def materialize_items(context: StepContext) -> Facts:
+    """Step `naive`: the same for posts and creators, in a repository of its own. Serving does not need it."""
+    return {"online_items": _materialize(context, ITEM_VIEWS)}
+
+
+def _materialize(context: StepContext, views: Sequence[str]) -> int:
+    store = open_store(context.out, context.settings)
+    store.apply(feast_definitions(context.inputs["features"]))
+    now = datetime.fromtimestamp(read_until(context.inputs["live"]), UTC)
+    rows = 0
+    for index, view in enumerate(views):
+        rows = max(rows, store.materialize(view, now))
+        context.report((index + 1) / len(views), f"{view}: {rows:,} rows")
+    store.close()
+    return rows
+
+
+def write_samples(context: StepContext) -> Facts:
+    """Step `sample`: write `train.npz` and `holdout.npz`.
+
+    Training takes all clicks and a share of the rest, which then counts more, under any policy. The holdout is the
+    randomised bucket of the last days of the history: there, chance decided what was shown, so that a click says
+    something about the post and not about the old feed. Training also takes what happened live since, but for the
+    randomised bucket, which is kept for evaluation.
+    """
+    config: FeedConfig = context.config
+    store = open_store(context.inputs["materialize"], context.settings)
+    start = pd.Timestamp(config.world.start).timestamp()
+    until = config.world.days - config.sample.holdout_days
+    train_days = range(min(config.sample.first_day, until - 1), until)
+    shown, clicked = count_rows(context.inputs["world"], start, train_days)
+    live = read_live_days(context.inputs["world"], context.inputs["live"])
+    shown += sum(len(log) for log in live)
+    clicked += sum(int(log["clicked"].sum()) for log in live)
+    share = float(np.clip((config.sample.rows - clicked) / max(shown - clicked, 1), 0.01, 1.0))
+    rng = np.random.default_rng(config.world.seed)
+    default = default_user(config.world.topics, config.features.creator_slots)
+    facts: dict[str, int] = {}
+
+    def drawn(log: pd.DataFrame) -> pd.DataFrame:
+        log = log.assign(weight=np.where(log["clicked"], 1.0, 1.0 / share))
+        return log[log["clicked"] | (rng.random(len(log)) < share)]
+
+    for name, days in (("train", train_days), ("holdout", range(until, config.world.days))):
+        parts = []
+        for day in days:
+            log = read_day(context.inputs["world"], start, day)
+            chosen = log[log["policy"] == RANDOM_POLICY].assign(weight=1.0) if name == "holdout" else drawn(log)
+            parts.append(join(store, chosen, default))
+            context.report((day - train_days[0] + 1) / (config.world.days - train_days[0]), f"{name}: day {day + 1}")
+        if name == "train":
+            since = [join(store, drawn(log), default) for log in live]
+            facts["live_rows"] = sum(len(part) for part in since)
+            parts += since
+        sample = concatenate(parts)
+        sample.write(context.out / f"{name}.npz")
+        facts |= {f"{name}_rows": len(sample), f"{name}_clicks": int(sample.clicked.sum())}
+    return facts
+
+
+def count_rows(world: Path, start: float, days: range) -> tuple[int, int]:
+    """(organic impressions, clicks) of these days."""
+    dates = [_date(start, day) for day in days]
+    log = ds.dataset(world / "log", partitioning="hive")
+    shown = pc.field("date").isin(dates) & (pc.field("post_id") >= 0)
+    return int(log.count_rows(filter=shown)), int(log.count_rows(filter=shown & pc.field("clicked")))
+
+
+def read_day(world: Path, start: float, day: int) -> pd.DataFrame:
+    """The organic impressions of one day, slate by slate."""
+    log = ds.dataset(world / "log" / f"date={_date(start, day)}")
+    return _by_slate(log.to_table(columns=list(COLUMNS), filter=pc.field("post_id") >= 0))
+
+
+def read_live_days(world: Path, live: Path) -> list[pd.DataFrame]:
+    """The organic impressions of what happened live that models may learn from, a frame per day, slate by slate.
+
+    Their features are joined as they were when the slate was asked for; so a row of a post that was not out then, by
+    the time that the app sends back, is none.
+    """
+    table = read_reactions(live, COLUMNS)
+    if table is None:
+        return []
+    log, catalogue = _by_slate(table), read_catalogue(world, live)
+    row = catalogue.rows_of(log["post_id"].to_numpy())
+    log["creator_id"] = catalogue.posts["creator_id"].to_numpy()[row]
+    is_out = seconds(log["request_ts"].to_numpy()) >= catalogue.posts["published_ts"].to_numpy()[row]
+    is_known = (row >= 0) & (log["user_id"] >= 0) & (log["user_id"] < len(catalogue.people))
+    log = log[is_known & is_out & (log["policy"] != RANDOM_POLICY)]
+    return [day for _, day in log.groupby(log["request_ts"].dt.date)]
+
+
+def _by_slate(table: pa.Table) -> pd.DataFrame:
+    frame: pd.DataFrame = table.to_pandas()
+    frame["request_ts"] = frame["request_ts"].dt.tz_localize(None)  # UTC, and numpy knows no zones
+    return frame.sort_values(["slate_id", "position"], kind="stable", ignore_index=True)
+
+
+def join(store: OfflineFeatures, log: pd.DataFrame, default: UserFeatures) -> Sample:
+    """The impressions of `log`, in order of `slate_id`, with what was known at their `request_ts`."""
+    slates = log.drop_duplicates("slate_id")
+    posts = log[["post_id", "creator_id"]]
+    column = {name: log[name].to_numpy() for name in log.columns if name != "policy"}
+    return Sample(
+        users=join_users(store, slates["user_id"], slates["request_ts"], default),
+        posts=join_posts(store, posts["post_id"], posts["creator_id"], log["request_ts"]),
+        slate_of=np.searchsorted(slates["slate_id"].to_numpy(), column["slate_id"]).astype(np.int64),
+        slate_id=column["slate_id"],
+        user_id=column["user_id"],
+        post_id=column["post_id"],
+        position=column["position"],
+        depth=column["depth"] - column["position"],
+        creator_before=column["creator_before"],
+        request_ts=seconds(column["request_ts"]),
+        clicked=column["clicked"].astype(np.float32),
+        liked=column["liked"].astype(np.float32),
+        commented=column["commented"].astype(np.float32),
+        dwell_s=column["dwell_s"],
+        weight=column["weight"].astype(np.float32),
+    )
+
+
+def join_users(store: OfflineFeatures, user_id: npt.ArrayLike, at: pd.Series, default: UserFeatures) -> UserFeatures:
+    """User features as they were known at `at` (UTC timestamps), one row for each."""
+    rows = pd.DataFrame({"user_id": np.asarray(user_id, np.int64), "event_ts": np.asarray(at)})
+    rows["event_ts"] = pd.to_datetime(rows["event_ts"], utc=True)
+    return users_from_frame(store.join(rows, USER_FEATURES), default)
+
+
+def join_posts(
+    store: OfflineFeatures, post_id: npt.ArrayLike, creator_id: npt.ArrayLike, at: pd.Series
+) -> PostFeatures:
+    """Post and creator features as they were known at `at`, one row for each."""
+    rows = pd.DataFrame({"post_id": np.asarray(post_id, np.int64), "creator_id": np.asarray(creator_id, np.int64)})
+    rows["event_ts"] = pd.to_datetime(np.asarray(at), utc=True)
+    return posts_from_frame(store.join(rows, POST_FEATURES))
+
+
+def concatenate(parts: list[Sample]) -> Sample:
+    """The samples of several days as one."""
+    before = np.cumsum([0] + [len(part.users) for part in parts[:-1]])
+    columns = {item.name: np.concatenate([getattr(part, item.name) for part in parts]) for item in fields(Sample)[3:]}
+    slate_of = np.concatenate([part.slate_of + first for part, first in zip(parts, before, strict=True)])
+    users = UserFeatures(*(_stack([getattr(part.users, item.name) for part in parts]) for item in fields(UserFeatures)))
+    posts = PostFeatures(*(_stack([getattr(part.posts, item.name) for part in parts]) for item in fields(PostFeatures)))
+    return Sample(users, posts, slate_of, **columns)
+
+
+def _stack(arrays: list[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    """Concatenate; rows of ids may be of different length and are padded with -1."""
+    if arrays[0].ndim == 1 or len({array.shape[1] for array in arrays}) == 1:
+        return np.concatenate(arrays)
+    width = max(array.shape[1] for array in arrays)
+    return np.concatenate([np.pad(a, ((0, 0), (0, width - a.shape[1])), constant_values=-1) for a in arrays])
+
+
+def _date(start: float, day: int) -> str:
+    return str(datetime.fromtimestamp(start + day * DAY_S, UTC).date())

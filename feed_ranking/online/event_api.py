@@ -1,0 +1,170 @@
+"""What the feed is told over HTTP and puts on the stream: posts, impressions, reactions.
+
+An answer of 202 means that the broker has it. Without that the answer is 503, nothing is promised, and the caller sends
+the same again: posts are known by their id, events by slate and place.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import orjson
+from fastapi import FastAPI, Path
+from pydantic import BaseModel, Field
+from starlette.responses import Response
+
+from feed_ranking.events.schemas import MAX_PLACES, TOPICS, Impression, PostPublished, Reaction
+from feed_ranking.online.pipeline import FeedService
+from infra.errors import StreamUnavailable
+from infra.serving.admission import Admission
+from infra.serving.app import ASK_RESPONSES, PROBLEM, nothing_to_serve
+from infra.serving.problems import problem
+from infra.serving.schemas import StrictModel
+from infra.serving.slot import ReleaseSlot
+from infra.stream.producer import EventProducer
+
+MAX_ID = 2**53 - 1
+"""Largest integer that every JSON reader keeps exact."""
+MAX_SLATE = 2**52 - 1
+ACKNOWLEDGED_S = 2.0
+LONGEST_DWELL_S = 86_400.0
+
+Id = Annotated[int, Field(ge=0, le=MAX_ID)]
+IdOrNone = Annotated[int, Field(ge=-1, le=MAX_ID)]
+
+
+class PostIn(StrictModel):
+    """A post that was just published, with what a content model saw of it."""
+
+    post_id: Id
+    creator_id: Id
+    topic: int = Field(ge=0, le=1000)
+    media: int = Field(0, ge=0, le=2, description="0 photo, 1 carousel, 2 video")
+    quality_signal: float = Field(0.0, ge=-10, le=10, allow_inf_nan=False)
+    bait_signal: float = Field(0.0, ge=-10, le=10, allow_inf_nan=False)
+
+
+class PostsIn(StrictModel):
+    """Posts that are candidates a moment later."""
+
+    posts: list[PostIn] = Field(min_length=1, max_length=500)
+
+
+class ImpressionIn(StrictModel):
+    """An item that came on the screen, as the slate gave it; `depth` and `creator_before` are of this session."""
+
+    session_id: Id
+    slate_id: int = Field(ge=0, le=MAX_SLATE)
+    user_id: Id
+    post_id: IdOrNone = Field(description="-1 for an ad")
+    creator_id: IdOrNone
+    ad_id: IdOrNone = Field(description="-1 for a post")
+    position: int = Field(ge=0, lt=MAX_PLACES)
+    depth: int = Field(ge=0, le=1_000_000)
+    creator_before: int = Field(ge=0, le=1_000_000)
+    policy: str = Field(max_length=40)
+    propensity: float = Field(ge=0, le=1, allow_inf_nan=False)
+    request_ts: float = Field(ge=0, allow_inf_nan=False, description="as the slate gave it")
+
+
+class ReactionIn(ImpressionIn):
+    """What came of an impression, also when nothing did."""
+
+    clicked: bool
+    liked: bool = False
+    commented: bool = False
+    dwell_s: float = Field(0.0, ge=0, le=LONGEST_DWELL_S, allow_inf_nan=False)
+    left: bool = Field(False, description="the session ended here")
+
+
+class EventsIn(StrictModel):
+    impressions: list[ImpressionIn] = Field(default_factory=list, max_length=500)
+    reactions: list[ReactionIn] = Field(default_factory=list, max_length=500)
+
+
+class Accepted(BaseModel):
+    accepted: int = Field(description="how many the broker has")
+
+
+class Clock(BaseModel):
+    now: float = Field(description="the world's time, in seconds since the epoch, UTC")
+
+
+class PostOut(BaseModel):
+    """What this service knows of a post that can be a candidate."""
+
+    post_id: int
+    creator_id: int
+    topic: int
+    published_ts: float
+
+
+def add_intake(app: FastAPI, slot: ReleaseSlot[FeedService], producer: EventProducer, intake: Admission) -> None:
+    """Add `POST /v1/posts`, `GET /v1/posts/{post_id}`, `POST /v1/events` and `GET /v1/clock`."""
+
+    @app.post(
+        "/v1/posts", tags=["events"], summary="Publish posts", status_code=202, response_model=Accepted,
+        responses=ASK_RESPONSES,
+    )  # fmt: skip
+    async def posts(body: PostsIn) -> Response:
+        service = slot.value
+        if service is None:
+            return nothing_to_serve(slot.last_error)
+        topics = service.bundle.priors.topics
+        if unknown := [post.topic for post in body.posts if post.topic >= topics]:
+            return problem(422, f"topic {unknown[0]} does not exist; topics are 0 to {topics - 1}")
+        now = service.clock.now()
+        new = [(TOPICS.posts, PostPublished(**post.model_dump(), published_ts=now)) for post in body.posts]
+        return await _accept(new)
+
+    @app.get(
+        "/v1/posts/{post_id}", tags=["events"], summary="Can this post be a candidate here?", response_model=PostOut,
+        responses={404: PROBLEM, 422: PROBLEM, 503: PROBLEM},
+    )  # fmt: skip
+    async def post(post_id: Annotated[int, Path(ge=0, le=MAX_ID)]) -> Response:
+        service = slot.value
+        if service is None:
+            return nothing_to_serve(slot.last_error)
+        found = service.known_post(post_id)
+        if found is None:
+            return problem(404, f"post {post_id} is not among the candidates of this service")
+        return Response(orjson.dumps(found), media_type="application/json")
+
+    @app.post(
+        "/v1/events", tags=["events"], summary="Tell what people saw and did", status_code=202,
+        response_model=Accepted, responses=ASK_RESPONSES,
+    )  # fmt: skip
+    async def events(body: EventsIn) -> Response:
+        service = slot.value
+        if service is None:
+            return nothing_to_serve(slot.last_error)
+        now = service.clock.now()
+        late = [item for item in (*body.impressions, *body.reactions) if item.request_ts > now + 1.0]
+        if late:
+            return problem(422, f"request_ts {late[0].request_ts} lies in the future: it is {now:.3f} in this world")
+        wrong = [item for item in (*body.impressions, *body.reactions) if (item.post_id >= 0) == (item.ad_id >= 0)]
+        if wrong:
+            return problem(422, "an item is a post or an ad: give one of post_id and ad_id, and -1 for the other")
+        found: list[tuple[str, Any]] = [
+            (TOPICS.impressions, Impression(**item.model_dump(), seen_ts=now)) for item in body.impressions
+        ]
+        found += [
+            (TOPICS.reactions, Reaction(**item.model_dump(), seen_ts=now, label_ts=now)) for item in body.reactions
+        ]
+        return await _accept(found)
+
+    @app.get("/v1/clock", tags=["events"], summary="What time is it in this world?", response_model=Clock,
+        responses={503: PROBLEM},
+    )  # fmt: skip
+    async def clock() -> Response:
+        service = slot.value
+        if service is None:
+            return nothing_to_serve(slot.last_error)
+        return Response(orjson.dumps({"now": service.clock.now()}), media_type="application/json")
+
+    async def _accept(found: list[tuple[str, Any]]) -> Response:
+        try:
+            await intake.run(lambda: producer.publish(found, ACKNOWLEDGED_S))
+        except StreamUnavailable as exc:
+            return problem(503, f"{exc}; nothing is acknowledged, send the same again", headers={"Retry-After": "1"})
+        return Response(orjson.dumps({"accepted": len(found)}), status_code=202, media_type="application/json")

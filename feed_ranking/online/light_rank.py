@@ -1,0 +1,64 @@
+"""Stage 2, cut: the light ranker looks at every candidate, quickly, and leaves the best for the heavy one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from feed_ranking.domain import RANDOM_POLICY, FeedQuery, Floats
+from feed_ranking.model.artifact import worth_s
+from feed_ranking.model.inputs import ranker_names
+from feed_ranking.model.slate_policy import is_by_new_creator
+from infra.errors import DependencyError
+from infra.pipeline.candidates import Candidates
+
+NEW_CREATORS_KEPT = 50
+"""posts by new creators that survive the cut while exploration is on; without it none of them could be explored"""
+
+
+def popularity(inputs: Floats, topics: int) -> Floats:
+    """float32[n]: seconds of attention that an impression of each post has earned so far. Needs no model."""
+    worth: Floats = np.exp(inputs[:, ranker_names(topics).index("post_worth_log")])
+    return worth
+
+
+def best(score: Floats, count: int) -> npt.NDArray[np.bool_]:
+    """bool[n]: True for the `count` highest scores; among equals, for the first."""
+    keep = np.zeros(len(score), bool)
+    keep[np.argsort(-score, kind="stable")[:count]] = True
+    return keep
+
+
+@dataclass(frozen=True)
+class LightRanker:
+    """Few inputs, few neurons. When it is missing, popularity makes the cut."""
+
+    model: Callable[[Floats], Floats]
+    columns: list[int]
+    topics: int
+    name: str = "light_ranker"
+
+    def score(self, query: FeedQuery, candidates: Candidates) -> Candidates:
+        if not len(candidates):
+            return candidates.with_columns(score=np.empty(0, np.float32))
+        heads = self.model(np.ascontiguousarray(candidates.columns["inputs"][:, self.columns]))
+        return candidates.with_columns(score=worth_s(heads, query.objective))
+
+    def fallback(self, query: FeedQuery, candidates: Candidates, cause: DependencyError) -> Candidates:
+        return candidates.with_columns(score=popularity(candidates.columns["inputs"], self.topics))
+
+    def keep(self, query: FeedQuery, candidates: Candidates) -> npt.NDArray[np.bool_] | None:
+        top_k, score = query.rank.heavy_top_k, candidates.columns["score"]
+        if top_k == 0 or len(candidates) <= top_k:
+            return None
+        if query.policy == RANDOM_POLICY:  # chance decides what such a slate is drawn from, too
+            chance = np.random.default_rng([query.seed, 3]).random(len(candidates))
+            return best(chance.astype(np.float32), top_k)
+        keep = best(score, top_k)
+        if query.rerank.epsilon > 0:
+            new = is_by_new_creator(candidates.columns["inputs"], self.topics)
+            keep |= new & best(np.where(new, score, -np.inf).astype(np.float32), NEW_CREATORS_KEPT)
+        return keep

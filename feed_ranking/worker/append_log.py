@@ -1,0 +1,50 @@
+"""A log of events that grows by the second, and is read as a whole after each growth."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from feed_ranking.features.aggregates import EventLog, PublicCatalogue
+
+ROOM = 1.25
+"""new arrays get a quarter more than they need, so that most growth copies nothing but itself"""
+
+
+class GrowingLog:
+    """`log` is always in order of `known_s`. Not for several threads."""
+
+    def __init__(self, log: EventLog) -> None:
+        self._columns: dict[str, npt.NDArray[Any]] = {
+            name: values for name, values in vars(log).items() if name != "unknown"
+        }
+        self._count, self.unknown = len(log), log.unknown
+
+    @property
+    def log(self) -> EventLog:
+        """What is there now, without a copy. Growing later leaves it as it is, unless an event comes out of order."""
+        columns: dict[str, Any] = {name: values[: self._count] for name, values in self._columns.items()}
+        return EventLog(**columns)
+
+    def add(self, table: pa.Table, catalogue: PublicCatalogue) -> int:
+        """Add events; returns how many of them are of a known post and user."""
+        new = EventLog.of(table, catalogue)
+        self.unknown += new.unknown
+        count = self._count + len(new)
+        for name, values in self._columns.items():
+            if count > len(values):
+                wider = np.empty((int(count * ROOM) + 1, *values.shape[1:]), values.dtype)
+                wider[: self._count] = values[: self._count]
+                self._columns[name] = wider
+            self._columns[name][self._count : count] = getattr(new, name)
+        known_s = self._columns["known_s"]
+        if len(new) and self._count and known_s[self._count] < known_s[self._count - 1]:
+            first = int(np.searchsorted(known_s[: self._count], known_s[self._count], side="right"))
+            order = first + np.argsort(known_s[first:count], kind="stable")
+            for name, values in self._columns.items():
+                self._columns[name] = np.concatenate([values[:first], values[order]])
+        self._count = count
+        return len(new)

@@ -1,0 +1,204 @@
+"""The effect that keeps features fresh: who did something gets a new row in the online store, and the counts of posts
+and creators are written anew, about once a second.
+
+It counts with the same functions as the offline step, over the history and what was logged live since. A row speaks
+for a whole second t and holds what was known just before it, so that training can join the same later. All that it
+holds can be counted again from the log, so a kill at any moment costs nothing: a restart reads the log, goes on behind
+it, and pushes everyone who did something since the build.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import time
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+
+from feed_ranking.config import FeedConfig
+from feed_ranking.domain import CREATOR_COLUMNS, Ids
+from feed_ranking.events.history import read_catalogue, read_reactions
+from feed_ranking.events.paths import LOG, POSTS
+from feed_ranking.events.schemas import TOPICS, Impression, PostPublished, Reaction
+from feed_ranking.events.tables import post_rows, reaction_rows
+from feed_ranking.features.aggregates import (
+    EventLog,
+    PublicCatalogue,
+    activity_at,
+    creator_stats_at,
+    hottest,
+    post_stats_at,
+)
+from feed_ranking.features.views import open_store
+from feed_ranking.items.live_counts import COUNTED, LiveStats
+from feed_ranking.offline.feature_tables import read_log
+from feed_ranking.worker.append_log import GrowingLog
+from feed_ranking.worker.metrics import OnlineMetrics
+from infra.errors import DependencyError
+from infra.live.clock import WorldClock
+from infra.registry.release import CURRENT, Release, read_release
+from infra.settings import Settings
+from infra.stream.consumer import Received
+from infra.stream.kafka_client import PARTITIONS
+from infra.stream.sink import next_offsets
+
+log = logging.getLogger(__name__)
+SETTLE_S = 1.0
+"""an event may be on its way for so long before the second that it belongs to is counted"""
+REFRESH_S, IDLE_S, LOOK_S = 0.2, 60.0, 1.0
+BEHIND_S = 10.0
+"""how long to wait, after a pause, for the events of the meantime; those that come later still are late"""
+TRENDING_POSTS = 1000
+REMEMBERED = 50_000
+"""events that are kept until the sink has surely written them"""
+VIEW = "user_activity"
+
+
+class FeatureEffect:
+    """See `infra.stream.consumer.Effect`."""
+
+    def __init__(
+        self, settings: Settings, root: Path, live: Path, stats: Path, config: FeedConfig, clock: WorldClock,
+        metrics: OnlineMetrics,
+    ) -> None:  # fmt: skip
+        self._settings, self._root, self._live, self._stats, self._config = settings, root, live, stats, config
+        self._clock, self._metrics = clock, metrics
+        self._release: Release | None = None
+        self._catalogue: PublicCatalogue
+        self._log: GrowingLog
+        self._joined: npt.NDArray[np.float64]
+        self._pending: dict[int, float] = {}
+        self._known: set[int] = set()
+        self._recent: deque[PostPublished | Reaction] = deque(maxlen=REMEMBERED)
+        self._epoch, self._next = "", dict[tuple[str, int], int]()
+        self._counted_ts = self._looked_s = self._tried_s = self._wrote_s = 0.0
+        self._behind_since_s: float | None = time.monotonic()
+        self._took = False
+
+    def resume(self, epoch: str) -> Mapping[tuple[str, int], int]:
+        """The first time, read all that is logged and go on behind it; later, go on behind what was applied."""
+        if self._release is None:
+            for topic, folder in ((TOPICS.reactions, LOG), (TOPICS.posts, POSTS)):
+                # where nothing is written yet, from the begin: what this group committed says nothing of the log
+                written = dict.fromkeys(range(PARTITIONS), 0) | next_offsets(self._live / folder, epoch)
+                self._next |= {(topic, number): at for number, at in written.items()}
+            self._load(read_release(self._root))
+        elif epoch != self._epoch:
+            self._next = {}
+        self._epoch, self._behind_since_s = epoch, time.monotonic()
+        return self._next
+
+    def known(self) -> Iterable[str]:
+        return ()
+
+    def apply(self, batch: Sequence[Received]) -> None:
+        self._took = True
+        if time.time() - min(received.acked_s for received in batch) > SETTLE_S and self._behind_since_s is None:
+            self._behind_since_s = time.monotonic()
+        events = [received.event for received in batch]
+        self._take([event for event in events if isinstance(event, PostPublished | Reaction)])
+        impressions = [event for event in events if isinstance(event, Impression) and not isinstance(event, Reaction)]
+        self._metrics.saw(impressions, self._joined)
+        self._metrics.did([event for event in events if isinstance(event, Reaction)])
+        for received in batch:
+            self._next[received.topic, received.partition] = received.offset + 1
+
+    def _take(self, events: Sequence[PostPublished | Reaction]) -> None:
+        """Count what is new; posts before the reactions to them."""
+        posts = [event for event in events if isinstance(event, PostPublished)]
+        if posts:
+            self._catalogue = self._catalogue.with_posts(post_rows(posts).to_pandas())
+        new = [event for event in events if isinstance(event, Reaction) and event.number not in self._known]
+        if new:
+            self._log.add(reaction_rows(new), self._catalogue)
+            self._known.update(event.number for event in new)
+            for event in new:
+                if 0 <= event.user_id < len(self._catalogue.people):
+                    self._pending[event.user_id] = max(self._pending.get(event.user_id, 0.0), event.label_ts)
+        self._recent.extend(events)
+
+    def tick(self) -> None:
+        """Push and write what is due. A store that does not answer is tried again; the events are kept."""
+        now_s = time.monotonic()
+        if not self._took:  # nothing is left to read
+            self._behind_since_s = None
+        self._took = False
+        if now_s - self._looked_s > LOOK_S:
+            self._looked_s = now_s
+            release = read_release(self._root)
+            if release != self._release:
+                self._load(release)
+        if now_s - self._tried_s < REFRESH_S or not (self._pending or now_s - self._wrote_s > IDLE_S):
+            return
+        if self._behind_since_s is not None and now_s - self._behind_since_s < BEHIND_S:
+            return  # as of now would be wrong: events of before now are still to be read
+        self._tried_s = now_s
+        at_ts = math.floor(self._clock.now() - SETTLE_S)
+        if at_ts <= self._counted_ts:
+            return
+        try:
+            self.refresh(float(at_ts))
+        except DependencyError as exc:
+            self._tried_s = now_s + LOOK_S
+            log.warning("features are not pushed, and will be: %s", exc)
+
+    def refresh(self, at_ts: float) -> None:
+        """Push the rows of everyone who did something, as of `at_ts`, and write the counts of posts and creators."""
+        known = self._log.log
+        if self._pending:
+            users = np.array(sorted(self._pending), np.int64)
+            rows = activity_rows(known, self._config, at_ts, users)
+            if len(rows):
+                self._store.push(VIEW, rows)
+            self._pending = {user: last for user, last in self._pending.items() if last >= at_ts}
+        stats_at(known, self._catalogue, self._config, at_ts).write(self._stats)
+        self._counted_ts, self._wrote_s = at_ts, time.monotonic()
+
+    def _load(self, release: Release) -> None:
+        """Make everything anew for this release, from the history and from what was logged live."""
+        world = Path(json.loads((self._root / CURRENT).read_text())["world"])
+        self._catalogue = read_catalogue(world, self._live)
+        self._log = GrowingLog(EventLog.of(read_log(world, self._live), self._catalogue))
+        logged = read_reactions(self._live, ["event_id"])
+        self._known = set() if logged is None else set(logged["event_id"].to_pylist())
+        self._joined = self._catalogue.creators["joined_ts"].to_numpy(np.float64)
+        self._store = open_store(Path(release.features_path), self._settings, online_only=True)
+        self._clock.at_least(release.world_now)
+        everything = self._log.log
+        built = int(np.searchsorted(everything.known_s, release.world_now))
+        self._pending = dict(zip(everything.user[built:].tolist(), everything.known_s[built:].tolist(), strict=True))
+        recent, self._recent = list(self._recent), deque(maxlen=REMEMBERED)
+        self._take(recent)  # what the sink has not written yet
+        self._release, self._counted_ts, self._wrote_s = release, release.world_now, 0.0
+        pa.default_memory_pool().release_unused()  # reading took three times what is kept
+        log.info("counting from %d events, %d of them since the build", len(everything), len(everything) - built)
+
+
+def activity_rows(known: EventLog, config: FeedConfig, at_ts: float, users: Ids) -> pd.DataFrame:
+    """Rows for the store, as of `at_ts`, of those of `users` of whom something is known."""
+    rows: pd.DataFrame = activity_at(known, config, at_ts, users).to_pandas()
+    return rows.rename(columns={"feature_ts": "event_ts"})
+
+
+def stats_at(known: EventLog, catalogue: PublicCatalogue, config: FeedConfig, at_ts: float) -> LiveStats:
+    """Counts of all posts that live and of all creators, as of `at_ts`, and the hottest posts."""
+    posts = post_stats_at(known, catalogue, config, at_ts)
+    ids = posts["post_id"].to_numpy()
+    heat = np.stack([posts[name].to_numpy() for name in COUNTED if name.startswith("heat_")])
+    rows = creator_stats_at(known, catalogue, config, at_ts)
+    creators = np.zeros((len(catalogue.creators), len(CREATOR_COLUMNS)), np.float32)
+    creators[rows["creator_id"].to_numpy()] = np.stack([rows[name].to_numpy() for name in CREATOR_COLUMNS], axis=1)
+    return LiveStats(
+        stats_ts=at_ts,
+        post_id=ids,
+        posts=np.stack([posts[name].to_numpy() for name in COUNTED], axis=1),
+        creators=creators,
+        trending=ids[hottest(heat, TRENDING_POSTS)],
+    )

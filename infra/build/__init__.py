@@ -1,0 +1,1 @@
+"""Which offline steps must run again, their outputs and fingerprints."""

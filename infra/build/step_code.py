@@ -1,0 +1,77 @@
+"""The code of a step: every module that its target imports, found in the source and hashed.
+
+A build must run a step again when its code changed, and skip it otherwise. The modules are found by following the
+import statements of the target's module, without importing anything. Two kinds of module are left out: the platform
+that runs steps, which does not decide what a step writes, and a design's `config`, whose values are in the fingerprint.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+
+from infra.errors import DependencyError
+from infra.settings import REPOSITORY
+
+PLATFORM = ("infra.build", "infra.design", "infra.errors", "infra.files", "infra.settings", "infra.telemetry")
+
+
+def code_digest(target: str) -> str:
+    """SHA-256 of the modules behind `target` (`package.module:name`).
+
+    Raises `DependencyError` if the repository has no such module.
+    """
+    digest = hashlib.sha256()
+    for path in step_modules(target):
+        digest.update(str(path.relative_to(REPOSITORY)).encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def step_modules(target: str) -> list[Path]:
+    """The files of the repository that `target` imports, directly or not, sorted."""
+    module = target.partition(":")[0]
+    first = _file_of(module)
+    if first is None:
+        raise DependencyError(f"the step {target} has no module {module}")
+    found, waiting = {first}, [first]
+    while waiting:
+        path = waiting.pop()
+        new = set(_imported(path, path.stat().st_mtime_ns)) - found
+        found |= new
+        waiting += new
+    return sorted(found)
+
+
+@lru_cache(maxsize=4096)
+def _imported(path: Path, mtime_ns: int) -> tuple[Path, ...]:
+    """The files that one module imports; `mtime_ns` makes a changed file a new entry of the cache."""
+    names = set(_names(ast.parse(path.read_text(), str(path))))
+    files = {_file_of(name) for name in names if not _is_left_out(name)}
+    return tuple(file for file in files if file is not None)
+
+
+def _names(tree: ast.AST) -> Iterator[str]:
+    """Dotted names that a module's imports might load: modules, and members that may be modules themselves."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _is_left_out(module: str) -> bool:
+    platform = any(module == name or module.startswith(f"{name}.") for name in PLATFORM)
+    return platform or module.partition(".")[2].partition(".")[0] == "config"
+
+
+def _file_of(module: str) -> Path | None:
+    """The file of a module or package of the repository; None for a library or a name within a module."""
+    path = REPOSITORY / module.replace(".", "/")
+    if path.with_suffix(".py").is_file():
+        return path.with_suffix(".py")
+    return path / "__init__.py" if (path / "__init__.py").is_file() else None

@@ -1,0 +1,1 @@
+"""Figures, intervals, experiments and drills as values."""

@@ -1,0 +1,1 @@
+"""A running world: its clock, and arrays that are watched for changes."""

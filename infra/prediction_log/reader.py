@@ -1,0 +1,79 @@
+"""A design's logged predictions on disk, as its worker's sink writes them: `date=…/hour=…/part-*.parquet`, with the
+event as text in the column `event`. A file is complete or has another name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from infra.errors import LabError, UsageError
+from infra.prediction_log.results import Since
+
+E = TypeVar("E")
+FILES = "date=*/hour=*/*.parquet"
+
+
+class PredictionLog(Generic[E]):
+    """The predictions of one directory, file by file, each made by `event(**fields)`."""
+
+    def __init__(
+        self, directory: Path, event: Callable[..., E], since: Since, limit: int, *, seed: int | None = None
+    ) -> None:
+        """At most `limit` of those that `since` lets through: the newest, or with a `seed` a random choice.
+
+        Raises `UsageError` where there are none.
+        """
+        self._event = event
+        self._files = sorted(directory.glob(FILES))
+        parts = [_read(file, "request_ts") for file in self._files]
+        when = np.concatenate(
+            [part.to_numpy().astype("datetime64[us]").astype(np.int64) / 1e6 for part in parts] or [[]]
+        )
+        if not len(when):
+            raise UsageError(
+                f"the log of predictions in {directory} is empty", hint="run: lab live DESIGN, with the lab up"
+            )
+        file = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
+        row = np.concatenate([np.arange(len(part)) for part in parts])
+        kept = np.flatnonzero(when >= since.first_ts(float(when.max())))
+        kept = kept[np.argsort(when[kept], kind="stable")]
+        if not len(kept):
+            raise UsageError("the log of predictions holds none since then", hint="try: --since all")
+        if seed is None:
+            kept = kept[max(len(kept) - limit, 0) :]
+        elif len(kept) > limit:
+            kept = np.sort(np.random.default_rng(seed).choice(kept, limit, replace=False))
+        self._places: npt.NDArray[np.int64] = np.stack([file[kept], row[kept]], axis=1)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __iter__(self) -> Iterator[E]:
+        for number in dict.fromkeys(self._places[:, 0].tolist()):
+            rows = self._places[self._places[:, 0] == number, 1]
+            events = _read(self._files[number], "event")
+            for text in events.take(rows).to_pylist():
+                yield self._made(text, self._files[number])
+
+    def _made(self, text: str, file: Path) -> E:
+        data = orjson.loads(text)
+        try:
+            return self._event(**data)
+        except TypeError as exc:
+            raise LabError(f"{file} was written by other code: {exc}", hint="try: --since, with a later time") from exc
+
+
+def _read(file: Path, column: str) -> pa.ChunkedArray:
+    try:
+        return pq.read_table(file, columns=[column], partitioning=None)[column]
+    except FileNotFoundError:
+        raise LabError(
+            f"{file} was the oldest and has just been removed", hint="try: --since, with a later time"
+        ) from None

@@ -1,0 +1,1 @@
+"""Measures the figures that a design's `bench` bounds."""

@@ -1,0 +1,46 @@
+"""Measures the figures that a design promises: what a stranger meets, and how fast the service is.
+
+Everything happens in a fresh clone of the last commit, in a temporary directory that is removed at the end. Ports are
+free ones, so a lab may be up meanwhile, though it would share the processor with what is being measured.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from infra.design import Design
+from infra.errors import DependencyError, UsageError
+from infra.evaluation.figures import Figure, of_rounds
+from lab.bench.clone import CloneBench
+from lab.bench.compose import ComposeBench
+from lab.bench.service import ServiceBench
+from lab.output.console import err
+
+Found = dict[str, list[float]]
+
+
+def measure(design: Design, only: Sequence[str] | None, rounds: int) -> list[Figure]:
+    """The design's figures, in its order. Raises `UsageError` for an id that it does not have."""
+    bounds = {bound.id: bound for bound in design.bench}
+    if unknown := set(only or ()) - set(bounds):
+        raise UsageError(f"no figure {', '.join(sorted(unknown))}", hint=f"there are: {', '.join(bounds)}")
+    wanted = {name for name in bounds if not only or name in only}
+    found: Found = {}
+    with tempfile.TemporaryDirectory(prefix="lab-bench-") as directory:
+        clone = CloneBench(design, Path(directory), rounds, found)
+        for names, part in clone.parts():
+            if wanted & names:
+                part()
+        service = ServiceBench(design, Path(directory), rounds, found)
+        if of_service := wanted - clone.ids - ComposeBench.ids:
+            service.measure(of_service)
+        if wanted & ComposeBench.ids:
+            try:
+                ComposeBench(design, rounds, found).measure()
+            except DependencyError as exc:
+                if only:
+                    raise
+                err.print(f"not measured: {', '.join(sorted(wanted & ComposeBench.ids))}; {exc}", markup=False)
+    return [of_rounds(bounds[name], found[name]) for name in bounds if name in wanted and name in found]

@@ -1,0 +1,119 @@
+"""Measures how long a build takes, and how fast the service answers, next to references that do the same work."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Set
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+
+from infra.build.fingerprints import step_paths
+from infra.design import Design, resolve
+from infra.errors import LabError
+from infra.settings import REPOSITORY, Settings
+from lab.load.open_loop import Client, capacity_per_s, open_loop
+from lab.output.console import err
+from lab.services.ports import base_port_for, free_port
+
+BUILDS = 3
+"""a build takes a minute, so fewer of them than of the other rounds"""
+CLIENTS, CAPACITY_S, OPEN_LOOP_S, SHARE_OF_CAPACITY = 4, 5.0, 15.0, 0.3
+
+
+@dataclass
+class ServiceBench:
+    """Builds into homes of its own and serves the last one."""
+
+    design: Design
+    directory: Path
+    rounds: int
+    found: dict[str, list[float]]
+
+    def measure(self, wanted: Set[str]) -> None:
+        for number in range(min(BUILDS, self.rounds)):
+            err.print(f"building from nothing, {number + 1} of {min(BUILDS, self.rounds)} …")
+            home = self.directory / f"home-{number}"
+            seconds, peak_mb = self._build(home)
+            self.found.setdefault("offline_s", []).append(seconds)
+            self.found.setdefault("offline_mb", []).append(peak_mb)
+        if wanted <= self.found.keys():
+            return
+        for option in sorted({step.option for step in self.design.steps if step.option}):
+            self._build(home, f"--with-{option}")
+        settings = Settings(home=home)
+        release = step_paths(self.design, settings)[self.design.steps[-1].name]
+        with self._served(home) as url:
+            kernels: Any = resolve(self.design.benchmarks)(release, self.design.configuration("small"), url, settings)
+            client = Client(url, self.design.ask.path, kernels.question)
+            for number in range(self.rounds + 1):
+                err.print(f"round {number} of {self.rounds}{' (to warm up)' if number == 0 else ''} …")
+                share = getattr(kernels, "share_of_capacity", SHARE_OF_CAPACITY)
+                for name, value in (kernels.round() | self._load(client, number, share)).items():
+                    if number > 0:
+                        self.found.setdefault(name, []).append(value)
+
+    def _load(self, client: Client, seed: int, share: float) -> Mapping[str, float]:
+        capacity = capacity_per_s(client, clients=CLIENTS, seconds=CAPACITY_S)
+        latencies = open_loop(client, rate_per_s=share * capacity, seconds=OPEN_LOOP_S, seed=seed)
+        return {"capacity_per_s": capacity, "p99_ms": float(np.quantile(latencies, 0.99))}
+
+    def _build(self, home: Path, *options: str) -> tuple[float, float]:
+        """(seconds, peak resident MB) of one build, as its own process."""
+        started = time.perf_counter()
+        command = [sys.executable, "-m", "lab", "build", self.design.name, "--preset", "small", "--quiet", *options]
+        log = self.directory / "build.log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                command, cwd=REPOSITORY, env=environment(home), stdin=subprocess.DEVNULL, stdout=output, stderr=output
+            )
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            raise LabError("`lab build` failed", hint=log.read_text(errors="replace")[-2000:])
+        return time.perf_counter() - started, usage.ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
+
+    @contextmanager
+    def _served(self, home: Path) -> Iterator[str]:
+        port = free_port()
+        url = f"http://127.0.0.1:{port}"
+        with (self.directory / "serve.log").open("wb") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "lab.services.serving", self.design.name],
+                cwd=REPOSITORY,
+                env=environment(home) | {"LAB_PORT": str(base_port_for(self.design, port))},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        try:
+            _await(url, process)
+            yield url
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(15)
+
+
+def _await(url: str, process: subprocess.Popen[bytes]) -> None:
+    until = time.monotonic() + 60
+    while time.monotonic() < until and process.poll() is None:
+        try:
+            if httpx.get(f"{url}/readyz", timeout=2).is_success:
+                return
+        except httpx.TransportError:
+            time.sleep(0.1)
+    raise LabError("the service did not get ready")
+
+
+def environment(home: Path) -> dict[str, str]:
+    """That of a stranger, with data elsewhere."""
+    ours = {name for name in os.environ if name.startswith(("LAB_", "PYTHONDONTWRITEBYTECODE"))}
+    return {name: value for name, value in os.environ.items() if name not in ours} | {"LAB_HOME": str(home)}

@@ -1,0 +1,80 @@
+"""Writes reactions to Parquet and dies between effect and commit: `python -m lab.bench.stream.victim JSON`.
+
+SIGKILL comes from within, right after a file is complete and before the group hears of it. Told to die at batch 0 it
+lives until it is stopped.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry
+
+from feed_ranking.events.schemas import Reaction
+from feed_ranking.events.tables import reaction_rows
+from infra.stream.address import StreamAddress
+from infra.stream.consumer import ConsumerLimits, EventConsumer, Received
+from infra.stream.event import Codec
+from infra.stream.metrics import StreamMetrics
+from infra.stream.producer import EventProducer
+from infra.stream.sink import ParquetSink, Table
+
+FOLDER, ID_COLUMN, GROUP = "log", "event_id", "bench-victim"
+LIMITS = ConsumerLimits(batch=200, linger_s=0.1, retry_s=0.1)
+
+
+@dataclass(frozen=True)
+class Orders:
+    """What a victim reads, where it writes, and at which of its batches it dies."""
+
+    address: StreamAddress
+    topic: str
+    dead_letters: str
+    root: str
+    dies_at: int
+
+    def as_text(self) -> str:
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def of_text(cls, text: str) -> Orders:
+        told = json.loads(text)
+        return cls(**told | {"address": StreamAddress(**told["address"])})
+
+
+class _Mortal(ParquetSink):
+    """Counts its batches, and kills its process when their number is up."""
+
+    dies_at = 0
+    batches = 0
+
+    def apply(self, batch: Sequence[Received]) -> None:
+        super().apply(batch)
+        self.batches += 1
+        if self.batches == self.dies_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def read(orders: Orders) -> None:
+    """Until killed."""
+    sink = _Mortal(Path(orders.root), {orders.topic: Table(FOLDER, reaction_rows, ID_COLUMN)}, time.time)
+    sink.dies_at = orders.dies_at
+    metrics = StreamMetrics(CollectorRegistry(), (orders.topic, orders.dead_letters))
+    producer = EventProducer(lambda: orders.address, [orders.dead_letters], metrics)
+    producer.start()
+    codecs = {orders.topic: Codec.of(Reaction)}
+    letters = (producer, orders.dead_letters)
+    EventConsumer(lambda: orders.address, GROUP, codecs, sink, metrics, letters, time.time, LIMITS).start()
+    threading.Event().wait()
+
+
+if __name__ == "__main__":
+    read(Orders.of_text(sys.argv[1]))

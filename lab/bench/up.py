@@ -1,0 +1,93 @@
+"""A `lab up` of its own for a measurement: the small world of the tests, in a home of its own, on free ports.
+
+The home is kept, so that only the first measurement builds; what happened live in it is thrown away.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from infra.design import Design
+from infra.errors import DependencyError, LabError
+from infra.settings import REPOSITORY, Settings
+from infra.stream.address import find_stream
+from lab.bench.service import environment
+from lab.services.client import call
+from lab.services.ports import free_port
+from lab.services.runstate import Running, read_state
+from lab.services.supervisor import tail
+
+PRESET: Final = "smoke"
+UP_S, STOP_S, AGAIN_S = 600.0, 20.0, 30.0
+
+
+@dataclass
+class OwnLab:
+    """What is up, and its broker, which can be killed: the supervisor starts it again."""
+
+    url: str
+    settings: Settings
+
+    @property
+    def broker(self) -> Running:
+        """Raises `LabError` where the supervisor knows none."""
+        state = read_state(self.settings)
+        for service in state.services if state else ():
+            if service.name == "stream":
+                return service
+        raise LabError("`lab up` runs no broker")
+
+    def kill_broker(self) -> None:
+        os.kill(self.broker.pid, signal.SIGKILL)
+
+    def await_stream(self) -> None:
+        """Until the service produces to the broker that is there now."""
+        until = time.monotonic() + AGAIN_S
+        while time.monotonic() < until:
+            with contextlib.suppress(DependencyError):
+                find_stream(self.settings)
+                if self.broker.is_alive() and call("GET", f"{self.url}/readyz")["stream"] == "answers":
+                    return
+            time.sleep(0.05)
+        raise LabError(f"the stream does not answer after {AGAIN_S:.0f} s")
+
+
+@contextlib.contextmanager
+def own_lab(design: Design, home_of: Settings) -> Iterator[OwnLab]:
+    """Up, with everything ready, until the block ends."""
+    settings = Settings(home=home_of.home / "bench", preset=PRESET)
+    shutil.rmtree(settings.design_root(design.name) / "live", ignore_errors=True)
+    settings.home.mkdir(parents=True, exist_ok=True)
+    port, log = free_port(), settings.home / "up.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "lab", "up", design.name],
+            cwd=REPOSITORY,
+            env=environment(settings.home) | {"LAB_PRESET": PRESET, "LAB_PORT": str(port)},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        until = time.monotonic() + UP_S
+        while "Ctrl-C" not in log.read_text(errors="replace"):
+            if process.poll() is not None or time.monotonic() > until:
+                raise LabError("`lab up` did not get ready", hint=tail(log))
+            time.sleep(0.1)
+        lab = OwnLab(f"http://127.0.0.1:{port}", settings)
+        lab.await_stream()
+        yield lab
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGINT)
+        process.wait(STOP_S)

@@ -1,0 +1,1 @@
+"""Failure drills: load, a fault, the verdict and the report."""

@@ -1,0 +1,41 @@
+"""What being degraded cost, by the oracle: the same users, asked while all was well and while a part was gone."""
+
+from __future__ import annotations
+
+from infra.evaluation.drill import BROKEN, STEADY
+from infra.evaluation.experiment import Judge, Score
+from infra.evaluation.figures import Figure
+from lab.drills.cases import DrillCases
+from lab.drills.load import Sent
+from lab.drills.run import DrillRun
+
+
+def captured_cost(judge: Judge, run: DrillRun, cases: DrillCases) -> list[Figure]:
+    """Captured value in both phases and the share of it that was lost, over those who came in both."""
+    steady, broken = (first_answers(run, phase, cases) for phase in (STEADY, BROKEN))
+    both = sorted(steady.keys() & broken.keys())
+    if not both:
+        return []
+    asked = [cases.regulars[index] for index in both]
+    well, ill = (judge.captured_by(asked, [found[index].answer for index in both]) for found in (steady, broken))
+    change, low, high = ill.change_from(well)
+    return [
+        _figure(well, "captured_value_steady", "captured value while all was well"),
+        _figure(ill, "captured_value_broken", "captured value while the part was gone"),
+        Figure("captured_value_lost", "share of it that being degraded cost", -change, -high, -low, ""),
+    ]
+
+
+def first_answers(run: DrillRun, phase: str, cases: DrillCases) -> dict[int, Sent]:
+    """Which of those who come again -> the first answer that a phase got for them."""
+    found: dict[int, Sent] = {}
+    for one in run.of(phase):
+        index = cases.regular(one.number)
+        if index is not None and one.status == 200:
+            found.setdefault(index, one)
+    return found
+
+
+def _figure(score: Score, id: str, text: str) -> Figure:
+    low, high = score.interval()
+    return Figure(id, text, score.value, low, high, score.unit)

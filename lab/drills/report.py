@@ -1,0 +1,206 @@
+"""What is left of a drill: a journal as JSON, and a page with the verdict and a timeline that needs no network."""
+
+from __future__ import annotations
+
+import html
+import io
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import altair as alt
+import numpy as np
+
+from infra.evaluation.drill import PHASES
+from infra.evaluation.figures import Figure
+from lab.drills.run import DrillRun, Verdict, measured
+
+FATES = ("ok", "degraded", "failed")
+COLOURS = ("#9fc5a8", "#e0a458", "#c0392b")
+WIDTH = 760
+PHASE_FIGURES = ("requests", "success_share", "p99_ms", "degraded_share")
+STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222 }
+table { border-collapse: collapse; margin: 1rem 0 } th, td { padding: .3rem .8rem; text-align: left }
+th { border-bottom: 2px solid #888 } td { border-bottom: 1px solid #ddd } td.number { text-align: right }
+.holds { color: #2e7d4f } .deviates { color: #c0392b; font-weight: 600 }
+"""
+
+
+def journal(run: DrillRun, cost: Sequence[Figure]) -> dict[str, Any]:
+    """The run as plain values, without the requests themselves."""
+    return {
+        "drill": run.drill.name,
+        "setting": run.setting,
+        "url": run.url,
+        "ended": datetime.now(UTC).isoformat(timespec="seconds"),
+        "holds": run.holds,
+        "aborted": run.aborted,
+        "phases": {
+            name: {
+                "from_s": round(begin, 2),
+                "to_s": round(end, 2),
+                **{figure: measured(run, name, figure) for figure in PHASE_FIGURES},
+                "failed": failures(run, begin, end),
+            }
+            for name, (begin, end) in run.phases.items()
+        },
+        "breaker_open_s": run.breaker_open_s,
+        "recovery_s": run.recovery_s,
+        "probes": [verdict_row(verdict) for verdict in run.verdicts],
+        "cost": [figure.row() for figure in cost],
+        "events": [{"at_s": round(at_s, 2), "what": what} for at_s, what in run.events],
+        "seconds": seconds_of(run),
+    }
+
+
+def failures(run: DrillRun, begin_s: float, end_s: float) -> dict[str, int]:
+    """How often which status came instead of an answer; `none` where nothing came in time."""
+    found = Counter(one.status for one in run.sent if begin_s <= one.due_s <= end_s and one.status != 200)
+    return {str(status or "none"): count for status, count in sorted(found.items())}
+
+
+def verdict_row(verdict: Verdict) -> dict[str, Any]:
+    probe, value = verdict.probe, verdict.value
+    return {
+        "phase": verdict.phase,
+        "figure": probe.figure,
+        "value": None if value is None else round(value, 4),
+        "low": probe.low,
+        "high": probe.high,
+        "unit": probe.unit,
+        "holds": verdict.holds,
+    }
+
+
+def seconds_of(run: DrillRun) -> list[dict[str, Any]]:
+    """Second by second of the drill: how many answers of each fate, and the slowest hundredth of them."""
+    rows = []
+    for second in range(int(max((one.due_s for one in run.sent), default=-1)) + 1):
+        sent = [one for one in run.sent if int(one.due_s) == second]
+        fates = ["failed" if one.status != 200 else "degraded" if one.degraded else "ok" for one in sent]
+        row: dict[str, Any] = {"second": second, **{fate: fates.count(fate) for fate in FATES}}
+        rows.append(
+            row | {"p99_ms": round(float(np.quantile([one.latency_ms for one in sent], 0.99)), 1) if sent else 0}
+        )
+    return rows
+
+
+def write_report(directory: Path, run: DrillRun, cost: Sequence[Figure]) -> Path:
+    """Write `journal.json` and `report.html`; returns the page."""
+    directory.mkdir(parents=True, exist_ok=True)
+    found = journal(run, cost)
+    (directory / "journal.json").write_text(json.dumps(found, indent=2))
+    page = directory / "report.html"
+    page.write_text(_page(run, found))
+    return page
+
+
+def _page(run: DrillRun, found: Mapping[str, Any]) -> str:
+    drill = run.drill
+    outcome = "held" if run.holds else f"was cut short: {run.aborted}" if run.aborted else "did not hold"
+    probes = [
+        [
+            row["phase"],
+            row["figure"],
+            "never seen" if row["value"] is None else f"{row['value']:g} {row['unit']}",
+            f"{row['low']:g} to {row['high']:g} {row['unit']}",
+            "holds" if row["holds"] else "deviates",
+        ]
+        for row in found["probes"]
+    ]
+    phases = [
+        [
+            name,
+            *(_number(found["phases"][name][key]) for key in ("requests", "success_share", "p99_ms", "degraded_share")),
+        ]
+        for name in PHASES
+        if name in found["phases"]
+    ]
+    cost = [[row["figure"], f"{row['value']:.3f}", f"{row['low']:.3f} to {row['high']:.3f}"] for row in found["cost"]]
+    events = [[f"{row['at_s']:.1f} s", row["what"]] for row in found["events"]]
+    parts = [
+        f"<h1>{html.escape(drill.title)}</h1>",
+        f"<p>{html.escape(drill.hypothesis)}</p>",
+        f'<p class="{"holds" if run.holds else "deviates"}">The hypothesis {html.escape(outcome)}.</p>',
+        f"<p>Setting {run.setting}, {html.escape(run.url)}, {drill.rate_per_s:g} requests a second that arrive by the "
+        f"clock, ended {found['ended']}.</p>",
+        _timeline(run, found),
+        "<h2>Hypothesis</h2>",
+        _table(("phase", "figure", "measured", "must lie within", ""), probes),
+        "<h2>Phases</h2>",
+        _table(("phase", *PHASE_FIGURES), phases),
+        "<h2>What it cost</h2><p>By the oracle, on the answers of this drill: 1 is the best slate there is, 0 a random "
+        "one.</p>",
+        _table(("", "value", "95% interval"), cost),
+        "<h2>Events</h2>",
+        _table(("at", ""), events),
+    ]
+    head = f'<meta charset="utf-8"><title>{html.escape(drill.title)}</title><style>{STYLE}</style>'
+    return f'<!doctype html><html lang="en"><head>{head}</head><body>{"".join(parts)}</body></html>\n'
+
+
+def _timeline(run: DrillRun, found: Mapping[str, Any]) -> str:
+    """Answers by fate and p99, second by second, with the events as lines; inline SVG."""
+    seconds = found["seconds"]
+    if not seconds:
+        return "<p>No request was answered.</p>"
+    counts = [
+        {"second": row["second"] + 0.5, "fate": fate, "order": place, "answers": row[fate]}
+        for row in seconds
+        for place, fate in enumerate(FATES)
+    ]
+    axis: Any = alt.X("second:Q", title=None, scale=alt.Scale(domain=[0, len(seconds)], nice=False))
+    rules = alt.Chart(alt.InlineData(values=[{"second": at_s} for at_s, _ in run.events])).mark_rule(
+        color="#444", strokeDash=[4, 3]
+    )
+    bars = (
+        alt.Chart(alt.InlineData(values=counts))
+        .mark_bar(size=WIDTH / len(seconds))
+        .encode(
+            alt.X("second:Q", title=None, scale=alt.Scale(domain=[0, len(seconds)], nice=False)),
+            alt.Y("answers:Q", title="answers a second"),
+            alt.Color("fate:N", title=None, scale=alt.Scale(domain=list(FATES), range=list(COLOURS))),
+            alt.Order("order:Q"),
+        )
+    )
+    limit = next((probe.high for probe in run.drill.expect if probe.figure == "p99_ms"), None)
+    slow: Any = (
+        alt.Chart(alt.InlineData(values=[{**row, "second": row["second"] + 0.5} for row in seconds]))
+        .mark_line(color="#2f6f9f")
+        .encode(
+            alt.X("second:Q", title="seconds", scale=alt.Scale(domain=[0, len(seconds)], nice=False)),
+            alt.Y("p99_ms:Q", title="p99, ms"),
+        )
+    )
+    if limit is not None:
+        budget = (
+            alt.Chart(alt.InlineData(values=[{"limit": limit}])).mark_rule(color="#c0392b").encode(alt.Y("limit:Q"))
+        )
+        slow = slow + budget
+    above = (bars + rules.encode(axis)).properties(width=WIDTH, height=150)
+    below = (slow + rules.encode(axis)).properties(width=WIDTH, height=110)
+    text = io.StringIO()
+    alt.vconcat(above, below, background="white").save(text, format="svg")
+    return f"<figure>{text.getvalue()}</figure><p>Dashed: the events below. Red: the budget.</p>"
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    head = "".join(f"<th>{html.escape(column)}</th>" for column in columns)
+    classes = {"holds", "deviates"}
+    body = "".join(
+        "<tr>"
+        + "".join(
+            f'<td class="{cell}">{cell}</td>' if cell in classes else f"<td>{html.escape(cell)}</td>" for cell in row
+        )
+        + "</tr>"
+        for row in rows
+    )
+    return f"<table><tr>{head}</tr>{body}</table>"
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"

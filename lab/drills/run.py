@@ -1,0 +1,193 @@
+"""Runs a drill: steady state under load, break a part, watch, mend it always, steady state again; then judge."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import FrameType
+
+import numpy as np
+
+from infra.errors import LabError
+from infra.evaluation.drill import BROKEN, RECOVERED, STEADY, Drill, Probe
+from infra.evaluation.experiment import Report
+from lab.drills.faults import Faults
+from lab.drills.load import Load, Sent
+
+WARM_UP_S, QUIET_S, LONGEST_S = 2.0, 1.0, 60.0
+"""a service counts as recovered when no answer was hurt for `QUIET_S`; it is waited for `LONGEST_S` at most"""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One probe, what was measured, and whether it holds."""
+
+    phase: str
+    probe: Probe
+    value: float | None
+
+    @property
+    def holds(self) -> bool:
+        return self.probe.holds(self.value)
+
+
+@dataclass
+class DrillRun:
+    """What happened: `events` are (seconds, text) on the drill's clock, `phases` name -> (from, to) in seconds."""
+
+    drill: Drill
+    setting: str
+    url: str
+    sent: list[Sent] = field(default_factory=list)
+    events: list[tuple[float, str]] = field(default_factory=list)
+    phases: dict[str, tuple[float, float]] = field(default_factory=dict)
+    verdicts: list[Verdict] = field(default_factory=list)
+    breaker_open_s: float | None = None
+    recovery_s: float | None = None
+    aborted: str = ""
+    is_mended: bool = False
+
+    @property
+    def holds(self) -> bool:
+        return not self.aborted and bool(self.verdicts) and all(verdict.holds for verdict in self.verdicts)
+
+    def of(self, phase: str) -> list[Sent]:
+        begin, end = self.phases[phase]
+        return [one for one in self.sent if begin <= one.due_s < end]
+
+
+def run_drill(drill: Drill, load: Load, faults: Faults, setting: str, report: Report) -> DrillRun:
+    """Run it to its end, or until Ctrl-C; the part is mended in any case, and the run says how far it came."""
+    run = DrillRun(drill, setting, load.url)
+    faults.check(drill.method)
+    with interruptible(), load:
+        try:
+            _go_through(run, load, faults, report)
+        except KeyboardInterrupt:
+            run.aborted = "interrupted"
+        except LabError as exc:
+            run.aborted = str(exc)
+        finally:
+            with undisturbed():
+                _mend(run, faults)
+        run.sent = load.since(0.0)
+    if not run.aborted:
+        run.verdicts = judge(run)
+    return run
+
+
+def _mend(run: DrillRun, faults: Faults) -> None:
+    try:
+        faults.mend(run.drill.method)
+        run.is_mended = True
+    except LabError as exc:
+        run.aborted = f"{run.aborted or 'it ended'}, and {run.drill.method.port} could not be mended: {exc}"
+
+
+def _go_through(run: DrillRun, load: Load, faults: Faults, report: Report) -> None:
+    method, wanted = run.drill.method, run.drill.requests
+
+    def note(text: str) -> float:
+        now_s = load.now_s
+        run.events.append((now_s, text))
+        return now_s
+
+    def phase(name: str, part: int) -> None:
+        begin = load.now_s
+        while len(load.since(begin)) < wanted:
+            if load.now_s - begin > LONGEST_S + 3 * wanted / run.drill.rate_per_s:
+                raise LabError(f"the load does not get {wanted} answers: is the service alive?")
+            time.sleep(0.1)
+            got = min(len(load.since(begin)), wanted)
+            report((part + got / wanted) / 3, f"{name}: {got} of {wanted} requests")
+        run.phases[name] = (begin, load.now_s)
+
+    time.sleep(WARM_UP_S)
+    phase(STEADY, 0)
+    broke_s = note(f"{method.port} is being broken")
+    faults.inject(method)
+    note(f"{method.port} is down")
+    phase(BROKEN, 1)
+    note(f"{method.port} is being mended")
+    faults.mend(method)
+    back_s = note(f"{method.port} answers again")
+    run.breaker_open_s = _breaker_opened_after(load, method.port, broke_s)
+    run.recovery_s = _await_recovery(load, back_s)
+    note("no answer is hurt any more" if run.recovery_s is not None else "answers are still hurt")
+    phase(RECOVERED, 2)
+
+
+def _breaker_opened_after(load: Load, port: str, broke_s: float) -> float | None:
+    """From the first answer that was hurt until the breaker was seen open; None if it never was."""
+    hurt = [one.due_s + one.latency_ms / 1000 for one in load.since(broke_s) if one.is_hurt]
+    opened = [at_s for at_s, states in load.breakers if at_s >= broke_s and states.get(port) in ("open", "half_open")]
+    return max(0.0, opened[0] - min(hurt)) if hurt and opened else None
+
+
+def _await_recovery(load: Load, back_s: float) -> float | None:
+    """From `back_s` until the last answer that was hurt; None if they do not stop."""
+    while load.now_s - back_s < LONGEST_S:
+        hurt = [one.due_s for one in load.since(back_s) if one.is_hurt]
+        last_s = max(hurt, default=back_s)
+        if load.now_s - last_s > QUIET_S:
+            return last_s - back_s
+        time.sleep(0.1)
+    return None
+
+
+def judge(run: DrillRun) -> list[Verdict]:
+    """Every probe of the drill against what was measured."""
+    rows = [(STEADY, probe) for probe in run.drill.steady]
+    rows += [(BROKEN, probe) for probe in run.drill.expect]
+    rows += [(RECOVERED, probe) for probe in (*run.drill.recover, *run.drill.steady)]
+    return [Verdict(phase, probe, measured(run, phase, probe.figure)) for phase, probe in rows]
+
+
+def measured(run: DrillRun, phase: str, figure: str) -> float | None:
+    """One figure; see `infra.evaluation.drill.Probe` for what there is."""
+    if figure in ("breaker_open_s", "recovery_s"):
+        value: float | None = getattr(run, figure)
+        return value
+    sent = run.of(phase)
+    figures: dict[str, Callable[[], float]] = {
+        "requests": lambda: float(len(sent)),
+        "success_share": lambda: float(np.mean([one.status == 200 for one in sent])),
+        "degraded_share": lambda: float(np.mean([bool(one.degraded) for one in sent])),
+        "p99_ms": lambda: float(np.quantile([one.latency_ms for one in sent], 0.99)),
+    }
+    return figures[figure]() if sent else None
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Let SIGTERM end a drill as Ctrl-C does."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    with _handlers({signal.SIGTERM: stop}):
+        yield
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Nothing interrupts the mending, a second Ctrl-C neither."""
+    with _handlers({signal.SIGINT: signal.SIG_IGN, signal.SIGTERM: signal.SIG_IGN}):
+        yield
+
+
+@contextmanager
+def _handlers(wanted: dict[signal.Signals, object]) -> Iterator[None]:
+    try:
+        before = {number: signal.signal(number, handler) for number, handler in wanted.items()}  # type: ignore[arg-type]
+    except ValueError:  # not the main thread, as in some tests: then nobody presses Ctrl-C here
+        yield
+        return
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,1 @@
+"""HTTP load: open-loop arrivals, raw connections and Locust runs."""

@@ -1,0 +1,1 @@
+"""Simulated people who use a running service over HTTP."""

@@ -1,0 +1,200 @@
+"""Simulated people on a running service: they come by the clock, ask, react to what they get, and tell of it.
+
+Whether or not earlier visitors are done, the next one comes; past a bound the visit is dropped and counted. What people
+did is sent until the service has acknowledged it: the same body again after a refusal or a silence, which the service
+tells apart by its ids. A person who gets no answer goes away.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, TextIO
+
+from infra.errors import LabError
+from infra.evaluation.population import Events, Population
+from lab.drills.run import interruptible, undisturbed
+from lab.load.caller import Caller, Reply
+from lab.people.live_tally import Tally
+
+MOST_AT_ONCE = 64
+PATIENCE_S = 5.0
+GRACE_S = 5.0
+"""after the end, for what is still to be acknowledged"""
+CLOCK = "/v1/clock"
+PUBLISHED_AT_ONCE = 100
+"""so that a body stays below the service's cap"""
+
+
+@dataclass(frozen=True)
+class Persistence:
+    """How often the same body is sent, and how long to wait before the next time, which doubles up to `longest_s`.
+    With these defaults it outlasts a broker that is away for half a minute."""
+
+    tries: int = 24
+    first_s: float = 0.1
+    longest_s: float = 2.0
+
+    def wait_s(self, tries: int, asked_s: float) -> float:
+        return max(min(self.first_s * 2.0 ** (tries - 1), self.longest_s), min(asked_s, self.longest_s))
+
+
+class Living:
+    """One run. `now_ts` is the world's time at its beginning; `events` takes a line for everything that people do."""
+
+    def __init__(
+        self,
+        people: Population,
+        url: str,
+        ask_path: str,
+        now_ts: float,
+        *,
+        events: TextIO | None = None,
+        most_at_once: int = MOST_AT_ONCE,
+        persistence: Persistence | None = None,
+        publish_every_s: float = 1.0,
+    ) -> None:
+        self.people, self.url, self.ask_path, self.now_ts = people, url, ask_path, now_ts
+        self.tally = Tally(people.measures)
+        self.refusal = ""
+        """what the service said last when it refused for good"""
+        self._events, self._persistence = events, persistence or Persistence()
+        self._most, self._publish_every_s = most_at_once, publish_every_s
+        self._free = threading.Semaphore(most_at_once)
+        self._stop, self._closed, self._writing = threading.Event(), threading.Event(), threading.Lock()
+        self._broken: Exception | None = None
+
+    def run(self, rate_per_s: float, seconds: float | None, report: Callable[[float, Tally], None]) -> float:
+        """Until `seconds` are over, or Ctrl-C or SIGTERM; returns how many seconds people came for.
+
+        Raises `LabError` for answers that people cannot read.
+        """
+        began, lasted_s = time.monotonic(), 0.0
+        pool = ThreadPoolExecutor(self._most, thread_name_prefix="visit")
+        publisher = threading.Thread(target=self._publish, daemon=True)
+        publisher.start()
+        with interruptible():
+            try:
+                self._let_come(pool, rate_per_s, seconds, report)
+                lasted_s = time.monotonic() - began
+                pool.shutdown()  # whoever has come may finish
+            except KeyboardInterrupt:
+                lasted_s = lasted_s or time.monotonic() - began
+            finally:
+                with undisturbed():
+                    self._close(pool, publisher)
+        if self._broken is not None:
+            raise LabError(f"people cannot read what {self.url} answers: {self._broken!r}") from self._broken
+        return lasted_s
+
+    def _close(self, pool: ThreadPoolExecutor, publisher: threading.Thread) -> None:
+        self._stop.set()
+        patience = threading.Timer(GRACE_S, self._closed.set)
+        patience.start()
+        pool.shutdown()
+        publisher.join()
+        patience.cancel()
+
+    def _let_come(
+        self, pool: ThreadPoolExecutor, rate_per_s: float, seconds: float | None, report: Callable[[float, Tally], None]
+    ) -> None:
+        began, due_s = time.monotonic(), 0.0
+        for number, gap_s in enumerate(self.people.gaps_s(rate_per_s)):
+            due_s += gap_s
+            until_s = due_s if seconds is None else min(due_s, seconds)
+            while (left_s := until_s - (time.monotonic() - began)) > 0 and not self._stop.wait(min(left_s, 0.5)):
+                report(time.monotonic() - began, self.tally)
+            if self._stop.is_set() or until_s < due_s:
+                return
+            if self._free.acquire(blocking=False):
+                pool.submit(self._visit, number)
+            else:
+                self.tally.count(dropped=1)
+
+    def _visit(self, number: int) -> None:
+        caller = Caller(self.url, PATIENCE_S)
+        visit = self.people.visit(number)
+        self.tally.count(sessions=1)
+        try:
+            while not self._stop.is_set() and (question := visit.question()) is not None:
+                answer = self._ask(caller, question)
+                if answer is None:
+                    break
+                events = visit.react(answer)
+                if events:
+                    self._write(number, events)
+                    self._tell(caller, events)
+            self.tally.ended(visit)
+        except Exception as exc:  # in a thread nobody would hear of it
+            self._broken = exc
+            self._stop.set()
+        finally:
+            caller.close()
+            self._free.release()
+
+    def _ask(self, caller: Caller, question: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        reply = caller.post(self.ask_path, question)
+        if reply.status != 200:
+            self.tally.count(requests=1, **{"shed" if reply.status == 503 else "failed": 1})
+            self._note_refusal(self.ask_path, reply)
+            return None
+        self.tally.count(requests=1, **{"degraded" if reply.body.get("degraded") else "ok": 1})
+        return reply.body
+
+    def _tell(self, caller: Caller, events: Events) -> None:
+        reply = self._deliver(caller, self.people.events_path, events)
+        sent = sum(len(rows) for rows in events.values())
+        accepted = int(reply.body.get("accepted", sent)) if reply.status == 202 else 0
+        self.tally.count(events_accepted=accepted, events_given_up=sent - accepted)
+
+    def _deliver(self, caller: Caller, path: str, body: Mapping[str, Any]) -> Reply:
+        """Send it until it is taken, refused for good, sent often enough, or there is no time left."""
+        tries = 1
+        while True:
+            reply = caller.post(path, body)
+            if reply.status not in (0, 503):
+                self._note_refusal(path, reply)
+                return reply
+            wait_s = self._persistence.wait_s(tries, reply.retry_after_s)
+            if tries >= self._persistence.tries or self._closed.wait(wait_s):
+                return reply
+            tries += 1
+            self.tally.count(sent_again=1)
+
+    def _publish(self) -> None:
+        """What comes without a visit, as the world's time reaches it: new posts, or clicks that are reported late."""
+        caller, from_ts = Caller(self.url, PATIENCE_S), self.now_ts
+        while not self._stop.wait(self._publish_every_s):
+            to_ts = caller.get(CLOCK).body.get("now")
+            if to_ts is None:
+                continue  # the service is away; what is due meanwhile is published when it is back
+            due = self.people.publications(from_ts, to_ts)
+            for first in range(0, len(due), PUBLISHED_AT_ONCE):
+                self._publish_some(caller, due[first : first + PUBLISHED_AT_ONCE])
+            from_ts = to_ts
+        caller.close()
+
+    def _publish_some(self, caller: Caller, due: Sequence[Mapping[str, Any]]) -> None:
+        reply = self._deliver(caller, self.people.publish_path, {self.people.publish_field: due})
+        is_taken = 200 <= reply.status < 300
+        self.tally.count(**{"published" if is_taken else "publishing_given_up": len(due)})
+
+    def _note_refusal(self, path: str, reply: Reply) -> None:
+        if reply.status >= 400 and reply.status != 503:
+            words = reply.body.get("detail") or reply.body.get("title") or ""
+            self.refusal = f"{path} answered {reply.status}: {words}"
+
+    def _write(self, number: int, events: Events) -> None:
+        if self._events is None:
+            return
+        lines = [
+            json.dumps({"visit": number, "kind": kind, **row}, sort_keys=True) + "\n"
+            for kind, rows in events.items()
+            for row in rows
+        ]
+        with self._writing:
+            self._events.writelines(lines)

@@ -1,0 +1,85 @@
+"""Runs a build where a person can watch it: a bar that moves on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from types import FrameType
+
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from infra.build.runner import StepObserver, StepRun, build
+from infra.design import Design, Step
+from infra.settings import Settings
+from lab.output.console import err
+
+
+def run_build(design: Design, settings: Settings, *, from_step: str | None = None) -> list[StepRun]:
+    """Build with progress on standard error."""
+    if not err.is_terminal:
+        return build(design, settings, from_step=from_step, observer=_Lines())
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        TextColumn("[dim]{task.fields[note]}"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=err, transient=True) as progress:
+        return build(design, settings, from_step=from_step, observer=_Bar(progress))
+
+
+def stop_at_once() -> None:
+    """Let SIGINT and SIGTERM end this process there and then.
+
+    The usual way, an exception, gets lost: imports of large libraries swallow it in a bare `except`. Nothing is
+    lost by ending so: what is not finished lies under another name, and the next build removes it.
+    """
+
+    def stop(number: int, _: FrameType | None) -> None:
+        if sys.stderr.isatty():
+            os.write(2, b"\x1b[?25h\n")  # the progress bar hides the cursor
+        os.write(2, b"stopped; the same command goes on from the step it was in\n")
+        os._exit(128 + number)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+
+
+def describe_run(run: StepRun) -> str:
+    facts = ", ".join(
+        f"{name} {value:,}" if isinstance(value, int) else f"{name} {value}" for name, value in run.facts.items()
+    )
+    state = "there already" if run.skipped else f"{run.seconds:5.1f} s"
+    return f"{run.name:<12} {state:>13}  {facts}"
+
+
+class _Lines(StepObserver):
+    def started(self, step: Step, index: int, total: int) -> None:
+        self._place = f"{index + 1}/{total}"
+
+    def finished(self, run: StepRun) -> None:
+        err.print(f"{self._place}  {describe_run(run)}", markup=False, soft_wrap=True)
+
+    def noticed(self, text: str) -> None:
+        err.print(text, markup=False, soft_wrap=True)
+
+
+class _Bar(StepObserver):
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._task = progress.add_task("", total=1.0, note="")
+
+    def started(self, step: Step, index: int, total: int) -> None:
+        self._place = f"{index + 1}/{total}"
+        self._progress.reset(self._task, description=f"{self._place}  {step.title}", note="", completed=0)
+
+    def progress(self, share: float, text: str) -> None:
+        self._progress.update(self._task, completed=share, note=text)
+
+    def finished(self, run: StepRun) -> None:
+        err.print(f"{self._place}  {describe_run(run)}", markup=False, soft_wrap=True)
+
+    def noticed(self, text: str) -> None:
+        err.print(text, markup=False, soft_wrap=True)

@@ -1,0 +1,42 @@
+"""Talks to a running service over HTTP, as anyone could."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+
+from infra.design import Design
+from infra.errors import DependencyError, LabError, UsageError
+from infra.settings import Settings
+from lab.services.ports import url_of
+from lab.services.runstate import read_state
+
+
+def service_url(design: Design, settings: Settings) -> str:
+    """Where the design is served: as `lab up` wrote it down, else at its usual port."""
+    state = read_state(settings)
+    for service in state.services if state else ():
+        if service.name == design.name:
+            return service.url
+    return url_of(design, settings)
+
+
+def call(method: str, url: str, *, json: Any = None, timeout_s: float = 10.0) -> Any:
+    """One request; the answer as Python values.
+
+    Raises `DependencyError` when nobody answers, `UsageError` for a 4xx, `LabError` for a 5xx.
+    """
+    try:
+        response = httpx.request(method, url, json=json, timeout=timeout_s)
+    except httpx.TransportError as exc:
+        raise DependencyError(f"no answer from {url}: {exc}", hint="is it running? If not, run: lab up") from exc
+    if response.is_success:
+        return response.json()
+    detail = response.text
+    if "json" in response.headers.get("content-type", ""):
+        problem = response.json()
+        detail = f"{problem.get('title', '')}: {problem.get('detail', '')}"
+    if response.status_code == 503:
+        raise DependencyError(detail)
+    raise (UsageError if response.is_client_error else LabError)(detail)

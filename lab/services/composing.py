@@ -1,0 +1,116 @@
+"""The composed setting as one value: `docker compose` in a project and on ports of its own, brought up and taken down.
+
+For benchmarks and tests. It touches nothing of a stack that somebody else has up from the same file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from infra.errors import DependencyError, LabError
+from infra.settings import REPOSITORY
+from lab.services.ports import free_port
+
+PORTS = ("LAB_PORT", "LAB_ADS_PORT", "LAB_MLFLOW_PORT", "LAB_PROMETHEUS_PORT", "LAB_GRAFANA_PORT", "LAB_LOCUST_PORT")
+ONE_SHOT = ("setup", "build", "ads-build")
+UP_S = 900.0
+
+
+@dataclass(frozen=True)
+class Stack:
+    """`project` names the containers; `ports` maps the settings of the compose file to free ports."""
+
+    project: str
+    repository: Path = REPOSITORY
+    settings: Mapping[str, str] = field(default_factory=dict)
+    ports: Mapping[str, int] = field(default_factory=lambda: {name: free_port() for name in PORTS})
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.ports['LAB_PORT']}"
+
+    @property
+    def ads_url(self) -> str:
+        return f"http://127.0.0.1:{self.ports['LAB_ADS_PORT']}"
+
+    @property
+    def prometheus_url(self) -> str:
+        return f"http://127.0.0.1:{self.ports['LAB_PROMETHEUS_PORT']}"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """For `docker compose`, and for `lab` commands that speak to this stack."""
+        ours = {name: value for name, value in os.environ.items() if not name.startswith(("LAB_", "COMPOSE_"))}
+        ports = {name: str(port) for name, port in self.ports.items()}
+        return ours | ports | dict(self.settings) | {"COMPOSE_PROJECT_NAME": self.project}
+
+    def compose(self, *words: str, timeout_s: float = UP_S) -> str:
+        """What `docker compose words…` printed. Raises `DependencyError` with its message where it failed."""
+        command = ["docker", "compose", "--ansi", "never", "--progress", "plain", *words]
+        done = subprocess.run(
+            command,
+            cwd=self.repository,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise DependencyError(f"`docker compose {' '.join(words)}` failed", hint=done.stderr.strip()[-2000:])
+        return done.stdout
+
+    def states(self) -> dict[str, dict[str, Any]]:
+        """Service -> what `docker compose ps` says of its container."""
+        lines = self.compose("ps", "--all", "--format", "json").splitlines()
+        return {row["Service"]: row for row in map(json.loads, lines)}
+
+    def is_settled(self) -> bool:
+        """Every server is healthy, and what runs once has ended well. Raises `LabError` where it ended badly."""
+        states = self.states()
+        for name, row in states.items():
+            if name in ONE_SHOT and row["State"] == "exited" and row["ExitCode"] != 0:
+                log = self.compose("logs", "--no-log-prefix", "--tail", "20", name)
+                raise LabError(f"{name} ended with status {row['ExitCode']}", hint=log)
+        return bool(states) and all(
+            row["State"] == "exited" if name in ONE_SHOT else row.get("Health") == "healthy"
+            for name, row in states.items()
+        )
+
+    def answers(self, path: str, body: Mapping[str, Any]) -> bool:
+        try:
+            return httpx.post(f"{self.url}{path}", json=dict(body), timeout=5).is_success
+        except httpx.HTTPError:
+            return False
+
+    def await_(self, condition: Callable[[], bool], what: str, seconds: float = UP_S) -> None:
+        until = time.monotonic() + seconds
+        while not condition():
+            if time.monotonic() > until:
+                raise LabError(f"waited {seconds:.0f} s in vain: {what}", hint=self.compose("ps", "--all"))
+            time.sleep(0.3)
+
+    def down(self) -> None:
+        """Stop everything and forget its data."""
+        self.compose("--profile", "*", "down", "--volumes", "--remove-orphans", "--timeout", "10")
+
+
+def engine_or_raise() -> None:
+    """Raise `DependencyError` where no Docker engine with Compose v2 answers."""
+    for command, what in ((["docker", "info"], "no Docker engine answers"), (["docker", "compose", "version"], "")):
+        try:
+            done = subprocess.run(command, capture_output=True, timeout=30, check=False)
+        except (FileNotFoundError, subprocess.TimeoutExpired):
+            raise DependencyError("docker is not installed, or hangs") from None
+        if done.returncode != 0:
+            raise DependencyError(what or "docker has no `compose` command", hint="install Docker with Compose v2")

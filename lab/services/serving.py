@@ -1,0 +1,47 @@
+"""Runs one service in this process: `lab serve` in the foreground, or under the supervisor as
+`python -m lab.services.serving DESIGN`.
+
+This module imports no command-line library, because every import stays in memory for as long as the service runs.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import uvicorn
+
+from infra.design import Design, resolve
+from infra.registry.release import read_release
+from infra.settings import Settings
+from infra.telemetry.logs import configure_logs
+from lab.designs import find_design
+from lab.services.ports import check_port, port_of
+
+SWITCH_S = 0.0005
+"""how long a thread may keep the interpreter while others wait: what is done beside the requests must not hold them up
+for Python's usual 5 ms at a time"""
+
+
+def serve_design(design: Design, settings: Settings) -> None:
+    """Serve until SIGINT or SIGTERM. Raises before it starts when nothing is built or the port is taken."""
+    if not settings.wait_for_release:
+        read_release(settings.design_root(design.name))
+    port = port_of(design, settings)
+    check_port(settings.host, port)
+    configure_logs()
+    sys.setswitchinterval(SWITCH_S)
+    uvicorn.run(
+        resolve(design.app)(settings),
+        host=settings.host,
+        port=port,
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,  # nobody stands before it
+        timeout_graceful_shutdown=5,
+        timeout_keep_alive=30,
+        backlog=256,
+    )
+
+
+if __name__ == "__main__":
+    serve_design(find_design(sys.argv[1]), Settings())

@@ -1,0 +1,32 @@
+"""Runs a design's worker in this process: `lab work` in the foreground, or under the supervisor as
+`python -m lab.services.working DESIGN`."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import uvicorn
+
+from infra.design import Design
+from infra.settings import Settings
+from infra.stream.worker import create_worker
+from infra.telemetry.logs import configure_logs
+from lab.designs import find_design
+from lab.services.ports import check_port, worker_port_of
+
+NICE = 5
+"""below the service: where cores are scarce, a request goes first and the log of it waits"""
+
+
+def work_design(design: Design, settings: Settings) -> None:
+    """Work until SIGINT or SIGTERM. Raises before it starts when the port is taken."""
+    port = worker_port_of(design, settings)
+    check_port(settings.host, port)
+    configure_logs()
+    os.nice(NICE)
+    uvicorn.run(create_worker(design, settings), host=settings.host, port=port, log_config=None, access_log=False)
+
+
+if __name__ == "__main__":
+    work_design(find_design(sys.argv[1]), Settings())

@@ -1,0 +1,85 @@
+"""What a sweep found, in one sentence: made from the measured numbers, so that it cannot say more than they do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lab.sweeps.run import TIMES, Setting
+
+NEAR = 0.01
+
+
+def is_less_better(settings: Sequence[Setting], axis: str) -> bool:
+    return axis in TIMES or not settings[0].scores[axis].more_is_better
+
+
+def best_at(settings: Sequence[Setting], axis: str) -> Setting:
+    """The setting that is best on this axis; the first of those that are equal."""
+    sign = -1.0 if is_less_better(settings, axis) else 1.0
+    return max(settings, key=lambda setting: sign * setting.value(axis))
+
+
+def front(settings: Sequence[Setting], x: str, y: str) -> list[Setting]:
+    """The Pareto front: settings that no other one beats on one axis without losing on the other, by `x`."""
+    sign_x, sign_y = (-1.0 if is_less_better(settings, axis) else 1.0 for axis in (x, y))
+    ahead: list[Setting] = []
+    for setting in sorted(settings, key=lambda s: (-sign_x * s.value(x), -sign_y * s.value(y))):
+        if not ahead or sign_y * setting.value(y) > sign_y * ahead[-1].value(y):
+            ahead.append(setting)
+    return ahead
+
+
+def finding(settings: Sequence[Setting], x: str, y: str) -> str:
+    """For times on `x`: which setting is worth most, and the quickest that comes near it. Otherwise: what the step from
+    the setting that is best on `y` to the one that is best on `x` buys and costs."""
+    top = best_at(settings, y)
+    if x in TIMES:
+        return _about_time(settings, top, x, y)
+    far = best_at(settings, x)
+    if far is top:
+        return f"{top.label} is best on both: {_of(top, x)}, and {_of(top, y)}."
+    buys = f"{in_words(x)} {_number(top.value(x))} → {_number(far.value(x))}{_unit(far, x)}"
+    return (
+        f"From {top.label} to {far.label}: {buys}, {in_words(y)} {_percent(far.scores[y].change_from(top.scores[y]))}."
+    )
+
+
+def _about_time(settings: Sequence[Setting], top: Setting, x: str, y: str) -> str:
+    said = f"{top.label} is best ({_of(top, y)}) and takes {_number(top.value(x))} ms"
+    near = [s for s in settings if s.scores[y].change_from(top.scores[y])[0] >= -NEAR]
+    quick = min(near, key=lambda setting: setting.value(x))
+    if quick is not top and quick.value(x) < 0.95 * top.value(x):
+        saved = 1 - quick.value(x) / top.value(x)
+        change = _percent(quick.scores[y].change_from(top.scores[y]))
+        return f"{said}; {quick.label} is as good ({change}) in {_number(quick.value(x))} ms, {saved:.0%} less."
+    worst = min(settings, key=lambda setting: setting.value(y))
+    if worst is top or worst.value(x) >= top.value(x):
+        slow = max(settings, key=lambda setting: setting.value(x))
+        return f"{said}; {slow.label} takes {_number(slow.value(x))} ms."
+    change = _percent(worst.scores[y].change_from(top.scores[y]))
+    return f"{said}; {worst.label} takes {_number(worst.value(x))} ms and loses by it ({change})."
+
+
+def _of(setting: Setting, axis: str) -> str:
+    low, high = setting.spread(axis)
+    spread = "" if axis in TIMES else f" [{_number(low)} to {_number(high)}]"
+    return f"{in_words(axis)} {_number(setting.value(axis))}{_unit(setting, axis)}{spread}"
+
+
+def in_words(axis: str) -> str:
+    """`dwell_per_click_s` as "dwell per click": the unit stands after the number."""
+    return axis.removesuffix("_s").removesuffix("_h").removesuffix("_ms").replace("_", " ")
+
+
+def _unit(setting: Setting, axis: str) -> str:
+    unit = "ms" if axis in TIMES else setting.scores[axis].unit
+    return f" {unit}" if unit else ""
+
+
+def _percent(change: tuple[float, float, float]) -> str:
+    value, low, high = change
+    return f"{value:+.1%} [{low:+.1%} to {high:+.1%}]"
+
+
+def _number(value: float) -> str:
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"

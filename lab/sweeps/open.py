@@ -1,0 +1,54 @@
+"""Brings a design's player and judge together, which know nothing of each other, and shows how far they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from infra.design import Design, resolve
+from infra.evaluation.experiment import Judge, Player, Report
+from infra.evaluation.figures import Figure
+from infra.settings import Settings
+from lab.output.console import err
+
+
+def open_player(design: Design, settings: Settings, release: Path) -> Player:
+    """Serves the release that lies in `release`, in this process."""
+    player: Player = resolve(design.player)(release, design.configuration(settings.preset), settings)
+    return player
+
+
+def open_judge(design: Design, settings: Settings) -> Judge:
+    judge: Judge = resolve(design.judge)(design.configuration(settings.preset))
+    return judge
+
+
+def measure_quality(design: Design, settings: Settings, release: Path) -> list[Figure]:
+    """The figures of the design that need its player and its judge."""
+    with progress("asking the oracle") as report:
+        player, judge = open_player(design, settings, release), open_judge(design, settings)
+        figures: list[Figure] = resolve(design.quality)(player, judge, report)
+        return figures
+
+
+@contextmanager
+def progress(title: str) -> Iterator[Report]:
+    """A bar on a terminal, a line at every quarter elsewhere."""
+    if not err.is_terminal:
+        told = 0
+
+        def tell(share: float, text: str) -> None:
+            nonlocal told
+            if int(share * 4) > told:
+                told = int(share * 4)
+                err.print(f"{title}: {text}", markup=False, soft_wrap=True)
+
+        yield tell
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("[dim]{task.fields[note]}"))
+    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=err, transient=True) as bar:
+        task = bar.add_task(title, total=1.0, note="")
+        yield lambda share, text: bar.update(task, completed=share, note=text)

@@ -1,0 +1,177 @@
+"""`lab sweep`: the same questions to every setting of some knobs, what each setting costs, and what it is worth.
+
+Settings take turns question by question, in changing order, so that a busy moment of the machine hits all of them.
+Request-time knobs are turned in the request; for the others a variant is built beside the build that serves.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from infra.build.fingerprints import chosen_steps
+from infra.build.runner import build
+from infra.design import Design, Knob
+from infra.errors import UsageError
+from infra.evaluation.experiment import Play, Player, Score, Sweep
+from infra.settings import Settings
+from lab.services.building import run_build
+from lab.sweeps.open import open_judge, open_player, progress
+
+WARM_UP = 5
+MOST_SETTINGS, MOST_BUILDS = 100, 12
+TIMES = ("p50_ms", "p99_ms", "cpu_ms")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One combination of the varied knobs with everything that was measured of it. `scores` by id."""
+
+    knobs: Mapping[str, float | str]
+    p50_ms: float
+    p99_ms: float
+    cpu_ms: float
+    degraded_share: float
+    scores: Mapping[str, Score]
+
+    @property
+    def label(self) -> str:
+        return ", ".join(f"{name}={_plain(value)}" for name, value in self.knobs.items())
+
+    def value(self, axis: str) -> float:
+        return float(getattr(self, axis)) if axis in TIMES else self.scores[axis].value
+
+    def spread(self, axis: str) -> tuple[float, float]:
+        """The 95% interval of a score; a time stands for itself."""
+        return (self.value(axis),) * 2 if axis in TIMES else self.scores[axis].interval()
+
+    def row(self) -> dict[str, Any]:
+        """One line of the CSV file."""
+        columns: dict[str, Any] = {**self.knobs, **{name: round(self.value(name), 3) for name in TIMES}}
+        columns["degraded_share"] = round(self.degraded_share, 4)
+        for name, score in self.scores.items():
+            low, high = score.interval()
+            columns |= {name: _short(score.value), f"{name}_low": _short(low), f"{name}_high": _short(high)}
+        return columns
+
+
+def parse_vary(design: Design, settings: Settings, texts: Sequence[str]) -> dict[str, list[float | str]]:
+    """`["heavy_top_k=50,200", "index=flat,ivf"]` as checked values. Raises `UsageError` for what no knob accepts."""
+    knobs = {knob.name: knob for knob in design.knobs(settings.preset)}
+    vary: dict[str, list[float | str]] = {}
+    for text in texts:
+        name, sign, values = text.partition("=")
+        if not sign or not values:
+            raise UsageError(f"{text!r} is not NAME=VALUE,VALUE", hint="for example: --vary heavy_top_k=50,200,500")
+        vary[name] = [_knob(knobs, name).parse(value) for value in values.split(",")]
+    return vary
+
+
+def run_sweep(design: Design, settings: Settings, sweep: Sweep) -> list[Setting]:
+    """Measure every setting of the sweep. Raises `UsageError` before anything runs if it cannot be done."""
+    knobs = {knob.name: knob for knob in design.knobs(settings.preset)}
+    combinations = [dict(zip(sweep.vary, values, strict=True)) for values in itertools.product(*sweep.vary.values())]
+    _check(design, settings, sweep, knobs, combinations)
+    at_build = [_build_knobs(knobs, {**sweep.fixed, **turned}) for turned in combinations]
+    players = _players(design, settings, [{}, *at_build])
+    in_request = [
+        {name: value for name, value in {**sweep.fixed, **turned}.items() if knobs[name].per_request}
+        for turned in combinations
+    ]
+    asked = [(players[_key({})], {n: v for n, v in sweep.fixed.items() if knobs[n].per_request})]
+    asked += [(players[_key(turned)], request) for turned, request in zip(at_build, in_request, strict=True)]
+    judge = open_judge(design, settings)
+    cases = judge.cases(sweep.requests)
+    with progress("sweeping") as report:
+        plays: list[list[Play]] = [[] for _ in asked]
+        for case in cases[:WARM_UP]:
+            for player, turned in asked:
+                player.play(case, turned)
+        for number, case in enumerate(cases):
+            for place in range(len(asked)):
+                index = (place + number) % len(asked)
+                player, turned = asked[index]
+                plays[index].append(player.play(case, turned))
+            report((number + 1) / len(cases), f"{number + 1} of {len(cases)} questions, {len(combinations)} settings")
+    trial = judge.trial(cases, plays[0])
+    return [_setting(turned, found, trial.scores(found)) for turned, found in zip(combinations, plays[1:], strict=True)]
+
+
+def _check(
+    design: Design,
+    settings: Settings,
+    sweep: Sweep,
+    knobs: Mapping[str, Knob],
+    combinations: Sequence[Mapping[str, Any]],
+) -> None:
+    read = {stage for step in design.steps for stage in step.config}
+    for name in (*sweep.vary, *sweep.fixed):
+        if not _knob(knobs, name).per_request and knobs[name].stage not in read:
+            raise UsageError(
+                f"knob {name} changes how a service runs, not what it answers",
+                hint=f"change it in {design.name}/config.py and run: lab load {design.name}",
+            )
+    if len(combinations) > MOST_SETTINGS:
+        raise UsageError(f"{len(combinations)} settings are more than {MOST_SETTINGS}", hint="vary fewer values")
+    if sweep.needs_option and sweep.needs_option not in {step.option for step in chosen_steps(design, settings)}:
+        raise UsageError(
+            f"{sweep.name} needs a build with {sweep.needs_option}",
+            hint=f"run: lab build {design.name} --with-{sweep.needs_option}",
+        )
+
+
+def _players(design: Design, settings: Settings, variants: Sequence[Mapping[str, Any]]) -> dict[str, Player]:
+    """One player per distinct variant; what is missing is built."""
+    distinct = {_key(turned): turned for turned in variants}
+    if len(distinct) > MOST_BUILDS:
+        raise UsageError(f"{len(distinct)} builds are more than {MOST_BUILDS}", hint="vary fewer values")
+    run_build(design, settings)
+    players = {}
+    for number, (key, turned) in enumerate(distinct.items()):
+        with progress(f"variant {number + 1} of {len(distinct)}") as report:
+            report(0.0, key or "the build that serves")
+            runs = build(design, settings, turned=turned)
+            report(1.0, key or "the build that serves")
+        players[key] = open_player(design, settings, runs[-1].path)
+    return players
+
+
+def _build_knobs(knobs: Mapping[str, Knob], turned: Mapping[str, Any]) -> dict[str, Any]:
+    """Those that need a build of their own: no request can turn them, and they do not stand at their default."""
+    return {
+        name: value for name, value in turned.items() if not knobs[name].per_request and value != knobs[name].default
+    }
+
+
+def _setting(knobs: Mapping[str, float | str], plays: Sequence[Play], scores: Sequence[Score]) -> Setting:
+    wall = np.array([play.wall_ms for play in plays])
+    return Setting(
+        knobs,
+        p50_ms=float(np.quantile(wall, 0.5)),
+        p99_ms=float(np.quantile(wall, 0.99)),
+        cpu_ms=float(np.mean([play.cpu_ms for play in plays])),
+        degraded_share=float(np.mean([bool(play.degraded) for play in plays])),
+        scores={score.id: score for score in scores},
+    )
+
+
+def _knob(knobs: Mapping[str, Knob], name: str) -> Knob:
+    if name not in knobs:
+        raise UsageError(f"there is no knob {name!r}", hint=f"there are: {', '.join(knobs)}")
+    return knobs[name]
+
+
+def _key(turned: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in sorted(turned.items()))
+
+
+def _plain(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:g}"
+
+
+def _short(value: float) -> float:
+    return float(f"{value:.5g}")

@@ -1,0 +1,143 @@
+"""Load that tells the feed things and counts what it acknowledged, and a look at what the worker has written of it.
+
+What was not acknowledged is sent again until it is, as the feed asks its callers to; so the stream carries duplicates.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+from feed_ranking.events.schemas import MAX_PLACES
+from lab.services.composing import Stack
+
+WRITTEN = """
+import json, sys
+import pyarrow.parquet as pq
+from infra.settings import Settings
+from infra.stream.sink import files_of
+folder = Settings().design_root("feed_ranking") / "live" / sys.argv[1]
+read = [pq.read_table(file, columns=[sys.argv[2]], partitioning=None)[sys.argv[2]] for file in files_of(folder)]
+print(json.dumps([value for column in read for value in column.to_pylist()]))
+"""
+
+
+def written(stack: Stack, folder: str, column: str) -> list[int]:
+    """The ids in the complete files of the live log, as often as they are there."""
+    found: list[int] = json.loads(
+        stack.compose("exec", "-T", "worker", "python", "-c", WRITTEN, folder, column, timeout_s=60)
+    )
+    return found
+
+
+def new_post(creator_id: int = 7) -> dict[str, Any]:
+    return {
+        "post_id": secrets.randbits(50) + 2**50,
+        "creator_id": creator_id,
+        "topic": 0,
+        "media": 0,
+        "quality_signal": 0.5,
+        "bait_signal": 0.0,
+    }
+
+
+def reactions_to(answer: dict[str, Any], user_id: int) -> list[dict[str, Any]]:
+    """Everything that was on the screen was looked at, the first item was clicked."""
+    return [
+        {
+            "session_id": answer["slate_id"],
+            "slate_id": answer["slate_id"],
+            "user_id": user_id,
+            "post_id": -1 if item["post_id"] is None else item["post_id"],
+            "creator_id": -1 if item["creator_id"] is None else item["creator_id"],
+            "ad_id": -1 if item["ad_id"] is None else item["ad_id"],
+            "position": item["position"],
+            "depth": item["position"],
+            "creator_before": 0,
+            "policy": answer["policy"],
+            "propensity": item["propensity"],
+            "request_ts": answer["request_ts"],
+            "clicked": item["position"] == 0,
+            "dwell_s": 3.0,
+        }
+        for item in answer["slate"]
+    ]
+
+
+@dataclass
+class Told:
+    """What was acknowledged (ids), how often it was refused, and the status of every slate that was asked for."""
+
+    posts: list[int] = field(default_factory=list)
+    reactions: list[int] = field(default_factory=list)
+    refused: int = 0
+    asked: list[int] = field(default_factory=list)
+    trouble: list[str] = field(default_factory=list)
+
+
+@contextmanager
+def telling(url: str) -> Iterator[Told]:
+    """Ask for slates, publish posts and tell reactions until the block ends."""
+    told, over = Told(), threading.Event()
+    slates: list[dict[str, Any]] = []
+
+    def ask(client: httpx.Client) -> None:
+        response = client.post("/v1/feed", json={"user_id": 7, "k": 10})
+        told.asked.append(response.status_code)
+        if response.is_success:
+            slates[:] = [response.json()]
+        time.sleep(0.02)
+
+    def publish(client: httpx.Client) -> None:
+        post = new_post()
+        if _accepted(client, "/v1/posts", {"posts": [post]}):
+            told.posts.append(post["post_id"])
+
+    def react(client: httpx.Client) -> None:
+        time.sleep(0.05)
+        if not slates:
+            return
+        answer = slates[0]
+        reactions = reactions_to(answer, 7)
+        impressions = [{key: item[key] for key in item if key not in ("clicked", "dwell_s")} for item in reactions]
+        if _accepted(client, "/v1/events", {"impressions": impressions, "reactions": reactions}):
+            told.reactions.extend(item["slate_id"] * MAX_PLACES + item["position"] for item in reactions)
+
+    def _accepted(client: httpx.Client, path: str, body: dict[str, Any]) -> bool:
+        while True:
+            status = client.post(path, json=body).status_code
+            if status == 202:
+                return True
+            if status != 503:
+                told.trouble.append(f"{path}: {status}")
+                return False
+            told.refused += 1
+            if over.is_set():
+                return False
+            time.sleep(0.2)
+
+    def run(step: Any) -> None:
+        with httpx.Client(base_url=url, timeout=10) as client:
+            while not over.is_set():
+                try:
+                    step(client)
+                except httpx.HTTPError as exc:
+                    told.trouble.append(repr(exc))
+
+    threads = [threading.Thread(target=run, args=(step,)) for step in (ask, publish, react)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield told
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join(30)

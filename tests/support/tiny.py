@@ -1,0 +1,64 @@
+"""The smallest design that can be built and described: what unit tests use instead of a real one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from infra.design import Ask, Budget, Design, Step, knob
+
+
+@dataclass(frozen=True)
+class First:
+    size: int = knob(3, unit="rows", low=1, high=10, trades="more rows, more time")
+
+
+@dataclass(frozen=True)
+class Second:
+    share: float = knob(0.5, unit="", low=0.0, high=1.0, trades="nothing", per_request=True)
+    label: str = "not a knob"
+
+
+@dataclass(frozen=True)
+class Third:
+    size: int = knob(1, unit="rows", low=0, high=10, trades="nothing")
+
+
+@dataclass(frozen=True)
+class TinyConfig:
+    a: First = field(default_factory=First)
+    b: Second = field(default_factory=Second)
+    c: Third = field(default_factory=Third)
+
+
+PRESETS = {"smoke": TinyConfig()}
+
+
+def tiny_design(*steps: Step, **changed: Any) -> Design:
+    fields: dict[str, Any] = {
+        "name": "tiny",
+        "title": "Tiny",
+        "summary": "nothing",
+        "port": 8099,
+        "container": "tiny",
+        "budgets": (Budget("p99_ms", 40, "ms", "at_most", "answers in time"),),
+        "config": "tests.support.tiny:PRESETS",
+        "steps": steps,
+        "app": "",
+        "bench": (),
+        "benchmarks": "",
+        "evaluate": "",
+        "player": "",
+        "judge": "",
+        "quality": "",
+        "sweeps": "",
+        "drills": "",
+        "people": "",
+        "worker": "",
+        "topics": "",
+        "replay": "",
+        "skew": "",
+        "loadtest": "",
+        "ask": Ask("/v1/tiny", (), "rows", ()),
+    }
+    return Design(**(fields | changed))

@@ -1,0 +1,93 @@
+"""What the ceiling says where it can be worked out otherwise."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from ctr_prediction.domain import Array
+from ctr_prediction.evaluation.studies.ceiling import Shown, Unknown, _laplace, ceilings, normal, predicted
+from ctr_prediction.features.aggregates import seconds
+from ctr_prediction.world.clicks import sigmoid
+from ctr_prediction.world.history import log_days
+from ctr_prediction.world.oracle import Context
+from infra.training.click_metrics import excess_log_loss_rows
+from tests.support.ctr_learned import learned, split, world
+
+
+def shown(groups: int, each: int, spread: float, seed: int) -> tuple[Shown, Unknown]:
+    """`groups` with a number of their own, seen `each` times, and asked for once more."""
+    rng = np.random.default_rng(seed)
+    own = rng.normal(0, spread, groups)
+    group = np.repeat(np.arange(groups), each)
+    logit = -1 + own[group]
+    ones = np.ones(len(group))
+    clicked = rng.random(len(group)) < sigmoid(logit)
+    history = Shown(group, group, ones, logit, ones, clicked)
+    return history, Unknown(groups, *normal(spread), (group, np.arange(groups)), (own[group], own))
+
+
+def asked(unknown: Unknown) -> Shown:
+    ids, ones = np.arange(unknown.count), np.ones(unknown.count)
+    return Shown(ids, ids, ones, -1 + unknown.true[1], ones)
+
+
+def left(unknown: Unknown, history: Shown) -> float:
+    p, truth = predicted(unknown, history, asked(unknown)), asked(unknown).p_click
+    return float((truth * np.log(truth / p) + (1 - truth) * np.log((1 - truth) / (1 - p))).mean())
+
+
+def test_who_has_seen_nothing_says_the_mean_of_the_prior() -> None:
+    _, unknown = shown(50, 1, 0.5, 0)
+    none = np.zeros(0, np.int64)
+    nothing = Shown(none, none, np.zeros(0), np.zeros(0), np.zeros(0), np.zeros(0, bool))
+    unseen = replace(unknown, group=(none, unknown.group[1]), true=(np.zeros(0), unknown.true[1]))
+    said = predicted(unseen, nothing, asked(unknown))
+    usual = float((unknown.weights * sigmoid(-1 + unknown.values)).sum())
+    np.testing.assert_allclose(said, usual)
+
+
+def test_the_more_is_seen_the_less_is_left_and_at_last_nothing() -> None:
+    losses = [left(*reversed(shown(400, each, 0.8, 1))) for each in (1, 10, 100, 2000)]
+    assert losses == sorted(losses, reverse=True)
+    assert losses[0] > 0.02
+    assert losses[-1] < 0.001
+
+
+def test_laplace_finds_the_vector_and_how_sure_it_is() -> None:
+    rng = np.random.default_rng(2)
+    errors, variances = [], []
+    for _ in range(200):
+        true = rng.normal(size=3)
+        x: Array = rng.normal(size=(300, 3)) * 0.5
+        looks = rng.uniform(0.3, 1, 300)
+        clicked = rng.random(300) < looks * sigmoid(-1 + x @ true)
+        mode, spread = _laplace(x, np.full(300, -1.0), looks, clicked)
+        errors.append((mode - true) ** 2)
+        variances.append(np.diag(spread))
+    assert np.mean(errors) == pytest.approx(np.mean(variances), rel=0.15)
+    assert np.mean(variances) < 0.3, "a third of the prior's"
+
+
+def test_no_kind_of_number_is_known_whole_and_no_model_closes_more_than_is_left_of_all() -> None:
+    """The model has every click of the history, but not all that was not clicked: it knows less."""
+    tables = [table for _, table in log_days(world())]
+    history, later = (_shown(pa.concat_tables(part)) for part in (tables[:-1], tables[-1:]))
+    np.testing.assert_allclose(later.p_click, split().p_click, rtol=1e-6)
+    found = ceilings(world(), history, later)
+    together = found.pop("together")
+    assert set(found) == {"users", "ads", "crosses", "creatives"}
+    assert all(0.75 < share < 1 for share in found.values())
+    assert together == pytest.approx(1 - sum(1 - share for share in found.values()))
+    constant = excess_log_loss_rows(later.p_click, np.full_like(later.p_click, later.p_click.mean()))
+    assert 0 < 1 - learned().excess.sum() / constant.sum() < together
+
+
+def _shown(table: pa.Table) -> Shown:
+    column = {name: table[name].to_numpy() for name in ("user_id", "ad_id", "publisher_id", "device", "seen", "slot")}
+    where = Context(column["publisher_id"], column["device"], seconds(table["request_ts"].to_numpy()), column["seen"])
+    clicked = table["clicked"].to_numpy()
+    return Shown.of(world(), column["user_id"], column["ad_id"], where, column["slot"], clicked)

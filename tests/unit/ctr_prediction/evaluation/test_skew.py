@@ -1,0 +1,90 @@
+"""What a worker pushes and a service reads is what `lab skew` counts; where it is not, the feature is named."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+
+from ctr_prediction.config import SMOKE
+from ctr_prediction.domain import AdFeatures, UserFeatures
+from ctr_prediction.evaluation.recompute import Known, cannot_tell
+from ctr_prediction.evaluation.skew import columns_of_users
+from ctr_prediction.events.codec import pack
+from ctr_prediction.events.history import with_clicks
+from ctr_prediction.events.schemas import Auction
+from ctr_prediction.events.tables import click_rows, shown_rows
+from ctr_prediction.features.aggregates import EventLog, ad_stats_at, campaign_stats_at
+from ctr_prediction.features.views import default_user, user_from_row
+from ctr_prediction.model.inputs import Priors, ad_numbers
+from ctr_prediction.worker.refresh import rows_for_store
+from infra.feature_store.port import FeatureRow
+from infra.prediction_log.parity import compare
+from tests.support.ctr_events import ADS, START, USERS, auction, catalogue, click, impression
+
+CATALOGUE = catalogue()
+PRIORS = Priors(0.02, (1.0, 0.6, 0.4, 0.3))
+AT = START + 50.0
+
+
+def log() -> EventLog:
+    """User u sees u + 1 ads, some again; two of the clicks are reported, one after `AT`."""
+    shown = [
+        impression(100 * user + n, n % 4, user_id=user, ad_id=(7 * user + 3 * n) % ADS, seen_ts=START + 10 * n + user)
+        for user in range(USERS)
+        for n in range(user + 1)
+    ]
+    clicks = [click(500, 0, START + 20), click(501, 1, AT + 10), click(300, 0, START + 30)]
+    return EventLog.of(with_clicks(shown_rows(shown), click_rows(clicks)), CATALOGUE)
+
+
+def served(known: EventLog, user: int) -> UserFeatures:
+    """By the way of a push and a read of the store."""
+    rows = rows_for_store(known, CATALOGUE, SMOKE, AT, np.array([user]))
+    (values,) = rows.drop(columns=["user_id", "event_ts"]).to_dict("records")
+    when = datetime.fromtimestamp(AT, UTC)
+    return user_from_row(FeatureRow(values, when, when), default_user())
+
+
+def of(user: int, feature_ts: float = AT) -> Auction:
+    return auction(user_id=user, feature_ts=feature_ts)
+
+
+def test_pushed_rows_are_those_that_are_counted_again_for_users_of_any_length_of_history() -> None:
+    known = Known(log(), CATALOGUE, SMOKE, {})
+    users = range(USERS)
+    left, right = columns_of_users([served(known.log, user) for user in users], known.users([of(u) for u in users]))
+    assert not compare(left, right)
+    assert left["user.clicks"].tolist() == [0, 0, 0, 1, 0, 1], "a report of later is not known yet"
+    assert left["user.audience"][1].tolist() == [3]
+
+
+@pytest.mark.parametrize("user", [0, 3, 10**6])
+def test_a_cold_start_is_held_against_the_defaults_of_the_segment(user: int) -> None:
+    (counted,) = Known(log(), CATALOGUE, SMOKE, {}).users([of(user, feature_ts=0.0)])
+    default = default_user(user % 2 if user < USERS else 0)
+    assert not compare(*columns_of_users([default], [counted]))
+
+
+def test_a_row_of_another_time_is_found_and_named() -> None:
+    known = Known(log(), CATALOGUE, SMOKE, {})
+    later = known.users([of(5, AT + 11)])
+    found = {skew.feature for skew in compare(*columns_of_users([served(known.log, 5)], later))}
+    assert found == {"user.clicks", "user.shown", "user.seen_ads", "user.seen_counts", "user.seen_today"}
+
+
+def test_numbers_of_ads_are_those_of_a_market_bit_for_bit() -> None:
+    known = Known(log(), CATALOGUE, SMOKE, {})
+    campaign = CATALOGUE.ads["campaign_id"].to_numpy(np.int64)
+    shown, clicks = ad_stats_at(known.log, CATALOGUE, SMOKE, AT)
+    of_campaigns = [counts[campaign] for counts in campaign_stats_at(known.log, CATALOGUE, SMOKE, AT)]
+    market = ad_numbers(AdFeatures(campaign, np.arange(ADS), shown, clicks, *of_campaigns), PRIORS)
+    some = np.array([6, 1, 2])
+    np.testing.assert_array_equal(known.ad_numbers(some, AT, PRIORS), market[some])
+    assert not np.array_equal(known.ad_numbers(some, AT + 11, PRIORS), market[some])
+
+
+def test_an_auction_of_an_ad_that_is_gone_is_left_out() -> None:
+    assert not cannot_tell(auction(ads=pack(np.array([0, ADS - 1]), "<i4")), CATALOGUE)
+    assert cannot_tell(auction(ads=pack(np.array([0, ADS]), "<i4")), CATALOGUE) == "an ad of it is not in the catalogue"

@@ -1,0 +1,167 @@
+"""Calibration curves are monotone and say probabilities, and what they are fitted to is what they correct."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ctr_prediction.domain import SLOTS
+from ctr_prediction.model.calibration import SUREST, Curve, curve_from, in_the_sample, logit
+from ctr_prediction.offline.calibrate import fit_curve
+from infra.training.click_metrics import log_loss_rows
+from tests.support.ctr_market import bundle
+
+Array = npt.NDArray[np.float64]
+METHODS = ("platt", "isotonic", "none")
+P = st.lists(st.floats(0.0, 1.0), min_size=2, max_size=20).map(lambda values: np.sort(np.array(values)))
+
+
+def day(truth_of: float, seed: int = 0, count: int = 20_000) -> tuple[Array, Array, Array]:
+    """(said, clicked, weight): what happens is `truth_of` times what is said."""
+    rng = np.random.default_rng(seed)
+    said = np.exp(rng.normal(-3.5, 0.8, count)).clip(1e-4, 0.5)
+    return said, (rng.random(count) < truth_of * said).astype(np.float64), np.ones(count)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@given(st.floats(0.3, 2.0), st.integers(0, 100), P)
+@settings(deadline=None, max_examples=15)
+def test_every_fitted_curve_rises_and_says_probabilities(method: str, truth_of: float, seed: int, p: Array) -> None:
+    curve = fit_curve(method, *day(truth_of, seed, 500))
+    said = curve(p)
+    assert said.shape == p.shape
+    assert ((said >= 0) & (said <= 1)).all()
+    assert (np.diff(said) >= -1e-12).all()
+    assert np.isfinite(said).all()
+
+
+@given(st.floats(0.5, 1.5), st.floats(-2.0, 2.0), P)
+@settings(deadline=None, max_examples=100)
+def test_a_platt_curve_is_the_logistic_of_a_line_over_log_odds(slope: float, shift: float, p: Array) -> None:
+    said = Curve("platt", (slope,), (shift,))(p)
+    inside = np.clip(p, 1e-12, SUREST)
+    np.testing.assert_allclose(said, 1 / (1 + np.exp(-(slope * np.log(inside / (1 - inside)) + shift))), rtol=1e-9)
+    distinct = np.diff(inside) > 1e-9
+    assert (np.diff(said)[distinct] > 0).all()
+
+
+def test_golden_points_of_curves() -> None:
+    p = np.array([0.02, 0.5, 0.9])
+    np.testing.assert_allclose(Curve("platt", (1.0,), (0.0,))(p), p)
+    np.testing.assert_allclose(Curve("platt", (1.0,), (np.log(2),))(p), [2 / 51, 2 / 3, 18 / 19])
+    np.testing.assert_allclose(Curve("platt", (2.0,), (0.0,))(p), [1 / 2402, 0.5, 81 / 82])
+    line = Curve("isotonic", (0.1, 0.3, 0.5), (0.2, 0.4, 0.4))
+    np.testing.assert_allclose(line(np.array([0.0, 0.1, 0.2, 0.4, 0.9])), [0.2, 0.2, 0.3, 0.4, 0.4])
+    assert Curve("none", (), ())(p) is p
+
+
+def test_a_network_that_is_sure_has_finite_odds() -> None:
+    p = np.array([0.0, 1.0], np.float32)
+    said = Curve("platt", (1.0,), (0.1,))(p)
+    assert np.isfinite(said).all()
+    assert np.isfinite(logit(p)).all()
+    assert 0 <= said[0] < 1e-6
+    assert 1 - 1e-5 < said[1] <= 1
+    assert said.dtype == np.float32
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_curve_comes_back_from_a_manifest(method: str) -> None:
+    curve, p = fit_curve(method, *day(1.2, count=2_000)), np.linspace(0.001, 0.5, 50)
+    again = curve_from(orjson.loads(orjson.dumps(asdict(curve))))
+    assert again == curve
+    np.testing.assert_array_equal(again(p), curve(p))
+    with pytest.raises(KeyError):
+        curve_from({})
+
+
+@pytest.mark.parametrize("method", ["platt", "isotonic"])
+def test_on_many_clicks_a_curve_says_what_happens(method: str) -> None:
+    said, clicked, weight = day(1.25, count=200_000)
+    corrected = fit_curve(method, said, clicked, weight)(said).astype(np.float64)
+    noise = 1 / np.sqrt(clicked.sum())
+    assert abs(clicked.sum() / said.sum() - 1) > 6 * noise, "it was wrong before"
+    assert corrected.sum() == pytest.approx(clicked.sum(), rel=4 * noise)
+    assert log_loss_rows(clicked, corrected).sum() < log_loss_rows(clicked, said).sum() - 20
+
+
+def test_few_clicks_hardly_move_platts_curve_and_many_do() -> None:
+    """The prior says that a model of last week is right within 2 in 100."""
+
+    def shift(count: int) -> float:
+        said, clicked, weight = day(1.25, count=count)
+        return float(fit_curve("platt", said, clicked, weight)(np.array([0.03]))[0] / 0.03 - 1)
+
+    assert abs(shift(300)) < 0.02
+    assert 0.15 < shift(200_000) < 0.3
+
+
+def test_a_row_that_stands_for_ten_counts_as_ten() -> None:
+    said, clicked, _ = day(1.1, count=60_000)
+    rng = np.random.default_rng(1)
+    kept = (clicked > 0) | (rng.random(len(said)) < 0.1)
+    weight = np.where(clicked[kept] > 0, 1.0, 10.0)
+    for method in ("platt", "isotonic"):
+        whole = fit_curve(method, said, clicked, np.ones(len(said)))(said).mean()
+        sample = fit_curve(method, said[kept], clicked[kept], weight)(said).mean()
+        unweighted = fit_curve(method, said[kept], clicked[kept], np.ones(kept.sum()))(said).mean()
+        assert sample == pytest.approx(whole, rel=0.03)
+        assert unweighted > 1.5 * whole
+
+
+def test_what_is_served_is_a_probability_in_every_slot_by_the_knob_that_is_turned() -> None:
+    some = bundle()
+    z = np.array([-30.0, -4.0, 0.0, 30.0], np.float32)
+    looks, p = some.debiased.looks, 1 / (1 + np.exp(-z[:, None].astype(np.float64)))
+    yes, no, raw = (some.p_in_slots("student", z, how) for how in ("yes", "no", "no_recalibration"))
+    for said in (yes, no, raw):
+        assert said.shape == (4, SLOTS)
+        assert said.dtype == np.float32
+        assert ((said >= 0) & (said <= 1)).all()
+        assert (np.diff(said, axis=1) <= 0).all(), "a lower slot is looked at less"
+        assert (np.diff(said, axis=0) >= 0).all()
+    np.testing.assert_allclose(no, p * looks, rtol=1e-5)
+    np.testing.assert_array_equal(yes, no)
+    np.testing.assert_allclose(raw, in_the_sample(p * looks, some.share), rtol=1e-5)
+    assert raw[1, 0] > 5 * no[1, 0]
+    naive = some.p_in_slots("naive", z, "no")
+    np.testing.assert_allclose(naive, p * some.undebiased.looks, rtol=1e-5)
+
+
+def test_the_p_of_one_slot_is_that_of_all_slots() -> None:
+    some = bundle()
+    x = np.random.default_rng(0).normal(size=(40, 5)).astype(np.float32)
+    slot = np.arange(40) % SLOTS
+    for network in ("student", "teacher", "naive"):
+        everywhere = some.p_in_slots(network, getattr(some, network)(x))
+        np.testing.assert_allclose(some.p_click(network, x, slot), everywhere[np.arange(40), slot], rtol=1e-6)
+
+
+CURVES = (Curve("none", (), ()), Curve("platt", (0.8,), (-0.3,)), Curve("isotonic", (0.0, 0.1, 1.0), (0.0, 0.2, 0.9)))
+
+
+@given(
+    st.lists(st.floats(-60, 60, width=32), min_size=1, max_size=8), st.sampled_from(CURVES), st.integers(0, SLOTS - 1)
+)
+@settings(deadline=None, max_examples=150)
+def test_the_shorter_ways_to_a_probability_lead_to_the_same(z: list[float], curve: Curve, slot: int) -> None:
+    some, values = bundle(), np.array(z, np.float32)
+    some = replace(some, curves=dict.fromkeys(some.curves, curve))
+    for network in ("student", "naive"):
+        for how in ("yes", "no", "no_recalibration"):
+            whole = some.p_in(network, values, slot, how)
+            one = [some.p_one(network, float(value), slot, how) for value in values]
+            np.testing.assert_allclose(one, whole, rtol=2e-4, atol=1e-9)
+            np.testing.assert_allclose(
+                some.p_first(network, values, how), some.p_in(network, values, 0, how), rtol=2e-4, atol=2e-6
+            )
+
+
+def test_the_surest_no_has_a_probability() -> None:
+    assert 0 <= bundle().p_one("student", -3e38, 0) < 1e-6

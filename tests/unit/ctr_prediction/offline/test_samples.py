@@ -1,0 +1,210 @@
+"""What models learn from is what was known at each request, counted again from the log row by row.
+
+The steps of a build run on a tiny world, Feast's join included.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from ctr_prediction.config import SMOKE
+from ctr_prediction.design import DESIGN
+from ctr_prediction.domain import NONE, RANDOM_POLICY, SLOTS
+from ctr_prediction.events import history
+from ctr_prediction.events.history import cut_log
+from ctr_prediction.offline.feature_tables import compute_tables
+from ctr_prediction.offline.generate import write_history
+from ctr_prediction.offline.samples import PRIORS, Sample, materialize, write_samples
+from infra.build.runner import StepContext
+from infra.settings import Settings
+
+DAY_S, HOUR_S, DAYS = 86_400.0, 3600.0, 5
+CONFIG = replace(
+    SMOKE,
+    world=replace(
+        SMOKE.world, users=60, segments=6, publishers=4, campaigns=6, targeted_segments=3, requests_per_day=200,
+        days=DAYS, click_bias=-1.5, slow_share=0.6, randomised_share=0.3, retargeted_share=0.3,
+    ),
+    features=replace(SMOKE.features, window_days=2),
+    sample=replace(SMOKE.sample, negative_share=0.3, holdout_rows=250),
+)  # fmt: skip
+START = pd.Timestamp(CONFIG.world.start).timestamp()
+END = START + DAYS * DAY_S
+WINDOW_S = CONFIG.features.window_days * DAY_S
+STEPS = {
+    "world": (write_history, ()),
+    "live": (cut_log, ()),
+    "features": (compute_tables, ("world", "live")),
+    "materialize": (materialize, ("live", "features")),
+    "sample": (write_samples, ("world", "live", "features", "materialize")),
+}
+PARTS = ("train", "calibration", "holdout", "bucket")
+
+
+@dataclass(frozen=True)
+class Built:
+    root: Path
+    log: pd.DataFrame
+    """every impression; `at_s`, and `label_s`, infinite where nobody clicked"""
+    samples: Mapping[str, Sample]
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    root = tmp_path_factory.mktemp("build")
+    settings = Settings(home=root / "home", preset="smoke")
+    for name, (step, after) in STEPS.items():
+        (root / name).mkdir()
+        inputs = {one: root / one for one in after}
+        step(StepContext(DESIGN, settings, CONFIG, root / name, inputs, lambda share, text: None))
+    files = sorted((root / "world" / "log").rglob("*.parquet"))
+    log = pd.concat([pd.read_parquet(file, partitioning=None) for file in files], ignore_index=True)
+    at_s, label_s = (
+        log[name].astype("datetime64[us, UTC]").astype(np.int64) / 1e6 for name in ("request_ts", "label_ts")
+    )
+    log = log.assign(at_s=at_s, label_s=np.where(log["clicked"], label_s, np.inf))
+    return Built(root, log, {name: Sample.read(root / "sample" / f"{name}.npz") for name in PARTS})
+
+
+def test_counted_in_parts_of_the_users_all_views_are_the_same(
+    built: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history, "USERS_AT_ONCE", 17)
+    inputs = {name: built.root / name for name in ("world", "live")}
+    settings = Settings(home=tmp_path / "home", preset="smoke")
+    facts = compute_tables(StepContext(DESIGN, settings, CONFIG, tmp_path, inputs, lambda share, text: None))
+    views = sorted(path.name for path in (built.root / "features").glob("*.parquet"))
+    assert len(views) == 5
+    rows = 0
+    for view in views:
+        whole, parts = (pq.read_table(root / view).to_pandas() for root in (built.root / "features", tmp_path))
+        keys = [*[name for name in whole if name.endswith("_id")][:1], "feature_ts"]
+        pd.testing.assert_frame_equal(*(one.sort_values(keys, ignore_index=True) for one in (whole, parts)))
+        rows += len(whole)
+    assert facts["rows"] == rows
+
+
+def last_before(at_s: float, every_s: float) -> float:
+    """When features had been computed last, as of a request."""
+    return START + (at_s - START) // every_s * every_s
+
+
+def recounted(log: pd.DataFrame, of: str, who: int, t: float) -> tuple[list[float], float]:
+    """Impressions by slot and clicks, one by one, that were known just before `t`."""
+    shown, clicks = [0.0] * SLOTS, 0.0
+    for slot, at_s, label_s in log.loc[log[of] == who, ["slot", "at_s", "label_s"]].itertuples(index=False):
+        shown[slot] += t - WINDOW_S <= at_s < t
+        clicks += t - WINDOW_S <= label_s < t
+    return shown, clicks
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_counts_of_an_impression_are_those_that_were_known_when_its_page_was_asked_for(built: Built, part: str) -> None:
+    sample, rng = built.samples[part], np.random.default_rng(1)
+    some = sample.take(np.sort(rng.choice(len(sample), min(len(sample), 60), replace=False)))
+    known = 0.0
+    for row, at_s in enumerate(some.context.at_ts.tolist()):
+        midnight = last_before(at_s, DAY_S)
+        hours = last_before(at_s, CONFIG.features.ad_snapshot_h * HOUR_S)
+        found = {
+            "user_id": (some.users.shown[row].tolist(), some.users.clicks[row], some.user_id[row], midnight),
+            "ad_id": (some.ads.shown[row].tolist(), some.ads.clicks[row], some.ad_id[row], hours),
+            "campaign_id": (
+                some.ads.campaign_shown[row].tolist(), some.ads.campaign_clicks[row], some.ads.campaign[row], hours
+            ),
+        }  # fmt: skip
+        for of, (shown, clicks, who, t) in found.items():
+            assert t <= at_s
+            assert (shown, clicks) == recounted(built.log, of, who, t), (of, row)
+            known += clicks
+    assert known > 100, "else it would be equal whatever is counted"
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_row_is_an_impression_of_the_log_as_it_was(built: Built, part: str) -> None:
+    sample = built.samples[part]
+    rows = built.log.set_index("impression_id").loc[sample.impression_id]
+    own: dict[str, npt.NDArray[Any]] = {
+        "user_id": sample.user_id,
+        "ad_id": sample.ad_id,
+        "slot": sample.slot,
+        "seen": sample.seen,
+        "campaign_id": sample.ads.campaign,
+        "creative_id": sample.ads.creative,
+        "segment": sample.users.segment,
+        "publisher_id": sample.context.publisher,
+        "device": sample.context.device,
+        "at_s": sample.context.at_ts,
+    }
+    for name, values in own.items():
+        np.testing.assert_array_equal(values, rows[name].to_numpy(), err_msg=name)
+    np.testing.assert_array_equal(sample.clicked, (rows["label_s"] < END).to_numpy(), err_msg="reported by now")
+
+
+def test_some_clicks_are_reported_after_the_end_and_are_not_known(built: Built) -> None:
+    late = built.log[built.log["clicked"] & (built.log["label_s"] >= END)]
+    assert len(late) > 5
+    for sample in built.samples.values():
+        assert not sample.clicked[np.isin(sample.impression_id, late["impression_id"])].any()
+
+
+def test_days_are_kept_apart_and_a_share_of_what_was_not_clicked_stands_for_all_of_it(built: Built) -> None:
+    log, share = built.log, CONFIG.sample.negative_share
+    day = ((log["at_s"] - START) // DAY_S).to_numpy().astype(int)
+    reported = (log["label_s"] < END).to_numpy()
+    by_chance = (log["policy"] == RANDOM_POLICY).to_numpy()
+    wanted = {"train": day < DAYS - 2, "calibration": (day == DAYS - 2) & ~by_chance}
+    for part, there in wanted.items():
+        sample = built.samples[part]
+        clicked = sample.clicked > 0
+        assert set(sample.impression_id[clicked]) == set(log["impression_id"][there & reported])
+        others, kept = int((there & ~reported).sum()), int((~clicked).sum())
+        assert kept == pytest.approx(share * others, abs=4 * np.sqrt(share * (1 - share) * others))
+        assert set(sample.impression_id) <= set(log["impression_id"][there])
+        np.testing.assert_allclose(sample.weight, np.where(clicked, 1.0, 1 / share), rtol=1e-6)
+    last = day == DAYS - 1
+    bucket, holdout = built.samples["bucket"], built.samples["holdout"]
+    assert set(bucket.impression_id) == set(log["impression_id"][(day >= DAYS - 2) & by_chance])
+    assert set(holdout.impression_id) <= set(log["impression_id"][last])
+    assert len(holdout) == len(set(holdout.impression_id)) == CONFIG.sample.holdout_rows
+    assert (bucket.weight == 1).all()
+    assert (holdout.weight == 1).all()
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_impressions_of_one_page_have_one_request_and_no_other_page_has_it(built: Built, part: str) -> None:
+    sample = built.samples[part]
+    pages = list(zip(sample.user_id.tolist(), sample.context.at_ts.tolist(), strict=True))
+    pairs = set(zip(pages, sample.request_id.tolist(), strict=True))
+    assert len(pairs) == len(set(pages)) == len(set(sample.request_id.tolist()))
+
+
+def test_the_audience_is_joined_too(built: Built) -> None:
+    people = pd.read_parquet(built.root / "world" / "people.parquet").set_index("user_id")["audience"]
+    sample = built.samples["train"]
+    for user, row in zip(sample.user_id.tolist(), sample.users.audience, strict=True):
+        assert row[row != NONE].tolist() == list(people[user])
+    assert 0 < (sample.users.audience >= 0).any(axis=1).mean() < 1
+
+
+def test_priors_are_of_the_days_before_the_holdout(built: Built) -> None:
+    both = json.loads((built.root / "sample" / PRIORS).read_text())
+    priors, blind = both["debiased"], both["undebiased"]
+    before = built.log[built.log["at_s"] < END - DAY_S]
+    clicks, shown = (before["label_s"] < END).sum(), np.bincount(before["slot"], minlength=SLOTS)
+    assert priors["looks"][0] == 1.0
+    assert priors["ctr"] == pytest.approx(clicks / (shown @ np.array(priors["looks"])), rel=1e-3)
+    planted = (1.0 + np.arange(SLOTS)) ** -CONFIG.world.examination_decay
+    np.testing.assert_allclose(priors["looks"], planted, atol=0.3)
+    assert blind["looks"] == [1.0] * SLOTS, "who never heard of slots takes every impression for a look"
+    assert blind["ctr"] == pytest.approx(clicks / shown.sum(), rel=1e-3)

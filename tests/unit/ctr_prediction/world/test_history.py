@@ -1,0 +1,115 @@
+"""The generator of the world of ads: seeded, bounded, with exact propensities and prices."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ctr_prediction.config import WorldConfig
+from ctr_prediction.domain import NONE, RANDOM_POLICY
+from ctr_prediction.world.exposures import Exposures
+from ctr_prediction.world.history import log_days
+from ctr_prediction.world.oracle import Context, Oracle
+from ctr_prediction.world.policy import Eligible, Standing, auction, draw_pool, plackett_luce
+from ctr_prediction.world.truth import make_world
+from tests.support.ctr_log import CONFIG, log, world
+
+TINY = replace(CONFIG, users=300, days=2, requests_per_day=600)
+
+
+def test_the_same_seed_writes_the_same_log_and_another_another() -> None:
+    first, again, other = (
+        [table for _, table in log_days(make_world(config))] for config in (TINY, TINY, replace(TINY, seed=12))
+    )
+    assert all(one.equals(two) for one, two in zip(first, again, strict=True))
+    assert not first[0].equals(other[0])
+
+
+def test_another_day_leaves_the_days_before_as_they_were() -> None:
+    longer = [table for _, table in log_days(make_world(replace(TINY, days=3)))]
+    shorter = [table for _, table in log_days(make_world(TINY))]
+    assert all(one.equals(two) for one, two in zip(longer, shorter, strict=False))
+    assert (len(longer), len(shorter)) == (3, 2)
+
+
+@given(st.lists(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), max_size=12), max_size=6), st.integers(0, 5))
+def test_exposures_count_like_a_counter(batches: list[list[tuple[int, int]]], day_ends_after: int) -> None:
+    exposures, expected = Exposures(4), Counter[tuple[int, int]]()
+    for number, batch in enumerate(batches):
+        pairs = np.array(batch, np.int64).reshape(-1, 2)
+        seen = exposures.show(pairs[:, 0], pairs[:, 1])
+        for pair, found in zip(batch, seen.tolist(), strict=True):
+            assert found == expected[pair]
+            expected[pair] += 1
+        if number == day_ends_after:
+            exposures.end_day()
+
+
+def test_propensities_are_the_shares_with_which_ads_are_drawn() -> None:
+    logits = np.log(np.array([[4.0, 3.0, 2.0, 1.0]]))
+    rng, drawn = np.random.default_rng(5), Counter[tuple[int, int]]()
+    rounds = 20_000
+    top, propensity = plackett_luce(rng, np.repeat(logits, rounds, axis=0), 2)
+    stated = {(int(a), int(b)): float(p[0] * p[1]) for (a, b), p in zip(top, propensity, strict=True)}
+    drawn.update((int(a), int(b)) for a, b in top)
+    for pair, p in stated.items():
+        assert drawn[pair] / rounds == pytest.approx(p, abs=4 * np.sqrt(p / rounds))
+    assert sum(stated.values()) == pytest.approx(1.0)
+
+
+def test_the_random_bucket_is_as_large_as_planted_and_says_how_likely_each_ad_was() -> None:
+    shown = log()
+    is_random = shown["policy"] == RANDOM_POLICY
+    assert is_random[shown["slot"] == 0].mean() == pytest.approx(CONFIG.randomised_share, abs=0.01)
+    first = is_random & (shown["slot"] == 0)
+    choices = 1 / shown["propensity"][first]
+    np.testing.assert_allclose(choices, np.round(choices), rtol=1e-4)  # each of those that bid is as likely
+    assert choices.max() <= CONFIG.pool_size + CONFIG.retargeted_ads
+    assert np.median(choices) > 10
+
+
+def test_nobody_pays_more_than_the_bid_and_a_page_shows_no_ad_twice() -> None:
+    shown = log()
+    assert (shown["price"] <= shown["bid"] * (1 + 1e-6)).all()
+    assert (shown["price"] > 0).all()
+    assert ((shown["propensity"] > 0) & (shown["propensity"] <= 1)).all()
+    page = shown["request_ts"] * 1e6 + shown["user_id"] * 7
+    pairs = np.stack([page, shown["ad_id"].astype(float)])
+    assert len(np.unique(pairs, axis=1).T) == len(page)
+    assert (shown["slot"] < shown["slots"]).all()
+
+
+def test_ads_are_shown_to_segments_that_are_paid_for_or_to_those_whom_they_follow() -> None:
+    shown, truth = log(), world()
+    is_targeted = truth.campaigns.targets[shown["campaign_id"], shown["segment"]]
+    follows = truth.retargeting.is_retargeted(shown["user_id"], shown["ad_id"])
+    assert (is_targeted | follows).all()
+    assert (~is_targeted & follows).any()
+
+
+def test_where_all_are_paused_every_slot_stays_empty() -> None:
+    truth, rng = world(), np.random.default_rng(1)
+    pool = draw_pool(truth, rng, np.arange(20), Eligible.of(truth), CONFIG.ads)
+    nothing = np.zeros(CONFIG.ads)
+    everyone = np.ones(CONFIG.campaigns, bool)
+    drawn = auction(truth, rng, pool, Standing(nothing, nothing), everyone, np.zeros(20, bool))
+    assert (drawn.ads == NONE).all()
+
+
+def test_the_oracle_says_what_happened() -> None:
+    shown = log()
+    context = Context(shown["publisher_id"], shown["device"], shown["request_ts"], shown["seen"])
+    p = Oracle(world()).p_click(shown["user_id"], shown["ad_id"], context, shown["slot"])
+    clicks = shown["clicked"].sum()
+    assert clicks == pytest.approx(p.sum(), abs=4 * np.sqrt(p.sum()))
+
+
+def test_the_usual_click_rate_is_about_two_in_a_hundred() -> None:
+    config = WorldConfig(days=1, requests_per_day=20_000)
+    ((_, table),) = log_days(make_world(config))
+    assert 0.015 < float(np.mean(table["clicked"].to_numpy(zero_copy_only=False))) < 0.025

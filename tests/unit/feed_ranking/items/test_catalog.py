@@ -1,0 +1,69 @@
+"""New posts stand behind the snapshot's, at once and for as long as the service lives."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from feed_ranking.domain import CREATOR_COLUMNS, STATS
+from feed_ranking.items import catalog
+from feed_ranking.items.catalog import Catalogue, CatalogueFull, NewPost
+from feed_ranking.items.snapshot import open_snapshot
+from tests.support.feed_parts import PRIORS, embed, some_snapshot
+
+
+@pytest.fixture
+def catalogue(tmp_path: Path) -> Catalogue:
+    some_snapshot(tmp_path)
+    return Catalogue(open_snapshot(tmp_path, model_digest="m1"), PRIORS, embed)
+
+
+def post(post_id: int, creator_id: int = 3) -> NewPost:
+    return NewPost(post_id, creator_id, 2, 1, 1.5, -0.5, 2e5)
+
+
+def test_what_was_added_is_found_by_every_way_in(catalogue: Catalogue) -> None:
+    assert len(catalogue) == 120
+    assert catalogue.add([post(1000), post(1001, creator_id=7)]) == 2
+    assert len(catalogue) == 122
+    assert catalogue.rows_of(np.array([5, 6, 1001, 1000])).tolist() == [0, 121, 120]
+    assert catalogue.newest_of(np.array([3, 7]), 3)[:2].tolist() == [121, 120]
+    assert catalogue.unindexed()[-2:].tolist() == [120, 121]
+
+
+def test_old_and_new_rows_are_gathered_together_in_the_order_asked(catalogue: Catalogue) -> None:
+    catalogue.add([post(1000), post(1001)])
+    rows = np.array([121, 4, 120, 0])
+    assert catalogue.post_id(rows).tolist() == [1001, 17, 1000, 5]
+    posts = catalogue.posts(rows)
+    assert posts.creator_id[[0, 2]].tolist() == [3, 3]
+    assert posts.published_ts[0] == 2e5
+    np.testing.assert_array_equal(posts.stats[1], catalogue.snapshot.posts.stats[4])
+    np.testing.assert_array_equal(catalogue.item_side(rows)[3], catalogue.snapshot.item_side[0])
+    np.testing.assert_array_equal(catalogue.embeddings(rows)[0], embed(catalogue.item_side(rows))[0])
+
+
+def test_a_post_is_added_once(catalogue: Catalogue) -> None:
+    assert catalogue.add([post(1000), post(1000)]) == 1
+    assert catalogue.add([post(1000), post(5)]) == 0
+    assert len(catalogue) == 121
+
+
+def test_a_known_creator_lends_what_is_known_and_an_unknown_one_nothing(catalogue: Catalogue) -> None:
+    catalogue.add([post(1000, creator_id=3), post(1001, creator_id=999)])
+    stats = catalogue.posts(np.array([120, 121])).stats[:, -len(CREATOR_COLUMNS) :]
+    np.testing.assert_array_equal(stats[0], catalogue.snapshot.creator_stats[3])
+    assert not stats[1].any()
+    signal = catalogue.posts(np.array([120])).stats[0, STATS.index("quality_signal")]
+    assert signal == 1.5
+
+
+def test_there_is_an_end_to_the_room(catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catalog, "CAPACITY", 3)
+    catalogue.add([post(1000), post(1001)])
+    with pytest.raises(CatalogueFull):
+        catalogue.add([post(1002), post(1003)])
+    assert len(catalogue) == 122, "all or nothing"
+    assert catalogue.add([post(1002)]) == 1

@@ -1,0 +1,129 @@
+"""The cut and the ranking: who stays, by which score, and what happens without a model."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from feed_ranking.config import ObjectiveConfig, RankConfig, RerankConfig, RetrieveConfig
+from feed_ranking.domain import FeedQuery
+from feed_ranking.features.views import default_user
+from feed_ranking.model.artifact import worth_s
+from feed_ranking.model.inputs import ranker_names
+from feed_ranking.online.light_rank import NEW_CREATORS_KEPT, LightRanker, best, is_by_new_creator, popularity
+from feed_ranking.online.rank import HeavyRanker
+from infra.errors import ModelUnavailable
+from infra.pipeline.candidates import Candidates
+from infra.resilience.deadline import Deadline
+from tests.support.feed_parts import TOPICS
+
+NAMES = ranker_names(TOPICS)
+COLUMNS = [0, 3, 5]
+CAUSE = ModelUnavailable("light_ranker", "gone")
+
+
+def query(**knobs: float) -> FeedQuery:
+    rank = RankConfig(heavy_top_k=int(knobs.get("heavy_top_k", 10)))
+    rules = RerankConfig(epsilon=knobs.get("epsilon", 0.0))
+    user, seen = default_user(TOPICS), np.empty(0, np.int64)
+    parts = (RetrieveConfig(), rank, ObjectiveConfig(), rules)
+    return FeedQuery(1, 20, seen, 0.0, 1, Deadline.after_ms(1000), *parts, user)
+
+
+def pool(count: int, new: int = 0, seed: int = 0) -> Candidates:
+    """Of whom the last `new` are by creators who joined yesterday."""
+    inputs = np.random.default_rng(seed).normal(size=(count, len(NAMES))).astype(np.float32)
+    inputs[:, NAMES.index("creator_age_log")] = np.log1p(100.0)
+    inputs[count - new :, NAMES.index("creator_age_log")] = np.log1p(1.0)
+    return Candidates(np.arange(count), np.ones(count, np.uint32), {"inputs": inputs})
+
+
+def heads(inputs: np.ndarray) -> np.ndarray:
+    """Four heads: a click probability from the first column, the rest fixed."""
+    p = 1 / (1 + np.exp(-inputs[:, 0]))
+    return np.stack([p, np.full_like(p, 0.2), np.full_like(p, 0.05), np.full_like(p, 10.0)], axis=1)
+
+
+LIGHT = LightRanker(heads, COLUMNS, TOPICS)
+
+
+@given(scores=st.lists(st.integers(0, 5), max_size=30), count=st.integers(0, 40))
+def test_the_best_are_kept_and_the_first_among_equals(scores: list[int], count: int) -> None:
+    score = np.array(scores, np.float32)
+    keep = best(score, count)
+    assert keep.sum() == min(count, len(score))
+    for kept in np.flatnonzero(keep):
+        for lost in np.flatnonzero(~keep):
+            assert (score[kept], -kept) > (score[lost], -lost)
+
+
+@given(top_k=st.integers(1, 60), count=st.integers(1, 80))
+def test_exactly_heavy_top_k_go_on_without_exploration(top_k: int, count: int) -> None:
+    asked, scored = query(heavy_top_k=top_k), LIGHT.score(query(), pool(count, new=count // 2))
+    keep = LIGHT.keep(asked, scored)
+    if count <= top_k:
+        assert keep is None
+    else:
+        assert keep is not None
+        assert keep.sum() == top_k
+        assert scored.columns["score"][keep].min() >= scored.columns["score"][~keep].max()
+
+
+def test_new_creators_survive_the_cut_only_while_exploration_is_on() -> None:
+    scored = LIGHT.score(query(), pool(200, new=80))
+    scored = scored.with_columns(score=np.where(np.arange(200) < 120, 1.0, 0.0).astype(np.float32))
+    without, with_them = (
+        LIGHT.keep(query(heavy_top_k=20), scored),
+        LIGHT.keep(query(heavy_top_k=20, epsilon=0.1), scored),
+    )
+    assert without is not None
+    assert with_them is not None
+    assert not without[120:].any()
+    assert with_them[120:].sum() == NEW_CREATORS_KEPT
+    assert with_them[:120].sum() == 20
+
+
+def test_no_cut_when_there_is_no_heavy_ranking() -> None:
+    assert LIGHT.keep(query(heavy_top_k=0), LIGHT.score(query(), pool(50))) is None
+
+
+def test_the_light_ranker_reads_its_own_columns() -> None:
+    candidates = pool(30)
+    seen: list[np.ndarray] = []
+    ranker = LightRanker(lambda x: (seen.append(x), heads(x))[1], COLUMNS, TOPICS)
+    scored = ranker.score(query(), candidates)
+    np.testing.assert_array_equal(seen[0], candidates.columns["inputs"][:, COLUMNS])
+    np.testing.assert_allclose(scored.columns["score"], worth_s(heads(seen[0]), ObjectiveConfig()))
+
+
+def test_without_the_light_ranker_popularity_makes_the_cut() -> None:
+    candidates = pool(30)
+    scored = LIGHT.fallback(query(), candidates, CAUSE)
+    np.testing.assert_array_equal(scored.columns["score"], popularity(candidates.columns["inputs"], TOPICS))
+    worth = candidates.columns["inputs"][:, NAMES.index("post_worth_log")]
+    assert np.argmax(scored.columns["score"]) == np.argmax(worth)
+
+
+def test_a_creator_is_new_for_a_week() -> None:
+    inputs = np.zeros((3, len(NAMES)), np.float32)
+    inputs[:, NAMES.index("creator_age_log")] = np.log1p([0.0, 6.9, 7.1])
+    assert is_by_new_creator(inputs, TOPICS).tolist() == [True, True, False]
+
+
+def test_the_heavy_ranker_scores_by_the_weights_of_the_request() -> None:
+    candidates, asked = pool(12), query()
+    clicks_only = replace(asked, objective=ObjectiveConfig(1.0, 0.0, 0.0, 0.0))
+    scored = HeavyRanker(heads).score(clicks_only, candidates)
+    np.testing.assert_allclose(scored.columns["score"], heads(candidates.columns["inputs"])[:, 0], rtol=1e-6)
+    by_worth = HeavyRanker(heads).score(asked, candidates).columns["score"]
+    assert by_worth == pytest.approx(scored.columns["score"] * (10.0 + 0.2 * 20 + 0.05 * 60), rel=1e-5)
+
+
+def test_without_the_heavy_ranker_the_light_score_stands() -> None:
+    scored = pool(12).with_columns(score=np.arange(12, dtype=np.float32))
+    assert HeavyRanker(heads).score(query(heavy_top_k=0), scored) is scored
+    assert HeavyRanker(heads).fallback(query(), scored, CAUSE) is scored

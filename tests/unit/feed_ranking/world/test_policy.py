@@ -1,0 +1,93 @@
+"""The old feed shows what it may, as often as it says, and the log is true to its sessions."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from feed_ranking.domain import RANDOM_POLICY
+from feed_ranking.world.policy import plackett_luce
+from tests.support.feed_log import CONFIG, log, organic, world
+
+
+def test_logged_propensities_are_those_of_the_draw() -> None:
+    """Redraw one pool many times: how often each post comes first must be its logged propensity there."""
+    rng = np.random.default_rng(3)
+    logits = rng.normal(0, 1.5, 8)
+    pool = np.tile(np.arange(8), (40_000, 1))
+    slates, propensity = plackett_luce(rng, pool, np.tile(logits, (40_000, 1)), 3)
+    for post in range(8):
+        first = slates[:, 0] == post
+        assert first.mean() == pytest.approx(propensity[first, 0].mean(), abs=0.01)
+    second = (slates[:, 0] == 2) & (slates[:, 1] == 5)
+    given_two = propensity[second, 1].mean()
+    assert second.sum() / (slates[:, 0] == 2).sum() == pytest.approx(given_two, abs=0.02)
+
+
+@given(seed=st.integers(0, 1000), k=st.integers(1, 6))
+def test_a_draw_never_repeats_a_post_nor_takes_an_excluded_one(seed: int, k: int) -> None:
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(size=(5, 10))
+    logits[:, [1, 4]] = -np.inf
+    slates, propensity = plackett_luce(rng, np.tile(np.arange(10), (5, 1)), logits, k)
+    assert all(len(set(row)) == k for row in slates.tolist())
+    assert not np.isin(slates, [1, 4]).any()
+    assert ((propensity > 0) & (propensity <= 1 + 1e-9)).all()
+
+
+def test_every_shown_post_was_published_alive_and_new_to_its_session() -> None:
+    rows = organic()
+    age_s = rows["request_ts"] - world().posts.published_ts[rows["post_id"]]
+    assert (age_s >= 0).all()
+    assert (age_s <= CONFIG.post_life_h * 3600).all()
+    pairs = rows["session_id"].astype(np.int64) * 100_000 + rows["post_id"]
+    assert len(np.unique(pairs)) == len(pairs)
+    assert len(np.unique(log()["event_id"])) == len(log()["event_id"])
+    np.testing.assert_array_equal(rows["creator_id"], world().posts.creator[rows["post_id"]])
+
+
+def test_the_randomised_bucket_has_its_share_of_slates_and_an_even_chance_for_all() -> None:
+    rows = organic()
+    _, first = np.unique(rows["slate_id"], return_index=True)
+    share = (rows["policy"][first] == RANDOM_POLICY).mean()
+    assert share == pytest.approx(CONFIG.randomised_share, abs=4 * np.sqrt(0.21 / len(first)))
+    on_top = rows["propensity"][(rows["policy"] == RANDOM_POLICY) & (rows["position"] == 0)]
+    assert (on_top > 1 / CONFIG.pool_size - 1e-9).all()
+    assert on_top.std() < 0.005
+
+
+def test_ads_stand_only_in_their_places_and_fill_their_share() -> None:
+    rows = log()
+    is_ad = rows["ad_id"] >= 0
+    np.testing.assert_array_equal(is_ad, rows["post_id"] == -1)
+    assert set(rows["position"][is_ad].tolist()) == set(CONFIG.ad_positions)
+    at = np.isin(rows["position"], CONFIG.ad_positions)
+    assert is_ad[at].mean() == pytest.approx(CONFIG.ad_fill, abs=4 * np.sqrt(0.21 / at.sum()))
+    assert not rows["clicked"][is_ad].any()
+
+
+def test_sessions_are_logged_without_gaps_until_someone_leaves() -> None:
+    rows = log()
+    order = np.lexsort((rows["depth"], rows["session_id"]))
+    session, depth, left = (rows[name][order] for name in ("session_id", "depth", "left"))
+    creator, before = rows["creator_id"][order], rows["creator_before"][order]
+    starts = np.flatnonzero(np.r_[True, session[1:] != session[:-1]])
+    for begin, end in list(zip(starts, np.r_[starts[1:], len(session)], strict=True))[:400]:
+        assert depth[begin:end].tolist() == list(range(end - begin))
+        assert not left[begin : end - 1].any()
+        assert left[end - 1] or end - begin == CONFIG.max_slates * CONFIG.slate_size
+        for place in range(begin, end):
+            if creator[place] >= 0:
+                assert before[place] == (creator[begin:place] == creator[place]).sum()
+
+
+def test_nothing_is_dwelt_on_liked_or_commented_without_a_click() -> None:
+    rows = log()
+    idle = ~rows["clicked"].astype(bool)
+    assert not rows["liked"][idle].any()
+    assert not rows["commented"][idle].any()
+    assert (rows["dwell_s"][idle] == 0).all()
+    assert (rows["dwell_s"][~idle] > 0).all()
+    assert (rows["label_ts"] > rows["event_ts"]).all()

@@ -1,0 +1,75 @@
+"""What a service says of its registry: asked over plain HTTP, within a second, and never in the way."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+
+from infra.registry.health import ANSWERS, DOWN, LOCAL, NOT_ASKED, RegistryWatch, registry_state
+from infra.serving.probe import is_healthy
+from infra.settings import Settings
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        if self.path == "/slow/health":
+            time.sleep(1.5)
+        self.send_response(200 if self.path.endswith("/health") and "sick" not in self.path else 500)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None: ...
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+
+
+def test_without_an_address_the_registry_is_embedded() -> None:
+    assert registry_state(Settings()) == LOCAL
+
+
+def test_a_registry_that_answers(url: str) -> None:
+    assert registry_state(Settings(registry_uri=url)) == ANSWERS
+    assert registry_state(Settings(registry_uri=url + "/")) == ANSWERS
+
+
+@pytest.mark.parametrize("path", ["/sick", "/slow"])
+def test_a_registry_that_is_sick_or_slow_is_down(url: str, path: str) -> None:
+    started = time.monotonic()
+    assert registry_state(Settings(registry_uri=url + path)) == DOWN
+    assert time.monotonic() - started < 1.4
+
+
+def test_a_registry_that_is_not_there_is_down(free_port: int) -> None:
+    assert registry_state(Settings(registry_uri=f"http://127.0.0.1:{free_port}")) == DOWN
+    assert registry_state(Settings(registry_uri="nonsense")) == DOWN
+
+
+def test_a_watch_tells_at_once_what_it_last_saw(url: str) -> None:
+    embedded = RegistryWatch(Settings())
+    embedded.start()
+    assert embedded.state == LOCAL
+    watch = RegistryWatch(Settings(registry_uri=url + "/slow"))
+    started = time.monotonic()
+    watch.start()
+    assert watch.state == NOT_ASKED
+    assert time.monotonic() - started < 0.5, "nobody waits for the registry"
+    while watch.state == NOT_ASKED:
+        assert time.monotonic() - started < 5
+        time.sleep(0.05)
+    assert watch.state == DOWN
+    watch.close()
+
+
+def test_a_container_is_healthy_when_its_url_answers_with_200(url: str, free_port: int) -> None:
+    assert is_healthy(f"{url}/health")
+    assert not is_healthy(f"{url}/sick/health")
+    assert not is_healthy(f"http://127.0.0.1:{free_port}/")

@@ -1,0 +1,59 @@
+"""A stack is a project and ports of its own, and is settled when servers are healthy and one-shots ended well."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from infra.errors import LabError
+from lab.bench.compose import _megabytes
+from lab.services.composing import PORTS, Stack
+
+
+class Told(Stack):
+    """A stack whose `docker compose` prints what it is told to."""
+
+    def __init__(self, rows: list[dict[str, Any]]) -> None:
+        super().__init__("test")
+        object.__setattr__(self, "rows", rows)
+
+    def compose(self, *words: str, timeout_s: float = 0) -> str:
+        return "\n".join(map(json.dumps, self.rows)) if words[0] == "ps" else "out of memory"  # type: ignore[attr-defined]
+
+
+def row(service: str, state: str, *, health: str = "", code: int = 0) -> dict[str, Any]:
+    return {"Service": service, "State": state, "Health": health, "ExitCode": code}
+
+
+ENDED = [row("setup", "exited"), row("build", "exited")]
+
+
+def test_a_stack_is_settled_when_all_is_healthy_and_the_build_has_ended() -> None:
+    assert Told([*ENDED, row("feed", "running", health="healthy")]).is_settled()
+    assert not Told([*ENDED, row("feed", "running", health="starting")]).is_settled()
+    assert not Told([row("build", "running"), row("feed", "running", health="healthy")]).is_settled()
+    assert not Told([*ENDED, row("feed", "exited")]).is_settled()
+    assert not Told([]).is_settled()
+
+
+def test_a_build_that_ended_badly_is_told_with_its_log() -> None:
+    with pytest.raises(LabError, match="build ended with status 137") as caught:
+        Told([row("build", "exited", code=137)]).is_settled()
+    assert "out of memory" in caught.value.hint
+
+
+def test_a_stack_has_ports_of_its_own_and_nothing_of_our_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAB_PRESET", "large")
+    monkeypatch.setenv("COMPOSE_PROFILES", "load")
+    environment = Stack("test").environment
+    assert len({environment[name] for name in PORTS}) == len(PORTS)
+    assert environment["COMPOSE_PROJECT_NAME"] == "test"
+    assert "LAB_PRESET" not in environment
+    assert "COMPOSE_PROFILES" not in environment
+
+
+@pytest.mark.parametrize(("text", "mb"), [("212.4MiB", 222.72), ("1.5GiB", 1610.61), ("900KiB", 0.92), ("0B", 0.0)])
+def test_memory_is_read_as_the_engine_writes_it(text: str, mb: float) -> None:
+    assert _megabytes(text) == pytest.approx(mb, abs=0.01)

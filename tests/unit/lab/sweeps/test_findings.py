@@ -1,0 +1,66 @@
+"""What a sweep says it found follows from its numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from infra.errors import UsageError
+from infra.evaluation.experiment import Score, per_case
+from infra.settings import Settings
+from lab.sweeps.findings import best_at, finding, front
+from lab.sweeps.run import Setting, parse_vary
+from tests.support.tiny import tiny_design
+
+NOISE = np.random.default_rng(0).normal(0, 0.01, 100)
+
+
+def setting(k: int, ms: float, value: float, age_h: float = 1.0) -> Setting:
+    scores = [
+        per_case("value_s", "value", "s", value + NOISE),
+        Score("age_h", "age", "h", np.full(100, age_h), np.ones(100), more_is_better=False),
+    ]
+    return Setting({"k": k}, ms, 2 * ms, ms, 0.0, {score.id: score for score in scores})
+
+
+def test_the_best_on_time_is_the_quickest_and_on_value_the_largest() -> None:
+    slow, quick = setting(1, 9.0, 10.0), setting(2, 3.0, 5.0)
+    assert best_at([slow, quick], "p50_ms") is quick
+    assert best_at([slow, quick], "value_s") is slow
+    assert best_at([setting(1, 1, 1, age_h=9), setting(2, 1, 1, age_h=2)], "age_h").knobs == {"k": 2}
+
+
+def test_the_front_leaves_out_what_another_setting_beats() -> None:
+    quick, good, beaten = setting(1, 2.0, 5.0), setting(2, 4.0, 9.0), setting(3, 5.0, 8.0)
+    assert front([beaten, good, quick], "p50_ms", "value_s") == [quick, good]
+
+
+def test_a_quicker_setting_within_one_percent_is_named_with_what_it_saves() -> None:
+    text = finding([setting(50, 2.0, 8.0), setting(200, 4.0, 9.95), setting(500, 8.0, 10.0)], "p50_ms", "value_s")
+    assert "k=500 is best" in text
+    assert "k=200 is as good" in text
+    assert "50% less" in text
+    assert "k=50 " not in text
+
+
+def test_when_nothing_comes_near_the_loss_is_told() -> None:
+    text = finding([setting(1, 2.0, 8.0), setting(2, 4.0, 10.0)], "p50_ms", "value_s")
+    assert "k=1 takes 2 ms and loses by it (-20.0%" in text
+
+
+def test_what_is_bought_and_what_it_costs() -> None:
+    text = finding([setting(1, 1.0, 10.0, age_h=20), setting(2, 1.0, 7.0, age_h=5)], "age_h", "value_s")
+    assert text.startswith("From k=1 to k=2: age 20 → 5 h, value -30.0%")
+
+
+def test_values_to_vary_are_checked_before_anything_runs() -> None:
+    design, settings = tiny_design(), Settings(preset="smoke")
+    assert parse_vary(design, settings, ["share=0,0.5"]) == {"share": [0, 0.5]}
+    for wrong, reason in (
+        ("share", "not NAME=VALUE"),
+        ("nothing=1", "no knob"),
+        ("share=2", "takes 0"),
+        ("share=x", "number"),
+    ):
+        with pytest.raises(UsageError, match=reason):
+            parse_vary(design, settings, [wrong])
