@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ctr_prediction.config import CtrConfig
-from ctr_prediction.evaluation.holdout import Judged, Resample, Truth, holdout_figures, judge, reliability, slices
+from ctr_prediction.evaluation.holdout import Judged, Truth, holdout_figures, judge, reliability, slices
 from ctr_prediction.model.artifact import load_bundle
 from ctr_prediction.offline.baselines import BASELINES
 from ctr_prediction.offline.samples import Sample
@@ -21,6 +21,7 @@ from ctr_prediction.world.truth import make_world
 from infra.build.runner import Facts, StepContext
 from infra.errors import BudgetBroken, CorruptArtifact
 from infra.evaluation.figures import write_figures
+from infra.evaluation.resample import Resample
 from infra.registry.mlflow_registry import MlflowRegistry
 from infra.registry.port import ModelVersion
 from infra.training.click_metrics import log_loss_rows

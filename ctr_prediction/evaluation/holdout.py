@@ -5,7 +5,7 @@ The truth of each impression is known, so what is expected under it is measured,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,9 +19,10 @@ from ctr_prediction.offline.baselines import BASELINES
 from ctr_prediction.offline.samples import Sample
 from ctr_prediction.offline.train import inputs_of
 from infra.evaluation.figures import Figure
-from infra.training.click_metrics import Array, excess_log_loss_rows
+from infra.evaluation.resample import ROUNDS, Resample
+from infra.training.click_metrics import Array, auc_at, excess_log_loss_rows
 
-BINS, ROUNDS = 20, 200
+BINS = 20
 NEW_AD_LOOKS = 300.0
 Bools = npt.NDArray[np.bool_]
 
@@ -57,14 +58,6 @@ def expected_auc(truth: Array, score: Array) -> float:
     """P(a click scores above a look without one), each impression being a click with probability `truth`: the area
     under the curve that is expected of many days like this, ties counted half."""
     return auc_at(np.unique(score, return_inverse=True)[1], truth, np.ones_like(truth))
-
-
-def auc_at(place: npt.NDArray[np.intp], truth: Array, weight: Array) -> float:
-    """The same of impressions that count `weight` each, where `place` int64[n] is the rank of each one's score."""
-    click = np.bincount(place, truth * weight)
-    other = np.bincount(place, (1.0 - truth) * weight)
-    below = np.cumsum(other) - other
-    return float((click * (below + other / 2)).sum() / (click.sum() * other.sum()))
 
 
 def calibration_error(p: Array, truth: Array) -> float:
@@ -212,47 +205,3 @@ def _auc_of(score: Array, truth: Array) -> Callable[[Array], float]:
 
 def _plain(id: str, text: str, value: float, must: str | None = None) -> Figure:
     return Figure(id, text, float(value), float(value), float(value), "", must)
-
-
-@dataclass(frozen=True)
-class Resample:
-    """Draws `count` requests again, each with all of its impressions; `group` int64[n] is the request of each.
-
-    A whole day is drawn at once, also where only some of its impressions are measured (`among`)."""
-
-    count: int
-    group: npt.NDArray[np.intp]
-
-    @classmethod
-    def of(cls, requests: npt.NDArray[np.int64]) -> Resample:
-        found, group = np.unique(requests, return_inverse=True)
-        return cls(len(found), group)
-
-    def among(self, rows: Bools) -> Resample:
-        """For the impressions `rows` bool[n] only."""
-        return Resample(self.count, self.group[rows])
-
-    def weights(self, rounds: int) -> Iterator[Array]:
-        """float64[n], `rounds` times: how often each impression was drawn."""
-        rng = np.random.default_rng(0)
-        for _ in range(rounds):
-            drawn = np.bincount(rng.integers(0, self.count, self.count), minlength=self.count)
-            yield drawn[self.group].astype(np.float64)
-
-    def spread(self, above: Array, below: Array) -> tuple[float, float]:
-        """95% interval of the ratio of two sums over impressions."""
-        return self.interval(lambda weight: float(weight @ above) / float(weight @ below))
-
-    def interval(self, statistic: Callable[[Array], float]) -> tuple[float, float]:
-        """95% interval of `statistic(weight)`, `weight` float64[n]."""
-        low, high = np.quantile([statistic(weight) for weight in self.weights(ROUNDS)], [0.025, 0.975])
-        return float(low), float(high)
-
-    def figure(self, id: str, text: str, statistic: Callable[[Array], float], must: str | None = None) -> Figure:
-        value = statistic(np.ones(len(self.group)))
-        return Figure(id, text, value, *self.interval(statistic), "", must)
-
-    def ratio(
-        self, id: str, text: str, above: Array, below: Array, must: str | None = None, aim: str | None = None
-    ) -> Figure:
-        return Figure(id, text, float(above.sum() / below.sum()), *self.spread(above, below), "", must, aim)

@@ -19,8 +19,9 @@ from ctr_prediction.world.examination import examination
 from ctr_prediction.world.oracle import Context, Oracle
 from ctr_prediction.world.policy import Eligible
 from ctr_prediction.world.requests import draw_requests
-from ctr_prediction.world.streams import DAY_S, start_ts
+from ctr_prediction.world.streams import start_ts
 from ctr_prediction.world.truth import make_world
+from infra.columns import DAY_S
 from infra.evaluation.experiment import Play, Score, per_case
 
 

@@ -15,16 +15,9 @@ from ctr_prediction.design import DESIGN
 from ctr_prediction.domain import AdFeatures, Floats, Ints, UserFeatures
 from ctr_prediction.events.codec import unpack
 from ctr_prediction.events.cuts import live_root
-from ctr_prediction.events.history import event_log
+from ctr_prediction.events.history import EventLog, PublicCatalogue, event_log
 from ctr_prediction.events.schemas import Auction
-from ctr_prediction.features.aggregates import (
-    EventLog,
-    PublicCatalogue,
-    activity_at,
-    ad_stats_at,
-    campaign_stats_at,
-    exposure_at,
-)
+from ctr_prediction.features.aggregates import activity_at, ad_stats_at, campaign_stats_at, exposure_at
 from ctr_prediction.features.views import default_user, users_from_frame
 from ctr_prediction.model.inputs import Priors, ad_numbers
 from infra.registry.release import CURRENT

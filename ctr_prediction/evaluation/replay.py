@@ -19,14 +19,16 @@ from ctr_prediction.design import DESIGN
 from ctr_prediction.domain import RANDOM_POLICY, Array, Context, Floats
 from ctr_prediction.evaluation.recompute import cannot_tell, catalogue_of
 from ctr_prediction.events.codec import unpack, user_from_lists
+from ctr_prediction.events.history import PublicCatalogue
 from ctr_prediction.events.schemas import Auction
-from ctr_prediction.features.aggregates import PublicCatalogue
+from ctr_prediction.features.views import default_user
 from ctr_prediction.model.ad_inputs import AdSide, inputs, seen_of
 from ctr_prediction.model.artifact import Bundle, load_bundle
 from ctr_prediction.model.auction import hold
-from ctr_prediction.model.inputs import AD_NUMBERS, DAY_S, HOUR_S, person_numbers
+from ctr_prediction.model.inputs import AD_NUMBERS, person_numbers
 from ctr_prediction.model.split_layer import StudentSide
 from ctr_prediction.model.student import Student
+from infra.columns import DAY_S, HOUR_S
 from infra.design import knobs_of, with_knobs
 from infra.evaluation.experiment import Report
 from infra.prediction_log.reader import PredictionLog
@@ -118,7 +120,7 @@ def scores_again(auction: Auction, bundle: Bundle, config: CtrConfig, catalogue:
     public = catalogue.ads.iloc[ads]
     campaign, creative = (public[name].to_numpy(np.int64) for name in ("campaign_id", "creative_id"))
     side = AdSide.of(model, ads, campaign, creative, unpack(auction.numbers, "<f4", len(AD_NUMBERS)))
-    user, at_ts = user_from_lists(auction.features), auction.request_ts
+    user, at_ts = user_from_lists(auction.features, default_user()), auction.request_ts
     if isinstance(bundle.student, Student) and network == "student":
         student, segment = StudentSide.of(bundle.student, model, side), int(user.segment[0])
         of_user = student.of_user(auction.user_id, user, person_numbers(user, model.priors)[0])

@@ -21,6 +21,7 @@ from ctr_prediction.domain import UserFeatures
 from ctr_prediction.evaluation.recompute import Known, cannot_tell, in_order
 from ctr_prediction.events.codec import unpack, user_from_lists
 from ctr_prediction.events.schemas import Auction
+from ctr_prediction.features.views import default_user
 from ctr_prediction.model.artifact import Bundle, load_bundle
 from ctr_prediction.model.inputs import AD_NUMBERS
 from infra.evaluation.experiment import Report
@@ -64,7 +65,8 @@ def skew(settings: Settings, since: Since, limit: int, report: Report) -> Compar
         report(0.5 + 0.5 * (number + 1) / len(usable), f"{number + 1} of {len(usable)} auctions")
     found: list[Skew] = []
     if usable:
-        served = [user_from_lists(auction.features) for auction in auctions]
+        default = default_user()
+        served = [user_from_lists(auction.features, default) for auction in auctions]
         left, right = columns_of_users(served, users)
         found += compare(left, right)
         sides = (dict(zip(AD_NUMBERS, np.concatenate(parts).T, strict=True)) for parts in (served_numbers, numbers))

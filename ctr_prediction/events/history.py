@@ -10,22 +10,105 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.dataset as ds
+import pyarrow.parquet as pq
 
 from ctr_prediction.config import CtrConfig
+from ctr_prediction.domain import SLOTS, Array, Ints
 from ctr_prediction.events.cuts import files_of, live_root
 from ctr_prediction.events.paths import CLICKS, SHOWN
-from ctr_prediction.features.aggregates import DAY_S, LOG_COLUMNS, EventLog, PublicCatalogue, seconds, timestamps
 from infra.build.runner import Facts, StepContext
+from infra.columns import DAY_S, seconds, timestamps
 from infra.errors import LabError
 
+LOG_COLUMNS = ("impression_id", "seen_ts", "user_id", "ad_id", "slot", "price", "clicked", "label_ts")
+"""The columns of the log that features count; a table may have more."""
 CUT_FILE = "live.json"
 USERS_AT_ONCE = 50_000
+
+
+@dataclass(frozen=True)
+class PublicCatalogue:
+    """What is public of people, ads, campaigns and publishers, as written by the step `world`; ids are rows."""
+
+    people: pd.DataFrame
+    ads: pd.DataFrame
+    campaigns: pd.DataFrame
+    publishers: pd.DataFrame
+
+    @classmethod
+    def read(cls, world: Path) -> PublicCatalogue:
+        return cls(*(pq.read_table(world / f"{name}.parquet").to_pandas() for name in cls.__annotations__))
+
+
+@dataclass(frozen=True)
+class EventLog:
+    """n impressions in order of `at_s` float64[n], when one heard of them (of the history's at once, as their page was
+    asked for), and of `number`. int64[n]: `number`, `user`, `ad`, `campaign`, `slot`. float64[n]: `price` of a click,
+    and `label_s`, when a click was reported: infinite where none was, and never before one had heard of the impression.
+    Impressions of an unknown user or ad are left out."""
+
+    at_s: Array
+    number: Ints
+    user: Ints
+    ad: Ints
+    campaign: Ints
+    slot: Ints
+    price: Array
+    label_s: Array
+
+    @classmethod
+    def of(cls, table: pa.Table, catalogue: PublicCatalogue) -> EventLog:
+        """The log of `table`, with `LOG_COLUMNS` in any order of rows."""
+        column = {name: table[name].to_numpy() for name in LOG_COLUMNS}
+        user, ad, slot = (column[name].astype(np.int64) for name in ("user_id", "ad_id", "slot"))
+        is_known = (user >= 0) & (user < len(catalogue.people)) & (ad >= 0) & (ad < len(catalogue.ads))
+        is_known &= (slot >= 0) & (slot < SLOTS)
+        at_s, number = seconds(column["seen_ts"]), column["impression_id"].astype(np.int64)
+        kept = np.flatnonzero(is_known)
+        kept = kept[np.lexsort((number[kept], at_s[kept]))]
+        label_s = np.maximum(seconds(column["label_ts"]), at_s)
+        label_s[~column["clicked"].astype(bool)] = np.inf
+        return cls(
+            at_s=at_s[kept],
+            number=number[kept],
+            user=user[kept],
+            ad=ad[kept],
+            campaign=catalogue.ads["campaign_id"].to_numpy(np.int64)[ad[kept]],
+            slot=slot[kept],
+            price=column["price"].astype(np.float64)[kept],
+            label_s=label_s[kept],
+        )
+
+    def __len__(self) -> int:
+        return len(self.at_s)
+
+    def before(self, t: float, window_s: float = np.inf) -> slice:
+        """The impressions of before `t` and not older than the window."""
+        return slice(*(int(np.searchsorted(self.at_s, at)) for at in (t - window_s, t)))
+
+    def clicks_before(self, t: float, window_s: float = np.inf) -> Ints:
+        """int64[c]: places of the clicks that were reported in the window before `t`."""
+        order, label_s = self._by_label
+        first, last = (int(np.searchsorted(label_s, at)) for at in (t - window_s, t))
+        return order[first:last]
+
+    def of_users(self, users: Ints) -> EventLog:
+        kept = np.flatnonzero(np.isin(self.user, users))
+        return EventLog(*(getattr(self, name)[kept] for name in EventLog.__annotations__))
+
+    @cached_property
+    def _by_label(self) -> tuple[Ints, Array]:
+        clicked = np.flatnonzero(np.isfinite(self.label_s))
+        order = clicked[np.argsort(self.label_s[clicked], kind="stable")]
+        return order, self.label_s[order]
 
 
 def cut_log(context: StepContext) -> Facts:

@@ -9,7 +9,7 @@ import orjson
 import pyarrow as pa
 
 from ctr_prediction.events.schemas import Auction, Click, Impression
-from ctr_prediction.features.aggregates import timestamps
+from infra.columns import timestamps
 
 SHOWN_INTS = ("user_id", "publisher_id", "device", "slot", "ad_id", "campaign_id", "seen")
 SHOWN_FLOATS = ("bid", "price", "p_click", "propensity")

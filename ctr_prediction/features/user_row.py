@@ -12,16 +12,9 @@ import pyarrow.compute as pc
 
 from ctr_prediction.config import CtrConfig
 from ctr_prediction.domain import Ints
-from ctr_prediction.features.aggregates import (
-    DAY_S,
-    EventLog,
-    PublicCatalogue,
-    counts_at,
-    exposure_at,
-    lists,
-    ragged,
-    timestamps,
-)
+from ctr_prediction.events.history import EventLog, PublicCatalogue
+from ctr_prediction.features.aggregates import counts_at, exposure_at
+from infra.columns import DAY_S, lists, ragged, timestamps
 
 VIEW = "user_now"
 SEEN = ("seen_ads", "seen_counts", "seen_today")

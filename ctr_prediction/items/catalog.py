@@ -20,9 +20,10 @@ from ctr_prediction.items.snapshot import Snapshot
 from ctr_prediction.model.ad_inputs import AdSide
 from ctr_prediction.model.artifact import Bundle, Model
 from ctr_prediction.model.auction import day_passed, pace
-from ctr_prediction.model.inputs import DAY_S, ad_numbers
+from ctr_prediction.model.inputs import ad_numbers
 from ctr_prediction.model.split_layer import StudentSide
 from ctr_prediction.model.student import Student
+from infra.columns import DAY_S
 
 KEPT_PLACES = 20_000
 """pages, by segment, publisher, device and hour, of which is kept what they add"""

@@ -9,7 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+from ctr_prediction.config import CtrConfig
 from ctr_prediction.domain import Array, Floats
+from ctr_prediction.events.history import EventLog, PublicCatalogue
+from ctr_prediction.features.aggregates import ad_stats_at, campaign_stats_at, spent_at
 from infra.live.live_arrays import read_arrays, write_arrays
 
 FILE = "stats.npz"
@@ -39,3 +42,10 @@ class LiveStats:
     def read(cls, path: Path) -> LiveStats:
         """Raises `OSError` or `ValueError` where there is none, or none that makes sense."""
         return read_arrays(path, cls, [item.name for item in fields(cls)])
+
+
+def stats_at(log: EventLog, catalogue: PublicCatalogue, config: CtrConfig, at_ts: float) -> LiveStats:
+    """Counts of all ads and campaigns as of `at_ts`, as the worker writes them too."""
+    shown, clicks = ad_stats_at(log, catalogue, config, at_ts)
+    of_campaign = campaign_stats_at(log, catalogue, config, at_ts)
+    return LiveStats(at_ts, shown, clicks, *of_campaign, spent_at(log, len(catalogue.campaigns), at_ts))

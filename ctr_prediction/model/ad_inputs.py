@@ -13,10 +13,8 @@ from ctr_prediction.domain import Context, Floats, Ints, UserFeatures
 from ctr_prediction.model.artifact import Model
 from ctr_prediction.model.inputs import (
     AD_NUMBERS,
-    DAY_S,
     DEEP,
     HOUR,
-    HOUR_S,
     NO_CROSS,
     NUMERIC,
     PAIR_NUMBERS,
@@ -28,6 +26,7 @@ from ctr_prediction.model.inputs import (
     is_retargeted,
     person_numbers,
 )
+from infra.columns import DAY_S, HOUR_S
 
 SEEN = len(USER_NUMBERS)
 FIRST_AD_NUMBER = SEEN + len(PAIR_NUMBERS)

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ctr_prediction.domain import AGE_BANDS, DEVICES, GENDERS, AdFeatures, Context, Floats, Ints, UserFeatures
+from infra.columns import DAY_S, HOUR_S
 
 USER_NUMBERS = (
     "user_ctr_log",
@@ -32,7 +33,6 @@ NUMERIC = (*USER_NUMBERS, *PAIR_NUMBERS, *AD_NUMBERS)
 HOUR = NUMERIC.index("hour_cos")
 PERSON_NUMBERS = HOUR - len(DEVICES)
 """the first of `USER_NUMBERS`, which do not depend on where someone is"""
-DAY_S, HOUR_S = 86_400.0, 3_600.0
 
 DEEP = ("user", "segment", "clock", "publisher", "ad", "campaign", "creative")
 """tables of vectors; `clock` is what a segment thinks of the hour"""

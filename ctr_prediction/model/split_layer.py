@@ -31,8 +31,9 @@ from ctr_prediction.model.ad_inputs import (
     whose,
 )
 from ctr_prediction.model.artifact import Model
-from ctr_prediction.model.inputs import DAY_S, HOUR, NUMERIC, PERSON_NUMBERS
+from ctr_prediction.model.inputs import HOUR, NUMERIC, PERSON_NUMBERS
 from ctr_prediction.model.student import Student
+from infra.columns import DAY_S
 
 KEPT_BIDDERS = 500
 """of each segment, whose sums are kept: more than bid in an auction by default"""

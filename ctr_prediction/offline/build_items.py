@@ -8,18 +8,11 @@ import numpy as np
 
 from ctr_prediction.config import CtrConfig
 from ctr_prediction.domain import Array
-from ctr_prediction.events.history import logs_by_users, read_until
-from ctr_prediction.features.aggregates import (
-    DAY_S,
-    EventLog,
-    PublicCatalogue,
-    ad_stats_at,
-    campaign_stats_at,
-    spent_at,
-)
-from ctr_prediction.items.live_counts import LiveStats
+from ctr_prediction.events.history import EventLog, PublicCatalogue, logs_by_users, read_until
+from ctr_prediction.items.live_counts import LiveStats, stats_at
 from ctr_prediction.items.snapshot import write_snapshot
 from infra.build.runner import Facts, StepContext
+from infra.columns import DAY_S
 
 
 def build(context: StepContext) -> Facts:
@@ -58,13 +51,6 @@ def build(context: StepContext) -> Facts:
         {"model_digest": registered["digest"], "world_now": now},
     )
     return {"ads": len(ads), "campaigns": len(campaigns)}
-
-
-def stats_at(log: EventLog, catalogue: PublicCatalogue, config: CtrConfig, at_ts: float) -> LiveStats:
-    """Counts of all ads and campaigns as of `at_ts`, as the worker writes them too."""
-    shown, clicks = ad_stats_at(log, catalogue, config, at_ts)
-    of_campaign = campaign_stats_at(log, catalogue, config, at_ts)
-    return LiveStats(at_ts, shown, clicks, *of_campaign, spent_at(log, len(catalogue.campaigns), at_ts))
 
 
 def hourly(log: EventLog) -> Array:

@@ -19,9 +19,10 @@ from ctr_prediction.config import CtrConfig
 from ctr_prediction.domain import NONE
 from ctr_prediction.world.history import State, log_day, pass_day
 from ctr_prediction.world.policy import Eligible
-from ctr_prediction.world.streams import DAY_S, start_ts
+from ctr_prediction.world.streams import start_ts
 from ctr_prediction.world.truth import World, make_world
 from infra.build.runner import Facts, StepContext
+from infra.columns import DAY_S
 
 
 def write_history(context: StepContext) -> Facts:

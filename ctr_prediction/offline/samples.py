@@ -22,8 +22,7 @@ import pyarrow.parquet as pq
 
 from ctr_prediction.config import CtrConfig
 from ctr_prediction.domain import RANDOM_POLICY, SLOTS, AdFeatures, Array, Context, Floats, Ints, UserFeatures
-from ctr_prediction.events.history import read_live, read_until
-from ctr_prediction.features.aggregates import DAY_S, PublicCatalogue, seconds
+from ctr_prediction.events.history import PublicCatalogue, read_live, read_until
 from ctr_prediction.features.views import (
     ONLINE_VIEWS,
     TRAINED_FEATURES,
@@ -35,6 +34,7 @@ from ctr_prediction.features.views import (
 )
 from ctr_prediction.model.inputs import Priors, priors_from
 from infra.build.runner import Facts, StepContext
+from infra.columns import DAY_S, seconds
 from infra.feature_store.port import OfflineFeatures
 
 COLUMNS = (

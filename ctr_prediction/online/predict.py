@@ -12,8 +12,8 @@ from ctr_prediction.domain import AdQuery, Array, Floats, Ints
 from ctr_prediction.items.catalog import Market
 from ctr_prediction.model.ad_inputs import inputs, seen_of
 from ctr_prediction.model.artifact import Bundle
-from ctr_prediction.model.inputs import DAY_S, HOUR_S
 from ctr_prediction.model.split_layer import StudentSide
+from infra.columns import DAY_S, HOUR_S
 from infra.errors import DependencyError
 from infra.pipeline.candidates import Candidates
 

@@ -15,8 +15,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from ctr_prediction.domain import Array, Ints
-from ctr_prediction.events.history import with_clicks
-from ctr_prediction.features.aggregates import EventLog, PublicCatalogue, seconds
+from ctr_prediction.events.history import EventLog, PublicCatalogue, with_clicks
+from infra.columns import seconds
 
 ROOM = 1.25
 """new arrays get a quarter more than they need, so that most growth copies nothing but itself"""

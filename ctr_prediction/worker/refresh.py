@@ -24,14 +24,13 @@ import pyarrow as pa
 
 from ctr_prediction.config import CtrConfig
 from ctr_prediction.domain import Ints
-from ctr_prediction.events.history import event_log, read_clicks, read_shown
+from ctr_prediction.events.history import EventLog, PublicCatalogue, event_log, read_clicks, read_shown
 from ctr_prediction.events.paths import CLICKS, SHOWN
 from ctr_prediction.events.schemas import TOPICS, Click, Impression
 from ctr_prediction.events.tables import click_rows, shown_rows
-from ctr_prediction.features.aggregates import EventLog, PublicCatalogue
 from ctr_prediction.features.user_row import VIEW, user_now
 from ctr_prediction.features.views import open_store
-from ctr_prediction.offline.build_items import stats_at
+from ctr_prediction.items.live_counts import stats_at
 from ctr_prediction.worker.append_log import GrowingLog, Heard
 from ctr_prediction.worker.metrics import OnlineMetrics
 from infra.errors import DependencyError

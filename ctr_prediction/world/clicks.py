@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from ctr_prediction.config import WorldConfig
 from ctr_prediction.domain import AGE_BANDS, Array, Ints
-from ctr_prediction.world.streams import DAY_S, HOUR_S
+from infra.columns import DAY_S, HOUR_S
 
 
 def wear_out_logit(config: WorldConfig, seen: Ints) -> Array:

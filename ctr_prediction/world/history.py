@@ -19,8 +19,9 @@ from ctr_prediction.world.exposures import Exposures
 from ctr_prediction.world.oracle import Context, Oracle
 from ctr_prediction.world.policy import Drawn, Eligible, Standing, auction, draw_pool
 from ctr_prediction.world.requests import Requests, draw_requests
-from ctr_prediction.world.streams import DAY_S, HOUR_S, start_ts, stream
+from ctr_prediction.world.streams import start_ts, stream
 from ctr_prediction.world.truth import World
+from infra.columns import DAY_S, HOUR_S
 
 KEPT = 0.9
 """share of what is known of an ad that still counts a day later"""

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ctr_prediction.domain import DEVICES, Array, Ints
-from ctr_prediction.world.streams import DAY_S, HOUR_S, start_ts, stream
+from ctr_prediction.world.streams import start_ts, stream
 from ctr_prediction.world.truth import World
+from infra.columns import DAY_S, HOUR_S
 
 PEAK_HOUR, SWING = 20, 0.6
 MAIN_DEVICE_SHARE = 0.8

@@ -9,8 +9,6 @@ import numpy as np
 
 from ctr_prediction.config import WorldConfig
 
-DAY_S, HOUR_S = 86_400.0, 3_600.0
-
 
 def stream(seed: int, part: str, *key: int) -> np.random.Generator:
     """The generator of `part`, and of a sub-key such as a day, under the world's `seed`."""

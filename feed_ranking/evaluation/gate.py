@@ -22,9 +22,10 @@ from feed_ranking.model.artifact import load_bundle
 from feed_ranking.offline.samples import Sample
 from feed_ranking.world.history import Popularity, log_day
 from feed_ranking.world.oracle import Oracle
-from feed_ranking.world.streams import DAY_S, HOUR_S, end_ts
+from feed_ranking.world.streams import end_ts
 from feed_ranking.world.truth import make_world
 from infra.build.runner import Facts, StepContext
+from infra.columns import DAY_S, HOUR_S
 from infra.errors import BudgetBroken, CorruptArtifact
 from infra.evaluation.experiment import Play, Score, per_case
 from infra.evaluation.figures import write_figures

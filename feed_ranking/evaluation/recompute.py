@@ -16,21 +16,14 @@ from feed_ranking.config import FeedConfig
 from feed_ranking.design import DESIGN
 from feed_ranking.domain import CREATOR_COLUMNS, POST_COLUMNS, STATS, Floats, Ids, PostFeatures, UserFeatures
 from feed_ranking.events.cuts import live_root
-from feed_ranking.events.history import read_catalogue
+from feed_ranking.events.history import EventLog, PublicCatalogue, read_catalogue, read_log
 from feed_ranking.events.schemas import Prediction
-from feed_ranking.features.aggregates import (
-    HOUR_S,
-    EventLog,
-    PublicCatalogue,
-    activity_at,
-    creator_stats_at,
-    post_stats_at,
-)
+from feed_ranking.features.aggregates import activity_at, creator_stats_at, post_stats_at
 from feed_ranking.features.views import CONTENT, VIEWS, default_user, users_from_frame
 from feed_ranking.model.artifact import Bundle
 from feed_ranking.model.inputs import Context, post_inputs, post_tower_inputs, ranker_inputs
-from feed_ranking.offline.feature_tables import read_log
 from feed_ranking.offline.samples import join_users
+from infra.columns import HOUR_S
 from infra.feature_store.port import OfflineFeatures
 from infra.registry.release import CURRENT, Release
 from infra.settings import Settings

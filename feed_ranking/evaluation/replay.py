@@ -20,6 +20,7 @@ from feed_ranking.design import DESIGN
 from feed_ranking.domain import RANDOM_POLICY, Floats
 from feed_ranking.events.codec import unpack, user_from_lists
 from feed_ranking.events.schemas import Prediction
+from feed_ranking.features.views import default_user
 from feed_ranking.model.artifact import Bundle, load_bundle, worth_s
 from feed_ranking.model.inputs import ranker_names, user_tower_inputs
 from feed_ranking.model.slate_policy import draw_slate, is_by_new_creator
@@ -103,7 +104,7 @@ def differences_of(prediction: Prediction, bundle: Bundle, config: FeedConfig) -
         "explored": drawn.explored,
     }
     if len(prediction.embedding):  # none where the user tower was missing: nothing was searched by it
-        user = user_from_lists(prediction.features, topics)
+        user = user_from_lists(prediction.features, default_user(topics))
         logged["embedding"] = np.asarray(prediction.embedding, np.float32)
         again["embedding"] = bundle.user_tower(user_tower_inputs(user, bundle.priors))[0]
     return {name: how for name in logged if (how := difference(logged[name], again[name]))}

@@ -22,7 +22,7 @@ from feed_ranking.domain import CREATOR_COUNTS, Floats, UserFeatures
 from feed_ranking.evaluation.recompute import Known
 from feed_ranking.events.codec import unpack, user_from_lists
 from feed_ranking.events.schemas import Prediction
-from feed_ranking.features.views import open_store
+from feed_ranking.features.views import default_user, open_store
 from feed_ranking.model.artifact import Bundle, load_bundle
 from feed_ranking.model.inputs import ranker_names
 from infra.evaluation.experiment import Report
@@ -69,7 +69,8 @@ def skew(settings: Settings, since: Since, limit: int, report: Report) -> Compar
     found: list[Skew] = []
     if usable:
         slots = config.features.creator_slots
-        served = [user_from_lists(prediction.features, topics) for prediction in predictions]
+        default = default_user(topics)
+        served = [user_from_lists(prediction.features, default) for prediction in predictions]
         found += compare(columns_of_users(served, slots), columns_of_users(users, slots))
         left, right = (by_name(np.concatenate(parts), topics) for parts in (served_inputs, inputs))
         found += compare(left, right, tolerance=INPUT_TOLERANCE)

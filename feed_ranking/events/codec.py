@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from feed_ranking.domain import Floats, UserFeatures
-from feed_ranking.features.views import default_user
 
 
 def pack(inputs: Floats) -> str:
@@ -29,12 +28,11 @@ def user_as_lists(user: UserFeatures) -> dict[str, list[Any]]:
     return {item.name: getattr(user, item.name)[0:1].ravel().tolist() for item in fields(UserFeatures)}
 
 
-def user_from_lists(values: Mapping[str, Any], topics: int) -> UserFeatures:
-    """The one user of `user_as_lists`. JSON keeps every float32 exactly."""
-    default = default_user(topics)
+def user_from_lists(values: Mapping[str, Any], like: UserFeatures) -> UserFeatures:
+    """The one user of `user_as_lists`, with the dtypes and shapes of `like`. JSON keeps every float32 exactly."""
     return UserFeatures(
         **{
-            name: np.asarray(values[name], like.dtype).reshape((1, -1) if like.ndim == 2 else (1,))
-            for name, like in vars(default).items()
+            name: np.asarray(values[name], array.dtype).reshape((1, -1) if array.ndim == 2 else (1,))
+            for name, array in vars(like).items()
         }
     )

@@ -10,7 +10,10 @@ import json
 import os
 import shutil
 from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,14 +21,130 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
+import pyarrow.parquet as pq
 
 from feed_ranking.config import FeedConfig
+from feed_ranking.domain import Floats, Ids
 from feed_ranking.events.cuts import LOG, POSTS, files_of, live_root
-from feed_ranking.features.aggregates import DAY_S, PublicCatalogue, seconds
 from infra.build.runner import Facts, StepContext
+from infra.columns import DAY_S, seconds
 from infra.errors import LabError
 
+LABELS = ("clicked", "liked", "commented", "dwell_s")
+LOG_COLUMNS = ("label_ts", "user_id", "post_id", "session_id", *LABELS)
+"""The columns of the log that features count; a table may have more."""
 CUT_FILE = "live.json"
+
+
+@dataclass(frozen=True)
+class PublicCatalogue:
+    """What is public of people, creators, posts and follows, as written by the step `world`.
+
+    Ids of people and creators are their rows; those of posts are any int64, in any order.
+    """
+
+    people: pd.DataFrame
+    creators: pd.DataFrame
+    posts: pd.DataFrame
+    follows: pd.DataFrame
+
+    @classmethod
+    def read(cls, world: Path) -> PublicCatalogue:
+        return cls(*(pq.read_table(world / f"{name}.parquet").to_pandas() for name in cls.__annotations__))
+
+    def with_posts(self, posts: pd.DataFrame) -> PublicCatalogue:
+        """The same with these posts behind the others, whose rows stay. Those that are here already are not added."""
+        new = posts.drop_duplicates("post_id")
+        new = new[self.rows_of(new["post_id"].to_numpy()) < 0]
+        together = pd.concat([self.posts, new[self.posts.columns]], ignore_index=True) if len(new) else self.posts
+        return PublicCatalogue(self.people, self.creators, together, self.follows)
+
+    def rows_of(self, post_ids: Ids) -> Ids:
+        """int64[n]: the rows of `posts` with these ids, -1 where there is none."""
+        order, ascending = self._by_id
+        if not len(order):
+            return np.full(len(post_ids), -1, np.int64)
+        place = np.minimum(np.searchsorted(ascending, post_ids), len(order) - 1)
+        return np.where(ascending[place] == post_ids, order[place], -1)
+
+    @cached_property
+    def _by_id(self) -> tuple[Ids, Ids]:
+        ids = self.posts["post_id"].to_numpy(np.int64)
+        order = np.argsort(ids, kind="stable")
+        return order, ids[order]
+
+
+@dataclass(frozen=True)
+class EventLog:
+    """The organic impressions in order of `known_s` float64[n], when their label arrived. All arrays [n].
+
+    `post` is a row of the catalogue's posts, not an id; `creator` is the id of the post's creator, also of one who is
+    not in the catalogue.
+    """
+
+    known_s: npt.NDArray[np.float64]
+    user: Ids
+    post: Ids
+    creator: Ids
+    topic: Ids
+    region: Ids
+    session: Ids
+    counts: Floats
+    """float32[n, REACTIONS]"""
+    unknown: int = 0
+    """events that were left out, because their post or user is unknown"""
+
+    @classmethod
+    def of(cls, table: pa.Table, catalogue: PublicCatalogue) -> EventLog:
+        """The log of `table`, with `LOG_COLUMNS` in any order of rows; ads are left out."""
+        column = {name: table[name].to_numpy() for name in LOG_COLUMNS}
+        is_post = column["post_id"] >= 0
+        post, user = catalogue.rows_of(column["post_id"]), column["user_id"]
+        is_known = (post >= 0) & (user >= 0) & (user < len(catalogue.people))
+        known_s = seconds(column["label_ts"])
+        kept = np.flatnonzero(is_post & is_known)
+        kept = kept[np.argsort(known_s[kept], kind="stable")]
+        post, user = post[kept], user[kept].astype(np.int64)
+        reactions = [np.ones(len(post)), *(column[name][kept] for name in LABELS)]
+        return cls(
+            known_s=known_s[kept],
+            user=user,
+            post=post,
+            creator=catalogue.posts["creator_id"].to_numpy()[post],
+            topic=catalogue.posts["topic"].to_numpy()[post],
+            region=catalogue.people["region"].to_numpy()[user],
+            session=column["session_id"][kept],
+            counts=np.stack(reactions, axis=1).astype(np.float32),
+            unknown=int(np.count_nonzero(is_post & ~is_known)),
+        )
+
+    def extended(self, table: pa.Table, catalogue: PublicCatalogue) -> EventLog:
+        """This log and the events of `table`, in order. `catalogue` may have got posts (`with_posts`) since."""
+        new = EventLog.of(table, catalogue)
+        columns = {
+            name: np.concatenate([values, getattr(new, name)])
+            for name, values in vars(self).items()
+            if name != "unknown"
+        }
+        if len(self) and len(new) and new.known_s[0] < self.known_s[-1]:
+            order = np.argsort(columns["known_s"], kind="stable")
+            columns = {name: values[order] for name, values in columns.items()}
+        return EventLog(**columns, unknown=self.unknown + new.unknown)
+
+    def __len__(self) -> int:
+        return len(self.known_s)
+
+    def before(self, t: float, window_s: float = np.inf) -> slice:
+        """The events that were known at `t` and not older than the window."""
+        return slice(*(int(np.searchsorted(self.known_s, at)) for at in (t - window_s, t)))
+
+    def of_users(self, users: Ids, window: slice) -> EventLog:
+        """The events of these users in this window."""
+        kept = window.start + np.flatnonzero(np.isin(self.user[window], users))
+        return EventLog(**{name: values[kept] for name, values in self._columns().items()})
+
+    def _columns(self) -> dict[str, npt.NDArray[Any]]:
+        return {item.name: getattr(self, item.name) for item in fields(self) if item.name != "unknown"}
 
 
 def cut_log(context: StepContext) -> Facts:
@@ -65,6 +184,14 @@ def _link(source: Path, target: Path) -> None:
         raise LabError(f"{source} was there when the build began and is gone", hint="build again") from None
     except OSError:  # another disk, or one without links
         shutil.copy2(source, target)
+
+
+def read_log(world: Path, live: Path) -> pa.Table:
+    """The organic impressions of every day, and those of what happened live."""
+    log = ds.dataset(world / "log", partitioning="hive")
+    table = log.to_table(columns=list(LOG_COLUMNS), filter=pc.field("post_id") >= 0)
+    since = read_reactions(live, LOG_COLUMNS)
+    return (table if since is None else pa.concat_tables([table, since.cast(table.schema)])).combine_chunks()
 
 
 def read_until(live: Path) -> float:

@@ -10,7 +10,7 @@ import orjson
 import pyarrow as pa
 
 from feed_ranking.events.schemas import PostPublished, Prediction, Reaction
-from feed_ranking.features.aggregates import timestamps
+from infra.columns import timestamps
 
 REACTION_INTS = ("session_id", "slate_id", "user_id", "post_id", "creator_id", "ad_id", "position", "depth")
 REACTION_FLAGS = ("clicked", "liked", "commented")

@@ -9,10 +9,16 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from feed_ranking.domain import POST_COLUMNS, Floats, Ids
+import numpy as np
+
+from feed_ranking.config import FeedConfig
+from feed_ranking.domain import CREATOR_COLUMNS, POST_COLUMNS, Floats, Ids
+from feed_ranking.events.history import EventLog, PublicCatalogue
+from feed_ranking.features.aggregates import creator_stats_at, hottest, post_stats_at
 from infra.live.live_arrays import read_arrays, write_arrays
 
 FILE = "stats.npz"
+TRENDING_POSTS = 1000
 CONTENT = ("quality_signal", "bait_signal")
 COUNTED = tuple(name for name in POST_COLUMNS if name not in CONTENT)
 """The columns of a post that are counted; the others are what a content model saw."""
@@ -37,3 +43,20 @@ class LiveStats:
     def read(cls, path: Path) -> LiveStats:
         """Raises `OSError` or `ValueError` where there is none, or none that makes sense."""
         return read_arrays(path, cls, [item.name for item in fields(cls)])
+
+
+def stats_at(known: EventLog, catalogue: PublicCatalogue, config: FeedConfig, at_ts: float) -> LiveStats:
+    """Counts of all posts that live and of all creators, as of `at_ts`, and the hottest posts."""
+    posts = post_stats_at(known, catalogue, config, at_ts)
+    ids = posts["post_id"].to_numpy()
+    heat = np.stack([posts[name].to_numpy() for name in COUNTED if name.startswith("heat_")])
+    rows = creator_stats_at(known, catalogue, config, at_ts)
+    creators = np.zeros((len(catalogue.creators), len(CREATOR_COLUMNS)), np.float32)
+    creators[rows["creator_id"].to_numpy()] = np.stack([rows[name].to_numpy() for name in CREATOR_COLUMNS], axis=1)
+    return LiveStats(
+        stats_ts=at_ts,
+        post_id=ids,
+        posts=np.stack([posts[name].to_numpy() for name in COUNTED], axis=1),
+        creators=creators,
+        trending=ids[hottest(heat, TRENDING_POSTS)],
+    )

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from feed_ranking.config import FeedConfig
 from feed_ranking.domain import CREATOR_COLUMNS, STATS, PostFeatures
 from feed_ranking.events.history import read_catalogue, read_until
-from feed_ranking.features.aggregates import HOUR_S, REGIONS, hottest
+from feed_ranking.features.aggregates import REGIONS, hottest
 from feed_ranking.features.views import open_store
 from feed_ranking.items.snapshot import write_snapshot
 from feed_ranking.items.vector_index import VectorIndex
@@ -21,6 +21,7 @@ from feed_ranking.model.artifact import load_bundle
 from feed_ranking.model.inputs import post_inputs, post_tower_inputs
 from feed_ranking.offline.samples import join_posts
 from infra.build.runner import Facts, StepContext
+from infra.columns import HOUR_S
 
 TRENDING_POSTS = 1000
 

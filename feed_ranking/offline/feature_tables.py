@@ -7,34 +7,25 @@ inclusively (feature time <= event time), so an event of exactly t must not be i
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from feed_ranking.config import FeedConfig
 from feed_ranking.domain import Ids
-from feed_ranking.events.history import read_catalogue, read_reactions, read_until
-from feed_ranking.features.aggregates import (
-    DAY_S,
-    HOUR_S,
-    LOG_COLUMNS,
+from feed_ranking.events.history import (
     EventLog,
     PublicCatalogue,
-    activity_at,
-    creator_stats_at,
-    lists,
-    post_stats_at,
-    ragged,
-    reactions_of_posts,
-    timestamps,
+    read_catalogue,
+    read_log,
+    read_until,
 )
+from feed_ranking.features.aggregates import activity_at, creator_stats_at, post_stats_at, reactions_of_posts
 from infra.build.runner import Facts, StepContext
+from infra.columns import DAY_S, HOUR_S, lists, ragged, timestamps
 
 
 def compute_tables(context: StepContext) -> Facts:
@@ -82,14 +73,6 @@ class SnapshotTimes:
     def last(self) -> float:
         """The world's now."""
         return float(self.daily[-1])
-
-
-def read_log(world: Path, live: Path) -> pa.Table:
-    """The organic impressions of every day, and those of what happened live."""
-    log = ds.dataset(world / "log", partitioning="hive")
-    table = log.to_table(columns=list(LOG_COLUMNS), filter=pc.field("post_id") >= 0)
-    since = read_reactions(live, LOG_COLUMNS)
-    return (table if since is None else pa.concat_tables([table, since.cast(table.schema)])).combine_chunks()
 
 
 def user_profile(catalogue: PublicCatalogue, config: FeedConfig, times: SnapshotTimes) -> pa.Table:

@@ -17,9 +17,10 @@ import pyarrow.parquet as pq
 
 from feed_ranking.config import FeedConfig
 from feed_ranking.world.history import ADS, Popularity, log_day
-from feed_ranking.world.streams import DAY_S, end_ts, start_ts
+from feed_ranking.world.streams import end_ts, start_ts
 from feed_ranking.world.truth import World, make_world
 from infra.build.runner import Facts, StepContext
+from infra.columns import DAY_S
 
 
 def write_history(context: StepContext) -> Facts:

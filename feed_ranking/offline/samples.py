@@ -20,8 +20,7 @@ import pyarrow.dataset as ds
 
 from feed_ranking.config import FeedConfig
 from feed_ranking.domain import RANDOM_POLICY, Floats, Ids, PostFeatures, Times, UserFeatures
-from feed_ranking.events.history import read_catalogue, read_reactions, read_until
-from feed_ranking.features.aggregates import DAY_S, LABELS, seconds
+from feed_ranking.events.history import LABELS, read_catalogue, read_reactions, read_until
 from feed_ranking.features.views import (
     ITEM_VIEWS,
     ONLINE_VIEWS,
@@ -34,6 +33,7 @@ from feed_ranking.features.views import (
     users_from_frame,
 )
 from infra.build.runner import Facts, StepContext
+from infra.columns import DAY_S, seconds
 from infra.feature_store.port import OfflineFeatures
 
 LOG_COLUMNS = ("slate_id", "user_id", "post_id", "creator_id", "position", "depth", "creator_before", "request_ts")

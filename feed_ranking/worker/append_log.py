@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from feed_ranking.features.aggregates import EventLog, PublicCatalogue
+from feed_ranking.events.history import EventLog, PublicCatalogue
 
 ROOM = 1.25
 """new arrays get a quarter more than they need, so that most growth copies nothing but itself"""

@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, Counter
 
 from feed_ranking.domain import RANDOM_POLICY, SERVING_POLICY
 from feed_ranking.events.schemas import Impression, Reaction
-from feed_ranking.features.aggregates import DAY_S
+from infra.columns import DAY_S
 
 NEW_CREATOR_DAYS = 7.0
 POLICIES = (SERVING_POLICY, RANDOM_POLICY)

@@ -23,22 +23,14 @@ import pandas as pd
 import pyarrow as pa
 
 from feed_ranking.config import FeedConfig
-from feed_ranking.domain import CREATOR_COLUMNS, Ids
-from feed_ranking.events.history import read_catalogue, read_reactions
+from feed_ranking.domain import Ids
+from feed_ranking.events.history import EventLog, PublicCatalogue, read_catalogue, read_log, read_reactions
 from feed_ranking.events.paths import LOG, POSTS
 from feed_ranking.events.schemas import TOPICS, Impression, PostPublished, Reaction
 from feed_ranking.events.tables import post_rows, reaction_rows
-from feed_ranking.features.aggregates import (
-    EventLog,
-    PublicCatalogue,
-    activity_at,
-    creator_stats_at,
-    hottest,
-    post_stats_at,
-)
+from feed_ranking.features.aggregates import activity_at
 from feed_ranking.features.views import open_store
-from feed_ranking.items.live_counts import COUNTED, LiveStats
-from feed_ranking.offline.feature_tables import read_log
+from feed_ranking.items.live_counts import stats_at
 from feed_ranking.worker.append_log import GrowingLog
 from feed_ranking.worker.metrics import OnlineMetrics
 from infra.errors import DependencyError
@@ -55,7 +47,6 @@ SETTLE_S = 1.0
 REFRESH_S, IDLE_S, LOOK_S = 0.2, 60.0, 1.0
 BEHIND_S = 10.0
 """how long to wait, after a pause, for the events of the meantime; those that come later still are late"""
-TRENDING_POSTS = 1000
 REMEMBERED = 50_000
 """events that are kept until the sink has surely written them"""
 VIEW = "user_activity"
@@ -185,20 +176,3 @@ def activity_rows(known: EventLog, config: FeedConfig, at_ts: float, users: Ids)
     """Rows for the store, as of `at_ts`, of those of `users` of whom something is known."""
     rows: pd.DataFrame = activity_at(known, config, at_ts, users).to_pandas()
     return rows.rename(columns={"feature_ts": "event_ts"})
-
-
-def stats_at(known: EventLog, catalogue: PublicCatalogue, config: FeedConfig, at_ts: float) -> LiveStats:
-    """Counts of all posts that live and of all creators, as of `at_ts`, and the hottest posts."""
-    posts = post_stats_at(known, catalogue, config, at_ts)
-    ids = posts["post_id"].to_numpy()
-    heat = np.stack([posts[name].to_numpy() for name in COUNTED if name.startswith("heat_")])
-    rows = creator_stats_at(known, catalogue, config, at_ts)
-    creators = np.zeros((len(catalogue.creators), len(CREATOR_COLUMNS)), np.float32)
-    creators[rows["creator_id"].to_numpy()] = np.stack([rows[name].to_numpy() for name in CREATOR_COLUMNS], axis=1)
-    return LiveStats(
-        stats_ts=at_ts,
-        post_id=ids,
-        posts=np.stack([posts[name].to_numpy() for name in COUNTED], axis=1),
-        creators=creators,
-        trending=ids[hottest(heat, TRENDING_POSTS)],
-    )

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from feed_ranking.config import WorldConfig
-from feed_ranking.world.streams import HOUR_S
+from infra.columns import HOUR_S
 
 Array = npt.NDArray[np.float64]
 RECENCY_UNIT_H = 6.0

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from feed_ranking.world.clicks import Array
-from feed_ranking.world.streams import HOUR_S
 from feed_ranking.world.truth import World
+from infra.columns import HOUR_S
 
 Ints = npt.NDArray[np.int64]
 FRESH_H = 6.0

@@ -15,7 +15,8 @@ import numpy.typing as npt
 
 from feed_ranking.config import WorldConfig
 from feed_ranking.world.creators import Creators
-from feed_ranking.world.streams import DAY_S, start_ts, stream
+from feed_ranking.world.streams import start_ts, stream
+from infra.columns import DAY_S
 
 HOME_TOPIC_SHARE = 0.8
 MEDIA = ("photo", "carousel", "video")

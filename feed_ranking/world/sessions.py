@@ -13,8 +13,9 @@ import numpy.typing as npt
 from feed_ranking.config import WorldConfig
 from feed_ranking.domain import REGION_UTC_OFFSET_H
 from feed_ranking.world.clicks import Array, sigmoid
-from feed_ranking.world.streams import DAY_S, HOUR_S, start_ts, stream
+from feed_ranking.world.streams import start_ts, stream
 from feed_ranking.world.tastes import People
+from infra.columns import DAY_S, HOUR_S
 
 PEAK_HOUR = 18
 SWING = 0.6

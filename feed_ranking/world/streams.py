@@ -8,8 +8,7 @@ from datetime import datetime
 import numpy as np
 
 from feed_ranking.config import WorldConfig
-
-DAY_S, HOUR_S = 86_400.0, 3_600.0
+from infra.columns import DAY_S
 
 
 def stream(seed: int, part: str, *key: int) -> np.random.Generator:

@@ -15,7 +15,7 @@ import numpy as np
 from feed_ranking.config import FeedConfig
 from feed_ranking.domain import AD
 from feed_ranking.world.oracle import Oracle, creators_before
-from feed_ranking.world.streams import DAY_S, end_ts, stream
+from feed_ranking.world.streams import end_ts, stream
 from feed_ranking.world.truth import make_world
 from feed_ranking.world.visits import (
     Bools,
@@ -28,6 +28,7 @@ from feed_ranking.world.visits import (
     slates_expected,
     truth_of_served,
 )
+from infra.columns import DAY_S
 from infra.evaluation.population import Events, Measure, Sums
 
 DAYS_AHEAD = 2

@@ -34,6 +34,15 @@ def auc(clicked: Array, score: Array) -> float:
     return float(roc_auc_score(clicked, score)) if 0 < clicked.sum() < len(clicked) else 0.5
 
 
+def auc_at(place: npt.NDArray[np.intp], truth: Array, weight: Array) -> float:
+    """AUC of impressions with true click probabilities `truth` float64[n] that count `weight` float64[n] each; `place`
+    int64[n] is the rank of each impression's score."""
+    click = np.bincount(place, truth * weight)
+    other = np.bincount(place, (1.0 - truth) * weight)
+    below = np.cumsum(other) - other
+    return float((click * (below + other / 2)).sum() / (click.sum() * other.sum()))
+
+
 def interval(
     groups: npt.NDArray[np.int64], statistic: Callable[[npt.NDArray[np.intp]], float], seed: int = 0
 ) -> tuple[float, float]:

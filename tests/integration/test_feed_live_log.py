@@ -18,11 +18,11 @@ from feed_ranking.domain import AD, COUNTS, EMPTY, RANDOM_POLICY
 from feed_ranking.evaluation.gate import Judge
 from feed_ranking.events.cuts import cut_of, live_root
 from feed_ranking.events.history import cut_log
-from feed_ranking.features.aggregates import DAY_S, timestamps
 from feed_ranking.offline.feature_tables import SnapshotTimes
 from feed_ranking.offline.samples import Sample
 from infra.build.fingerprints import is_built
 from infra.build.runner import StepContext, build
+from infra.columns import DAY_S, timestamps
 from infra.errors import LabError
 from infra.settings import Settings
 from tests.support.live_log import reaction, write_posts, write_reactions

@@ -21,10 +21,11 @@ from feed_ranking.evaluation.player import FeedPlayer
 from feed_ranking.evaluation.recompute import Known
 from feed_ranking.evaluation.replay import replay
 from feed_ranking.evaluation.skew import skew
+from feed_ranking.events.history import EventLog
 from feed_ranking.events.paths import end_of_log
 from feed_ranking.events.schemas import Prediction
 from feed_ranking.features import aggregates
-from feed_ranking.features.aggregates import EventLog, activity_at, creator_stats_at
+from feed_ranking.features.aggregates import activity_at, creator_stats_at
 from feed_ranking.features.views import open_store
 from feed_ranking.items.live_counts import COUNTED, LiveStats
 from feed_ranking.model.inputs import item_names

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ctr_prediction.events.history import PublicCatalogue
 from ctr_prediction.events.schemas import Auction, Click, Impression
-from ctr_prediction.features.aggregates import PublicCatalogue
 
 START = pd.Timestamp("2026-01-19T00:00:00+00:00").timestamp()
 USERS, ADS, CAMPAIGNS = 6, 8, 3

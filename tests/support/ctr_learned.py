@@ -15,14 +15,8 @@ import pyarrow as pa
 
 from ctr_prediction.config import SMOKE, ModelConfig, SampleConfig
 from ctr_prediction.domain import RANDOM_POLICY, SLOTS, AdFeatures, Array, Context, Floats, Ints, UserFeatures
-from ctr_prediction.features.aggregates import (
-    EventLog,
-    PublicCatalogue,
-    activity_at,
-    ad_stats_at,
-    campaign_stats_at,
-    seconds,
-)
+from ctr_prediction.events.history import EventLog, PublicCatalogue
+from ctr_prediction.features.aggregates import activity_at, ad_stats_at, campaign_stats_at
 from ctr_prediction.model.calibration import in_the_sample
 from ctr_prediction.model.inputs import Priors
 from ctr_prediction.offline.generate import write_catalogue
@@ -34,8 +28,9 @@ from ctr_prediction.offline.train import hidden_of, inputs_of, logits, model_of,
 from ctr_prediction.world.history import log_days
 from ctr_prediction.world.oracle import Context as TrueContext
 from ctr_prediction.world.oracle import Oracle
-from ctr_prediction.world.streams import DAY_S, start_ts
+from ctr_prediction.world.streams import start_ts
 from ctr_prediction.world.truth import World, make_world
+from infra.columns import DAY_S, seconds
 from infra.training.click_metrics import excess_log_loss_rows, log_loss_rows
 from tests.support import ctr_log
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 from hypothesis import strategies as st
 
 from feed_ranking.config import FeatureConfig, FeedConfig, WorldConfig
-from feed_ranking.features.aggregates import DAY_S, HOUR_S, EventLog, PublicCatalogue
+from feed_ranking.events.history import EventLog, PublicCatalogue
 from feed_ranking.offline.feature_tables import (
     SnapshotTimes,
     creator_stats,
@@ -19,6 +19,7 @@ from feed_ranking.offline.feature_tables import (
     user_activity,
     user_profile,
 )
+from infra.columns import DAY_S, HOUR_S
 
 USERS, CREATORS, POSTS, TOPICS, SLOTS = 4, 3, 6, 3, 2
 CONFIG = FeedConfig(

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from feed_ranking.features.aggregates import timestamps
+from infra.columns import timestamps
 
 SCHEMA = pa.schema(
     [

@@ -23,13 +23,13 @@ import pyarrow.parquet as pq
 from ctr_prediction.config import PRESETS
 from ctr_prediction.design import DESIGN
 from ctr_prediction.domain import Array, Ints
-from ctr_prediction.features.aggregates import seconds
 from ctr_prediction.offline.samples import HOLDOUT_DAYS, Sample
 from ctr_prediction.world.clicks import sigmoid
 from ctr_prediction.world.examination import examination
 from ctr_prediction.world.oracle import Context, Oracle
 from ctr_prediction.world.truth import World, make_world
 from infra.build.fingerprints import step_paths
+from infra.columns import seconds
 from infra.settings import Settings
 from infra.training.click_metrics import excess_log_loss_rows
 

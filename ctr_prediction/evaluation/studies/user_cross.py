@@ -21,7 +21,6 @@ from ctr_prediction.config import PRESETS, CtrConfig
 from ctr_prediction.design import DESIGN
 from ctr_prediction.domain import SLOTS
 from ctr_prediction.evaluation.gate import truth_in
-from ctr_prediction.evaluation.holdout import Resample
 from ctr_prediction.model.artifact import sigmoid
 from ctr_prediction.model.calibration import in_the_sample
 from ctr_prediction.model.inputs import Priors, in_audience
@@ -32,6 +31,7 @@ from ctr_prediction.offline.samples import Sample, read_priors
 from ctr_prediction.offline.train import hidden_of, inputs_of, model_of, network_of, plan_of
 from infra.build.fingerprints import step_paths
 from infra.evaluation.figures import Figure
+from infra.evaluation.resample import Resample
 from infra.settings import Settings
 from infra.training.click_metrics import Array, excess_log_loss_rows, log_loss_rows
 

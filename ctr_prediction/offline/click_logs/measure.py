@@ -13,10 +13,10 @@ from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
-from ctr_prediction.evaluation.holdout import ROUNDS, Resample, auc_at
 from ctr_prediction.offline.click_logs.learn import Data, halves
 from infra.evaluation.figures import Figure
-from infra.training.click_metrics import Array, log_loss_rows
+from infra.evaluation.resample import ROUNDS, Resample
+from infra.training.click_metrics import Array, auc_at, log_loss_rows
 
 STRENGTHS = (0.03, 0.1, 0.3, 1.0)
 """of logistic regression: the inverse of its penalty. The one is taken that is best on the validated part"""

@@ -10,10 +10,10 @@ import pytest
 
 from ctr_prediction.domain import Array
 from ctr_prediction.evaluation.studies.ceiling import Shown, Unknown, _laplace, ceilings, normal, predicted
-from ctr_prediction.features.aggregates import seconds
 from ctr_prediction.world.clicks import sigmoid
 from ctr_prediction.world.history import log_days
 from ctr_prediction.world.oracle import Context
+from infra.columns import seconds
 from infra.training.click_metrics import excess_log_loss_rows
 from tests.support.ctr_learned import learned, split, world
 

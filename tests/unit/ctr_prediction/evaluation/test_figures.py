@@ -17,9 +17,7 @@ from ctr_prediction.evaluation.gate import GateRefused, check_gate
 from ctr_prediction.evaluation.holdout import (
     BINS,
     Judged,
-    Resample,
     Truth,
-    auc_at,
     auc_gains,
     calibration_error,
     debias_gain,
@@ -29,8 +27,9 @@ from ctr_prediction.evaluation.holdout import (
 )
 from ctr_prediction.offline.baselines import BASELINES
 from ctr_prediction.offline.samples import Sample
+from infra.evaluation.resample import Resample
 from infra.registry.mlflow_registry import MlflowRegistry
-from infra.training.click_metrics import Array
+from infra.training.click_metrics import Array, auc_at
 
 ROWS = st.integers(2, 12)
 UNUSED = cast(MlflowRegistry, None)

@@ -22,10 +22,10 @@ from ctr_prediction.domain import RANDOM_POLICY, Context
 from ctr_prediction.evaluation.recompute import cannot_tell
 from ctr_prediction.evaluation.replay import differences_of, replay, turned, was_missing
 from ctr_prediction.events.codec import pack, unpack
+from ctr_prediction.events.history import PublicCatalogue
 from ctr_prediction.events.paths import PREDICTIONS
 from ctr_prediction.events.schemas import TOPICS, Auction
 from ctr_prediction.events.tables import auction_rows
-from ctr_prediction.features.aggregates import PublicCatalogue
 from ctr_prediction.items.catalog import Market
 from ctr_prediction.model.artifact import NETWORKS, Bundle, load_bundle
 from ctr_prediction.model.inputs import AD_NUMBERS, DEEP, NUMERIC, WIDE

@@ -12,10 +12,10 @@ from ctr_prediction.domain import AdFeatures, UserFeatures
 from ctr_prediction.evaluation.recompute import Known, cannot_tell
 from ctr_prediction.evaluation.skew import columns_of_users
 from ctr_prediction.events.codec import pack
-from ctr_prediction.events.history import with_clicks
+from ctr_prediction.events.history import EventLog, with_clicks
 from ctr_prediction.events.schemas import Auction
 from ctr_prediction.events.tables import click_rows, shown_rows
-from ctr_prediction.features.aggregates import EventLog, ad_stats_at, campaign_stats_at
+from ctr_prediction.features.aggregates import ad_stats_at, campaign_stats_at
 from ctr_prediction.features.views import default_user, user_from_row
 from ctr_prediction.model.inputs import Priors, ad_numbers
 from ctr_prediction.worker.refresh import rows_for_store

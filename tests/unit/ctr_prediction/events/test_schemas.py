@@ -56,7 +56,7 @@ def test_arrays_and_users_come_back_bit_for_bit() -> None:
     user = UserFeatures(
         **{**vars(default), "clicks": numbers[0, :1], "seen_ads": seen, "seen_counts": seen + 1, "seen_today": seen}
     )
-    again = user_from_lists(orjson.loads(orjson.dumps(user_as_lists(user))))
+    again = user_from_lists(orjson.loads(orjson.dumps(user_as_lists(user))), default_user())
     for name, values in vars(user).items():
         np.testing.assert_array_equal(getattr(again, name), values)
         assert getattr(again, name).dtype == values.dtype, name

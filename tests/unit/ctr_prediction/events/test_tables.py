@@ -16,16 +16,15 @@ import pytest
 
 from ctr_prediction.config import SMOKE
 from ctr_prediction.events import history
-from ctr_prediction.events.history import event_log, read_live
+from ctr_prediction.events.history import EventLog, PublicCatalogue, event_log, read_live
 from ctr_prediction.events.paths import CLICKS, PREDICTIONS, SHOWN, end_of_log
 from ctr_prediction.events.schemas import TOPICS, Auction, Click, Impression
 from ctr_prediction.events.tables import auction_rows, click_rows, shown_rows
-from ctr_prediction.features.aggregates import EventLog, PublicCatalogue, seconds
-from ctr_prediction.items.live_counts import LiveStats
-from ctr_prediction.offline.build_items import stats_at
+from ctr_prediction.items.live_counts import LiveStats, stats_at
 from ctr_prediction.offline.generate import write_catalogue, write_log
 from ctr_prediction.offline.samples import COLUMNS, read_live_rows
 from ctr_prediction.world.truth import make_world
+from infra.columns import seconds
 from infra.stream.consumer import Received
 from infra.stream.sink import ParquetSink, Table
 from tests.support.ctr_events import START, auction, catalogue, click, impression

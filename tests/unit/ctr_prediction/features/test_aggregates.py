@@ -14,12 +14,9 @@ from hypothesis import strategies as st
 
 from ctr_prediction.config import SMOKE
 from ctr_prediction.domain import SLOTS, Ints
-from ctr_prediction.events.history import with_clicks
+from ctr_prediction.events.history import EventLog, with_clicks
 from ctr_prediction.events.tables import click_rows, shown_rows
 from ctr_prediction.features.aggregates import (
-    DAY_S,
-    HOUR_S,
-    EventLog,
     activity_at,
     ad_stats_at,
     campaign_stats_at,
@@ -28,6 +25,7 @@ from ctr_prediction.features.aggregates import (
     spent_at,
 )
 from ctr_prediction.features.views import counts_from_frame, default_user, user_from_row, users_from_frame
+from infra.columns import DAY_S, HOUR_S
 from infra.feature_store.port import FeatureRow
 from tests.support.ctr_events import ADS, CAMPAIGNS, START, USERS, catalogue, click, impression
 

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 
 from ctr_prediction.domain import Context, Floats, Ints
 from ctr_prediction.model.ad_inputs import AdSide, inputs, seen_of
-from ctr_prediction.model.inputs import DAY_S, HOUR_S, ad_numbers, person_numbers
+from ctr_prediction.model.inputs import ad_numbers, person_numbers
 from ctr_prediction.model.split_layer import StudentSide, row_by_row
 from ctr_prediction.model.student import Student
 from ctr_prediction.offline.distil import StudentNet, student_of
+from infra.columns import DAY_S, HOUR_S
 from infra.errors import CorruptArtifact
 from tests.support.ctr_events import START
 from tests.support.ctr_market import (

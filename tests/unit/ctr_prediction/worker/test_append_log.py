@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ctr_prediction.config import SMOKE
-from ctr_prediction.events.history import with_clicks
+from ctr_prediction.events.history import EventLog, with_clicks
 from ctr_prediction.events.schemas import Click, Impression
 from ctr_prediction.events.tables import click_rows, shown_rows
-from ctr_prediction.features.aggregates import EventLog, activity_at, exposure_at, spent_at
+from ctr_prediction.features.aggregates import activity_at, exposure_at, spent_at
 from ctr_prediction.features.user_row import user_now
 from ctr_prediction.worker import append_log
 from ctr_prediction.worker.append_log import GrowingLog

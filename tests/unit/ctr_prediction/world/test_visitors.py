@@ -15,8 +15,9 @@ from ctr_prediction.config import SMOKE
 from ctr_prediction.events.schemas import Click, Impression
 from ctr_prediction.online.event_api import EventsIn
 from ctr_prediction.world.oracle import Context
-from ctr_prediction.world.streams import DAY_S, start_ts
+from ctr_prediction.world.streams import start_ts
 from ctr_prediction.world.visitors import AT_ONCE_S, PageVisit, Visitors
+from infra.columns import DAY_S
 from infra.evaluation.population import Events
 from lab.people.live_tally import Tally
 

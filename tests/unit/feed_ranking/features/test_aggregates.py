@@ -14,16 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from feed_ranking.domain import COUNTS
-from feed_ranking.features.aggregates import (
-    DAY_S,
-    REGIONS,
-    EventLog,
-    activity_at,
-    creator_stats_at,
-    hottest,
-    post_heat,
-    post_stats_at,
-)
+from feed_ranking.events.history import EventLog
+from feed_ranking.features.aggregates import REGIONS, activity_at, creator_stats_at, hottest, post_heat, post_stats_at
+from infra.columns import DAY_S
 from tests.support.feed_tables import CONFIG, CREATORS, END, START, TOPICS, USERS, Event, catalogue, event_log, events
 from tests.support.live_log import reaction, table
 

@@ -18,9 +18,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from feed_ranking.domain import COUNTS, CREATOR_COUNTS, REACTIONS, TOPIC_COUNTS
-from feed_ranking.features.aggregates import DAY_S, HOUR_S, REGIONS, EventLog, timestamps
-from feed_ranking.offline.feature_tables import compute_tables, read_log
+from feed_ranking.events.history import EventLog, read_log
+from feed_ranking.features.aggregates import REGIONS
+from feed_ranking.offline.feature_tables import compute_tables
 from infra.build.runner import StepContext
+from infra.columns import DAY_S, HOUR_S, timestamps
 from infra.settings import Settings
 from tests.support.feed_tables import (
     CONFIG,

@@ -11,6 +11,7 @@ import pytest
 from feed_ranking.domain import UserFeatures
 from feed_ranking.events.codec import pack, unpack, user_as_lists, user_from_lists
 from feed_ranking.events.schemas import Prediction
+from feed_ranking.features.views import default_user
 from infra.errors import UsageError
 from infra.prediction_log.reader import PredictionLog
 from infra.prediction_log.results import Since, parse_since
@@ -40,7 +41,7 @@ def test_inputs_and_users_come_back_from_json_bit_for_bit() -> None:
     np.testing.assert_array_equal(unpack(json.loads(json.dumps(pack(inputs))), 5), inputs)
     assert unpack(pack(inputs[:0]), 5).shape == (0, 5)
     user: UserFeatures = some_users(rng, 1)
-    again = user_from_lists(json.loads(json.dumps(user_as_lists(user))), TOPICS)
+    again = user_from_lists(json.loads(json.dumps(user_as_lists(user))), default_user(TOPICS))
     for name, values in vars(user).items():
         np.testing.assert_array_equal(getattr(again, name), values)
         assert getattr(again, name).dtype == values.dtype, name
