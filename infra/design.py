@@ -185,22 +185,18 @@ class Ask:
 
 @dataclass(frozen=True)
 class Design:
-    """A reference architecture. Names of parts are dotted names for `resolve`, unless stated otherwise.
+    """A reference architecture.
 
-    - `app`: the ASGI factory of the service.
-    - `container`: the design's service in `docker-compose.yml`.
-    - `config`: dotted name of the presets, a mapping from a preset's name to its configuration.
-    - `bench`: the bounds of the figures that `lab bench` measures.
-    - `benchmarks`: compares the service with its parts.
-    - `evaluate`: name of the step that writes `figures.json`.
-    - `player`, `judge`, `quality`, `sweeps`: experiments (`infra.evaluation.experiment`).
-    - `drills`: failure drills (`infra.evaluation.drill`).
-    - `people`: the simulated users of `lab live` (`infra.evaluation.population`).
-    - `worker`: makes the consumers of the design's events (`infra.stream.worker`).
-    - `topics`: lists the topics that the design reads and writes.
-    - `replay`, `skew`: check the prediction log (`infra.prediction_log.results`).
-    - `loadtest`: path of the Locust file.
-    - `real_logs`: trains on a log that the user supplies (`infra.build.click_log`); empty if the design has none.
+    `config` is the dotted name of the presets, a mapping from a preset's name to its configuration value. `container`
+    is the design's service in `docker-compose.yml`. `evaluate` names the step that writes `figures.json`. `bench` lists
+    the bounds of the design as a program.
+
+    The other dotted names: `player`, `judge` and `quality` (`infra.evaluation.experiment`); `sweeps`, experiments to
+    run; `drills`, failures to try (`infra.evaluation.drill`); `benchmarks`, which compares the service with its parts;
+    `people`, the simulated users of `lab live` (`infra.evaluation.population`); `replay` and `skew`, which check the
+    prediction log (`infra.prediction_log.results`); `worker`, which makes the consumers of the design's events
+    (`infra.stream.worker`); `topics`, which lists the topics it reads and writes; `real_logs`, which trains on a log
+    that the user supplies (`infra.build.click_log`), where the design has one.
     """
 
     name: str

@@ -88,13 +88,13 @@ def evaluate(
 
 def bench(
     what: Annotated[str, typer.Argument(help=f"one of: {', '.join((*NAMES, 'stream'))}")],
-    only: Annotated[str | None, typer.Option(help="comma-separated ids of figures; all by default")] = None,
-    rounds: Annotated[int, typer.Option(min=1, max=20, help="rounds of figures that are measured repeatedly")] = 5,
+    only: Annotated[str | None, typer.Option(help="ids of figures, separated by commas; all by default")] = None,
+    rounds: Annotated[int, typer.Option(min=1, max=20, help="for figures that are measured more than once")] = 5,
     as_json: Json = False,
     as_markdown: Markdown = False,
 ) -> None:
-    """Measure the figures of a design in a fresh clone of this repository, or those of the event stream in a lab of its
-    own; exit code 3 if a figure misses its bound."""
+    """Measure the figures that a design promises, in a fresh clone of this repository, or those of the event stream,
+    with a lab of its own; exit code 3 below a bound."""
     from lab.output.figures import show_figures
 
     ids = only.split(",") if only else None

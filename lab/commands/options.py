@@ -18,7 +18,7 @@ Preset = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="print JSON")]
 Markdown = Annotated[bool, typer.Option("--markdown", help="print a Markdown table")]
-Url = Annotated[str | None, typer.Option(help="base URL of the service")]
+Url = Annotated[str | None, typer.Option(help="address of the service")]
 
 
 def settings_for(preset: str | None) -> Settings:
