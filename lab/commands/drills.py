@@ -44,7 +44,7 @@ def drill(
     url: Url = None,
     as_json: Json = False,
 ) -> None:
-    """Break a part of a running design under load and check the expectations; exit code 3 if one deviates."""
+    """Break a part of a running design under load and judge what happens; exit code 3 when a hypothesis deviates."""
     from lab.drills.cases import ALL, DrillCases
     from lab.drills.cost import captured_cost
     from lab.drills.faults import ComposedFaults, Faults, SwitchedFaults, composed_url
