@@ -1,7 +1,7 @@
-"""A design as one value: what it is called, what it promises, what can be turned, and how it is made.
+"""A design as one value: its name, budgets, knobs, build steps, and the dotted names of its parts.
 
-Reading a design imports no training and no serving code: steps and apps are dotted names that `resolve`
-turns into objects when they are needed.
+Reading a design imports no training and no serving code. Steps, apps and other parts are dotted names, and `resolve`
+imports them when they are needed.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from infra.evaluation.figures import Bound
 
 @dataclass(frozen=True)
 class Knob:
-    """One adjustable number, or one choice among names. `trades` says what turning it up buys and what that costs.
+    """One adjustable number, or one choice among names. `trades` describes the benefit and the cost of a higher value.
 
-    A choice has `choices` and neither `low` nor `high`.
+    A choice has `choices`; `low` and `high` are unused.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Knob:
         return isinstance(self.default, int)
 
     def check(self, value: Any) -> float | str:
-        """Return `value` if the knob accepts it; raise `UsageError` naming the range otherwise."""
+        """Return `value` if the knob accepts it. Raises `UsageError` with the accepted range otherwise."""
         if self.choices:
             if value not in self.choices:
                 raise UsageError(f"knob {self.name} takes {', '.join(self.choices)}")
@@ -54,7 +54,7 @@ class Knob:
         return int(value) if self.is_integer else float(value)
 
     def parse(self, text: str) -> float | str:
-        """What `text` (from a command line) says, checked."""
+        """The value of `text`, from a command line. Raises `UsageError` if the knob does not accept it."""
         try:
             return self.check(text if self.choices else int(text) if text.lstrip("-").isdecimal() else float(text))
         except ValueError:
@@ -62,9 +62,9 @@ class Knob:
 
 
 def knob(default: float, *, unit: str, low: float, high: float, trades: str, per_request: bool = False) -> Any:
-    """Declare a dataclass field as a knob.
+    """Declare a dataclass field as a numeric knob.
 
-    Raises `ValueError` at definition if the default lies outside its own range.
+    Raises `ValueError` at definition if the default is outside `low` to `high`.
     """
     if not low <= default <= high:
         raise ValueError(f"default {default} outside {low}..{high}")
@@ -73,7 +73,7 @@ def knob(default: float, *, unit: str, low: float, high: float, trades: str, per
 
 
 def choice(default: str, choices: tuple[str, ...], *, trades: str, per_request: bool = False) -> Any:
-    """Declare a dataclass field as a knob with names instead of numbers."""
+    """Declare a dataclass field as a knob with named choices. Raises `ValueError` if the default is not among them."""
     if default not in choices:
         raise ValueError(f"default {default} is none of {choices}")
     meta = {"unit": "", "low": 0, "high": 0, "trades": trades, "per_request": per_request, "choices": choices}
@@ -81,9 +81,9 @@ def choice(default: str, choices: tuple[str, ...], *, trades: str, per_request: 
 
 
 def with_knobs(config: Any, turned: Mapping[str, Any]) -> Any:
-    """`config` with these knobs turned, wherever their stage is.
+    """A copy of `config` with the knobs in `turned` set; each name is looked up in all stages.
 
-    Raises `UsageError` for a name that is no knob of it, or a value that the knob does not accept.
+    Raises `UsageError` for an unknown knob, or for a value that the knob does not accept.
     """
     known = {knob.name: knob for knob in knobs_of(config)}
     changes: dict[str, dict[str, Any]] = {}
@@ -96,7 +96,7 @@ def with_knobs(config: Any, turned: Mapping[str, Any]) -> Any:
 
 
 def knobs_of(config: Any) -> tuple[Knob, ...]:
-    """Every knob of a configuration whose fields are the dataclasses of its stages, in order."""
+    """All knobs of a configuration, in order. Each field of the configuration is the dataclass of one stage."""
 
     def walk() -> Iterator[Knob]:
         for stage in dataclasses.fields(config):
@@ -110,7 +110,7 @@ def knobs_of(config: Any) -> tuple[Knob, ...]:
 
 @dataclass(frozen=True)
 class Budget:
-    """A promise with a number. It is served at `GET /v1/design`, and load runs compare with what is served."""
+    """A required limit of a measured figure. `GET /v1/design` serves it, and load runs read it there."""
 
     name: str
     limit: float
@@ -124,14 +124,17 @@ class Budget:
 
 @dataclass(frozen=True)
 class Step:
-    """One offline step. It runs again when its configuration, its code or an earlier step changed.
+    """One offline step. It runs again if its configuration, its code or an earlier step changed.
 
-    `config` names the stages of the configuration that it reads; `after` names the steps whose output it reads. The
-    step runs again when a module changes that its target imports (`infra.build.step_code`). A step with an
-    `option` runs only where that option was chosen; those after it then do without its output. `still_there` names a
-    function (output, settings) -> bool for a step that also writes to a server: False where that has lost it since.
-    `cut` names a function (settings) -> str for a step that reads what others go on writing: which part of it this
-    build reads, empty for nothing. A build asks once and remembers the answer; the step finds it in its context.
+    - `config`: names of the configuration stages that the step reads.
+    - `after`: names of the steps whose output it reads.
+    - `option`: the step runs only if this option was chosen; otherwise later steps have no output of it.
+    - `still_there`: function (output, settings) -> bool of a step that also writes to a server. It returns False if the
+      server has lost the data.
+    - `cut`: function (settings) -> str of a step that reads a log which is still being written. It names the part that
+      this build reads, empty for none. A build calls it once, and the step finds the result in its context.
+
+    The code of a step is its target and every module that the target imports (`infra.build.step_code`).
     """
 
     name: str
@@ -146,7 +149,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Argument:
-    """One option of `lab ask`: `--option VALUE` becomes `field` of the request body; `a.b` is field b of a."""
+    """One option of `lab ask`. `--option VALUE` sets `field` of the request body; `a.b` is the field b of a."""
 
     option: str
     field: str
@@ -155,7 +158,7 @@ class Argument:
     help: str
 
     def put(self, body: dict[str, Any], value: Any) -> None:
-        """Give `value` to the field."""
+        """Set the field of `body` to `value`."""
         outer, dot, inner = self.field.partition(".")
         if dot:
             body.setdefault(outer, {})[inner] = value
@@ -165,7 +168,7 @@ class Argument:
 
 @dataclass(frozen=True)
 class Ask:
-    """How the command line asks this design one question and shows the answer."""
+    """How the command line sends one request to the design and shows the answer."""
 
     path: str
     arguments: tuple[Argument, ...]
@@ -173,7 +176,7 @@ class Ask:
     columns: tuple[str, ...]
 
     def example(self) -> dict[str, Any]:
-        """The body of a request with the defaults."""
+        """A request body with the defaults of all arguments."""
         body: dict[str, Any] = {}
         for argument in self.arguments:
             argument.put(body, argument.default)
@@ -230,7 +233,10 @@ class Design:
         return presets
 
     def configuration(self, preset: str, turned: Mapping[str, Any] = MappingProxyType({})) -> Any:
-        """The configuration of one preset, with knobs turned. Raises `UsageError` for an unknown preset or knob."""
+        """The configuration of one preset, with the knobs in `turned` set.
+
+        Raises `UsageError` for an unknown preset, an unknown knob, or a value that a knob does not accept.
+        """
         presets = self.presets()
         if preset not in presets:
             raise UsageError(f"{self.name} has no preset {preset!r}", hint=f"there are: {', '.join(presets)}")
@@ -241,6 +247,6 @@ class Design:
 
 
 def resolve(dotted: str) -> Any:
-    """Import what `package.module:name` points to."""
+    """Import `package.module` and return its `name`, for `package.module:name`."""
     module, _, name = dotted.partition(":")
     return getattr(importlib.import_module(module), name)

@@ -43,7 +43,7 @@ LISTED: Sequence[Callable[..., None]] = (
 for command in LISTED:
     app.command()(command)
 
-# `ask` takes the options of whatever design is asked, so it reads them itself
+# each design has its own options for `ask`, so the command parses them itself
 _options = (
     f"{design.name} takes {', '.join(f'--{item.option}' for item in design.ask.arguments)}" for design in load_designs()
 )
@@ -54,7 +54,7 @@ app.command(
 
 
 def main() -> None:
-    """Entry point: explained failures become one line and an exit code, bugs keep their traceback."""
+    """Entry point. Prints a `LabError` as one line and exits with its code; any other exception keeps its traceback."""
     try:
         app()
     except LabError as exc:

@@ -1,1 +1,1 @@
-"""The commands, grouped by what one wants: look, make, run, use."""
+"""The commands of `lab`, one module per group. A command parses arguments and prints; other packages do the work."""

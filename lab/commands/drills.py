@@ -1,4 +1,4 @@
-"""Commands that break things on purpose and judge what happens: drills, drill."""
+"""Commands for failure drills: drills, drill."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from lab.designs import load_designs
 from lab.output.console import err, lab_command, print_json, print_table
 
 INTERRUPTED = 130
-"""what a shell expects of a program that Ctrl-C has ended"""
+"""exit code of a program that was ended by Ctrl-C, by shell convention"""
 
 
 def drills(as_json: Json = False) -> None:
-    """List the failure drills: what is broken, and what must hold meanwhile."""
+    """List the failure drills: the part that fails, and the expectation."""
     known = _known()
     if as_json:
         keys = ("name", "title", "hypothesis")
@@ -30,16 +30,16 @@ def drills(as_json: Json = False) -> None:
 
 
 def drill(
-    name: Annotated[str, typer.Argument(help="one of those that `lab drills` lists")],
+    name: Annotated[str, typer.Argument(help="name of a drill; `lab drills` lists them")],
     of: Annotated[
-        str | None, typer.Option("--design", help="whose, where several have one of that name; the first by default")
+        str | None, typer.Option("--design", help="design of the drill, if several have one of that name")
     ] = None,
     setting: Annotated[
-        Literal["embedded", "compose"], typer.Option(help="a service of `lab up`, or of `docker compose up`")
+        Literal["embedded", "compose"], typer.Option(help="a service started by `lab up`, or by `docker compose up`")
     ] = "embedded",
     preset: Preset = None,
     rate: Annotated[
-        float | None, typer.Option(min=1, max=1000, help="requests per second, where the machine is slow or busy")
+        float | None, typer.Option(min=1, max=1000, help="requests per second; lower it on a slow or busy machine")
     ] = None,
     url: Url = None,
     as_json: Json = False,

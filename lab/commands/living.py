@@ -1,4 +1,4 @@
-"""The command that lets simulated people use a running service: live."""
+"""The command that simulates the users of a running service: live."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ WRONG = ("degraded", "shed", "failed", "dropped", "events_given_up", "publishing
 
 def live(
     design: DesignName,
-    rate: Annotated[float, typer.Option(min=0.01, max=1000, help="requests per second, about")] = 5.0,
-    seconds: Annotated[float | None, typer.Option(min=0.1, help="how long; without it, until Ctrl-C")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="who comes, when, and in which mood")] = 0,
-    directory: Annotated[Path | None, typer.Option("--out", help=f"write what people do to {FILE} in there")] = None,
+    rate: Annotated[float, typer.Option(min=0.01, max=1000, help="approximate number of requests per second")] = 5.0,
+    seconds: Annotated[float | None, typer.Option(min=0.1, help="seconds to run; without it, until Ctrl-C")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="seed of the simulated users and their reactions")] = 0,
+    directory: Annotated[Path | None, typer.Option("--out", help=f"write events to {FILE} in this directory")] = None,
     preset: Preset = None,
     url: Url = None,
     as_json: Json = False,
 ) -> None:
-    """Let the world's people use a running design, and its creators publish; compare what they do with the oracle.
+    """Simulate the users and creators of a running design, and compare their behaviour with the oracle.
 
-    They react to what they get by the planted truth. Reading time is compressed: people react at once, and ask for the
-    next page as soon as the service has heard of it. Exit code 3 when no request was answered, 4 when no one is there.
+    Users react by the true click model. Reading time is skipped: a user reacts at once, and requests the next page as
+    soon as the service has accepted the events. Exit code 3 if no request was answered, 4 if the service is not there.
     """
     from lab.people.living import CLOCK, Living
     from lab.services.client import call, service_url
@@ -43,7 +43,7 @@ def live(
     found, settings = find_design(design), settings_for(preset)
     base = url or service_url(found, settings)
     served, now_ts = call("GET", f"{base}/v1/design")["preset"], float(call("GET", f"{base}{CLOCK}")["now"])
-    with err.status("making the people") if err.is_terminal else nullcontext():
+    with err.status("creating the simulated users") if err.is_terminal else nullcontext():
         people = resolve(found.people)(found.configuration(served), seed)
     if now_ts >= people.until_ts:
         err.print("creators have nothing more to publish: the world's time is past what was made for them")
@@ -68,9 +68,9 @@ def live(
 
 @contextmanager
 def _telling() -> Iterator[Callable[[float, Tally], None]]:
-    """One line that changes on a terminal, a line every few seconds elsewhere."""
+    """Report progress: one updated line on a terminal, one line every few seconds elsewhere."""
     if err.is_terminal:
-        with err.status("people are coming") as status:
+        with err.status("simulating users") as status:
             yield lambda at_s, tally: status.update(_line(at_s, tally))
         return
     told_s = -TELL_EVERY_S

@@ -1,4 +1,4 @@
-"""Commands that check what a running design has logged of its predictions: replay, skew."""
+"""Commands that check the prediction log of a running design: replay, skew."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from lab.designs import find_design
 from lab.output.console import err, out, print_json, print_table
 
 SHOWN = 20
-"""differences that are printed; --json has them all"""
+"""number of differences to print; `--json` prints all"""
 SinceWhen = Annotated[
-    str, typer.Option(help="10m (before the newest prediction), an ISO time by the world's clock, or all")
+    str, typer.Option(help="10m (before the newest prediction), an ISO time of the world's clock, or all")
 ]
 
 
 def replay(
     design: DesignName,
     since: SinceWhen = "all",
-    limit: Annotated[int, typer.Option(min=1, help="predictions at most, the newest")] = 1000,
+    limit: Annotated[int, typer.Option(min=1, help="check at most this many predictions, the newest")] = 1000,
     preset: Preset = None,
     as_json: Json = False,
 ) -> None:
-    """Make logged predictions again with the model version that made them; exit code 3 when a number moves."""
+    """Recompute logged predictions with the model version that made them; exit code 3 if a number differs."""
     from lab.sweeps.open import progress
 
     found, settings, when = find_design(design), settings_for(preset), parse_since(since)
@@ -54,11 +54,11 @@ def replay(
 def skew(
     design: DesignName,
     since: SinceWhen = "all",
-    limit: Annotated[int, typer.Option(min=1, help="predictions at most, chosen at random, always the same")] = 200,
+    limit: Annotated[int, typer.Option(min=1, help="check at most this many predictions, a fixed random sample")] = 200,
     preset: Preset = None,
     as_json: Json = False,
 ) -> None:
-    """Hold served features against the offline ones of the same time, one by one; exit code 3 if any differs."""
+    """Compare served features with the offline features of the same time; exit code 3 if any differs."""
     from lab.sweeps.open import progress
 
     logging.getLogger("feast").setLevel(logging.WARNING)
@@ -86,4 +86,4 @@ def _tell(left_out: Mapping[str, int]) -> None:
 
 def _something(checked: int) -> None:
     if not checked:
-        raise LabError("not one of the logged predictions could be checked, so nothing is shown")
+        raise LabError("none of the logged predictions could be checked, so there is no result")

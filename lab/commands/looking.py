@@ -1,4 +1,4 @@
-"""Commands that look: at the machine, and at the designs."""
+"""Commands that inspect the machine and the designs: doctor, designs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Commands that make and measure: build, evaluate, bench."""
+"""Commands that build and measure: build, evaluate, bench."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ def build(
         bool | None,
         typer.Option(
             "--with-naive-hydration/--without-naive-hydration",
-            help="also fill the online store with item columns, to see what reading them costs; remembered",
+            help="also write item features to the online store, to measure the cost of reading them; remembered",
         ),
     ] = None,
     data: Annotated[
-        str | None, typer.Option(help="learn from a real log instead: criteo:FILE or csv:FILE, plain or in gzip")
+        str | None, typer.Option(help="train on a click log instead: criteo:FILE or csv:FILE, plain or gzip")
     ] = None,
-    label: Annotated[str | None, typer.Option(help="of csv:FILE, the column that says what was clicked")] = None,
+    label: Annotated[str | None, typer.Option(help="column of csv:FILE that holds the label")] = None,
     split: Annotated[
-        str | None, typer.Option(help="the last fifth of --data is tested: of its rows (default), or time:COLUMN")
+        str | None, typer.Option(help="test set: the last fifth of the rows of --data (default), or time:COLUMN")
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="print no summary")] = False,
     as_json: Json = False,
 ) -> None:
-    """Make the data, features, model, index and release of a design; steps that are done are skipped."""
+    """Build data, features, model, index and release of a design; steps that are up to date are skipped."""
     if data is not None:
         if from_step is not None or naive is not None:
-            raise UsageError("--from and --with-naive-hydration are of the generated world, not of --data")
+            raise UsageError("--from and --with-naive-hydration apply to the generated world, not to --data")
         _build_log(design, preset, ClickLog.of(data, label, split), quiet=quiet, as_json=as_json)
         return
     if label is not None or split is not None:
@@ -69,7 +69,7 @@ def evaluate(
     as_json: Json = False,
     as_markdown: Markdown = False,
 ) -> None:
-    """Quality of the model that was built, against the log and against the oracle; exit code 3 below a bound."""
+    """Measure the built model against the log and the oracle; exit code 3 if a figure misses its bound."""
     from infra.build.fingerprints import is_built, step_paths
     from infra.evaluation.figures import read_figures
     from lab.output.figures import show_figures

@@ -1,4 +1,4 @@
-"""What the commands share: their common options, and the settings that they stand for."""
+"""Options that several commands share, and the settings that they select."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lab.designs import NAMES
 
 DesignName = Annotated[str, typer.Argument(help=f"one of: {', '.join(NAMES)}")]
 Preset = Annotated[
-    Literal["smoke", "small", "large"] | None, typer.Option(help="size of the world; by default small, or LAB_PRESET")
+    Literal["smoke", "small", "large"] | None, typer.Option(help="size of the world; by default LAB_PRESET or small")
 ]
 Json = Annotated[bool, typer.Option("--json", help="print JSON")]
 Markdown = Annotated[bool, typer.Option("--markdown", help="print a Markdown table")]
@@ -22,7 +22,7 @@ Url = Annotated[str | None, typer.Option(help="address of the service")]
 
 
 def settings_for(preset: str | None) -> Settings:
-    """Settings from the environment, with the preset of the command line where it names one."""
+    """Settings from the environment; a preset on the command line replaces the one of the environment."""
     try:
         return Settings.model_validate({"preset": preset}) if preset else Settings()
     except ValueError as exc:

@@ -1,4 +1,4 @@
-"""Commands that run services: up, down, status, serve."""
+"""Commands that run services: up, down, status, serve, work."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from lab.output.console import err, lab_command, out, print_json, print_table
 
 
 def up(
-    designs: Annotated[list[str] | None, typer.Argument(help="which designs; all by default")] = None,
+    designs: Annotated[list[str] | None, typer.Argument(help="designs to start; all by default")] = None,
     preset: Preset = None,
     as_json: Json = False,
 ) -> None:
-    """Build what is missing, serve, and stop it all on Ctrl-C."""
+    """Build what is missing, start all services, and stop them on Ctrl-C."""
     from lab.services.runstate import read_state
     from lab.services.supervisor import Stopped, Supervisor
 
@@ -51,7 +51,7 @@ def up(
 
 
 def down(preset: Preset = None, as_json: Json = False) -> None:
-    """Stop a lab that is up."""
+    """Stop a running lab."""
     from lab.services.runstate import forget_state, read_state
 
     settings = settings_for(preset)
@@ -71,7 +71,7 @@ def down(preset: Preset = None, as_json: Json = False) -> None:
 
 
 def status(preset: Preset = None, as_json: Json = False) -> None:
-    """Show what is running."""
+    """List the running processes."""
     from lab.services.client import call
     from lab.services.runstate import pss_mb, read_state
 
@@ -112,7 +112,7 @@ def status(preset: Preset = None, as_json: Json = False) -> None:
 def serve(
     design: DesignName,
     preset: Preset = None,
-    port: Annotated[int | None, typer.Option(help="by default the design's own")] = None,
+    port: Annotated[int | None, typer.Option(help="port; by default the design's own")] = None,
 ) -> None:
     """Serve a built design in the foreground, on 127.0.0.1."""
     from lab.services.ports import served_at
@@ -125,9 +125,9 @@ def serve(
 def work(
     design: DesignName,
     preset: Preset = None,
-    port: Annotated[int | None, typer.Option(help="of the service; the worker takes the one behind it")] = None,
+    port: Annotated[int | None, typer.Option(help="port of the service; the worker uses the next one")] = None,
 ) -> None:
-    """Consume a design's events in the foreground: keep the log, and the features fresh."""
+    """Consume a design's events in the foreground: write the log and refresh the features."""
     from lab.services.ports import served_at
     from lab.services.working import work_design
 

@@ -1,4 +1,4 @@
-"""The command that tries settings against each other: sweep."""
+"""The command that compares settings of knobs: sweep."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ if TYPE_CHECKING:
 
 def sweep(
     design: DesignName,
-    name: Annotated[str | None, typer.Argument(help="a prepared sweep; without one, --vary says what to vary")] = None,
+    name: Annotated[str | None, typer.Argument(help="a prepared sweep; without a name and --vary, list them")] = None,
     vary: Annotated[
-        list[str] | None, typer.Option(help="NAME=VALUE,VALUE,…; several times for every combination")
+        list[str] | None, typer.Option(help="NAME=VALUE,VALUE,…; repeat it to measure every combination")
     ] = None,
-    fix: Annotated[list[str] | None, typer.Option(help="NAME=VALUE that every setting shares")] = None,
+    fix: Annotated[list[str] | None, typer.Option(help="NAME=VALUE for all settings")] = None,
     x: Annotated[str | None, typer.Option(help="measure on the chart's horizontal axis")] = None,
-    y: Annotated[str | None, typer.Option(help="measure on its vertical axis")] = None,
-    requests: Annotated[int | None, typer.Option(min=20, max=5000, help="questions to each setting")] = None,
-    publish: Annotated[Path | None, typer.Option(help="also put NAME.svg, .csv and .txt into this directory")] = None,
+    y: Annotated[str | None, typer.Option(help="measure on the chart's vertical axis")] = None,
+    requests: Annotated[int | None, typer.Option(min=20, max=5000, help="requests per setting")] = None,
+    publish: Annotated[Path | None, typer.Option(help="also write NAME.svg, .csv and .txt to this directory")] = None,
     preset: Preset = None,
     as_json: Json = False,
 ) -> None:
-    """Turn knobs and see what each setting costs and buys: times, quality on log and oracle, a chart, a sentence."""
+    """Set knobs to several values and measure the cost and the quality of each setting, with a chart and a sentence."""
     found, settings = find_design(design), settings_for(preset)
     known: dict[str, Sweep] = {item.name: item for item in resolve(found.sweeps)}
     if name is None and not vary:
@@ -94,7 +94,7 @@ def _show(
         writer.writeheader()
         writer.writerows(rows)
     (directory / "finding.txt").write_text(sentence + "\n")
-    note = f"{plan.requests} requests to each setting, preset {settings.preset}."
+    note = f"{plan.requests} requests per setting, preset {settings.preset}."
     save(draw(results, plan.x, plan.y, question=plan.question, finding=sentence, note=note), directory)
     measures = [{key: float(row[key]) for key in row if key not in plan.vary} for row in rows]
     turned = [dict(setting.knobs) for setting in results]

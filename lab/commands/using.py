@@ -1,4 +1,4 @@
-"""Commands that use a running service: ask it, break it, load it."""
+"""Commands that use a running service: ask, fault, load."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def ask(
     url: Url = None,
     as_json: Json = False,
 ) -> None:
-    """Ask a running design once and show the answer with its trace, e.g. `lab ask feed_ranking --user 7 --k 10`."""
+    """Send one request to a running design and show answer and trace, e.g. `lab ask feed_ranking --user 7 --k 10`."""
     from lab.output.asking import request_body, show_answer
     from lab.services.client import call, service_url
 
@@ -36,20 +36,20 @@ def ask(
 
 def fault(
     design: DesignName,
-    port: Annotated[str | None, typer.Argument(help="which part, e.g. feature_store")] = None,
-    name: Annotated[str | None, typer.Argument(help="what is wrong with it, e.g. down; or clear")] = None,
-    delay_s: Annotated[float, typer.Option(help="for faults that slow down")] = 0.1,
+    port: Annotated[str | None, typer.Argument(help="port of the fault, e.g. feature_store")] = None,
+    name: Annotated[str | None, typer.Argument(help="fault to inject, e.g. down; clear removes it")] = None,
+    delay_s: Annotated[float, typer.Option(help="delay of a fault that slows a port down, in seconds")] = 0.1,
     preset: Preset = None,
     as_json: Json = False,
 ) -> None:
-    """Break a part of a running design, or mend it; without a part, list what can be broken."""
+    """Inject a fault into a running design, or clear it; without a port, list the faults."""
     from lab.services.client import call, service_url
 
     base = f"{service_url(find_design(design), settings_for(preset))}/v1/faults"
     if port is None:
         rows = call("GET", base)
     elif name is None:
-        raise UsageError("say what is wrong with it, or clear", hint=f"run: lab fault {design} {port} down")
+        raise UsageError("name a fault, or clear", hint=f"run: lab fault {design} {port} down")
     elif name == "clear":
         rows = call("DELETE", f"{base}/{port}")
     else:
