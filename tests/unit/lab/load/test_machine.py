@@ -57,7 +57,7 @@ def test_a_program_counts_as_ours_once_its_process_is_named() -> None:
         "import subprocess, sys; "
         f"print(subprocess.Popen([sys.executable, '-c', {SPIN!r}], stdout=subprocess.DEVNULL).pid)"
     )
-    spinner = int(subprocess.run([sys.executable, "-c", start], capture_output=True, text=True, check=True).stdout)
+    spinner = int(subprocess.run([sys.executable, "-c", start], stdout=subprocess.PIPE, text=True, check=True).stdout)
     process = psutil.Process(spinner)
     try:
         with CpuWatch(lambda: [os.getpid()], 0.1) as foreign, CpuWatch(lambda: [spinner], 0.1) as own:
