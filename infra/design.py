@@ -220,9 +220,9 @@ class Design:
     replay: str
     skew: str
     loadtest: str
+    load_users: int
     ask: Ask
     real_logs: str = ""
-    load_users: int = 8
 
     def __str__(self) -> str:
         return self.name
