@@ -67,7 +67,7 @@ def load(
         int | None,
         typer.Option(min=1, max=1000, help="simulated users, each with 5 requests a second; by default the design's"),
     ] = None,
-    seconds: Annotated[int, typer.Option(min=1, max=3600)] = 30,
+    seconds: Annotated[int, typer.Option(min=1, max=3600)] = 40,
     overload: Annotated[
         bool, typer.Option("--overload", help="ask for far more than can be served, and show what is shed")
     ] = False,
