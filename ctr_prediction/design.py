@@ -135,6 +135,7 @@ DESIGN = Design(
     skew="ctr_prediction.evaluation.skew:skew",
     real_logs="ctr_prediction.offline.click_logs.build:build",
     loadtest="loadtests/ctr_prediction.py",
+    load_users=20,
     ask=Ask(
         path="/v1/ads/rank",
         arguments=(

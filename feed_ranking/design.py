@@ -135,6 +135,7 @@ DESIGN = Design(
     replay="feed_ranking.evaluation.replay:replay",
     skew="feed_ranking.evaluation.skew:skew",
     loadtest="loadtests/feed_ranking.py",
+    load_users=8,
     ask=Ask(
         path="/v1/feed",
         arguments=(

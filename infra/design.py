@@ -189,7 +189,8 @@ class Design:
 
     `config` is the dotted name of the presets, a mapping from a preset's name to its configuration value. `container`
     is the design's service in `docker-compose.yml`. `evaluate` names the step that writes `figures.json`. `bench` lists
-    the bounds of the design as a program.
+    the bounds of the design as a program. `load_users` is how many users `lab load` simulates by default, each with
+    five requests a second: what two cores serve within the budgets, beside the rest of the lab.
 
     The other dotted names: `player`, `judge` and `quality` (`infra.evaluation.experiment`); `sweeps`, experiments to
     run; `drills`, failures to try (`infra.evaluation.drill`); `benchmarks`, which compares the service with its parts;
@@ -222,6 +223,7 @@ class Design:
     replay: str
     skew: str
     loadtest: str
+    load_users: int
     ask: Ask
     real_logs: str = ""
 

@@ -30,6 +30,12 @@ class BudgetBroken(LabError):
     exit_code = 3
 
 
+class Inconclusive(LabError):
+    """A run that proves nothing: the machine was busy with other things, or there were too few requests."""
+
+    exit_code = 5
+
+
 class CorruptArtifact(LabError):
     """An artifact's bytes or its shape are not those that were registered. It is never loaded."""
 

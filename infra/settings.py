@@ -7,13 +7,15 @@ A *setting* says where things are and differs between the embedded and the compo
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+HOST_NAME = re.compile(r"[a-z0-9._-]+|\[[0-9a-f:.]+\]")
 
 
 class Settings(BaseSettings):
@@ -25,6 +27,9 @@ class Settings(BaseSettings):
     preset: Literal["smoke", "small", "large"] = Field("small", description="size of the world")
     host: str = Field("127.0.0.1", description="address that servers bind")
     port: int | None = Field(None, ge=1, le=65535, description="port of the service; by default the design's own")
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="names, separated by commas, that a Host header may have beside 127.0.0.1, localhost and [::1]"
+    )
     registry_uri: str | None = Field(None, description="MLflow tracking URI; by default SQLite under `home`")
     redis: str | None = Field(None, description="host:port of Feast's online store; by default SQLite under `home`")
     redis_password_file: Path | None = Field(None, description="file that holds its password")
@@ -32,6 +37,16 @@ class Settings(BaseSettings):
     wait_for_release: bool = Field(False, description="serve before anything is built: say so, and watch for a build")
     fault_injection: bool = Field(True, description="serve the fault switch under /v1/faults (a lab has it on)")
     parent_pipe: int | None = Field(None, description="file descriptor whose end means that the supervisor is gone")
+
+    @field_validator("allowed_hosts", mode="before")
+    @classmethod
+    def _host_names(cls, value: Any) -> Any:
+        """Split what the environment says. A name has no scheme, no port and no wildcard."""
+        names = [name.strip().lower() for name in value.split(",")] if isinstance(value, str) else list(value)
+        names = [name for name in names if name]
+        if wrong := [name for name in names if not HOST_NAME.fullmatch(name)]:
+            raise ValueError(f"a host name without scheme, port and wildcard is needed, not {wrong[0]!r}")
+        return tuple(names)
 
     @property
     def root(self) -> Path:

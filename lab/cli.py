@@ -1,4 +1,5 @@
-"""The `lab` command. Standard output is data; exit codes: 0 ok, 1 error, 2 usage, 3 budget broken, 4 no answer."""
+"""The `lab` command. Standard output is data; exit codes: 0 ok, 1 error, 2 usage, 3 budget broken, 4 no answer,
+5 inconclusive."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="ML System Design Lab: reference ML systems that run on one laptop.",
-    epilog="Exit codes: 0 ok, 1 error, 2 usage, 3 budget or hypothesis broken, 4 a dependency does not answer.",
+    epilog="Exit codes: 0 ok, 1 error, 2 usage, 3 budget or hypothesis broken, 4 a dependency does not answer, "
+    "5 inconclusive (the machine was busy, or too few requests).",
 )
 LISTED: Sequence[Callable[..., None]] = (
     running.up,

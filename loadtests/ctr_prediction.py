@@ -11,17 +11,18 @@ from itertools import accumulate, count
 from typing import Any
 
 import requests
-from locust import FastHttpUser, events, poisson, task
+from locust import FastHttpUser, events, task
 from locust.env import Environment
 
-from loadtests.verdict import DegradedCounter, watch_budgets
+from loadtests.pace import Pace
+from loadtests.tally import Tally, write_at_end
 
 UNKNOWN_SHARE = 0.05
 REQUESTS_PER_USER_S = 5
 PATH, DEVICES, SLOTS = "/v1/ads/rank", ("phone", "phone", "tablet", "desktop"), (2, 3, 4)
 
-degraded = DegradedCounter()
-watch_budgets(degraded)
+tally = Tally()
+write_at_end(tally)
 
 
 class Crowd:
@@ -52,27 +53,25 @@ def size_the_crowd(environment: Environment, **_: Any) -> None:
 
 
 class PageUser(FastHttpUser):
-    """Opens about five pages a second, at random moments, so that users do not keep in step."""
+    """Opens five pages a second on average, at random moments, so that users do not keep in step."""
 
-    wait_time = poisson(REQUESTS_PER_USER_S)
     network_timeout = connection_timeout = 5.0
 
     def on_start(self) -> None:
         self.rng = random.Random(next(seeds))
+        self.pace = Pace(self.rng, REQUESTS_PER_USER_S)
         self.wait()  # they all start at once, and must not all ask at once
+
+    def wait_time(self) -> float:
+        return self.pace.wait_s()
 
     @task
     def open_page(self) -> None:
+        tally.late_ms.append(self.pace.woke())
         body: dict[str, Any] = {
             "user_id": crowds["ads"].pick(self.rng),
             "context": {"publisher_id": self.rng.choice(publishers), "device": self.rng.choice(DEVICES)},
             "slots": self.rng.choice(SLOTS),
         }
         with self.client.post(PATH, json=body, catch_response=True, name=f"POST {PATH}") as response:
-            if response.status_code != 200:
-                response.failure(f"status {response.status_code}")
-                return
-            answer = response.json()
-            if not answer["slate"]:
-                response.failure("no ad was sold")
-            degraded.count += bool(answer["degraded"])
+            tally.take(response, "slate")

@@ -11,17 +11,18 @@ from itertools import accumulate, count
 from typing import Any
 
 import requests
-from locust import FastHttpUser, events, poisson, task
+from locust import FastHttpUser, events, task
 from locust.env import Environment
 
-from loadtests.verdict import DegradedCounter, watch_budgets
+from loadtests.pace import Pace
+from loadtests.tally import Tally, write_at_end
 
 UNKNOWN_SHARE = 0.05
 REQUESTS_PER_USER_S = 5
 SLATE_LENGTHS = (10, 20, 20, 20, 50)
 
-degraded = DegradedCounter()
-watch_budgets(degraded)
+tally = Tally()
+write_at_end(tally)
 
 
 class Crowd:
@@ -50,32 +51,27 @@ def size_the_crowd(environment: Environment, **_: Any) -> None:
 
 
 class FeedUser(FastHttpUser):
-    """Opens the feed about five times a second, at random moments.
+    """Opens the feed five times a second on average, at random moments, so that users do not keep in step."""
 
-    Not `constant_throughput`: it would keep all users in step, and twenty requests at the same instant measure a
-    queue that no real crowd makes.
-    """
-
-    wait_time = poisson(REQUESTS_PER_USER_S)
     network_timeout = connection_timeout = 5.0
 
     def on_start(self) -> None:
         self.rng = random.Random(next(seeds))
+        self.pace = Pace(self.rng, REQUESTS_PER_USER_S)
         self.seen: list[int] = []
+        self.wait()  # they all start at once, and must not all ask at once
+
+    def wait_time(self) -> float:
+        return self.pace.wait_s()
 
     @task
     def open_feed(self) -> None:
+        tally.late_ms.append(self.pace.woke())
         body: dict[str, Any] = {
             "user_id": crowds["feed"].pick(self.rng),
             "k": self.rng.choice(SLATE_LENGTHS),
             "seen": self.seen,
         }
         with self.client.post("/v1/feed", json=body, catch_response=True, name="POST /v1/feed") as response:
-            if response.status_code != 200:
-                response.failure(f"status {response.status_code}")
-                return
-            answer = response.json()
-            if not answer["slate"]:
-                response.failure("empty slate")
-            degraded.count += bool(answer["degraded"])
-            self.seen = (self.seen + [item["post_id"] for item in answer["slate"] if item["ad_id"] is None])[-100:]
+            slate = tally.take(response, "slate").get("slate", ())
+            self.seen = (self.seen + [item["post_id"] for item in slate if item["ad_id"] is None])[-100:]

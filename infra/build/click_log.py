@@ -53,6 +53,20 @@ class ClickLog:
         return self.split.partition(":")[2] or None
 
 
+def size_of(path: Path) -> int:
+    """Bytes. Raises `UsageError` where there is no file that can be read, or nothing in it."""
+    try:
+        with path.open("rb"):
+            size = path.stat().st_size
+    except FileNotFoundError:
+        raise UsageError(f"there is no file {path}") from None
+    except OSError as exc:
+        raise UsageError(f"{path} cannot be read: {exc.strerror}") from None
+    if not size:
+        raise UsageError(f"{path} is empty")
+    return size
+
+
 @dataclass(frozen=True)
 class LogBuild:
     """Where the results lie; `facts` has what was read (`read`: lines, good, malformed and reasons), how it was encoded

@@ -15,7 +15,8 @@ LEAST_REQUESTS = 1000
 
 @dataclass(frozen=True)
 class Probe:
-    """A hypothesis with a number: `figure` lies within `low` and `high`, both included.
+    """A hypothesis with a number: `figure` lies within `low` and `high`, both included. A share is judged by its
+    interval (`infra.evaluation.shares`).
 
     Figures of a phase are `requests`, `success_share`, `p99_ms` and `degraded_share`; of the whole drill,
     `breaker_open_s` (from the first answer that was hurt until the breaker opened) and `recovery_s` (from the moment
@@ -56,3 +57,7 @@ class Drill:
     recover: tuple[Probe, ...]
     rate_per_s: float = 40.0
     requests: int = LEAST_REQUESTS
+
+    @property
+    def probes(self) -> tuple[Probe, ...]:
+        return (*self.steady, *self.expect, *self.recover)

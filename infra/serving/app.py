@@ -1,7 +1,8 @@
 """The app factory: everything about a service that is not its question.
 
 A design gives its endpoint and a `ServiceCore` (what to load, how it is doing); it gets health, readiness,
-metrics, its own description, the fault switch, a front page, problem details, accounting and a body limit.
+metrics, its own description, the fault switch, a front page, problem details, accounting, a body limit and a check of
+the `Host` header.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from infra.resilience.breaker import CircuitBreaker
 from infra.serving.accounting import Accounting
 from infra.serving.admission import Admission
 from infra.serving.body_limit import BodyLimit
+from infra.serving.hosts import AllowedHosts
 from infra.serving.page import render_page
 from infra.serving.problems import Problem, add_problem_handlers, problem
 from infra.serving.quick_ask import Answer, QuickAsk
@@ -108,7 +110,8 @@ def create_service(
     if core.settings.fault_injection:
         _add_faults(app, core)
     inner: ASGIApp = app if quick is None else QuickAsk(app, design.ask.path, *quick)
-    return Accounting(BodyLimit(inner, core.max_body_bytes), core.metrics, design.ask.path)
+    inner = AllowedHosts.around(BodyLimit(inner, core.max_body_bytes), core.settings.allowed_hosts)
+    return Accounting(inner, core.metrics, design.ask.path)
 
 
 def nothing_to_serve(why: str) -> Response:

@@ -20,10 +20,12 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from infra.design import Design, resolve
 from infra.errors import UsageError
 from infra.parent import stop_with_parent
+from infra.serving.hosts import AllowedHosts
 from infra.settings import Settings
 from infra.stream.address import StreamAddress, find_stream
 from infra.stream.consumer import EventConsumer
@@ -47,7 +49,7 @@ class WorkerContext:
     find: Callable[[], StreamAddress]
 
 
-def create_worker(design: Design, settings: Settings) -> Starlette:
+def create_worker(design: Design, settings: Settings) -> ASGIApp:
     """The ASGI app of a worker."""
     disable_created_metrics()  # type: ignore[no-untyped-call]
     registry = CollectorRegistry()
@@ -93,7 +95,8 @@ def create_worker(design: Design, settings: Settings) -> Starlette:
     async def show_metrics(_: Request) -> Response:
         return Response(generate_latest(registry), media_type="text/plain; version=0.0.4; charset=utf-8")
 
-    return Starlette(routes=[Route("/healthz", healthz), Route("/metrics", show_metrics)], lifespan=lifespan)
+    app = Starlette(routes=[Route("/healthz", healthz), Route("/metrics", show_metrics)], lifespan=lifespan)
+    return AllowedHosts.around(app, settings.allowed_hosts)
 
 
 def _json(body: Any) -> Response:

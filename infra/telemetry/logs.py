@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 
 import orjson
 
+OWN = ("infra", "lab", "__main__")
+
 
 class JsonFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
@@ -22,15 +24,22 @@ class JsonFormatter(logging.Formatter):
         return orjson.dumps(entry).decode()
 
 
-def configure_logs(level: int = logging.INFO) -> None:
-    """Send every logger of this process to standard error as JSON lines."""
+def configure_logs(*packages: str, level: int = logging.INFO) -> None:
+    """Send every logger of this process to standard error as JSON lines.
+
+    `packages` are logged from `level` on, and so is `OWN`. Libraries are logged from WARNING on, unless `level` is
+    DEBUG, so that their start-up messages (such as FAISS's search for vector instructions) stay out of the log.
+    """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(level)
+    root.setLevel(level if level <= logging.DEBUG else max(level, logging.WARNING))
+    for name in (*OWN, *packages):
+        logging.getLogger(name).setLevel(level)
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logger = logging.getLogger(name)
         logger.handlers.clear()
+        logger.setLevel(logging.NOTSET)
         logger.propagate = True
     logging.getLogger("uvicorn.access").setLevel(logging.WARNING)

@@ -10,7 +10,7 @@ import typer
 from infra.design import Design, resolve
 from infra.errors import BudgetBroken, DependencyError, UsageError
 from infra.evaluation.drill import Drill
-from lab.commands.options import Json, Preset, Url, settings_for
+from lab.commands.options import Json, Preset, Url, hold_judgements, settings_for
 from lab.designs import load_designs
 from lab.output.console import err, lab_command, print_json, print_table
 
@@ -44,13 +44,18 @@ def drill(
     url: Url = None,
     as_json: Json = False,
 ) -> None:
-    """Break a part of a running design under load and judge what happens; exit code 3 when a hypothesis deviates."""
+    """Break a part of a running design under load and judge what happens.
+
+    Exit code 3 when a hypothesis deviates, 5 when the run is inconclusive: other programs used the machine, or there
+    were too few requests.
+    """
     from lab.drills.cases import ALL, DrillCases
     from lab.drills.cost import captured_cost
-    from lab.drills.faults import ComposedFaults, Faults, SwitchedFaults, composed_url
+    from lab.drills.faults import ComposedFaults, Faults, SwitchedFaults, composed_pids, composed_url
     from lab.drills.load import Load
     from lab.drills.report import journal, verdict_row, write_report
     from lab.drills.run import run_drill
+    from lab.load.loading import service_pids
     from lab.services.client import call, service_url
     from lab.sweeps.open import open_judge, progress
 
@@ -68,19 +73,21 @@ def drill(
         return judge.question(cases.of(number))
 
     load = Load(base, design.ask.path, design.ask.rows, question, chosen.rate_per_s)
+    pids = composed_pids if setting == "compose" else lambda: service_pids(settings, base)
     with progress(chosen.name) as report:
-        run = run_drill(chosen, load, faults, setting, report)
+        run = run_drill(chosen, load, faults, setting, report, pids)
     cost = [] if run.aborted else captured_cost(judge, run, cases)
     page = write_report(settings.root / "drills" / f"{design.name}-{chosen.name}-{setting}", run, cost)
     if as_json:
         print_json(journal(run, cost))
     else:
-        columns = ("phase", "figure", "value", "low", "high", "unit")
+        columns = ("phase", "figure", "value", "interval", "low", "high", "unit", "judgement")
         rows = [verdict_row(verdict) for verdict in run.verdicts]
         if rows:
-            print_table((*columns, ""), [[*(row[key] for key in columns), _word(row["holds"])] for row in rows])
+            print_table(columns, [[row[key] for key in columns] for row in rows])
         for figure in cost:
             err.print(f"{figure.figure}: {figure.value:.3f} [{figure.low:.3f} to {figure.high:.3f}]", markup=False)
+        err.print(run.conditions.describe(), markup=False, soft_wrap=True)
         err.print(f"report: {page}", soft_wrap=True)
     if run.aborted:
         err.print(f"the drill was cut short: {run.aborted}", markup=False, soft_wrap=True)
@@ -88,9 +95,8 @@ def drill(
             raise DependencyError(f"{chosen.method.port} is still broken", hint=_how_to_mend(design, chosen, setting))
         err.print("what it broke is mended")
         raise typer.Exit(INTERRUPTED if run.aborted == "interrupted" else BudgetBroken.exit_code)
-    if not run.holds:
-        broken = [f"{verdict.probe.figure} ({verdict.phase})" for verdict in run.verdicts if not verdict.holds]
-        raise BudgetBroken(f"the hypothesis deviates: {', '.join(broken)}")
+    judgements = {f"{verdict.probe.figure} ({verdict.phase})": verdict.judgement for verdict in run.verdicts}
+    hold_judgements(judgements, run.conditions.disturbances)
 
 
 def _how_to_mend(design: Design, chosen: Drill, setting: str) -> str:
@@ -108,7 +114,3 @@ def _find(name: str, of: str | None) -> tuple[Design, Drill]:
         if item.name == name and of in (None, design.name):
             return design, item
     raise UsageError(f"there is no drill {name!r}", hint=f"there are: {', '.join(item.name for _, item in _known())}")
-
-
-def _word(holds: bool) -> str:
-    return "holds" if holds else "DEVIATES"

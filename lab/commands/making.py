@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from infra.build.click_log import ClickLog
+from infra.build.click_log import ClickLog, size_of
 from infra.errors import UsageError
 from infra.parent import stop_with_parent
 from lab.commands.options import DesignName, Json, Markdown, Preset, hold, settings_for
@@ -111,6 +111,8 @@ def bench(
 
 
 def _build_log(design: str, preset: str | None, source: ClickLog, *, quiet: bool, as_json: bool) -> None:
+    """Build from a real log. The file is checked before anything imports training code, which takes seconds."""
+    size_of(source.path)
     from lab.output.logged import build_log, show_log
     from lab.services.building import stop_at_once
 

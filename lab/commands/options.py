@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
 import typer
 
-from infra.errors import BudgetBroken, UsageError
+from infra.errors import BudgetBroken, Inconclusive, UsageError
 from infra.evaluation.figures import Figure
+from infra.evaluation.shares import Judgement
 from infra.settings import Settings
 from lab.designs import NAMES
 
@@ -36,3 +37,21 @@ def hold(figures: Sequence[Figure]) -> None:
     broken = [figure.id for figure in figures if figure.met is False]
     if broken:
         raise BudgetBroken(f"below the bound: {', '.join(broken)}")
+
+
+def hold_judgements(judgements: Mapping[str, Judgement], disturbances: Sequence[str]) -> None:
+    """Raise `BudgetBroken` (exit code 3) if a limit is broken, `Inconclusive` (5) if one could not be judged."""
+
+    def named(judgement: Judgement) -> str:
+        return ", ".join(name for name, found in judgements.items() if found is judgement)
+
+    overall = Judgement.of_all(judgements.values())
+    if overall is Judgement.BROKEN:
+        raise BudgetBroken(f"broken: {named(overall)}")
+    if overall is Judgement.INCONCLUSIVE:
+        raise Inconclusive(
+            f"inconclusive: {named(overall)} did not hold, but {'; '.join(disturbances)}",
+            hint="run it again while nothing else uses the machine",
+        )
+    if overall is Judgement.TOO_FEW:
+        raise Inconclusive(f"inconclusive: too few requests to judge {named(overall)}", hint="use more --seconds")

@@ -28,7 +28,8 @@ WATCH_EVERY_S = 0.05
 
 @dataclass(frozen=True)
 class Sent:
-    """One request. `due_s` on the drill's clock; `status` 0 where no answer came; `answer` as it came, if it did."""
+    """One request. `due_s` on the drill's clock; `status` 0 where no answer came, or an empty one; `answer` as it came,
+    if it did. `is_wrong` for an empty answer and for a status that load does not explain: neither 200 nor 503."""
 
     number: int
     due_s: float
@@ -36,6 +37,7 @@ class Sent:
     status: int
     degraded: tuple[str, ...]
     answer: Mapping[str, Any]
+    is_wrong: bool = False
 
     @property
     def is_hurt(self) -> bool:
@@ -44,7 +46,8 @@ class Sent:
 
 @dataclass
 class Load:
-    """Use as a context: it sends from enter to exit. `now_s` is the drill's clock, which starts then."""
+    """Use as a context: it sends from enter to exit. `now_s` is the drill's clock, which starts then. `late_ms` has how
+    late each request was sent through no fault of the service."""
 
     url: str
     path: str
@@ -54,6 +57,7 @@ class Load:
     seed: int = 0
     sent: list[Sent] = field(default_factory=list)
     breakers: list[tuple[float, Mapping[str, str]]] = field(default_factory=list)
+    late_ms: list[float] = field(default_factory=list)
 
     def __enter__(self) -> Load:
         self._began, self._loop = time.perf_counter(), fine_loop()
@@ -93,8 +97,10 @@ class Load:
     async def _send(self, connections: Connections, under_way: set[asyncio.Task[None]]) -> None:
         rng, due_s, number, places = np.random.default_rng(self.seed), 0.0, 0, asyncio.Semaphore(MOST_AT_ONCE)
         while True:
+            planned_s = max(due_s, self.now_s)  # later than due where the service holds every place
             asked = request("POST", self.url, self.path, json.dumps(self.question(number)).encode())
             await asyncio.sleep(max(0.0, due_s - self.now_s))
+            self.late_ms.append((self.now_s - planned_s) * 1000)
             await places.acquire()
             task = asyncio.create_task(self._one(connections, number, due_s, asked))
             under_way.add(task)
@@ -107,8 +113,10 @@ class Load:
         status, body = await connections.ask(asked)
         latency_ms = (self.now_s - due_s) * 1000
         answer = parsed(body) if status == 200 else {}
-        status = status if answer.get(self.rows) or status != 200 else 0  # an empty answer is none
-        self.sent.append(Sent(number, due_s, latency_ms, status, tuple(answer.get("degraded", ())), answer))
+        is_empty = status == 200 and not answer.get(self.rows)
+        is_wrong = is_empty or status not in (0, 200, 503)
+        status = 0 if is_empty else status
+        self.sent.append(Sent(number, due_s, latency_ms, status, tuple(answer.get("degraded", ())), answer, is_wrong))
 
     async def _watch(self, connections: Connections) -> None:
         """What the service says of its breakers, as fast as it can be asked without being a load itself."""

@@ -16,17 +16,24 @@ import numpy as np
 
 from infra.evaluation.drill import PHASES
 from infra.evaluation.figures import Figure
+from infra.evaluation.shares import Judgement
 from lab.drills.run import DrillRun, Verdict, measured
 
 FATES = ("ok", "degraded", "failed")
 COLOURS = ("#9fc5a8", "#e0a458", "#c0392b")
 WIDTH = 760
+OUTCOMES = {
+    Judgement.HOLDS: "held",
+    Judgement.BROKEN: "did not hold",
+    Judgement.INCONCLUSIVE: "was not judged, since the machine was busy",
+    Judgement.TOO_FEW: "was not judged, since there were too few requests",
+}
 PHASE_FIGURES = ("requests", "success_share", "p99_ms", "degraded_share")
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222 }
 table { border-collapse: collapse; margin: 1rem 0 } th, td { padding: .3rem .8rem; text-align: left }
 th { border-bottom: 2px solid #888 } td { border-bottom: 1px solid #ddd } td.number { text-align: right }
-.holds { color: #2e7d4f } .deviates { color: #c0392b; font-weight: 600 }
+.holds { color: #2e7d4f } .broken { color: #c0392b; font-weight: 600 }
 """
 
 
@@ -38,6 +45,8 @@ def journal(run: DrillRun, cost: Sequence[Figure]) -> dict[str, Any]:
         "url": run.url,
         "ended": datetime.now(UTC).isoformat(timespec="seconds"),
         "holds": run.holds,
+        "judgement": run.judgement.value,
+        "machine": run.conditions.row(),
         "aborted": run.aborted,
         "phases": {
             name: {
@@ -72,7 +81,8 @@ def verdict_row(verdict: Verdict) -> dict[str, Any]:
         "low": probe.low,
         "high": probe.high,
         "unit": probe.unit,
-        "holds": verdict.holds,
+        "interval": verdict.interval and [round(end, 4) for end in verdict.interval],
+        "judgement": verdict.judgement.value,
     }
 
 
@@ -101,14 +111,15 @@ def write_report(directory: Path, run: DrillRun, cost: Sequence[Figure]) -> Path
 
 def _page(run: DrillRun, found: Mapping[str, Any]) -> str:
     drill = run.drill
-    outcome = "held" if run.holds else f"was cut short: {run.aborted}" if run.aborted else "did not hold"
+    outcome = f"was cut short: {run.aborted}" if run.aborted else OUTCOMES[run.judgement]
     probes = [
         [
             row["phase"],
             row["figure"],
             "never seen" if row["value"] is None else f"{row['value']:g} {row['unit']}",
             f"{row['low']:g} to {row['high']:g} {row['unit']}",
-            "holds" if row["holds"] else "deviates",
+            _interval(row["interval"]),
+            row["judgement"],
         ]
         for row in found["probes"]
     ]
@@ -125,12 +136,14 @@ def _page(run: DrillRun, found: Mapping[str, Any]) -> str:
     parts = [
         f"<h1>{html.escape(drill.title)}</h1>",
         f"<p>{html.escape(drill.hypothesis)}</p>",
-        f'<p class="{"holds" if run.holds else "deviates"}">The hypothesis {html.escape(outcome)}.</p>',
+        f'<p class="{"holds" if run.holds else "broken"}">The hypothesis {html.escape(outcome)}.</p>',
+        *(f"<p>Busy machine: {html.escape(text)}.</p>" for text in run.conditions.disturbances),
+        f"<p>{html.escape(run.conditions.describe())}.</p>",
         f"<p>Setting {run.setting}, {html.escape(run.url)}, {drill.rate_per_s:g} requests a second that arrive by the "
         f"clock, ended {found['ended']}.</p>",
         _timeline(run, found),
         "<h2>Hypothesis</h2>",
-        _table(("phase", "figure", "measured", "must lie within", ""), probes),
+        _table(("phase", "figure", "measured", "must lie within", "95% interval", ""), probes),
         "<h2>Phases</h2>",
         _table(("phase", *PHASE_FIGURES), phases),
         "<h2>What it cost</h2><p>By the oracle, on the answers of this drill: 1 is the best slate there is, 0 a random "
@@ -190,7 +203,7 @@ def _timeline(run: DrillRun, found: Mapping[str, Any]) -> str:
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     head = "".join(f"<th>{html.escape(column)}</th>" for column in columns)
-    classes = {"holds", "deviates"}
+    classes = {Judgement.HOLDS.value, Judgement.BROKEN.value}
     body = "".join(
         "<tr>"
         + "".join(
@@ -200,6 +213,10 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         for row in rows
     )
     return f"<table><tr>{head}</tr>{body}</table>"
+
+
+def _interval(ends: Sequence[float] | None) -> str:
+    return "" if ends is None else f"{ends[0]:.4f} to {ends[1]:.4f}"
 
 
 def _number(value: float | None) -> str:

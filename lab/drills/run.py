@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
@@ -14,24 +14,28 @@ import numpy as np
 from infra.errors import LabError
 from infra.evaluation.drill import BROKEN, RECOVERED, STEADY, Drill, Probe
 from infra.evaluation.experiment import Report
+from infra.evaluation.shares import Judgement, Share
 from lab.drills.faults import Faults
 from lab.drills.load import Load, Sent
+from lab.load.machine import Conditions, CpuWatch, late_limit_ms
 
+SHARES: Mapping[str, Callable[[Sent], bool]] = {
+    "success_share": lambda one: one.status == 200,
+    "degraded_share": lambda one: bool(one.degraded),
+}
 WARM_UP_S, QUIET_S, LONGEST_S = 2.0, 1.0, 60.0
 """a service counts as recovered when no answer was hurt for `QUIET_S`; it is waited for `LONGEST_S` at most"""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """One probe, what was measured, and whether it holds."""
+    """One probe and what was measured of it; a share comes with its 95% interval."""
 
     phase: str
     probe: Probe
     value: float | None
-
-    @property
-    def holds(self) -> bool:
-        return self.probe.holds(self.value)
+    judgement: Judgement
+    interval: tuple[float, float] | None = None
 
 
 @dataclass
@@ -49,21 +53,39 @@ class DrillRun:
     recovery_s: float | None = None
     aborted: str = ""
     is_mended: bool = False
+    conditions: Conditions = field(default_factory=Conditions)
+
+    @property
+    def judgement(self) -> Judgement:
+        """Of the whole drill; broken where it was cut short."""
+        if self.aborted or not self.verdicts:
+            return Judgement.BROKEN
+        return Judgement.of_all(verdict.judgement for verdict in self.verdicts)
 
     @property
     def holds(self) -> bool:
-        return not self.aborted and bool(self.verdicts) and all(verdict.holds for verdict in self.verdicts)
+        return self.judgement is Judgement.HOLDS
 
     def of(self, phase: str) -> list[Sent]:
         begin, end = self.phases[phase]
         return [one for one in self.sent if begin <= one.due_s < end]
 
 
-def run_drill(drill: Drill, load: Load, faults: Faults, setting: str, report: Report) -> DrillRun:
-    """Run it to its end, or until Ctrl-C; the part is mended in any case, and the run says how far it came."""
+def run_drill(
+    drill: Drill,
+    load: Load,
+    faults: Faults,
+    setting: str,
+    report: Report,
+    pids: Callable[[], Sequence[int]] = lambda: (),
+) -> DrillRun:
+    """Run the drill to its end, or until Ctrl-C. The part is mended in any case, and the run says how far it came.
+
+    `pids` gives the processes of the service, whose CPU is told from that of other programs; see `CpuWatch`.
+    """
     run = DrillRun(drill, setting, load.url)
     faults.check(drill.method)
-    with interruptible(), load:
+    with interruptible(), CpuWatch(pids) as watch, load:
         try:
             _go_through(run, load, faults, report)
         except KeyboardInterrupt:
@@ -74,6 +96,9 @@ def run_drill(drill: Drill, load: Load, faults: Faults, setting: str, report: Re
             with undisturbed():
                 _mend(run, faults)
         run.sent = load.since(0.0)
+    late_ms = float(np.quantile(load.late_ms, 0.99)) if load.late_ms else 0.0
+    limits_ms = [probe.high for probe in drill.probes if probe.unit == "ms"]
+    run.conditions = watch.conditions(late_ms, late_limit_ms(limits_ms))
     if not run.aborted:
         run.verdicts = judge(run)
     return run
@@ -139,11 +164,31 @@ def _await_recovery(load: Load, back_s: float) -> float | None:
 
 
 def judge(run: DrillRun) -> list[Verdict]:
-    """Every probe of the drill against what was measured."""
+    """Every probe of the drill against what was measured.
+
+    A share is judged by its interval (`infra.evaluation.shares`). A limit that is broken on a disturbed machine is
+    inconclusive, except for wrong answers and for what never happened at all.
+    """
     rows = [(STEADY, probe) for probe in run.drill.steady]
     rows += [(BROKEN, probe) for probe in run.drill.expect]
     rows += [(RECOVERED, probe) for probe in (*run.drill.recover, *run.drill.steady)]
-    return [Verdict(phase, probe, measured(run, phase, probe.figure)) for phase, probe in rows]
+    return [_verdict(run, phase, probe) for phase, probe in rows]
+
+
+def _verdict(run: DrillRun, phase: str, probe: Probe) -> Verdict:
+    value = measured(run, phase, probe.figure)
+    if value is None:
+        return Verdict(phase, probe, None, Judgement.BROKEN)
+    if probe.figure not in SHARES:
+        found = Judgement.HOLDS if probe.holds(value) else Judgement.BROKEN
+        return Verdict(phase, probe, value, run.conditions.excuse(found))
+    sent = run.of(phase)
+    share = Share(sum(map(SHARES[probe.figure], sent)), len(sent))
+    judgement = run.conditions.excuse(share.judge(probe.low, probe.high))
+    not_wrong = Share(sum(not one.is_wrong for one in sent), len(sent))
+    if probe.figure == "success_share" and not_wrong.judge(probe.low) is Judgement.BROKEN:
+        judgement = Judgement.BROKEN
+    return Verdict(phase, probe, value, judgement, share.interval())
 
 
 def measured(run: DrillRun, phase: str, figure: str) -> float | None:
@@ -152,13 +197,15 @@ def measured(run: DrillRun, phase: str, figure: str) -> float | None:
         value: float | None = getattr(run, figure)
         return value
     sent = run.of(phase)
+    if not sent:
+        return None
+    if figure in SHARES:
+        return float(np.mean([SHARES[figure](one) for one in sent]))
     figures: dict[str, Callable[[], float]] = {
         "requests": lambda: float(len(sent)),
-        "success_share": lambda: float(np.mean([one.status == 200 for one in sent])),
-        "degraded_share": lambda: float(np.mean([bool(one.degraded) for one in sent])),
         "p99_ms": lambda: float(np.quantile([one.latency_ms for one in sent], 0.99)),
     }
-    return figures[figure]() if sent else None
+    return figures[figure]()
 
 
 @contextmanager

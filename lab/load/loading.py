@@ -1,4 +1,4 @@
-"""`lab load`: Locust, headless, in a process of its own, judged by the budgets that the service declares."""
+"""`lab load`: Locust, headless, in a process of its own; its figures and how busy the machine was meanwhile."""
 
 from __future__ import annotations
 
@@ -6,27 +6,49 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from infra.design import Design
 from infra.errors import LabError
 from infra.settings import REPOSITORY, Settings
+from lab.load.machine import Conditions, CpuWatch, late_limit_ms
 from lab.services.client import call
+from lab.services.runstate import read_state
+
+PER_USER_S = 5
+"""requests per second of one simulated user, as in `loadtests/`"""
+OVERLOAD = 8
+"""times the usual number of users"""
 
 
-def run_load(design: Design, settings: Settings, url: str, *, users: int, seconds: int, out: Path) -> dict[str, Any]:
-    """Run the load and return its verdict. Raises `DependencyError` when nobody answers at `url`."""
-    call("GET", f"{url}/v1/design")
+@dataclass(frozen=True)
+class LoadRun:
+    """`figures` as `loadtests/tally.py` writes them; `budgets` as the service declares them."""
+
+    asked_per_s: float
+    figures: dict[str, Any]
+    budgets: list[dict[str, Any]]
+    conditions: Conditions
+
+
+def run_load(design: Design, settings: Settings, url: str, *, users: int, seconds: int, out: Path) -> LoadRun:
+    """Put load on the service at `url`. Raises `DependencyError` when it does not answer, `LabError` when Locust fails.
+
+    Reports go to `out`.
+    """
+    budgets = call("GET", f"{url}/v1/design")["budgets"]
     out.mkdir(parents=True, exist_ok=True)
-    verdict = out / "verdict.json"
-    verdict.unlink(missing_ok=True)
+    found = out / "figures.json"
+    found.unlink(missing_ok=True)
     command = [sys.executable, "-m", "locust", "--headless", "--only-summary", "--locustfile", design.loadtest]
     command += ["--host", url, "--users", str(users), "--spawn-rate", str(users), "--run-time", f"{seconds}s"]
     command += ["--html", str(out / "report.html"), "--csv", str(out / "stats"), "--stop-timeout", "5"]
     command += ["--loglevel", "WARNING"]
-    environment = dict(os.environ) | {"LAB_VERDICT": str(verdict), "PYTHONPATH": str(REPOSITORY)}
-    with (out / "locust.log").open("wb") as log:
+    environment = dict(os.environ) | {"LAB_FIGURES": str(found), "PYTHONPATH": str(REPOSITORY)}
+    with (out / "locust.log").open("wb") as log, CpuWatch(lambda: service_pids(settings, url)) as watch:
         process = subprocess.run(
             command,
             cwd=REPOSITORY,
@@ -37,8 +59,17 @@ def run_load(design: Design, settings: Settings, url: str, *, users: int, second
             timeout=seconds + 60,
             check=False,
         )
-    if not verdict.exists():
+    if not found.exists():
         end = (out / "locust.log").read_text(errors="replace")[-1500:]
-        raise LabError(f"Locust ended with status {process.returncode} and no verdict", hint=end)
-    found: dict[str, Any] = json.loads(verdict.read_text())
-    return found
+        raise LabError(f"Locust ended with status {process.returncode} and no figures", hint=end)
+    figures: dict[str, Any] = json.loads(found.read_text())
+    late_limit = late_limit_ms(budget["limit"] for budget in budgets if budget["unit"] == "ms")
+    return LoadRun(users * PER_USER_S, figures, budgets, watch.conditions(figures["late_p99_ms"], late_limit))
+
+
+def service_pids(settings: Settings, url: str) -> Sequence[int]:
+    """The processes that `lab up` started, where the service at `url` is one of them; empty otherwise."""
+    state = read_state(settings)
+    if state is None or url not in {service.url for service in state.services}:
+        return ()
+    return [service.pid for service in state.services]

@@ -6,6 +6,7 @@ This module imports no command-line library, because every import stays in memor
 
 from __future__ import annotations
 
+import logging
 import sys
 
 import uvicorn
@@ -17,6 +18,7 @@ from infra.telemetry.logs import configure_logs
 from lab.designs import find_design
 from lab.services.ports import check_port, port_of
 
+log = logging.getLogger(__name__)
 SWITCH_S = 0.0005
 """how long a thread may keep the interpreter while others wait: what is done beside the requests must not hold them up
 for Python's usual 5 ms at a time"""
@@ -28,7 +30,8 @@ def serve_design(design: Design, settings: Settings) -> None:
         read_release(settings.design_root(design.name))
     port = port_of(design, settings)
     check_port(settings.host, port)
-    configure_logs()
+    configure_logs(design.name)
+    log.info("starting %s at http://%s:%d", design.name, settings.host, port)
     sys.setswitchinterval(SWITCH_S)
     uvicorn.run(
         resolve(design.app)(settings),

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 
@@ -15,6 +16,7 @@ from infra.telemetry.logs import configure_logs
 from lab.designs import find_design
 from lab.services.ports import check_port, worker_port_of
 
+log = logging.getLogger(__name__)
 NICE = 5
 """below the service: where cores are scarce, a request goes first and the log of it waits"""
 
@@ -23,7 +25,8 @@ def work_design(design: Design, settings: Settings) -> None:
     """Work until SIGINT or SIGTERM. Raises before it starts when the port is taken."""
     port = worker_port_of(design, settings)
     check_port(settings.host, port)
-    configure_logs()
+    configure_logs(design.name)
+    log.info("starting the worker of %s at http://%s:%d", design.name, settings.host, port)
     os.nice(NICE)
     uvicorn.run(create_worker(design, settings), host=settings.host, port=port, log_config=None, access_log=False)
 

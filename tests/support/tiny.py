@@ -59,6 +59,7 @@ def tiny_design(*steps: Step, **changed: Any) -> Design:
         "replay": "",
         "skew": "",
         "loadtest": "",
+        "load_users": 1,
         "ask": Ask("/v1/tiny", (), "rows", ()),
     }
     return Design(**(fields | changed))

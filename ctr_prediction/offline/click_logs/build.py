@@ -20,11 +20,11 @@ from ctr_prediction.offline.click_logs.crosses import pairs_of
 from ctr_prediction.offline.click_logs.encode import Encoder
 from ctr_prediction.offline.click_logs.kinds import CRITEO, inspect
 from ctr_prediction.offline.click_logs.learn import data_of, learn, predict
-from ctr_prediction.offline.click_logs.lines import Report, size_of
+from ctr_prediction.offline.click_logs.lines import Report
 from ctr_prediction.offline.click_logs.measure import figures_of, logistic
 from ctr_prediction.offline.click_logs.read import read_log
 from ctr_prediction.offline.click_logs.split import split
-from infra.build.click_log import ClickLog, LogBuild
+from infra.build.click_log import ClickLog, LogBuild, size_of
 from infra.build.runner import check_free_space, disk_errors, only_build
 from infra.build.step_code import code_digest
 from infra.evaluation.figures import read_figures, write_figures

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from infra.build.click_log import size_of
 from infra.errors import LabError, UsageError
 
 BLOCK = 1 << 22
@@ -90,20 +91,6 @@ def blocks(path: Path, tally: Tally, report: Report = lambda share, text: None, 
                     _take(block, tally, number, piece, whole)
             report(min(raw.tell() / size, 1.0), f"{number:,} lines")
             yield block
-
-
-def size_of(path: Path) -> int:
-    """Bytes. Raises `UsageError` where there is no file that can be read, or nothing in it."""
-    try:
-        with path.open("rb"):
-            size = path.stat().st_size
-    except FileNotFoundError:
-        raise UsageError(f"there is no file {path}") from None
-    except OSError as exc:
-        raise UsageError(f"{path} cannot be read: {exc.strerror}") from None
-    if not size:
-        raise UsageError(f"{path} is empty")
-    return size
 
 
 def _unpacked(raw: IO[bytes], path: Path) -> IO[bytes] | gzip.GzipFile:

@@ -33,6 +33,7 @@ def test_the_environment_overrides_each_setting(monkeypatch: pytest.MonkeyPatch,
         "PRESET": "large",
         "HOST": "0.0.0.0",
         "PORT": "9000",
+        "ALLOWED_HOSTS": "feed, LAB.example,[fd00::7]",
         "REGISTRY_URI": "http://registry:5000",
         "REDIS": "redis:6379",
         "REDIS_PASSWORD_FILE": "/run/redis/password",
@@ -49,6 +50,7 @@ def test_the_environment_overrides_each_setting(monkeypatch: pytest.MonkeyPatch,
     assert (settings.redis, settings.redis_password_file) == ("redis:6379", Path("/run/redis/password"))
     assert settings.wait_for_release
     assert settings.stream == "kafka:9092"
+    assert settings.allowed_hosts == ("feed", "lab.example", "[fd00::7]")
     assert (settings.mlflow_uri, settings.fault_injection, settings.parent_pipe) == ("http://registry:5000", False, 7)
 
 
@@ -80,7 +82,17 @@ def test_a_relative_home_becomes_absolute(monkeypatch: pytest.MonkeyPatch, tmp_p
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("PORT", "0"), ("PORT", "65536"), ("PORT", "http"), ("PRESET", "huge"), ("FAULT_INJECTION", "?")],
+    [
+        ("PORT", "0"),
+        ("PORT", "65536"),
+        ("PORT", "http"),
+        ("PRESET", "huge"),
+        ("FAULT_INJECTION", "?"),
+        ("ALLOWED_HOSTS", "*"),
+        ("ALLOWED_HOSTS", "http://feed"),
+        ("ALLOWED_HOSTS", "feed:8010"),
+        ("ALLOWED_HOSTS", "feed ads"),
+    ],
 )
 def test_a_setting_that_makes_no_sense_is_rejected_by_name(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str

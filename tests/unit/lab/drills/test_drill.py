@@ -8,10 +8,14 @@ import numpy as np
 import pytest
 
 from infra.evaluation.drill import BROKEN, RECOVERED, STEADY, Drill, Inject, Probe
+from infra.evaluation.shares import Judgement
 from lab.drills.cases import ALL, REGULARS, DrillCases
 from lab.drills.cost import first_answers
 from lab.drills.load import Sent
 from lab.drills.run import DrillRun, judge, measured
+from lab.load.machine import Conditions
+
+HOLDS, BUSY = Judgement.HOLDS, Conditions(other_share=0.9, busy_time=0.9)
 
 DRILL = Drill(
     name="toy",
@@ -25,12 +29,23 @@ DRILL = Drill(
 
 
 def one(number: int, due_s: float, *, ms: float = 10.0, status: int = 200, degraded: tuple[str, ...] = ()) -> Sent:
-    return Sent(number, due_s, ms, status, degraded, {"slate": [number]})
+    return Sent(number, due_s, ms, status, degraded, {"slate": [number]}, is_wrong=status not in (0, 200, 503))
+
+
+def with_failures(status: int, count: int) -> list[Sent]:
+    """As in `run`, but this many requests of the first phase end with `status`."""
+    first = [one(n, n / 1000, status=status if n < count else 200) for n in range(1000)]
+    return first + [one(n, n / 1000, degraded=("store",) if n < 2000 else ()) for n in range(1000, 3000)]
+
+
+def steady_success(**changed: Any) -> Judgement:
+    found = {(verdict.probe.figure, verdict.phase): verdict.judgement for verdict in judge(run(**changed))}
+    return found["success_share", STEADY]
 
 
 def run(**changed: Any) -> DrillRun:
-    """100 requests a phase: well, degraded, well again."""
-    sent = [one(n, n / 100, degraded=("store",) if 100 <= n < 200 else ()) for n in range(300)]
+    """1,000 requests a phase: well, degraded, well again."""
+    sent = [one(n, n / 1000, degraded=("store",) if 1000 <= n < 2000 else ()) for n in range(3000)]
     phases = {STEADY: (0.0, 1.0), BROKEN: (1.0, 2.0), RECOVERED: (2.0, 3.0)}
     values: dict[str, Any] = {"sent": sent, "phases": phases, "breaker_open_s": 0.2, "recovery_s": 1.0}
     return DrillRun(DRILL, "embedded", "http://x", **(values | changed))
@@ -50,18 +65,55 @@ def test_a_drill_in_which_all_goes_as_planned_holds() -> None:
         ({"breaker_open_s": 1.5}, "breaker_open_s", BROKEN),
         ({"recovery_s": None}, "recovery_s", RECOVERED),
         ({"recovery_s": 5.1}, "recovery_s", RECOVERED),
-        ({"sent": [one(n, n / 100) for n in range(300)]}, "degraded_share", BROKEN),
+        ({"sent": [one(n, n / 1000) for n in range(3000)]}, "degraded_share", BROKEN),
     ],
 )
 def test_each_deviation_is_found_and_no_other(changed: dict[str, Any], figure: str, phase: str) -> None:
     found = run(**changed)
-    wrong = [(verdict.probe.figure, verdict.phase) for verdict in judge(found) if not verdict.holds]
+    wrong = [(verdict.probe.figure, verdict.phase) for verdict in judge(found) if verdict.judgement is not HOLDS]
     assert wrong == [(figure, phase)]
 
 
 def test_a_phase_without_answers_proves_nothing() -> None:
     found = run(phases={STEADY: (9.0, 9.5), BROKEN: (1.0, 2.0), RECOVERED: (2.0, 3.0)})
-    assert not any(verdict.holds for verdict in judge(found) if verdict.phase == STEADY)
+    assert all(verdict.judgement is Judgement.BROKEN for verdict in judge(found) if verdict.phase == STEADY)
+
+
+def test_one_lost_request_more_or_less_decides_nothing() -> None:
+    found = [steady_success(sent=with_failures(503, count)) for count in (0, 1, 3, 4)]
+    assert found == [HOLDS, HOLDS, HOLDS, Judgement.BROKEN]
+
+
+def test_too_few_requests_prove_nothing() -> None:
+    found = run(sent=[one(n, n / 100, degraded=("store",) if 100 <= n < 200 else ()) for n in range(300)])
+    found.verdicts = judge(found)
+    assert found.judgement is Judgement.TOO_FEW
+    assert not found.holds
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"breaker_open_s": 1.5}, {"recovery_s": 5.1}, {"sent": with_failures(503, 500)}, {"sent": with_failures(0, 500)}],
+)
+def test_what_breaks_on_a_busy_machine_is_inconclusive(changed: dict[str, Any]) -> None:
+    found = run(conditions=BUSY, **changed)
+    found.verdicts = judge(found)
+    assert found.judgement is Judgement.INCONCLUSIVE
+
+
+@pytest.mark.parametrize(
+    "changed", [{"breaker_open_s": None}, {"recovery_s": None}, {"sent": with_failures(500, 5)}, {"aborted": "killed"}]
+)
+def test_a_busy_machine_excuses_neither_wrong_answers_nor_what_never_happened(changed: dict[str, Any]) -> None:
+    found = run(conditions=BUSY, **changed)
+    found.verdicts = judge(found)
+    assert found.judgement is Judgement.BROKEN
+
+
+def test_what_holds_on_a_busy_machine_holds() -> None:
+    found = run(conditions=BUSY)
+    found.verdicts = judge(found)
+    assert found.holds
 
 
 def test_a_drill_that_was_cut_short_does_not_hold() -> None:

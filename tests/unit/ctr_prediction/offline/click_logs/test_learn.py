@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import json
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,7 +28,7 @@ from infra.build.click_log import ClickLog
 from infra.build.runner import only_build
 from infra.errors import LabError, UsageError
 from infra.evaluation.figures import read_figures
-from infra.settings import Settings
+from infra.settings import REPOSITORY, Settings
 from lab.cli import app
 from lab.designs import find_design
 from lab.output.logged import build_log
@@ -173,6 +175,23 @@ def test_options_that_make_no_sense_together_say_so(arguments: tuple[str, ...], 
     code, text = run("ctr_prediction", *arguments)
     assert code == 2
     assert said in text
+
+
+@pytest.mark.parametrize(
+    ("name", "message"), [("missing", "there is no file"), ("", "cannot be read"), ("empty", "is empty")]
+)
+def test_the_file_is_checked_before_training_code_is_imported(tmp_path: Path, name: str, message: str) -> None:
+    """Importing it takes seconds; `tmp_path` itself stands for a directory in place of a file."""
+    (tmp_path / "empty").touch()
+    code = (
+        "import sys\nfrom infra.errors import UsageError\nfrom lab.commands.making import build\n"
+        "try:\n    build('ctr_prediction', data=sys.argv[1], label='click')\n"
+        "except UsageError as exc:\n    print(exc, [name for name in ('jax', 'flax') if name in sys.modules])"
+    )
+    command = [sys.executable, "-c", code, f"csv:{tmp_path / name}"]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=True)
+    assert message in done.stdout
+    assert done.stdout.endswith("[]\n")
 
 
 def test_a_time_that_the_log_has_not_is_named(tmp_path: Path) -> None:

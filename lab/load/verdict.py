@@ -1,0 +1,104 @@
+"""Judges a load run: by the budgets that the service declares, or, for an overload, by what overload promises."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from infra.evaluation.shares import Judgement, Share
+from lab.load.machine import Conditions
+
+Figures = Mapping[str, Any]
+"""as `loadtests/tally.py` writes them"""
+
+
+@dataclass(frozen=True)
+class BudgetRow:
+    """One budget and what was measured of it; a share comes with its 95% interval."""
+
+    budget: str
+    value: float
+    limit: float
+    unit: str
+    judgement: Judgement
+    interval: tuple[float, float] | None = None
+
+    def row(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "budget": self.budget,
+            "value": self.value,
+            "interval": self.interval,
+            "limit": self.limit,
+            "unit": self.unit,
+            "judgement": self.judgement.value,
+        }
+
+
+def judge(figures: Figures, budgets: Sequence[Mapping[str, Any]], conditions: Conditions) -> list[BudgetRow]:
+    """One row for each budget that a load run measures.
+
+    A budget that is broken on a disturbed machine is inconclusive. Wrong answers are not excused: where they alone
+    break `success_share`, it is broken on any machine.
+    """
+    shares = {
+        "success_share": Share(figures["ok"], figures["requests"]),
+        "degraded_share": Share(figures["degraded"], figures["ok"]),
+    }
+    rows = []
+    for budget in budgets:
+        name, limit, unit, is_most = budget["name"], budget["limit"], budget["unit"], budget["kind"] == "at_most"
+        if name in shares:
+            share, within = shares[name], (0.0, limit) if is_most else (limit, 1.0)
+            judgement = conditions.excuse(share.judge(*within))
+            if name == "success_share" and not_wrong(figures).judge(*within) is Judgement.BROKEN:
+                judgement = Judgement.BROKEN
+            rows.append(BudgetRow(name, share.value, limit, unit, judgement, share.interval()))
+        elif name in figures:
+            holds = figures[name] <= limit if is_most else figures[name] >= limit
+            judgement = conditions.excuse(Judgement.HOLDS if holds else Judgement.BROKEN)
+            rows.append(BudgetRow(name, figures[name], limit, unit, judgement))
+    return rows
+
+
+def not_wrong(figures: Figures) -> Share:
+    """Requests whose answer was right, or was refused or late as an answer under load may be."""
+    return Share(figures["requests"] - figures["wrong"], figures["requests"])
+
+
+@dataclass(frozen=True)
+class Overload:
+    """What a service does with more requests than it can serve.
+
+    It sheds some of them with 503 at once, so that it can answer the others within its deadline. Neither share has a
+    limit here. A wrong answer is a failure at any load.
+    """
+
+    shed: Share
+    in_deadline: Share
+    deadline_ms: float
+    p99_ms: float
+    wrong: int
+    unanswered: int
+
+    @classmethod
+    def of(cls, figures: Figures) -> Overload:
+        return cls(
+            shed=Share(figures["shed"], figures["requests"]),
+            in_deadline=Share(figures["in_deadline"], figures["ok"]),
+            deadline_ms=figures["deadline_ms"],
+            p99_ms=figures["ok_p99_ms"],
+            wrong=figures["wrong"],
+            unanswered=figures["unanswered"],
+        )
+
+    def rows(self) -> list[tuple[str, float, str]]:
+        """(what, value, unit) for a table."""
+        return [
+            ("requests that were shed (503)", self.shed.value, ""),
+            ("admitted: p99", self.p99_ms, "ms"),
+            (f"admitted: answered within the deadline of {self.deadline_ms:g} ms", self.in_deadline.value, ""),
+            ("wrong answers", self.wrong, ""),
+            ("no answer", self.unanswered, ""),
+        ]

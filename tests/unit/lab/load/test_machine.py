@@ -1,0 +1,96 @@
+"""A busy machine is noticed, its own programs are told from others, and only a broken limit is excused by it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+from infra.evaluation.shares import Judgement
+from lab.load.machine import BUSY_TIME, Conditions, CpuWatch, busy_s, late_limit_ms
+
+QUIET = Conditions(other_share=0.02, busy_time=0.0, late_p99_ms=1.0, late_limit_ms=50.0)
+BUSY = Conditions(other_share=0.4, busy_time=0.5, late_p99_ms=1.0, late_limit_ms=50.0)
+LATE = Conditions(other_share=0.02, busy_time=0.0, late_p99_ms=51.0, late_limit_ms=50.0)
+UNKNOWN = Conditions(late_p99_ms=1.0, late_limit_ms=50.0)
+SPIN = "import time\nuntil = time.perf_counter() + 60\nwhile time.perf_counter() < until: pass"
+
+
+@pytest.mark.parametrize(("conditions", "is_disturbed"), [(QUIET, False), (BUSY, True), (LATE, True), (UNKNOWN, False)])
+def test_only_a_broken_limit_on_a_disturbed_machine_is_inconclusive(conditions: Conditions, is_disturbed: bool) -> None:
+    assert bool(conditions.disturbances) == is_disturbed
+    broken = Judgement.INCONCLUSIVE if is_disturbed else Judgement.BROKEN
+    assert conditions.excuse(Judgement.BROKEN) is broken
+    for other in (Judgement.HOLDS, Judgement.TOO_FEW):
+        assert conditions.excuse(other) is other
+
+
+def test_at_the_bounds_a_machine_is_not_disturbed_and_beyond_them_it_is() -> None:
+    assert not Conditions(0.0, BUSY_TIME, 50.0, 50.0).disturbances
+    assert len(Conditions(0.0, BUSY_TIME + 0.001, 50.1, 50.0).disturbances) == 2
+
+
+def test_what_was_measured_is_said() -> None:
+    assert "40.0% of all cores" in BUSY.describe()
+    assert "not measured" in UNKNOWN.describe()
+    assert UNKNOWN.row()["other_share"] is None
+    assert BUSY.row()["disturbances"] == BUSY.disturbances
+
+
+def test_a_generator_may_be_late_by_a_quarter_of_the_smallest_limit() -> None:
+    assert late_limit_ms([200.0, 10.0]) == 2.5
+    assert late_limit_ms([]) == float("inf")
+
+
+def others(watch: CpuWatch) -> float:
+    """CPU-seconds of other programs."""
+    return sum(spent for _, spent in watch.samples)
+
+
+def test_a_program_counts_as_ours_once_its_process_is_named() -> None:
+    """A process outside of our own tree spins, until it has got a second of CPU on a machine that may be busy."""
+    start = (
+        "import subprocess, sys; "
+        f"print(subprocess.Popen([sys.executable, '-c', {SPIN!r}], stdout=subprocess.DEVNULL).pid)"
+    )
+    spinner = int(subprocess.run([sys.executable, "-c", start], stdout=subprocess.PIPE, text=True, check=True).stdout)
+    process = psutil.Process(spinner)
+    try:
+        with CpuWatch(lambda: [os.getpid()], 0.1) as foreign, CpuWatch(lambda: [spinner], 0.1) as own:
+            before = process.cpu_times().user
+            while process.cpu_times().user - before < 1.0:
+                time.sleep(0.05)
+    finally:
+        process.kill()
+    assert others(foreign) - others(own) > 0.5
+
+
+def test_a_child_that_starts_and_ends_during_the_run_is_ours() -> None:
+    with CpuWatch(lambda: [os.getpid()], 0.05) as watch:
+        before = busy_s()
+        burn = "import time\nwhile time.process_time() < 0.6: pass"
+        subprocess.run([sys.executable, "-c", burn], check=True)
+        busy = busy_s() - before
+    assert sum(spent for _, spent in watch.samples) < busy - 0.3
+
+
+def test_without_a_process_of_this_machine_its_cpu_is_not_judged() -> None:
+    with CpuWatch(lambda: [], 0.05) as watch:
+        time.sleep(0.2)
+    found = watch.conditions(0.0, 1.0)
+    assert (found.other_share, found.busy_time) == (None, None)
+    assert found.disturbances == []
+
+
+def test_the_time_that_was_busy_is_a_share_of_the_run() -> None:
+    watch = CpuWatch(lambda: [1])
+    cores = psutil.cpu_count() or 1
+    watch.samples = [(0.5, 0.0), (0.5, 0.5 * cores), (1.0, 0.1 * cores)]
+    found = watch.conditions(3.0, 5.0)
+    assert found.busy_time == pytest.approx(0.25)
+    assert found.other_share == pytest.approx(0.3)
+    assert (found.late_p99_ms, found.late_limit_ms) == (3.0, 5.0)

@@ -1,0 +1,113 @@
+"""A load run's verdict: by budgets, excused by a busy machine, never for wrong answers; and what overload shows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from infra.errors import BudgetBroken, Inconclusive
+from infra.evaluation.shares import Judgement
+from lab.commands.options import hold_judgements
+from lab.load.machine import Conditions
+from lab.load.verdict import Overload, judge
+
+QUIET, BUSY = Conditions(0.0, 0.0), Conditions(0.9, 0.9)
+BUDGETS: list[dict[str, Any]] = [
+    {"name": "p99_ms", "limit": 200.0, "unit": "ms", "kind": "at_most"},
+    {"name": "success_share", "limit": 0.999, "unit": "", "kind": "at_least"},
+    {"name": "degraded_share", "limit": 0.01, "unit": "", "kind": "at_most"},
+    {"name": "log_loss", "limit": 1.0, "unit": "", "kind": "at_most"},
+]
+
+
+def figures(**changed: float) -> dict[str, Any]:
+    counts = {"shed": 0, "unanswered": 0, "wrong": 0} | changed
+    failed = counts["shed"] + counts["unanswered"] + counts["wrong"]
+    usual: dict[str, Any] = {"requests": 1200, "ok": 1200 - failed, "degraded": 0, "p99_ms": 90.0, "p50_ms": 20.0}
+    return usual | counts
+
+
+def verdict(conditions: Conditions = QUIET, **changed: float) -> dict[str, Judgement]:
+    return {row.budget: row.judgement for row in judge(figures(**changed), BUDGETS, conditions)}
+
+
+def broken(**changed: float) -> set[str]:
+    return {name for name, found in verdict(**changed).items() if found is Judgement.BROKEN}
+
+
+def test_a_good_run_holds_every_budget_that_load_measures() -> None:
+    assert verdict() == dict.fromkeys(("p99_ms", "success_share", "degraded_share"), Judgement.HOLDS)
+
+
+@pytest.mark.parametrize(
+    ("changed", "budget"),
+    [
+        ({"p99_ms": 200.1}, "p99_ms"),
+        ({"shed": 5}, "success_share"),
+        ({"unanswered": 5}, "success_share"),
+        ({"wrong": 5}, "success_share"),
+        ({"degraded": 30}, "degraded_share"),
+    ],
+)
+def test_each_budget_can_break_alone(changed: dict[str, float], budget: str) -> None:
+    assert broken(**changed) == {budget}
+
+
+def test_one_failure_more_or_less_decides_nothing() -> None:
+    assert not broken(shed=1)
+    assert not broken(shed=2)
+    assert not broken(p99_ms=200.0)
+
+
+@pytest.mark.parametrize("changed", [{"p99_ms": 900.0}, {"shed": 600}, {"unanswered": 600}, {"degraded": 600}])
+def test_what_breaks_on_a_busy_machine_is_inconclusive(changed: dict[str, float]) -> None:
+    found = verdict(BUSY, **changed)
+    assert Judgement.BROKEN not in found.values()
+    assert Judgement.of_all(found.values()) is Judgement.INCONCLUSIVE
+
+
+def test_what_holds_on_a_busy_machine_holds() -> None:
+    assert verdict(BUSY) == verdict(QUIET)
+
+
+def test_wrong_answers_are_broken_on_any_machine() -> None:
+    assert verdict(BUSY, wrong=5)["success_share"] is Judgement.BROKEN
+    assert verdict(BUSY, wrong=1, shed=100)["success_share"] is Judgement.INCONCLUSIVE
+
+
+def test_a_short_run_that_shows_no_break_proves_nothing() -> None:
+    found = verdict(requests=200, ok=200)
+    assert found["success_share"] is Judgement.TOO_FEW
+    assert found["degraded_share"] is Judgement.HOLDS
+
+
+def test_a_share_comes_with_its_interval() -> None:
+    row = next(row for row in judge(figures(shed=2), BUDGETS, QUIET) if row.budget == "success_share")
+    assert row.interval is not None
+    assert row.interval[0] < row.value < row.interval[1]
+    assert row.row()["judgement"] == "holds"
+
+
+@pytest.mark.parametrize(
+    ("found", "code"),
+    [(Judgement.BROKEN, 3), (Judgement.INCONCLUSIVE, 5), (Judgement.TOO_FEW, 5)],
+)
+def test_the_exit_code_tells_broken_from_inconclusive_and_the_message_names_the_budget(
+    found: Judgement, code: int
+) -> None:
+    with pytest.raises((BudgetBroken, Inconclusive), match="p99_ms") as told:
+        hold_judgements({"p99_ms": found, "success_share": Judgement.HOLDS}, BUSY.disturbances)
+    assert told.value.exit_code == code
+    assert ("other programs" in str(told.value)) == (found is Judgement.INCONCLUSIVE)
+
+
+def test_nothing_is_raised_where_everything_holds() -> None:
+    hold_judgements({"p99_ms": Judgement.HOLDS}, [])
+
+
+def test_an_overload_shows_what_was_shed_and_what_became_of_the_admitted() -> None:
+    told = figures(shed=600) | {"in_deadline": 540, "deadline_ms": 150.0, "ok_p99_ms": 170.0}
+    seen = Overload.of(told)
+    assert (seen.shed.value, seen.in_deadline.value, seen.p99_ms) == (0.5, 0.9, 170.0)
+    assert any("150 ms" in what and value == 0.9 for what, value, _ in seen.rows())
