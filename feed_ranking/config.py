@@ -174,7 +174,7 @@ class HeavyConfig:
     """The heavy ranker: all inputs, for the candidates that the light one leaves."""
 
     heavy_hidden: int = knob(
-        1024, unit="", low=8, high=4096, trades="larger: more capacity, more milliseconds per candidate"
+        384, unit="", low=8, high=4096, trades="larger: more capacity, more milliseconds per candidate"
     )
     heavy_epochs: int = knob(1, unit="", low=1, high=50, trades="more: better fit until it overfits, longer builds")
     ranker_batch: int = knob(2048, unit="rows", low=128, high=65536, trades="larger: faster epochs, fewer updates")

@@ -88,11 +88,20 @@ DESIGN = Design(
         Bound("p99_ms", "p99 of a request, open-loop arrivals at 30% of capacity", "ms", "<= 80", "<= 30"),
         Bound("capacity_per_s", "requests per second of one process, 4 clients that never wait", "/s"),
         Bound(
-            "http_over_kernels",
-            "p50 over HTTP / sum of the bare kernels on the same inputs and one bare Feast read",
+            "cpu_ms_per_request",
+            "processor time of the service per request at half of capacity, worker and broker up",
+            "ms",
+        ),
+        Bound(
+            "cpu_ms_kernels",
+            "processor time of the bare kernels on a request's inputs and of one bare Feast read",
+            "ms",
+        ),
+        Bound("overhead_ms", "p50 of a request over HTTP, one client, minus p50 of the sum of these kernels", "ms"),
+        Bound(
+            "overhead_over_constant",
+            "that overhead / p50 of a constant route with bodies of the same size behind the same app",
             "×",
-            "<= 1.6",
-            "<= 1.25",
         ),
         Bound(
             "hydration_speedup",
@@ -127,6 +136,7 @@ DESIGN = Design(
     player="feed_ranking.evaluation.player:FeedPlayer",
     judge="feed_ranking.evaluation.gate:Judge",
     quality="feed_ranking.evaluation.sweeps:measure_quality",
+    headline=("p99_ms", "captured_value", "offline_s", "clone_to_slate_s"),
     sweeps="feed_ranking.evaluation.sweeps:SWEEPS",
     drills="feed_ranking.evaluation.drills:DRILLS",
     people="feed_ranking.world.visitors:Visitors",

@@ -189,15 +189,18 @@ class Design:
 
     `config` is the dotted name of the presets, a mapping from a preset's name to its configuration value. `container`
     is the design's service in `docker-compose.yml`. `evaluate` names the step that writes `figures.json`. `bench` lists
-    the bounds of the design as a program. `load_users` is how many users `lab load` simulates by default, each with
-    five requests a second: what two cores serve within the budgets, beside the rest of the lab.
+    the figures of `lab bench` with their bounds. `headline` lists the ids of the figures that the README shows, from
+    `lab bench` and `lab evaluate`. `load_users` is the number of users that `lab load` simulates by default, each with
+    five requests a second: a rate that two cores serve within the budgets beside the rest of the lab.
 
     The other dotted names: `player`, `judge` and `quality` (`infra.evaluation.experiment`); `sweeps`, experiments to
     run; `drills`, failures to try (`infra.evaluation.drill`); `benchmarks`, which compares the service with its parts;
     `people`, the simulated users of `lab live` (`infra.evaluation.population`); `replay` and `skew`, which check the
     prediction log (`infra.prediction_log.results`); `worker`, which makes the consumers of the design's events
     (`infra.stream.worker`); `topics`, which lists the topics it reads and writes; `real_logs`, which trains on a log
-    that the user supplies (`infra.build.click_log`), where the design has one.
+    that the user supplies (`infra.build.click_log`), where the design has one; `holdout`, a function
+    (config, paths by step, progress) -> figures for what takes too long to measure at each build, where there is any:
+    `lab evaluate` measures it on the rows of the gate.
     """
 
     name: str
@@ -226,6 +229,8 @@ class Design:
     load_users: int
     ask: Ask
     real_logs: str = ""
+    holdout: str = ""
+    headline: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return self.name

@@ -7,15 +7,13 @@ requests made beforehand, on as many connections as are worth it, so that the cl
 from __future__ import annotations
 
 import json
-import os
 import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -25,11 +23,11 @@ import numpy as np
 
 from ctr_prediction.config import CtrConfig
 from ctr_prediction.domain import DEVICES
-from ctr_prediction.evaluation.constant_route import create_app
 from ctr_prediction.evaluation.player import CtrPlayer
 from ctr_prediction.features.views import open_store
 from ctr_prediction.model.student import Student
 from infra.errors import LabError
+from infra.evaluation.reference_app import reference_app
 from infra.registry.release import Release
 from infra.serving.onnx_model import OnnxModel
 from infra.settings import Settings
@@ -76,7 +74,8 @@ class CtrBenchmarks:
         warm = [self.question(first + WARM_UP_REQUESTS + n) for n in range(PAIRS * SLICE)]
         # ids that nobody has asked for: known users and unknown ones are one read of the store each, all the same
         cold = [self._body(n * 7919 % self._config.world.users, n) for n in self._strangers(PAIRS * SLICE)]
-        with _constant() as constant:
+        with reference_app("ctr_prediction.evaluation.constant_route") as constant:
+            throughput(constant, [{"user_id": 1}] * 500)
             return {
                 f"{name}_over_constant": median(
                     throughput(self._url, part) / throughput(constant, part)
@@ -227,37 +226,3 @@ def quantised(source: Path, target: Path) -> Path:
 
     quantize_dynamic(source, target, weight_type=QuantType.QInt8)
     return target
-
-
-@contextmanager
-def _constant() -> Iterator[str]:
-    """Serves the constant route in a process of its own, as the service is served."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
-    process = subprocess.Popen(
-        [sys.executable, "-m", "ctr_prediction.evaluation.benchmarks", str(port)],
-        env=dict(os.environ),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        for _ in range(600):
-            try:
-                socket.create_connection(("127.0.0.1", port), timeout=1).close()
-                break
-            except OSError:
-                time.sleep(0.1)
-        url = f"http://127.0.0.1:{port}"
-        throughput(url, [{"user_id": 1}] * 500)
-        yield url
-    finally:
-        process.terminate()
-        process.wait(10)
-
-
-if __name__ == "__main__":
-    import uvicorn
-
-    uvicorn.run(create_app(), host="127.0.0.1", port=int(sys.argv[1]), log_config=None, access_log=False)

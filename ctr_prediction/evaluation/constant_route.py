@@ -1,7 +1,13 @@
-"""The wall: a route that parses the same body as an auction and answers with a constant. For benchmarks only."""
+"""A reference for benchmarks: a route that parses the same body as an auction and answers with a constant.
+
+`python -m ctr_prediction.evaluation.constant_route PORT` serves it on 127.0.0.1.
+"""
 
 from __future__ import annotations
 
+import sys
+
+import uvicorn
 from fastapi import FastAPI
 from starlette.responses import Response
 
@@ -23,3 +29,7 @@ def create_app() -> FastAPI:
         return Response(b"{}", media_type="application/json")
 
     return app
+
+
+if __name__ == "__main__":
+    uvicorn.run(create_app(), host="127.0.0.1", port=int(sys.argv[1]), log_config=None, access_log=False)

@@ -98,8 +98,6 @@ def holdout_figures(holdout: Judged, bucket: Judged) -> list[Figure]:
             "share of the avoidable log loss that is gone (0: one rate for all, 1: the truth), all traffic of a day",
             constant - excess,
             constant,
-            ">= 0.8",
-            ">= 0.9",
         ),
         _gap_in_the_bucket(bucket),
         resample.figure("auc", "AUC of the day's clicks", _auc_of(p["student"], clicked)),

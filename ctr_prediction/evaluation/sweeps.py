@@ -25,6 +25,11 @@ SWEEPS = (
         x="said_over_true",
         y="revenue_against_default",
         requests=600,
+        one_sided=(
+            "This sweep shows only that predictions ten times too high raise revenue: advertisers of this world keep "
+            "their bids and stay when clicks become worth less to them, so the revenue that such prices lose later is "
+            "not measured."
+        ),
     ),
     Sweep(
         "position",
@@ -45,6 +50,11 @@ SWEEPS = (
         x="filled",
         y="revenue_against_default",
         requests=600,
+        one_sided=(
+            "This sweep shows only what a reserve loses: it gains revenue where few ads bid, because it then sets the "
+            "price, and in this world hundreds of ads bid for at most four slots, so the next bid sets the price and a "
+            "reserve only leaves slots empty."
+        ),
     ),
     Sweep(
         "pricing",
@@ -61,6 +71,10 @@ SWEEPS = (
         x="clicks",
         y="revenue_against_default",
         requests=600,
+        one_sided=(
+            "This sweep shows only what random slates cost now: their gain is an unbiased log that later models learn "
+            "from and are judged by, and the sweep values one page per user with a model that is never trained again."
+        ),
     ),
 )
 

@@ -1,6 +1,6 @@
-"""The feed's speed against references that do the same work, side by side: one round after the other, in one process.
+"""The feed's speed next to references that do the same work, in turns.
 
-Each claim is a ratio of two medians of one round; the lab takes the median of several rounds.
+Each figure compares two or more series of one round; the lab takes the median of several rounds.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from functools import partial
 from http.client import HTTPConnection
@@ -26,13 +26,14 @@ from feed_ranking.features.views import naive_reader, open_store
 from feed_ranking.items.vector_index import VectorIndex
 from feed_ranking.online.pipeline import FeedService
 from infra.errors import LabError
+from infra.evaluation.reference_app import reference_app
 from infra.pipeline.runner import Outcome
 from infra.registry.release import Release
 from infra.resilience.deadline import Deadline
 from infra.settings import Settings
 
 T = TypeVar("T")
-QUESTIONS = 200
+QUESTIONS, WARM_UP = 200, 10
 ITEMS = 1_000
 NEIGHBOURS = 500
 MANY = 500_000
@@ -61,29 +62,43 @@ class FeedBenchmarks:
     def round(self) -> Mapping[str, float]:
         """One measurement of everything, by id of the figure."""
         return {
-            "http_over_kernels": self.http_over_kernels(),
+            **self.http(),
             "hydration_speedup": self.hydration_speedup(),
             "ann_recall": self.recall(),
             **self.large_index(),
         }
 
-    def http_over_kernels(self) -> float:
-        """p50 of a request by one client over HTTP, over p50 of the kernels alone on the same inputs, in turns."""
-        over_http, alone = [], []
-        with closing(HTTPConnection(urlsplit(self._url).netloc, timeout=5)) as connection:
+    def http(self) -> Mapping[str, float]:
+        """What HTTP adds to the kernels. One client on a connection that stays open asks the service and the constant
+        route, and the kernels run alone on the same inputs, in turns; nothing else is asked meanwhile."""
+        over_http, constant, alone, cpu = [], [], [], []
+        with ExitStack() as stack:
+            ours = stack.enter_context(closing(_connection(self._url)))
+            size = round(median(len(self._ask(ours, self.question(number))) for number in range(WARM_UP)))
+            url = stack.enter_context(reference_app("feed_ranking.evaluation.constant_route", str(size)))
+            theirs = stack.enter_context(closing(_connection(url)))
             for number in self._rng.integers(0, 10**6, QUESTIONS).tolist():
                 body = self.question(number)
-                over_http.append(_timed(lambda body=body: self._ask(connection, body)))  # type: ignore[misc]
-                alone.append(sum(_timed(kernel) for kernel in self.kernels(body)))
-        return median(over_http[10:]) / median(alone[10:])
+                over_http.append(_timed(partial(self._ask, ours, body)))
+                constant.append(_timed(partial(self._ask, theirs, body)))
+                took = [_timed_with_cpu(kernel) for kernel in self.kernels(body)]
+                alone.append(sum(wall_ms for wall_ms, _ in took))
+                cpu.append(sum(cpu_ms for _, cpu_ms in took))
+        overhead_ms = median(over_http[WARM_UP:]) - median(alone[WARM_UP:])
+        return {
+            "cpu_ms_kernels": float(np.mean(cpu[WARM_UP:])),
+            "overhead_ms": overhead_ms,
+            "overhead_over_constant": overhead_ms / median(constant[WARM_UP:]),
+        }
 
-    def _ask(self, connection: HTTPConnection, body: Mapping[str, Any]) -> None:
-        """One request by the leanest client that Python has, so that it is the service that is measured."""
+    def _ask(self, connection: HTTPConnection, body: Mapping[str, Any]) -> bytes:
+        """The answer to one request by the leanest client that Python has, so that the service is what is measured."""
         connection.request("POST", "/v1/feed", json.dumps(body), {"content-type": "application/json"})
         response = connection.getresponse()
-        response.read()
+        answer = response.read()
         if response.status != 200:
             raise LabError(f"the service answered {response.status}")
+        return answer
 
     def kernels(self, body: Mapping[str, Any]) -> Iterator[Callable[[], object]]:
         """One read by Feast's own method, search, gather, both rankers, re-rank."""
@@ -154,9 +169,20 @@ class FeedBenchmarks:
         return self._service.answer(replace(query, deadline=Deadline.after_ms(10_000)))
 
 
+def _connection(url: str) -> HTTPConnection:
+    return HTTPConnection(urlsplit(url).netloc, timeout=5)
+
+
 def _timed(work: Callable[[], object]) -> float:
     """Milliseconds on the clock."""
     return _timed_result(work)[0]
+
+
+def _timed_with_cpu(work: Callable[[], object]) -> tuple[float, float]:
+    """Milliseconds on the clock, and of this process's processor time."""
+    cpu_s = time.process_time()
+    wall_ms = _timed(work)
+    return wall_ms, (time.process_time() - cpu_s) * 1000
 
 
 def _timed_result(work: Callable[[], T]) -> tuple[float, T]:

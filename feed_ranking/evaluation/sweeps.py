@@ -64,6 +64,10 @@ SWEEPS = (
         x="new_creator_posts",
         y="value_against_default",
         fixed={"ads": 0},
+        one_sided=(
+            "This sweep shows only what exploration costs now: its gain is that later models know new creators better, "
+            "and the sweep values one slate per user with a model that is never trained again."
+        ),
     ),
     Sweep(
         "ads",
@@ -72,6 +76,10 @@ SWEEPS = (
         x="ads",
         y="value_against_default",
         fixed={"epsilon": 0.0},
+        one_sided=(
+            "This sweep shows only what ads cost in attention: no ad of this world pays anything, so the revenue that "
+            "ads are shown for is not measured."
+        ),
     ),
     Sweep(
         "hydration",

@@ -118,7 +118,8 @@ class Sweep:
     """An experiment as data: which knobs to vary over which values, and which two measures to hold against each other.
 
     `question` is what it answers; `fixed` are knobs that every setting shares; `needs_option` names an optional step of
-    the build without which there is nothing to see.
+    the build without which there is nothing to see. `one_sided` is a sentence for a sweep whose world plants only one
+    side of the trade-off: it names the side that is missing and why. `lab sweep` prints it below the finding.
     """
 
     name: str
@@ -129,3 +130,4 @@ class Sweep:
     fixed: Mapping[str, Any] = field(default_factory=dict)
     requests: int = 300
     needs_option: str = ""
+    one_sided: str = ""

@@ -14,7 +14,7 @@ from feed_ranking.events.schemas import Reaction
 from infra.errors import LabError, StreamUnavailable
 from infra.settings import REPOSITORY, Settings
 from infra.stream.address import StreamAddress, address_file, find_stream
-from lab.bench.service import environment
+from lab.bench.environment import environment
 
 START_S = 20.0
 

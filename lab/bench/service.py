@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import httpx
 import numpy as np
@@ -20,12 +20,16 @@ from infra.build.fingerprints import step_paths
 from infra.design import Design, resolve
 from infra.errors import LabError
 from infra.settings import REPOSITORY, Settings
+from lab.bench import processor
+from lab.bench.environment import environment
 from lab.load.open_loop import Client, capacity_per_s, open_loop
 from lab.output.console import err
 from lab.services.ports import base_port_for, free_port
 
 BUILDS = 3
 """a build takes a minute, so fewer of them than of the other rounds"""
+BUILD_IDS = frozenset({"offline_s", "offline_mb"})
+PRESET: Final = "small"
 CLIENTS, CAPACITY_S, OPEN_LOOP_S, SHARE_OF_CAPACITY = 4, 5.0, 15.0, 0.3
 
 
@@ -39,8 +43,10 @@ class ServiceBench:
     found: dict[str, list[float]]
 
     def measure(self, wanted: Set[str]) -> None:
-        for number in range(min(BUILDS, self.rounds)):
-            err.print(f"building from nothing, {number + 1} of {min(BUILDS, self.rounds)} …")
+        """Measure at least the `wanted` figures. One build is enough where no figure of builds is wanted."""
+        builds = min(BUILDS, self.rounds) if wanted & BUILD_IDS else 1
+        for number in range(builds):
+            err.print(f"building from nothing, {number + 1} of {builds} …")
             home = self.directory / f"home-{number}"
             seconds, peak_mb = self._build(home)
             self.found.setdefault("offline_s", []).append(seconds)
@@ -49,17 +55,19 @@ class ServiceBench:
             return
         for option in sorted({step.option for step in self.design.steps if step.option}):
             self._build(home, f"--with-{option}")
-        settings = Settings(home=home)
+        settings = Settings(home=home, preset=PRESET)
         release = step_paths(self.design, settings)[self.design.steps[-1].name]
         with self._served(home) as url:
-            kernels: Any = resolve(self.design.benchmarks)(release, self.design.configuration("small"), url, settings)
+            kernels: Any = resolve(self.design.benchmarks)(release, self.design.configuration(PRESET), url, settings)
             client = Client(url, self.design.ask.path, kernels.question)
-            for number in range(self.rounds + 1):
+            for number in range(self.rounds + 1 if wanted - BUILD_IDS - {processor.ID} else 0):
                 err.print(f"round {number} of {self.rounds}{' (to warm up)' if number == 0 else ''} …")
                 share = getattr(kernels, "share_of_capacity", SHARE_OF_CAPACITY)
                 for name, value in (kernels.round() | self._load(client, number, share)).items():
                     if number > 0:
                         self.found.setdefault(name, []).append(value)
+        if processor.ID in wanted:
+            self.found |= processor.cpu_of_requests(self.design, settings, kernels.question, self.rounds)
 
     def _load(self, client: Client, seed: int, share: float) -> Mapping[str, float]:
         capacity = capacity_per_s(client, clients=CLIENTS, seconds=CAPACITY_S)
@@ -69,7 +77,7 @@ class ServiceBench:
     def _build(self, home: Path, *options: str) -> tuple[float, float]:
         """(seconds, peak resident MB) of one build, as its own process."""
         started = time.perf_counter()
-        command = [sys.executable, "-m", "lab", "build", self.design.name, "--preset", "small", "--quiet", *options]
+        command = [sys.executable, "-m", "lab", "build", self.design.name, "--preset", PRESET, "--quiet", *options]
         log = self.directory / "build.log"
         with log.open("wb") as output:
             process = subprocess.Popen(
@@ -111,9 +119,3 @@ def _await(url: str, process: subprocess.Popen[bytes]) -> None:
         except httpx.TransportError:
             time.sleep(0.1)
     raise LabError("the service did not get ready")
-
-
-def environment(home: Path) -> dict[str, str]:
-    """That of a stranger, with data elsewhere."""
-    ours = {name for name in os.environ if name.startswith(("LAB_", "PYTHONDONTWRITEBYTECODE"))}
-    return {name: value for name, value in os.environ.items() if name not in ours} | {"LAB_HOME": str(home)}

@@ -1,4 +1,4 @@
-"""A `lab up` of its own for a measurement: the small world of the tests, in a home of its own, on free ports.
+"""A `lab up` for a measurement, on free ports: of any home, or of the smallest world in a home of its own.
 
 The home is kept, so that only the first measurement builds; what happened live in it is thrown away.
 """
@@ -20,9 +20,9 @@ from infra.design import Design
 from infra.errors import DependencyError, LabError
 from infra.settings import REPOSITORY, Settings
 from infra.stream.address import find_stream
-from lab.bench.service import environment
+from lab.bench.environment import environment
 from lab.services.client import call
-from lab.services.ports import free_port
+from lab.services.ports import free_port, url_of
 from lab.services.runstate import Running, read_state
 from lab.services.supervisor import tail
 
@@ -32,19 +32,23 @@ UP_S, STOP_S, AGAIN_S = 600.0, 20.0, 30.0
 
 @dataclass
 class OwnLab:
-    """What is up, and its broker, which can be killed: the supervisor starts it again."""
+    """A lab that is up: its service and its broker, which can be killed, since the supervisor starts it again."""
 
     url: str
     settings: Settings
 
     @property
     def broker(self) -> Running:
-        """Raises `LabError` where the supervisor knows none."""
+        """Raises `LabError` where the supervisor runs none."""
+        return self.process("stream")
+
+    def process(self, name: str) -> Running:
+        """A process of the supervisor: `stream`, or a design's name for its service. Raises `LabError` if none runs."""
         state = read_state(self.settings)
         for service in state.services if state else ():
-            if service.name == "stream":
+            if service.name == name:
                 return service
-        raise LabError("`lab up` runs no broker")
+        raise LabError(f"`lab up` runs no {name}")
 
     def kill_broker(self) -> None:
         os.kill(self.broker.pid, signal.SIGKILL)
@@ -63,8 +67,15 @@ class OwnLab:
 
 @contextlib.contextmanager
 def own_lab(design: Design, home_of: Settings) -> Iterator[OwnLab]:
-    """Up, with everything ready, until the block ends."""
-    settings = Settings(home=home_of.home / "bench", preset=PRESET)
+    """The smallest world, up until the block ends."""
+    with lab_up(design, Settings(home=home_of.home / "bench", preset=PRESET)) as lab:
+        yield lab
+
+
+@contextlib.contextmanager
+def lab_up(design: Design, settings: Settings) -> Iterator[OwnLab]:
+    """The design with its worker and a broker, everything ready, until the block ends. Raises `LabError` if it does
+    not get ready."""
     shutil.rmtree(settings.design_root(design.name) / "live", ignore_errors=True)
     settings.home.mkdir(parents=True, exist_ok=True)
     port, log = free_port(), settings.home / "up.log"
@@ -72,7 +83,7 @@ def own_lab(design: Design, home_of: Settings) -> Iterator[OwnLab]:
         process = subprocess.Popen(
             [sys.executable, "-m", "lab", "up", design.name],
             cwd=REPOSITORY,
-            env=environment(settings.home) | {"LAB_PRESET": PRESET, "LAB_PORT": str(port)},
+            env=environment(settings.home) | {"LAB_PRESET": settings.preset, "LAB_PORT": str(port)},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -84,7 +95,7 @@ def own_lab(design: Design, home_of: Settings) -> Iterator[OwnLab]:
             if process.poll() is not None or time.monotonic() > until:
                 raise LabError("`lab up` did not get ready", hint=tail(log))
             time.sleep(0.1)
-        lab = OwnLab(f"http://127.0.0.1:{port}", settings)
+        lab = OwnLab(url_of(design, settings.model_copy(update={"port": port})), settings)
         lab.await_stream()
         yield lab
     finally:

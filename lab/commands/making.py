@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import Annotated
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from infra.build.click_log import ClickLog, size_of
 from infra.errors import UsageError
 from infra.parent import stop_with_parent
-from lab.commands.options import DesignName, Json, Markdown, Preset, hold, settings_for
+from lab.commands.options import DesignName, Json, Markdown, Preset, Publish, hold, settings_for
 from lab.designs import NAMES, find_design
 from lab.output.console import err, print_json
+
+if TYPE_CHECKING:
+    from lab.output.published import Run, Section
 
 
 def build(
@@ -66,6 +70,7 @@ def build(
 def evaluate(
     design: DesignName,
     preset: Preset = None,
+    publish: Publish = False,
     as_json: Json = False,
     as_markdown: Markdown = False,
 ) -> None:
@@ -73,15 +78,24 @@ def evaluate(
     from infra.build.fingerprints import is_built, step_paths
     from infra.evaluation.figures import read_figures
     from lab.output.figures import show_figures
+    from lab.output.measured import measured_here
+    from lab.output.published import Run
     from lab.services.building import run_build
-    from lab.sweeps.open import measure_quality
+    from lab.sweeps.open import measure_holdout, measure_quality
 
     found, settings = find_design(design), settings_for(preset)
+    here = measured_here(settings.preset)
     _quiet_libraries()
     if not is_built(found, settings):
         run_build(found, settings)
     paths = step_paths(found, settings)
-    figures = read_figures(paths[found.evaluate]) + measure_quality(found, settings, paths[found.steps[-1].name])
+    figures = [
+        *read_figures(paths[found.evaluate]),
+        *measure_holdout(found, settings, paths),
+        *measure_quality(found, settings, paths[found.steps[-1].name]),
+    ]
+    if publish:
+        _publish(design, "evaluate", Run(here, tuple(figures)))
     show_figures(figures, as_json=as_json, as_markdown=as_markdown)
     hold(figures)
 
@@ -90,22 +104,31 @@ def bench(
     what: Annotated[str, typer.Argument(help=f"one of: {', '.join((*NAMES, 'stream'))}")],
     only: Annotated[str | None, typer.Option(help="ids of figures, separated by commas; all by default")] = None,
     rounds: Annotated[int, typer.Option(min=1, max=20, help="for figures that are measured more than once")] = 5,
+    publish: Publish = False,
     as_json: Json = False,
     as_markdown: Markdown = False,
 ) -> None:
     """Measure the figures that a design promises, in a fresh clone of this repository, or those of the event stream,
     with a lab of its own; exit code 3 below a bound."""
     from lab.output.figures import show_figures
+    from lab.output.measured import measured_here
+    from lab.output.published import Run
 
     ids = only.split(",") if only else None
     if what == "stream":
-        from lab.bench.stream.run import measure_stream
+        from lab.bench.stream.run import STREAM_BOUNDS, measure_stream
+        from lab.bench.up import PRESET as preset
 
+        here, keep = measured_here(preset), [bound.id for bound in STREAM_BOUNDS]
         figures = measure_stream(ids, rounds, settings_for(None))
     else:
         from lab.bench.run import measure
+        from lab.bench.service import PRESET as preset
 
+        here, keep = measured_here(preset), [bound.id for bound in find_design(what).bench]
         figures = measure(find_design(what), ids, rounds)
+    if publish:
+        _publish(what, "bench", Run(here, tuple(figures)), keep)
     show_figures(figures, as_json=as_json, as_markdown=as_markdown)
     hold(figures)
 
@@ -120,6 +143,16 @@ def _build_log(design: str, preset: str | None, source: ClickLog, *, quiet: bool
     settings = settings_for(preset)
     stop_with_parent(settings.parent_pipe)
     show_log(build_log(find_design(design), settings, source), as_json=as_json, quiet=quiet)
+
+
+def _publish(name: str, section: Section, run: Run, keep: Collection[str] = ()) -> None:
+    """Write this run into `designs/figures/` and the README's table; older figures that `keep` names stay."""
+    from lab.output.headline import refresh_readme
+    from lab.output.published import DIRECTORY, read_published, write_published
+
+    write_published(read_published(name).with_run(section, run, keep))
+    refresh_readme()
+    err.print(f"published: {DIRECTORY / name}.md", markup=False, soft_wrap=True)
 
 
 def _quiet_libraries() -> None:

@@ -19,6 +19,9 @@ Preset = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="print JSON")]
 Markdown = Annotated[bool, typer.Option("--markdown", help="print a Markdown table")]
+Publish = Annotated[
+    bool, typer.Option("--publish", help="also write designs/figures/NAME.json and .md, and the README's table")
+]
 Url = Annotated[str | None, typer.Option(help="address of the service")]
 
 

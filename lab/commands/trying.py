@@ -110,7 +110,7 @@ def _show(
         for source, ending in (("chart.svg", "svg"), ("results.csv", "csv"), ("finding.txt", "txt")):
             shutil.copyfile(directory / source, publish / f"{plan.name}.{ending}")
     if as_json:
-        print_json({"finding": sentence, "settings": rows, "directory": str(directory)})
+        print_json({"finding": sentence, "one_sided": plan.one_sided, "settings": rows, "directory": str(directory)})
         return
     columns = list(dict.fromkeys([*TIMES, plan.x, plan.y, "value_against_default", "log_value_s"]))
     shown = [name for name in columns if name in axes]
@@ -120,6 +120,8 @@ def _show(
     ]
     print_table([*plan.vary, *shown, "degraded"], table)
     out.print(f"\n{sentence}")
+    if plan.one_sided:
+        out.print(plan.one_sided, markup=False, soft_wrap=True)
     err.print(f"chart, table and data: {directory}; each setting is a run in MLflow", soft_wrap=True)
 
 

@@ -22,7 +22,7 @@ def show_figures(figures: Sequence[Figure], *, as_json: bool, as_markdown: bool)
 def markdown(figures: Sequence[Figure]) -> str:
     lines = ["| id | figure | value | spread | must | aim | |", "|---|---|---|---|---|---|---|"]
     for figure in figures:
-        value, spread = _value_and_spread(figure)
+        value, spread = value_and_spread(figure)
         bounds = f"{figure.must or ''} | {figure.aim or ''}"
         lines.append(f"| `{figure.id}` | {figure.figure} | {value} | {spread} | {bounds} | {verdict(figure)} |")
     return "\n".join(lines)
@@ -39,11 +39,12 @@ def verdict(figure: Figure) -> str:
     return "must reached"
 
 
-def _cells(figure: Figure) -> list[object]:
-    value, spread = _value_and_spread(figure)
-    return [figure.id, value, spread, figure.must, figure.aim, verdict(figure), figure.figure]
-
-
-def _value_and_spread(figure: Figure) -> tuple[str, str]:
+def value_and_spread(figure: Figure) -> tuple[str, str]:
+    """The value with its unit, and the spread, with four significant digits."""
     row = figure.row()
     return f"{row['value']:.4g} {figure.unit}".strip(), f"{row['low']:.4g} – {row['high']:.4g}"
+
+
+def _cells(figure: Figure) -> list[object]:
+    value, spread = value_and_spread(figure)
+    return [figure.id, value, spread, figure.must, figure.aim, verdict(figure), figure.figure]

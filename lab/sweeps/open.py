@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -31,6 +31,15 @@ def measure_quality(design: Design, settings: Settings, release: Path) -> list[F
     with progress("asking the oracle") as report:
         player, judge = open_player(design, settings, release), open_judge(design, settings)
         figures: list[Figure] = resolve(design.quality)(player, judge, report)
+        return figures
+
+
+def measure_holdout(design: Design, settings: Settings, paths: Mapping[str, Path]) -> list[Figure]:
+    """The design's figures of the gate's rows that no build measures. `paths` has the output of each step."""
+    if not design.holdout:
+        return []
+    with progress("measuring on the holdout") as report:
+        figures: list[Figure] = resolve(design.holdout)(design.configuration(settings.preset), paths, report)
         return figures
 
 

@@ -1,20 +1,22 @@
-"""How much of the avoidable log loss could anyone close, on this log?
+"""The ceiling: which share of the avoidable log loss can any model close that learns from this log?
 
-Somebody who knows the rules of the world and all of its numbers but those of one kind (how much each user clicks, say)
-can learn these from the history by Bayes' rule; nobody can know more of them. What is still lost then is lost to every
-model. By the chain rule of information the losses of several kinds add up, nearly: each is measured as if the others
-were known, which makes it smaller. So one less their sum is a ceiling for `log_loss_gap_closed`, and a generous one.
-What clicks of the day itself would tell is left out: models hear of those on ads, a quarter of a day later.
+The best possible model has the rules of the world and all of its numbers but those of one kind (how often each user
+clicks, say), and learns that kind from the history by Bayes' rule. The log loss that is left to it is left to every
+model. By the chain rule of information the losses of several kinds nearly add up. Each is measured as if the other
+kinds were given, which makes it smaller, so one minus their sum is an upper bound, and a generous one. Clicks of the
+evaluated day itself are left out: models get those on ads, a quarter of a day later.
 
-Users, ads and crosses are worked out on a grid of values; a creative's vector by Laplace's approximation around its
-most likely value (MacKay, Information Theory, Inference, and Learning Algorithms, 2003, chapter 27). No step of the
-build: `python -m ctr_prediction.evaluation.studies.ceiling` reads the log of the last one, and prints its figures.
+Users, ads and crosses are computed on a grid of values; a creative's vector by Laplace's approximation around its most
+likely value (MacKay, Information Theory, Inference, and Learning Algorithms, 2003, chapter 27). The ceiling is part of
+no build step: `lab evaluate` computes it (`evaluation/knowable.py`), and
+`python -m ctr_prediction.evaluation.studies.ceiling` prints it by kind for the log of the last build.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -34,12 +36,15 @@ from infra.settings import Settings
 from infra.training.click_metrics import excess_log_loss_rows
 
 GRID, WIDTH, NODES, STEPS = 57, 3.5, 15, 30
+"""values of a normal prior's grid and its half width in standard deviations; nodes of the Gauss-Hermite quadrature over
+a creative's score; Newton steps at most. `tests/unit/ctr_prediction/evaluation/test_ceiling.py` freezes them."""
+COLUMNS = ("user_id", "ad_id", "publisher_id", "device", "seen", "slot", "request_ts", "clicked")
 
 
 @dataclass(frozen=True)
 class Shown:
-    """n impressions and what is true of them: `logit` of p(click | looked at) and `looks`, p(looked at), float64[n];
-    `clicked` bool[n], where it is known."""
+    """n impressions with their true `logit` of p(click | examined) and `looks`, p(examined), float64[n]; `clicked`
+    bool[n] for impressions of the history, None for those to be predicted."""
 
     user: Ints
     ad: Ints
@@ -62,8 +67,8 @@ class Shown:
 
 @dataclass(frozen=True)
 class Unknown:
-    """One number for each of `count` groups, of which only the prior is known: `values` and `weights` float64[k].
-    `group` int64[n] and `true` float64[n], what it adds to the logit, are those of the history and of what is to be
+    """One unknown number for each of `count` groups, with its prior: `values` and `weights` float64[k]. `group`
+    int64[n] and `true` float64[n], what the number adds to the logit, are pairs: of the history, and of what is to be
     predicted."""
 
     count: int
@@ -74,13 +79,14 @@ class Unknown:
 
 
 def normal(spread: float) -> tuple[Array, Array]:
+    """(values, weights), float64[GRID]: a normal prior with mean 0 on a grid."""
     x = np.linspace(-WIDTH, WIDTH, GRID)
     weights = np.exp(-(x**2) / 2)
     return x * spread, weights / weights.sum()
 
 
 def unknowns(world: World, history: Shown, later: Shown) -> Iterator[tuple[str, Unknown]]:
-    """Each kind of number that stands alone."""
+    """(name, prior) of each kind that has one number per group: users, ads, and pairs of a segment and an ad."""
     config, segment = world.config, world.people.segment
     for name, spread, table, group in (
         ("users", config.user_click, world.people.leaning, (history.user, later.user)),
@@ -95,7 +101,7 @@ def unknowns(world: World, history: Shown, later: Shown) -> Iterator[tuple[str, 
 
 
 def predicted(unknown: Unknown, history: Shown, later: Shown) -> Array:
-    """float64[n]: p(click) of what comes `later`, by the posterior of the unknown after the `history`."""
+    """float64[n]: p(click) of each impression of `later`, by the unknown numbers' posterior after the `history`."""
     assert history.clicked is not None
     log_odds = np.tile(np.log(unknown.weights), (unknown.count, 1))
     for column, value in enumerate(unknown.values):
@@ -110,7 +116,8 @@ def predicted(unknown: Unknown, history: Shown, later: Shown) -> Array:
 
 
 def predicted_by_creatives(world: World, history: Shown, later: Shown) -> Array:
-    """The same where all is known but the vectors of creatives, whose prior is the standard normal."""
+    """float64[n]: p(click) of each impression of `later` where only the vectors of creatives are unknown; their prior
+    is the standard normal."""
     assert history.clicked is not None
     config, found = world.config, np.zeros(len(later.logit))
     creative, asked = (world.ads.creative[of.ad] for of in (history, later))
@@ -129,7 +136,7 @@ def predicted_by_creatives(world: World, history: Shown, later: Shown) -> Array:
 
 
 def _tastes(world: World, shown: Shown) -> Array:
-    """float64[n, latent]: what a unit of each of a creative's numbers adds to the logit."""
+    """float64[n, latent]: what one unit of each component of a creative's vector adds to the logit."""
     affinity, segment = world.affinity, world.people.segment[shown.user]
     angle = (affinity.radians_per_s * (shown.at_ts - affinity.start_ts))[:, None]
     found: Array = np.cos(angle) * affinity.segment[segment] + np.sin(angle) * affinity.turned[segment]
@@ -137,8 +144,8 @@ def _tastes(world: World, shown: Shown) -> Array:
 
 
 def _laplace(x: Array, rest: Array, looks: Array, clicked: Array) -> tuple[Array, Array]:
-    """The most likely vector, and the covariance around it: Newton's steps with the expected curvature, none longer
-    than the prior's sd."""
+    """(mode, covariance) of the posterior: Newton steps with the expected curvature, none longer than the prior's
+    standard deviation."""
     mode: Array = np.zeros(x.shape[1])
     curvature: Array = np.eye(x.shape[1])
     for _ in range(STEPS):
@@ -153,14 +160,39 @@ def _laplace(x: Array, rest: Array, looks: Array, clicked: Array) -> tuple[Array
     return mode, np.asarray(np.linalg.inv(curvature), np.float64)
 
 
+def lost_rows(world: World, history: Shown, later: Shown) -> dict[str, Array]:
+    """By kind of number, float64[n]: the excess log loss of each impression of `later`, in nats, where the numbers of
+    this kind alone are unknown and learned from the `history`."""
+    p = {name: predicted(unknown, history, later) for name, unknown in unknowns(world, history, later)}
+    p["creatives"] = predicted_by_creatives(world, history, later)
+    return {name: excess_log_loss_rows(later.p_click, of) for name, of in p.items()}
+
+
 def ceilings(world: World, history: Shown, later: Shown) -> dict[str, float]:
-    """Share of the avoidable log loss that can be closed where only this is unknown; `together` where all of it is."""
+    """Share of the avoidable log loss that can be closed where only this kind is unknown; `together` where all are."""
     truth = later.p_click
     constant = excess_log_loss_rows(truth, np.full_like(truth, truth.mean())).sum()
-    said = {name: predicted(unknown, history, later) for name, unknown in unknowns(world, history, later)}
-    said["creatives"] = predicted_by_creatives(world, history, later)
-    lost = {name: float(excess_log_loss_rows(truth, p).sum() / constant) for name, p in said.items()}
+    lost = {name: float(rows.sum() / constant) for name, rows in lost_rows(world, history, later).items()}
     return {name: 1 - share for name, share in lost.items()} | {"together": 1 - sum(lost.values())}
+
+
+def history_files(world: Path) -> list[Path]:
+    """The files of the generated log, one per day, without those of the holdout."""
+    return sorted((world / "log").glob("date=*/part-0.parquet"))[:-HOLDOUT_DAYS]
+
+
+def read_history(world: World, files: Sequence[Path]) -> Shown:
+    """Every impression of these files of the log, with its click."""
+    log = pa.concat_tables(pq.read_table(file, partitioning=None, columns=list(COLUMNS)) for file in files)
+    column = {name: log[name].to_numpy() for name in COLUMNS}
+    where = Context(column["publisher_id"], column["device"], seconds(column["request_ts"]), column["seen"])
+    return Shown.of(world, column["user_id"], column["ad_id"], where, column["slot"], column["clicked"])
+
+
+def shown_in(world: World, sample: Sample) -> Shown:
+    """The impressions of a sample, without their clicks: what is to be predicted."""
+    where = Context(sample.context.publisher, sample.context.device, sample.context.at_ts, sample.seen)
+    return Shown.of(world, sample.user_id, sample.ad_id, where, sample.slot, None)
 
 
 def main() -> None:
@@ -169,15 +201,8 @@ def main() -> None:
     if not paths["sample"].exists():
         raise SystemExit("nothing is built yet; run: lab build ctr_prediction")
     world = make_world(config.world)
-    files = sorted((paths["world"] / "log").glob("date=*/part-0.parquet"))[:-HOLDOUT_DAYS]
-    log = pa.concat_tables(pq.read_table(file, partitioning=None).drop_columns(["policy"]) for file in files)
-    column = {name: log[name].to_numpy() for name in ("user_id", "ad_id", "publisher_id", "device", "seen", "slot")}
-    where = Context(column["publisher_id"], column["device"], seconds(log["request_ts"].to_numpy()), column["seen"])
-    clicked = log["clicked"].to_numpy()
-    history = Shown.of(world, column["user_id"], column["ad_id"], where, column["slot"], clicked)
-    holdout = Sample.read(paths["sample"] / "holdout.npz")
-    where = Context(holdout.context.publisher, holdout.context.device, holdout.context.at_ts, holdout.seen)
-    later = Shown.of(world, holdout.user_id, holdout.ad_id, where, holdout.slot, None)
+    history = read_history(world, history_files(paths["world"]))
+    later = shown_in(world, Sample.read(paths["sample"] / "holdout.npz"))
     for name, share in ceilings(world, history, later).items():
         print(f"{name}: {share:.4f} of the avoidable log loss can be closed")
 

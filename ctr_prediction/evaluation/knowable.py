@@ -1,0 +1,80 @@
+"""`knowable_gap_closed`: which share of what this log lets anyone learn has the student learned?
+
+`log_loss_gap_closed` divides by all of the avoidable log loss, and no model can close that: two weeks of clicks do not
+tell each user's click rate. This figure divides by the ceiling instead (`evaluation/studies/ceiling.py`), on the same
+impressions of the holdout. The ceiling takes 20 to 27 s of processor time at the preset `small`, so it is no
+part of a build: `lab evaluate` computes it from the outputs of the last one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from ctr_prediction.config import CtrConfig
+from ctr_prediction.domain import Array
+from ctr_prediction.evaluation.holdout import Resample
+from ctr_prediction.evaluation.studies.ceiling import history_files, lost_rows, read_history, shown_in
+from ctr_prediction.model.artifact import load_bundle
+from ctr_prediction.offline.samples import Sample
+from ctr_prediction.offline.train import inputs_of
+from ctr_prediction.world.truth import make_world
+from infra.evaluation.experiment import Report
+from infra.evaluation.figures import Figure
+from infra.training.click_metrics import excess_log_loss_rows
+
+MOST_IMPRESSIONS = 5_000_000
+"""of a history: the ceiling holds all of its rows in memory, about 400 MB for each million"""
+
+
+def knowable_figures(config: CtrConfig, paths: Mapping[str, Path], report: Report) -> list[Figure]:
+    """The student of this build against the ceiling, on the rows of the gate's holdout. `paths` has each step's output.
+
+    No figures where the history has more than `MOST_IMPRESSIONS` (the preset `large`): `log_loss_gap_closed` is
+    reported there.
+    """
+    files = history_files(paths["world"])
+    impressions = sum(pq.read_metadata(file).num_rows for file in files)
+    if impressions > MOST_IMPRESSIONS:
+        report(1.0, f"a history of {impressions:,} impressions is too long for the ceiling; it is left out")
+        return []
+    registered = json.loads((paths["train"] / "registered.json").read_text())
+    bundle = load_bundle(paths["train"] / "bundle", registered["digest"])
+    sample = Sample.read(paths["sample"] / "holdout.npz")
+    p = bundle.p_click("student", inputs_of(bundle.debiased, sample), sample.slot).astype(np.float64)
+    report(0.1, f"reading {impressions:,} impressions")
+    world = make_world(config.world)
+    history, later = read_history(world, files), shown_in(world, sample)
+    report(0.3, f"what {impressions:,} impressions tell of users, ads, crosses and creatives")
+    lost = np.sum(list(lost_rows(world, history, later).values()), axis=0)
+    report(1.0, f"{len(sample):,} impressions of the holdout")
+    return knowable_gap(later.p_click, p, lost, Resample.of(sample.request_id))
+
+
+def knowable_gap(truth: Array, p: Array, lost: Array, resample: Resample) -> list[Figure]:
+    """`truth`, `p` and `lost` float64[n]: true and predicted p(click), and the excess log loss that the ceiling leaves.
+
+    Both figures have 95% intervals from resampling requests; a resample takes the numerator and the ceiling from the
+    same requests.
+    """
+    constant = excess_log_loss_rows(truth, np.full_like(truth, truth.mean()))
+    return [
+        resample.ratio(
+            "knowable_gap_closed",
+            "avoidable log loss that the student closes / that this log lets any model close, all traffic of a day",
+            constant - excess_log_loss_rows(truth, p),
+            constant - lost,
+            ">= 0.88",
+            ">= 0.95",
+        ),
+        resample.ratio(
+            "knowable_gap",
+            "the ceiling: share of the avoidable log loss that this log lets any model close",
+            constant - lost,
+            constant,
+        ),
+    ]

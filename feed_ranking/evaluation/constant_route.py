@@ -1,0 +1,58 @@
+"""A reference for benchmarks: the feed's app, whose endpoint answers every valid request with the same bytes.
+
+Everything around the endpoint is that of the service: server, accounting, body limit, framework, validation of the
+body. `python -m feed_ranking.evaluation.constant_route PORT BYTES` serves it on 127.0.0.1.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import version
+from typing import Annotated
+
+import uvicorn
+from fastapi import Body, FastAPI, Query, Request
+from starlette.responses import Response
+from starlette.types import ASGIApp
+
+from feed_ranking.config import PRESETS, FeedConfig
+from feed_ranking.design import DESIGN
+from feed_ranking.online.app import FeedRequest
+from infra.faults.switch import FaultSwitch
+from infra.registry.release import Release
+from infra.serving.admission import Admission
+from infra.serving.app import ServiceCore, create_service
+from infra.serving.slot import ReleaseSlot
+from infra.settings import Settings
+from infra.telemetry.metrics import ServiceMetrics
+
+FRAME = b'{"slate": "%s"}'
+
+
+def create_app(settings: Settings, size: int) -> ASGIApp:
+    """`size` is the length of the answer in bytes. It needs no release."""
+    answer = FRAME % (b"x" * (size - len(FRAME % b"")))
+    config: FeedConfig = PRESETS[settings.preset]
+    metrics = ServiceMetrics(DESIGN)
+    slot: ReleaseSlot[Release] = ReleaseSlot(
+        settings.design_root(DESIGN.name), lambda release: release, swapped=lambda ok: None, may_wait=True
+    )
+    admission = Admission(workers=config.serve.workers, queue=config.serve.queue)
+    limit = config.serve.max_body_kb * 1000
+    core = ServiceCore(DESIGN, settings, slot, metrics, admission, {}, FaultSwitch(), limit)
+
+    def add_routes(app: FastAPI) -> None:
+        @app.post(DESIGN.ask.path)
+        async def feed(
+            request: Request,
+            body: Annotated[FeedRequest, Body()],
+            explain: Annotated[bool, Query()] = False,
+        ) -> Response:
+            return Response(answer, media_type="application/json")
+
+    return create_service(core, add_routes, version("ml-system-design-lab"))
+
+
+if __name__ == "__main__":
+    app = create_app(Settings(), int(sys.argv[2]))
+    uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[1]), log_config=None, access_log=False)

@@ -1,0 +1,42 @@
+"""Measures the processor time that a service spends on a request while the whole lab is up: worker and broker too."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import psutil
+
+from infra.design import Design
+from infra.errors import LabError
+from infra.settings import Settings
+from lab.bench.up import lab_up
+from lab.load.open_loop import Client, Question, capacity_per_s, open_loop
+from lab.output.console import err
+
+ID: Final = "cpu_ms_per_request"
+CLIENTS, CAPACITY_S, OPEN_LOOP_S, SHARE_OF_CAPACITY = 4, 5.0, 15.0, 0.5
+
+
+def cpu_of_requests(design: Design, settings: Settings, question: Question, rounds: int) -> Mapping[str, list[float]]:
+    """Milliseconds of the service process per request, once per round, at half of the capacity that the round finds.
+    The design must be built under `settings`."""
+    found = []
+    with lab_up(design, settings) as lab:
+        client, pid = Client(lab.url, design.ask.path, question), lab.process(design.name).pid
+        for number in range(rounds):
+            err.print(f"processor time, round {number + 1} of {rounds} …")
+            rate_per_s = SHARE_OF_CAPACITY * capacity_per_s(client, clients=CLIENTS, seconds=CAPACITY_S)
+            found.append(cpu_ms_per_request(client, pid, rate_per_s, OPEN_LOOP_S, seed=number))
+    return {ID: found}
+
+
+def cpu_ms_per_request(client: Client, pid: int, rate_per_s: float, seconds: float, seed: int) -> float:
+    """User and system time of process `pid` over the requests of an open loop. Raises `LabError` if none was due."""
+    process = psutil.Process(pid)
+    before = process.cpu_times()
+    answered = len(open_loop(client, rate_per_s=rate_per_s, seconds=seconds, seed=seed))
+    after = process.cpu_times()
+    if not answered:
+        raise LabError(f"no request was due at {rate_per_s:.1f}/s in {seconds:.0f} s")
+    return 1000 * (after.user + after.system - before.user - before.system) / answered

@@ -1,0 +1,47 @@
+"""The README's table: at most eight published figures over all designs, between two markers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from infra.design import Design
+from infra.files import write_atomically
+from infra.settings import REPOSITORY
+from lab.designs import load_designs
+from lab.output.figures import value_and_spread
+from lab.output.published import DIRECTORY, Published, read_published
+
+BEGIN, END = "<!-- figures -->", "<!-- /figures -->"
+MOST, PRESET = 8, "small"
+README = REPOSITORY / "README.md"
+
+
+def headline(designs: Sequence[Design], published: Mapping[str, Published]) -> str:
+    """A Markdown table of the figures that each design's `headline` names, as far as they are published."""
+    lines = ["| design | figure | value | spread | must |", "|---|---|---|---|---|"]
+    sentences = []
+    for design in designs:
+        found = {figure.id: (figure, where) for figure, where in published[design.name].figures(PRESET)}
+        for figure, where in (found[name] for name in design.headline if name in found):
+            value, spread = value_and_spread(figure)
+            page = f"[{design.title}](designs/figures/{design.name}.md)"
+            lines.append(f"| {page} | {figure.figure} | {value} | {spread} | {figure.must or ''} |")
+            sentences.append(where.sentence())
+    return "\n".join(lines) + "\n\n" + "\n".join(dict.fromkeys(sentences))
+
+
+def with_headline(page: str, table: str) -> str:
+    """The page with `table` between its markers; the same page where it has no markers."""
+    before, begin, rest = page.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    return f"{before}{BEGIN}\n\n{table}\n\n{END}{after}" if begin and end else page
+
+
+def refresh_readme(readme: Path = README, directory: Path = DIRECTORY) -> None:
+    """Write the table of all published figures into the README."""
+    designs = load_designs()
+    table = headline(designs, {design.name: read_published(design.name, directory) for design in designs})
+    page = readme.read_text()
+    if (changed := with_headline(page, table)) != page:
+        write_atomically(readme, changed)

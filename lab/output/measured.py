@@ -1,0 +1,67 @@
+"""Where and when figures were measured: what every file of published figures names."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from infra.settings import REPOSITORY
+
+CPUINFO = Path("/proc/cpuinfo")
+GENERATED = ("designs/figures", "README.md")
+"""what `--publish` writes: a change there does not make the measured code another one"""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """`cores` are those that this process may use; `commit` ends in `-dirty` where tracked code has changed since."""
+
+    processor: str
+    cores: int
+    python: str
+    preset: str
+    date: str
+    commit: str
+
+    def sentence(self) -> str:
+        """For a page."""
+        where = f"{self.processor}, {self.cores} core{'s' if self.cores != 1 else ''}, Python {self.python}"
+        return f"Measured on {self.date} (UTC), commit `{self.commit}`, preset `{self.preset}`, on {where}."
+
+
+def measured_here(preset: str) -> Measured:
+    return Measured(
+        processor=processor_name(CPUINFO),
+        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        python=platform.python_version(),
+        preset=preset,
+        date=datetime.now(UTC).date().isoformat(),
+        commit=commit_of(REPOSITORY),
+    )
+
+
+def processor_name(cpuinfo: Path) -> str:
+    """The model's name on Linux, else what the platform calls it."""
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.partition(":")[0].strip() == "model name"]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def commit_of(repository: Path) -> str:
+    """Short hash of the checked-out commit; `unknown` outside a git repository."""
+    try:
+        commit = _git(repository, "rev-parse", "--short=12", "HEAD").strip()
+        excluded = [f":(exclude){name}" for name in GENERATED]
+        changed = _git(repository, "status", "--porcelain", "--untracked-files=no", "--", ".", *excluded)
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return f"{commit}-dirty" if changed.strip() else commit
+
+
+def _git(repository: Path, *words: str) -> str:
+    done = subprocess.run(["git", *words], cwd=repository, capture_output=True, text=True, check=True, timeout=60)
+    return done.stdout

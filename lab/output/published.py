@@ -1,0 +1,102 @@
+"""Figures that are committed: `designs/figures/NAME.json` holds the data, `NAME.md` is rendered from it.
+
+`lab bench` and `lab evaluate` own a section each and keep the other's. A section is a list of runs, each with where and
+when it was measured, so that a run of a few figures (`--only`) replaces these and nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from infra.evaluation.figures import Figure
+from infra.files import write_atomically
+from infra.settings import REPOSITORY
+from lab.output.figures import markdown
+from lab.output.measured import Measured
+
+Section = Literal["bench", "evaluate"]
+SECTIONS: tuple[Section, ...] = ("bench", "evaluate")
+DIRECTORY = REPOSITORY / "designs" / "figures"
+
+
+@dataclass(frozen=True)
+class Run:
+    """Figures that one command measured."""
+
+    measured: Measured
+    figures: tuple[Figure, ...]
+
+
+@dataclass(frozen=True)
+class Published:
+    """All published figures of one design, or of the stream, by section."""
+
+    name: str
+    sections: Mapping[Section, tuple[Run, ...]]
+
+    def figures(self, preset: str) -> Iterator[tuple[Figure, Measured]]:
+        """Those of one preset, from both sections."""
+        for runs in self.sections.values():
+            for run in runs:
+                if run.measured.preset == preset:
+                    yield from ((figure, run.measured) for figure in run.figures)
+
+    def with_run(self, section: Section, run: Run, keep: Collection[str] = ()) -> Published:
+        """With this run in its section. Of older figures of the same preset there, those stay that `keep` names and the
+        run has not measured again. Figures of other presets and of the other section stay."""
+        kept_ids = set(keep) - {figure.id for figure in run.figures}
+        runs = []
+        for old in self.sections.get(section, ()):
+            is_other = old.measured.preset != run.measured.preset
+            figures = tuple(figure for figure in old.figures if is_other or figure.id in kept_ids)
+            if figures:
+                runs.append(replace(old, figures=figures))
+        return replace(self, sections={**self.sections, section: (*runs, run)})
+
+
+def read_published(name: str, directory: Path = DIRECTORY) -> Published:
+    """Without any section where nothing was published yet."""
+    path = directory / f"{name}.json"
+    stored = json.loads(path.read_text()) if path.exists() else {}
+    return Published(name, {part: tuple(map(_run_of, stored[part])) for part in SECTIONS if part in stored})
+
+
+def write_published(published: Published, directory: Path = DIRECTORY) -> None:
+    """Write the data and the page."""
+    document: dict[str, Any] = {"name": published.name}
+    for section in _in_order(published):
+        document[section] = [_row_of(run) for run in published.sections[section]]
+    write_atomically(directory / f"{published.name}.json", json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    write_atomically(directory / f"{published.name}.md", page_of(published))
+
+
+def page_of(published: Published) -> str:
+    """The Markdown page: a function of the data alone."""
+    name = published.name
+    parts = [
+        f"# Figures of `{name}`",
+        f"`lab … --publish` generates this page from [{name}.json]({name}.json); no number on it is typed by hand.",
+    ]
+    for section in _in_order(published):
+        parts.append(f"## `.venv/bin/lab {section} {name}`")
+        for run in published.sections[section]:
+            parts += [run.measured.sentence(), markdown(run.figures)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _in_order(published: Published) -> Sequence[Section]:
+    return [section for section in SECTIONS if section in published.sections]
+
+
+def _row_of(run: Run) -> dict[str, Any]:
+    """Numbers have five significant digits, as everywhere where figures are shown."""
+    figures = [{key: value for key, value in figure.row().items() if key != "met"} for figure in run.figures]
+    return {"measured": asdict(run.measured), "figures": figures}
+
+
+def _run_of(row: Mapping[str, Any]) -> Run:
+    return Run(Measured(**row["measured"]), tuple(Figure(**figure) for figure in row["figures"]))
