@@ -1,6 +1,6 @@
-"""Every number of the feed, one dataclass per stage. A field made by `knob` can be turned.
+"""Configuration of the feed, one dataclass per stage. Users may change the fields that are made by `knob`.
 
-World parameters are not knobs: they are the truth that models are measured against.
+World parameters are not knobs, because models are measured against them.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from infra.design import Budget, choice, knob
 
 @dataclass(frozen=True)
 class WorldConfig:
-    """Size and truth of the generated world; ADR 0010 says where each number comes from.
+    """Size and parameters of the generated world. ADR 0010 gives the source of each number.
 
-    Weights are in logits of a probability, or in log seconds for dwell, unless a unit stands in the name.
+    Weights are in logits of a probability, or in log seconds for dwell, unless the name contains a unit.
     """
 
     seed: int = 7
@@ -30,24 +30,24 @@ class WorldConfig:
     sessions_per_user_day: float = 0.165
     slate_size: int = 20
     max_slates: int = 3
-    """slates that one session asks for at most"""
+    """maximum number of slates per session"""
     pool_size: int = 150
     """candidates that the logging policy chooses from"""
     post_life_h: float = 72.0
-    """a post older than this is no candidate any more"""
+    """posts older than this are not candidates"""
     randomised_share: float = 0.05
-    """share of slates that the logging policy fills uniformly at random; evaluation happens there"""
+    """share of slates that the logging policy fills uniformly at random; evaluation uses these slates"""
 
     follows_mean: float = 40.0
     homophily: float = 1.2
-    """how much more likely a user follows a creator of a liked topic"""
+    """weight of the user's taste for a creator's topic, in logits of a follow"""
     fame_exponent: float = 0.8
-    """the creator of rank r gets follows in proportion to r ** -fame_exponent"""
+    """the creator of rank r receives follows in proportion to r ** -fame_exponent"""
     new_creator_followers: float = 8.0
     creator_share: float = 0.8
-    """correlation of a post's quality (and bait) with its creator's"""
+    """correlation of a post's quality (and bait) with the quality (and bait) of its creator"""
     signal_quality: float = 0.85
-    """correlation of what a content model sees of a post with the truth"""
+    """correlation of a content model's signals with the true quality and bait"""
 
     click_bias: float = -2.0
     taste_click: float = 0.9
@@ -55,11 +55,11 @@ class WorldConfig:
     bait_click: float = 0.5
     follow_click: float = 0.5
     recency_click: float = 0.35
-    """taken off for every doubling-like step log1p(age / 6 h)"""
+    """subtracted from the click logit, times log1p(age / 6 h)"""
     fatigue_click: float = 0.5
-    """taken off for each earlier post of the same creator in the session"""
+    """subtracted from the click logit for each earlier post of the same creator in the session"""
     examination_decay: float = 0.5
-    """position p (from 0) is looked at with probability (1 + p) ** -decay"""
+    """a user examines position p (from 0) with probability (1 + p) ** -decay"""
 
     dwell_mean_s: float = 15.0
     dwell_spread: float = 0.8
@@ -67,7 +67,7 @@ class WorldConfig:
     taste_dwell: float = 0.35
     quality_dwell: float = 0.35
     bait_dwell: float = 0.7
-    """taken off log dwell: what clickbait promises and does not keep"""
+    """subtracted from log dwell per unit of bait"""
     like_bias: float = -2.2
     taste_like: float = 0.5
     quality_like: float = 0.5
@@ -79,16 +79,16 @@ class WorldConfig:
 
     leave_bias: float = -4.0
     satiation_leave: float = 0.35
-    """added for log1p(posts seen in this session)"""
+    """added to the leave logit, times log1p(posts seen in this session)"""
     ad_leave: float = 0.7
     ad_positions: tuple[int, ...] = (5, 13)
     ad_fill: float = 0.7
-    """share of ad positions that the logging policy fills; the rest shows what an ad costs"""
+    """share of ad positions that the logging policy fills; the unfilled ones make the cost of an ad measurable"""
 
     burst_share: float = 0.02
     burst_click: float = 1.5
     burst_elsewhere: float = 0.3
-    """how much of a burst is felt outside its region"""
+    """share of a burst's effect outside its region"""
     burst_decay_h: float = 6.0
 
     @property
@@ -98,7 +98,7 @@ class WorldConfig:
 
     @property
     def days_before(self) -> int:
-        """Days of posts before the history, so that its first day has a feed."""
+        """Days of posts before the history. They give the first day of the history a full feed."""
         return math.ceil(self.post_life_h / 24)
 
     @property
@@ -108,7 +108,7 @@ class WorldConfig:
 
 @dataclass(frozen=True)
 class ObjectiveConfig:
-    """What a click is worth, in seconds of attention. The truth is valued with the same defaults."""
+    """The value of a click, in seconds of attention. The oracle uses the same defaults."""
 
     click_weight: float = knob(
         0.0, unit="s", low=0, high=1000, per_request=True, trades="higher: more clicks, and more clickbait among them"
@@ -117,19 +117,24 @@ class ObjectiveConfig:
         1.0, unit="", low=0, high=100, per_request=True, trades="higher: longer visits to fewer posts"
     )
     like_weight: float = knob(
-        20.0, unit="s", low=0, high=1000, per_request=True, trades="higher: posts that are liked, not only read"
+        20.0, unit="s", low=0, high=1000, per_request=True, trades="higher: more posts that users like, not only read"
     )
     comment_weight: float = knob(
-        60.0, unit="s", low=0, high=10_000, per_request=True, trades="higher: conversation, mostly among followers"
+        60.0,
+        unit="s",
+        low=0,
+        high=10_000,
+        per_request=True,
+        trades="higher: more comments, mostly by followers of the creator",
     )
 
 
 @dataclass(frozen=True)
 class FeatureConfig:
     window_days: int = knob(14, unit="days", low=1, high=28, trades="longer: less noise, slower to follow a change")
-    recent_days: int = knob(2, unit="days", low=1, high=28, trades="longer: less noise, slower to follow a mood")
+    recent_days: int = knob(2, unit="days", low=1, high=28, trades="longer: less noise, slower to follow a change")
     creator_slots: int = knob(
-        32, unit="creators", low=1, high=200, trades="more: the user's rarer acquaintances too, in a larger row"
+        32, unit="creators", low=1, high=200, trades="more: creators that the user rarely meets count too, larger rows"
     )
     post_snapshot_h: int = knob(
         6, unit="h", low=1, high=24, trades="shorter: fresher counts, more rows to compute and join"
@@ -137,14 +142,14 @@ class FeatureConfig:
     heat_half_life_h: float = knob(
         4.0, unit="h", low=0.5, high=72.0, trades="shorter: bursts show sooner, and more of them are noise"
     )
-    ttl_h: float = knob(48.0, unit="h", low=1.0, high=720.0, trades="longer: fewer degraded answers, older features")
+    ttl_h: float = knob(48.0, unit="h", low=1.0, high=720.0, trades="longer: fewer degraded responses, older features")
 
 
 @dataclass(frozen=True)
 class SampleConfig:
     rows: int = knob(300_000, unit="rows", low=1000, high=10_000_000, trades="more: better models, longer builds")
     first_day: int = knob(
-        2, unit="day", low=0, high=28, trades="later: histories are fuller, as they are in serving; fewer rows"
+        2, unit="day", low=0, high=28, trades="later: fuller user histories, as in serving, but fewer rows"
     )
     holdout_days: int = knob(2, unit="days", low=1, high=14, trades="more: tighter intervals, older models")
 
@@ -163,15 +168,15 @@ class TowerConfig:
 
 @dataclass(frozen=True)
 class LightConfig:
-    """The light ranker: few inputs, few neurons, for every candidate."""
+    """The light ranker: a small network with few inputs that scores every candidate."""
 
-    light_hidden: int = knob(32, unit="", low=4, high=512, trades="larger: a better cut, less time saved by it")
+    light_hidden: int = knob(32, unit="", low=4, high=512, trades="larger: a better cut that saves less time")
     light_epochs: int = knob(3, unit="", low=1, high=50, trades="more: better fit until it overfits, longer builds")
 
 
 @dataclass(frozen=True)
 class HeavyConfig:
-    """The heavy ranker: all inputs, for the candidates that the light one leaves."""
+    """The heavy ranker: a network with all inputs that scores the candidates that pass the cut."""
 
     heavy_hidden: int = knob(
         384, unit="", low=8, high=4096, trades="larger: more capacity, more milliseconds per candidate"
@@ -185,26 +190,40 @@ class IndexConfig:
     index: str = choice(
         "flat",
         ("flat", "ivf", "hnsw"),
-        trades="flat is exact; ivf and hnsw are faster among very many posts, and miss some",
+        trades="flat is exact; ivf and hnsw are faster among very many posts but miss some of them",
     )
     index_lag_h: float = knob(
-        6.0, unit="h", low=0.0, high=48.0, trades="longer: fewer rebuilds, more posts that only the fresh source finds"
+        6.0,
+        unit="h",
+        low=0.0,
+        high=48.0,
+        trades="longer: fewer rebuilds, more posts that only the fresh source retrieves",
     )
 
 
 @dataclass(frozen=True)
 class RetrieveConfig:
     follow_limit: int = knob(
-        500, unit="posts", low=0, high=2000, per_request=True, trades="more: people they chose; fewer discoveries"
+        500,
+        unit="posts",
+        low=0,
+        high=2000,
+        per_request=True,
+        trades="more: posts of followed creators, fewer discoveries",
     )
     interest_limit: int = knob(
         1100, unit="posts", low=0, high=2000, per_request=True, trades="more: better recall, more to rank"
     )
     trending_limit: int = knob(
-        150, unit="posts", low=0, high=1000, per_request=True, trades="more: safe for unknown users, same for everyone"
+        150, unit="posts", low=0, high=1000, per_request=True, trades="more: safer for unknown users, less personal"
     )
     fresh_limit: int = knob(
-        250, unit="posts", low=0, high=2000, per_request=True, trades="more: new posts are found at once, not in hours"
+        250,
+        unit="posts",
+        low=0,
+        high=2000,
+        per_request=True,
+        trades="more: new posts are retrieved at once, more to rank",
     )
     nprobe: int = knob(
         64, unit="lists", low=1, high=1024, per_request=True, trades="more: better recall of an ivf index, slower"
@@ -223,7 +242,7 @@ class RankConfig:
         "snapshot",
         ("snapshot", "feast"),
         per_request=True,
-        trades="feast reads each candidate's columns from the feature store: simple, and far too slow",
+        trades="feast reads each candidate's columns from the feature store: simple, but breaks the latency budget",
     )
 
 
@@ -239,7 +258,12 @@ class RerankConfig:
         0.1, unit="", low=0.0, high=10.0, per_request=True, trades="higher: newer posts, less expected attention now"
     )
     epsilon: float = knob(
-        0.1, unit="", low=0.0, high=1.0, per_request=True, trades="higher: new creators are found, attention is lost"
+        0.1,
+        unit="",
+        low=0.0,
+        high=1.0,
+        per_request=True,
+        trades="higher: more posts by new creators are tried, less expected attention now",
     )
     randomised_share: float = knob(
         0.0,
@@ -247,7 +271,7 @@ class RerankConfig:
         low=0.0,
         high=1.0,
         per_request=True,
-        trades="higher: more slates drawn by chance, which tell position from relevance, and less attention",
+        trades="higher: more random slates, which separate position bias from relevance, and less attention",
     )
     ads: int = knob(2, unit="ads", low=0, high=50, per_request=True, trades="more: more revenue, shorter sessions")
     ad_gap: int = knob(
@@ -258,21 +282,25 @@ class RerankConfig:
 @dataclass(frozen=True)
 class ServeConfig:
     deadline_ms: float = knob(
-        150.0, unit="ms", low=10, high=5000, trades="longer: fewer refusals of late requests, slower worst case"
+        150.0, unit="ms", low=10, high=5000, trades="longer: fewer rejected requests, slower worst case"
     )
     feature_timeout_ms: float = knob(
-        40.0, unit="ms", low=1, high=1000, trades="longer: fewer degraded answers, later fallback"
+        40.0, unit="ms", low=1, high=1000, trades="longer: fewer degraded responses, later fallback"
     )
     breaker_open_s: float = knob(
-        1.0, unit="s", low=0.1, high=60, trades="longer: less load on a sick store, slower recovery"
+        1.0, unit="s", low=0.1, high=60, trades="longer: less load on a failing store, slower recovery"
     )
-    workers: int = knob(2, unit="threads", low=1, high=64, trades="more: more requests at once, each one slower")
-    queue: int = knob(32, unit="requests", low=0, high=1000, trades="longer: fewer refusals, longer waits")
+    workers: int = knob(2, unit="threads", low=1, high=64, trades="more: more concurrent requests, each one slower")
+    queue: int = knob(32, unit="requests", low=0, high=1000, trades="longer: fewer rejected requests, longer waits")
     intake_workers: int = knob(
         4, unit="threads", low=1, high=64, trades="more: more events wait for the broker at once, more threads"
     )
     intake_queue: int = knob(
-        64, unit="calls", low=0, high=1000, trades="longer: fewer refused events while the broker is slow, longer waits"
+        64,
+        unit="calls",
+        low=0,
+        high=1000,
+        trades="longer: fewer rejected events while the broker is slow, longer waits",
     )
     max_body_kb: int = knob(64, unit="kB", low=1, high=1024, trades="larger: longer `seen` lists, more to parse")
 
@@ -295,8 +323,8 @@ class FeedConfig:
 
 BUDGETS = (
     Budget("p99_ms", 200.0, "ms", "at_most", "99 of 100 slates arrive within this time"),
-    Budget("success_share", 0.999, "", "at_least", "share of requests answered with a slate"),
-    Budget("degraded_share", 0.01, "", "at_most", "share of slates that had to do without a part, in normal operation"),
+    Budget("success_share", 0.999, "", "at_least", "share of requests that receive a slate"),
+    Budget("degraded_share", 0.01, "", "at_most", "share of slates that are degraded in normal operation"),
 )
 
 SMALL = FeedConfig()
@@ -309,7 +337,7 @@ SMOKE = replace(
         posts_per_day=270,
         days=6,
         sessions_per_user_day=0.8,
-        # a small world needs a larger random share before a gate can tell anything
+        # a small world needs a larger random share to give the gate enough rows
         randomised_share=0.25,
     ),
     sample=SampleConfig(rows=40_000, first_day=1),

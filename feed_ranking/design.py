@@ -1,4 +1,4 @@
-"""The feed as one value. Importing it imports no training and no serving code."""
+"""The `Design` value of the feed. This module imports no training code and no serving code."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from infra.evaluation.figures import Bound
 DESIGN = Design(
     name="feed_ranking",
     title="Feed ranking",
-    summary="Which posts does this user see next? Retrieve 1,500, cut, rank, re-rank into a slate.",
+    summary="Choose the posts that a user sees next: retrieve 1,500, cut, rank, re-rank into a slate.",
     port=8010,
     container="feed",
     budgets=BUDGETS,
@@ -41,7 +41,7 @@ DESIGN = Design(
         Step(
             "naive",
             "feed_ranking.offline.samples:materialize_items",
-            "Fill it with items too, the naive way",
+            "Add posts and creators to the online store (naive hydration)",
             ("world", "features"),
             after=("live", "features"),
             option="naive-hydration",
@@ -49,7 +49,7 @@ DESIGN = Design(
         Step(
             "sample",
             "feed_ranking.offline.samples:write_samples",
-            "Join impressions with what was known (Feast)",
+            "Join impressions with features, point in time (Feast)",
             ("world", "features", "sample"),
             after=("world", "live", "features", "materialize"),
         ),
@@ -78,7 +78,7 @@ DESIGN = Design(
         Step(
             "release",
             "feed_ranking.offline.release:publish",
-            "Release: fetch the champion, verify, point to it",
+            "Fetch the champion, verify it, write the release",
             ("world", "features"),
             after=("live", "materialize", "naive", "train", "evaluate", "index"),
         ),
@@ -86,7 +86,7 @@ DESIGN = Design(
     app="feed_ranking.online.app:create_app",
     bench=(
         Bound("p99_ms", "p99 of a request, open-loop arrivals at 30% of capacity", "ms", "<= 80", "<= 30"),
-        Bound("capacity_per_s", "requests per second of one process, 4 clients that never wait", "/s"),
+        Bound("capacity_per_s", "requests per second of one process, 4 clients in a closed loop", "/s"),
         Bound(
             "cpu_ms_per_request",
             "processor time of the service per request at half of capacity, worker and broker up",
@@ -118,7 +118,7 @@ DESIGN = Design(
         Bound("clone_to_slate_s", "clean clone → first slate, downloads included", "s", "<= 180", "<= 90"),
         Bound("again_s", "second `make up` → first slate", "s", "<= 20", "<= 10"),
         Bound("serve_pss_mb", "memory (PSS) of the feed service", "MB", "<= 400", "<= 300"),
-        Bound("up_pss_mb", "memory (PSS) of everything that is up", "MB", "<= 700", "<= 500"),
+        Bound("up_pss_mb", "memory (PSS) of all processes of `make up`", "MB", "<= 700", "<= 500"),
         Bound(
             "compose_first_s",
             "`docker compose up --build`, caches warm → all healthy and a slate",
@@ -126,10 +126,16 @@ DESIGN = Design(
             "<= 300",
             "<= 180",
         ),
-        Bound("compose_again_s", "the same again, volumes kept", "s", "<= 60", "<= 20"),
+        Bound(
+            "compose_again_s",
+            "`docker compose up` again, volumes kept → all healthy and a slate",
+            "s",
+            "<= 60",
+            "<= 20",
+        ),
         Bound("compose_mb", "memory in use by all containers", "MB", "<= 2500", "<= 1800"),
         Bound("image_mb", "size of the lab's image", "MB", "<= 2500", "<= 1500"),
-        Bound("tests_s", "`make test`, environment there", "s", "<= 480", "<= 240"),
+        Bound("tests_s", "`make test`, environment installed", "s", "<= 480", "<= 240"),
     ),
     benchmarks="feed_ranking.evaluation.benchmarks:FeedBenchmarks",
     evaluate="evaluate",
@@ -149,9 +155,9 @@ DESIGN = Design(
     ask=Ask(
         path="/v1/feed",
         arguments=(
-            Argument("user", "user_id", "int", 7, "user to ask for; an unknown one gets the cold-start slate"),
+            Argument("user", "user_id", "int", 7, "user id; an unknown user gets the cold-start slate"),
             Argument("k", "k", "int", 10, "number of posts, 1 to 200"),
-            Argument("seen", "seen", "ints", [], "ids of posts that this user saw already"),
+            Argument("seen", "seen", "ints", [], "ids of posts that this user has already seen"),
         ),
         rows="slate",
         columns=("position", "post_id", "ad_id", "creator_id", "topic", "score", "propensity", "sources"),

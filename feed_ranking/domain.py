@@ -1,4 +1,4 @@
-"""The nouns of the feed. Frozen, without I/O, known to every wing.
+"""Types that every package of the feed uses. Frozen, without I/O.
 
 Ids are int64. Times ending in `_ts` are seconds since the epoch, UTC; durations carry their unit.
 """
@@ -27,11 +27,11 @@ REGION_UTC_OFFSET_H = (0, -6, 8, 3)
 """Hours to add to UTC for the local time of each region."""
 
 COUNTS = ("impressions", "clicks", "likes", "comments", "dwell_s", "sessions")
-"""What is counted of a user in a window."""
+"""Counts per user and window."""
 TOPIC_COUNTS = ("impressions", "clicks", "likes", "dwell_s")
 CREATOR_COUNTS = ("impressions", "clicks", "dwell_s")
 REACTIONS = ("impressions", "clicks", "likes", "comments", "dwell_s")
-"""What is counted of a post and of a creator."""
+"""Counts per post and per creator."""
 
 POST_COLUMNS = (
     "quality_signal",
@@ -41,7 +41,7 @@ POST_COLUMNS = (
     "post_clicks_recent",
     *(f"heat_{region}" for region in range(len(REGION_UTC_OFFSET_H))),
 )
-"""`heat_r`: clicks from region r, each halved for every few hours that have passed since."""
+"""`heat_r`: clicks from region r, with exponential decay; the half-life is the knob `heat_half_life_h`."""
 CREATOR_COLUMNS = (
     "creator_followers",
     "creator_posts",
@@ -57,12 +57,12 @@ STATS = POST_COLUMNS + CREATOR_COLUMNS
 
 @dataclass(frozen=True)
 class UserFeatures:
-    """What the feed knows of m users (serving: one; training: one per slate), from the feature store or defaults.
+    """Features of m users (serving: one; training: one per slate), from the feature store or the defaults.
 
-    Raw counts, not rates: how they are smoothed is decided once, in `inputs/rates.py`. float32: `counts_long` and
-    `counts_recent` [m, COUNTS]; `topic_counts` [m, TOPIC_COUNTS × topics]; `creator_counts` [m, CREATOR_COUNTS ×
-    slots], of the creators in `creators` int64[m, slots], padded with -1; `follow_topics` [m, topics]: share of
-    followed creators per home topic. int64: `follows` [m, any], padded with -1; `declared` [m, 3]; `region` [m].
+    Counts are raw; `model/inputs/smoothing.py` turns them into rates. float32: `counts_long` and `counts_recent`
+    [m, COUNTS]; `topic_counts` [m, TOPIC_COUNTS × topics]; `creator_counts` [m, CREATOR_COUNTS × slots], of the
+    creators in `creators` int64[m, slots], padded with -1; `follow_topics` [m, topics]: share of followed creators per
+    home topic. int64: `follows` [m, any], padded with -1; `declared` [m, 3]; `region` [m].
     """
 
     counts_long: Floats
@@ -79,14 +79,14 @@ class UserFeatures:
         return len(self.region)
 
     def take(self, rows: npt.NDArray[np.intp]) -> UserFeatures:
-        """The users at `rows`, repeated as often as they are named."""
+        """The users at `rows`; a row that occurs twice in `rows` occurs twice in the result."""
         return UserFeatures(*(getattr(self, item.name)[rows] for item in fields(self)))
 
 
 @dataclass(frozen=True)
 class PostFeatures:
-    """What the feed knows of n posts. `creator_id`, `topic`, `media`, `creator_region` int64[n]; `published_ts`
-    float64[n]; `stats` float32[n, STATS]: raw counts and signals of the post and of its creator."""
+    """Features of n posts. `creator_id`, `topic`, `media`, `creator_region` int64[n]; `published_ts` float64[n];
+    `stats` float32[n, STATS]: raw counts and signals of the post and of its creator."""
 
     creator_id: Ids
     topic: Ids
@@ -104,10 +104,10 @@ class PostFeatures:
 
 @dataclass(frozen=True)
 class FeedQuery:
-    """One request for a slate of `k` posts, with all that the stages need to know of it.
+    """One request for a slate of `k` posts, with everything that the stages need.
 
-    `seen` are the posts of this session; `seed` decides every random choice that is made for this request. `policy`
-    names how the slate is drawn; `feature_ts` is the time that the user's features speak for, 0 for the defaults.
+    `seen` are the posts of this session. `seed` determines every random choice of this request. `policy` names the
+    policy that draws the slate. `feature_ts` is the time as of which the user's features are computed, 0 for defaults.
     """
 
     user_id: int
@@ -131,13 +131,13 @@ class FeedQuery:
 
 
 AD, EMPTY = -2, -1
-"""Stand in the place of a post id, in arrays of slates."""
+"""Placeholders for a post id in arrays of slates: an ad, and an empty place."""
 
 
 @dataclass(frozen=True)
 class PlayedSlate:
-    """One answer as experiments see it, in post ids int64: the `slate` as shown, with `AD` where an ad stands; the
-    `ranking`, best first, as far as posts were ranked; and what each source `found`."""
+    """One response as experiments read it, in post ids int64: the `slate` as shown, with `AD` for an ad; the
+    `ranking` of the ranked posts, best first; and the posts that each source `found`."""
 
     slate: Ids
     ranking: Ids
@@ -145,7 +145,7 @@ class PlayedSlate:
 
     @property
     def pool(self) -> Ids:
-        """What the slate was chosen from, ascending."""
+        """The candidates that the slate was chosen from, ascending."""
         return np.unique(np.concatenate(list(self.found.values())))
 
 
@@ -153,8 +153,8 @@ class PlayedSlate:
 class SlateItem:
     """One place of a slate, a post or an ad.
 
-    `score` is the predicted worth of a look, in seconds of attention; `propensity` is the probability that this item
-    was chosen for this place, given the places above. An ad has an `ad_id` and no post.
+    `score` is the predicted value of an examined impression, in seconds of attention. `propensity` is the probability
+    that the policy chooses this item for this place, given the places above. An ad has an `ad_id` and no post.
     """
 
     position: int

@@ -1,4 +1,4 @@
-"""How a prediction becomes JSON and comes back bit for bit: the ranker's inputs, and the user's features."""
+"""Encodes a prediction's ranker inputs and user features as JSON, and decodes them bit for bit."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ def pack(inputs: Floats) -> str:
 
 
 def unpack(text: str, width: int) -> Floats:
-    """The inputs that `pack` was given."""
+    """float32[n, width]: the inputs that `pack` encoded."""
     return np.frombuffer(zlib.decompress(base64.b64decode(text)), "<f4").reshape(-1, width).astype(np.float32)
 
 
 def user_as_lists(user: UserFeatures) -> dict[str, list[Any]]:
-    """One user's features, field -> list."""
+    """The features of one user: field -> list."""
     return {item.name: getattr(user, item.name)[0:1].ravel().tolist() for item in fields(UserFeatures)}
 
 
 def user_from_lists(values: Mapping[str, Any], like: UserFeatures) -> UserFeatures:
-    """The one user of `user_as_lists`, with the dtypes and shapes of `like`. JSON keeps every float32 exactly."""
+    """Inverse of `user_as_lists`, with the dtypes and shapes of `like`. JSON keeps every float32 exactly."""
     return UserFeatures(
         **{
             name: np.asarray(values[name], array.dtype).reshape((1, -1) if array.ndim == 2 else (1,))

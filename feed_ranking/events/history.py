@@ -1,7 +1,8 @@
-"""Step `live`: keep what happened live until this build began, and read it as the generated history is read.
+"""Step `live`: keep the live events up to the start of this build; and readers of the generated and the live history.
 
-The worker's files are linked, not copied, where the disk allows it. Events come from apps: one that was delivered
-twice counts once, and one that cannot be true is left out. A file that is gone or damaged ends the build.
+The step links the worker's files, or copies them where the disk has no links. The readers count an event that was
+delivered twice once and drop events with impossible values, because events come from apps. A missing or damaged file
+ends the build.
 """
 
 from __future__ import annotations
@@ -32,15 +33,15 @@ from infra.errors import LabError
 
 LABELS = ("clicked", "liked", "commented", "dwell_s")
 LOG_COLUMNS = ("label_ts", "user_id", "post_id", "session_id", *LABELS)
-"""The columns of the log that features count; a table may have more."""
+"""The columns of the log that features read; a table may have more."""
 CUT_FILE = "live.json"
 
 
 @dataclass(frozen=True)
 class PublicCatalogue:
-    """What is public of people, creators, posts and follows, as written by the step `world`.
+    """Public facts about users, creators, posts and follows, as the step `world` writes them.
 
-    Ids of people and creators are their rows; those of posts are any int64, in any order.
+    Ids of users and creators are row numbers. Post ids are any int64, in any order.
     """
 
     people: pd.DataFrame
@@ -53,14 +54,14 @@ class PublicCatalogue:
         return cls(*(pq.read_table(world / f"{name}.parquet").to_pandas() for name in cls.__annotations__))
 
     def with_posts(self, posts: pd.DataFrame) -> PublicCatalogue:
-        """The same with these posts behind the others, whose rows stay. Those that are here already are not added."""
+        """A catalogue with the new ones of `posts` appended. Existing posts keep their rows."""
         new = posts.drop_duplicates("post_id")
         new = new[self.rows_of(new["post_id"].to_numpy()) < 0]
         together = pd.concat([self.posts, new[self.posts.columns]], ignore_index=True) if len(new) else self.posts
         return PublicCatalogue(self.people, self.creators, together, self.follows)
 
     def rows_of(self, post_ids: Ids) -> Ids:
-        """int64[n]: the rows of `posts` with these ids, -1 where there is none."""
+        """int64[n]: the row of each id in `posts`, -1 for an id without a post."""
         order, ascending = self._by_id
         if not len(order):
             return np.full(len(post_ids), -1, np.int64)
@@ -76,10 +77,10 @@ class PublicCatalogue:
 
 @dataclass(frozen=True)
 class EventLog:
-    """The organic impressions in order of `known_s` float64[n], when their label arrived. All arrays [n].
+    """The organic impressions, ordered by `known_s` float64[n], the arrival time of the label. All arrays [n].
 
-    `post` is a row of the catalogue's posts, not an id; `creator` is the id of the post's creator, also of one who is
-    not in the catalogue.
+    `post` is a row of the catalogue's posts, not an id. `creator` is the id of the post's creator; it may be missing
+    from the catalogue.
     """
 
     known_s: npt.NDArray[np.float64]
@@ -92,11 +93,11 @@ class EventLog:
     counts: Floats
     """float32[n, REACTIONS]"""
     unknown: int = 0
-    """events that were left out, because their post or user is unknown"""
+    """number of dropped events: their post or user is not in the catalogue"""
 
     @classmethod
     def of(cls, table: pa.Table, catalogue: PublicCatalogue) -> EventLog:
-        """The log of `table`, with `LOG_COLUMNS` in any order of rows; ads are left out."""
+        """The log of `table`, which has `LOG_COLUMNS` and its rows in any order. Ads are dropped."""
         column = {name: table[name].to_numpy() for name in LOG_COLUMNS}
         is_post = column["post_id"] >= 0
         post, user = catalogue.rows_of(column["post_id"]), column["user_id"]
@@ -119,7 +120,7 @@ class EventLog:
         )
 
     def extended(self, table: pa.Table, catalogue: PublicCatalogue) -> EventLog:
-        """This log and the events of `table`, in order. `catalogue` may have got posts (`with_posts`) since."""
+        """This log merged with the events of `table`, in order. `catalogue` may have more posts than before."""
         new = EventLog.of(table, catalogue)
         columns = {
             name: np.concatenate([values, getattr(new, name)])
@@ -135,11 +136,11 @@ class EventLog:
         return len(self.known_s)
 
     def before(self, t: float, window_s: float = np.inf) -> slice:
-        """The events that were known at `t` and not older than the window."""
+        """The events with t - window_s <= `known_s` < t."""
         return slice(*(int(np.searchsorted(self.known_s, at)) for at in (t - window_s, t)))
 
     def of_users(self, users: Ids, window: slice) -> EventLog:
-        """The events of these users in this window."""
+        """The events of `users` in `window`."""
         kept = window.start + np.flatnonzero(np.isin(self.user[window], users))
         return EventLog(**{name: values[kept] for name, values in self._columns().items()})
 
@@ -148,9 +149,9 @@ class EventLog:
 
 
 def cut_log(context: StepContext) -> Facts:
-    """Write `log/`, `posts/` and `live.json`: how many events and posts, and `until`, the world's now for this build.
+    """Write `log/`, `posts/` and `live.json` (numbers of events and posts, and `until`: the end of this build's data).
 
-    Raises `LabError` when a file of the cut is gone or cannot be read.
+    Raises `LabError` when a file of the cut is missing or cannot be read.
     """
     config: FeedConfig = context.config
     files = files_of(context.cut)
@@ -172,7 +173,7 @@ def cut_log(context: StepContext) -> Facts:
 
 
 def _after(times: npt.NDArray[np.float64]) -> float:
-    """The first whole second when all of this is known: what is of t is not known at t."""
+    """The first whole second after all of `times`. Features as of t exclude events at t."""
     return float(np.floor(times.max())) + 1
 
 
@@ -181,13 +182,13 @@ def _link(source: Path, target: Path) -> None:
     try:
         os.link(source, target)
     except FileNotFoundError:
-        raise LabError(f"{source} was there when the build began and is gone", hint="build again") from None
-    except OSError:  # another disk, or one without links
+        raise LabError(f"{source} existed when the build began and is gone now", hint="build again") from None
+    except OSError:  # another disk, or a file system without hard links
         shutil.copy2(source, target)
 
 
 def read_log(world: Path, live: Path) -> pa.Table:
-    """The organic impressions of every day, and those of what happened live."""
+    """The organic impressions of every day of the generated history, and the live ones."""
     log = ds.dataset(world / "log", partitioning="hive")
     table = log.to_table(columns=list(LOG_COLUMNS), filter=pc.field("post_id") >= 0)
     since = read_reactions(live, LOG_COLUMNS)
@@ -195,12 +196,12 @@ def read_log(world: Path, live: Path) -> pa.Table:
 
 
 def read_until(live: Path) -> float:
-    """Up to when this build knows the world, in seconds since the epoch: the end of the history, or later."""
+    """End of this build's data, in seconds since the epoch: the end of the generated history, or later."""
     return float(json.loads((live / CUT_FILE).read_text())["until"])
 
 
 def read_reactions(live: Path, columns: Sequence[str]) -> pa.Table | None:
-    """The organic impressions that were seen live, each once; None if there is none."""
+    """The live organic impressions, without duplicates; None if there are none."""
     table = _read(live / LOG)
     if table is None:
         return None
@@ -215,7 +216,7 @@ def read_reactions(live: Path, columns: Sequence[str]) -> pa.Table | None:
 
 
 def read_posts(live: Path) -> pd.DataFrame | None:
-    """The posts that were published live, each once; None if there is none."""
+    """The posts published live, without duplicates; None if there are none."""
     table = _read(live / POSTS)
     return None if table is None or not len(table) else table.to_pandas().drop_duplicates("post_id", ignore_index=True)
 
@@ -226,7 +227,7 @@ def _read(directory: Path) -> pa.Table | None:
 
 
 def read_catalogue(world: Path, live: Path) -> PublicCatalogue:
-    """What is public of the world, with the live posts among its own, in order of publication."""
+    """The public catalogue with the live posts merged in, ordered by publication."""
     catalogue, posts = PublicCatalogue.read(world), read_posts(live)
     if posts is None:
         return catalogue

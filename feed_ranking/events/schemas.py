@@ -1,7 +1,7 @@
-"""The feed's events, as they travel on the stream. ADR 0011 says who writes and who reads them.
+"""Event schemas of the feed's stream. ADR 0011 lists the producers and consumers of each topic.
 
-Times are seconds since the epoch, UTC, by the world's clock. An impression or a reaction carries all that was known
-when its slate was served (the app sends back what it was given), so that no consumer needs to join streams.
+Times are seconds since the epoch, UTC, by the world's clock. An impression or a reaction repeats the fields of the
+served slate (the app sends them back), so no consumer needs to join streams.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 MAX_PLACES = 1000
-"""places of one slate that an event id can tell apart"""
+"""number of slate positions that an event id can encode"""
 
 
 @dataclass(frozen=True)
 class Topics:
-    """The topics of one design."""
+    """Topic names of the feed."""
 
     posts: str = "feed_ranking.posts"
     impressions: str = "feed_ranking.impressions"
@@ -29,13 +29,13 @@ TOPICS = Topics()
 
 
 def topics() -> tuple[str, ...]:
-    """All of them."""
+    """All topics of the feed."""
     return tuple(getattr(TOPICS, item.name) for item in fields(TOPICS))
 
 
 @dataclass(frozen=True)
 class PostPublished:
-    """A post as its creator publishes it, with what a content model saw of it."""
+    """A post as its creator publishes it, with the signals of a content model."""
 
     SCHEMA: ClassVar[str] = "feed.post"
     VERSION: ClassVar[int] = 1
@@ -63,8 +63,8 @@ class PostPublished:
 
 @dataclass(frozen=True)
 class Impression:
-    """An item that came on the screen. `post_id` and `creator_id` are -1 for an ad, `ad_id` is -1 for a post; `depth`
-    counts the items seen in the session before, `creator_before` those by the same creator."""
+    """An item shown on the screen. `post_id` and `creator_id` are -1 for an ad, `ad_id` is -1 for a post. `depth`
+    counts the earlier items of the session, `creator_before` the earlier items by the same creator."""
 
     SCHEMA: ClassVar[str] = "feed.impression"
     VERSION: ClassVar[int] = 1
@@ -89,7 +89,7 @@ class Impression:
 
     @property
     def number(self) -> int:
-        """The event id as the log holds it: the slate's id and the place."""
+        """The event id in the log: the slate's id combined with the position."""
         return self.slate_id * MAX_PLACES + self.position
 
     @property
@@ -103,7 +103,7 @@ class Impression:
 
 @dataclass(frozen=True)
 class Reaction(Impression):
-    """What came of an impression, also when nothing did: a label. `label_ts` is when the service heard of it."""
+    """The label of an impression, positive or negative. `label_ts` is when the service received it."""
 
     SCHEMA: ClassVar[str] = "feed.reaction"
     VERSION: ClassVar[int] = 1
@@ -122,13 +122,13 @@ class Reaction(Impression):
 
 @dataclass(frozen=True)
 class Prediction:
-    """One request as it was answered, complete enough to be answered again.
+    """One request and its response, with everything that a replay needs.
 
-    `features` are the user's features as served (field of `UserFeatures` -> list); `feature_ts` is the time that they
-    speak for (0: defaults), `stats_ts` that of the posts' counts. `post_ids` are the n posts of the heavy ranker's
-    batch, in its order, with `creator_ids` and `published_ts` each; `inputs` float32[n, ranker inputs] as base64 of
-    zlib of its bytes (`predictions.pack`); `scores` float32[n] its result. `chosen` are the places in that batch of the
-    organic slate, with `propensity` and `explored` each.
+    `features` are the user's features as served (field of `UserFeatures` -> list). `feature_ts` is the time as of which
+    they are computed (0: defaults), `stats_ts` that of the posts' counts. `post_ids` are the n posts of the heavy
+    ranker's batch, in order, with `creator_ids` and `published_ts`; `inputs` float32[n, ranker inputs] is base64 of
+    zlib of its bytes (`codec.pack`); `scores` float32[n] are the outputs. `chosen` are the batch positions of the
+    organic slate, with `propensity` and `explored`.
     """
 
     SCHEMA: ClassVar[str] = "feed.prediction"

@@ -1,4 +1,4 @@
-"""Events as rows of the live log, in the schema of the generated history, so that the next training reads both."""
+"""Events as rows of the live log. The schema equals that of the generated history, so training reads both."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ REACTION_FLAGS = ("clicked", "liked", "commented")
 
 
 def reaction_rows(events: Sequence[Reaction]) -> pa.Table:
-    """A row per item that was seen, with what came of it."""
+    """One row per shown item, with its labels."""
 
     def ints(name: str) -> pa.Array:
         return pa.array([getattr(event, name) for event in events], pa.int64())
@@ -43,14 +43,14 @@ def reaction_rows(events: Sequence[Reaction]) -> pa.Table:
 
 
 def post_rows(events: Sequence[PostPublished]) -> pa.Table:
-    """The columns of the catalogue's posts."""
+    """One row per post, with the columns of the catalogue's posts."""
     columns = {item.name: [getattr(event, item.name) for event in events] for item in fields(PostPublished)}
     kinds = {"quality_signal": pa.float32(), "bait_signal": pa.float32(), "published_ts": pa.float64()}
     return pa.table({name: pa.array(values, kinds.get(name, pa.int64())) for name, values in columns.items()})
 
 
 def prediction_rows(events: Sequence[Prediction]) -> pa.Table:
-    """What one looks for in columns, and the whole event as text."""
+    """One row per prediction: columns for queries, and the whole event as JSON text."""
     return pa.table(
         {
             "slate_id": pa.array([event.slate_id for event in events], pa.int64()),

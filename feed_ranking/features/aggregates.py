@@ -1,8 +1,8 @@
-"""Feature columns as of one time `t`, counted from the log: the transforms that training and the live worker share.
+"""Feature columns as of a time `t`, aggregated from the log. Training and the live worker share these transforms.
 
-What counts at t was known just before t: events whose label had arrived, `label_ts` < t. The offline step `features`
-calls these for every snapshot time; the worker calls them for now. An event of a post or a user that nobody has heard
-of is left out and counted in `EventLog.unknown`; nothing here fails on it.
+Features as of t include the events with `label_ts` < t. The offline step `features` calls these functions for every
+snapshot time; the worker calls them for the current second. `EventLog` drops events with an unknown post or user and
+counts them in `EventLog.unknown`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ REGIONS = len(REGION_UTC_OFFSET_H)
 
 
 def activity_at(log: EventLog, config: FeedConfig, t: float, users: Ids | None = None) -> pa.Table:
-    """What each user (or each of `users`) did in the windows before `t`; no row for whom nothing is known."""
+    """Reactions of each user (or of each of `users`) in the windows before `t`. Users without events get no row."""
     topics, slots = config.world.topics, config.features.creator_slots
     window_s, recent_s = config.features.window_days * DAY_S, config.features.recent_days * DAY_S
     if users is not None:
@@ -32,7 +32,7 @@ def activity_at(log: EventLog, config: FeedConfig, t: float, users: Ids | None =
     counts = _user_counts(log, long, row, len(found))
     counts_recent = _user_counts(log, recent, np.searchsorted(found, log.user[recent]), len(found))
     kinds = [REACTIONS.index(name) for name in TOPIC_COUNTS]
-    in_world = (log.topic[long] >= 0) & (log.topic[long] < topics)  # a live post may claim any topic
+    in_world = (log.topic[long] >= 0) & (log.topic[long] < topics)  # a live post may name a topic that does not exist
     cell, reactions = (row * topics + log.topic[long])[in_world], log.counts[long][in_world]
     per_topic = np.stack(
         [np.bincount(cell, reactions[:, kind], len(found) * topics).reshape(len(found), topics) for kind in kinds],
@@ -53,10 +53,10 @@ def activity_at(log: EventLog, config: FeedConfig, t: float, users: Ids | None =
 
 
 def _user_counts(log: EventLog, window: slice, row: Ids, users: int) -> Floats:
-    """float32[users, COUNTS]; `row` int64[events] says whose each event is."""
+    """float32[users, COUNTS]; `row` int64[events] is the row of each event's user."""
     sums = [np.bincount(row, log.counts[window, kind], users) for kind in range(len(REACTIONS))]
     session = log.session[window]
-    order = np.lexsort((session, row))  # an app may number its sessions as it likes, so they are each user's own
+    order = np.lexsort((session, row))  # apps choose session ids: unique per user only
     is_first = np.ones(len(order), bool)
     is_first[1:] = (np.diff(session[order]) != 0) | (np.diff(row[order]) != 0)
     sessions = np.bincount(row[order][is_first], minlength=users)
@@ -65,9 +65,9 @@ def _user_counts(log: EventLog, window: slice, row: Ids, users: int) -> Floats:
 
 
 def _acquaintances(log: EventLog, window: slice, row: Ids, users: int, slots: int) -> tuple[Ids, Floats]:
-    """The `slots` creators of each user that were clicked most, then seen most: ids int64[users, slots], -1 where
-    there are fewer, and float32[users, CREATOR_COUNTS, slots]."""
-    known, code = np.unique(log.creator[window], return_inverse=True)  # ids may be as large as they like
+    """The `slots` creators that each user clicked most, ties broken by impressions: ids int64[users, slots], padded
+    with -1, and float32[users, CREATOR_COUNTS, slots]."""
+    known, code = np.unique(log.creator[window], return_inverse=True)  # ids may be any int64
     base = max(len(known), 1)
     pair, inverse = np.unique(row * base + code, return_inverse=True)
     sums = [
@@ -94,9 +94,9 @@ def post_stats_at(
     t: float,
     total: npt.NDArray[np.float64] | None = None,
 ) -> pa.Table:
-    """Reactions to each post that lives at `t`, in total and in the last hours, and its heat.
+    """Reactions to each post that is alive at `t`, in total and in the last hours, and its heat.
 
-    `total` float64[posts, REACTIONS] are the reactions known at `t`, from one who has counted them already.
+    `total` float64[posts, REACTIONS] are the reactions before `t`, if the caller has counted them already.
     """
     count, life_s = len(catalogue.posts), config.world.post_life_h * HOUR_S
     published = catalogue.posts["published_ts"].to_numpy()
@@ -119,13 +119,13 @@ def post_stats_at(
 
 
 def reactions_of_posts(log: EventLog, window: slice, posts: int) -> npt.NDArray[np.float64]:
-    """float64[posts, REACTIONS]: what each post got in this window."""
+    """float64[posts, REACTIONS]: the reactions to each post in `window`."""
     sums = [np.bincount(log.post[window], log.counts[window, kind], posts) for kind in range(len(REACTIONS))]
-    return np.stack(sums, axis=1).astype(np.float64)  # without events they are int64
+    return np.stack(sums, axis=1).astype(np.float64)  # np.bincount returns int64 if there are no events
 
 
 def post_heat(log: EventLog, t: float, half_life_h: float, posts: int) -> npt.NDArray[np.float64]:
-    """float64[regions, posts]: clicks known at `t`, by the clicker's region, halved for every half-life since."""
+    """float64[regions, posts]: clicks before `t`, by the user's region, with exponential decay."""
     window = log.before(t, 10 * half_life_h * HOUR_S)
     weight = log.counts[window, 1] * np.exp2(-(t - log.known_s[window]) / HOUR_S / half_life_h)
     cell = log.region[window] * posts + log.post[window]
@@ -133,14 +133,14 @@ def post_heat(log: EventLog, t: float, half_life_h: float, posts: int) -> npt.ND
 
 
 def hottest(heat: npt.NDArray[np.floating], limit: int) -> Ids:
-    """int64[1 + regions, m]: the `limit` hottest columns of `heat` [regions, posts], everywhere first, then in each
+    """int64[1 + regions, m]: the `limit` hottest columns of `heat` [regions, posts], first over all regions, then per
     region."""
     ranked = [np.argsort(-row, kind="stable")[:limit] for row in (heat.sum(axis=0), *heat)]
     return np.stack(ranked).astype(np.int64)
 
 
 def creator_stats_at(log: EventLog, catalogue: PublicCatalogue, config: FeedConfig, t: float) -> pa.Table:
-    """Followers, posts, and reactions in the windows before `t`, of every creator who has joined."""
+    """Followers, posts, and reactions in the windows before `t`, of every creator that has joined."""
     creators, posts = catalogue.creators, catalogue.posts
     joined, n = creators["joined_ts"].to_numpy(), len(creators)
     there = np.flatnonzero(joined <= t)
@@ -175,7 +175,7 @@ def creator_stats_at(log: EventLog, catalogue: PublicCatalogue, config: FeedConf
 
 
 def _of_creators(log: EventLog, window: slice, creators: int) -> npt.NDArray[np.float64]:
-    """float64[REACTIONS, creators]: what each creator of the catalogue got in this window."""
+    """float64[REACTIONS, creators]: the reactions to each creator of the catalogue in `window`."""
     creator, counts = log.creator[window], log.counts[window]
     if len(creator) and (creator.min() < 0 or creator.max() >= creators):
         is_known = (creator >= 0) & (creator < creators)

@@ -1,4 +1,4 @@
-"""What Feast stores of the feed: entities, views, the feature service; and its rows as the feed's own types."""
+"""Feast definitions of the feed (entities, views, feature service), and conversion of Feast rows to domain types."""
 
 from __future__ import annotations
 
@@ -72,10 +72,11 @@ VIEWS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
         {"creator_region": types.Int64, **dict.fromkeys(CREATOR_COLUMNS, types.Float32)},
     ),
 }
-"""Feature view -> (entity, feature -> type). What one request needs of the pair lies as arrays in the user's row."""
+"""Feature view -> (entity, feature -> type). Pair features (user × creator, user × topic) are arrays in the user's
+row."""
 
 ONLINE_VIEWS = ("user_profile", "user_activity")
-"""Only what one request reads. Post and creator columns are served from the snapshot."""
+"""The views that a request reads. Post and creator columns are served from the snapshot."""
 ITEM_VIEWS = ("post_content", "post_stats", "creator_stats")
 
 USER_FEATURES = [f"{view}:{name}" for view in ONLINE_VIEWS for name in VIEWS[view][1]]
@@ -92,7 +93,7 @@ def feast_definitions(tables: Path) -> list[Any]:
             schema=[Field(name=entity, dtype=types.Int64)]
             + [Field(name=name, dtype=kind) for name, kind in features.items()],
             source=FileSource(path=str(tables / f"{view}.parquet"), timestamp_field="feature_ts"),
-            ttl=timedelta(days=365),  # age is checked where a row is served
+            ttl=timedelta(days=365),  # the service checks the age of a row
         )
         for view, (entity, features) in VIEWS.items()
     }
@@ -101,8 +102,8 @@ def feast_definitions(tables: Path) -> list[Any]:
 
 
 def open_store(repository: Path, settings: Settings, *, online_only: bool = False) -> FeastStore:
-    """The repository of one build, which is also one Feast project: what several builds share (Redis) keeps their rows
-    apart, so that a new build never changes what an older one serves."""
+    """The Feast repository of one build. Each build is a Feast project of its own, so builds that share an online store
+    (Redis) have separate rows, and a new build never changes the rows that an older release serves."""
     return FeastStore(
         repository,
         project_of(repository),
@@ -118,7 +119,7 @@ def project_of(repository: Path) -> str:
 
 
 def default_user(topics: int, slots: int = 1) -> UserFeatures:
-    """The declared defaults: someone in the largest region of whom nothing is known."""
+    """The declared defaults: a user in the largest region without any history."""
     return UserFeatures(
         counts_long=np.zeros((1, len(COUNTS)), np.float32),
         counts_recent=np.zeros((1, len(COUNTS)), np.float32),
@@ -133,7 +134,7 @@ def default_user(topics: int, slots: int = 1) -> UserFeatures:
 
 
 def user_from_row(row: FeatureRow, default: UserFeatures) -> UserFeatures:
-    """One row of the store as user features; what the row lacks is taken from `default`."""
+    """One row of the store as user features. Missing values come from `default`."""
     values = {name: np.atleast_1d(value) for name, value in row.values.items() if value is not None}
     arrays = {
         name: values[name].astype(fallback.dtype).reshape((1, -1) if fallback.ndim == 2 else (1,))
@@ -145,7 +146,7 @@ def user_from_row(row: FeatureRow, default: UserFeatures) -> UserFeatures:
 
 
 def users_from_frame(frame: pd.DataFrame, default: UserFeatures) -> UserFeatures:
-    """The rows of an offline join as user features, with `default` where the join found nothing.
+    """The rows of an offline join as user features, with `default` for missing values.
 
     Only lists of ids differ in length; they are padded with -1.
     """
@@ -163,7 +164,7 @@ def users_from_frame(frame: pd.DataFrame, default: UserFeatures) -> UserFeatures
 
 
 def posts_from_frame(frame: pd.DataFrame) -> PostFeatures:
-    """The rows of an offline join as post features. A post or creator of whom nothing was counted has zeros."""
+    """The rows of an offline join as post features. Posts and creators without events get zero counts."""
     stats = np.empty((len(frame), len(STATS)), np.float32)
     for column, name in enumerate(STATS):
         stats[:, column] = frame[name].fillna(0.0).to_numpy(np.float32)
@@ -178,9 +179,10 @@ def posts_from_frame(frame: pd.DataFrame) -> PostFeatures:
 
 
 def naive_reader(repository: Path, settings: Settings) -> Callable[[Ids, Ids], Floats]:
-    """Reads the item columns of candidates from the feature store: (post ids, creator ids) -> float32[n, STATS].
+    """Returns a function that reads the item columns of candidates from the feature store: (post ids, creator ids) ->
+    float32[n, STATS].
 
-    The way that looks simplest, kept to be measured. Its repository is made by the optional step `naive`.
+    Naive hydration is slow; the knob `hydration` exists to measure it. The optional step `naive` fills its repository.
     """
     store = open_store(repository, settings, online_only=True)
 

@@ -1,1 +1,1 @@
-"""What serving holds in memory of posts: a snapshot and its live counts."""
+"""Post data that serving holds in memory: a snapshot and its live counts."""

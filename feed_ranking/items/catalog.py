@@ -1,8 +1,7 @@
-"""The catalogue that a service serves from: the snapshot's rows, and behind them the posts that came since.
+"""The post catalogue of a service: the rows of the snapshot, followed by posts published since.
 
-Posts are only ever added, and a row keeps its meaning as long as the service lives. What is counted of them is replaced
-as a whole (`apply`): a request takes one *view* and reads all its columns from that, so that they are of one time and
-no lock is needed.
+The catalogue only grows, and a row number stays valid for the life of the service. `apply` replaces all counts at once.
+A request takes one *view* and reads every column from it, so the columns are consistent and no lock is needed.
 """
 
 from __future__ import annotations
@@ -25,12 +24,12 @@ CAPACITY = 20_000
 
 
 class CatalogueFull(LabError):
-    """No room for more new posts until the next release, which will hold them in its snapshot."""
+    """The catalogue holds `CAPACITY` new posts and accepts no more until the next release."""
 
 
 @dataclass(frozen=True)
 class NewPost:
-    """A post as its creator publishes it, with what a content model saw of it. `published_ts` in seconds, UTC."""
+    """A post as its creator publishes it, with the signals of a content model. `published_ts` in seconds, UTC."""
 
     post_id: int
     creator_id: int
@@ -43,14 +42,14 @@ class NewPost:
 
 @dataclass(frozen=True)
 class View:
-    """The columns of all posts as of one time: those of the snapshot's rows, and behind them those of new posts."""
+    """The columns of all posts as of one time: the snapshot's rows first, then the new posts."""
 
     snapshot: Snapshot
     old: Mapping[str, npt.NDArray[Any]]
     new: _Columns
     creator_stats: Floats
     trending: Sequence[Rows]
-    """for each region: its own hottest rows and the general ones in turns, without doubles"""
+    """for each region: its hottest rows interleaved with the hottest rows of all regions, without duplicates"""
     stats_ts: float
 
     def post_id(self, rows: Rows) -> Ids:
@@ -69,7 +68,7 @@ class View:
         return self.column("embeddings", rows)
 
     def column(self, name: str, rows: Rows) -> npt.NDArray[Any]:
-        """One field of `PostFeatures`, or `post_id`, `item_side`, `embeddings`, at these rows."""
+        """One field of `PostFeatures`, or `post_id`, `item_side`, `embeddings`, at `rows`."""
         old = self.old[name]
         is_new = rows >= len(old)
         if not is_new.any():
@@ -80,8 +79,8 @@ class View:
 
 
 class Catalogue:
-    """All posts that can be candidates now. Rows below `len(snapshot)` are the snapshot's; `now_ts` is the time that
-    its counts are of."""
+    """All posts that can be candidates now. Rows below `len(snapshot)` belong to the snapshot. `now_ts` is the time as
+    of which the counts are computed."""
 
     def __init__(
         self, snapshot: Snapshot, priors: Priors, embed: Callable[[Floats], Floats], now_ts: float = 0.0
@@ -100,14 +99,14 @@ class Catalogue:
         return len(self.snapshot) + self.count
 
     def add(self, posts: Sequence[NewPost]) -> int:
-        """Make posts visible to the next request; returns how many were new. Those that are known are left as they are.
+        """Make posts visible to the next request; returns the number of new posts. Known posts are not changed.
 
-        Raises `CatalogueFull` when there is no room, and what the post tower raises.
+        Raises `CatalogueFull` when the capacity is exceeded, and the errors of the post tower.
         """
         with self._lock:
             fresh = list({post.post_id: post for post in posts if self.row_of(post.post_id) is None}.values())
             if self.count + len(fresh) > CAPACITY:
-                raise CatalogueFull(f"{CAPACITY:,} new posts are held already", hint="build a new index")
+                raise CatalogueFull(f"the catalogue already holds {CAPACITY:,} new posts", hint="build a new index")
             if fresh:
                 features = self._features(fresh)
                 item_side = post_inputs(features, self._priors)
@@ -120,7 +119,7 @@ class Catalogue:
             return len(fresh)
 
     def apply(self, stats: LiveStats) -> bool:
-        """Count anew as of a later time; what the counts leave out has none. False if they are not later."""
+        """Replace all counts. Posts that `stats` lacks get zero counts. Returns False if `stats` is not newer."""
         with self._lock:
             if stats.stats_ts <= self.view.stats_ts:
                 return False
@@ -142,7 +141,7 @@ class Catalogue:
             return True
 
     def _counted(self, ids: Ids, posts: PostFeatures, stats: LiveStats) -> PostFeatures:
-        """`posts` with the counts of `stats`, and zeros where those know nothing."""
+        """`posts` with the counts of `stats`, and zeros for posts that `stats` lacks."""
         table = np.vstack([stats.posts, np.zeros((1, len(COUNTED)), np.float32)])
         order = np.argsort(stats.post_id, kind="stable")
         place = np.minimum(np.searchsorted(stats.post_id, ids, sorter=order), max(len(order) - 1, 0))
@@ -160,12 +159,12 @@ class Catalogue:
         return self._rows.get(post_id) if row is None else row
 
     def rows_of(self, post_ids: Ids) -> Rows:
-        """The rows of those ids that are here."""
+        """The rows of those `post_ids` that the catalogue holds."""
         found = [self.row_of(post_id) for post_id in post_ids.tolist()]
         return np.array([row for row in found if row is not None], np.int64)
 
     def newest_of(self, creators: Ids, limit: int) -> Rows:
-        """The newest rows of these creators together, newest first, at most `limit`."""
+        """The newest rows of all `creators` together, newest first, at most `limit`."""
         if limit == 0:
             return np.empty(0, np.int64)
         if self.count == 0:
@@ -197,7 +196,7 @@ class Catalogue:
         return self.view.embeddings(rows)
 
     def _features(self, posts: Sequence[NewPost]) -> PostFeatures:
-        """What is known of new posts: their content and their creator; nobody has seen them yet."""
+        """Features of new posts: content and creator features; all counts of the posts are zero."""
         snapshot = self.snapshot
         creator = np.array([post.creator_id for post in posts], np.int64)
         known = self.view.creator_stats
@@ -220,7 +219,7 @@ class Catalogue:
 
 @dataclass(frozen=True)
 class _Columns:
-    """Room for `CAPACITY` rows beside the snapshot's; see there for the shapes."""
+    """Preallocated columns for `CAPACITY` new posts. `Snapshot` documents the shapes."""
 
     post_id: Ids
     creator_id: Ids
@@ -239,7 +238,7 @@ class _Columns:
         return cls(**{name: np.zeros((CAPACITY, *old.shape[1:]), old.dtype) for name, old in like.items()})
 
     def head(self, count: int) -> PostFeatures:
-        """The first rows."""
+        """The first `count` rows."""
         return PostFeatures(*(getattr(self, name)[:count] for name in PostFeatures.__annotations__))
 
     def write(self, at: int, ids: Ids, posts: PostFeatures, item_side: Floats, embeddings: Floats) -> None:
@@ -250,7 +249,7 @@ class _Columns:
 
 
 def in_turns(trending: Rows) -> list[Rows]:
-    """For each region: its own ranking and the general one (the first row) in turns, without doubles."""
+    """For each region: its own ranking interleaved with the global one (the first row), without duplicates."""
     everywhere, *regions = trending
     turns = [np.stack([here, everywhere], axis=1).ravel() for here in regions]
     return [both[np.sort(np.unique(both, return_index=True)[1])] for both in turns]

@@ -1,7 +1,7 @@
-"""Counts of posts and creators as the worker writes them and every service reads them: one small file, replaced whole.
+"""Live counts of posts and creators: one small file that the worker replaces atomically and every service reads.
 
-Serving needs no log for it, and a service that starts has the same counts as one that runs. `stats_ts` says as of when
-they are, so that what was served can be counted again later.
+Services need no log, and a starting service has the same counts as a running one. `stats_ts` is the time as of which
+the counts are computed, so an evaluation can compute the served counts again.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ FILE = "stats.npz"
 TRENDING_POSTS = 1000
 CONTENT = ("quality_signal", "bait_signal")
 COUNTED = tuple(name for name in POST_COLUMNS if name not in CONTENT)
-"""The columns of a post that are counted; the others are what a content model saw."""
+"""The post columns that are counts; the others are signals of a content model."""
 
 
 @dataclass(frozen=True)
 class LiveStats:
     """As of `stats_ts` (world time, s): `post_id` int64[n] with `posts` float32[n, COUNTED]; `creators`
-    float32[creators, CREATOR_COLUMNS], a row for each id; `trending` int64[1 + regions, m] post ids, hottest first,
-    everywhere and in each region."""
+    float32[creators, CREATOR_COLUMNS], a row per id; `trending` int64[1 + regions, m] post ids, hottest first, first
+    over all regions, then per region."""
 
     stats_ts: float
     post_id: Ids
@@ -41,12 +41,12 @@ class LiveStats:
 
     @classmethod
     def read(cls, path: Path) -> LiveStats:
-        """Raises `OSError` or `ValueError` where there is none, or none that makes sense."""
+        """Raises `OSError` or `ValueError` if the file is missing or malformed."""
         return read_arrays(path, cls, [item.name for item in fields(cls)])
 
 
 def stats_at(known: EventLog, catalogue: PublicCatalogue, config: FeedConfig, at_ts: float) -> LiveStats:
-    """Counts of all posts that live and of all creators, as of `at_ts`, and the hottest posts."""
+    """Counts of all posts that are alive and of all creators, as of `at_ts`, and the hottest posts."""
     posts = post_stats_at(known, catalogue, config, at_ts)
     ids = posts["post_id"].to_numpy()
     heat = np.stack([posts[name].to_numpy() for name in COUNTED if name.startswith("heat_")])

@@ -1,8 +1,8 @@
-"""The posts that can be shown, as memory-mapped arrays, with their vector index. Written offline, read online.
+"""The posts that can be shown, as memory-mapped arrays with a vector index. Offline code writes it; serving reads it.
 
-Reading post features from the feature store for every candidate would alone break the budget; so they are
-gathered from this snapshot. A *row* is a position in its arrays, and candidates are rows until the response. Posts that
-are newer than the snapshot follow behind its rows (`live.py`).
+Reading the features of every candidate from the feature store would exceed the latency budget, so serving gathers them
+from this snapshot. A *row* is an index into its arrays; candidates are rows until the response is built. Newer posts
+follow after its rows (`catalog.py`).
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ ARRAYS = ("post_id", "creator_id", "topic", "media", "creator_region", "publishe
 
 @dataclass(frozen=True)
 class Snapshot:
-    """n posts in order of publication, with `post_id` int64[n]; `by_id` int64[n] lists their rows by ascending id.
+    """n posts ordered by publication, with `post_id` int64[n]; `by_id` int64[n] lists their rows by ascending id.
 
-    `item_side` float32[n, …] are the ready inputs of posts and creators, `embeddings` float32[n, d]. The index holds
-    rows 0 to `indexed` - 1; later ones were too new for it. `trending` int64[1 + regions, m] are the hottest rows,
-    everywhere and in each region. `creator_stats` float32[creators, CREATOR_COLUMNS] and `creators_region` int64.
+    `item_side` float32[n, …] are the inputs of posts and creators, `embeddings` float32[n, d]. The index holds rows 0
+    to `indexed` - 1; later rows are newer than the index. `trending` int64[1 + regions, m] are the hottest rows, first
+    over all regions, then per region. `creator_stats` float32[creators, CREATOR_COLUMNS] and `creators_region` int64.
 
-    `by_creator` int64[n] lists rows by creator, newest first; those of creator c stand at
-    `creator_start[c]:creator_start[c + 1]`.
+    `by_creator` int64[n] lists rows by creator, newest first; the rows of creator c are
+    `by_creator[creator_start[c]:creator_start[c + 1]]`.
     """
 
     post_id: Ids
@@ -61,7 +61,7 @@ class Snapshot:
         return row if row >= 0 and self.post_id[row] == post_id else None
 
     def newest_of(self, creators: Ids, limit: int) -> Rows:
-        """The newest rows of these creators together, newest first, at most `limit`."""
+        """The newest rows of all `creators` together, newest first, at most `limit`."""
         known = creators[(creators >= 0) & (creators < len(self.creator_start) - 1)]
         parts = [self.by_creator[self.creator_start[c] : self.creator_start[c + 1]] for c in known.tolist()]
         if not parts or limit == 0:
@@ -83,7 +83,7 @@ def write_snapshot(
     index: VectorIndex,
     meta: Mapping[str, Any],
 ) -> None:
-    """Write the arrays, the index and the manifest into the empty directory `path`. See `Snapshot` for the shapes."""
+    """Write the arrays, the index and the manifest into the empty directory `path`. `Snapshot` documents the shapes."""
     if len(np.unique(post_id)) < len(post_id) or np.any(np.diff(posts.published_ts) < 0):
         raise ValueError("posts must be in order of publication, each of them once")
     arrays = {"post_id": post_id, **{name: getattr(posts, name) for name in ARRAYS[1:]}}
@@ -97,7 +97,7 @@ def write_snapshot(
 
 
 def open_snapshot(path: Path, *, model_digest: str, without_index: bool = False) -> Snapshot:
-    """Verify and map the snapshot. Raises `CorruptArtifact`, also when it was made for another model's embeddings.
+    """Verify and map the snapshot. Raises `CorruptArtifact`, also if its embeddings come from another model.
 
     With `without_index` a damaged index is tolerated; then every search raises `IndexUnavailable`.
     """
@@ -109,7 +109,7 @@ def open_snapshot(path: Path, *, model_digest: str, without_index: bool = False)
         raise CorruptArtifact(f"the snapshot in {path} has other columns than this code reads", hint=INDEX_AGAIN)
 
     def mapped(name: str) -> Any:
-        # as a plain array over the mapped pages: indexing numpy's own subclass costs ten times as much
+        # a plain array over the mapped pages: indexing np.memmap costs ten times as much
         return np.asarray(np.load(path / f"{name}.npy", mmap_mode="r", allow_pickle=False))
 
     creator = mapped("creator_id")

@@ -1,10 +1,10 @@
-"""The vector index: which posts have the largest inner product with the user's vector? Three kinds to choose from.
+"""The vector index finds the posts with the largest inner product with the user's vector. It has three kinds.
 
-`flat` looks at every vector and is exact. `ivf` groups them and looks into the `nprobe` nearest groups. `hnsw` walks a
-graph of neighbours, keeping the `ef` best on the way. (Malkov and Yashunin, 2018; Johnson et al., 2019, FAISS.)
+`flat` scans every vector and is exact. `ivf` clusters the vectors and scans the `nprobe` nearest clusters. `hnsw` walks
+a graph of neighbours and keeps the `ef` best candidates. (Malkov and Yashunin, 2018; Johnson et al., 2019, FAISS.)
 
-Groups and graphs need a true distance, which an inner product is not: one long vector would be everyone's neighbour. So
-these two store each vector with one more number that makes all equally long; then the nearest is the one with the
+`ivf` and `hnsw` need a metric, and an inner product is none: a very long vector would be close to every query. Both
+therefore append one dimension that gives all vectors the same length. The nearest vector is then the one with the
 largest inner product (Bachrach et al., RecSys 2014).
 """
 
@@ -25,7 +25,7 @@ HNSW_NEIGHBOURS, HNSW_EF_BUILD = 32, 120
 
 
 class VectorIndex:
-    """Rows 0 to n - 1 of the vectors it was built from. Safe to search from several threads."""
+    """An index over n vectors; a search returns their rows, 0 to n - 1. Thread-safe for searches."""
 
     def __init__(self, index: Any, kind: str) -> None:
         faiss.omp_set_num_threads(1)
@@ -41,13 +41,13 @@ class VectorIndex:
         elif kind == "ivf":
             lists = int(np.clip(4 * np.sqrt(n), 1, max(n // 8, 1)))
             index = faiss.IndexIVFFlat(faiss.IndexFlatL2(d + 1), d + 1, lists, faiss.METRIC_L2)
-            index.cp.min_points_per_centroid = 1  # small worlds have few; FAISS would print a warning
+            index.cp.min_points_per_centroid = 1  # avoids a FAISS warning in small worlds
             index.train(np.ascontiguousarray(stored[:: max(1, n // (lists * 64))]))
         elif kind == "hnsw":
             index = faiss.IndexHNSWFlat(d + 1, HNSW_NEIGHBOURS, faiss.METRIC_L2)
             index.hnsw.efConstruction = HNSW_EF_BUILD
         else:
-            raise ValueError(f"no index of kind {kind!r}")
+            raise ValueError(f"unknown kind of index: {kind!r}")
         index.add(stored)
         return cls(index, kind)
 
@@ -59,7 +59,7 @@ class VectorIndex:
         count = min(limit, len(self))
         if count == 0:
             return np.empty(0, np.int64)
-        known: Any = faiss  # its stubs lack the parameters of a search
+        known: Any = faiss  # the stubs of FAISS lack the search parameters
         options = None
         if self.kind == "ivf":
             options = known.SearchParametersIVF(nprobe=min(nprobe, self._index.nlist))
@@ -75,26 +75,26 @@ class VectorIndex:
 
     @classmethod
     def read(cls, path: Path, kind: str, dimension: int) -> VectorIndex:
-        """Raises `CorruptArtifact` if the file is no index of this dimension."""
+        """Raises `CorruptArtifact` if the file is not an index of this dimension."""
         try:
             index = faiss.read_index(str(path))
         except RuntimeError as exc:
             raise CorruptArtifact(f"{path} is not an index that FAISS can read") from exc
         stored = dimension if kind == "flat" else dimension + 1
         if index.d != stored:
-            raise CorruptArtifact(f"{path} holds vectors of {index.d} numbers, its manifest calls for {stored}")
+            raise CorruptArtifact(f"{path} holds vectors of {index.d} dimensions, but its manifest requires {stored}")
         return cls(index, kind)
 
 
 def equally_long(vectors: Floats) -> Floats:
-    """float32[n, d + 1]: `vectors` float32[n, d] with a last number that gives each the length of the longest."""
+    """float32[n, d + 1]: `vectors` float32[n, d] with a last dimension that gives each the length of the longest."""
     squared = np.einsum("nd,nd->n", vectors, vectors)
     rest = np.sqrt(np.maximum(squared.max(initial=0.0) - squared, 0.0))
     return np.concatenate([vectors, rest[:, None]], axis=1).astype(np.float32)
 
 
 class MissingIndex:
-    """Stands where an index should be that was refused: says so at each search."""
+    """Replaces a damaged index: every search raises `IndexUnavailable`."""
 
     def search(self, vector: Floats, limit: int, *, nprobe: int = 64, ef: int = 512) -> Rows:
-        raise IndexUnavailable("the vector index was refused when the service started")
+        raise IndexUnavailable("the service started without its vector index, because the index is damaged")

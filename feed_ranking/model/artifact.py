@@ -1,7 +1,7 @@
-"""The trained networks of one model version, as files: written by `offline.train`, read by both wings.
+"""The trained networks of one model version, as files. `offline.train` writes them; offline and online code read them.
 
-They are one version because they only work together. A service that starts without an older version may do without
-the rankers, and says so in each answer; it cannot do without the towers' embeddings, nor without the catalogue.
+The networks share a version because they only work together. A service that starts without an older version can run
+without the rankers and marks each response as degraded. It cannot run without the post embeddings or the catalogue.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from infra.serving.onnx_model import MissingModel, OnnxModel
 FETCH_AGAIN = "run: lab build feed_ranking --from release"
 NETWORKS = ("user_tower", "post_tower", "light", "heavy")
 PORTS = {"user_tower": "user_tower", "post_tower": "post_tower", "light": "light_ranker", "heavy": "heavy_ranker"}
-"""Network -> the name of its port, in faults and in reasons."""
+"""Network -> the name of its port in faults and in degradation reasons."""
 Network = Callable[[Floats], Floats]
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """`light` and `heavy` float32[n, inputs] -> float32[n, 4]: p(click | looked at), and given a click p(like),
-    p(comment), expected dwell in seconds. The towers give float32[n, dimension]."""
+    """`light` and `heavy` float32[n, inputs] -> float32[n, 4]: p(click | examined), and given a click p(like),
+    p(comment), expected dwell in seconds. The towers return float32[n, dimension]."""
 
     user_tower: Network
     post_tower: Network
@@ -45,14 +45,15 @@ class Bundle:
 
 
 def load_bundle(path: Path, digest: str | None = None) -> Bundle:
-    """Verify every byte, then load. Raises `CorruptArtifact`, also when the code's features are not the model's."""
+    """Verify every byte, then load. Raises `CorruptArtifact`, also if the model was trained on other features than
+    this code computes."""
     return _bundle(path, verify(path, digest=digest, hint=FETCH_AGAIN))
 
 
 def load_what_is_whole(path: Path, digest: str, priors: Priors) -> Bundle:
-    """As `load_bundle`, but in place of each network that must be refused stands one that says so at each use.
+    """Like `load_bundle`, but replaces each damaged network with one that raises `ModelUnavailable` at each use.
 
-    For a service that has nothing older to go on with. `priors` are used when not even the manifest can be trusted.
+    For a service that has no older version to keep serving. `priors` apply if the manifest itself is damaged.
     """
     try:
         return _bundle(path, verify(path, digest=digest, skip=[f"{name}.onnx" for name in NETWORKS]))
@@ -89,7 +90,7 @@ def _bundle(path: Path, manifest: Manifest) -> Bundle:
 
 
 def worth_s(heads: Floats, objective: ObjectiveConfig) -> Floats:
-    """float32[n]: expected seconds of attention from one look, for `heads` float32[n, 4] of a ranker."""
+    """float32[n]: expected seconds of attention of an examined impression, for `heads` float32[n, 4] of a ranker."""
     given_click = (
         objective.click_weight
         + objective.like_weight * heads[:, 1]

@@ -1,7 +1,7 @@
-"""The rules that make a slate of a ranked batch. Pure functions on arrays, each with one promise to be tested.
+"""The slate policy: rules that turn a ranked batch into a slate. Pure functions on arrays.
 
-They stand beside both wings because both run them: serving draws slates (`online/rerank.py`), and what was drawn is
-drawn again from the log (`offline/replay.py`). Two copies would drift apart, and a replay would prove nothing.
+Serving draws slates with these functions (`online/rerank.py`), and the replay draws the logged slates again with the
+same ones (`evaluation/replay.py`). With two copies a replay would prove nothing.
 """
 
 from __future__ import annotations
@@ -22,33 +22,33 @@ NEW_CREATOR_DAYS = 7.0
 
 
 def is_by_new_creator(inputs: Floats, topics: int) -> Bools:
-    """bool[n]: whose creator joined in the last days; `inputs` float32[n, ranker inputs]."""
+    """bool[n]: True for posts whose creator joined in the last days; `inputs` float32[n, ranker inputs]."""
     age: Bools = inputs[:, ranker_names(topics).index("creator_age_log")] < np.log1p(NEW_CREATOR_DAYS)
     return age
 
 
 def first_of_each(ids: Ids) -> Bools:
-    """bool[n]: True where an id of `ids` int64[n] appears for the first time."""
+    """bool[n]: True at the first occurrence of each id of `ids` int64[n]."""
     keep = np.zeros(len(ids), bool)
     keep[np.unique(ids, return_index=True)[1]] = True
     return keep
 
 
 def with_freshness(score: Floats, age_h: npt.NDArray[np.float64], weight: float) -> Floats:
-    """`score` float32[n], raised by `weight` for a post of now, by half of it for one of six hours, and so on."""
+    """float32[n]: `score` × (1 + `weight` × 2 ** (-age / 6 h)), so a post of now gains a share of `weight`."""
     return np.asarray(score * (1.0 + weight * np.exp2(-np.maximum(age_h, 0.0) / FRESH_HALF_LIFE_H)), np.float32)
 
 
 def with_repeat_discount(score: Floats, creators: Ids, discount: float) -> Floats:
-    """`score` float32[n], times `discount` ** m for a creator's post that m better posts of the creator precede.
+    """float32[n]: `score` × `discount` ** m, where m is the number of higher-scored posts of the same creator.
 
-    Sorting by the result equals picking one by one the best of what the discount has left.
+    Sorting by the result equals greedy selection with the discount applied after each pick.
     """
     return np.asarray(score * discount ** rank_in_group(score, creators), np.float32)
 
 
 def rank_in_group(score: Floats, groups: Ids) -> npt.NDArray[np.int64]:
-    """int64[n]: how many of the same group score higher, or as high and come first."""
+    """int64[n]: number of items of the same group with a higher score, or with an equal score and a lower index."""
     order = np.lexsort((np.arange(len(score)), -score, groups))
     ordered = groups[order]
     starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]]) if len(ordered) else np.empty(0, np.intp)
@@ -59,8 +59,8 @@ def rank_in_group(score: Floats, groups: Ids) -> npt.NDArray[np.int64]:
 
 @dataclass(frozen=True)
 class Filled:
-    """`chosen` int64[k]: positions in the ranked list; `propensity` float64[k]: probability of each choice, given the
-    choices above it; `explored` bool[k]."""
+    """`chosen` int64[k]: indices in the ranked list; `propensity` float64[k]: probability of each choice, given the
+    choices above it; `explored` bool[k]: whether exploration made the choice."""
 
     chosen: npt.NDArray[np.int64]
     propensity: npt.NDArray[np.float64]
@@ -68,7 +68,7 @@ class Filled:
 
 
 class _Left:
-    """What is left to choose from, place by place. `best` is the best of it, n where nothing is."""
+    """The posts that may still be chosen while a slate is filled. `best` is the best of them, n if none is left."""
 
     def __init__(self, creators: Ids, is_new: Bools, creator_cap: int, epsilon: float) -> None:
         self._creators, self._is_new, self._cap, self._epsilon = creators, is_new, creator_cap, epsilon
@@ -82,7 +82,7 @@ class _Left:
         return self._explorable[self.allowed[self._explorable]]
 
     def propensity(self, pick: int, options: int) -> float:
-        """Of choosing `pick` for the next place, where exploration has so many options."""
+        """Probability that the policy picks `pick` for the next place; exploration can choose from `options` posts."""
         share = self._epsilon if options else 0.0
         by_chance = share / options if options and self._is_new[pick] else 0.0
         return (1.0 - share) * (pick == self.best) + by_chance
@@ -102,8 +102,8 @@ def fill_slots(
 ) -> Filled:
     """Choose `k` of n ranked posts (best first), at most `creator_cap` of one creator.
 
-    Each place goes to the best post that is left, or with probability `epsilon` to any post of a new creator that is
-    left (`is_new` bool[n]), each as likely as the others. Where none is left, the best post has the place for sure.
+    Each place goes to the best remaining post. With probability `epsilon` it goes instead to a remaining post of a new
+    creator (`is_new` bool[n]), drawn uniformly. If no such post remains, the best post takes the place.
     """
     left = _Left(creators, is_new, creator_cap, epsilon)
     chosen: list[int] = []
@@ -123,8 +123,8 @@ def fill_slots(
 def slate_choices(
     creators: Ids, is_new: Bools, chosen: Places, *, creator_cap: int, epsilon: float
 ) -> npt.NDArray[np.float64]:
-    """float64[k, n]: how probable each of n ranked posts is for each place under `fill_slots` with these rules, given
-    what stands above it in `chosen` int64[k]."""
+    """float64[k, n]: probability of each of n ranked posts for each place under `fill_slots` with these rules, given
+    the posts above that place in `chosen` int64[k]."""
     left = _Left(creators, is_new, creator_cap, epsilon)
     probability = np.zeros((len(chosen), len(creators)))
     for row, pick in zip(probability, chosen.tolist(), strict=True):
@@ -140,11 +140,11 @@ def slate_choices(
 def slate_propensity(
     creators: Ids, is_new: Bools, chosen: Places, *, creator_cap: int, epsilon: float
 ) -> npt.NDArray[np.float64]:
-    """float64[k]: how probable each of `chosen` int64[k] is under `fill_slots` with these rules, given those above it.
+    """float64[k]: probability of each of `chosen` int64[k] under `fill_slots` with these rules, given those above it.
 
-    For the rules that it was drawn by, that is the propensity that `fill_slots` returned; for others, what they would
-    have given the same choices on the same ranked list: the ratio of the two weighs the log for another policy. 0 for
-    a choice that the rules could not make.
+    With the logging policy's rules, this equals the propensity that `fill_slots` returned. With other rules it is the
+    target policy's propensity on the same ranked list; the ratio of the two is the importance weight for off-policy
+    evaluation. It is 0 for a choice that the rules cannot make.
     """
     left = _Left(creators, is_new, creator_cap, epsilon)
     propensity = np.zeros(len(chosen))
@@ -156,16 +156,16 @@ def slate_propensity(
 
 
 def fill_at_random(n: int, k: int, rng: np.random.Generator) -> Filled:
-    """Choose `k` of n posts, whatever they are: each that is left is as likely as the others, for every place.
+    """Choose `k` of n posts uniformly at random without replacement.
 
-    No other rule applies, so that chance alone decides what such a slate shows.
+    No other rule applies, so chance alone decides the slate.
     """
     chosen = rng.permutation(n)[:k].astype(np.int64)
     return Filled(chosen, 1.0 / (n - np.arange(len(chosen))), np.zeros(len(chosen), bool))
 
 
 def ad_places(k: int, ads: int, gap: int) -> list[int]:
-    """Positions (from 0) of a slate of `k` that hold ads: at most `ads`, `gap` posts before each, never the last."""
+    """Ad positions (from 0) in a slate of `k`: at most `ads`, with `gap` posts before each, never the last position."""
     return [gap + place * (gap + 1) for place in range(min(ads, (k - 1) // (gap + 1)))]
 
 
@@ -180,10 +180,11 @@ def draw_slate(
     *,
     uniform: bool = False,
 ) -> Filled:
-    """The organic part of a slate of `k`, ads left out, from a batch of n posts; `chosen` are places in that batch.
+    """The organic part of a slate of `k`, without ads, from a batch of n posts; `chosen` are indices in that batch.
 
-    `score` float32[n] is what a look is worth, `age_h` float64[n]; `is_new` bool[n]: by a new creator. `uniform` draws
-    the slates of the randomised bucket. The seed decides every choice: the same batch and seed give the same slate.
+    `score` float32[n] is the value of an examined impression, `age_h` float64[n] the age, `is_new` bool[n] True for
+    posts by new creators. `uniform` draws a slate of the randomised bucket. The same batch and seed give the same
+    slate.
     """
     rng, places = np.random.default_rng([seed, 0]), k - len(ad_places(k, rules.ads, rules.ad_gap))
     if uniform:

@@ -1,4 +1,4 @@
-"""From log to release: world → features → materialize → train → evaluate → index → release.
+"""Build steps, from log to release: world → features → materialize → sample → train → index → release.
 
-Meets the online wing only through the registry, the feature store, the index and the release file.
+Offline and online code share data only through the registry, the feature store, the snapshot and the release file.
 """

@@ -1,4 +1,4 @@
-"""Step `index`: embed every post that is alive, and write the snapshot that serving maps."""
+"""Step `index`: embed every post that is alive and write the snapshot that serving maps."""
 
 from __future__ import annotations
 
@@ -69,5 +69,5 @@ def posts_alive(posts: pd.DataFrame, now_ts: float, life_h: float) -> pd.DataFra
 
 
 def heat_of(posts: PostFeatures) -> npt.NDArray[np.float32]:
-    """float32[regions, posts]"""
+    """float32[regions, posts]: the heat columns of `posts`."""
     return np.stack([posts.stats[:, STATS.index(f"heat_{region}")] for region in range(REGIONS)])

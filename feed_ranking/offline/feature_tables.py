@@ -1,7 +1,7 @@
-"""Step `features`: one Parquet file per feature view, a row per entity and snapshot time.
+"""Step `features`: one Parquet file per feature view, with one row per entity and snapshot time.
 
-A row stamped t says what was known just before t: events whose label had arrived, `label_ts` < t. Feast joins
-inclusively (feature time <= event time), so an event of exactly t must not be inside the row of t.
+A row with timestamp t includes the events with `label_ts` < t. It excludes an event of exactly t, because Feast joins
+inclusively (feature time <= event time).
 """
 
 from __future__ import annotations
@@ -52,15 +52,15 @@ def compute_tables(context: StepContext) -> Facts:
 
 @dataclass(frozen=True)
 class SnapshotTimes:
-    """When features were computed, in seconds since the epoch: users and creators daily, posts every few hours, and
-    all of them once more at the end of what happened live."""
+    """Snapshot times of the features, in seconds since the epoch: users and creators daily, posts every few hours, and
+    all of them once more at the end of the live log."""
 
     daily: npt.NDArray[np.float64]
     posts: npt.NDArray[np.float64]
 
     @classmethod
     def of(cls, config: FeedConfig, until: float = 0.0) -> SnapshotTimes:
-        """Of the generated history, or up to `until` where that is later."""
+        """The snapshot times of the generated history, extended to `until` if that is later."""
         first = pd.Timestamp(config.world.start).timestamp()
         last = first + config.world.days * DAY_S
         step = config.features.post_snapshot_h * HOUR_S
@@ -71,12 +71,12 @@ class SnapshotTimes:
 
     @property
     def last(self) -> float:
-        """The world's now."""
+        """The last snapshot time: the end of the build's data."""
         return float(self.daily[-1])
 
 
 def user_profile(catalogue: PublicCatalogue, config: FeedConfig, times: SnapshotTimes) -> pa.Table:
-    """Region, declared topics and follows: a row at the begin, one on each day when follows changed, one at the end."""
+    """Region, declared topics and follows: a row at the start, on each day with new follows, and at the end."""
     follows, creators = catalogue.follows, catalogue.creators
     home = creators["topic"].to_numpy()
     parts = []
@@ -110,13 +110,13 @@ def _profiles(people: pd.DataFrame, users: Ids, follows: pd.DataFrame, home: Ids
 
 
 def user_activity(log: EventLog, config: FeedConfig, times: SnapshotTimes) -> pa.Table:
-    """What each user did in the windows before each day; no row for whom nothing is known."""
+    """Reactions of each user in the windows before each day. Users without events get no row."""
     parts = [activity_at(log, config, t) for t in times.daily]
     return pa.concat_tables([part for part in parts if len(part)] or parts[:1])
 
 
 def post_content(catalogue: PublicCatalogue) -> pa.Table:
-    """What a post is, from its publication on."""
+    """Content features of each post, valid from its publication."""
     posts = catalogue.posts
     columns = {name: posts[name].to_numpy() for name in ("post_id", "topic", "media", "published_ts")}
     columns |= {name: posts[name].to_numpy(np.float32) for name in ("quality_signal", "bait_signal")}
@@ -124,7 +124,7 @@ def post_content(catalogue: PublicCatalogue) -> pa.Table:
 
 
 def post_stats(log: EventLog, catalogue: PublicCatalogue, config: FeedConfig, times: SnapshotTimes) -> pa.Table:
-    """Reactions to each post so far, in the last hours, and its heat: a row every few hours while it lives."""
+    """Reactions to each post in total and in the last hours, and its heat: a row every few hours while it is alive."""
     count, before, parts = len(catalogue.posts), -np.inf, []
     total = reactions_of_posts(log, slice(0), count)
     for t in times.posts.tolist():
@@ -135,5 +135,5 @@ def post_stats(log: EventLog, catalogue: PublicCatalogue, config: FeedConfig, ti
 
 
 def creator_stats(log: EventLog, catalogue: PublicCatalogue, config: FeedConfig, times: SnapshotTimes) -> pa.Table:
-    """Followers, posts, and reactions in the windows before each day, of every creator who has joined."""
+    """Followers, posts, and reactions in the windows before each day, of every creator that has joined."""
     return pa.concat_tables([creator_stats_at(log, catalogue, config, t) for t in times.daily.tolist()])

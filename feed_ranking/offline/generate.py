@@ -1,7 +1,7 @@
-"""Step `world`: make the world, let its people use the old feed, write the log and the public catalogue.
+"""Step `world`: generate the world, simulate its users under the logging policy, write the log and the catalogue.
 
-Only what a real system would have is written: events, posts, creators, follows, and what users declared. Tastes,
-qualities and bait stay in the world.
+The output contains only facts that a production system has: events, posts, creators, follows and declared topics.
+Tastes, qualities and bait are not written.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ def write_history(context: StepContext) -> Facts:
 
 
 def write_log(world: World, directory: Path, report: Callable[[int, int], None]) -> list[tuple[int, int]]:
-    """Write the days that are not there yet, one file each; returns (impressions, clicks) of every day.
+    """Write the missing days, one file each; returns (impressions, clicks) of every day.
 
-    A longer history than the directory has adds its days and leaves the others as they are.
+    Existing days are not changed, so a longer history only adds days.
     """
     popularity, written = Popularity.none(world), []
     for day in range(world.config.days):
@@ -62,7 +62,7 @@ def write_log(world: World, directory: Path, report: Callable[[int, int], None])
 
 
 def write_catalogue(world: World, directory: Path) -> None:
-    """What everyone may know of people, creators, posts and follows."""
+    """Write the public facts about users, creators, posts and follows."""
     people, creators, posts, graph = world.people, world.creators, world.posts, world.graph
     tables = {
         "people": {

@@ -1,6 +1,6 @@
-"""Steps `materialize` and `sample`: the online store, and the impressions that models learn from and are judged by.
+"""Steps `materialize` and `sample`: fill the online store, and join the impressions for training and evaluation.
 
-The join is made day by day: a day's rows and the features known on it fit into memory at any size of the history.
+The join runs day by day, so one day's rows and features fit into memory for a history of any length.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ COLUMNS = (*LOG_COLUMNS, *LABELS, "policy")
 
 @dataclass(frozen=True)
 class Sample:
-    """n organic impressions with the features that were known when their slate was asked for.
+    """n organic impressions with the features as of the request for their slate.
 
-    `users` are those of the m slates and `slate_of` int64[n] says to which slate a row belongs. All others are [n]:
-    ids int64; `position` (from 0), `depth` (items seen in the session before this slate) and `creator_before` int64;
-    `clicked`, `liked`, `commented` float32 in {0, 1}; `dwell_s` float32; `request_ts` float64; `weight` float32: how
-    many impressions of the log the row stands for.
+    `users` holds the users of the m slates; `slate_of` int64[n] is the slate of each row. All other arrays are [n]:
+    ids int64; `position` (from 0), `depth` (earlier items in the session before this slate) and `creator_before`
+    int64; `clicked`, `liked`, `commented` float32 in {0, 1}; `dwell_s` float32; `request_ts` float64; `weight`
+    float32: the number of logged impressions that the row represents.
     """
 
     users: UserFeatures
@@ -95,7 +95,7 @@ def materialize(context: StepContext) -> Facts:
 
 
 def materialize_items(context: StepContext) -> Facts:
-    """Step `naive`: the same for posts and creators, in a repository of its own. Serving does not need it."""
+    """Step `naive`: materialise posts and creators in a separate repository. Ordinary serving does not need it."""
     return {"online_items": _materialize(context, ITEM_VIEWS)}
 
 
@@ -114,10 +114,9 @@ def _materialize(context: StepContext, views: Sequence[str]) -> int:
 def write_samples(context: StepContext) -> Facts:
     """Step `sample`: write `train.npz` and `holdout.npz`.
 
-    Training takes all clicks and a share of the rest, which then counts more, under any policy. The holdout is the
-    randomised bucket of the last days of the history: there, chance decided what was shown, so that a click says
-    something about the post and not about the old feed. Training also takes what happened live since, but for the
-    randomised bucket, which is kept for evaluation.
+    Training uses all clicks and a weighted share of the other impressions, under any policy. The holdout is the
+    randomised bucket of the last days of the history: its slates are random, so its clicks measure the posts and not
+    the logging policy. Training also uses the live log, except its randomised bucket, which is kept for evaluation.
     """
     config: FeedConfig = context.config
     store = open_store(context.inputs["materialize"], context.settings)
@@ -155,7 +154,7 @@ def write_samples(context: StepContext) -> Facts:
 
 
 def count_rows(world: Path, start: float, days: range) -> tuple[int, int]:
-    """(organic impressions, clicks) of these days."""
+    """(organic impressions, clicks) of `days`."""
     dates = [_date(start, day) for day in days]
     log = ds.dataset(world / "log", partitioning="hive")
     shown = pc.field("date").isin(dates) & (pc.field("post_id") >= 0)
@@ -163,16 +162,16 @@ def count_rows(world: Path, start: float, days: range) -> tuple[int, int]:
 
 
 def read_day(world: Path, start: float, day: int) -> pd.DataFrame:
-    """The organic impressions of one day, slate by slate."""
+    """The organic impressions of one day, ordered by slate."""
     log = ds.dataset(world / "log" / f"date={_date(start, day)}")
     return _by_slate(log.to_table(columns=list(COLUMNS), filter=pc.field("post_id") >= 0))
 
 
 def read_live_days(world: Path, live: Path) -> list[pd.DataFrame]:
-    """The organic impressions of what happened live that models may learn from, a frame per day, slate by slate.
+    """The live organic impressions for training, one frame per day, ordered by slate.
 
-    Their features are joined as they were when the slate was asked for; so a row of a post that was not out then, by
-    the time that the app sends back, is none.
+    Features are joined as of `request_ts`, which the app sends back. Rows of posts published after `request_ts` are
+    dropped.
     """
     table = read_reactions(live, COLUMNS)
     if table is None:
@@ -188,12 +187,12 @@ def read_live_days(world: Path, live: Path) -> list[pd.DataFrame]:
 
 def _by_slate(table: pa.Table) -> pd.DataFrame:
     frame: pd.DataFrame = table.to_pandas()
-    frame["request_ts"] = frame["request_ts"].dt.tz_localize(None)  # UTC, and numpy knows no zones
+    frame["request_ts"] = frame["request_ts"].dt.tz_localize(None)  # UTC; numpy has no time zones
     return frame.sort_values(["slate_id", "position"], kind="stable", ignore_index=True)
 
 
 def join(store: OfflineFeatures, log: pd.DataFrame, default: UserFeatures) -> Sample:
-    """The impressions of `log`, in order of `slate_id`, with what was known at their `request_ts`."""
+    """The impressions of `log`, ordered by `slate_id`, with the features as of their `request_ts`."""
     slates = log.drop_duplicates("slate_id")
     posts = log[["post_id", "creator_id"]]
     column = {name: log[name].to_numpy() for name in log.columns if name != "policy"}
@@ -217,7 +216,7 @@ def join(store: OfflineFeatures, log: pd.DataFrame, default: UserFeatures) -> Sa
 
 
 def join_users(store: OfflineFeatures, user_id: npt.ArrayLike, at: pd.Series, default: UserFeatures) -> UserFeatures:
-    """User features as they were known at `at` (UTC timestamps), one row for each."""
+    """User features as of `at` (UTC timestamps), one row per user id."""
     rows = pd.DataFrame({"user_id": np.asarray(user_id, np.int64), "event_ts": np.asarray(at)})
     rows["event_ts"] = pd.to_datetime(rows["event_ts"], utc=True)
     return users_from_frame(store.join(rows, USER_FEATURES), default)
@@ -226,14 +225,14 @@ def join_users(store: OfflineFeatures, user_id: npt.ArrayLike, at: pd.Series, de
 def join_posts(
     store: OfflineFeatures, post_id: npt.ArrayLike, creator_id: npt.ArrayLike, at: pd.Series
 ) -> PostFeatures:
-    """Post and creator features as they were known at `at`, one row for each."""
+    """Post and creator features as of `at` (UTC timestamps), one row per post id."""
     rows = pd.DataFrame({"post_id": np.asarray(post_id, np.int64), "creator_id": np.asarray(creator_id, np.int64)})
     rows["event_ts"] = pd.to_datetime(np.asarray(at), utc=True)
     return posts_from_frame(store.join(rows, POST_FEATURES))
 
 
 def concatenate(parts: list[Sample]) -> Sample:
-    """The samples of several days as one."""
+    """Concatenate the samples of several days."""
     before = np.cumsum([0] + [len(part.users) for part in parts[:-1]])
     columns = {item.name: np.concatenate([getattr(part, item.name) for part in parts]) for item in fields(Sample)[3:]}
     slate_of = np.concatenate([part.slate_of + first for part, first in zip(parts, before, strict=True)])
@@ -243,7 +242,7 @@ def concatenate(parts: list[Sample]) -> Sample:
 
 
 def _stack(arrays: list[npt.NDArray[Any]]) -> npt.NDArray[Any]:
-    """Concatenate; rows of ids may be of different length and are padded with -1."""
+    """Concatenate. Rows of ids may differ in length and are padded with -1."""
     if arrays[0].ndim == 1 or len({array.shape[1] for array in arrays}) == 1:
         return np.concatenate(arrays)
     width = max(array.shape[1] for array in arrays)

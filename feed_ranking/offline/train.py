@@ -1,7 +1,7 @@
-"""Step `train`: fit the towers, the light and the heavy ranker, export all four networks, register them as one version.
+"""Step `train`: fit the towers and both rankers, export the four networks, and register them as one model version.
 
-They are one version because they only work together: the rankers read the towers' score, and the cut of the light one
-decides what the heavy one sees. A killed training goes on where it was; its checkpoints are deleted when it is done.
+The networks share a version because they only work together: the rankers read the towers' score, and the light ranker
+selects the input of the heavy ranker. A killed training resumes from its checkpoints; the step deletes them at the end.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ def fit_and_register(context: StepContext) -> Facts:
 
 
 def priors_of(sample: Sample, topics: int) -> Priors:
-    """The rates of everyone in the training data."""
+    """The global rates of the training data."""
     clicks = max(float(sample.clicked.sum()), 1.0)
     return Priors(
         click_rate=float(np.average(sample.clicked, weights=sample.weight)),
@@ -146,7 +146,7 @@ def priors_of(sample: Sample, topics: int) -> Priors:
 
 
 def worth_s(sample: Sample, objective: ObjectiveConfig) -> Floats:
-    """float32[n]: what each impression turned out to be worth, in seconds of attention."""
+    """float32[n]: the observed value of each impression, in seconds of attention."""
     worth: Floats = (
         objective.click_weight * sample.clicked
         + objective.dwell_weight * sample.dwell_s
@@ -157,13 +157,13 @@ def worth_s(sample: Sample, objective: ObjectiveConfig) -> Floats:
 
 
 def light_positions(topics: int) -> list[int]:
-    """Which of the ranker's inputs the light one reads."""
+    """Indices of the light ranker's inputs among the ranker inputs."""
     names = ranker_names(topics)
     return [names.index(name) for name in LIGHT_NAMES]
 
 
 def sample_inputs(sample: Sample, towers: TwoTower, priors: Priors) -> Floats:
-    """float32[n, ranker inputs]."""
+    """float32[n, ranker inputs]: the inputs of the rankers for the impressions of `sample`."""
     item_side = post_inputs(sample.posts, priors)
     users = np.asarray(towers.embed_users(jnp.asarray(user_tower_inputs(sample.users, priors))))
     posts = np.asarray(towers.embed_posts(jnp.asarray(post_tower_inputs(sample.posts, item_side))))

@@ -1,1 +1,1 @@
-"""One request, stage by stage: retrieve → rank → rerank. `pipeline` tells the story in order."""
+"""The request path: retrieve → cut → rank → rerank. `pipeline` lists the stages in order."""

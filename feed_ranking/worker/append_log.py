@@ -1,4 +1,4 @@
-"""A log of events that grows by the second, and is read as a whole after each growth."""
+"""An append-only log of events in memory. The worker appends every second and reads the whole log after each append."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import pyarrow as pa
 from feed_ranking.events.history import EventLog, PublicCatalogue
 
 ROOM = 1.25
-"""new arrays get a quarter more than they need, so that most growth copies nothing but itself"""
+"""capacity factor of new arrays, so most appends copy only the new events"""
 
 
 class GrowingLog:
-    """`log` is always in order of `known_s`. Not for several threads."""
+    """A growing `EventLog`, always ordered by `known_s`. Not thread-safe."""
 
     def __init__(self, log: EventLog) -> None:
         self._columns: dict[str, npt.NDArray[Any]] = {
@@ -25,12 +25,12 @@ class GrowingLog:
 
     @property
     def log(self) -> EventLog:
-        """What is there now, without a copy. Growing later leaves it as it is, unless an event comes out of order."""
+        """The current log, without a copy. Later appends do not change it unless an event arrives out of order."""
         columns: dict[str, Any] = {name: values[: self._count] for name, values in self._columns.items()}
         return EventLog(**columns)
 
     def add(self, table: pa.Table, catalogue: PublicCatalogue) -> int:
-        """Add events; returns how many of them are of a known post and user."""
+        """Append events; returns the number of events whose post and user are known."""
         new = EventLog.of(table, catalogue)
         self.unknown += new.unknown
         count = self._count + len(new)

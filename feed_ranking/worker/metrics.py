@@ -1,4 +1,4 @@
-"""How people like what they get, counted from what they did. `lab live` prints the oracle's expectation beside it."""
+"""Online quality metrics, counted from users' reactions. `lab live` prints the oracle's expected values beside them."""
 
 from __future__ import annotations
 
@@ -17,18 +17,20 @@ POLICIES = (SERVING_POLICY, RANDOM_POLICY)
 
 
 class OnlineMetrics:
-    """Counters; a ratio of two of them is a figure per session or per impression."""
+    """Counters. A ratio of two counters is a figure per session or per impression."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         def counter(name: str, text: str, *labels: str) -> Counter:
             return Counter(f"lab_online_{name}", text, labels, registry=registry)
 
-        self.sessions = counter("sessions", "sessions that saw something")
-        self.impressions = counter("impressions", "items that came on a screen", "kind", "policy")
-        self.reactions = counter("reactions", "what people did", "kind")
-        self.dwell = counter("dwell_seconds", "seconds that people stayed with what they clicked")
-        self.new_creators = counter("new_creator_impressions", "posts on a screen by creators of the last seven days")
-        self.ended = counter("sessions_ended", "sessions that ended at an item, by what it was", "by")
+        self.sessions = counter("sessions", "sessions with at least one impression")
+        self.impressions = counter("impressions", "items shown on a screen", "kind", "policy")
+        self.reactions = counter("reactions", "clicks, likes and comments", "kind")
+        self.dwell = counter("dwell_seconds", "seconds that users spent on clicked posts")
+        self.new_creators = counter(
+            "new_creator_impressions", "posts shown whose creator joined in the last seven days"
+        )
+        self.ended = counter("sessions_ended", "sessions that ended at an item, by kind of item", "by")
         for kind in ("click", "like", "comment"):
             self.reactions.labels(kind)
         for kind in ("post", "ad"):
@@ -37,9 +39,11 @@ class OnlineMetrics:
                 self.impressions.labels(kind, policy)
 
     def saw(self, impressions: Sequence[Impression], joined_ts: npt.NDArray[np.float64]) -> None:
-        """`joined_ts` float64[creators]: when each creator joined."""
+        """Count impressions; `joined_ts` float64[creators] is the time at which each creator joined."""
         for one in impressions:
-            policy = one.policy if one.policy in POLICIES else "other"  # an app may send anything
+            policy = (
+                one.policy if one.policy in POLICIES else "other"
+            )  # bounds the label values: apps may send any text
             self.impressions.labels("ad" if one.post_id < 0 else "post", policy).inc()
             if one.depth == 0:
                 self.sessions.inc()

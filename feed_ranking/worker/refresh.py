@@ -1,10 +1,10 @@
-"""The effect that keeps features fresh: who did something gets a new row in the online store, and the counts of posts
-and creators are written anew, about once a second.
+"""The effect that refreshes features: about once a second it pushes new rows of active users to the online store and
+writes the live counts of posts and creators.
 
-It counts with the same functions as the offline step, over the history and what was logged live since. A row speaks
-for a whole second t and holds what was known just before it, so that training can join the same later. All that it
-holds can be counted again from the log, so a kill at any moment costs nothing: a restart reads the log, goes on behind
-it, and pushes everyone who did something since the build.
+It uses the aggregation functions of the offline step, over the history and the live log. A row has a whole second t as
+its timestamp and includes the events before t, so training can join the same values later. The log determines all of
+its state, so a kill at any moment loses nothing: a restart reads the log, resumes after it, and pushes the rows of all
+users with events since the build.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ from infra.stream.sink import next_offsets
 
 log = logging.getLogger(__name__)
 SETTLE_S = 1.0
-"""an event may be on its way for so long before the second that it belongs to is counted"""
+"""seconds to wait for events in flight before the effect aggregates a second"""
 REFRESH_S, IDLE_S, LOOK_S = 0.2, 60.0, 1.0
 BEHIND_S = 10.0
-"""how long to wait, after a pause, for the events of the meantime; those that come later still are late"""
+"""seconds to wait after a pause for the events of the pause; events after that are late"""
 REMEMBERED = 50_000
-"""events that are kept until the sink has surely written them"""
+"""events to keep until the log sink has certainly written them"""
 VIEW = "user_activity"
 
 
@@ -74,10 +74,10 @@ class FeatureEffect:
         self._took = False
 
     def resume(self, epoch: str) -> Mapping[tuple[str, int], int]:
-        """The first time, read all that is logged and go on behind it; later, go on behind what was applied."""
+        """On the first call, read the whole log and resume after it. Later, resume after the applied events."""
         if self._release is None:
             for topic, folder in ((TOPICS.reactions, LOG), (TOPICS.posts, POSTS)):
-                # where nothing is written yet, from the begin: what this group committed says nothing of the log
+                # without a log, start at the beginning: the committed offsets do not describe the log
                 written = dict.fromkeys(range(PARTITIONS), 0) | next_offsets(self._live / folder, epoch)
                 self._next |= {(topic, number): at for number, at in written.items()}
             self._load(read_release(self._root))
@@ -102,7 +102,7 @@ class FeatureEffect:
             self._next[received.topic, received.partition] = received.offset + 1
 
     def _take(self, events: Sequence[PostPublished | Reaction]) -> None:
-        """Count what is new; posts before the reactions to them."""
+        """Apply new events; posts before the reactions to them."""
         posts = [event for event in events if isinstance(event, PostPublished)]
         if posts:
             self._catalogue = self._catalogue.with_posts(post_rows(posts).to_pandas())
@@ -116,9 +116,9 @@ class FeatureEffect:
         self._recent.extend(events)
 
     def tick(self) -> None:
-        """Push and write what is due. A store that does not answer is tried again; the events are kept."""
+        """Push and write the due rows. If the store fails, keep the events and retry on the next tick."""
         now_s = time.monotonic()
-        if not self._took:  # nothing is left to read
+        if not self._took:  # the consumer has caught up
             self._behind_since_s = None
         self._took = False
         if now_s - self._looked_s > LOOK_S:
@@ -129,7 +129,7 @@ class FeatureEffect:
         if now_s - self._tried_s < REFRESH_S or not (self._pending or now_s - self._wrote_s > IDLE_S):
             return
         if self._behind_since_s is not None and now_s - self._behind_since_s < BEHIND_S:
-            return  # as of now would be wrong: events of before now are still to be read
+            return  # older events are still unread, so a row as of now would be incomplete
         self._tried_s = now_s
         at_ts = math.floor(self._clock.now() - SETTLE_S)
         if at_ts <= self._counted_ts:
@@ -138,10 +138,10 @@ class FeatureEffect:
             self.refresh(float(at_ts))
         except DependencyError as exc:
             self._tried_s = now_s + LOOK_S
-            log.warning("features are not pushed, and will be: %s", exc)
+            log.warning("pushing features failed, retrying: %s", exc)
 
     def refresh(self, at_ts: float) -> None:
-        """Push the rows of everyone who did something, as of `at_ts`, and write the counts of posts and creators."""
+        """Push the rows of all users with new events, as of `at_ts`, and write the counts of posts and creators."""
         known = self._log.log
         if self._pending:
             users = np.array(sorted(self._pending), np.int64)
@@ -153,7 +153,7 @@ class FeatureEffect:
         self._counted_ts, self._wrote_s = at_ts, time.monotonic()
 
     def _load(self, release: Release) -> None:
-        """Make everything anew for this release, from the history and from what was logged live."""
+        """Rebuild the whole state for this release, from the history and the live log."""
         world = Path(json.loads((self._root / CURRENT).read_text())["world"])
         self._catalogue = read_catalogue(world, self._live)
         self._log = GrowingLog(EventLog.of(read_log(world, self._live), self._catalogue))
@@ -166,13 +166,13 @@ class FeatureEffect:
         built = int(np.searchsorted(everything.known_s, release.world_now))
         self._pending = dict(zip(everything.user[built:].tolist(), everything.known_s[built:].tolist(), strict=True))
         recent, self._recent = list(self._recent), deque(maxlen=REMEMBERED)
-        self._take(recent)  # what the sink has not written yet
+        self._take(recent)  # events that the log sink has not written yet
         self._release, self._counted_ts, self._wrote_s = release, release.world_now, 0.0
-        pa.default_memory_pool().release_unused()  # reading took three times what is kept
+        pa.default_memory_pool().release_unused()  # reading needs three times the memory of the result
         log.info("counting from %d events, %d of them since the build", len(everything), len(everything) - built)
 
 
 def activity_rows(known: EventLog, config: FeedConfig, at_ts: float, users: Ids) -> pd.DataFrame:
-    """Rows for the store, as of `at_ts`, of those of `users` of whom something is known."""
+    """Rows for the online store, as of `at_ts`, of those of `users` that have events."""
     rows: pd.DataFrame = activity_at(known, config, at_ts, users).to_pandas()
     return rows.rename(columns={"feature_ts": "event_ts"})

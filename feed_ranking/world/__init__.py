@@ -1,5 +1,5 @@
-"""The seeded ground truth: who likes what, what was shown, what was clicked, and the oracle that knows why.
+"""The generated world: users, creators, posts, the logged sessions, and the oracle of true probabilities.
 
-Nothing here is reachable from features, training or serving; only `offline.steps` (which writes the log),
-`offline.evaluate` (which asks the oracle) and `people` (who react to what is really served) import it.
+Features, training and serving never import it. Only `offline.generate` (which writes the log) and `evaluation` (which
+queries the oracle) do; the simulated visitors reach a service over HTTP.
 """

@@ -1,7 +1,7 @@
-"""Trending: now and then a post is what a region talks about, for some hours.
+"""Bursts: a small share of posts trends in its region for some hours.
 
-Trade-off caused: counts over days find lasting favourites and miss bursts; counts over hours find them and are
-noise for everything else. A burst ends before a daily pipeline has seen it.
+Trade-off caused: counts over days detect lasting popularity but miss bursts. Counts over hours detect bursts but are
+noisy for other posts. A burst ends before a daily pipeline can count it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ LATEST_START_H = 24.0
 
 @dataclass(frozen=True)
 class Bursts:
-    """`start_ts` float64[posts], infinite for the many that never burst."""
+    """`start_ts` float64[posts], infinite for posts that never burst."""
 
     start_ts: npt.NDArray[np.float64]
 
@@ -41,7 +41,7 @@ def burst_logit(
     now_ts: npt.NDArray[np.float64],
     same_region: npt.NDArray[np.bool_],
 ) -> npt.NDArray[np.float64]:
-    """What a burst adds to the click logit: it starts at full height and decays exponentially."""
+    """float64: the increase of the click logit by a burst. It starts at full height and decays exponentially."""
     hours = (now_ts - start_ts) / HOUR_S
     height = np.where(hours >= 0, np.exp(-np.maximum(hours, 0.0) / config.burst_decay_h), 0.0)
     return config.burst_click * height * np.where(same_region, 1.0, config.burst_elsewhere)

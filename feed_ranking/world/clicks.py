@@ -1,8 +1,8 @@
-"""Why a post that is looked at is clicked: taste, quality, bait, a follow, freshness, and not too much of the same.
+"""The click probability of an examined post: taste, quality, bait, a follow, recency, bursts and creator fatigue.
 
-Trade-offs caused: **recency** (the best post of yesterday loses to a good one of now, so features must be fresh and
-new posts found soon) and **creator fatigue** (the third post of one creator is worth less than its score says, so
-the best slate is not the list of the best posts).
+Trade-offs caused: **recency** (an excellent post of yesterday loses to a good post of now, so features must be fresh
+and retrieval must find new posts quickly) and **creator fatigue** (the third post of a creator is worth less than its
+own score, so the best slate differs from the list of the best posts).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def p_click_if_examined(
     burst: Array,
     creator_before: npt.NDArray[np.int64],
 ) -> Array:
-    """Logistic in its causes, which broadcast. `creator_before`: earlier posts of the creator in this session."""
+    """Logistic model; the arguments broadcast. `creator_before`: earlier posts of the creator in the session."""
     logit = (
         config.click_bias
         + config.taste_click * taste

@@ -1,8 +1,7 @@
-"""Creators: what they post about, how well, how honestly, since when.
+"""Creators: topic, region, quality, bait, productivity, and time of joining.
 
-Trade-offs caused: **clickbait**, a habit of creators that raises clicks and spoils the visit, so that ranking by
-clicks alone rewards it; and **new creators**, who join every day with a quality that nobody knows, so that a
-ranking which only exploits never finds the good ones.
+Trade-offs caused: **clickbait** raises clicks and lowers dwell, so ranking by clicks alone rewards it. **New creators**
+join every day with unknown quality, so a ranking that only exploits never finds the good ones.
 """
 
 from __future__ import annotations
@@ -22,8 +21,8 @@ OLDEST_DAYS = 700
 
 @dataclass(frozen=True)
 class Creators:
-    """In order of joining, all arrays [creators]: `topic` and `region` int64; `quality` and `bait` float32, standard
-    normal; `productivity` float64, relative; `joined_ts` float64."""
+    """Creators ordered by joining, all arrays [creators]: `topic` and `region` int64; `quality` and `bait` float32,
+    standard normal; `productivity` float64, relative; `joined_ts` float64."""
 
     topic: npt.NDArray[np.int64]
     region: npt.NDArray[np.int64]
@@ -37,7 +36,7 @@ class Creators:
 
 
 def make_creators(config: WorldConfig) -> Creators:
-    """Those who were there, then those of each day, each day from a stream of its own."""
+    """The initial creators, then the creators that join each day. Each day has its own random stream."""
     start = start_ts(config)
     rng = stream(config.seed, "creators")
     joined = np.sort(start - rng.uniform(30, OLDEST_DAYS, config.creators_at_start) * DAY_S)

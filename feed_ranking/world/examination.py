@@ -1,7 +1,7 @@
-"""Position bias: what stands further down is looked at less, whatever it is.
+"""Position bias: users examine lower positions less often, whatever the item.
 
-Trade-off caused: the log confuses "stood on top" with "was good"; a model that learns from it without the position
-learns to repeat it. (Position-based model: Craswell et al., WSDM 2008.)
+Trade-off caused: the log confounds position with relevance. A model that ignores the position learns to repeat the
+logging policy. (Position-based model: Craswell et al., WSDM 2008.)
 """
 
 from __future__ import annotations
@@ -13,6 +13,6 @@ from feed_ranking.config import WorldConfig
 
 
 def examination(config: WorldConfig, position: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    """Probability that a user looks at `position` (from 0): (1 + position) ** -decay."""
+    """float64: probability that a user examines `position` (from 0): (1 + position) ** -decay."""
     looks: npt.NDArray[np.float64] = np.power(1.0 + position, -config.examination_decay)
     return looks

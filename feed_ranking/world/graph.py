@@ -1,7 +1,7 @@
-"""Who follows whom: fame attracts (preferential attachment), and so does shared taste (homophily).
+"""The follow graph: users follow famous creators (preferential attachment) and creators of liked topics (homophily).
 
-Trade-off caused: follows are a cheap, honest hint at tastes, and a bubble; they favour who is famous already, and
-a new creator has hardly any.
+Trade-off caused: follows are a cheap and reliable signal of taste, but they create a filter bubble. They favour famous
+creators, and new creators have few followers.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ BLOCK = 100_000
 
 @dataclass(frozen=True)
 class Graph:
-    """Edges in order of user, then creator: `user`, `creator` int32[edges]; those of user u stand at
+    """Edges ordered by user, then creator: `user`, `creator` int32[edges]; the edges of user u are the slice
     `start[u]:start[u + 1]`."""
 
     user: npt.NDArray[np.int32]
@@ -33,7 +33,7 @@ class Graph:
     creators: int
 
     def is_following(self, users: npt.NDArray[np.int64], creators: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-        """bool, in the shape of `users` and `creators` broadcast together."""
+        """bool: whether each user follows each creator; `users` and `creators` broadcast together."""
         asked = np.asarray(users * np.int64(self.creators) + creators)
         found = np.minimum(np.searchsorted(self.keys, asked.ravel()), len(self.keys) - 1)
         is_edge: npt.NDArray[np.bool_] = (self.keys[found] == asked.ravel()).reshape(asked.shape)
@@ -41,10 +41,10 @@ class Graph:
 
 
 def make_graph(config: WorldConfig, people: People, creators: Creators) -> Graph:
-    """The edges that preferential attachment converges to: fame is Zipf-distributed over the creators at the start.
+    """Edges as preferential attachment produces them: fame follows a Zipf distribution over the initial creators.
 
-    A user draws a topic by taste and fame, then a creator of it by fame. Creators who join later find some followers
-    among those who like their topic.
+    A user draws a topic by taste and fame, then a creator of that topic by fame. Creators that join later receive
+    followers from the users that like their topic.
     """
     pairs = [_follow(config, people, creators, first) for first in range(0, config.users, BLOCK)]
     for day in range(config.days):
@@ -85,7 +85,7 @@ def _follow(config: WorldConfig, people: People, creators: Creators, first: int)
 
 
 def _welcome(config: WorldConfig, people: People, creators: Creators, day: int) -> Pairs:
-    """The first followers of the creators who join on `day`."""
+    """The first followers of the creators that join on `day`."""
     rng = stream(config.seed, "graph-new", day)
     first = config.creators_at_start + day * config.new_creators_per_day
     users, found = [], []

@@ -1,7 +1,7 @@
-"""The log: what the old feed showed in each session, how people reacted, and where they left.
+"""The generated log: the slates that the logging policy shows in each session, and the users' reactions.
 
-One day is made from its own random streams and from the clicks of the days before, which it reads from their log.
-So one more day can be added, and equals what one run over all days would have written.
+A day depends on its own random streams and on the logged clicks of earlier days. Therefore adding a day later gives the
+same rows as one run over all days.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ SECONDS_BETWEEN_SLATES = 60.0
 LABEL_DELAY_S = 180.0
 ADS = 40
 BLOCK = 8_000
-"""sessions that are made at once; a part of the random streams' keys, so not to be changed"""
+"""sessions generated at once; it must not change, because the keys of the random streams depend on it"""
 POPULARITY_KEPT = 0.7
-"""share of a post's popularity that is left a day later"""
+"""share of a post's popularity that remains a day later"""
 
 
 @dataclass
 class Popularity:
-    """Clicks of each post so far, older days counting less: float64[posts]."""
+    """Clicks of each post so far, with exponential decay per day: float64[posts]."""
 
     clicks: Array
 
@@ -46,13 +46,13 @@ class Popularity:
         return cls(np.zeros(len(world.posts)))
 
     def after(self, day: pa.Table) -> Popularity:
-        """The popularity that the next day starts with."""
+        """The popularity at the start of the next day."""
         posts = day["post_id"].to_numpy()[day["clicked"].to_numpy(zero_copy_only=False)]
         return Popularity(self.clicks * POPULARITY_KEPT + np.bincount(posts, minlength=len(self.clicks)))
 
 
 def log_day(world: World, day: int, popularity: Popularity) -> pa.Table:
-    """Everything that was seen on one day, a row per item, in order of `label_ts`."""
+    """All impressions of one day, one row per item, ordered by `label_ts`."""
     users, begin = draw_sessions(world.config, world.people, day)
     blocks = [
         _log_sessions(world, day, number, users[first : first + BLOCK], begin[first : first + BLOCK], popularity.clicks)
@@ -65,7 +65,7 @@ def log_day(world: World, day: int, popularity: Popularity) -> pa.Table:
 
 @dataclass
 class Session:
-    """What n sessions have seen so far: posts and creators int64[n, seen], and how many items each."""
+    """Posts and creators int64[n, seen] that n sessions have seen so far, and the number of items per session."""
 
     users: Ints
     posts: Ints
@@ -100,7 +100,7 @@ def _show_slate(
     page: int,
     popularity: Array,
 ) -> Ints:
-    """Show one slate to the sessions `there`, let them react, add what they saw; returns who wants another."""
+    """Show one slate to the sessions `there`, draw reactions and log them; returns the sessions that continue."""
     config, truth = world.config, world.posts
     users, now_ts, k = seen.users[there], request_ts[there], config.slate_size
     pool = draw_pool(world, rng, users, now_ts, popularity)

@@ -1,6 +1,7 @@
-"""Answers what no system can know: how people would react, what a slate is worth, and the best one.
+"""The oracle: true probabilities of reactions, the true value of a slate, and the best slate.
 
-It conditions on the planted truth and on what is observable at request time; never on noise that is drawn later.
+It conditions on the true parameters of the world and on facts observable at request time, never on noise that is drawn
+later.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ Ints = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Reaction:
-    """How someone who looks at a post reacts: `p_click`, and given a click `p_like`, `p_comment`, `dwell_s` (mean)."""
+    """Reaction to an examined post: `p_click`, and given a click `p_like`, `p_comment`, `dwell_s` (mean)."""
 
     p_click: Array
     p_like: Array
@@ -32,7 +33,7 @@ class Reaction:
     dwell_s: Array
 
     def value_s(self, objective: ObjectiveConfig) -> Array:
-        """Expected worth of one look, in seconds of attention."""
+        """Expected value of an examined impression, in seconds of attention."""
         return self.p_click * (
             objective.click_weight
             + objective.dwell_weight * self.dwell_s
@@ -43,8 +44,8 @@ class Reaction:
 
 @dataclass(frozen=True)
 class PostTruth:
-    """What decides how posts are received; arrays of one shape. `burst_ts` is infinite where a post never bursts, a
-    `creator` may be one whom the world does not know, `topic` lies in its range."""
+    """True properties of posts that determine reactions; arrays of one shape. `burst_ts` is infinite for a post that
+    never bursts. `creator` may be unknown to the world; `topic` is always valid."""
 
     creator: Ints
     topic: Ints
@@ -63,12 +64,12 @@ class Oracle:
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
 
     def reaction(self, users: Ints, posts: Ints, now_ts: npt.ArrayLike, creator_before: npt.ArrayLike = 0) -> Reaction:
-        """Of `users` who look at `posts` at `now_ts` (seconds), having seen `creator_before` posts of the same creator
-        in this session. All four broadcast together."""
+        """Reactions of `users` that examine `posts` at `now_ts` (seconds), after `creator_before` posts of the same
+        creator in the session. All four broadcast together."""
         return self.reaction_to(users, self.truth_of(posts), now_ts, creator_before)
 
     def truth_of(self, posts: Ints) -> PostTruth:
-        """Of posts that the world knows."""
+        """True properties of posts that the world contains."""
         truth = self.world.posts
         return PostTruth(
             truth.creator[posts],
@@ -83,7 +84,7 @@ class Oracle:
     def reaction_to(
         self, users: Ints, truth: PostTruth, now_ts: npt.ArrayLike, creator_before: npt.ArrayLike = 0
     ) -> Reaction:
-        """As `reaction`, to posts that need not be the world's own."""
+        """Like `reaction`, also for posts that the world does not contain."""
         world, now = self.world, np.asarray(now_ts, np.float64)
         config, quality, bait = world.config, truth.quality, truth.bait
         is_known = truth.creator < len(world.creators)
@@ -111,15 +112,15 @@ class Oracle:
     def p_click_shown(
         self, users: Ints, posts: Ints, now_ts: npt.ArrayLike, position: Ints, creator_before: npt.ArrayLike
     ) -> Array:
-        """p(click) of what is on the screen at `position` (from 0), whether it is looked at or not."""
+        """p(click) of an item shown at `position` (from 0), examined or not."""
         looked = examination(self.world.config, position)
         return looked * self.reaction(users, posts, now_ts, creator_before).p_click
 
     def slate_value(self, users: Ints, slates: Ints, now_ts: float) -> Array:
-        """Expected seconds of attention that whole slates earn at the begin of a session: float64[n].
+        """float64[n]: expected seconds of attention that whole slates earn at the start of a session.
 
-        `slates` int64[n, k] holds post ids, `EMPTY` or `AD`. An item counts if the user has not left before it (an ad
-        drives some away) and looks at it.
+        `slates` int64[n, k] holds post ids, `EMPTY` or `AD`. An item counts if the user reaches and examines it. Ads
+        raise the probability that the user leaves.
         """
         n, k = slates.shape
         is_post = slates >= 0
@@ -134,9 +135,9 @@ class Oracle:
         return value
 
     def best_slate(self, user: int, pool: Ints, now_ts: float, k: int, creator_cap: int) -> Ints:
-        """int64[k]: greedily the post that is worth most in each place, fatigue included, at most `creator_cap` each.
+        """int64[k]: the greedy best slate, fatigue included, with at most `creator_cap` posts per creator.
 
-        `EMPTY` where the pool has no post left.
+        Places are `EMPTY` when the pool is exhausted.
         """
         creator = self.world.posts.creator[pool]
         _, group = np.unique(creator, return_inverse=True)
@@ -144,7 +145,7 @@ class Oracle:
         worth = self.reaction(np.int64(user) + np.zeros_like(pool), pool, now_ts, np.arange(cap)[:, None]).value_s(
             self.objective
         )
-        worth = np.vstack([worth, np.full(len(pool), -np.inf)])  # past the cap
+        worth = np.vstack([worth, np.full(len(pool), -np.inf)])  # posts beyond the cap
         shown = np.zeros(len(pool), np.int64)
         now = worth[0].copy()
         slate = np.full(k, EMPTY, np.int64)
@@ -161,7 +162,7 @@ class Oracle:
 
 
 def creators_before(creator: Ints) -> Ints:
-    """int64[n, k]: how often the creator at each place of `creator` int64[n, k] stands further left; 0 for -1."""
+    """int64[n, k]: number of earlier places with the same creator, for `creator` int64[n, k]; 0 for -1."""
     k = creator.shape[1]
     before = np.zeros(creator.shape, np.int64)
     for place in range(1, k):

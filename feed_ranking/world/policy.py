@@ -1,4 +1,4 @@
-"""The old feed: a named policy that ranks plausibly, at random enough that its log can be learned from.
+"""The logging policy of the generated history. It is random enough for off-policy learning from its log.
 
 `engagement_v1` draws a slate from a pool (followed creators, popular, fresh and random posts) without replacement,
 with probability proportional to exp(logit): a Plackett-Luce draw, made by adding Gumbel noise and sorting. A random
@@ -20,7 +20,7 @@ FRESH_H = 6.0
 
 
 def draw_pool(world: World, rng: np.random.Generator, users: Ints, now_ts: Array, popularity: Array) -> Ints:
-    """int64[n, pool_size] of posts that are alive at `now_ts`: by followed creators, popular, fresh and any."""
+    """int64[n, pool_size]: posts alive at `now_ts`, by followed creators, popular, fresh, and random."""
     config, posts = world.config, world.posts
     part = config.pool_size // 4
     shape = (len(users), part)
@@ -35,7 +35,7 @@ def draw_pool(world: World, rng: np.random.Generator, users: Ints, now_ts: Array
     popular = np.clip(np.searchsorted(mass, target.ravel(), side="right").reshape(shape) - 1, first, last - 1)
 
     graph = world.graph
-    there = np.searchsorted(world.creators.joined_ts, now_ts, side="right")  # later ones are followed later
+    there = np.searchsorted(world.creators.joined_ts, now_ts, side="right")  # exclude creators that join later
     count = (np.searchsorted(graph.keys, users * np.int64(graph.creators) + there) - graph.start[users])[:, None]
     edge = graph.start[users][:, None] + (rng.random(shape) * count).astype(np.int64)
     creator = graph.creator[np.minimum(edge, len(graph.creator) - 1)]
@@ -44,12 +44,12 @@ def draw_pool(world: World, rng: np.random.Generator, users: Ints, now_ts: Array
     high = timelines.place(creator, now_ts[:, None], "right")
     chosen = np.clip(low + (rng.random(shape) * (high - low)).astype(np.int64), 0, len(posts) - 1)
     pick = timelines.order[chosen]
-    followed = np.where((high > low) & (count > 0), pick, fresh)  # a silent creator leaves the place to chance
+    followed = np.where((high > low) & (count > 0), pick, fresh)  # a creator without posts: use a fresh post
     return np.concatenate([followed, popular, fresh[:, ::-1], anything], axis=1)
 
 
 def policy_logits(world: World, users: Ints, pool: Ints, now_ts: Array, popularity: Array) -> Array:
-    """What `engagement_v1` thinks of each post of the pool, from what the old system knows: float64[n, pool]."""
+    """float64[n, pool]: the logits of `engagement_v1`, from features that a production system observes."""
     posts, people = world.posts, world.people
     is_declared = (people.declared[users][:, None, :] == posts.topic[pool][:, :, None]).any(axis=2)
     age_h = np.maximum(now_ts[:, None] - posts.published_ts[pool], 0) / HOUR_S
@@ -77,7 +77,7 @@ def plackett_luce(rng: np.random.Generator, pool: Ints, logits: Array, k: int) -
 
 
 def is_double(pool: Ints) -> npt.NDArray[np.bool_]:
-    """True where a post stands in its row already."""
+    """True for repeated occurrences of a post in its row."""
     order = np.argsort(pool, axis=1, kind="stable")
     ordered = np.take_along_axis(pool, order, 1)
     again = np.zeros(pool.shape, bool)

@@ -1,7 +1,7 @@
-"""Posts: topic, medium, quality, bait, and what a content model sees of the last two.
+"""Posts: topic, medium, quality, bait, and a content model's noisy signals of quality and bait.
 
-Trade-off caused: quality is hidden until a post was shown, so counting clicks favours what was shown before; and
-content signals are there at once but are only partly right.
+Trade-off caused: clicks reveal the quality of a post only after impressions, so click counts favour posts that were
+shown before. Content signals are available at once but are noisy.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ MEDIA_SHARES = (0.5, 0.2, 0.3)
 MEDIA_DWELL = (0.0, 0.15, 0.4)
 """added to log dwell"""
 TIMELINE_S = 1e9
-"""longer than any history"""
+"""seconds; longer than any history"""
 
 
 @dataclass(frozen=True)
 class Posts:
-    """In order of publication, all arrays [posts]. Hidden: `quality`, `bait` float32, standard normal. Public:
+    """Posts ordered by publication, all arrays [posts]. Hidden: `quality`, `bait` float32, standard normal. Public:
     `creator`, `topic`, `media` int64, `published_ts` float64, `quality_signal`, `bait_signal` float32."""
 
     creator: npt.NDArray[np.int64]
@@ -64,12 +64,12 @@ class Timelines:
     def place(
         self, creators: npt.NDArray[np.integer], ts: npt.NDArray[np.float64], side: Literal["left", "right"]
     ) -> npt.NDArray[np.int64]:
-        """Where in `order` a post of each creator at `ts` would stand: before those of the same second, or after."""
+        """int64: index in `order` where a post of each creator at `ts` belongs, before or after the same second."""
         return np.searchsorted(self.key, creators * TIMELINE_S + (ts - self.origin), side=side)
 
 
 def make_posts(config: WorldConfig, creators: Creators) -> Posts:
-    """Each day from a stream of its own, so that a longer history begins like a shorter one."""
+    """All posts. Each day has its own random stream, so a longer history starts with the posts of a shorter one."""
     days = range(-config.days_before, config.days)
     parts = [_post(config, creators, day) for day in days]
     return Posts(*(np.concatenate([getattr(part, name) for part in parts]) for name in Posts.__annotations__))
@@ -99,7 +99,7 @@ def _post(config: WorldConfig, creators: Creators, day: int) -> Posts:
 
 
 def _blend(rng: np.random.Generator, cause: npt.NDArray[np.float32], correlation: float) -> npt.NDArray[np.float32]:
-    """Standard normal, with this correlation to `cause` float32[n]."""
+    """float32[n]: standard normal, with `correlation` to `cause` float32[n]."""
     own = rng.normal(size=len(cause))
     blended: npt.NDArray[np.float32] = (correlation * cause + np.sqrt(1 - correlation**2) * own).astype(np.float32)
     return blended

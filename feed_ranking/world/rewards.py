@@ -1,7 +1,7 @@
-"""What follows a click: time spent, a like, a comment. Here clickbait shows its price.
+"""Reactions after a click: dwell, a like, a comment. Clickbait lowers dwell and likes.
 
-Trade-off caused: an objective that counts clicks is cheap to measure and rewards bait; one that counts what happens
-after the click rewards what people stay for. (Log-normal dwell: Yin et al., KDD 2013.)
+Trade-off caused: an objective that counts clicks is easy to measure but rewards bait. An objective that counts
+reactions after the click rewards content that users value. (Log-normal dwell: Yin et al., KDD 2013.)
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Given = npt.NDArray[np.float32]
 def expected_dwell_s(
     config: WorldConfig, taste: Given, quality: Given, bait: Given, media: npt.NDArray[np.int64]
 ) -> Array:
-    """Mean seconds after a click. The draw is log-normal with this mean and `dwell_spread`."""
+    """Mean dwell after a click, in seconds. `draw_dwell_s` draws log-normally with this mean and `dwell_spread`."""
     log_mean = (
         np.log(config.dwell_mean_s)
         + config.taste_dwell * taste

@@ -1,8 +1,7 @@
-"""When people come, and when they have had enough.
+"""Start times of sessions, and the probability that a session ends.
 
-Trade-offs caused: **diurnal load** (capacity is bought for the evening and idles in the morning), **satiation** (what
-stands far down is seen by few, so order matters beyond position bias) and **ads**, which earn money in their place
-and cost the rest of the session of everyone whom they drive away.
+Trade-offs caused: **diurnal load** (capacity for the evening peak is idle in the morning), **satiation** (few sessions
+reach low positions, so order matters beyond position bias) and **ads** (an ad earns revenue but ends some sessions).
 """
 
 from __future__ import annotations
@@ -23,14 +22,14 @@ LONGEST_SESSION_S = 600.0
 
 
 def hourly_load() -> Array:
-    """float64[24], mean 1: relative number of sessions that begin in each local hour."""
+    """float64[24], mean 1: relative number of sessions that start in each local hour."""
     hour = np.arange(24)
     load: Array = 1 + SWING * np.cos(2 * np.pi * (hour - PEAK_HOUR) / 24)
     return load
 
 
 def draw_sessions(config: WorldConfig, people: People, day: int) -> tuple[npt.NDArray[np.int64], Array]:
-    """(users int64[n], begin float64[n] seconds) of one day's sessions in order of time; none reaches midnight."""
+    """(users int64[n], start float64[n] seconds) of one day's sessions, ordered by time; none crosses midnight."""
     rng = stream(config.seed, "sessions", day)
     count = rng.poisson(config.users * config.sessions_per_user_day)
     mass = np.cumsum(people.activity)
@@ -44,5 +43,5 @@ def draw_sessions(config: WorldConfig, people: People, day: int) -> tuple[npt.ND
 
 
 def p_leave(config: WorldConfig, depth: npt.NDArray[np.int64], is_ad: npt.NDArray[np.bool_]) -> Array:
-    """Probability that a session ends after this item; `depth`: items seen in it before."""
+    """Probability that a session ends after this item; `depth`: number of earlier items in the session."""
     return sigmoid(config.leave_bias + config.satiation_leave * np.log1p(depth) + config.ad_leave * is_ad)

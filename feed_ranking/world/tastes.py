@@ -1,7 +1,7 @@
-"""Users: what they like, where they live, how often they come.
+"""Users: tastes, region, activity and declared topics.
 
-Trade-off caused: tastes differ, so one ranking for all loses value; tastes are hidden, so they must be learned
-from follows, from what a user once declared, and from reactions, of which most users have few.
+Trade-off caused: tastes differ, so one ranking for all users loses value. Tastes are hidden, so a model must learn them
+from follows, declared topics and reactions, and most users have few reactions.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ REGION_SHARES = (0.4, 0.3, 0.2, 0.1)
 @dataclass(frozen=True)
 class People:
     """`taste` float32[users, topics], centred per user; `activity` float64[users] sums to 1; `region` int64[users];
-    `declared` int64[users, 3]: topics that the user ticked once, by taste but not by taste alone."""
+    `declared` int64[users, 3]: topics that the user declared once, a noisy function of taste."""
 
     taste: npt.NDArray[np.float32]
     activity: npt.NDArray[np.float64]

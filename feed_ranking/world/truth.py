@@ -1,4 +1,4 @@
-"""The world as one value, made from the seed alone, in memory."""
+"""The generated world as one value in memory. The configuration and its seed determine it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from feed_ranking.world.tastes import People, make_people
 
 @dataclass(frozen=True)
 class World:
-    """The planted truth of one configuration."""
+    """All true parameters of one configuration."""
 
     config: WorldConfig
     people: People
@@ -25,7 +25,7 @@ class World:
 
 
 def make_world(config: WorldConfig) -> World:
-    """About a second for the preset `small`."""
+    """Generate the world. Takes about a second for the preset `small`."""
     people, creators = make_people(config), make_creators(config)
     posts = make_posts(config, creators)
     return World(config, people, creators, make_graph(config, people, creators), posts, make_bursts(config, posts))

@@ -1,7 +1,7 @@
-"""The simulated people of `lab live`: users of the generated world who visit the running feed, and its creators.
+"""The simulated visitors of `lab live`: users of the generated world that visit the running feed, and its creators.
 
-They react by the mechanisms that made the history (`world.visits`), to whatever is served. Only the lab uses this
-module, by name: whoever serves or trains must not know what is known here.
+They react to served slates by the same mechanisms as in the generated history (`world.visits`). Only the lab uses this
+module, through `Design.people`. Serving and training must not import it.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ from infra.columns import DAY_S
 from infra.evaluation.population import Events, Measure, Sums
 
 DAYS_AHEAD = 2
-"""for so long after the generated history creators go on publishing, and new ones joining"""
+"""days after the generated history in which creators continue to publish and new creators join"""
 RANDOMISED_SHARE = 0.05
 NEW_CREATOR_DAYS = 7.0
 
 MEASURES = (
-    Measure("slates", "slates that a session asks for"),
-    Measure("clicks", "clicks of a session"),
-    Measure("dwell_s", "dwell of a session", "s"),
-    Measure("new_creators", f"share of the posts seen whose creator joined in the last {NEW_CREATOR_DAYS:.0f} days"),
+    Measure("slates", "slates per session"),
+    Measure("clicks", "clicks per session"),
+    Measure("dwell_s", "dwell per session", "s"),
+    Measure("new_creators", f"share of shown posts whose creator joined in the last {NEW_CREATOR_DAYS:.0f} days"),
     Measure("ended_by_ad", "share of sessions that end right after an ad"),
 )
 
 
 class Visitors:
-    """The population of one world: the same users and posts as its history, and the posts of the days after it."""
+    """The population of one world: the users and posts of its history, and the posts of the days after the history."""
 
     measures = MEASURES
     events_path = "/v1/events"
@@ -60,7 +60,7 @@ class Visitors:
         self._mass = np.cumsum(world.people.activity)
 
     def gaps_s(self, rate_per_s: float) -> Iterator[float]:
-        """Exponential, so that sessions arrive independently; a session makes one request or more."""
+        """Exponential gaps between sessions, so sessions arrive independently. A session makes one or more requests."""
         config, rng = self.oracle.world.config, stream(self.seed, "arrivals")
         is_ad = np.isin(np.arange(config.slate_size), config.ad_positions)
         mean_s = slates_expected(self.oracle, is_ad, config.max_slates) / rate_per_s
@@ -73,7 +73,7 @@ class Visitors:
         return FeedVisit(self.oracle, min(user, len(self._mass) - 1), rng)
 
     def publications(self, from_ts: float, to_ts: float) -> Sequence[Mapping[str, Any]]:
-        """Bodies of posts; their ids are their places in the world."""
+        """Request bodies of the posts published in the interval. Post ids are rows of the world's posts."""
         posts = self.oracle.world.posts
         first, last = np.searchsorted(posts.published_ts, [from_ts, to_ts])
         return [
@@ -90,7 +90,7 @@ class Visitors:
 
 
 class FeedVisit:
-    """One session: slate after slate until the user leaves or has had `max_slates`."""
+    """One session: it requests slates until the user leaves or has received `max_slates`."""
 
     def __init__(self, oracle: Oracle, user: int, rng: np.random.Generator) -> None:
         self.user = user
@@ -117,13 +117,13 @@ class FeedVisit:
         return {"user_id": self.user, "k": config.slate_size, "seen": list(self._posts), "knobs": knobs}
 
     def react(self, answer: Mapping[str, Any]) -> Events:
-        """Raises `KeyError` or `TypeError` for an answer that is not of the feed's form."""
+        """Draw the reactions to a response. Raises `KeyError` or `TypeError` if the response is malformed."""
         slate, now_ts = answer["slate"], float(answer["request_ts"])
         if not slate:
             self._is_over = True
             return {}
         if self._pages == 0:
-            self._session_id = int(answer["slate_id"])  # unique among sessions without asking anyone
+            self._session_id = int(answer["slate_id"])  # unique among sessions without coordination
         posts, creator = _column(slate, "post_id", AD), _column(slate, "creator_id", -1)
         screen = self._screen(posts, creator, _column(slate, "topic", 0), now_ts)
         came, mean = draw_visits(self._oracle, self._rng, screen), expect(self._oracle, screen)
@@ -148,7 +148,7 @@ class FeedVisit:
         )
 
     def _count(self, screen: Screen, came: Visits, mean: Expected, creator: Ints, now_ts: float) -> None:
-        """Add a slate to both sides. Each term's mean, given the slate, is what the oracle's side adds."""
+        """Add a slate to the observed and to the expected sums. The expected terms are means given the slate."""
         config, reached, is_post = self._oracle.world.config, came.reached[0], ~screen.is_ad[0]
         is_first, may_go_on = float(self._pages == 0), self._pages + 1 < config.max_slates
         is_new = is_post & self._is_new(creator, now_ts)
@@ -169,7 +169,7 @@ class FeedVisit:
         _add(self._expected, "new_creators", float(there[is_new].sum()), float(there[is_post].sum()))
 
     def _is_new(self, creator: Ints, now_ts: float) -> Bools:
-        """One whom the world does not know has just come."""
+        """bool[n]: whether each creator is new. A creator that the world does not contain counts as new."""
         joined = self._oracle.world.creators.joined_ts
         last_ts = joined[np.clip(creator, 0, len(joined) - 1)]
         return (creator >= len(joined)) | (now_ts - last_ts < NEW_CREATOR_DAYS * DAY_S)

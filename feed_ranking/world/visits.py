@@ -1,7 +1,7 @@
-"""What people do with slates on their screens, drawn from the planted truth; and what the oracle expects of the same.
+"""Draws users' reactions to slates from the true probabilities, and computes the expected reactions.
 
-The generated history and the simulated people of `lab live` both draw here, so a live log has the mechanisms of the
-old one: examination by position, fatigue of a creator, satiation, and ads that drive people away.
+The generated history and the simulated visitors of `lab live` both use this module. A live log therefore has the same
+mechanisms as the history: examination by position, creator fatigue, satiation, and ads that end sessions.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ Bools = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Screen:
-    """n slates of k places: `users` int64[n] see them at `now_ts` float64[n]; the rest is [n, k].
+    """n slates of k places: `users` int64[n] see them at `now_ts` float64[n]; the other arrays are [n, k].
 
-    `posts` is the truth about what stands there, and of no meaning where `is_ad`; `depth` counts the items that the
-    session showed before, `creator_before` those among them by the same creator.
+    `posts` holds the true properties of the posts; entries with `is_ad` have no meaning. `depth` counts the items that
+    the session showed before, `creator_before` those of the same creator.
     """
 
     users: Ints
@@ -44,7 +44,7 @@ class Screen:
 
 @dataclass(frozen=True)
 class Visits:
-    """What happened, all [n, k]; true only of places that were `reached`: those up to the first that was left at."""
+    """Drawn reactions, all [n, k]. Only places that are `reached` count: all up to the first with `leaves`."""
 
     clicked: Bools
     liked: Bools
@@ -60,9 +60,9 @@ class Visits:
 
 @dataclass(frozen=True)
 class Expected:
-    """What the oracle expects of slates, given only that they were shown. `reached` float64[n, k] is the probability
-    that an item comes on the screen; float64[n]: `clicks`, `dwell_s`, the probabilities `ended_by_ad` (the session ends
-    right after an ad) and `stays` (it goes on after the last place)."""
+    """Expected reactions to slates that are shown. `reached` float64[n, k] is the probability that the user reaches an
+    item. float64[n]: `clicks`, `dwell_s`, and the probabilities `ended_by_ad` (the session ends right after an ad) and
+    `stays` (the session continues after the last place)."""
 
     reached: Array
     clicks: Array
@@ -72,7 +72,8 @@ class Expected:
 
 
 def draw_visits(oracle: Oracle, rng: np.random.Generator, screen: Screen) -> Visits:
-    """The order of the draws is a part of the history's random streams, so not to be changed."""
+    """Draw the reactions to slates. The order of the draws must not change, because the generated history depends on
+    it."""
     config, shape = oracle.world.config, screen.is_ad.shape
     reaction = oracle.reaction_to(screen.users[:, None], screen.posts, screen.now_ts[:, None], screen.creator_before)
     clicked = (rng.random(shape) < examination(config, screen.position) * reaction.p_click) & ~screen.is_ad
@@ -86,7 +87,7 @@ def draw_visits(oracle: Oracle, rng: np.random.Generator, screen: Screen) -> Vis
 
 
 def expect(oracle: Oracle, screen: Screen) -> Expected:
-    """The means of what `draw_visits` draws."""
+    """The expected values of the reactions that `draw_visits` draws."""
     config = oracle.world.config
     reaction = oracle.reaction_to(screen.users[:, None], screen.posts, screen.now_ts[:, None], screen.creator_before)
     leaves = p_leave(config, screen.depth, screen.is_ad)
@@ -103,17 +104,17 @@ def expect(oracle: Oracle, screen: Screen) -> Expected:
 
 
 def slates_expected(oracle: Oracle, is_ad: Bools, pages: int) -> float:
-    """How many slates with ads at `is_ad` bool[k] a session asks for on average, at most `pages`."""
+    """Expected number of slates per session, at most `pages`, for slates with ads at `is_ad` bool[k]."""
     k = len(is_ad)
     stays = 1 - p_leave(oracle.world.config, np.arange(k * (pages - 1)), np.tile(is_ad, pages - 1))
     return float(1 + np.cumprod(stays.reshape(pages - 1, k).prod(axis=1)).sum())
 
 
 def truth_of_served(oracle: Oracle, posts: Ints, creator: Ints, topic: Ints, now_ts: float) -> PostTruth:
-    """The truth about what a service shows: post ids, `AD` for an ad, with the creators and topics that it names.
+    """The true properties of the posts in a response: post ids, `AD` for an ad, with their creators and topics.
 
-    A post that the world did not make (someone published it by hand) is taken as average, as just published and as
-    no burst; so is one whose id is the world's but whose creator is another.
+    A post that the world does not contain (for example, one published by hand) counts as average, just published and
+    without a burst. The same holds for a post with a known id but another creator.
     """
     truth = oracle.world.posts
     safe = np.where((posts >= 0) & (posts < len(truth)), posts, 0)

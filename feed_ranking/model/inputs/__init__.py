@@ -1,8 +1,8 @@
-"""What the networks read: every input of towers and rankers, computed once for training and serving.
+"""The inputs of towers and rankers, computed by the same functions for training and serving.
 
-Skew between training and serving has one usual cause: the same feature computed twice. Here each input exists once,
-on arrays; training passes many users, serving passes one. The families have a file each: `users`, `posts` (and their
-creators), `pairs` (a user and a post, in a context); `networks` puts them together.
+Training-serving skew usually comes from two implementations of one feature; here each input has one. The functions take
+arrays: training passes many users, serving passes one. The modules are `users`, `posts` (with their creators), `pairs`
+(a user and a post in a context) and `networks`, which combines them.
 """
 
 from feed_ranking.model.inputs.networks import (

@@ -1,4 +1,4 @@
-"""The inputs of each network, put together from the families."""
+"""The inputs of each network, combined from the inputs of users, posts and pairs."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ LIGHT_NAMES = (
     "retrieval_tower_score",
     "retrieval_heat_here_log",
 )
-"""The few that the light ranker reads."""
+"""The inputs of the light ranker."""
 TOWER_TOPIC_NAMES = ("user_topic_click_lift", "user_topic_follow_lift", "user_topic_declared")
-"""What the user tower reads per topic."""
+"""The per-topic inputs of the user tower."""
 
 
 @cache
 def ranker_names(topics: int) -> tuple[str, ...]:
-    """The columns of `ranker_inputs`, in order: of the user, the post and its creator, the pair in its context."""
+    """The columns of `ranker_inputs`, in order: user, post and creator, pair in its context."""
     return (*user_names(), *item_names(topics), *PAIR_NAMES)
 
 
@@ -52,10 +52,10 @@ def ranker_inputs(
 ) -> Floats:
     """float32[n, len(ranker_names(topics))] for n posts.
 
-    `users` are one user, or m of whom `user_rows` int[n] says which one each post was shown to. `item_side` is
-    `post_inputs(posts)`, `tower_score` float32[n] the product of the two towers' outputs.
+    `users` holds one user, or m users; then `user_rows` int[n] is the row of the user of each post. `item_side` is
+    `post_inputs(posts)`, `tower_score` float32[n] the dot product of the two towers' outputs.
     """
-    # zeros of length one: what belongs to the one user is computed once and broadcast
+    # rows of length one: columns of a single user are computed once and broadcast
     rows = np.zeros(1, np.intp) if user_rows is None else user_rows
     asker = user_inputs(users, priors)
     first_item, first_pair = asker.shape[1], asker.shape[1] + item_side.shape[1]
@@ -67,7 +67,7 @@ def ranker_inputs(
 
 
 def user_tower_inputs(users: UserFeatures, priors: Priors) -> Floats:
-    """float32[m, …]: how much is known, and per topic what was clicked, followed and declared."""
+    """float32[m, …]: the amount of history, and per topic the clicks, follows and declared interest."""
     table = topic_table(users, priors)
     per_topic = [table[:, :, TOPIC_NAMES.index(name)] for name in TOWER_TOPIC_NAMES]
     region = users.region[:, None] == np.arange(len(REGION_UTC_OFFSET_H))
@@ -75,7 +75,7 @@ def user_tower_inputs(users: UserFeatures, priors: Priors) -> Floats:
 
 
 def post_tower_inputs(posts: PostFeatures, item_side: Floats) -> Floats:
-    """float32[n, …]: the item side and the creator's region. No age: an embedding must not change while a post waits
-    in the index."""
+    """float32[n, …]: the item side and the creator's region. The age is excluded, because the embedding of an indexed
+    post must not change."""
     region = posts.creator_region[:, None] == np.arange(len(REGION_UTC_OFFSET_H))
     return np.concatenate([item_side, region], axis=1).astype(np.float32)

@@ -1,7 +1,7 @@
-"""What is read of a user and a post together, in the context of a request.
+"""Inputs of a user-post pair in the context of a request.
 
-A ranker sees a thousand pairs in each request, so what depends on the user alone is worked out per topic and per known
-creator first (`users`), and then only looked up for each post, a block of columns at a time.
+A request has about a thousand pairs. Therefore `users` computes tables per topic and per known creator once per user,
+and this module looks up the rows for each post, one block of columns at a time.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ PAIR_NAMES = (*CREATOR_NAMES, *TOPIC_NAMES, *MET_NAMES, *MOMENT_NAMES, *AGE_NAME
 
 @dataclass(frozen=True)
 class Context:
-    """The circumstances of n impressions (or one request, with scalars): when, how deep in the session, and how many
-    posts of the same creator were seen in it before."""
+    """The context of n impressions (or of one request, with scalars): time, depth in the session, and number of earlier
+    posts of the same creator in the session."""
 
     now_ts: float | Times
     depth: float | npt.NDArray[np.integer]
@@ -67,8 +67,8 @@ def fill_pairs(
     priors: Priors,
     rows: Rows,
 ) -> None:
-    """Write `PAIR_NAMES` into `out` float32[n, len(PAIR_NAMES)]; `rows` int[n] (or [1]: the same user for all) says
-    which of the m users each of the n posts was shown to. The other arguments are those of `ranker_inputs`."""
+    """Write `PAIR_NAMES` into `out` float32[n, len(PAIR_NAMES)]. `rows` int[n] (or [1]: one user for all) is the row of
+    the user of each of the n posts. The other arguments are those of `ranker_inputs`."""
     creators, topics, met, moment, age, retrieval, by_taste = _blocks(out)
     creators[:] = _looked_up(creator_table(users, priors), rows, _place(users.creators, posts.creator_id, rows))
     topics[:] = _looked_up(topic_table(users, priors), rows, posts.topic)
@@ -118,7 +118,7 @@ def _item_places(topics: int) -> dict[str, int]:
 
 
 def _looked_up(table: Floats, rows: Rows, places: Ids) -> Floats:
-    """float32[n, width]: rows `places` int64[n] (-1: the last) of each one's user in `table` [m, k, width]."""
+    """float32[n, width]: `table[rows, places]` for `table` [m, k, width] and `places` int64[n] (-1: the last)."""
     users, size, width = table.shape
     at = rows * size + np.where(places < 0, size - 1, places)
     found: Floats = table.reshape(users * size, width).take(at, axis=0)
@@ -126,7 +126,7 @@ def _looked_up(table: Floats, rows: Rows, places: Ids) -> Floats:
 
 
 def _place(table: Ids, ids: Ids, rows: Rows) -> Ids:
-    """Where each of `ids` int64[n] stands in its row of `table` int64[m, slots]; -1 where it does not."""
+    """int64[n]: the column of each of `ids` int64[n] in its row of `table` int64[m, slots]; -1 if absent."""
     if not table.shape[1]:
         return np.full(len(ids), -1, np.int64)
     if len(table) == 1:  # serving: sort the one row, then search in it

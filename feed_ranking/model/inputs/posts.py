@@ -1,4 +1,4 @@
-"""What is read of a post and its creator. It does not depend on who asks, nor when: the snapshot holds it ready."""
+"""Inputs of a post and its creator. They depend on no user and no request time, so the snapshot stores them."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def item_names(topics: int) -> tuple[str, ...]:
 
 
 def post_inputs(posts: PostFeatures, priors: Priors) -> Floats:
-    """float32[n, len(creator_names()) + len(post_names(topics))]: what does not depend on who asks, or when."""
+    """float32[n, len(creator_names()) + len(post_names(topics))]: the inputs of n posts and their creators."""
     stat = {name: posts.stats[:, column] for column, name in enumerate(STATS)}
 
     def rates(of: str, towards: tuple[npt.ArrayLike, ...], strength: float) -> tuple[Floats, ...]:

@@ -1,5 +1,5 @@
-"""How counts become rates. Raw counts are stored; how little of them is trusted is decided here, once: a post's rates
-are smoothed towards its creator's, a creator's towards everyone's."""
+"""Smoothed rates from raw counts. The feature store holds counts, and only this module smooths them: a post's rates
+shrink towards its creator's rates, and a creator's rates towards the global rates."""
 
 from __future__ import annotations
 
@@ -15,9 +15,8 @@ from feed_ranking.domain import Floats
 
 @dataclass(frozen=True)
 class Priors:
-    """What is assumed of someone of whom little is known: the rates of everyone in the training data (the last three
-    per click), and how many impressions (or clicks) that assumption weighs. `follow_shares` are the mean shares of
-    follows per topic."""
+    """Prior rates for entities with few events: the global rates of the training data (the last three per click), and
+    the weight of each prior in impressions (or clicks). `follow_shares` are the mean shares of follows per topic."""
 
     click_rate: float
     like_rate: float
@@ -30,11 +29,11 @@ class Priors:
 
 
 def priors_from(meta: Mapping[str, Any]) -> Priors:
-    """The priors that a manifest holds. Raises `KeyError` or `TypeError` if it holds none."""
+    """The priors in a manifest. Raises `KeyError` or `TypeError` if they are missing."""
     return Priors(**{**meta["priors"], "follow_shares": tuple(meta["priors"]["follow_shares"])})
 
 
 def smoothed(events: npt.ArrayLike, trials: npt.ArrayLike, prior: npt.ArrayLike, strength: float) -> Floats:
-    """Events per trial, as if `strength` trials at the rate `prior` had been seen before."""
+    """Events per trial, with `strength` pseudo-trials at the rate `prior` added."""
     rate = (np.asarray(events) + strength * np.asarray(prior)) / (np.asarray(trials) + strength)
     return np.asarray(rate, np.float32)

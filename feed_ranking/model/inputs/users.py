@@ -1,4 +1,4 @@
-"""What is read of a user alone: habits, and per topic and per known creator what the past says."""
+"""Inputs of a user: overall rates, and rates per topic and per known creator."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ TOPIC_NAMES = (
     "user_topic_declared",
     "user_topic_taste",
 )
-"""The columns of `topic_table`. A lift compares with the user's own rate over all topics, as a logarithm."""
+"""The columns of `topic_table`. A lift is the log ratio to the user's own rate over all topics."""
 CREATOR_NAMES = (
     "user_creator_is_known",
     "user_creator_impressions_log",
@@ -74,13 +74,13 @@ def user_inputs(users: UserFeatures, priors: Priors) -> Floats:
 
 
 def usual_click_rate(users: UserFeatures, priors: Priors) -> Floats:
-    """float32[m]: clicks per impression of each user, whatever was shown."""
+    """float32[m]: smoothed clicks per impression of each user, over all posts."""
     clicks, shown = users.counts_long[:, COUNTS.index("clicks")], users.counts_long[:, COUNTS.index("impressions")]
     return smoothed(clicks, shown, priors.click_rate, priors.strength)
 
 
 def topic_table(users: UserFeatures, priors: Priors) -> Floats:
-    """float32[m, topics, len(TOPIC_NAMES)]: what each user is known to think of each topic."""
+    """float32[m, topics, len(TOPIC_NAMES)]: each user's inputs for each topic."""
     long = {name: values[:, None] for name, values in zip(COUNTS, users.counts_long.T, strict=True)}
     by_kind = users.topic_counts.reshape(len(users), len(TOPIC_COUNTS), priors.topics)
     count = {name: by_kind[:, kind] for kind, name in enumerate(TOPIC_COUNTS)}
@@ -110,8 +110,8 @@ def topic_table(users: UserFeatures, priors: Priors) -> Floats:
 
 
 def creator_table(users: UserFeatures, priors: Priors) -> Floats:
-    """float32[m, slots + 1, len(CREATOR_NAMES)]: what each user did with each creator in `users.creators`, and in the
-    last row with any other."""
+    """float32[m, slots + 1, len(CREATOR_NAMES)]: each user's inputs for each creator in `users.creators`; the last row
+    is for all other creators."""
     slots = users.creators.shape[1]
     shown, clicks, dwell_s = users.creator_counts.reshape(len(users), len(CREATOR_COUNTS), slots).transpose(1, 0, 2)
     usual = usual_click_rate(users, priors)[:, None]
@@ -126,7 +126,7 @@ def creator_table(users: UserFeatures, priors: Priors) -> Floats:
 
 
 def _follow_lift(users: UserFeatures, priors: Priors) -> Floats:
-    """float32[m, topics]: how much more of a topic the user follows than others do (1 = as much), smoothed."""
+    """float32[m, topics]: ratio of the user's share of follows in a topic to the mean share (1 = equal), smoothed."""
     follows = (users.follows >= 0).sum(axis=1)[:, None]
     usual = np.asarray(priors.follow_shares, np.float32)
     lift = (users.follow_topics * follows + FOLLOW_STRENGTH * usual) / ((follows + FOLLOW_STRENGTH) * usual)

@@ -1,8 +1,8 @@
-"""The rankers, light and heavy: one multi-task network in two sizes.
+"""The light and the heavy ranker: one multi-task network in two sizes.
 
-Four heads: p(click | looked at), and given a click p(like), p(comment) and the expected seconds of dwell. The shown
-position enters training only: p(click) = examination(position) × p(click | looked at), both factors are learned, and
-only the second is exported, so serving cannot ask for a position. Examination of the first position is fixed to 1,
+The four heads are p(click | examined), and given a click p(like), p(comment) and the expected dwell in seconds.
+The shown position enters training only: p(click) = examination(position) × p(click | examined). Training learns both
+factors and exports only the second, so serving needs no position. Examination of the first position is fixed to 1,
 which makes the factors identifiable.
 """
 
@@ -22,12 +22,12 @@ from infra.training.networks import Floats, Mlp
 
 LEARNING_RATE = 1e-3
 LOOKS_PACE = 20.0
-"""how much faster examination is learned than the weights: a few numbers that every row speaks of"""
+"""learning rate of examination relative to the weights: every row informs these few parameters"""
 HEADS = ("p_click", "p_like", "p_comment", "dwell_s")
 
 
 class Ranker(nnx.Module):
-    """`heads` is what is served; `looks` exists in training only."""
+    """`heads` is exported for serving; `looks` (examination by position) exists in training only."""
 
     def __init__(self, inputs: Floats, hidden: Sequence[int], positions: int, mean_dwell_s: float, seed: int) -> None:
         self.net = Mlp(inputs, hidden, len(HEADS), nnx.Rngs(seed))
@@ -49,7 +49,7 @@ class Ranker(nnx.Module):
 
 
 def ranker_loss(model: Ranker, batch: Batch) -> jax.Array:
-    """Log loss of clicks as shown, of likes and comments given a click, and of dwell as log-normal."""
+    """Log loss of clicks as shown and of likes and comments given a click, plus the log-normal loss of dwell."""
     out = model.net(batch["x"])
     clicked = batch["clicked"]
     log_p = model.log_examination()[batch["position"]] + jax.nn.log_sigmoid(out[:, 0])
@@ -71,7 +71,7 @@ def fit_ranker(
     plan: Plan,
     report: Callable[[float, str], None],
 ) -> Fit[Ranker]:
-    """Learn from the impressions of `sample`, with inputs `x` float32[n, …]."""
+    """Fit a ranker to the impressions of `sample`, with inputs `x` float32[n, …]."""
     mean_dwell_s = float(sample.dwell_s.sum() / max(sample.clicked.sum(), 1))
     model = Ranker(x, hidden, int(sample.position.max()) + 1, mean_dwell_s, plan.seed)
     labels = {name: getattr(sample, name) for name in ("clicked", "liked", "commented", "dwell_s", "weight")}
@@ -79,5 +79,5 @@ def fit_ranker(
 
 
 def examination(fit: Fit[Ranker]) -> npt.NDArray[np.float32]:
-    """float32[positions]: how often each position is looked at, as the model learned it."""
+    """float32[positions]: the learned probability that a user examines each position, relative to the first."""
     return np.exp(np.asarray(fit.model.log_examination()))

@@ -1,8 +1,8 @@
-"""The two-tower model: user and post meet in one space where a dot product means interest.
+"""The two-tower model: it maps users and posts into one space in which a dot product measures interest.
 
-Trained on clicks with in-batch negatives: among the posts that a batch of users clicked, each user's own should
-score highest, and more so the longer they stayed. Popular posts are negatives more often than their share of attention
-deserves, so the log of each post's frequency is taken off its score (logQ correction: Yi et al., RecSys 2019).
+Training uses clicks with in-batch negatives: among the posts of a batch, each user's clicked post should score highest.
+Clicks with a longer dwell have a larger weight. Popular posts are over-represented as negatives, so the loss subtracts
+the log of each post's frequency from its score (logQ correction: Yi et al., RecSys 2019).
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from infra.training.networks import Floats, Mlp
 
 LEARNING_RATE = 2e-3
 HEAVIEST = 5.0
-"""a click counts at most this many times the average one"""
+"""maximum weight of a click, relative to the average click"""
 
 
 class TwoTower(nnx.Module):
-    """Both towers end in float32[n, dimension]; the user's is a unit vector times a learned scale."""
+    """Both towers return float32[n, dimension]. The user's output is a unit vector times a learned scale."""
 
     def __init__(self, user_inputs: Floats, post_inputs: Floats, config: TowerConfig, rngs: nnx.Rngs) -> None:
         hidden = (config.tower_hidden, config.tower_hidden)
@@ -42,11 +42,11 @@ class TwoTower(nnx.Module):
 
 
 def tower_loss(model: TwoTower, batch: Batch) -> jax.Array:
-    """Softmax over the batch's posts, each click weighted by what it was worth."""
+    """Softmax loss over the posts of the batch, each click weighted by its value."""
     scores = model.embed_users(batch["user"]) @ model.embed_posts(batch["post"]).T - batch["log_q"][None, :]
     ids = batch["post_id"]
     same = (ids[:, None] == ids[None, :]) & ~jnp.eye(len(ids), dtype=bool)
-    scores = jnp.where(same, -1e9, scores)  # another user's click on the same post is no negative
+    scores = jnp.where(same, -1e9, scores)  # the same post, clicked by another user, is no negative
     loss = optax.softmax_cross_entropy_with_integer_labels(scores, jnp.arange(len(ids)))
     return (loss * batch["weight"]).mean()
 
@@ -60,7 +60,7 @@ def fit_towers(
     plan: Plan,
     report: Callable[[float, str], None],
 ) -> Fit[TwoTower]:
-    """Learn from n clicks: `user_inputs`, `post_inputs` float32[n, …], `post_id` int64[n], `worth_s` float32[n]."""
+    """Fit to n clicks: `user_inputs`, `post_inputs` float32[n, …], `post_id` int64[n], `worth_s` float32[n]."""
     _, inverse, counts = np.unique(post_id, return_inverse=True, return_counts=True)
     rows = {
         "user": user_inputs,

@@ -288,7 +288,7 @@ def test_the_command_prints_data_writes_events_and_says_what_the_oracle_expects(
     assert all(row["low"] <= row["value"] <= row["high"] and "expected" in row for row in printed["measures"])
     command(feed.url, as_json=False)
     shown = capsys.readouterr()
-    for word in ("expected", "dwell of a session", "events accepted", "published"):
+    for word in ("expected", "dwell per session", "events accepted", "published"):
         assert word in shown.out
     assert "requests" in shown.err
 
