@@ -148,7 +148,8 @@ def _print_welcome(design: Design, url: str) -> None:
     out.print(f"\n[bold]{design.title}[/] is up at {url}")
     out.print("  in the browser   " + url)
     out.print(f"  with curl        curl -s {url}{design.ask.path} -H 'content-type: application/json' -d '{question}'")
-    out.print(f"  on the terminal  {lab} ask {design.name} --user 7")
+    first = design.ask.arguments[0]
+    out.print(f"  on the terminal  {lab} ask {design.name} --{first.option} {first.default}")
     out.print(f"  break something  {lab} fault {design.name} feature_store down")
     out.print(f"  under load       {lab} load {design.name}")
     out.print(f"  with people      {lab} live {design.name} --rate 5")

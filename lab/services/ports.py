@@ -11,10 +11,12 @@ import psutil
 from infra.design import Design
 from infra.errors import DependencyError
 from infra.settings import Settings
+from lab.designs import load_designs
 
 FIRST_PORT = 8010
 """of the first design, which `LAB_PORT` replaces; others keep their distance from it"""
-FREE, TAKEN = (12_000, 30_000), (0, 1, 10, 11)
+FREE = (12_000, 30_000)
+"""range that `free_port` draws from: below the ports that systems give to outgoing connections"""
 
 
 def port_of(design: Design, settings: Settings) -> int:
@@ -41,12 +43,13 @@ def url_of(design: Design, settings: Settings) -> str:
 
 
 def free_port() -> int:
-    """A `LAB_PORT` whose ports, of every design and worker, are free. It lies below those that systems give to outgoing
-    connections, or one of these might take it before it is served."""
+    """A `LAB_PORT` for which the port of every design's service and worker is free."""
+    services = [design.port - FIRST_PORT for design in load_designs()]
+    distances = [*services, *(distance + 1 for distance in services)]
     while True:
         first = random.randrange(*FREE)
         with contextlib.ExitStack() as probes, contextlib.suppress(OSError):
-            for distance in TAKEN:
+            for distance in distances:
                 probe = probes.enter_context(socket.socket())
                 probe.bind(("127.0.0.1", first + distance))
             return first
