@@ -6,6 +6,8 @@ free ones, so a lab may be up meanwhile, though it would share the processor wit
 
 from __future__ import annotations
 
+import math
+import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +18,7 @@ from infra.evaluation.figures import Figure, of_rounds
 from lab.bench.clone import CloneBench
 from lab.bench.compose import ComposeBench
 from lab.bench.service import ServiceBench
+from lab.load.machine import CpuWatch
 from lab.output.console import err
 
 Found = dict[str, list[float]]
@@ -35,7 +38,10 @@ def measure(design: Design, only: Sequence[str] | None, rounds: int) -> list[Fig
                 part()
         service = ServiceBench(design, Path(directory), rounds, found)
         if of_service := wanted - clone.ids - ComposeBench.ids:
-            service.measure(of_service)
+            with CpuWatch(lambda: [os.getpid()]) as watch:
+                service.measure(of_service)
+            for text in watch.conditions(0.0, math.inf).disturbances:
+                err.print(f"busy machine: {text}; figures of time may be worse than on a quiet machine", soft_wrap=True)
         if wanted & ComposeBench.ids:
             try:
                 ComposeBench(design, rounds, found).measure()

@@ -14,7 +14,7 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
@@ -24,7 +24,7 @@ import psutil
 from infra.evaluation.shares import Judgement
 
 BUSY_SHARE, BUSY_TIME, LATE_SHARE = 0.2, 0.01, 0.25
-EVERY_S = 0.5
+EVERY_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class CpuWatch:
 
     def __enter__(self) -> CpuWatch:
         self._ended = threading.Event()
-        self._before = (time.perf_counter(), busy_s(), dict(self._own()))
+        self._before = (time.perf_counter(), busy_s(), self._own())
         self._thread = threading.Thread(target=self._sample, name="cpu-watch", daemon=True)
         self._thread.start()
         return self
@@ -117,23 +117,29 @@ class CpuWatch:
     def _sample(self) -> None:
         while not self._ended.wait(self.every_s):
             then, busy_then, own_then = self._before
-            now, busy, own = time.perf_counter(), busy_s(), dict(self._own())
+            now, busy, own = time.perf_counter(), busy_s(), self._own()
             ours = sum(spent - own_then.get(process, 0.0) for process, spent in own.items())
             self.samples.append((now - then, max(0.0, busy - busy_then - ours)))
             self._before = now, busy, own
 
-    def _own(self) -> Iterator[tuple[tuple[int, float], float]]:
-        """(process id, time of creation) -> CPU-seconds so far. A process that has ended is left out."""
-        seen = set[int]()
-        for pid in (os.getpid(), *self.pids()):
+    def _own(self) -> dict[tuple[int, float], float]:
+        """(process id, time of creation) -> CPU-seconds so far. A process that has ended is left out.
+
+        One pass over all processes: `psutil` makes one for each process whose children it is asked for.
+        """
+        processes, children = dict[int, psutil.Process](), dict[int, list[int]]()
+        for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error):
-                root = psutil.Process(pid)
-                for process in (root, *root.children(recursive=True)):
-                    with contextlib.suppress(psutil.Error):
-                        if process.pid not in seen:
-                            seen.add(process.pid)
-                            spent = process.cpu_times()
-                            yield (process.pid, process.create_time()), spent.user + spent.system
+                children.setdefault(process.ppid(), []).append(process.pid)
+                processes[process.pid] = process
+        found, left = dict[tuple[int, float], float](), {os.getpid(), *self.pids()}
+        while left:
+            pid = left.pop()
+            left.update(children.pop(pid, ()))
+            with contextlib.suppress(psutil.Error, KeyError):
+                spent = processes[pid].cpu_times()
+                found[pid, processes[pid].create_time()] = spent.user + spent.system
+        return found
 
 
 def busy_s() -> float:

@@ -37,12 +37,12 @@ def test_people_come_and_every_auction_can_be_held_again_with_features_that_were
 
 
 def test_a_store_that_is_down_breaks_a_budget_under_load_and_the_exit_code_says_so(ads: Lab, tmp_path: Path) -> None:
-    words = ("load", "ctr_prediction", "--users", "15", "--seconds", "16", "--out", str(tmp_path))
+    words = ("load", "ctr_prediction", "--users", "15", "--seconds", "20", "--out", str(tmp_path))
     ads.run("fault", "ctr_prediction", "feature_store", "down")
-    said = ads.run(*words, code=3)
+    said = ads.judged(*words, code=3)
     ads.run("fault", "ctr_prediction", "feature_store", "clear")
     assert "degraded_share" in said
     assert "BROKEN" in said
-    verdict = ads.run(*words, "--json", parse=True)
+    verdict = ads.judged(*words, "--json", parse=True)
     assert verdict["passed"]
     assert verdict["figures"]["requests"] >= 1000

@@ -8,11 +8,13 @@ from tests.e2e.conftest import Lab
 
 
 def test_a_healthy_feed_keeps_its_budgets_under_load(lab: Lab, tmp_path: Path) -> None:
-    verdict = lab.run(
-        "load", "feed_ranking", "--users", "15", "--seconds", "18", "--out", str(tmp_path), "--json", parse=True
-    )
+    words = ("load", "feed_ranking", "--users", "12", "--seconds", "20", "--out", str(tmp_path), "--json")
+    verdict = lab.judged(*words, parse=True)
     assert verdict["passed"]
     assert verdict["figures"]["requests"] >= 1000
+    assert verdict["asked_per_s"] == 60
+    assert 40 < verdict["figures"]["served_per_s"] < 70
+    assert verdict["machine"]["other_share"] is not None, "`lab up` says which processes are its own"
     assert {row["budget"] for row in verdict["budgets"]} == {"p99_ms", "success_share", "degraded_share"}
     assert (tmp_path / "report.html").stat().st_size > 10_000
     assert (tmp_path / "stats_stats.csv").exists()
@@ -20,15 +22,24 @@ def test_a_healthy_feed_keeps_its_budgets_under_load(lab: Lab, tmp_path: Path) -
 
 def test_a_broken_feature_store_breaks_a_budget_and_the_exit_code_says_so(lab: Lab, tmp_path: Path) -> None:
     lab.run("fault", "feed_ranking", "feature_store", "down")
-    said = lab.run("load", "feed_ranking", "--users", "15", "--seconds", "18", "--out", str(tmp_path), code=3)
+    said = lab.judged("load", "feed_ranking", "--users", "12", "--seconds", "20", "--out", str(tmp_path), code=3)
     lab.run("fault", "feed_ranking", "feature_store", "clear")
     assert "degraded_share" in said
     assert "BROKEN" in said
 
 
 def test_too_few_requests_prove_nothing(lab: Lab, tmp_path: Path) -> None:
-    said = lab.run("load", "feed_ranking", "--users", "2", "--seconds", "2", "--out", str(tmp_path), code=3)
+    said = lab.run("load", "feed_ranking", "--users", "2", "--seconds", "2", "--out", str(tmp_path), code=5)
     assert "too few" in said
+
+
+def test_an_overload_sheds_and_is_not_judged_by_the_budgets(lab: Lab, tmp_path: Path) -> None:
+    words = ("load", "feed_ranking", "--overload", "--users", "120", "--seconds", "8", "--out", str(tmp_path), "--json")
+    seen = lab.run(*words, parse=True)
+    assert seen["asked_per_s"] == 600
+    assert seen["figures"]["wrong"] == 0
+    assert seen["overload"]["shed_share"]["value"] > 0
+    assert "budgets" not in seen
 
 
 def test_without_a_service_the_load_says_so(lab: Lab, tmp_path: Path, free_port: int) -> None:
