@@ -151,7 +151,7 @@ def embedded_for(settings: Settings) -> Iterator[EmbeddedBroker]:
 @contextmanager
 def kafka(port: int) -> Iterator[KafkaBroker]:
     need_image(KAFKA)
-    words = ["--volume", f"{REPOSITORY / 'infra' / 'kafka'}:{CONFIG}:ro"]
+    words = ["--volume", f"{REPOSITORY / "infra" / "deploy" / "kafka"}:{CONFIG}:ro"]
     for name, value in {
         # only the address differs from what docker-compose.yml runs; the image wants `listeners` beside it
         "KAFKA_LISTENERS": "CLIENTS://:9092,CONTROLLER://127.0.0.1:9093",

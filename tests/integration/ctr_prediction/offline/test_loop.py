@@ -119,7 +119,7 @@ def test_tables_slow_down_as_the_training_goes_on() -> None:
 def test_two_devices_have_the_losses_and_tables_of_one(whole: Fit) -> None:
     """Each takes a slice of every batch, and rows of tables that stand in both slices get what both found."""
     code = (
-        "import json, jax, numpy as np; from tests.unit.ctr_prediction.offline.test_loop import plan, sums, toy; "
+        "import json, jax, numpy as np; from tests.integration.ctr_prediction.offline.test_loop import plan, sums, toy; "
         "found = toy(plan(4)); "
         "print(json.dumps([len(jax.local_devices()), found.losses, sums(found)]))"
     )
