@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.e2e.conftest import Lab
+
+pytestmark = [pytest.mark.timing, pytest.mark.timeout(1200)]
 
 
 def test_a_healthy_feed_keeps_its_budgets_under_load(lab: Lab, tmp_path: Path) -> None:
-    verdict = lab.run(
+    verdict = lab.measure(
         "load", "feed_ranking", "--users", "15", "--seconds", "18", "--out", str(tmp_path), "--json", parse=True
     )
     assert verdict["passed"]
@@ -19,15 +23,14 @@ def test_a_healthy_feed_keeps_its_budgets_under_load(lab: Lab, tmp_path: Path) -
 
 
 def test_a_broken_feature_store_breaks_a_budget_and_the_exit_code_says_so(lab: Lab, tmp_path: Path) -> None:
-    lab.run("fault", "feed_ranking", "feature_store", "down")
-    said = lab.run("load", "feed_ranking", "--users", "15", "--seconds", "18", "--out", str(tmp_path), code=3)
-    lab.run("fault", "feed_ranking", "feature_store", "clear")
+    with lab.fault("feature_store", "down"):
+        said = lab.measure("load", "feed_ranking", "--users", "15", "--seconds", "18", "--out", str(tmp_path), code=3)
     assert "degraded_share" in said
     assert "BROKEN" in said
 
 
 def test_too_few_requests_prove_nothing(lab: Lab, tmp_path: Path) -> None:
-    said = lab.run("load", "feed_ranking", "--users", "2", "--seconds", "2", "--out", str(tmp_path), code=3)
+    said = lab.measure("load", "feed_ranking", "--users", "2", "--seconds", "2", "--out", str(tmp_path), code=3)
     assert "too few" in said
 
 
