@@ -6,11 +6,19 @@ PRESET ?= small
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' >/dev/null 2>&1 \
 	&& echo $$p && exit; done; echo python3)
+SUITE ?=
+FILE ?=
 BIN := .venv/bin
 UV := $(BIN)/python -m uv
+# Compiled modules are kept: without them every process compiles its libraries again, for seconds.
+unexport PYTHONDONTWRITEBYTECODE
+# Two test processes; tests/conftest.py groups tests that share fixtures, and a group stays in one of them.
+PAIR := -n 2 --dist loadgroup
+ALONE := -m "timing or alone"
+TOGETHER := -m "not timing and not alone"
 
-.PHONY: help up down env env-dev test lint types unit contracts integration e2e compose-up compose-down compose-test \
-	engine bench evaluate lock clean
+.PHONY: help up down env env-dev test all-tests some-tests quick lint types unit contracts integration e2e timing \
+	compose-up compose-down compose-test engine bench evaluate lock clean
 
 help: ## show the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 14
@@ -21,7 +29,15 @@ up: env ## set up, build what is missing, serve until Ctrl-C (DESIGN=feed_rankin
 down: env ## stop a lab that was left running
 	@$(BIN)/lab down --preset $(PRESET)
 
-test: lint types unit contracts integration e2e ## everything that must be green
+test: $(if $(SUITE)$(FILE),some-tests,all-tests) ## everything that must be green; or SUITE=unit FILE=infra/test_design.py
+
+all-tests: lint types unit contracts integration e2e timing
+
+some-tests: env-dev
+	$(BIN)/pytest $(if $(SUITE),tests/$(SUITE)$(if $(FILE),/$(FILE)),$(FILE))
+
+quick: env-dev ## ruff, import contracts and unit tests of what has changed, in seconds
+	@$(BIN)/python scripts/quick.py
 
 env:
 	@command -v $(PYTHON) >/dev/null 2>&1 || { echo "set-up: no Python found; install Python 3.11, 3.12 or 3.13" >&2; exit 1; }
@@ -40,16 +56,19 @@ types: env-dev ## mypy, strict
 	$(BIN)/mypy
 
 unit: env-dev ## pure parts and properties
-	$(BIN)/pytest tests/unit
+	$(BIN)/pytest tests/unit $(PAIR) $(TOGETHER)
 
 contracts: env-dev ## what every design and every adapter must keep
-	$(BIN)/pytest tests/contracts -k "not kafka"
+	$(BIN)/pytest tests/contracts $(PAIR) $(TOGETHER) -k "not kafka"
 
 integration: env-dev ## real Feast, MLflow and models on the smoke preset
-	$(BIN)/pytest tests/integration
+	$(BIN)/pytest tests/integration $(PAIR) $(TOGETHER)
 
 e2e: env-dev ## processes and HTTP, as a user meets them
-	$(BIN)/pytest tests/e2e
+	$(BIN)/pytest tests/e2e $(PAIR) $(TOGETHER)
+
+timing: env-dev ## budgets and drills, one at a time; a try that a busy machine spoilt is repeated
+	$(BIN)/pytest $(ALONE) -k "not kafka"
 
 compose-up: engine ## the same with Docker: Redis, PostgreSQL, MLflow, Prometheus; stays up in the background
 	docker compose --profile ads up --build --detach

@@ -32,7 +32,7 @@ def config() -> dict[str, Any]:
     if not has_compose():
         pytest.skip("docker compose is not installed")
     command = ["docker", "compose", "--profile", "*", "config", "--format", "json"]
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True, timeout=300)
     found: dict[str, Any] = json.loads(done.stdout)
     return found
 

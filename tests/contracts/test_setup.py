@@ -22,7 +22,7 @@ def root(tmp_path: Path) -> Path:
 
 def setup(root: Path) -> subprocess.CompletedProcess[str]:
     command = ["bash", str(REPOSITORY / "infra/deploy/docker/setup.sh"), str(root)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
 
 
 def passwords(root: Path) -> list[str]:

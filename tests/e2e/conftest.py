@@ -6,8 +6,8 @@ import json
 import os
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,15 +16,16 @@ import httpx
 import psutil
 import pytest
 
-from infra.errors import Inconclusive
 from infra.settings import REPOSITORY, Settings
 from lab.designs import find_design
 from lab.services.ports import free_port, url_of
-from tests.conftest import ENVIRONMENT
+from tests.conftest import ENVIRONMENT, HOME
+from tests.support.smoke_build import copy_home
+from tests.support.tries import conclusive_run
+from tests.support.waiting import PATIENCE_S
 
-LIVE_HOME = REPOSITORY / "var" / "tests-live"
-"""a home of its own: what happens live changes what is served, and the next build"""
-TRIES = 3
+FEED_HOME, ADS_HOME, OWN_HOME = (REPOSITORY / "var" / name for name in ("live1", "live2", "live3"))
+"""copies of the built home, one of each lab: what happens live changes what is served, and the next build"""
 LAB = str(REPOSITORY / ".venv" / "bin" / "lab")
 
 
@@ -54,27 +55,33 @@ class Lab:
 
     def run(self, *words: str, code: int = 0, parse: bool = False) -> Any:
         """`lab words…`; returns what it printed, as JSON if asked. Fails on another exit code."""
-        done = run_lab(*words, environment=self.environment)
+        return self._read(run_lab(*words, environment=self.environment), code, parse)
+
+    def measure(self, *words: str, code: int = 0, parse: bool = False) -> Any:
+        """Like `run`, for a command that measures speed: it is repeated while it is inconclusive."""
+        return self._read(conclusive_run(lambda: run_lab(*words, environment=self.environment)), code, parse)
+
+    @contextmanager
+    def fault(self, port: str, kind: str, *words: str) -> Iterator[None]:
+        """Inject a fault, and clear it whatever happens meanwhile."""
+        self.run("fault", self.design, port, kind, *words)
+        try:
+            yield
+        finally:
+            self.run("fault", self.design, port, "clear")
+
+    def _read(self, done: subprocess.CompletedProcess[str], code: int, parse: bool) -> Any:
         assert done.returncode == code, f"{done.returncode}: {done.stdout}{done.stderr}"
         return json.loads(done.stdout) if parse else done.stdout + done.stderr
 
-    def judged(self, *words: str, code: int = 0, parse: bool = False) -> Any:
-        """As `run`, for a command that judges budgets: tried again while the machine is too busy to tell."""
-        for _ in range(TRIES):
-            done = run_lab(*words, environment=self.environment)
-            if done.returncode != Inconclusive.exit_code:
-                assert done.returncode == code, f"{done.returncode}: {done.stdout}{done.stderr}"
-                return json.loads(done.stdout) if parse else done.stdout + done.stderr
-        pytest.skip(f"inconclusive {TRIES} times: {done.stderr}")
-
     def stop(self) -> int:
         self.process.send_signal(signal.SIGINT)
-        return self.process.wait(15)
+        return self.process.wait(PATIENCE_S)
 
 
 def run_lab(*words: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [LAB, *words], env=environment, cwd=REPOSITORY, capture_output=True, text=True, timeout=120, check=False
+        [LAB, *words], env=environment, cwd=REPOSITORY, capture_output=True, text=True, timeout=400, check=False
     )
 
 
@@ -113,13 +120,6 @@ def alive(pids: list[int]) -> list[int]:
     return running
 
 
-def wait_until(condition: Any, seconds: float, what: str) -> None:
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until, f"waited in vain: {what}"
-        time.sleep(0.05)
-
-
 def answers(url: str) -> bool:
     try:
         return httpx.get(f"{url}/readyz", timeout=2).status_code == 200
@@ -129,8 +129,19 @@ def answers(url: str) -> bool:
 
 @pytest.fixture(scope="session")
 def lab(settings: Settings) -> Iterator[Lab]:
-    """One lab for the tests that only use it. `test_bad_luck` starts its own and therefore runs before it is up."""
-    running = start_lab(LIVE_HOME)
+    """One lab with the feed for all tests that use it, live with it, break a part of it or measure it."""
+    copy_home(HOME, FEED_HOME)
+    yield from kept_up(start_lab(FEED_HOME))
+
+
+@pytest.fixture(scope="module")
+def ads(settings: Settings) -> Iterator[Lab]:
+    copy_home(HOME, ADS_HOME)
+    yield from kept_up(start_lab(ADS_HOME, "ctr_prediction"))
+
+
+def kept_up(running: Lab) -> Iterator[Lab]:
+    """Stop the lab at the end, by force if it does not stop by itself."""
     yield running
     if running.process.poll() is None:
         try:

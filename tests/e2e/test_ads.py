@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from infra.settings import Settings
-from tests.e2e.conftest import LIVE_HOME, Lab, answers, start_lab, wait_until
-
-
-@pytest.fixture(scope="module")
-def ads(settings: Settings) -> Iterator[Lab]:
-    running = start_lab(LIVE_HOME.with_name("tests-live-ads"), "ctr_prediction")
-    yield running
-    running.stop()
+from tests.e2e.conftest import Lab, answers
+from tests.support.waiting import until
 
 
 def test_it_is_asked_by_its_own_words(ads: Lab) -> None:
@@ -28,21 +20,21 @@ def test_it_is_asked_by_its_own_words(ads: Lab) -> None:
     assert "toaster" not in ads.run("ask", "ctr_prediction", "--device", "toaster", code=2).lower().split("input")[0]
 
 
-@pytest.mark.timeout(180)
 def test_people_come_and_every_auction_can_be_held_again_with_features_that_were_right(ads: Lab) -> None:
     lived = ads.run("live", "ctr_prediction", "--rate", "15", "--seconds", "12", "--json", parse=True)
     assert lived["counts"]["failed"] == 0 if "counts" in lived else lived
-    wait_until(lambda: "every number is the same" in ads.run("replay", "ctr_prediction"), 30, "auctions in the log")
+    until(lambda: "every number is the same" in ads.run("replay", "ctr_prediction"), "auctions in the log")
     assert "all are the same" in ads.run("skew", "ctr_prediction")
 
 
+@pytest.mark.timing
+@pytest.mark.timeout(1200)
 def test_a_store_that_is_down_breaks_a_budget_under_load_and_the_exit_code_says_so(ads: Lab, tmp_path: Path) -> None:
     words = ("load", "ctr_prediction", "--users", "15", "--seconds", "20", "--out", str(tmp_path))
-    ads.run("fault", "ctr_prediction", "feature_store", "down")
-    said = ads.judged(*words, code=3)
-    ads.run("fault", "ctr_prediction", "feature_store", "clear")
+    with ads.fault("feature_store", "down"):
+        said = ads.measure(*words, code=3)
     assert "degraded_share" in said
     assert "BROKEN" in said
-    verdict = ads.judged(*words, "--json", parse=True)
+    verdict = ads.measure(*words, "--json", parse=True)
     assert verdict["passed"]
     assert verdict["figures"]["requests"] >= 1000

@@ -8,18 +8,27 @@ import time
 from pathlib import Path
 
 import psutil
+import pytest
 
 from infra.settings import REPOSITORY, Settings
-from tests.conftest import ENVIRONMENT
-from tests.e2e.conftest import LAB, alive, run_lab, start_lab, wait_until
+from tests.conftest import ENVIRONMENT, HOME
+from tests.e2e.conftest import LAB, OWN_HOME, alive, run_lab, start_lab
+from tests.support.smoke_build import copy_home
+from tests.support.waiting import PATIENCE_S, until
 
 
 def family(pid: int) -> list[int]:
     return [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
 
 
-def test_ctrl_c_stops_everything_cleanly(settings: Settings) -> None:
-    lab = start_lab()
+@pytest.fixture(scope="module")
+def own_home(settings: Settings) -> Path:
+    copy_home(HOME, OWN_HOME)
+    return OWN_HOME
+
+
+def test_ctrl_c_stops_everything_cleanly(own_home: Path) -> None:
+    lab = start_lab(own_home)
     pids = family(lab.process.pid)
     assert len(pids) >= 2
     assert lab.stop() == 0
@@ -29,21 +38,21 @@ def test_ctrl_c_stops_everything_cleanly(settings: Settings) -> None:
     assert "nothing is running" in lab.run("status")
 
 
-def test_down_stops_it_from_another_terminal(settings: Settings) -> None:
-    lab = start_lab()
+def test_down_stops_it_from_another_terminal(own_home: Path) -> None:
+    lab = start_lab(own_home)
     pids = family(lab.process.pid)
     assert "stopped" in lab.run("down")
-    lab.process.wait(5)
+    lab.process.wait(PATIENCE_S)
     assert alive(pids) == []
     assert "nothing was running" in lab.run("down")
 
 
-def test_a_supervisor_that_is_killed_takes_its_services_with_it(settings: Settings) -> None:
-    lab = start_lab()
+def test_a_supervisor_that_is_killed_takes_its_services_with_it(own_home: Path) -> None:
+    lab = start_lab(own_home)
     pids = family(lab.process.pid)
     lab.process.kill()
-    lab.process.wait(5)
-    wait_until(lambda: not alive(pids), 8, "services outlive their supervisor")
+    lab.process.wait(PATIENCE_S)
+    until(lambda: not alive(pids), "services outlive their supervisor")
     assert "nothing is running" in lab.run("status")
 
 
@@ -63,7 +72,7 @@ def test_a_build_that_is_killed_leaves_nothing_half_written_and_goes_on(tmp_path
     environment = ENVIRONMENT | {"LAB_HOME": str(tmp_path)}
     steps = tmp_path / "smoke" / "feed_ranking" / "steps"
     process = subprocess.Popen([LAB, "build", "feed_ranking"], env=environment, cwd=REPOSITORY, stderr=subprocess.PIPE)
-    wait_until(lambda: list(steps.glob("train/*.partial")), 60, "training begins")
+    until(lambda: list(steps.glob("train/*.partial")), "training begins")
     time.sleep(0.5)
     process.kill()
     process.communicate()
@@ -78,9 +87,9 @@ def test_a_build_that_is_killed_leaves_nothing_half_written_and_goes_on(tmp_path
     assert again.stderr is not None
     told = [again.stderr.readline() for _ in range(3)]
     assert all("there already" in line for line in told), told
-    wait_until(lambda: list(steps.glob("train/*.partial")), 60, "training begins again")
+    until(lambda: list(steps.glob("train/*.partial")), "training begins again")
     again.terminate()
-    _, said = again.communicate(timeout=10)
+    _, said = again.communicate(timeout=PATIENCE_S)
     assert again.returncode == 143
     assert "goes on" in said
 
@@ -89,12 +98,12 @@ def test_a_supervisor_that_is_killed_takes_its_build_with_it(free_port: int, tmp
     environment = ENVIRONMENT | {"LAB_HOME": str(tmp_path), "LAB_PORT": str(free_port)}
     process = subprocess.Popen([LAB, "up"], env=environment, cwd=REPOSITORY, stderr=subprocess.PIPE)
     steps = tmp_path / "smoke" / "feed_ranking" / "steps"
-    wait_until(lambda: list(steps.glob("world/*")), 30, "building begins")
+    until(lambda: list(steps.glob("world/*")), "building begins")
     pids = family(process.pid)
     assert len(pids) == 3, "the supervisor, the broker and the build"
     process.kill()
     process.communicate()
-    wait_until(lambda: not alive(pids), 10, "the build outlives its supervisor")
+    until(lambda: not alive(pids), "the build outlives its supervisor")
 
 
 def test_a_directory_that_cannot_be_written_is_named(tmp_path: Path) -> None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
-import shutil
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,24 +16,16 @@ import pytest
 
 from infra.settings import Settings
 from infra.stream.sink import files_of
-from tests.e2e.conftest import LIVE_HOME as HOME
-from tests.e2e.conftest import Lab, start_lab, wait_until
+from tests.e2e.conftest import FEED_HOME, Lab
+from tests.support.tries import stays_below
+from tests.support.waiting import until
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.xdist_group("feed")
 
 
 @pytest.fixture(scope="module")
 def live_dir() -> Path:
-    return Settings(home=HOME, preset="smoke").design_root("feed_ranking") / "live"
-
-
-@pytest.fixture(scope="module")
-def lived() -> Iterator[Lab]:
-    shutil.rmtree(HOME, ignore_errors=True)  # with what an earlier run has pushed and learned
-    running = start_lab(HOME)
-    yield running
-    if running.process.poll() is None:
-        running.stop()
+    return Settings(home=FEED_HOME, preset="smoke").design_root("feed_ranking") / "live"
 
 
 def worker_url(lab: Lab) -> str:
@@ -48,11 +39,26 @@ def counted(lab: Lab, name: str, **labels: str) -> float:
     return sum(float(value) for found, value in rows if all(part in found for part in wanted))
 
 
+def worker_answers(lab: Lab) -> bool:
+    """Whether the worker of the moment consumes: its port is refused while it is started again."""
+    try:
+        return bool(httpx.get(f"{worker_url(lab)}/healthz", timeout=5).json()["consumers"])
+    except httpx.HTTPError:
+        return False
+
+
+def has_no_lag(lab: Lab) -> bool:
+    try:
+        return counted(lab, "lab_stream_lag") == 0
+    except httpx.HTTPError:
+        return False
+
+
 def settled(lab: Lab) -> None:
-    """Everything that was acknowledged is handled."""
-    wait_until(lambda: counted(lab, "lab_stream_lag") == 0, 30, "no lag")
+    """Every acknowledged event has been handled."""
+    until(lambda: has_no_lag(lab), "no lag")
     time.sleep(6.0)  # the sink gathers for five seconds
-    wait_until(lambda: counted(lab, "lab_stream_lag") == 0, 30, "no lag")
+    until(lambda: has_no_lag(lab), "no lag")
 
 
 def event_ids(live_dir: Path) -> list[int]:
@@ -79,67 +85,74 @@ def told(out: Path) -> set[int]:
     return found
 
 
-def test_a_published_post_is_a_candidate_within_seconds(lived: Lab) -> None:
-    posts = [{"post_id": 10**9 + number, "creator_id": 3, "topic": 2} for number in range(3)]
-    started = time.monotonic()
-    assert httpx.post(f"{lived.url}/v1/posts", json={"posts": posts}, timeout=5).status_code == 202
-    for post in posts:
-        wait_until(
-            lambda post=post: httpx.get(f"{lived.url}/v1/posts/{post['post_id']}").status_code == 200, 5, "a post"
-        )
-    assert time.monotonic() - started < 5
+@pytest.mark.timing
+def test_a_published_post_is_a_candidate_within_seconds(lab: Lab) -> None:
+    def publish_and_find(first: int) -> float:
+        posts = [{"post_id": first + number, "creator_id": 3, "topic": 2} for number in range(3)]
+        started = time.monotonic()
+        assert httpx.post(f"{lab.url}/v1/posts", json={"posts": posts}, timeout=30).status_code == 202
+        for post in posts:
+            until(lambda post=post: is_known(lab, post["post_id"]), "a post")
+        return time.monotonic() - started
+
+    ids = itertools.count(10**9, 3)
+    stays_below(5.0, lambda: publish_and_find(next(ids)), "seconds until three posts are candidates")
 
 
-def test_people_use_it_and_what_they_do_is_kept_once(lived: Lab, live_dir: Path, tmp_path: Path) -> None:
-    report = people(lived, tmp_path, seed=1)
+def is_known(lab: Lab, post_id: int) -> bool:
+    return httpx.get(f"{lab.url}/v1/posts/{post_id}", timeout=30).status_code == 200
+
+
+def test_people_use_it_and_what_they_do_is_kept_once(lab: Lab, live_dir: Path, tmp_path: Path) -> None:
+    report = people(lab, tmp_path, seed=1)
     assert report["counts"]["requests"] > 60
     assert report["counts"]["events_given_up"] == 0
-    settled(lived)
+    settled(lab)
     ids = event_ids(live_dir)
     assert sorted(ids) == sorted(told(tmp_path))
-    assert counted(lived, "lab_online_sessions_total") == report["counts"]["sessions"]
-    assert counted(lived, "lab_online_reactions_total", kind="click") > 0
-    assert counted(lived, "lab_stream_read_total", result="dead_letter") == 0
+    assert counted(lab, "lab_online_sessions_total") == report["counts"]["sessions"]
+    assert counted(lab, "lab_online_reactions_total", kind="click") > 0
+    assert counted(lab, "lab_stream_read_total", result="dead_letter") == 0
 
 
-def test_what_was_served_can_be_made_again_and_its_features_too(lived: Lab) -> None:
-    assert "every number is the same" in lived.run("replay", "feed_ranking")
-    assert "all are the same" in lived.run("skew", "feed_ranking")
+def test_what_was_served_can_be_made_again_and_its_features_too(lab: Lab) -> None:
+    assert "every number is the same" in lab.run("replay", "feed_ranking")
+    assert "all are the same" in lab.run("skew", "feed_ranking")
 
 
-def test_a_worker_that_is_killed_loses_and_doubles_nothing(lived: Lab, live_dir: Path, tmp_path: Path) -> None:
+def test_a_worker_that_is_killed_loses_and_doubles_nothing(lab: Lab, live_dir: Path, tmp_path: Path) -> None:
     before = set(event_ids(live_dir))
     first, second = tmp_path / "first", tmp_path / "second"
-    people(lived, first, seed=2, seconds=6)
-    psutil.Process(lived.pid_of("feed_ranking-worker")).kill()
-    people(lived, second, seed=3, seconds=6)
-    wait_until(lambda: httpx.get(f"{worker_url(lived)}/healthz").json()["consumers"] != {}, 60, "the worker again")
-    settled(lived)
+    people(lab, first, seed=2, seconds=6)
+    psutil.Process(lab.pid_of("feed_ranking-worker")).kill()
+    people(lab, second, seed=3, seconds=6)
+    until(lambda: worker_answers(lab), "the worker again")
+    settled(lab)
     ids = event_ids(live_dir)
     assert len(ids) == len(set(ids))
     assert set(ids) - before == told(first) | told(second)
-    assert "all are the same" in lived.run("skew", "feed_ranking")
+    assert "all are the same" in lab.run("skew", "feed_ranking")
 
 
-def test_a_broker_that_dies_takes_nothing_from_the_answers_and_comes_back(lived: Lab) -> None:
-    psutil.Process(lived.pid_of("stream")).kill()
+def test_a_broker_that_dies_takes_nothing_from_the_answers_and_comes_back(lab: Lab) -> None:
+    psutil.Process(lab.pid_of("stream")).kill()
     body = {"user_id": 7, "k": 10}
     for _ in range(20):
-        answer = httpx.post(f"{lived.url}/v1/feed", json=body, timeout=5)
+        answer = httpx.post(f"{lab.url}/v1/feed", json=body, timeout=30)
         assert (answer.status_code, answer.json()["degraded"]) == (200, [])
     post = {"posts": [{"post_id": 2 * 10**9, "creator_id": 3, "topic": 2}]}
-    wait_until(lambda: httpx.post(f"{lived.url}/v1/posts", json=post, timeout=5).status_code == 202, 40, "the stream")
-    wait_until(lambda: httpx.get(f"{lived.url}/v1/posts/2000000000").status_code == 200, 20, "the post")
+    until(lambda: httpx.post(f"{lab.url}/v1/posts", json=post, timeout=30).status_code == 202, "the stream")
+    until(lambda: is_known(lab, 2 * 10**9), "the post")
 
 
-def test_the_next_build_learns_from_it_and_is_served(lived: Lab) -> None:
-    before = httpx.get(f"{lived.url}/readyz").json()["model_version"]
-    printed = lived.run("build", "feed_ranking")
+def test_the_next_build_learns_from_it_and_is_served(lab: Lab) -> None:
+    before = httpx.get(f"{lab.url}/readyz").json()["model_version"]
+    printed = lab.run("build", "feed_ranking")
     found = re.search(r"live_rows ([\d,]+)", printed)
     assert found is not None, printed
     assert int(found.group(1).replace(",", "")) > 100
-    wait_until(lambda: httpx.get(f"{lived.url}/readyz").json()["model_version"] != before, 20, "the new model")
-    answer = httpx.post(f"{lived.url}/v1/feed", json={"user_id": 7, "k": 10}, timeout=5).json()
+    until(lambda: httpx.get(f"{lab.url}/readyz", timeout=30).json()["model_version"] != before, "the new model")
+    answer = httpx.post(f"{lab.url}/v1/feed", json={"user_id": 7, "k": 10}, timeout=30).json()
     assert answer["degraded"] == []
-    settled(lived)
-    assert "every number is the same" in lived.run("replay", "feed_ranking"), "of both versions"
+    settled(lab)
+    assert "every number is the same" in lab.run("replay", "feed_ranking"), "of both versions"

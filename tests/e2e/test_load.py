@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.e2e.conftest import Lab
+
+pytestmark = [pytest.mark.timing, pytest.mark.timeout(1200)]
 
 
 def test_a_healthy_feed_keeps_its_budgets_under_load(lab: Lab, tmp_path: Path) -> None:
     words = ("load", "feed_ranking", "--users", "12", "--seconds", "20", "--out", str(tmp_path), "--json")
-    verdict = lab.judged(*words, parse=True)
+    verdict = lab.measure(*words, parse=True)
     assert verdict["passed"]
     assert verdict["figures"]["requests"] >= 1000
     assert verdict["asked_per_s"] == 60
@@ -21,9 +25,8 @@ def test_a_healthy_feed_keeps_its_budgets_under_load(lab: Lab, tmp_path: Path) -
 
 
 def test_a_broken_feature_store_breaks_a_budget_and_the_exit_code_says_so(lab: Lab, tmp_path: Path) -> None:
-    lab.run("fault", "feed_ranking", "feature_store", "down")
-    said = lab.judged("load", "feed_ranking", "--users", "12", "--seconds", "20", "--out", str(tmp_path), code=3)
-    lab.run("fault", "feed_ranking", "feature_store", "clear")
+    with lab.fault("feature_store", "down"):
+        said = lab.measure("load", "feed_ranking", "--users", "12", "--seconds", "20", "--out", str(tmp_path), code=3)
     assert "degraded_share" in said
     assert "BROKEN" in said
 

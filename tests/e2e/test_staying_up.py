@@ -7,16 +7,20 @@ import os
 import signal
 
 import httpx
+import pytest
 
-from tests.e2e.conftest import Lab, alive, answers, wait_until
+from tests.e2e.conftest import Lab, alive, answers
+from tests.support.waiting import until
+
+pytestmark = pytest.mark.xdist_group("feed")
 
 
 def test_a_crashed_service_comes_back(lab: Lab) -> None:
     first = lab.service_pid
     os.kill(first, signal.SIGKILL)
-    wait_until(lambda: not alive([first]), 3, "killed")
-    wait_until(lambda: answers(lab.url), 30, "restarted")
-    wait_until(lambda: lab.service_pid != first, 5, "the new process is known")
+    until(lambda: not alive([first]), "killed")
+    until(lambda: answers(lab.url), "restarted")
+    until(lambda: lab.service_pid != first, "the new process is known")
 
 
 def test_a_service_whose_store_hangs_can_still_be_stopped(lab: Lab) -> None:
@@ -24,8 +28,8 @@ def test_a_service_whose_store_hangs_can_still_be_stopped(lab: Lab) -> None:
     assert lab.run("ask", "feed_ranking", "--json", parse=True)["degraded"]
     first = lab.service_pid
     os.kill(first, signal.SIGTERM)
-    wait_until(lambda: not alive([first]), 6, "it ends although calls hang")
-    wait_until(lambda: answers(lab.url), 30, "restarted")
+    until(lambda: not alive([first]), "it ends although calls hang")
+    until(lambda: answers(lab.url), "restarted")
     assert not lab.run("ask", "feed_ranking", "--json", parse=True)["degraded"], "a new process has no fault"
 
 
@@ -34,15 +38,14 @@ def test_overload_is_shed_with_503_and_retry_after(lab: Lab) -> None:
 
     async def flood() -> list[httpx.Response]:
         limits = httpx.Limits(max_connections=120)
-        async with httpx.AsyncClient(limits=limits, timeout=20) as client:
+        async with httpx.AsyncClient(limits=limits, timeout=120) as client:
             body = {"user_id": 7, "k": 200}
             return await asyncio.gather(*(client.post(f"{lab.url}/v1/feed", json=body) for _ in range(200)))
 
-    lab.run("fault", "feed_ranking", "feature_store", "slow", "--delay-s", "0.035")
-    responses = asyncio.run(flood())
+    with lab.fault("feature_store", "slow", "--delay-s", "0.035"):
+        responses = asyncio.run(flood())
     assert {response.status_code for response in responses} <= {200, 503}
     shed = [response for response in responses if response.status_code == 503]
     assert shed
     assert all(response.headers["retry-after"] for response in shed)
-    lab.run("fault", "feed_ranking", "feature_store", "clear")
-    wait_until(lambda: not lab.run("ask", "feed_ranking", "--json", parse=True)["degraded"], 5, "recovery")
+    until(lambda: not lab.run("ask", "feed_ranking", "--json", parse=True)["degraded"], "recovery")

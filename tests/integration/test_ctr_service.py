@@ -29,14 +29,21 @@ from infra.resilience.bulkhead import Bulkhead
 from infra.settings import Settings
 from tests.support.containers import wait_for
 from tests.support.harness import PATIENCE_MS, load_ctr
+from tests.support.patience import patient
 from tests.support.stream import embedded_for
+
+pytestmark = pytest.mark.xdist_group("broker")  # of the shared home: one at a time
 
 RANK, SCORE = "/v1/ads/rank", "/v1/ads/score"
 
 
 @pytest.fixture(scope="module")
 def client(settings: Settings) -> Iterator[TestClient]:
-    with embedded_for(settings), TestClient(create_app(settings), raise_server_exceptions=False) as opened:
+    with (
+        patient(SMOKE.serve),
+        embedded_for(settings),
+        TestClient(create_app(settings), raise_server_exceptions=False) as opened,
+    ):
         wait_for(lambda: opened.get("/readyz").json()["stream"] == "answers", "the stream")
         yield opened
 

@@ -18,6 +18,7 @@ from infra.registry.manifest import verify, write_manifest
 from infra.registry.release import Release, read_release
 from infra.settings import Settings
 from tests.support.stream import embedded_for
+from tests.support.waiting import until
 
 
 @pytest.fixture
@@ -106,11 +107,14 @@ def test_a_post_that_was_published_outlives_the_next_release(release: Release, c
     point_to(own, release)
     with embedded_for(own), TestClient(create_app(own)) as client:
         new = {"posts": [{"post_id": 10**9, "creator_id": 3, "topic": 2}]}
-        wait_for(lambda: client.get("/readyz").json()["stream"] == "answers")
+        until(lambda: client.get("/readyz").json()["stream"] == "answers", "the release")
         assert client.post("/v1/posts", json=new).status_code == 202
-        wait_for(lambda: client.get("/v1/posts/1000000000").status_code == 200)
+        until(lambda: client.get("/v1/posts/1000000000").status_code == 200, "the release")
         point_to(own, replace(copied, model_version=1003))
-        wait_for(lambda: client.post("/v1/feed", json={"user_id": 7}).json()["model_version"].endswith("/1003"))
+        until(
+            lambda: client.post("/v1/feed", json={"user_id": 7}).json()["model_version"].endswith("/1003"),
+            "the release",
+        )
         assert client.get("/v1/posts/1000000000").status_code == 200
 
 
@@ -124,7 +128,7 @@ def test_a_corrupt_new_release_leaves_the_old_one_serving_and_a_good_one_takes_o
         body = {"user_id": 7, "k": 5}
         flip_a_byte(Path(copied.model_path) / "heavy.onnx")
         point_to(own, replace(copied, model_version=1001))
-        wait_for(lambda: "heavy.onnx" in client.get("/readyz").json()["refused_release"])
+        until(lambda: "heavy.onnx" in client.get("/readyz").json()["refused_release"], "the release")
         assert (
             client.post("/v1/feed", json=body).json()["model_version"] == f"feed_ranking-smoke/{release.model_version}"
         )
@@ -132,7 +136,10 @@ def test_a_corrupt_new_release_leaves_the_old_one_serving_and_a_good_one_takes_o
 
         flip_a_byte(Path(copied.model_path) / "heavy.onnx")  # mended
         point_to(own, replace(copied, model_version=1002))
-        wait_for(lambda: client.post("/v1/feed", json=body).json()["model_version"] == "feed_ranking-smoke/1002")
+        until(
+            lambda: client.post("/v1/feed", json=body).json()["model_version"] == "feed_ranking-smoke/1002",
+            "the release",
+        )
         assert client.get("/readyz").json()["refused_release"] == ""
         assert 'lab_model_info{name="feed_ranking-smoke",version="1002"} 1.0' in client.get("/metrics").text
 
@@ -154,16 +161,6 @@ def test_without_a_build_the_error_says_what_to_run(tmp_path: Path) -> None:
     assert caught.value.hint == "run: lab build feed_ranking"
 
 
-def wait_for(condition: object, seconds: float = 8.0) -> None:
-    import time
-
-    assert callable(condition)
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until, "waited in vain"
-        time.sleep(0.05)
-
-
 def test_a_service_that_waits_answers_503_with_the_reason_and_serves_when_a_build_ends(
     settings: Settings, release: Release, tmp_path: Path
 ) -> None:
@@ -176,7 +173,7 @@ def test_a_service_that_waits_answers_503_with_the_reason_and_serves_when_a_buil
         assert "no build of feed_ranking is there" in answer.json()["detail"]
         root.mkdir(parents=True)
         (root / "current.json").write_text("{")
-        wait_for(lambda: "makes no sense" in client.get("/readyz").json()["detail"])
+        until(lambda: "makes no sense" in client.get("/readyz").json()["detail"], "the release")
         point_to(waiting, release)
-        wait_for(lambda: client.get("/readyz").status_code == 200)
+        until(lambda: client.get("/readyz").status_code == 200, "the release")
         assert client.post("/v1/feed", json={"user_id": 7}).json()["slate"]

@@ -72,7 +72,7 @@ def test_four_devices_have_the_losses_of_one() -> None:
             capture_output=True,
             text=True,
             check=True,
-            timeout=120,
+            timeout=500,
         )
         found, *losses[devices] = json.loads(done.stdout.splitlines()[-1])
         assert found == devices

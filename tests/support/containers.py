@@ -14,7 +14,7 @@ from functools import cache
 import pytest
 
 REDIS, POSTGRES = "redis:7.0-bookworm", "postgres:15-bookworm"
-START_S = 60.0
+START_S = 120.0
 
 
 def docker(*words: str, check: bool = True, timeout_s: float = 300) -> str:

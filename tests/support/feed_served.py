@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
+from feed_ranking.config import SMOKE
 from feed_ranking.online.app import create_app
 from infra.faults.switch import FaultSwitch
 from infra.settings import Settings
-from tests.support.containers import wait_for
+from tests.support.patience import patient
 from tests.support.stream import embedded_for
+from tests.support.waiting import until
 
 
 @pytest.fixture(scope="module", name="client")
 def served(settings: Settings) -> Iterator[TestClient]:
-    with embedded_for(settings), TestClient(create_app(settings), raise_server_exceptions=False) as opened:
-        wait_for(lambda: opened.get("/readyz").json()["stream"] == "answers", "the stream")
+    with (
+        patient(SMOKE.serve),
+        embedded_for(settings),
+        TestClient(create_app(settings), raise_server_exceptions=False) as opened,
+    ):
+        until(lambda: opened.get("/readyz").json()["stream"] == "answers", "the stream")
         yield opened
 
 
@@ -29,10 +34,7 @@ def recovered(client: TestClient) -> Iterator[None]:
     yield
     for port in FaultSwitch.ports:
         client.delete(f"/v1/faults/{port}")
-    until = time.monotonic() + 5
-    while ask(client)["degraded"]:
-        assert time.monotonic() < until, "the service did not recover"
-        time.sleep(0.1)
+    until(lambda: not ask(client)["degraded"], "a service that has recovered")
 
 
 PLAIN = {"ads": 0, "epsilon": 0, "freshness_weight": 0, "repeat_discount": 1}

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from infra.stream.consumer import DeadLetter, Received
 from infra.stream.event import Codec
 from infra.stream.kafka_client import PARTITIONS, open_consumer
 from tests.support.containers import container, docker, need_image, wait_for
+from tests.support.waiting import until
 
 KAFKA = "apache/kafka:4.1.1"
 CONFIG = "/mnt/shared/config"
@@ -85,10 +85,7 @@ class EmbeddedBroker:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "infra.stream.broker"], cwd=REPOSITORY, env=environment, stderr=subprocess.DEVNULL
         )
-        until = time.monotonic() + 20
-        while self._epoch() in ("", before):
-            assert time.monotonic() < until, "the broker does not start"
-            time.sleep(0.05)
+        until(lambda: self._epoch() not in ("", before), "the broker")
 
     def stop(self) -> None:
         assert self.process is not None
@@ -151,7 +148,7 @@ def embedded_for(settings: Settings) -> Iterator[EmbeddedBroker]:
 @contextmanager
 def kafka(port: int) -> Iterator[KafkaBroker]:
     need_image(KAFKA)
-    words = ["--volume", f"{REPOSITORY / 'infra' / 'kafka'}:{CONFIG}:ro"]
+    words = ["--volume", f"{REPOSITORY / 'infra' / 'deploy' / 'kafka'}:{CONFIG}:ro"]
     for name, value in {
         # only the address differs from what docker-compose.yml runs; the image wants `listeners` beside it
         "KAFKA_LISTENERS": "CLIENTS://:9092,CONTROLLER://127.0.0.1:9093",
@@ -195,13 +192,6 @@ def forget_topic(address: StreamAddress, topic: str) -> None:
     admin = KafkaAdminClient(**kafka_client._common(address))
     admin.delete_topics([topic])
     admin.close()
-
-
-def until(condition: Callable[[], bool], what: str, seconds: float = 40.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, f"waited in vain for {what}"
-        time.sleep(0.05)
 
 
 def count(metric: Any, *labels: str) -> float:

@@ -18,7 +18,7 @@ from infra.faults.switch import FaultSwitch, Floats, SwitchedFeatureStore, Switc
 from infra.feature_store.port import FeatureRow
 from infra.stream.address import StreamAddress
 
-DELAY_S = 0.1
+DELAY_S, PATIENCE_S = 1.0, 60.0
 
 
 class Store:
@@ -120,15 +120,15 @@ def test_a_fault_disturbs_its_port_until_it_is_cleared(
     assert injected is not None
     assert injected.fault is fault
     call = in_background(lambda: store.read_online(7))
-    wait([call], timeout=DELAY_S / 2)
+    wait([call], timeout=0.05)
     assert not call.done() or isinstance(call.exception(), FeatureStoreUnavailable)
     switch.clear(fault.port)
-    wait([call], timeout=2)
+    wait([call], timeout=PATIENCE_S)
     assert call.done(), "nobody waits after the fault is cleared"
     assert switch.active(fault.port) is None
     started = time.monotonic()
     assert answers(store)
-    assert time.monotonic() - started < DELAY_S / 2
+    assert time.monotonic() - started < DELAY_S / 2, "no caller waits for a fault that is over"
 
 
 def test_a_slow_store_answers_rightly_but_late(switch: FaultSwitch, store: SwitchedFeatureStore) -> None:
@@ -150,13 +150,13 @@ def test_a_hang_lets_all_its_callers_go_when_it_ends(
         return store.read_online(7)
 
     calls = [in_background(call) for _ in range(5)]
-    assert all(inside.acquire(timeout=2) for _ in calls)
+    assert all(inside.acquire(timeout=PATIENCE_S) for _ in calls)
     assert not wait(calls, timeout=0.02).done
     if replacement:
         switch.inject("feature_store", replacement, 0)
     else:
         switch.clear("feature_store")
-    assert not wait(calls, timeout=2).not_done
+    assert not wait(calls, timeout=PATIENCE_S).not_done
     for done in calls:
         assert isinstance(done.exception(), FeatureStoreUnavailable)
 
@@ -170,7 +170,7 @@ def test_a_second_hang_holds_callers_although_the_first_was_cleared(
     call = in_background(lambda: store.read_online(7))
     assert not wait([call], timeout=0.02).done
     switch.clear("feature_store")
-    assert wait([call], timeout=2).done
+    assert wait([call], timeout=PATIENCE_S).done
 
 
 def test_one_fault_at_a_time_the_last_one_counts(switch: FaultSwitch, store: SwitchedFeatureStore) -> None:
@@ -202,6 +202,6 @@ def test_clearing_all_lets_every_caller_go_and_leaves_every_port_healthy(
     call = in_background(lambda: store.read_online(7))
     assert not wait([call], timeout=0.02).done
     switch.clear_all()
-    assert wait([call], timeout=2).done
+    assert wait([call], timeout=PATIENCE_S).done
     assert answers(store)
     assert all(switch.active(port) is None for port in switch.ports)

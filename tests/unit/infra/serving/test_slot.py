@@ -174,7 +174,7 @@ def test_the_watcher_finds_a_new_release_by_itself_until_it_is_closed(root: Path
     slot.start()
     assert slot.value == "version 1"
     publish(root, SECOND)
-    until = time.monotonic() + 2
+    until = time.monotonic() + 60
     while slot.value != "version 2":
         assert time.monotonic() < until
         time.sleep(0.005)
@@ -202,7 +202,7 @@ def test_the_watcher_goes_on_after_a_release_that_breaks_in_an_unforeseen_way(ro
     loader.broken[2] = RuntimeError("a native library gave up")
     slot.start()
     publish(root, SECOND)
-    until = time.monotonic() + 2
+    until = time.monotonic() + 60
     while not slot.last_error:
         assert time.monotonic() < until, "the refusal was not noticed"
         time.sleep(0.005)
@@ -220,7 +220,7 @@ def test_a_slot_that_may_wait_starts_empty_and_fills_itself(tmp_path: Path, load
     time.sleep(0.05)
     assert swaps == [], "waiting is no refusal"
     publish(tmp_path, FIRST)
-    until = time.monotonic() + 5
+    until = time.monotonic() + 60
     while slot.value is None:
         assert time.monotonic() < until
         time.sleep(0.01)

@@ -44,7 +44,7 @@ def test_a_buffer_that_is_full_drops_and_counts() -> None:
     for number in range(500):
         producer.offer("t", lambda number=number: Tick(number, 0.0))
         time.sleep(0.0005)
-    assert time.perf_counter() - started < 5
+    assert time.perf_counter() - started < 60
     producer.close()
     offered, acked = count(metrics.offered, "t"), count(metrics.acked, "t")
     dropped = sum(count(metrics.dropped, "t", reason) for reason in ("buffer_full", "closed"))

@@ -119,13 +119,14 @@ def test_tables_slow_down_as_the_training_goes_on() -> None:
 def test_two_devices_have_the_losses_and_tables_of_one(whole: Fit) -> None:
     """Each takes a slice of every batch, and rows of tables that stand in both slices get what both found."""
     code = (
-        "import json, jax, numpy as np; from tests.unit.ctr_prediction.offline.test_loop import plan, sums, toy; "
+        "import json, jax, numpy as np; "
+        "from tests.integration.ctr_prediction.offline.test_loop import plan, sums, toy; "
         "found = toy(plan(4)); "
         "print(json.dumps([len(jax.local_devices()), found.losses, sums(found)]))"
     )
     flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2", "JAX_PLATFORMS": "cpu"}
     command = [sys.executable, "-c", code]
-    done = subprocess.run(command, env=os.environ | flags, capture_output=True, text=True, check=False, timeout=200)
+    done = subprocess.run(command, env=os.environ | flags, capture_output=True, text=True, check=False, timeout=500)
     assert done.returncode == 0, done.stderr
     devices, losses, of_two = json.loads(done.stdout.splitlines()[-1])
     assert (devices, len(jax.local_devices())) == (2, 1)

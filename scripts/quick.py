@@ -1,0 +1,98 @@
+"""Checks what has changed, in seconds: `make quick`. Ruff on changed files, import contracts, their unit tests.
+
+Changed is what differs from the merge base with the main branch, committed or not, and what is untracked. Where there
+is no main branch, or it is the branch that is checked out, it is what differs from HEAD.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+BIN = ROOT / ".venv" / "bin"
+MAIN = ("main", "origin/main", "master", "origin/master")
+
+
+def main() -> int:
+    """Run the checks one after the other and return the first exit code that is not 0."""
+    changed = changed_files()
+    commands = checks(changed, ROOT)
+    for command in commands:
+        print("$", *command, flush=True)
+        if code := subprocess.run([str(BIN / command[0]), *command[1:]], cwd=ROOT, check=False).returncode:
+            return code
+    print(f"quick: {len(changed)} changed files, {len(commands)} checks passed; `make test` runs everything")
+    return 0
+
+
+def checks(changed: Iterable[str], root: Path) -> list[list[str]]:
+    """The commands to run for these files, named from the repository's root."""
+    python = [name for name in changed if name.endswith(".py") and (root / name).exists()]
+    tests = unit_tests(changed, root)
+    found = [["ruff", "check", *python], ["ruff", "format", "--check", *python]] if python else []
+    if any(not name.startswith("tests/") for name in changed if name.endswith((".py", ".toml"))):
+        found.append(["lint-imports"])
+    if tests:
+        parallel = ["-n", "2", "--dist", "loadgroup"] if len(tests) > 3 else []
+        found.append(["pytest", "--durations=3", "-m", "not timing and not alone", *parallel, *tests])
+    return found
+
+
+def unit_tests(changed: Iterable[str], root: Path) -> list[str]:
+    """Files and folders of unit tests, in order, none inside another.
+
+    A changed `package/sub/x.py` chooses `tests/unit/package/sub/test_x.py` if there is one, otherwise the folder
+    `tests/unit/package/sub`, or the nearest folder above it that exists. A changed unit test chooses itself.
+    """
+    unit = Path("tests/unit")
+    chosen: set[Path] = set()
+    for name in changed:
+        path = Path(name)
+        if path.suffix != ".py":
+            continue
+        if path.is_relative_to(unit):
+            if path.name.startswith("test_") and (root / path).exists():
+                chosen.add(path)
+        elif path.parts[0] != "tests" and (found := _test_of(path, unit, root)) is not None:
+            chosen.add(found)
+    return [str(path) for path in sorted(chosen) if not chosen & set(path.parents)]
+
+
+def _test_of(path: Path, unit: Path, root: Path) -> Path | None:
+    file = unit / path.parent / f"test_{path.name}"
+    if (root / file).exists():
+        return file
+    for folder in (unit / path.parent, *(unit / path.parent).parents):
+        if folder == unit:
+            return None
+        if (root / folder).is_dir():
+            return folder
+    return None
+
+
+def changed_files() -> list[str]:
+    base = merge_base()
+    names = git("diff", "--name-only", "-z", base) + git("ls-files", "--others", "--exclude-standard", "-z")
+    return sorted({name for name in names.split("\0") if name})
+
+
+def merge_base() -> str:
+    """Where this branch left the main one, or HEAD."""
+    for name in MAIN:
+        found = subprocess.run(
+            ["git", "merge-base", "HEAD", name], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        if found.returncode == 0:
+            return found.stdout.strip()
+    return "HEAD"
+
+
+def git(*words: str) -> str:
+    return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+
+if __name__ == "__main__":
+    sys.exit(main())
