@@ -1,9 +1,9 @@
 """Tests of speed on a machine that may have other work: a try counts only when the machine was quiet enough.
 
 Each try prints what it measured. An inconclusive try is repeated, up to three tries in all. After three inconclusive
-tries the test is skipped with their reasons, because a busy machine proves nothing about the code. It fails instead where
-`LAB_TESTS_QUIET=1` states that nothing else runs. A conclusive try decides at once. A try judges time only: assert
-everything else outside of it.
+tries the test is skipped with their reasons, because a busy machine proves nothing about the code. It fails instead
+where `LAB_TESTS_QUIET=1` states that nothing else runs. A conclusive try decides at once. A try judges time only:
+assert everything else outside of it.
 """
 
 from __future__ import annotations
