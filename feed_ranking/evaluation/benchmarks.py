@@ -1,6 +1,6 @@
-"""The feed's speed against references that do the same work, side by side: one round after the other, in one process.
+"""Benchmarks of the feed against references that do the same work, interleaved in one process.
 
-Each claim is a ratio of two medians of one round; the lab takes the median of several rounds.
+Each figure is a ratio of two medians of one round; the lab takes the median of several rounds.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ QUESTIONS = 200
 ITEMS = 1_000
 NEIGHBOURS = 500
 MANY = 500_000
-"""vectors of the large index: posts that are alive in a feed of a hundred times the size"""
+"""vectors of the large index: the posts alive in a feed about a hundred times as large"""
 LARGE_KIND, LARGE_NPROBE = "ivf", 64
 
 
 class FeedBenchmarks:
-    """Needs a release that was built with naive hydration, and a service of it at `url`."""
+    """Requires a release built with naive hydration, and a service of that release at `url`."""
 
     def __init__(self, release: Path, config: FeedConfig, url: str, settings: Settings) -> None:
         self._config, self._url = config, url
@@ -54,12 +54,12 @@ class FeedBenchmarks:
         self._flat, self._large, self._askers = self._large_indices(np.asarray(snapshot.embeddings))
 
     def question(self, number: int) -> dict[str, Any]:
-        """The body of one request; users in no order, one of twenty unknown."""
+        """The body of one request. Users are in random order; one of twenty is unknown."""
         users = self._config.world.users
         return {"user_id": 10**9 + number if number % 20 == 19 else number * 7919 % users, "k": 20, "seed": number}
 
     def round(self) -> Mapping[str, float]:
-        """One measurement of everything, by id of the figure."""
+        """One measurement of every figure, by figure id."""
         return {
             "http_over_kernels": self.http_over_kernels(),
             "hydration_speedup": self.hydration_speedup(),
@@ -68,7 +68,7 @@ class FeedBenchmarks:
         }
 
     def http_over_kernels(self) -> float:
-        """p50 of a request by one client over HTTP, over p50 of the kernels alone on the same inputs, in turns."""
+        """p50 of a request over HTTP by one client / p50 of the bare kernels on the same inputs, interleaved."""
         over_http, alone = [], []
         with closing(HTTPConnection(urlsplit(self._url).netloc, timeout=5)) as connection:
             for number in self._rng.integers(0, 10**6, QUESTIONS).tolist():
@@ -78,7 +78,7 @@ class FeedBenchmarks:
         return median(over_http[10:]) / median(alone[10:])
 
     def _ask(self, connection: HTTPConnection, body: Mapping[str, Any]) -> None:
-        """One request by the leanest client that Python has, so that it is the service that is measured."""
+        """One request by `http.client`, whose small overhead leaves the time to the service."""
         connection.request("POST", "/v1/feed", json.dumps(body), {"content-type": "application/json"})
         response = connection.getresponse()
         response.read()
@@ -86,7 +86,7 @@ class FeedBenchmarks:
             raise LabError(f"the service answered {response.status}")
 
     def kernels(self, body: Mapping[str, Any]) -> Iterator[Callable[[], object]]:
-        """One read by Feast's own method, search, gather, both rankers, re-rank."""
+        """The bare kernels of one request: a Feast read, search, gather, both rankers, re-rank."""
         service, snapshot, bundle = self._service, self._service.catalogue.snapshot, self._service.bundle
         outcome = self._answer(body)
         query, pool, ranked = outcome.query, outcome.pool, outcome.ranked
@@ -104,7 +104,8 @@ class FeedBenchmarks:
         assert len(inputs) == len(few)
 
     def hydration_speedup(self) -> float:
-        """Reading the post and creator columns of 1,000 posts from Feast, over gathering them from the snapshot."""
+        """Time to read the post and creator columns of 1,000 posts from Feast / time to gather them from the
+        snapshot."""
         catalogue = self._service.catalogue
         rows = self._rng.permutation(len(catalogue.snapshot))[:ITEMS].astype(np.int64)
         ids, creators = catalogue.post_id(rows), catalogue.creator_id(rows)
@@ -116,7 +117,7 @@ class FeedBenchmarks:
         return read_ms / gather_ms
 
     def recall(self) -> float:
-        """recall@500 of the index that serves, on its own posts."""
+        """recall@500 of the served index on its own posts."""
         snapshot = self._service.catalogue.snapshot
         exact = VectorIndex.build("flat", np.asarray(snapshot.embeddings)[: snapshot.indexed])
         knobs = self._config.retrieve
@@ -126,7 +127,8 @@ class FeedBenchmarks:
         )
 
     def large_index(self) -> Mapping[str, float]:
-        """Time of an approximate index over that of an exact one among 500,000 vectors, in turns, and its recall."""
+        """Time of an approximate index / time of an exact one, on 500,000 vectors, interleaved; and the recall of the
+        approximate one."""
         exact_ms, approximate_ms = [], []
         exact: list[Ids] = []
         approximate: list[Ids] = []
@@ -141,7 +143,7 @@ class FeedBenchmarks:
         return {"ann_over_flat": ratio, "ann_recall_large": _recall(exact, approximate)}
 
     def _large_indices(self, embeddings: Floats) -> tuple[VectorIndex, VectorIndex, list[Floats]]:
-        """An exact and an approximate index of vectors like the posts' own, and the vectors of some users."""
+        """An exact and an approximate index of vectors like those of the posts, and vectors of some users."""
         near = embeddings[self._rng.integers(0, len(embeddings), MANY)]
         noise = self._rng.normal(size=near.shape) * embeddings.std(axis=0) * 0.3
         many = (near + noise).astype(np.float32)
@@ -155,7 +157,7 @@ class FeedBenchmarks:
 
 
 def _timed(work: Callable[[], object]) -> float:
-    """Milliseconds on the clock."""
+    """Wall time of `work` in milliseconds."""
     return _timed_result(work)[0]
 
 
@@ -166,5 +168,5 @@ def _timed_result(work: Callable[[], T]) -> tuple[float, T]:
 
 
 def _recall(exact: list[Ids], approximate: list[Ids]) -> float:
-    """Mean share of the exact neighbours that the approximate search found."""
+    """Mean share of the exact neighbours that the approximate search returns."""
     return float(np.mean([len(np.intersect1d(a, b)) / len(a) for a, b in zip(exact, approximate, strict=True)]))
