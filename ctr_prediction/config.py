@@ -60,7 +60,7 @@ class WorldConfig:
     """sd over users: some users click more on every ad"""
     device_click: tuple[float, ...] = (0.2, 0.0, -0.2)
     age_click: float = 0.08
-    """added per age band above the middle"""
+    """added per age band, relative to the middle of the bands"""
     hour_click: float = 0.35
     """amplitude over the day; each segment has its own best hour"""
     wear_out: float = 0.3
