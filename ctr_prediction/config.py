@@ -1,6 +1,6 @@
-"""Every number of the design, one dataclass per stage. A field made by `knob` can be turned.
+"""Configuration of the ads design, one dataclass per stage. Users may change the fields that are made by `knob`.
 
-World parameters are not knobs: they are the truth that models are measured against.
+World parameters are not knobs, because models are measured against them.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from infra.design import Budget, choice, knob
 
 @dataclass(frozen=True)
 class WorldConfig:
-    """Size and truth of the generated world; ADR 0012 says where each number comes from.
+    """Size and parameters of the generated world. ADR 0012 gives the source of each number.
 
-    Weights are in logits of the probability that an ad that is looked at is clicked, unless a unit stands in the name.
+    Weights are in logits of p(click | examined), unless the name contains a unit.
     """
 
     seed: int = 11
@@ -28,68 +28,68 @@ class WorldConfig:
     ads_per_campaign: int = 5
     creatives_per_campaign: int = 2
     new_ads_per_day: int = 15
-    """that start in the history, cold"""
+    """ads that start on each day of the history, without any history of their own"""
     requests_per_day: int = 50_000
     slots: tuple[int, ...] = (2, 3, 4)
-    """how many a page has; a publisher's pages are alike"""
+    """possible numbers of slots per page; all pages of a publisher have the same number"""
     targeted_segments: int = 16
-    """that a campaign pays for"""
+    """segments that a campaign targets"""
     pool_size: int = 40
-    """eligible ads that the old system bids for, by chance"""
+    """eligible ads that the logging policy draws at random for each auction"""
     randomised_share: float = 0.05
-    """share of requests that are filled uniformly at random; evaluation happens there"""
+    """share of requests that the logging policy fills uniformly at random; evaluation uses these requests"""
 
     click_bias: float = -4.05
     latent_size: int = 6
     latent_click: float = 0.5
-    """one sd of the fit of a segment and a creative: smooth, so that it can be learned from other pairs"""
+    """sd of the affinity of a segment and a creative; it is smooth, so it can be learned from other pairs"""
     cross_share: float = 0.02
-    """share of the targeted pairs of segment and ad that have something of their own"""
+    """share of the targeted pairs of segment and ad with an effect of their own"""
     cross_click: float = 1.6
-    """and what: no vector says which pairs, so only their own history does"""
+    """that effect; embeddings cannot predict which pairs have it, only the history of a pair can"""
     retargeted_share: float = 0.06
-    """share of users who have been at an advertiser's"""
+    """share of users that have visited an advertiser's shop"""
     retargeted_ads: int = 3
     retargeted_click: float = 2.2
-    """for each of these, the ads that follow them around"""
+    """effect for each pair of such a user and one of the retargeting ads"""
     publisher_click: float = 0.3
     """sd over publishers"""
     ad_click: float = 0.4
     """sd over ads"""
     user_click: float = 0.5
-    """sd over users: some click at everything"""
+    """sd over users: some users click more on every ad"""
     device_click: tuple[float, ...] = (0.2, 0.0, -0.2)
     age_click: float = 0.08
-    """added per age band from the middle"""
+    """added per age band, relative to the middle of the bands"""
     hour_click: float = 0.35
-    """swing over the day, whose best hour is each segment's own"""
+    """amplitude over the day; each segment has its own best hour"""
     wear_out: float = 0.3
-    """taken off for log2(1 + times that the user was shown this ad)"""
+    """subtracted per log2(1 + number of earlier impressions of the ad by the user): ad fatigue"""
     drift_deg_per_day: float = 1.0
-    """by which every segment's taste turns"""
+    """rotation of every segment's taste vector"""
     examination_decay: float = 0.8
-    """slot s (from 0) is looked at with probability (1 + s) ** -decay"""
+    """a user examines slot s (from 0) with probability (1 + s) ** -decay"""
 
     slow_share: float = 0.3
-    """share of clicks that are reported late"""
+    """share of clicks with a slow report"""
     fast_delay_s: float = 30.0
     slow_delay_s: float = 4 * 3600.0
 
     bid_median: float = 0.6
     """per click, in money"""
     bid_spread: float = 0.5
-    """sd of its logarithm"""
+    """sd of the logarithm of a bid"""
     budget_clicks: float = 25.0
-    """a campaign's median budget for a day, in clicks at its bid"""
+    """median daily budget of a campaign, in clicks at its bid"""
     budget_spread: float = 0.8
     reserve: float = 0.002
-    """lowest expected revenue of an impression that is shown, in money"""
+    """minimum expected revenue of a shown impression, in money"""
     policy_noise: float = 0.35
-    """of the old system's ranking, in logs of expected revenue: without it nothing could be learned from its log"""
+    """scale of the noise in the logging policy's ranking, in logs of expected revenue; off-policy learning needs it"""
 
     @property
     def ads(self) -> int:
-        """That have started by the end of the history."""
+        """Number of ads that have started by the end of the history."""
         return self.campaigns * self.ads_per_campaign + self.new_ads_per_day * self.days
 
     @property
@@ -104,23 +104,27 @@ class FeatureConfig:
         6, unit="h", low=1, high=24, trades="shorter: fresher counts of ads, more rows to compute and join"
     )
     exposures: int = knob(
-        128, unit="ads", low=8, high=1000, trades="more: wear-out and caps of rarer ads too, in a larger row"
+        128, unit="ads", low=8, high=1000, trades="more: fatigue and frequency caps of rarer ads too, larger rows"
     )
-    ttl_h: float = knob(48.0, unit="h", low=1.0, high=720.0, trades="longer: fewer degraded answers, older features")
+    ttl_h: float = knob(48.0, unit="h", low=1.0, high=720.0, trades="longer: fewer degraded responses, older features")
 
 
 @dataclass(frozen=True)
 class SampleConfig:
     negative_share: float = knob(
-        0.1, unit="", low=0.01, high=1.0, trades="higher: all that was not clicked teaches a little, and takes time"
+        0.1,
+        unit="",
+        low=0.01,
+        high=1.0,
+        trades="higher: more negatives in training, slightly better models, longer builds",
     )
     imbalance: str = choice(
         "sample",
         ("sample", "weight"),
-        trades="sample: the loss knows what was left out; weight: what is kept counts for what was left out",
+        trades="sample: the loss corrects for dropped negatives; weight: kept negatives have a larger weight",
     )
     first_day: int = knob(
-        0, unit="day", low=0, high=28, trades="later: histories are fuller, as they are in serving; fewer rows"
+        0, unit="day", low=0, high=28, trades="later: fuller user histories, as in serving, but fewer rows"
     )
     holdout_rows: int = knob(60_000, unit="rows", low=1000, high=10_000_000, trades="more: tighter intervals, slower")
 
@@ -131,12 +135,12 @@ class ModelConfig:
     user_cross: str = choice(
         "audience",
         ("audience", "all", "none"),
-        trades="all: everyone's pairs with ads are remembered, and most of that is noise; audience: retargeted users'",
+        trades="all: a weight per pair of user and ad, mostly noise; audience: only for retargeted users",
     )
     hidden: int = knob(128, unit="", low=8, high=2048, trades="larger: more capacity, more milliseconds per ad")
     epochs: int = knob(5, unit="", low=1, high=50, trades="more: better fit until it overfits, longer builds")
     batch: int = knob(1024, unit="rows", low=64, high=65536, trades="larger: faster epochs, fewer updates")
-    student_hidden: int = knob(6, unit="", low=2, high=512, trades="larger: nearer to the teacher, slower")
+    student_hidden: int = knob(6, unit="", low=2, high=512, trades="larger: closer to the teacher, slower")
 
 
 @dataclass(frozen=True)
@@ -144,7 +148,7 @@ class CalibrationConfig:
     calibration: str = choice(
         "platt",
         ("platt", "isotonic", "none"),
-        trades="platt: two numbers, hard to fool; isotonic: any monotone curve, with the noise of one day's clicks",
+        trades="platt: two parameters, little noise; isotonic: any monotone curve, with the noise of one day's clicks",
     )
 
 
@@ -161,19 +165,19 @@ class PredictConfig:
         "student",
         ("student", "teacher"),
         per_request=True,
-        trades="teacher: the network that the student was taught by, a little better and much slower",
+        trades="teacher: the network that the student was distilled from, slightly better and much slower",
     )
     calibrated: str = choice(
         "yes",
         ("yes", "no", "no_recalibration"),
         per_request=True,
-        trades="no: what the network says; no_recalibration: as if the sample were the world, ten times too high",
+        trades="no: raw network output; no_recalibration: probabilities of the sample, ten times too high",
     )
     position: str = choice(
         "debiased",
         ("debiased", "naive"),
         per_request=True,
-        trades="naive: a model that never heard of slots, and takes a high place for a good ad",
+        trades="naive: a model without position debiasing, which overestimates ads that were shown in high slots",
     )
 
 
@@ -185,22 +189,27 @@ class AuctionConfig:
         low=0.0,
         high=1000.0,
         per_request=True,
-        trades="higher: dearer impressions, and more slots that stay empty",
+        trades="higher: higher prices per impression, and more empty slots",
     )
     pricing: str = choice(
         "second",
         ("second", "first"),
         per_request=True,
-        trades="first: everyone pays their bid, until they bid less, which nobody here does",
+        trades="first: winners pay their bids; real advertisers would then bid less, but bids here do not change",
     )
     pacing: str = choice(
         "even",
         ("even", "none"),
         per_request=True,
-        trades="none: budgets are spent as fast as traffic comes, and the evening has few bidders",
+        trades="none: campaigns spend their budgets early in the day, and the evening has few bidders",
     )
     frequency_cap: int = knob(
-        5, unit="per day", low=1, high=1000, per_request=True, trades="higher: more of the best ad, worn out sooner"
+        5,
+        unit="per day",
+        low=1,
+        high=1000,
+        per_request=True,
+        trades="higher: more impressions of the best ad, and more fatigue",
     )
     randomised_share: float = knob(
         0.0,
@@ -208,14 +217,18 @@ class AuctionConfig:
         low=0.0,
         high=1.0,
         per_request=True,
-        trades="higher: more slates drawn by chance, which tell position from relevance, and less revenue",
+        trades="higher: more random slates, which separate position bias from relevance, and less revenue",
     )
 
 
 @dataclass(frozen=True)
 class CacheConfig:
     cache_ttl_s: float = knob(
-        60.0, unit="s", low=0.0, high=3600.0, trades="longer: fewer reads of the store, older features and later caps"
+        60.0,
+        unit="s",
+        low=0.0,
+        high=3600.0,
+        trades="longer: fewer reads of the store, older features and frequency caps that lag",
     )
     cache_users: int = knob(
         20_000, unit="users", low=1, high=10_000_000, trades="more: fewer reads of the store, more memory"
@@ -225,21 +238,25 @@ class CacheConfig:
 @dataclass(frozen=True)
 class ServeConfig:
     deadline_ms: float = knob(
-        100.0, unit="ms", low=5, high=5000, trades="longer: fewer refusals of late requests, slower worst case"
+        100.0, unit="ms", low=5, high=5000, trades="longer: fewer rejected requests, slower worst case"
     )
     feature_timeout_ms: float = knob(
-        20.0, unit="ms", low=1, high=1000, trades="longer: fewer degraded answers, later fallback"
+        20.0, unit="ms", low=1, high=1000, trades="longer: fewer degraded responses, later fallback"
     )
     breaker_open_s: float = knob(
-        1.0, unit="s", low=0.1, high=60, trades="longer: less load on a sick store, slower recovery"
+        1.0, unit="s", low=0.1, high=60, trades="longer: less load on a failing store, slower recovery"
     )
-    workers: int = knob(2, unit="threads", low=1, high=64, trades="more: more requests at once, each one slower")
-    queue: int = knob(64, unit="requests", low=0, high=1000, trades="longer: fewer refusals, longer waits")
+    workers: int = knob(2, unit="threads", low=1, high=64, trades="more: more concurrent requests, each one slower")
+    queue: int = knob(64, unit="requests", low=0, high=1000, trades="longer: fewer rejected requests, longer waits")
     intake_workers: int = knob(
         4, unit="threads", low=1, high=64, trades="more: more events wait for the broker at once, more threads"
     )
     intake_queue: int = knob(
-        64, unit="calls", low=0, high=1000, trades="longer: fewer refused events while the broker is slow, longer waits"
+        64,
+        unit="calls",
+        low=0,
+        high=1000,
+        trades="longer: fewer rejected events while the broker is slow, longer waits",
     )
     max_body_kb: int = knob(64, unit="kB", low=1, high=1024, trades="larger: longer lists of ads, more to parse")
 
@@ -259,9 +276,9 @@ class CtrConfig:
 
 
 BUDGETS = (
-    Budget("p99_ms", 10.0, "ms", "at_most", "99 of 100 auctions are held within this time"),
-    Budget("success_share", 0.999, "", "at_least", "share of requests answered with an auction"),
-    Budget("degraded_share", 0.01, "", "at_most", "share of auctions without a part, in normal operation"),
+    Budget("p99_ms", 10.0, "ms", "at_most", "99 of 100 auctions finish within this time"),
+    Budget("success_share", 0.999, "", "at_least", "share of requests that receive an auction"),
+    Budget("degraded_share", 0.01, "", "at_most", "share of auctions that are degraded in normal operation"),
 )
 
 SMALL = CtrConfig()
@@ -276,7 +293,7 @@ SMOKE = replace(
         targeted_segments=4,
         requests_per_day=10_000,
         days=6,
-        # a small world needs a larger random share before a gate can tell anything
+        # a small world needs a larger random share to give the gate enough rows
         randomised_share=0.2,
     ),
     sample=SampleConfig(holdout_rows=30_000),

@@ -1,4 +1,4 @@
-"""The ads as one value. Importing it imports no training and no serving code."""
+"""The `Design` value of the ads. This module imports no training code and no serving code."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from infra.evaluation.figures import Bound
 DESIGN = Design(
     name="ctr_prediction",
     title="CTR prediction",
-    summary="Which ads, for how much? Target some hundreds, predict clicks wide and deep, hold an auction.",
+    summary="Choose and price ads: target some hundreds, predict clicks wide and deep, run an auction.",
     port=8020,
     container="ads",
     budgets=BUDGETS,
@@ -41,7 +41,7 @@ DESIGN = Design(
         Step(
             "sample",
             "ctr_prediction.offline.samples:write_samples",
-            "Join impressions with what was known (Feast)",
+            "Join impressions with features, point in time (Feast)",
             ("world", "features", "sample"),
             after=("world", "live", "features", "materialize"),
         ),
@@ -56,14 +56,14 @@ DESIGN = Design(
         Step(
             "baselines",
             "ctr_prediction.offline.baselines:write_baselines",
-            "Train what it is compared with (scikit-learn, LightGBM)",
+            "Train the baseline models (scikit-learn, LightGBM)",
             ("world", "sample", "model"),
             after=("sample",),
         ),
         Step(
             "evaluate",
             "ctr_prediction.evaluation.gate:gate",
-            "Evaluate against the truth, gate",
+            "Evaluate against the oracle, gate",
             ("world", "sample"),
             after=("sample", "train", "baselines"),
         ),
@@ -77,7 +77,7 @@ DESIGN = Design(
         Step(
             "release",
             "ctr_prediction.offline.release:publish",
-            "Release: fetch the champion, verify, point to it",
+            "Fetch the champion, verify it, write the release",
             ("world", "features"),
             after=("live", "materialize", "train", "evaluate", "index"),
         ),
@@ -87,24 +87,28 @@ DESIGN = Design(
         Bound(
             "p99_ms", "p99 of an auction, open-loop arrivals at half of capacity, 300 bidders", "ms", "<= 10", "<= 4"
         ),
-        Bound("capacity_per_s", "auctions per second of one process, 4 clients that never wait", "/s"),
+        Bound("capacity_per_s", "auctions per second of one process, 4 clients in a closed loop", "/s"),
         Bound(
             "warm_over_constant",
-            "throughput with users by Zipf 1.1, after warm-up / a route that parses the same body and is constant",
+            "throughput with Zipf(1.1) users after warm-up / throughput of a constant route with the same body",
             "×",
         ),
-        Bound("cold_over_constant", "the same, every request another user (one Feast read each)", "×"),
+        Bound(
+            "cold_over_constant",
+            "throughput with a new user per request (one Feast read each) / throughput of the constant route",
+            "×",
+        ),
         Bound("student_over_teacher", "time of the student's kernel / the teacher's, 300 ads", "×", "<= 0.4", "<= 0.2"),
         Bound("read_over_feast", "time of a user's row by Feast's provider / by `get_online_features`", "×"),
         Bound(
             "parts_over_whole",
-            "time of the student from ads to log-odds in parts / by whole rows and ONNX Runtime",
+            "time of the student with a split first layer / with whole rows in ONNX Runtime",
             "×",
         ),
         Bound("int8_over_float", "time of the student in int8 / in float32, 300 ads", "×"),
         Bound(
             "train_over_gemm",
-            "training rows per second / a jitted step of its matrix products alone",
+            "training rows per second / rows per second of a jitted step of its matrix products alone",
             "×",
             ">= 0.25",
             ">= 0.4",
@@ -133,9 +137,9 @@ DESIGN = Design(
     ask=Ask(
         path="/v1/ads/rank",
         arguments=(
-            Argument("user", "user_id", "int", 7, "user to ask for; of an unknown one nothing is known"),
+            Argument("user", "user_id", "int", 7, "user id; an unknown user gets the default features"),
             Argument("slots", "slots", "int", 4, "slots of the page, 1 to 4"),
-            Argument("publisher", "context.publisher_id", "int", 0, "whose page it is"),
+            Argument("publisher", "context.publisher_id", "int", 0, "publisher of the page"),
             Argument("device", "context.device", "str", "phone", "phone, tablet or desktop"),
             Argument("exclude", "exclude", "ints", [], "ids of ads that must not be shown"),
         ),

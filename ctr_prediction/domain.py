@@ -1,5 +1,5 @@
-"""Words that all rooms of the design share. Ids are rows of the world's tables, int64; times ending in `_ts` are
-seconds since the epoch, UTC."""
+"""Types that every package of the ads design uses. Ids are row numbers of the public catalogue, int64; times ending in
+`_ts` are seconds since the epoch, UTC."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ DEVICES = ("phone", "tablet", "desktop")
 AGE_BANDS = ("18-24", "25-34", "35-44", "45-54", "55-64", "65+")
 GENDERS = ("f", "m", "x")
 SLOTS = 4
-"""on the largest page; counts are kept by slot, since a look at the fourth is worth less than one at the first"""
+"""slots of the largest page; counts are kept per slot, because users examine the fourth slot less than the first"""
 NONE = -1
-"""in the place of an ad: nobody bid, or all that bid are capped, paused or below the reserve"""
+"""placeholder for an ad: no ad bids, or every bidder is capped, paused or below the reserve"""
 
 
 @dataclass(frozen=True)
 class UserFeatures:
-    """What is known of m users (serving: one), from the feature store or declared defaults.
+    """Features of m users (serving: one), from the feature store or the defaults.
 
-    int64[m]: `segment`, `age`, `gender`. `audience` int64[m, any]: ads of shops that they have been at, padded with
-    `NONE`. float32: `shown` [m, SLOTS] impressions in each slot, `clicks` [m] that were reported. `seen_ads` int64[m,
-    any] with `seen_counts` and `seen_today`: how often each ad was shown to them, ever and in the last day.
+    int64[m]: `segment`, `age`, `gender`. `audience` int64[m, any]: retargeting ads of shops that the user has visited,
+    padded with `NONE`. float32: `shown` [m, SLOTS] impressions per slot, `clicks` [m] reported clicks. `seen_ads`
+    int64[m, any] with `seen_counts` and `seen_today`: number of impressions of each ad, in total and in the last day.
     """
 
     segment: Ints
@@ -56,8 +56,8 @@ class UserFeatures:
 
 @dataclass(frozen=True)
 class AdFeatures:
-    """What is known of n ads. int64[n]: `campaign`, `creative`. float32: `shown` and `campaign_shown` [n, SLOTS]
-    impressions in each slot, `clicks` and `campaign_clicks` [n] that were reported."""
+    """Features of n ads. int64[n]: `campaign`, `creative`. float32: `shown` and `campaign_shown` [n, SLOTS]
+    impressions per slot, `clicks` and `campaign_clicks` [n] reported clicks."""
 
     campaign: Ints
     creative: Ints
@@ -75,7 +75,7 @@ class AdFeatures:
 
 @dataclass(frozen=True)
 class Context:
-    """Where and when ads are asked for: `publisher`, `device` int64[n] and `at_ts` float64[n]; n = 1 serves all."""
+    """Context of requests: `publisher`, `device` int64[n] and `at_ts` float64[n]; n = 1 applies to all rows."""
 
     publisher: Ints
     device: Ints
@@ -88,14 +88,15 @@ class Context:
 
 @dataclass(eq=False)
 class AdQuery:
-    """One request for an auction of `slots`, with all that the stages need to know of it. Nobody changes one; it is not
-    frozen, since Python takes five times as long to make a frozen one.
+    """One request for an auction of `slots`, with everything that the stages need. Immutable by convention:
+    constructing a frozen dataclass is five times slower.
 
-    `seed` decides every random choice that is made for it. `feature_ts` is the time that the user's features speak for
-    (0: defaults), `feature_age_s` how long ago they were read; `exclude` are ads that must not be shown. `candidates`
-    int64[any] are the ads that may bid, where the request names them, and `bids` what it says that some of them bid.
-    `view` is the market as all stages of this request see it (`market.View`); `known` is what the feature cache holds
-    of the user (`online.cache.Known`), `read` what was read of the user before the pipeline, or why nothing was.
+    `seed` determines every random choice of the request. `feature_ts` is the time as of which the user's features are
+    computed (0: defaults), `feature_age_s` the age of the read. `exclude` are ads that must not be shown. `candidates`
+    int64[any] are the ads that may bid, if the request lists them; `bids` overrides the bids of some ads. `view` is the
+    market as all stages of this request read it (`items.catalog.View`). `known` is the user's entry in the feature
+    cache (`online.cache.Known`). `read` is the row that was read before the pipeline, or the reason why the read
+    failed.
     """
 
     user_id: int
@@ -125,13 +126,13 @@ class AdQuery:
         return float(self.context.at_ts[0])
 
     def knowing(self, known: Any, age_s: float) -> AdQuery:
-        """The same query, and who is asking."""
+        """The same query with the user's cache entry `known`, read `age_s` ago."""
         return self.but(
             user=known.user, is_cold=known.is_cold, feature_ts=known.feature_ts, known=known, feature_age_s=age_s
         )
 
     def but(self, **changes: Any) -> AdQuery:
-        """The same query with other values in some of its fields. `dataclasses.replace` takes ten times as long."""
+        """A copy of the query with `changes` applied. `dataclasses.replace` is ten times slower."""
         found = object.__new__(AdQuery)
         found.__dict__ = {**self.__dict__, **changes}
         return found

@@ -1,1 +1,1 @@
-"""Event schemas, their tables on disk, and reading the history back."""
+"""Event schemas, their tables on disk, and functions that read the history back."""

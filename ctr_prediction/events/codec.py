@@ -1,4 +1,4 @@
-"""How an auction becomes JSON and comes back bit for bit: its arrays, and the user's features."""
+"""Encodes an auction's arrays and user features as JSON, and decodes them bit for bit."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from ctr_prediction.domain import UserFeatures
 
 
 def pack(values: npt.NDArray[Any], dtype: str) -> str:
-    """An array as base64 of its bytes, row by row; `dtype` as numpy names it, such as "<f4"."""
+    """An array as base64 of its bytes, row by row, after conversion to the numpy dtype `dtype`, such as "<f4"."""
     return binascii.b2a_base64(np.ascontiguousarray(values, dtype).data, newline=False).decode()
 
 
 def unpack(text: str, dtype: str, width: int = 0) -> npt.NDArray[Any]:
-    """The array that `pack` was given: [n], or [n, width]."""
+    """The array that `pack` encoded: [n], or [n, width]."""
     values = np.frombuffer(base64.b64decode(text), dtype)
     return values.reshape(-1, width) if width else values
 
 
 def user_as_lists(user: UserFeatures) -> dict[str, list[Any]]:
-    """One user's features, field -> list."""
+    """The features of one user: field -> list."""
     return {item.name: getattr(user, item.name)[0:1].ravel().tolist() for item in fields(UserFeatures)}
 
 
 def user_from_lists(values: Mapping[str, Any], like: UserFeatures) -> UserFeatures:
-    """The one user of `user_as_lists`, with the dtypes and shapes of `like`. JSON keeps every float32 exactly."""
+    """Inverse of `user_as_lists`, with the dtypes and shapes of `like`. JSON keeps every float32 exactly."""
     return UserFeatures(
         **{
             name: np.asarray(values[name], array.dtype).reshape((1, -1) if array.ndim == 2 else (1,))

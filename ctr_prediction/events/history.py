@@ -1,7 +1,8 @@
-"""Step `live`: keep what happened live until this build began, and read it as the generated history is read.
+"""Step `live`: keep the live events up to the start of this build; and readers of the generated and the live history.
 
-The worker's files are linked, not copied, where the disk allows it. Events come from apps: one that was delivered twice
-counts once. A click belongs to an impression by its number. Either counts from when one heard of it (`counting`).
+The step links the worker's files, or copies them where the disk has no links. An event that was delivered twice counts
+once. A click refers to its impression by number. Impressions and clicks count from the time at which the service
+received them (`features.aggregates`).
 """
 
 from __future__ import annotations
@@ -29,14 +30,14 @@ from infra.columns import DAY_S, seconds, timestamps
 from infra.errors import LabError
 
 LOG_COLUMNS = ("impression_id", "seen_ts", "user_id", "ad_id", "slot", "price", "clicked", "label_ts")
-"""The columns of the log that features count; a table may have more."""
+"""The columns of the log that features read; a table may have more."""
 CUT_FILE = "live.json"
 USERS_AT_ONCE = 50_000
 
 
 @dataclass(frozen=True)
 class PublicCatalogue:
-    """What is public of people, ads, campaigns and publishers, as written by the step `world`; ids are rows."""
+    """Public facts about users, ads, campaigns and publishers, as the step `world` writes them; ids are row numbers."""
 
     people: pd.DataFrame
     ads: pd.DataFrame
@@ -50,10 +51,10 @@ class PublicCatalogue:
 
 @dataclass(frozen=True)
 class EventLog:
-    """n impressions in order of `at_s` float64[n], when one heard of them (of the history's at once, as their page was
-    asked for), and of `number`. int64[n]: `number`, `user`, `ad`, `campaign`, `slot`. float64[n]: `price` of a click,
-    and `label_s`, when a click was reported: infinite where none was, and never before one had heard of the impression.
-    Impressions of an unknown user or ad are left out."""
+    """n impressions ordered by `at_s`, then by `number`. `at_s` float64[n] is when the service received the impression
+    (in the generated history: when the page was requested). int64[n]: `number`, `user`, `ad`, `campaign`, `slot`.
+    float64[n]: `price` of a click, and `label_s`, when the click was reported: infinite without a click, and never
+    before `at_s`. Impressions of an unknown user or ad are dropped."""
 
     at_s: Array
     number: Ints
@@ -66,7 +67,7 @@ class EventLog:
 
     @classmethod
     def of(cls, table: pa.Table, catalogue: PublicCatalogue) -> EventLog:
-        """The log of `table`, with `LOG_COLUMNS` in any order of rows."""
+        """The log of `table`, which has `LOG_COLUMNS` and its rows in any order."""
         column = {name: table[name].to_numpy() for name in LOG_COLUMNS}
         user, ad, slot = (column[name].astype(np.int64) for name in ("user_id", "ad_id", "slot"))
         is_known = (user >= 0) & (user < len(catalogue.people)) & (ad >= 0) & (ad < len(catalogue.ads))
@@ -91,11 +92,11 @@ class EventLog:
         return len(self.at_s)
 
     def before(self, t: float, window_s: float = np.inf) -> slice:
-        """The impressions of before `t` and not older than the window."""
+        """The impressions with t - window_s <= `at_s` < t."""
         return slice(*(int(np.searchsorted(self.at_s, at)) for at in (t - window_s, t)))
 
     def clicks_before(self, t: float, window_s: float = np.inf) -> Ints:
-        """int64[c]: places of the clicks that were reported in the window before `t`."""
+        """int64[c]: indices of the impressions whose clicks were reported in the window before `t`."""
         order, label_s = self._by_label
         first, last = (int(np.searchsorted(label_s, at)) for at in (t - window_s, t))
         return order[first:last]
@@ -112,9 +113,9 @@ class EventLog:
 
 
 def cut_log(context: StepContext) -> Facts:
-    """Write `shown/`, `clicks/` and `live.json`: how many of each, and `until`, the world's now for this build.
+    """Write `shown/`, `clicks/` and `live.json` (the number of each, and `until`: the end of this build's data).
 
-    Raises `LabError` when a file of the cut is gone or cannot be read.
+    Raises `LabError` when a file of the cut is missing or cannot be read.
     """
     config: CtrConfig = context.config
     files = files_of(context.cut)
@@ -131,26 +132,26 @@ def cut_log(context: StepContext) -> Facts:
         label_s = seconds(shown["label_ts"].to_numpy())
         clicks = int(np.isfinite(label_s).sum())
         newest = max(seconds(shown["seen_ts"].to_numpy()).max(), np.nanmax(np.append(label_s, 0.0)))
-        until = max(until, float(np.floor(newest)) + 1)  # what is of t is not known at t
+        until = max(until, float(np.floor(newest)) + 1)  # features as of t exclude events at t
     facts = {"impressions": 0 if shown is None else len(shown), "clicks": clicks}
     (context.out / CUT_FILE).write_text(json.dumps({**facts, "until": until}, indent=2))
     return facts
 
 
 def read_until(live: Path) -> float:
-    """Up to when this build knows the world, in seconds since the epoch: the end of the history, or later."""
+    """End of this build's data, in seconds since the epoch: the end of the generated history, or later."""
     return float(json.loads((live / CUT_FILE).read_text())["until"])
 
 
 def read_live(live: Path) -> pa.Table | None:
-    """The impressions that were shown live, each once, with `clicked` and `label_ts` of the click that was reported
-    first; None if there is none."""
+    """The live impressions without duplicates, with `clicked` and `label_ts` of the click that was reported first; None
+    if there are none."""
     shown = read_shown(live)
     return None if shown is None else with_clicks(shown, read_clicks(live))
 
 
 def read_shown(live: Path) -> pa.Table | None:
-    """The impressions that were shown live, each once; None if there is none."""
+    """The live impressions, without duplicates; None if there are none."""
     shown = _read(live / SHOWN)
     if shown is None or not len(shown):
         return None
@@ -159,14 +160,13 @@ def read_shown(live: Path) -> pa.Table | None:
 
 
 def read_clicks(live: Path) -> pa.Table | None:
-    """The clicks that were reported live, also those of impressions that one has not heard of; None if there is
-    none."""
+    """The live clicks, including clicks without a logged impression; None if there are none."""
     clicks = _read(live / CLICKS)
     return clicks if clicks is not None and len(clicks) else None
 
 
 def with_clicks(shown: pa.Table, clicks: pa.Table | None) -> pa.Table:
-    """`shown` with `clicked` and `label_ts`, by `impression_id`."""
+    """`shown` joined with `clicked` and `label_ts` of `clicks` on `impression_id`."""
     label_s = np.full(len(shown), np.nan)
     if clicks is not None and len(clicks):
         of, when = clicks["impression_id"].to_numpy(), seconds(clicks["label_ts"].to_numpy())
@@ -180,8 +180,8 @@ def with_clicks(shown: pa.Table, clicks: pa.Table | None) -> pa.Table:
 
 
 def event_log(world: Path, live: Path | None, catalogue: PublicCatalogue, users: range | None = None) -> EventLog:
-    """All that is known of who was shown what and who clicked (or of these `users`): on every day of the history, and
-    `live` since. One heard of the history's impressions at once."""
+    """All impressions and clicks (or those of `users`) of the generated history and of the log in `live`. In the
+    history, an impression counts from its request on."""
     user = ds.field("user_id")
     mine = None if users is None else (user >= users.start) & (user < users.stop)
     columns = {name: ds.field("request_ts" if name == "seen_ts" else name) for name in LOG_COLUMNS}
@@ -194,8 +194,8 @@ def event_log(world: Path, live: Path | None, catalogue: PublicCatalogue, users:
 
 
 def logs_by_users(world: Path, live: Path | None, catalogue: PublicCatalogue) -> Iterator[tuple[range, EventLog]]:
-    """The same, of so many users at a time as fit into memory however long the log is. What is counted of ads in one
-    and in another adds up."""
+    """Like `event_log`, for blocks of users that fit into memory for a log of any length. Counts per ad are additive
+    over the blocks."""
     everyone = len(catalogue.people)
     for first in range(0, max(everyone, 1), USERS_AT_ONCE):
         users = range(first, min(first + USERS_AT_ONCE, everyone))
@@ -212,6 +212,6 @@ def _link(source: Path, target: Path) -> None:
     try:
         os.link(source, target)
     except FileNotFoundError:
-        raise LabError(f"{source} was there when the build began and is gone", hint="build again") from None
-    except OSError:  # another disk, or one without links
+        raise LabError(f"{source} existed when the build began and is gone now", hint="build again") from None
+    except OSError:  # another disk, or a file system without hard links
         shutil.copy2(source, target)

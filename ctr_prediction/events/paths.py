@@ -1,4 +1,4 @@
-"""Where what happens live is kept, and up to when it reaches. Written by the worker, read by everyone."""
+"""Paths of the live log, and the time of its last event. The worker writes the log."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from infra.stream.sink import files_of
 LIVE = "live"
 SHOWN, CLICKS, PREDICTIONS = "shown", "clicks", "predictions"
 TIMES = {SHOWN: "seen_ts", CLICKS: "label_ts", PREDICTIONS: "request_ts"}
-"""What may not happen again: a world that was stopped goes on behind all that is logged."""
+"""Kind of event -> its time column. A restarted world clock continues after the last logged time."""
 
 
 def end_of_log(live: Path) -> float:
-    """The last time (seconds since the epoch) that anything happened at; 0 where nothing did."""
+    """Time of the last logged event, in seconds since the epoch; 0 if the log is empty."""
     ends = [0.0]
     for folder, column in TIMES.items():
         for file in files_of(live / folder)[-1:]:

@@ -1,7 +1,7 @@
-"""The events of the ads, as they travel on the stream. ADR 0011 says who writes and who reads them.
+"""Event schemas of the ads' stream. ADR 0011 lists the producers and consumers of each topic.
 
-Times are seconds since the epoch, UTC, by the world's clock. An impression carries all that was known when its auction
-was held (the app sends back what it was given); a click comes later, often much later, and names its impression.
+Times are seconds since the epoch, UTC, by the world's clock. An impression repeats the fields of its auction (the app
+sends them back). A click arrives later, often much later, and contains the id of its impression.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 MAX_PLACES = 16
-"""slots of one page that an event id can tell apart"""
+"""number of slots per page that an event id can encode"""
 
 
 @dataclass(frozen=True)
 class Topics:
-    """The topics of this design."""
+    """Topic names of the ads."""
 
     auctions: str = "ctr_prediction.auctions"
     impressions: str = "ctr_prediction.impressions"
@@ -28,14 +28,14 @@ TOPICS = Topics()
 
 
 def topics() -> tuple[str, ...]:
-    """All of them."""
+    """All topics of the ads."""
     return tuple(getattr(TOPICS, item.name) for item in fields(TOPICS))
 
 
 @dataclass(frozen=True)
 class Impression:
-    """An ad that was on a page. `seen` is how often this user had been shown it before, as the auction knew; `price`
-    is due when it is clicked. `seen_ts` is when the service heard of it."""
+    """An ad shown on a page. `seen` is the number of earlier impressions of the ad by this user, according to the
+    auction. A click costs `price`. `seen_ts` is when the service received the impression."""
 
     SCHEMA: ClassVar[str] = "ctr.impression"
     VERSION: ClassVar[int] = 1
@@ -62,7 +62,7 @@ class Impression:
 
     @property
     def number(self) -> int:
-        """The impression's id in the log: the auction's id and the slot."""
+        """The impression's id in the log: the auction's id combined with the slot."""
         return self.auction_id * MAX_PLACES + self.slot
 
     @property
@@ -76,7 +76,7 @@ class Impression:
 
 @dataclass(frozen=True)
 class Click:
-    """A click: a label, and money. `label_ts` is when the service heard of it; `price` as the auction had set it."""
+    """A click: a positive label and a charge. `label_ts` is when the service received it; the auction set `price`."""
 
     SCHEMA: ClassVar[str] = "ctr.click"
     VERSION: ClassVar[int] = 1
@@ -95,7 +95,7 @@ class Click:
 
     @property
     def number(self) -> int:
-        """The id of the impression that was clicked."""
+        """The id of the clicked impression."""
         return self.auction_id * MAX_PLACES + self.slot
 
     @property
@@ -109,13 +109,13 @@ class Click:
 
 @dataclass(frozen=True)
 class Auction:
-    """One auction as it was held, complete enough to be held again.
+    """One auction and its result, with everything that a replay needs.
 
-    `features` are the user's as served (field of `UserFeatures` -> list); `feature_ts` is the time that they speak for
-    (0: defaults), `stats_ts` that of the ads' counts. `ads` int32[n] are the bidders that were scored, in order, and
-    `numbers` float32[n, AD_NUMBERS] what was known of them; `scores` float32[n] are the probabilities of a click in the
-    first slot: all three as base64 of their bytes (`predictions.pack`). `bids` are those that the request named, by
-    ad, where it named any. `chosen` are the places in `ads` of those that won, with `prices` and `propensity` each.
+    `features` are the user's features as served (field of `UserFeatures` -> list). `feature_ts` is the time as of which
+    they are computed (0: defaults), `stats_ts` that of the ads' counts. `ads` int32[n] are the scored bidders, in
+    order; `numbers` float32[n, AD_NUMBERS] are their features and `scores` float32[n] p(click) in the first slot. All
+    three are base64 of their bytes (`codec.pack`). `bids` are the bids in the request, by ad. `chosen` are the indices
+    in `ads` of the winners, with `prices` and `propensity`.
     """
 
     SCHEMA: ClassVar[str] = "ctr.auction"

@@ -1,4 +1,4 @@
-"""Events as rows of the live log, in the schema of the generated history, so that the next training reads both."""
+"""Events as rows of the live log. The schema equals that of the generated history, so training reads both."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ SHOWN_FLOATS = ("bid", "price", "p_click", "propensity")
 
 
 def shown_rows(events: Sequence[Impression]) -> pa.Table:
-    """A row per ad that was on a page. `request_ts` is what training joins its features by; `seen_ts` is when one heard
-    of it: from then on it counts, and no feature of before can have known it."""
+    """One row per shown ad. Training joins its features as of `request_ts`. The impression counts in features from
+    `seen_ts` on, the time at which the service received it."""
     return pa.table(
         {
             "impression_id": pa.array([event.number for event in events], pa.int64()),
@@ -31,7 +31,7 @@ def shown_rows(events: Sequence[Impression]) -> pa.Table:
 
 
 def click_rows(events: Sequence[Click]) -> pa.Table:
-    """A row per click, with the time from which it counts."""
+    """One row per click, with the time from which it counts in features."""
     return pa.table(
         {
             "impression_id": pa.array([event.number for event in events], pa.int64()),
@@ -43,7 +43,7 @@ def click_rows(events: Sequence[Click]) -> pa.Table:
 
 
 def auction_rows(events: Sequence[Auction]) -> pa.Table:
-    """What one looks for in columns, and the whole event as text."""
+    """One row per auction: columns for queries, and the whole event as JSON text."""
     return pa.table(
         {
             "auction_id": pa.array([event.auction_id for event in events], pa.int64()),

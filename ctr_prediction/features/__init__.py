@@ -1,1 +1,1 @@
-"""An entity's state as of a time, computed by the same code for the build and for the worker."""
+"""Features of an entity as of a time, computed by the same code for the build and for the worker."""

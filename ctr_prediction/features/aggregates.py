@@ -1,9 +1,9 @@
-"""Feature columns as of one time `t`, counted from the log: the transforms that training and the live worker share.
+"""Feature columns as of a time `t`, aggregated from the log. Training and the live worker share these transforms.
 
-What counts at t was known just before t: impressions that one had heard of, `seen_ts` < t, and clicks whose report had
-arrived, `label_ts` < t. A click of two hours ago that is reported tomorrow does not count today. Were an impression
-counted from its request on, a row that was pushed between the request and the news of it could never be counted again.
-The offline step `features` calls these for every snapshot time; the worker calls them for now.
+Features as of t include impressions with `seen_ts` < t and clicks with `label_ts` < t. A click of two hours ago that is
+reported tomorrow does not count today. Impressions count from `seen_ts` and not from the request time, so a row that
+the worker pushes between the two can be recomputed later. The offline step `features` calls these functions for every
+snapshot time; the worker calls them for the current second.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from infra.columns import DAY_S, lists, ragged, timestamps
 
 
 def activity_at(log: EventLog, config: CtrConfig, t: float, users: Ints | None = None) -> pa.Table:
-    """Impressions by slot and clicks of each user (or each of `users`) in the window before `t`; no row for those of
-    whom one never heard. Those of whom all is too old have one of zeros: a join would find their last one with counts.
-    """
+    """Impressions by slot and clicks of each user (or of each of `users`) in the window before `t`. Users without
+    events get no row. Users whose events are all older than the window get a row of zeros; otherwise a point-in-time
+    join would find their last row with counts."""
     if users is not None:
         log = log.of_users(users)
     window_s = config.features.window_days * DAY_S
@@ -30,8 +30,8 @@ def activity_at(log: EventLog, config: CtrConfig, t: float, users: Ints | None =
 
 
 def exposure_at(log: EventLog, config: CtrConfig, t: float, users: Ints | None = None) -> pa.Table:
-    """Which ads each user was shown before `t`, how often ever, and how often in the last day; the `exposures` that
-    were seen last."""
+    """The ads that each user was shown before `t`, with the number of impressions in total and in the last day, limited
+    to the `exposures` most recent ads."""
     if users is not None:
         log = log.of_users(users)
     known = log.before(t)
@@ -64,12 +64,13 @@ def ad_stats_at(log: EventLog, catalogue: PublicCatalogue, config: CtrConfig, t:
 
 
 def campaign_stats_at(log: EventLog, catalogue: PublicCatalogue, config: CtrConfig, t: float) -> tuple[Floats, Floats]:
-    """The same of campaigns."""
+    """float32[campaigns, SLOTS] impressions and float32[campaigns] clicks in the window before `t`."""
     return counts_at(log, log.campaign, len(catalogue.campaigns), t, config.features.window_days * DAY_S)
 
 
 def counts_at(log: EventLog, who: Ints, size: int, t: float, window_s: float) -> tuple[Floats, Floats]:
-    """float32[size, SLOTS] impressions and float32[size] reported clicks of each `who` int64[n] before `t`."""
+    """float32[size, SLOTS] impressions and float32[size] reported clicks in the window before `t`, grouped by the id
+    `who` int64[n] of each impression."""
     window = log.before(t, window_s)
     cell = who[window] * SLOTS + log.slot[window]
     shown = np.bincount(cell, minlength=size * SLOTS).reshape(size, SLOTS)
@@ -78,13 +79,13 @@ def counts_at(log: EventLog, who: Ints, size: int, t: float, window_s: float) ->
 
 
 def spent_at(log: EventLog, campaigns: int, t: float) -> Array:
-    """float64[campaigns]: money for clicks that were reported since midnight (UTC) before `t`."""
+    """float64[campaigns]: cost of the clicks that were reported between midnight (UTC) and `t`."""
     clicks = log.clicks_before(t, t % DAY_S)
     return np.bincount(log.campaign[clicks], log.price[clicks], campaigns).astype(np.float64)
 
 
 def counts_table(key: str, ids: Ints, shown: Floats, clicks: Floats, t: float) -> pa.Table:
-    """Rows for a feature view: `shown` as a list by slot, and `clicks`."""
+    """Rows of a feature view: `shown` as a list by slot, and `clicks`."""
     return pa.table(
         {
             key: ids.astype(np.int64),
@@ -96,7 +97,7 @@ def counts_table(key: str, ids: Ints, shown: Floats, clicks: Floats, t: float) -
 
 
 def seen_of(users: Ints, ads: Ints, exposed: tuple[Ints, Ints, Ints]) -> Ints:
-    """int64[n]: how often each user was shown each ad, by `exposed` (user, ad, count)."""
+    """int64[n]: number of impressions of each ad by each user, looked up in `exposed` (user, ad, count)."""
     base = np.int64(max(int(ads.max(initial=0)), int(exposed[1].max(initial=0))) + 1)
     keys = exposed[0] * base + exposed[1]
     order = np.argsort(keys)

@@ -1,7 +1,8 @@
-"""What one request reads of a user, as one row: who they are, what they did, and what they were shown.
+"""The view `user_now`: all user features of a request in one row (profile, activity and exposures).
 
-Feast reads a view at a time, and each costs as much as the first; so what serving needs stands in a view of its own,
-beside those that training joins. The build writes a row of everyone, the worker of those of whom it heard something.
+Feast reads one view at a time, and each view costs as much as the first. Serving therefore has a view of its own beside
+the views that training joins. The build writes a row for every user; the worker updates the rows of users with new
+events.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ SEEN = ("seen_ads", "seen_counts", "seen_today")
 
 
 def user_now(log: EventLog, catalogue: PublicCatalogue, config: CtrConfig, t: float, users: Ints) -> pa.Table:
-    """A row for each of `users` int64[m] (ascending, each known), as of just before `t`; `log` must have all of theirs.
-    Of whom one never heard, the counts are zero and the lists empty."""
+    """A row for each of `users` int64[m] (ascending, in the catalogue), as of `t`. `log` must contain all their events.
+    Users without events get zero counts and empty lists."""
     shown, clicks = counts_at(log, log.user, len(catalogue.people), t, config.features.window_days * DAY_S)
     exposed = exposure_at(log, config, t)
     rows = exposed["user_id"].to_numpy()

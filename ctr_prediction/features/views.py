@@ -1,4 +1,4 @@
-"""What Feast stores of the design: entities, views, the feature service; and its rows as the design's own types."""
+"""Feast definitions of the ads (entities, views, feature service), and conversion of Feast rows to domain types."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ VIEWS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "ad_stats": ("ad_id", {f"ad_{name}": kind for name, kind in COUNTS.items()}),
     "campaign_stats": ("campaign_id", {f"campaign_{name}": kind for name, kind in COUNTS.items()}),
 }
-"""Feature view -> (entity, feature -> type). What one request needs of the pair lies as arrays in the user's row."""
+"""Feature view -> (entity, feature -> type). Pair features (user × ad) are arrays in the user's row."""
 
 ONLINE_VIEWS = ("user_now",)
-"""What one request reads: a view costs a tenth of a millisecond, so there is one. Counts of ads and campaigns are
-served from the snapshot."""
+"""The view that a request reads. Each view costs a tenth of a millisecond, so there is only one. Counts of ads and
+campaigns are served from the snapshot."""
 TRAINED_VIEWS = ("user_profile", "user_activity", "ad_stats", "campaign_stats")
-"""What training joins. How often a user had seen an ad is in the log of impressions itself, as it was served."""
+"""The views that training joins. The number of earlier impressions of an ad is in the log, as served."""
 TRAINED_FEATURES = [f"{view}:{name}" for view in TRAINED_VIEWS for name in VIEWS[view][1]]
 USER_FEATURES = [f"{view}:{name}" for view in ONLINE_VIEWS for name in VIEWS[view][1]]
 AD_FEATURES = [f"{view}:{name}" for view in ("ad_stats", "campaign_stats") for name in VIEWS[view][1]]
@@ -55,7 +55,7 @@ def feast_definitions(tables: Path) -> list[Any]:
             schema=[Field(name=entity, dtype=types.Int64)]
             + [Field(name=name, dtype=kind) for name, kind in features.items()],
             source=FileSource(path=str(tables / f"{view}.parquet"), timestamp_field="feature_ts"),
-            ttl=timedelta(days=365),  # age is checked where a row is served
+            ttl=timedelta(days=365),  # the service checks the age of a row
         )
         for view, (entity, features) in VIEWS.items()
     }
@@ -64,8 +64,8 @@ def feast_definitions(tables: Path) -> list[Any]:
 
 
 def open_store(repository: Path, settings: Settings, *, online_only: bool = False) -> FeastStore:
-    """The repository of one build, which is also one Feast project: what several builds share (Redis) keeps their rows
-    apart, so that a new build never changes what an older one serves."""
+    """The Feast repository of one build. Each build is a Feast project of its own, so builds that share an online store
+    (Redis) have separate rows, and a new build never changes the rows that an older release serves."""
     return FeastStore(
         repository,
         project_of(repository),
@@ -81,7 +81,7 @@ def project_of(repository: Path) -> str:
 
 
 def default_user(segment: int = 0) -> UserFeatures:
-    """The declared defaults: someone of this segment, of middle age, of whom nothing else is known."""
+    """The declared defaults: a user of `segment` and middle age without any history."""
     none = np.full((1, 1), NONE, np.int64)
     return UserFeatures(
         segment=np.full(1, segment, np.int64),
@@ -97,7 +97,7 @@ def default_user(segment: int = 0) -> UserFeatures:
 
 
 def user_from_row(row: FeatureRow, default: UserFeatures) -> UserFeatures:
-    """One row of the store as user features; what the row lacks is taken from `default`."""
+    """One row of the store as user features. Missing values come from `default`."""
     values = {name: np.atleast_1d(value) for name, value in row.values.items() if value is not None}
     arrays = {
         name: values[name].astype(fallback.dtype).reshape((1, -1) if fallback.ndim == 2 else (1,))
@@ -109,8 +109,8 @@ def user_from_row(row: FeatureRow, default: UserFeatures) -> UserFeatures:
 
 
 def users_from_frame(frame: pd.DataFrame, default: UserFeatures) -> UserFeatures:
-    """The rows of an offline join as user features, with `default` where the join found nothing, or where the frame
-    has no such column. Lists are padded: ids with `NONE`, counts with 0."""
+    """The rows of an offline join as user features, with `default` for missing values and missing columns. Lists are
+    padded: ids with `NONE`, counts with 0."""
 
     def column(name: str, fallback: npt.NDArray[Any]) -> npt.NDArray[Any]:
         if name not in frame:
@@ -128,7 +128,7 @@ def users_from_frame(frame: pd.DataFrame, default: UserFeatures) -> UserFeatures
 
 
 def counts_from_frame(frame: pd.DataFrame, kind: str) -> tuple[Floats, Floats]:
-    """float32[n, SLOTS] impressions and float32[n] clicks of `ad` or `campaign`; 0 where the join found nothing."""
+    """float32[n, SLOTS] impressions and float32[n] clicks of `ad` or `campaign`; 0 for missing values."""
     shown = np.zeros((len(frame), SLOTS), np.float32)
     for index, value in enumerate(frame[f"{kind}_shown"]):
         if np.ndim(value):

@@ -1,1 +1,1 @@
-"""What serving holds in memory of ads: a snapshot and its live counts."""
+"""Ad data that serving holds in memory: a snapshot and its live counts."""

@@ -1,8 +1,8 @@
-"""All that can be bid for, as requests see it: a snapshot of the ads, and what has been counted of them since.
+"""The market of a service: the snapshot of all ads, with live counts.
 
-What does not depend on the user is computed once for each set of counts, for every ad: its numbers, its vectors, its
-memory of each segment. A request then gathers rows. Counts are replaced as a whole (`Market.apply`); a request takes
-one *view* and reads everything from it, so that no lock is needed.
+User-independent inputs (numbers, vectors and segment weights of every ad) are computed once per set of counts, and a
+request gathers rows. `Market.apply` replaces all counts at once. A request takes one *view* and reads everything from
+it, so no lock is needed.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from ctr_prediction.model.student import Student
 from infra.columns import DAY_S
 
 KEPT_PLACES = 20_000
-"""pages, by segment, publisher, device and hour, of which is kept what they add"""
+"""maximum number of cached page parts, by segment, publisher, device and hour"""
 
 
 @dataclass(frozen=True)
 class View:
-    """The market as of `stats_ts`. `debiased` and `undebiased` are the sides of the two models; `student` is that of
-    the first as the student reads it, where that can be added up in parts. `eligible` int64[any] for each segment: the
-    ads that pay for it and have started, best first by bid × click rate so far; `pace` float64[campaigns]: how often
-    each should bid, `is_free` whether all should always; `is_spent` bool[campaigns]: whose budget is gone."""
+    """The market as of `stats_ts`. `debiased` and `undebiased` are the ad inputs for the two models; `student` holds
+    the split first layer of the debiased model's student, if available. `eligible` int64[any] for each segment: the
+    ads that target it and have started, best first by bid × click rate so far. `pace` float64[campaigns]: the
+    probability that each campaign bids; `is_free`: whether all are 1. `is_spent` bool[campaigns]: budget exhausted."""
 
     stats_ts: float
     debiased: AdSide
@@ -46,17 +46,17 @@ class View:
     is_spent: np.ndarray[tuple[int], np.dtype[np.bool_]]
 
     def side(self, position: str) -> AdSide:
-        """That of the model that the knob `position` asks."""
+        """The ad inputs for the model that the knob `position` selects."""
         return self.undebiased if position == "naive" else self.debiased
 
 
 class Market:
-    """Ads that can be shown, by id."""
+    """All ads that can be shown, by id."""
 
     def __init__(self, snapshot: Snapshot, bundle: Bundle) -> None:
         self.snapshot, self._bundle, self.priors = snapshot, bundle, bundle.debiased.priors
         self.bid: Array = snapshot.bid[snapshot.campaign]
-        """float64[ads]: what each ad's campaign bids per click"""
+        """float64[ads]: the bid per click of each ad's campaign"""
         self._lock = threading.Lock()
         ads, campaign, creative = np.arange(len(snapshot.campaign)), snapshot.campaign, snapshot.creative
         debiased, undebiased = (
@@ -70,7 +70,7 @@ class Market:
         self.view = self._view(debiased, undebiased, student, snapshot.stats)
 
     def apply(self, stats: LiveStats) -> bool:
-        """Count anew as of a later time; False if it is not later, or of other ads."""
+        """Replace all counts. Returns False if `stats` is not newer or covers other ads."""
         with self._lock:
             view, bundle = self.view, self._bundle
             if stats.stats_ts <= view.stats_ts or len(stats.ad_clicks) != len(self.snapshot.campaign):

@@ -1,7 +1,8 @@
-"""Counts of ads and campaigns, and what campaigns have spent today: written by the worker, read by every service.
+"""Live counts of ads and campaigns, and the money that campaigns have spent today. The worker writes them; every
+service reads them.
 
-Budgets, pacing and click rates follow the stream and not the memory of one process. `stats_ts` says as of when the
-counts are, so that what was served can be counted again later.
+Budgets, pacing and click rates thus follow the stream and not the memory of one process. `stats_ts` is the time as of
+which the counts are computed, so an evaluation can compute the served counts again.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ FILE = "stats.npz"
 
 @dataclass(frozen=True)
 class LiveStats:
-    """As of `stats_ts` (world time, s), a row for each id: `ad_shown` float32[ads, SLOTS] and `ad_clicks` float32[ads]
-    in the window of the features, the same of campaigns; `spent` float64[campaigns] money since midnight, UTC."""
+    """As of `stats_ts` (world time, s), a row per id: `ad_shown` float32[ads, SLOTS] and `ad_clicks` float32[ads] in
+    the feature window, likewise for campaigns; `spent` float64[campaigns] money since midnight, UTC."""
 
     stats_ts: float
     ad_shown: Floats
@@ -31,7 +32,7 @@ class LiveStats:
     spent: Array
 
     def plus(self, other: LiveStats) -> LiveStats:
-        """What was counted of some users, and the same of others."""
+        """The sum of the counts of two disjoint groups of users."""
         names = [item.name for item in fields(LiveStats)[1:]]
         return LiveStats(self.stats_ts, *(getattr(self, name) + getattr(other, name) for name in names))
 
@@ -40,12 +41,12 @@ class LiveStats:
 
     @classmethod
     def read(cls, path: Path) -> LiveStats:
-        """Raises `OSError` or `ValueError` where there is none, or none that makes sense."""
+        """Raises `OSError` or `ValueError` if the file is missing or malformed."""
         return read_arrays(path, cls, [item.name for item in fields(cls)])
 
 
 def stats_at(log: EventLog, catalogue: PublicCatalogue, config: CtrConfig, at_ts: float) -> LiveStats:
-    """Counts of all ads and campaigns as of `at_ts`, as the worker writes them too."""
+    """Counts of all ads and campaigns as of `at_ts`. The build and the worker both use this function."""
     shown, clicks = ad_stats_at(log, catalogue, config, at_ts)
     of_campaign = campaign_stats_at(log, catalogue, config, at_ts)
     return LiveStats(at_ts, shown, clicks, *of_campaign, spent_at(log, len(catalogue.campaigns), at_ts))

@@ -1,6 +1,6 @@
-"""The ads that can be bid for, with their campaigns, as arrays. Written offline, read online; ids are rows.
+"""All ads and campaigns as arrays. Offline code writes the snapshot; serving reads it. Ids are row numbers.
 
-Reading ads from the feature store for every candidate would alone break the budget, so they are gathered from here.
+Reading every candidate from the feature store would exceed the latency budget, so serving gathers ads from here.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ STATS = "stats.npz"
 @dataclass(frozen=True)
 class Snapshot:
     """`campaign`, `creative` int64[ads] and `start_ts` float64[ads]; `bid` and `budget` float64[campaigns], money per
-    click and per day; `targets` bool[campaigns, segments] that are paid for; `user_segment` int64[users], for when the
-    store does not answer; `hourly` float64[24], share of a day's traffic. `stats` are the counts at the end of the
+    click and per day; `targets` bool[campaigns, segments]; `user_segment` int64[users], the fallback when the feature
+    store is unavailable; `hourly` float64[24], share of a day's traffic. `stats` are the counts at the end of the
     log."""
 
     campaign: Ints
@@ -53,9 +53,9 @@ def write_snapshot(path: Path, arrays: Mapping[str, npt.NDArray[Any]], stats: Li
 
 
 def open_snapshot(path: Path, *, model_digest: str) -> Snapshot:
-    """Verify and read the snapshot. Raises `CorruptArtifact`, also when it was made beside another model."""
+    """Verify and read the snapshot. Raises `CorruptArtifact`, also if it was built for another model."""
     meta = verify(path, hint=INDEX_AGAIN).meta
     if meta.get("model_digest") != model_digest:
-        raise CorruptArtifact(f"the snapshot in {path} was made for another model", hint=INDEX_AGAIN)
+        raise CorruptArtifact(f"the snapshot in {path} was built for another model", hint=INDEX_AGAIN)
     arrays = {name: np.load(path / f"{name}.npy", allow_pickle=False) for name in ARRAYS}
     return Snapshot(**arrays, stats=LiveStats.read(path / STATS), meta=meta)

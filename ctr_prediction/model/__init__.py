@@ -1,1 +1,1 @@
-"""Scores and decisions: pure functions of features, and the artifacts that they need."""
+"""Scores and decisions: pure functions of features, and the artifacts that these functions need."""

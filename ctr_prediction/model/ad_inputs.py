@@ -1,4 +1,4 @@
-"""What a request reads of ads: what an ad decides of it is computed before anyone asks, and rows are put together."""
+"""Model inputs of an auction: the ad-dependent part is precomputed per ad, and a request combines it with the rest."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ from infra.columns import DAY_S, HOUR_S
 SEEN = len(USER_NUMBERS)
 FIRST_AD_NUMBER = SEEN + len(PAIR_NUMBERS)
 ASKERS = ("user", "segment", "clock", "publisher")
-"""the tables whose vectors whoever asks decides; those of the ad follow them"""
+"""tables whose vectors depend on the user and the context; the tables of the ad follow after these"""
 assert FIRST_AD_NUMBER + len(AD_NUMBERS) == len(NUMERIC)
 assert (*ASKERS, "ad", "campaign", "creative") == DEEP
 
 
 class Known(Protocol):
-    """What can be computed once of a user: `person` float32[PERSON_NUMBERS]."""
+    """Precomputed values of a user: `person` float32[PERSON_NUMBERS]."""
 
     @property
     def person(self) -> Floats: ...
@@ -45,10 +45,10 @@ class Known(Protocol):
 
 @dataclass(frozen=True)
 class AdSide:
-    """The part of a model's inputs that an ad decides, a row for each of n ads: `numbers` float32[n, AD_NUMBERS], and
-    `known` float32[n, inputs] with these and the vectors of ad, campaign and creative in their places, the creative's
-    once more where its product with the segment's will stand. `segment_wide` float32[segments, n] is the wide weight
-    of each segment with each ad."""
+    """The ad-dependent part of a model's inputs, one row for each of n ads. `numbers` float32[n, AD_NUMBERS]. `known`
+    float32[n, inputs] has the numbers and the vectors of ad, campaign and creative at their columns, and the creative's
+    vector also at the columns of its product with the segment's vector. `segment_wide` float32[segments, n] is the wide
+    weight of each segment and ad."""
 
     ad_id: Ints
     numbers: Floats
@@ -75,7 +75,7 @@ class AdSide:
         return cls(ad_id, numbers, known, tables["segment_ad"][pairs][:, :, 0])
 
     def counted(self, numbers: Floats) -> AdSide:
-        """The same with other counts."""
+        """A copy with other counts `numbers`."""
         known = self.known.copy()
         known[:, FIRST_AD_NUMBER : len(NUMERIC)] = numbers
         return replace(self, numbers=numbers, known=known)
@@ -91,8 +91,9 @@ def inputs(
     seen: Ints,
     known: Known | None = None,
 ) -> Floats:
-    """float32[n, inputs]: what `Model.inputs_of` computes, bit for bit, for one user and context and the ads at `rows`
-    int64[n] of `side`, which the user has `seen` int64[n] times. `known` has what can be known of the user before."""
+    """float32[n, inputs]: bit for bit the result of `Model.inputs_of` for one user and context and the ads at `rows`
+    int64[n] of `side`. `seen` int64[n] is the number of earlier impressions of each ad by the user. `known` has the
+    user's precomputed values, if any."""
     tables, segment = model.tables, int(user.segment[0])
     here = context_numbers(context)[0]
     mine = row_of(tables["segment"], segment)
@@ -101,7 +102,7 @@ def inputs(
     person = person_numbers(user, model.priors)[0] if known is None else known.person
     product, first = -3 - len(mine), len(NUMERIC)
     x = side.known.take(rows, axis=0)
-    x[:, :SEEN] = np.concatenate((person, here))  # a write for each part takes longer than all of them as one
+    x[:, :SEEN] = np.concatenate((person, here))  # one write is faster than one per part
     x[:, SEEN] = np.log2(1.0 + seen)
     x[:, first : first + sum(map(len, asker))] = np.concatenate(asker)
     x[:, product:-3] *= mine
@@ -111,25 +112,25 @@ def inputs(
 
 
 def shops_of(user: UserFeatures) -> Ints:
-    """int64[any]: ads of shops where one user has been."""
+    """int64[any]: retargeting ads of the shops that the user has visited."""
     audience: Ints = user.audience[0]
     return audience[audience >= 0]
 
 
 def whose(shops: Ints, user_cross: str) -> bool:
-    """Whether the pairs of a user with ads are crossed, as `user_crosses` says."""
+    """Whether the model has user × ad crosses for a user with `shops`. Same rule as `user_crosses`."""
     return len(shops) > 0 if user_cross == "audience" else user_cross == "all"
 
 
 def seen_of(user: UserFeatures, ads: Ints, size: int) -> Ints:
-    """int64[n]: how often one user was shown each of `ads` int64[n], of `size` that there are."""
+    """int64[n]: number of impressions of each of `ads` int64[n] by one user; ids are below `size`."""
     known, counts = user.seen_ads[0], np.zeros(size + 1, np.int64)
     counts[np.where((known >= 0) & (known < size), known, size)] = user.seen_counts[0]
     return counts[ads]
 
 
 def seen_of_few(user: UserFeatures, ads: Sequence[int]) -> list[int]:
-    """The same of a few ads, for which plain numbers are quicker."""
+    """Like `seen_of`, for a few ads: plain Python is faster there."""
     known = user.seen_ads[0].tolist()
     return [int(user.seen_counts[0][known.index(ad)]) if ad in known else 0 for ad in ads]
 
@@ -140,7 +141,7 @@ def row_of(table: Floats, row: int) -> Floats:
 
 
 def _wide(model: Model, side: AdSide, rows: Ints, user_id: int, segment: int, shops: Ints, context: Context) -> Floats:
-    """float32[n], added up in the order of `WIDE`."""
+    """float32[n]: the sum of the wide weights, in the order of `WIDE`."""
     ids, hour = side.ad_id[rows], int(context.at_ts[0] % DAY_S // HOUR_S)
     found = segment_wide(model, side, rows, segment) + hour_wide(model, segment, int(context.publisher[0]), hour)
     found += user_wide(model, user_id, shops, ids)
@@ -148,7 +149,7 @@ def _wide(model: Model, side: AdSide, rows: Ints, user_id: int, segment: int, sh
 
 
 def segment_wide(model: Model, side: AdSide, rows: Ints, segment: int) -> Floats:
-    """float32[n]: the weight of the segment with each ad."""
+    """float32[n]: the weight of the segment × ad cross for each ad."""
     if 0 <= segment < len(side.segment_wide):
         known: Floats = side.segment_wide[segment].take(rows)
         return known
@@ -157,12 +158,12 @@ def segment_wide(model: Model, side: AdSide, rows: Ints, segment: int) -> Floats
 
 
 def hour_wide(model: Model, segment: int, publisher: int, hour: int) -> np.float32:
-    """The weight of the segment with a publisher at an hour of the day."""
+    """The weight of the segment × publisher × hour cross."""
     return np.float32(model.tables["publisher_hour"][cross_of(model.cross_bits, segment, publisher, hour), 0])
 
 
 def user_wide(model: Model, user_id: int, shops: Ints, ads: Ints) -> Floats | np.float32:
-    """float32[n], or one number for all: the weight of the user with each of `ads` int64[n]."""
+    """float32[n], or one number for all: the weight of the user × ad cross for each of `ads` int64[n]."""
     if not whose(shops, model.user_cross):
         return np.float32(model.tables["user_ad"][NO_CROSS, 0])
     found: Floats = model.tables["user_ad"][cross(model.cross_bits, np.array([user_id]), ads)][:, 0]
@@ -170,11 +171,11 @@ def user_wide(model: Model, user_id: int, shops: Ints, ads: Ints) -> Floats | np
 
 
 def shop_wide(model: Model, shops: Ints, ads: Ints) -> Floats | np.float32:
-    """float32[n], or one number for all: the weight of being, or not being, an ad of a shop where the user has been."""
+    """float32[n], or one number for all: the weight of whether each ad belongs to a shop that the user has visited."""
     weights: Floats = model.tables["retargeted"][:, 0]
     return weights[is_retargeted(shops[None, :], ads).astype(np.int64)] if len(shops) else weights[0]
 
 
 def none_wide(model: Model) -> np.float32:
-    """What both say of users who have been nowhere and whose pairs are not remembered."""
+    """The sum of `user_wide` and `shop_wide` for users without shops and without user × ad crosses."""
     return np.float32(model.tables["user_ad"][NO_CROSS, 0] + model.tables["retargeted"][0, 0])

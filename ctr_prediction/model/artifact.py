@@ -1,7 +1,9 @@
-"""The trained networks of one model version and their tables, as files: written by `offline.train`, read by both wings.
+"""The networks and tables of one model version, as files. `offline.train` writes them; offline and online code read
+them.
 
-Two models: the debiased one, with its teacher and the student that serves, and the naive one that never heard of slots,
-to be compared with. `inputs_of` computes what a network reads; online it is computed in parts (`online.predict`).
+A version has two models: the debiased model, with its teacher and the student that serves, and the naive model without
+position debiasing, for comparison. `inputs_of` computes the inputs of a network; serving computes them in parts
+(`online.predict`).
 """
 
 from __future__ import annotations
@@ -37,10 +39,10 @@ BUILD = "run: lab build ctr_prediction"
 FETCH_AGAIN = "run: lab build ctr_prediction --from release"
 NETWORKS = ("student", "teacher", "naive")
 STUDENT = "student.npz"
-"""what serves; `student.onnx` beside it is the same as ONNX, for benchmarks and for other runtimes"""
+"""the served network; `student.onnx` is the same network as ONNX, for benchmarks and other runtimes"""
 FILES = {"student": STUDENT, "teacher": "teacher.onnx", "naive": "naive.onnx"}
 LEAST_LOG_ODDS = -700.0
-"""below, a float64 has no room for the odds against"""
+"""lower log-odds overflow the odds in float64"""
 Network = Callable[[Floats], Floats]
 Tables = Mapping[str, Floats]
 log = logging.getLogger(__name__)
@@ -48,8 +50,9 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Model:
-    """Tables and what they mean for a network: `looks` float32[SLOTS] is how often each slot is looked at against the
-    first, as it was learned; `cross_bits` and `user_cross` say how pairs are hashed, and whose."""
+    """Tables and the parameters of their use: `looks` float32[SLOTS] is the learned examination probability of each
+    slot relative to the first; `cross_bits` is the hash size and `user_cross` selects the users with user × ad
+    crosses."""
 
     tables: Tables
     looks: Floats
@@ -60,8 +63,8 @@ class Model:
     def inputs_of(
         self, user_id: Ints, users: UserFeatures, ad_id: Ints, ads: AdFeatures, context: Context, seen: Ints
     ) -> Floats:
-        """float32[n, inputs]: numbers, vectors, products, the hour's, and the sum of the wide weights last; for n
-        users with an ad each. `user_id` beyond the table has no vector."""
+        """float32[n, inputs]: numbers, vectors, products, hour inputs, and the sum of the wide weights last; for n
+        pairs of user and ad. A `user_id` beyond the table has a zero vector."""
         tables, numbers = self.tables, numeric(users, ads, context, seen, self.priors)
         ids = {
             "user": user_id,
@@ -82,7 +85,7 @@ class Model:
 
 
 def rows_or_none(table: Floats, ids: npt.NDArray[np.integer[Any]]) -> Floats:
-    """float32[n, width]: the rows of `table`, and zeros for ids that it does not have."""
+    """float32[n, width]: the rows of `table`, zeros for ids beyond the table."""
     is_there = (ids >= 0) & (ids < len(table))
     return np.where(is_there[:, None], table[np.where(is_there, ids, 0)], np.float32(0))
 
@@ -93,8 +96,8 @@ def sigmoid(z: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class Bundle:
-    """`student`, `teacher` and `naive` float32[n, inputs] -> float32[n], the log-odds of p(click | looked at).
-    `curves` has one for each; `share` is w, the share of what was not clicked that was trained on."""
+    """`student`, `teacher` and `naive` float32[n, inputs] -> float32[n], the log-odds of p(click | examined). `curves`
+    has a calibration curve for each; `share` is w, the share of negatives in the training sample."""
 
     debiased: Model
     undebiased: Model
@@ -107,17 +110,17 @@ class Bundle:
     digest: str
 
     def p_in_slots(self, network: str, z: Floats, how: str = "yes") -> Floats:
-        """float32[n, SLOTS]: p(click) in each slot, for the log-odds `z` float32[n]."""
+        """float32[n, SLOTS]: p(click) in each slot, for log-odds `z` float32[n]."""
         return self.p_in(network, z[:, None], np.arange(SLOTS), how)
 
     def p_first(self, network: str, z: Floats, how: str = "yes") -> Floats:
-        """float32[n]: p(click) in the first slot, which is always looked at: by a shorter way what `p_in` says."""
+        """float32[n]: p(click) in the first slot. Fast path for `p_in` with slot 0, whose examination is 1."""
         if how == "yes":
             return np.asarray(self.curves[network].of_log_odds(z), np.float32)
         return self.p_in(network, z, 0, how)
 
     def p_one(self, network: str, z: float, slot: int, how: str = "yes") -> float:
-        """`p_in` of one ad."""
+        """Fast path for `p_in` of one ad."""
         looks = (self.undebiased if network == "naive" else self.debiased).looks
         p = float(looks[slot]) / (1 + math.exp(-max(z, LEAST_LOG_ODDS)))
         if how == "yes":
@@ -125,8 +128,8 @@ class Bundle:
         return float(in_the_sample(np.array(p), self.share)) if how == "no_recalibration" else p
 
     def p_in(self, network: str, z: Floats, slot: Ints | int, how: str = "yes") -> Floats:
-        """float32, of the shape of `z` and `slot` together: p(click) in this slot, for the log-odds `z` float32[...].
-        `how` is the knob `calibrated`."""
+        """float32, `z` and `slot` broadcast: p(click) in `slot`, for log-odds `z` float32[...]. `how` is the knob
+        `calibrated`."""
         looks = (self.undebiased if network == "naive" else self.debiased).looks
         p: Floats = sigmoid(z) * looks[slot]
         if how == "yes":
@@ -136,18 +139,19 @@ class Bundle:
         return p
 
     def p_click(self, network: str, x: Floats, slot: Ints, *, calibrated: bool = True) -> Floats:
-        """float32[n]: p(click) of what stands in `slot` int64[n], for `inputs_of` of the network's model."""
+        """float32[n]: p(click) in `slot` int64[n], for inputs `x` from `inputs_of` of the network's model."""
         return self.p_in(network, getattr(self, network)(x), slot, "yes" if calibrated else "no")
 
 
 def load_bundle(path: Path, digest: str | None = None) -> Bundle:
-    """Verify every byte, then load. Raises `CorruptArtifact`, also when the code's features are not the model's."""
+    """Verify every byte, then load. Raises `CorruptArtifact`, also if the model was trained on other features than
+    this code computes."""
     return _bundle(path, verify(path, digest=digest, hint=FETCH_AGAIN))
 
 
 def load_what_is_whole(path: Path, digest: str) -> Bundle | None:
-    """As `load_bundle`, but in place of each network that must be refused stands one that says so at each use; None
-    where not even the tables can be trusted. For a service that has nothing older to go on with."""
+    """Like `load_bundle`, but replaces each damaged network with one that raises `ModelUnavailable` at each use; None
+    if the tables are damaged. For a service that has no older version to keep serving."""
     try:
         return _bundle(path, verify(path, digest=digest, skip=[*FILES.values(), "student.onnx"]))
     except CorruptArtifact as exc:
@@ -163,7 +167,7 @@ def _bundle(path: Path, manifest: Manifest) -> Bundle:
             hint=BUILD,
         )
     if lacking := sorted(set(FILES.values()) - manifest.files.keys()):
-        raise CorruptArtifact(f"the model in {path} has no {lacking[0]}, an older version wrote it", hint=BUILD)
+        raise CorruptArtifact(f"the model in {path} has no {lacking[0]}; an older version wrote it", hint=BUILD)
     networks: dict[str, Network] = {}
     for name, file in FILES.items():
         if is_whole(path, manifest, file):

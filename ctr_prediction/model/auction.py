@@ -1,9 +1,9 @@
-"""The auction itself: who wins which slot, and what a click costs. Pure functions of arrays.
+"""The auction rules: which ad wins which slot, and the price of a click. Pure functions of arrays.
 
-Generalised second price (Edelman, Ostrovsky and Schwarz, American Economic Review 2007; Varian, 2007): ads are ranked
-by bid × p(click in the first slot), and each pays per click what it needs to keep its place. A p that is too high ranks
-an ad too high and makes it pay too little per click, so calibration is money. What slots share (how often each is
-looked at) does not change the order; it decides whether the reserve is met.
+Generalised second price (Edelman, Ostrovsky and Schwarz, American Economic Review 2007; Varian, 2007): the auction
+ranks ads by bid × p(click in the first slot), and each winner pays the lowest price per click that keeps its place. An
+overestimated p ranks an ad too high and lowers its price, so miscalibration costs revenue. The examination probability
+of a slot does not change the order; it decides whether an ad meets the reserve.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ import numpy.typing as npt
 from ctr_prediction.domain import Array, Floats, Ints
 
 PACING_SLACK = 0.05
-"""share of a day's budget by which a campaign may be ahead of the day before it sits out every auction"""
+"""share of a day's budget by which spending may be ahead of the day's traffic before a campaign stops bidding"""
 GOLDEN, MIX, MIX_MORE = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
 LOW_64 = 2**64 - 1
 
 
 @dataclass(frozen=True)
 class Held:
-    """k slots that were filled, from the top: `chosen` int64[k] places among the bidders; `price` float64[k] per click;
-    `propensity` float64[k], P(this ad here | policy, bidders, ads above)."""
+    """The result for the k filled slots, from the top: `chosen` int64[k] indices of bidders; `price` float64[k] per
+    click; `propensity` float64[k], P(this ad in this slot | policy, bidders, ads above)."""
 
     chosen: Ints
     price: Array
@@ -34,11 +34,12 @@ class Held:
 def hold(
     relevance: Floats, bids: Array, looks: Floats, slots: int, reserve: float, pricing: str, seed: int, *, uniform: bool
 ) -> Held:
-    """`relevance` float32[n]: p(click) in the first slot; `bids` float64[n] per click; `looks` float32[any]: how often
-    each slot is looked at, against the first; `reserve`: lowest expected revenue of an impression.
+    """Run an auction. `relevance` float32[n]: p(click) in the first slot; `bids` float64[n] per click; `looks`
+    float32[any]: examination probability of each slot relative to the first; `reserve`: minimum expected revenue of an
+    impression.
 
-    A slot whose ad, at its bid, would earn less than the reserve stays empty, and so do those below. With `uniform`
-    chance fills the slots, whoever bids; then nobody competes, and an ad pays the reserve.
+    If the ad of a slot earns less than the reserve at its bid, that slot and all lower slots stay empty. With `uniform`
+    the slots are filled uniformly at random; there is no competition then, so an ad pays the reserve.
     """
     n = min(slots, len(relevance))
     score = bids * relevance
@@ -46,7 +47,7 @@ def hold(
         chosen = np.random.default_rng([seed, 1]).permutation(len(relevance))[:n]
         least = reserve / (looks[:n] * np.maximum(relevance[chosen], 1e-12))
         return Held(chosen, np.minimum(least, bids[chosen]), 1.0 / (len(relevance) - np.arange(n)))
-    # plain numbers from here on: there are as few as slots, and arrays so short take longer; so does sorting them all
+    # plain Python from here on: it is faster than numpy for so few slots, and faster than sorting all bidders
     best_first, ranked = best(score, n + 1)
     look, count = looks.tolist(), 0
     while count < n and look[count] * ranked[count] >= reserve:
@@ -61,7 +62,8 @@ def hold(
 
 
 def best(score: Array, count: int) -> tuple[list[int], list[float]]:
-    """Places and values of the `count` largest of `score` float64[n], or of all, in order; of equal ones the first."""
+    """Indices and values of the `count` largest of `score` float64[n], in descending order; ties go to the lower
+    index."""
     left, places, values = score.copy(), [], []
     for _ in range(min(count, len(score))):
         place = int(left.argmax())
@@ -72,23 +74,23 @@ def best(score: Array, count: int) -> tuple[list[int], list[float]]:
 
 
 def day_passed(hourly: Array, at_s: float) -> float:
-    """Share of a day's traffic that has come by `at_s` (seconds since midnight); `hourly` float64[24] sums to 1."""
+    """Share of a day's traffic before `at_s` (seconds since midnight); `hourly` float64[24] sums to 1."""
     hour, rest = divmod(at_s / 3600.0, 1.0)
     return float(hourly[: int(hour)].sum() + rest * hourly[int(hour) % 24])
 
 
 def pace(spent: Array, budget: Array, passed: float) -> Array:
-    """float64[campaigns] in 0..1: how often each should bid. Ahead of its share of the day it sits out more and more
-    auctions, so that its budget lasts until the evening (budget pacing by probabilistic throttling: Agarwal et al.,
-    KDD 2014)."""
+    """float64[campaigns] in 0..1: the probability that each campaign bids. A campaign that spends ahead of the day's
+    traffic bids less often, so its budget lasts until the evening (budget pacing by probabilistic throttling: Agarwal
+    et al., KDD 2014)."""
     found: Array = np.clip(1.0 - (spent / budget - passed) / PACING_SLACK, 0.0, 1.0)
     found[spent >= budget] = 0.0
     return found
 
 
 def drawn_below(share: Array, campaign: Ints, seed: int) -> npt.NDArray[np.bool_]:
-    """bool[n]: whether each `campaign` int64[n] bids, with probability `share` float64[n]. All ads of a campaign bid or
-    none, and the same `seed` draws the same."""
+    """bool[n]: whether each `campaign` int64[n] bids, with probability `share` float64[n]. The draw is the same for all
+    ads of a campaign and for equal `seed`s."""
     key = (campaign.astype(np.uint64) + np.uint64(seed)) * np.uint64(GOLDEN)  # arrays of integers overflow silently
     key = (key ^ (key >> np.uint64(29))) * np.uint64(MIX)
     key ^= key >> np.uint64(32)
@@ -97,8 +99,8 @@ def drawn_below(share: Array, campaign: Ints, seed: int) -> npt.NDArray[np.bool_
 
 
 def chance(seed: int) -> float:
-    """One number in [0, 1) that `seed` decides (SplitMix64: Steele, Lea and Flood, OOPSLA 2014). numpy's generators
-    take thirty times as long to begin."""
+    """A number in [0, 1) determined by `seed` (SplitMix64: Steele, Lea and Flood, OOPSLA 2014). Creating a numpy
+    generator takes thirty times as long."""
     key = (seed + GOLDEN) & LOW_64
     key = (key ^ (key >> 30)) * MIX & LOW_64
     key = (key ^ (key >> 27)) * MIX_MORE & LOW_64

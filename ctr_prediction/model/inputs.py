@@ -1,7 +1,7 @@
-"""What the model reads, computed once for training and serving: numbers, ids of vectors, and hashed crosses.
+"""The model's inputs, computed by the same functions for training and serving: numbers, embedding ids, hashed crosses.
 
-All functions take arrays in which users, ads and contexts broadcast together: training passes n of each, serving one
-user, one context and n ads. `NUMERIC` names the numbers in order.
+Users, ads and contexts broadcast together: training passes n of each, serving passes one user, one context and n ads.
+`NUMERIC` lists the numbers in order.
 """
 
 from __future__ import annotations
@@ -32,22 +32,22 @@ AD_NUMBERS = ("ad_ctr_log", "ad_looks_log", "campaign_ctr_log", "campaign_looks_
 NUMERIC = (*USER_NUMBERS, *PAIR_NUMBERS, *AD_NUMBERS)
 HOUR = NUMERIC.index("hour_cos")
 PERSON_NUMBERS = HOUR - len(DEVICES)
-"""the first of `USER_NUMBERS`, which do not depend on where someone is"""
+"""number of leading `USER_NUMBERS` that do not depend on the context"""
 
 DEEP = ("user", "segment", "clock", "publisher", "ad", "campaign", "creative")
-"""tables of vectors; `clock` is what a segment thinks of the hour"""
+"""embedding tables; `clock` holds the effect of the hour per segment"""
 WIDE = ("segment_ad", "publisher_hour", "user_ad", "retargeted")
-"""tables of crosses: segment × ad, segment × publisher × hour, user × ad, all three hashed; and shops where the user
-has been × ads of shops, which has two rows: it is, or it is not, one of those"""
+"""cross tables: segment × ad, segment × publisher × hour and user × ad, all three hashed; and `retargeted`, with two
+rows: the ad belongs to a shop that the user has visited, or it does not"""
 NO_CROSS = 0
-"""the row of a cross that is not made; no weight is learned for it"""
+"""the row of an absent cross; it has no trainable weight"""
 
 
 @dataclass(frozen=True)
 class Priors:
-    """What is known of everyone: `ctr`, the click rate of the first slot, and how often other slots are looked at
-    against the first (`looks`, from the randomised bucket). Rates of few impressions are drawn towards the prior, as if
-    `*_strength` looks at that rate had been seen before."""
+    """Global rates: `ctr`, the click rate of the first slot, and `looks`, the examination probability of each slot
+    relative to the first (from the randomised bucket). Rates shrink towards `ctr` with `*_strength` pseudo-impressions.
+    """
 
     ctr: float
     looks: tuple[float, ...]
@@ -56,17 +56,17 @@ class Priors:
 
 
 def priors_from(told: Mapping[str, Any]) -> Priors:
-    """Priors as a file holds them. Raises `KeyError` or `TypeError` if it holds none."""
+    """The priors in a file. Raises `KeyError` or `TypeError` if they are missing."""
     return Priors(**{**told, "looks": tuple(told["looks"])})
 
 
 def looks_of(shown: Floats, priors: Priors) -> Floats:
-    """float32[n]: impressions in each slot as looks at the first one."""
+    """float32[n]: impressions in all slots, weighted by examination, in equivalents of first-slot impressions."""
     return np.asarray(shown @ np.asarray(priors.looks, np.float32), np.float32)
 
 
 def ctr_log(clicks: Floats, looks: Floats, priors: Priors, strength: float) -> Floats:
-    """float32[n]: log of the smoothed click rate against everyone's."""
+    """float32[n]: log of the ratio of the smoothed click rate to the global click rate."""
     rate = (clicks + strength * priors.ctr) / (looks + strength)
     return np.asarray(np.log(rate / priors.ctr), np.float32)
 
@@ -80,7 +80,7 @@ def user_numbers(users: UserFeatures, context: Context, priors: Priors) -> Float
 
 
 def person_numbers(users: UserFeatures, priors: Priors) -> Floats:
-    """float32[m, PERSON_NUMBERS]: those of `USER_NUMBERS` that are known of someone wherever they are."""
+    """float32[m, PERSON_NUMBERS]: the `USER_NUMBERS` that do not depend on the context."""
     looks, ages = looks_of(users.shown, priors), 2 + len(AGE_BANDS)
     found = np.empty((len(users), PERSON_NUMBERS), np.float32)
     found[:, 0] = ctr_log(users.clicks, looks, priors, priors.user_strength)
@@ -92,7 +92,7 @@ def person_numbers(users: UserFeatures, priors: Priors) -> Floats:
 
 
 def context_numbers(context: Context) -> Floats:
-    """float32[n, the rest of `USER_NUMBERS`]: device and hour."""
+    """float32[n, other `USER_NUMBERS`]: device and hour."""
     hour = 2 * np.pi * (context.at_ts % DAY_S) / DAY_S
     found = np.zeros((max(len(context.device), len(hour)), len(DEVICES) + 2), np.float32)
     found[:, : len(DEVICES)] = context.device[:, None] == np.arange(len(DEVICES))
@@ -113,7 +113,7 @@ def ad_numbers(ads: AdFeatures, priors: Priors) -> Floats:
 
 
 def pair_numbers(seen: npt.NDArray[np.integer[Any]]) -> Floats:
-    """float32[n, PAIR_NUMBERS]: how often this user was shown this ad."""
+    """float32[n, PAIR_NUMBERS]: inputs from `seen`, the number of earlier impressions of the ad by the user."""
     found: Floats = np.log2(1.0 + seen).astype(np.float32)[:, None]
     return found
 
@@ -121,7 +121,7 @@ def pair_numbers(seen: npt.NDArray[np.integer[Any]]) -> Floats:
 def numeric(
     users: UserFeatures, ads: AdFeatures, context: Context, seen: npt.NDArray[np.integer[Any]], priors: Priors
 ) -> Floats:
-    """float32[n, NUMERIC], for n users with an ad each, or one user with n."""
+    """float32[n, NUMERIC], for n pairs of user and ad, or one user with n ads."""
     parts = (user_numbers(users, context, priors), pair_numbers(seen), ad_numbers(ads, priors))
     rows = max(len(part) for part in parts)
     return np.concatenate([np.broadcast_to(part, (rows, part.shape[1])) for part in parts], axis=1)
@@ -135,7 +135,7 @@ def hour_of(context: Context) -> Ints:
 def crosses(
     user_id: Ints, users: UserFeatures, user_cross: str, ad_id: Ints, context: Context, bits: int
 ) -> dict[str, npt.NDArray[np.int32]]:
-    """int32[n] rows of each table of `WIDE`."""
+    """Table of `WIDE` -> int32[n]: the row of each pair."""
     pair = cross(bits, user_id, ad_id)
     return {
         "segment_ad": cross(bits, users.segment, ad_id),
@@ -146,9 +146,9 @@ def crosses(
 
 
 def cross(bits: int, *columns: Ints) -> npt.NDArray[np.int32]:
-    """int32[n]: 1 + a hash of the columns together into 2 ** bits - 1 places; 0 is kept for no cross.
+    """int32[n]: 1 + a hash of all columns together into 2 ** bits - 1 rows; row 0 is reserved for no cross.
 
-    Multiply and shift, as in splitmix64 (Steele, Lea and Flood, OOPSLA 2014); collisions are part of the idea
+    Multiply and shift, as in splitmix64 (Steele, Lea and Flood, OOPSLA 2014). The hashing trick accepts collisions
     (Weinberger et al., Feature Hashing for Large Scale Multitask Learning, ICML 2009).
     """
     key = np.zeros(np.broadcast_shapes(*(np.shape(column) for column in columns)), np.uint64)
@@ -162,24 +162,24 @@ def cross(bits: int, *columns: Ints) -> npt.NDArray[np.int32]:
 
 @lru_cache(maxsize=100_000)
 def cross_of(bits: int, *ids: int) -> int:
-    """The same of one id of each, remembered: a page's publisher and hour come again."""
+    """Like `cross`, for one id per column, with a cache: the same publisher and hour occur often."""
     return int(cross(bits, *(np.array([one], np.int64) for one in ids))[0])
 
 
 def user_crosses(users: UserFeatures, which: str) -> npt.NDArray[np.bool_]:
-    """bool[m]: whose pairs with ads are crossed, for the knob `user_cross`."""
+    """bool[m]: users with user × ad crosses, for the value `which` of the knob `user_cross`."""
     if which == "audience":
         return in_audience(users)
     return np.full(len(users), which == "all")
 
 
 def is_retargeted(audience: Ints, ad_id: Ints) -> npt.NDArray[np.bool_]:
-    """bool[n]: whether each ad is of a shop that the user has been at; `audience` int64[n or 1, any]."""
+    """bool[n]: whether each ad belongs to a shop that the user has visited; `audience` int64[n or 1, any]."""
     found: npt.NDArray[np.bool_] = (audience == ad_id[:, None]).any(axis=1)
     return found
 
 
 def in_audience(users: UserFeatures) -> npt.NDArray[np.bool_]:
-    """bool[m]: who has been at an advertiser's."""
+    """bool[m]: whether each user has visited an advertiser's shop."""
     found: npt.NDArray[np.bool_] = np.any(users.audience >= 0, axis=1)
     return found

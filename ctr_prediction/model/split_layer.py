@@ -1,10 +1,9 @@
-"""The student's first layer for an auction, added up in parts.
+"""The student's first layer for an auction, computed as a sum of cached parts.
 
-A first layer is a sum over inputs, and of an auction's inputs most do not change from bidder to bidder (who asks,
-where, when) or from auction to auction (the ad, and what its segment thinks of it). Each part is computed where it
-changes: those of the ads once for each set of counts, with those of a segment; a user's when their row is read, a
-place's when it is first asked for; and for every pair only what the two have of their own. Ranking systems that look up
-what a tower computed before do the same with a whole tower; nothing is approximated here but the order of a sum.
+A first layer is a sum over inputs. In an auction most inputs are equal for all bidders (user, context) or for all
+auctions (ad, segment). Each part is computed only when its inputs change: the ad and segment parts once per set of
+counts, the user part when the row is read, the page part at its first use, and per pair only the pair's own inputs. It
+is the same idea as precomputed tower outputs in ranking systems. The result is exact up to the order of the sum.
 """
 
 from __future__ import annotations
@@ -36,14 +35,14 @@ from ctr_prediction.model.student import Student
 from infra.columns import DAY_S
 
 KEPT_BIDDERS = 500
-"""of each segment, whose sums are kept: more than bid in an auction by default"""
+"""bidders per segment with cached sums; more than an auction has by default"""
 
 
 @dataclass(frozen=True)
 class OfUser:
-    """What a user adds to every bidder, `sums` float32[hidden]; the ads that they have seen, int64[k], and log2(1 + how
-    often) float32[k]; the ads of `shops` where they have been, int64[any]; and `has_pairs`, whether an ad may weigh
-    more or less with them than with others of their segment."""
+    """The user part, equal for all bidders: `sums` float32[hidden]; the ads that the user has seen, int64[k], with
+    log2(1 + impressions) float32[k]; the ads of the visited `shops`, int64[any]; and `has_pairs`, whether the user has
+    inputs per ad (user × ad crosses or shops)."""
 
     sums: Floats
     seen_ads: Ints
@@ -52,7 +51,7 @@ class OfUser:
     has_pairs: bool
 
     def seen_log_of(self, ads: Ints, size: int) -> Floats:
-        """float32[n] of each of `ads` int64[n], ids below `size`."""
+        """float32[n]: log2(1 + impressions) of each of `ads` int64[n], ids below `size`."""
         found = np.zeros(size, np.float32)
         found[self.seen_ads] = self.seen_log
         return found.take(ads)
@@ -60,12 +59,13 @@ class OfUser:
 
 @dataclass(frozen=True)
 class OfPlace:
-    """What a page adds to every bidder, float32[3, hidden]: at any time, by the cosine and by the sine of the hour."""
+    """The page part, equal for all bidders, float32[3, hidden]: constant, times the cosine and times the sine of the
+    hour."""
 
     sums: Floats
 
     def at(self, at_ts: float) -> Floats:
-        """float32[hidden]: that at one time."""
+        """float32[hidden]: the page part at the time `at_ts`."""
         hour = 2 * math.pi * (at_ts % DAY_S) / DAY_S
         found: Floats = np.array((1, math.cos(hour), math.sin(hour)), np.float32) @ self.sums
         return found
@@ -73,8 +73,8 @@ class OfPlace:
 
 @dataclass(frozen=True)
 class Bidders:
-    """Ads that often bid together for one segment: `place` int64[ads] of each among them, -1 for the others, and what
-    they and the segment add, `sums` float32[bidders, hidden]."""
+    """The frequent bidders of one segment: `place` int64[ads] is the index of each ad among them (-1: none), and `sums`
+    float32[bidders, hidden] is the part of the ads and the segment."""
 
     place: Ints
     sums: Floats
@@ -82,8 +82,8 @@ class Bidders:
 
 @dataclass(frozen=True)
 class StudentSide:
-    """The student and one model's ads: `of_ads` float32[ads, hidden] is what each ad adds, `of_vectors` the part of it
-    that does not change with its counts. `kept` has the bidders of a segment from the first time that somebody asks."""
+    """The student with the ads of one model: `of_ads` float32[ads, hidden] is the part of each ad, `of_vectors` the
+    share of it that does not depend on counts. `kept` caches the bidders of each segment at the first use."""
 
     student: Student
     model: Model
@@ -100,23 +100,23 @@ class StudentSide:
         return cls(student, model, side, of_vectors, of_vectors).counted(side)
 
     def counted(self, side: AdSide) -> StudentSide:
-        """The same with other counts."""
+        """A copy with the counts of `side`."""
         of_counts = row_by_row(side.numbers, self.student.first[FIRST_AD_NUMBER : len(NUMERIC)])
         return replace(self, side=side, of_ads=self.of_vectors + of_counts, kept={})
 
     @cached_property
     def size(self) -> int:
-        """One more than the highest id of an ad."""
+        """One more than the highest ad id."""
         return int(self.side.ad_id.max(initial=-1)) + 1
 
     @cached_property
     def _of_user(self) -> Floats:
-        """float32[any, hidden]: the weights of what a user decides."""
+        """float32[any, hidden]: the weights of the user-dependent inputs."""
         first, width = len(NUMERIC), sum(self.model.tables[name].shape[1] for name in ("user", "segment", "clock"))
         return np.concatenate([self.student.first[:PERSON_NUMBERS], self.student.first[first : first + width]])
 
     def of_user(self, user_id: int, user: UserFeatures, person: Floats) -> OfUser:
-        """`person` float32[PERSON_NUMBERS] is what `inputs` says of the user."""
+        """The user part. `person` float32[PERSON_NUMBERS] comes from `inputs.person_numbers`."""
         model, segment, shops = self.model, int(user.segment[0]), shops_of(user)
         has_pairs = len(shops) > 0 or whose(shops, model.user_cross)
         tables = zip(("user", "segment", "clock"), (user_id, segment, segment), strict=True)
@@ -129,7 +129,7 @@ class StudentSide:
         return OfUser(sums, user.seen_ads[0][is_ad], seen_log, shops, has_pairs)
 
     def of_place(self, segment: int, publisher: int, device: int, hour: int) -> OfPlace:
-        """What a page of this publisher adds for someone of this segment, on this device, in this hour of the day."""
+        """The page part for a segment, publisher, device and hour of the day."""
         first, model = self.student.first, self.model
         clock, vector = row_of(model.tables["clock"], segment), row_of(model.tables["publisher"], publisher)
         ends = len(NUMERIC) + sum(model.tables[name].shape[1] for name in ASKERS)
@@ -139,7 +139,7 @@ class StudentSide:
         return OfPlace(np.stack([sums, first[HOUR] + clock[0] * first[-3], first[HOUR + 1] + clock[1] * first[-2]]))
 
     def of_segment(self, rows: Ints, segment: int) -> Floats:
-        """float32[n, hidden]: what the ads at `rows` int64[n] add for someone of this segment."""
+        """float32[n, hidden]: the part of the ads at `rows` int64[n] and of the segment."""
         first, product = self.student.first, _product(self.model)
         vector = row_of(self.model.tables["segment"], segment)
         sums = row_by_row(self.side.known[rows, product], vector[:, None] * first[product])
@@ -148,7 +148,7 @@ class StudentSide:
         return sums
 
     def bidders(self, segment: int, eligible: Ints) -> Bidders:
-        """The first of those who are `eligible` int64[any] in the segment; computed once."""
+        """The cached sums of the first `KEPT_BIDDERS` of the `eligible` int64[any] ads of the segment."""
         found = self.kept.get(segment)
         if found is None:
             rows, place = eligible[:KEPT_BIDDERS], np.full(len(self.of_ads), -1)
@@ -166,8 +166,8 @@ class StudentSide:
         at_ts: float,
         bidders: Bidders | None = None,
     ) -> Floats:
-        """float32[n, hidden]: the first layer before its ReLU, of what `ad_side.inputs` says of the ads at `rows`
-        int64[n]. `bidders` has a part of it already, of some ads, bit for bit."""
+        """float32[n, hidden]: the first layer before its ReLU, for the inputs that `ad_inputs.inputs` computes for the
+        ads at `rows` int64[n]. `bidders` holds cached sums of some ads; the result is the same bit for bit."""
         if bidders is None or not len(bidders.sums):
             sums = self.of_segment(rows, segment)
         else:
@@ -184,23 +184,22 @@ class StudentSide:
         if of_user.has_pairs:
             factors[:, 2] = self._pairs_wide(user_id, of_user.shops, ads)
             weights.append(first[-1])
-        sums += factors @ np.array(weights)  # one product for all: adding a row to each of n takes longer
+        sums += factors @ np.array(weights)  # one matrix product is faster than n row additions
         return sums
 
     def _pairs_wide(self, user_id: int, shops: Ints, ads: Ints) -> Floats | np.float32:
-        """float32[n], or one number for all: what the wide part knows of a user and each of `ads` int64[n]."""
+        """float32[n], or one number for all: the wide weights of the pairs of a user and each of `ads` int64[n]."""
         return user_wide(self.model, user_id, shops, ads) + shop_wide(self.model, shops, ads)
 
 
 def _product(model: Model) -> slice:
-    """Where a row of `Model.inputs_of` has the product of the segment's vector and the creative's."""
+    """The columns of `Model.inputs_of` with the product of the segment's and the creative's vectors."""
     return slice(-3 - model.tables["segment"].shape[1], -3)
 
 
 def row_by_row(x: Floats, weights: Floats) -> Floats:
-    """float32[n, k] @ float32[k, hidden], in which each row's sum is the same bit for bit whatever rows stand beside
-    it. A matrix product may add up in another order where there are more of them; then no auction could be held again.
-    """
+    """float32[n, k] @ float32[k, hidden], with each row's result independent of the other rows bit for bit. A matrix
+    product may sum in another order for another number of rows, and then a replay would not be exact."""
     sums = np.zeros((len(x), weights.shape[1]), np.float32)
     for column, weight in zip(x.T, weights, strict=True):
         sums += column[:, None] * weight

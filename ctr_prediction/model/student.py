@@ -1,4 +1,4 @@
-"""The network that serves, as plain arrays, so that its first layer can be added up in parts (`first_layer`)."""
+"""The served network as plain arrays, so serving can compute its first layer in parts (`split_layer`)."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Student:
 
     @classmethod
     def read(cls, path: Path, *, width: int) -> Student:
-        """`path` must have been verified. Raises `CorruptArtifact` if it is no student of so many inputs."""
+        """Read a verified file. Raises `CorruptArtifact` if it is not a student with `width` inputs."""
         try:
             with np.load(path, allow_pickle=False) as stored:
                 found = cls(*(np.asarray(stored[name], np.float32) for name in ARRAYS))

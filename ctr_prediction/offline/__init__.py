@@ -1,1 +1,1 @@
-"""From the log of auctions to a released model: tables → samples → wide and deep → calibration → index → release."""
+"""Build steps, from the auction log to a release: tables → samples → wide and deep → calibration → index → release."""

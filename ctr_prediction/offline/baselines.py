@@ -1,8 +1,8 @@
-"""Step `baselines`: what the wide-and-deep model is compared with, learned from the same impressions.
+"""Step `baselines`: train the models that the wide-and-deep model is compared with, on the same impressions.
 
-Logistic regression and gradient-boosted trees (LightGBM) see the same numbers and ids, whether an ad is of a shop where
-the user has been, and the slot; they learn the sample's probabilities, which are re-calibrated. Wide only and deep only
-are the model itself with a part left out.
+Logistic regression and gradient-boosted trees (LightGBM) read the same numbers and ids, the retargeting cross, and the
+slot. They learn the sample's probabilities, which are then recalibrated. Wide only and deep only are the model itself
+without the other part.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ BOOSTED = {
     "cat_l2": 50.0,
     "cat_smooth": 100.0,
 }
-"""Settings of both chosen once, by the log loss of SMALL's calibration day, as those of the model were: a gain over a
-baseline that was left as it came says little."""
+"""Settings of both, chosen once by the log loss of SMALL's calibration day, like the settings of the model. A gain over
+an untuned baseline would mean little."""
 
 
 def write_baselines(context: StepContext) -> Facts:
@@ -65,7 +65,7 @@ def write_baselines(context: StepContext) -> Facts:
 
 
 def logistic(train: Sample, judged: list[Sample], config: CtrConfig, priors: Priors) -> list[Floats]:
-    """Numbers as they are, and each id as a column of its own."""
+    """Predictions of logistic regression on the numbers and one-hot ids, float32[n] per judged sample."""
     sizes = id_sizes(config)
 
     def columns(sample: Sample) -> sparse.csr_matrix:
@@ -101,7 +101,7 @@ def part_of_the_model(
     train: Sample, judged: list[Sample], config: CtrConfig, priors: Priors, *, use_wide: bool = True,
     use_deep: bool = True,
 ) -> list[Floats]:  # fmt: skip
-    """The same model and the same training, with a part left out."""
+    """Predictions of the wide-and-deep model trained without its wide or deep part, float32[n] per judged sample."""
     network = WideDeep(
         shape_of(config), hidden_of(config), SLOTS, 0.02, config.world.seed, use_wide=use_wide, use_deep=use_deep
     )
@@ -111,13 +111,13 @@ def part_of_the_model(
 
 
 def numbers_of(sample: Sample, config: CtrConfig, priors: Priors) -> Floats:
-    """float32[n, NUMERIC + 1]: the model's numbers, and the one cross that is a number."""
+    """float32[n, NUMERIC + 1]: the model's numbers, and the retargeting cross as a number."""
     rows = rows_of(sample, config, priors)
     return np.concatenate([rows["numeric"], rows["retargeted"][:, None]], axis=1, dtype=np.float32)
 
 
 def ids_of(sample: Sample) -> npt.NDArray[np.int64]:
-    """int64[n, IDS]"""
+    """int64[n, IDS]: the ids of each impression."""
     context, ads = sample.context, sample.ads
     columns = (
         sample.users.segment,

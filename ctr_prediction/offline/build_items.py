@@ -1,4 +1,4 @@
-"""Step `index`: the snapshot of all ads and campaigns that serving reads, with their counts as of now."""
+"""Step `index`: write the snapshot of all ads and campaigns that serving reads, with the current counts."""
 
 from __future__ import annotations
 
@@ -54,5 +54,5 @@ def build(context: StepContext) -> Facts:
 
 
 def hourly(log: EventLog) -> Array:
-    """float64[24]: impressions in each hour of the day, UTC."""
+    """float64[24]: impressions per hour of the day, UTC."""
     return np.bincount((log.at_s % DAY_S // 3600).astype(np.int64), minlength=24).astype(np.float64)

@@ -1,8 +1,8 @@
-"""Calibration on a later day: a curve from what the model says to what happens, with the slot that was shown.
+"""Calibration on a later day: fits a curve from predicted p(click) in the shown slot to observed clicks.
 
-Platt's curve (1999) has two numbers, σ(a · logit p + b). One day has few clicks, so both are drawn towards a = 1 and
-b = 0: without that, the noise of the day (2,700 clicks: 2%) would move every price. Isotonic regression follows any
-monotone curve, and the noise with it (Zadrozny and Elkan, KDD 2002).
+Platt scaling (1999) has two parameters, σ(a · logit p + b). One day has few clicks, so a prior shrinks them towards
+a = 1 and b = 0; otherwise the noise of the day (2,700 clicks: 2%) would change every price. Isotonic regression fits
+any monotone curve, including its noise (Zadrozny and Elkan, KDD 2002).
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from ctr_prediction.model.calibration import Curve, logit
 from infra.training.click_metrics import Array, log_loss_rows
 
 SLOPE_SPREAD, SHIFT_SPREAD = 0.05, 0.02
-"""how far a model of last week is usually off, in one sd"""
+"""prior sd of slope and shift: the usual miscalibration of a model of last week"""
 FEWEST = 1e-5
 
 
 def fit_curve(method: str, p: npt.ArrayLike, clicked: npt.ArrayLike, weight: npt.ArrayLike) -> Curve:
-    """`p`, `clicked` and `weight` float[n], of impressions that the model has not seen."""
+    """Fit the curve `method` to `p`, `clicked` and `weight` float[n] of impressions outside the training data."""
     said, did, counts = (np.asarray(values, np.float64) for values in (p, clicked, weight))
     if method == "none":
         return Curve("none", (), ())
@@ -30,7 +30,7 @@ def fit_curve(method: str, p: npt.ArrayLike, clicked: npt.ArrayLike, weight: npt
 
 def _platt(p: Array, clicked: Array, weight: Array) -> Curve:
     x = logit(p)
-    centre = float(np.average(x, weights=weight))  # the shift is at the usual prediction, not at even odds
+    centre = float(np.average(x, weights=weight))  # the shift applies at the mean prediction, not at even odds
 
     def loss(at: Array) -> float:
         said = 1 / (1 + np.exp(-(centre + at[0] * (x - centre) + at[1])))

@@ -1,7 +1,8 @@
-"""The student: one hidden layer that learns the teacher's log-odds (Hinton, Vinyals and Dean, 2015).
+"""Distillation: a student with one hidden layer learns the teacher's log-odds (Hinton, Vinyals and Dean, 2015).
 
-It reads what the teacher reads, vectors and the wide sum included: memory is cheap to look up, and only the network
-above it is dear. It is also shown pairs of users and ads that the log never had, since an auction asks for those too.
+The student reads all inputs of the teacher, including vectors and the wide sum: lookups are cheap, and only the network
+above them is expensive. Its training data includes pairs of user and ad outside the log, because auctions contain such
+pairs.
 """
 
 from __future__ import annotations
@@ -19,14 +20,14 @@ from infra.training.fitting import Batch, Fit, Plan, fit
 
 LEARNING_RATE = 1e-2
 LEAST_SPREAD, NO_SPREAD = 0.3, 1e-6
-"""a number that hardly varied would get a weight that is large and chance, for values that vary more elsewhere"""
+"""lower bounds of an input's sd: a near-constant input would get a large random weight and fail on other values"""
 EPOCHS, BATCH, FEWEST_STEPS = 6, 2048, 800
 
 
 class StudentNet(nnx.Module):
-    """A hidden layer with ReLU, and beside it a linear part, on inputs brought to one scale; what it says is added to
-    `usual`, the mean of what it is to learn. Nothing bends before the layer, so that its sums can be made in parts; an
-    input that is the same in all of training is left out, since nobody knows what another value of it would mean."""
+    """A hidden ReLU layer and a parallel linear part, on standardised inputs. The output is added to `usual`, the mean
+    of the targets. The layer is linear in its inputs, so serving can split its sum into parts. An input that is
+    constant in training is dropped, because the effect of another value is unknown."""
 
     def __init__(self, inputs: Floats, hidden: int, usual: float, seed: int) -> None:
         rngs, spread = nnx.Rngs(seed), inputs.std(0)
@@ -38,13 +39,13 @@ class StudentNet(nnx.Module):
         self.usual = usual
 
     def logit(self, x: jax.Array) -> jax.Array:
-        """float32[n]"""
+        """float32[n]: log-odds."""
         x = (x - self.mean) * self.scale
         return self.usual + (self.last(jax.nn.relu(self.first(x))) + self.linear(x))[:, 0]
 
 
 def distil(x: Floats, teacher: Floats, hidden: int, seed: int, report: Callable[[float, str], None]) -> Fit[StudentNet]:
-    """Least squares on the log-odds `teacher` float32[n] of inputs `x` float32[n, …]."""
+    """Fit a student by least squares to the log-odds `teacher` float32[n] of inputs `x` float32[n, …]."""
 
     def loss(model: StudentNet, batch: Batch) -> jax.Array:
         return ((model.logit(batch["x"]) - batch["teacher"]) ** 2).mean()
@@ -56,7 +57,7 @@ def distil(x: Floats, teacher: Floats, hidden: int, seed: int, report: Callable[
 
 
 def student_of(net: StudentNet, sample: Floats) -> Student:
-    """What was learned, as plain arrays. Raises `ValueError` where they say otherwise of `sample` float32[n, any]."""
+    """The trained network as plain arrays. Raises `ValueError` if the two disagree on `sample` float32[n, any]."""
     mean, scale = (np.asarray(values, np.float64) for values in (net.mean, net.scale))
     kernels = [np.asarray(layer.kernel[...], np.float64) for layer in (net.first, net.linear, net.linear)]
     biases = [np.asarray(net.first.bias[...]), np.asarray(net.linear.bias[...]) + net.usual]

@@ -1,7 +1,7 @@
-"""Step `features`: one Parquet file per feature view, a row per entity and snapshot time.
+"""Step `features`: one Parquet file per feature view, with one row per entity and snapshot time.
 
-A row stamped t says what was known just before t. Feast joins inclusively (feature time <= event time), so an
-impression of exactly t must not be inside the row of t.
+A row with timestamp t includes the events before t. It excludes an impression of exactly t, because Feast joins
+inclusively (feature time <= event time).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from infra.columns import DAY_S, HOUR_S, timestamps
 
 
 def compute_tables(context: StepContext) -> Facts:
-    """Some users at a time: their rows are written, and what they saw of ads is added up."""
+    """Process blocks of users: write the user rows of each block and add up the counts of ads."""
     config: CtrConfig = context.config
     world, live = context.inputs["world"], context.inputs["live"]
     catalogue = PublicCatalogue.read(world)
@@ -47,7 +47,7 @@ def compute_tables(context: StepContext) -> Facts:
 
 
 class Views:
-    """A Parquet file for each view, written as its rows come; `rows` of all so far."""
+    """Incremental writers, one Parquet file per view; `rows` is the total number of rows written so far."""
 
     def __init__(self, directory: Path) -> None:
         self._directory, self._writers, self.rows = directory, dict[str, pq.ParquetWriter](), 0
@@ -69,7 +69,7 @@ class Views:
 
 @dataclass(frozen=True)
 class Counts:
-    """At each of t times: `shown` float32[t, n, SLOTS] impressions and `clicks` float32[t, n] of n ads or campaigns."""
+    """Counts of n ads or campaigns at t snapshot times: `shown` float32[t, n, SLOTS] and `clicks` float32[t, n]."""
 
     shown: Floats
     clicks: Floats
@@ -85,15 +85,15 @@ class Counts:
 
 @dataclass(frozen=True)
 class SnapshotTimes:
-    """When features were computed, in seconds since the epoch: users daily, ads every few hours, and all of them once
-    more at the end of what happened live."""
+    """Snapshot times of the features, in seconds since the epoch: users daily, ads every few hours, and all of them
+    once more at the end of the live log."""
 
     daily: Array
     ads: Array
 
     @classmethod
     def of(cls, config: CtrConfig, until: float = 0.0) -> SnapshotTimes:
-        """Of the generated history, or up to `until` where that is later."""
+        """The snapshot times of the generated history, extended to `until` if that is later."""
         first = pd.Timestamp(config.world.start).timestamp()
         last = first + config.world.days * DAY_S
         step = config.features.ad_snapshot_h * HOUR_S
@@ -104,14 +104,14 @@ class SnapshotTimes:
 
 
 def user_profile(catalogue: PublicCatalogue, times: SnapshotTimes) -> pa.Table:
-    """What does not change, at the begin and at the end."""
+    """The constant features of each user, one row at the start and one at the end."""
     people = pa.Table.from_pandas(catalogue.people, preserve_index=False)
     edges = (float(times.daily[0]), float(times.daily[-1]))
     return pa.concat_tables([people.append_column("feature_ts", timestamps(np.full(len(people), t))) for t in edges])
 
 
 def ad_stats(counts: Counts, catalogue: PublicCatalogue, times: SnapshotTimes) -> Iterator[pa.Table]:
-    """Impressions and clicks of every ad that has started."""
+    """Impressions and clicks of every ad that has started, per snapshot time."""
     start = catalogue.ads["start_ts"].to_numpy()
     for t, shown, clicks in zip(times.ads.tolist(), counts.shown, counts.clicks, strict=True):
         there = np.flatnonzero(start <= t)
@@ -119,7 +119,7 @@ def ad_stats(counts: Counts, catalogue: PublicCatalogue, times: SnapshotTimes) -
 
 
 def campaign_stats(counts: Counts, times: SnapshotTimes) -> Iterator[pa.Table]:
-    """The same of every campaign."""
+    """Impressions and clicks of every campaign, per snapshot time."""
     everyone = np.arange(counts.clicks.shape[1])
     for t, shown, clicks in zip(times.ads.tolist(), counts.shown, counts.clicks, strict=True):
         yield _prefixed(counts_table("campaign_id", everyone, shown, clicks, t), "campaign")

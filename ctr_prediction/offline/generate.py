@@ -1,7 +1,7 @@
-"""Step `world`: make the world, let the old system hold its auctions, write the log and the public catalogue.
+"""Step `world`: generate the world, simulate the logging policy's auctions, write the log and the catalogue.
 
-Only what a real system would have is written: impressions and clicks, ads, campaigns, publishers, and what is known of
-people. Tastes and leanings stay in the world.
+The output contains only facts that a production system has: impressions and clicks, ads, campaigns, publishers, and
+public attributes of users. Tastes and leanings are not written.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ def write_history(context: StepContext) -> Facts:
 
 
 def write_log(world: World, directory: Path, report: Callable[[int, int], None]) -> list[tuple[int, int]]:
-    """Write the days that are not there yet, one file each; returns (impressions, clicks) of every day.
+    """Write the missing days, one file each; returns (impressions, clicks) of every day.
 
-    A longer history than the directory has adds its days and leaves the others as they are.
+    Existing days are not changed, so a longer history only adds days.
     """
     state, eligible, written = State.none(world), Eligible.of(world), []
     for day in range(world.config.days):
@@ -62,7 +62,7 @@ def write_log(world: World, directory: Path, report: Callable[[int, int], None])
 
 
 def write_catalogue(world: World, directory: Path) -> None:
-    """What everyone may know of people, ads, campaigns and publishers."""
+    """Write the public facts about users, ads, campaigns and publishers."""
     people, ads, campaigns, publishers = world.people, world.ads, world.campaigns, world.publishers
     audience = [row[row != NONE].tolist() for row in world.retargeting.ads]
     tables = {

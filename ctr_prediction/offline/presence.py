@@ -1,4 +1,4 @@
-"""Does the online store still hold what a build wrote? Asked before a build; light where there is no server."""
+"""Checks whether the online store still holds a build's rows. The step runner calls it before each build."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from infra.settings import Settings
 def has_users(output: Path, settings: Settings) -> bool:
     """Whether the online store still holds the users that step `materialize` wrote."""
     if settings.redis is None:
-        return True  # they lie in the output itself
+        return True  # the rows are a file of the output itself
     from ctr_prediction.features.views import (  # seconds, which a build that skips all must not pay
         ONLINE_VIEWS,
         open_store,

@@ -1,4 +1,4 @@
-"""Step `release`: fetch the champion from the registry, verify it, and write down what belongs together."""
+"""Step `release`: fetch the champion from the registry, verify it, and write the release file."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def publish(context: StepContext) -> Facts:
 
 
 def forget_old_rows(context: StepContext) -> None:
-    """Delete from a shared online store what neither this build reads nor the one that is served until now."""
+    """Delete the rows in a shared online store that neither this build nor the currently served build reads."""
     current = context.settings.design_root(context.design.name) / CURRENT
     served = json.loads(current.read_text()) if current.exists() else {}
     read = [Path(steps["materialize"]) for steps in (context.inputs, served) if "materialize" in steps]

@@ -1,7 +1,7 @@
-"""Steps `materialize` and `sample`: the online store, and the impressions that models learn from and are judged by.
+"""Steps `materialize` and `sample`: fill the online store, and join the impressions for training and evaluation.
 
-Rare clicks and many looks: every click is kept, and a share w of what was not clicked. A kept row is joined with what
-was known at its request; how often the user had seen the ad stands in the log, as it was served then.
+Clicks are rare, so the sample keeps every click and a share w of the negatives. The join adds the features as of the
+request. The number of earlier impressions of the ad by the user comes from the log, as served.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ COLUMNS = (
     "label_ts",
 )
 CALIBRATION_DAYS, HOLDOUT_DAYS = 1, 1
-"""The last day of the history is kept to judge by, the one before it to calibrate on."""
+"""The last day of the history is the holdout; the day before it is for calibration."""
 JOINED_AT_ONCE = 100_000
 P = TypeVar("P", UserFeatures, AdFeatures, Context)
 PRIORS = "priors.json"
@@ -59,10 +59,10 @@ PRIORS = "priors.json"
 
 @dataclass(frozen=True)
 class Sample:
-    """n impressions with the features that were known when their page was asked for.
+    """n impressions with the features as of the request for their page.
 
     int64[n]: `impression_id`, `request_id` (the same for all impressions of one page), `user_id`, `ad_id`, `slot`,
-    `seen`. `clicked` float32 in {0, 1}; `weight` float32: how many impressions of the log the row stands for.
+    `seen`. `clicked` float32 in {0, 1}; `weight` float32: the number of logged impressions that the row represents.
     """
 
     users: UserFeatures
@@ -124,11 +124,10 @@ def materialize(context: StepContext) -> Facts:
 def write_samples(context: StepContext) -> Facts:
     """Step `sample`: write `train`, `calibration`, `holdout` and `bucket`, each an `.npz`, and `priors.json`.
 
-    Training and calibration keep all clicks and a share w of the rest. The holdout is drawn from all traffic of the
-    last day. The bucket is the randomised part, where chance decided what was shown and where, of the last day and of
-    the days of calibration, which leave it out: so no model and no curve has seen it. What was clicked is what had been
-    reported when this build began. Training also takes what happened live since, but for its randomised
-    part, which is kept for evaluation.
+    Training and calibration keep all clicks and a share w of the negatives. The holdout is drawn from all traffic of
+    the last day. The bucket is the randomised traffic of the last day and of the calibration days; calibration excludes
+    it, so no model and no curve uses it. Labels include the clicks reported before this build began. Training also uses
+    the live log, except its randomised traffic, which is kept for evaluation.
     """
     config: CtrConfig = context.config
     world = context.inputs["world"]
@@ -167,9 +166,10 @@ def write_samples(context: StepContext) -> Facts:
 
 
 def priors_of(config: CtrConfig, world: Path, until: float) -> dict[str, Priors]:
-    """By model, from the days before the holdout. `debiased`: the click rate of the first slot, and of the others
-    against it where chance had filled them; a slot of which too little is known has the rate of a look that halves with
-    each. `undebiased`: one click rate, and every slot is a look, as whoever never heard of slots would count."""
+    """Priors of each model, from the days before the holdout. `debiased`: the click rate of the first slot, and the
+    relative rates of the other slots in the randomised traffic; a slot with too little data gets half the rate of the
+    slot above. `undebiased`: one click rate and equal weights for all slots, as in a model without position
+    debiasing."""
     shown, clicks, everyone, clicked = (np.zeros(SLOTS) for _ in range(4))
     for day in range(config.world.days - HOLDOUT_DAYS):
         log = read_day(world, config, day, until)
@@ -190,19 +190,19 @@ def priors_of(config: CtrConfig, world: Path, until: float) -> dict[str, Priors]
 
 
 def read_priors(sample: Path) -> dict[str, Priors]:
-    """What the step wrote, by model."""
+    """The priors of each model, as the step `sample` wrote them."""
     return {name: priors_from(told) for name, told in json.loads((sample / PRIORS).read_text()).items()}
 
 
 def read_day(world: Path, config: CtrConfig, day: int, until: float) -> pd.DataFrame:
-    """The impressions of one day, with what was reported of them before `until`."""
+    """The impressions of one day, with the clicks that were reported before `until`."""
     at = datetime.fromtimestamp(pd.Timestamp(config.world.start).timestamp() + day * DAY_S, UTC)
     file = world / "log" / f"date={at.date()}" / "part-0.parquet"
     return _frame(pq.read_table(file, columns=list(COLUMNS), partitioning=None), until)
 
 
 def read_live_rows(live: Path, catalogue: PublicCatalogue, until: float) -> list[pd.DataFrame]:
-    """What happened live that models may learn from: of people and ads that the catalogue knows."""
+    """The live impressions for training, of users and ads in the catalogue."""
     table = read_live(live)
     if table is None:
         return []
@@ -220,7 +220,7 @@ def _frame(table: pa.Table, until: float) -> pd.DataFrame:
 
 
 def join(store: OfflineFeatures, log: pd.DataFrame, catalogue: PublicCatalogue) -> Sample:
-    """The impressions of `log`, in its order, with what was known at their request."""
+    """The impressions of `log`, in its order, with the features as of their request."""
     ads = catalogue.ads.iloc[log["ad_id"].to_numpy()]
     campaign = ads["campaign_id"].to_numpy(np.int64)
     keys = pd.DataFrame({"user_id": log["user_id"].to_numpy(), "ad_id": log["ad_id"].to_numpy()})
@@ -253,7 +253,7 @@ def _features(frame: pd.DataFrame) -> tuple[UserFeatures, tuple[npt.NDArray[Any]
 
 
 def _stack(arrays: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
-    """Concatenate; rows of lists may be of different length and are padded with -1."""
+    """Concatenate. Rows of lists may differ in length and are padded with -1."""
     if arrays[0].ndim == 1 or len({array.shape[1] for array in arrays}) == 1:
         return np.concatenate(arrays)
     width = max(array.shape[1] for array in arrays)

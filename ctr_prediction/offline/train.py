@@ -1,8 +1,7 @@
 """Step `train`: fit the wide-and-deep model, distil a student, calibrate both, and register all as one version.
 
-Beside it a naive model is trained that never heard of slots, neither in the loss nor in what it counts, so that what
-position bias costs can be seen. A killed
-training goes on where it was; its checkpoints are deleted when it is done.
+The step also trains a naive model that ignores slots in the loss and in its counts, to measure the cost of position
+bias. A killed training resumes from its checkpoints; the step deletes them at the end.
 """
 
 from __future__ import annotations
@@ -34,9 +33,9 @@ from infra.registry.mlflow_registry import MlflowRegistry
 from infra.training.networks import export, prepare_export
 
 NETWORK_RATE, TABLE_RATE, L2 = 0.001, 0.3, 2e-4
-"""chosen where `shape` chose its spreads"""
+"""chosen on the same data as the spreads in `networks.spec`"""
 UNSEEN = 0.5
-"""pairs that the log never had, for the student, against those that it had"""
+"""ratio of pairs outside the log to logged pairs in the student's training data"""
 Report = Callable[[float, str], None]
 
 
@@ -64,7 +63,7 @@ def fit_and_register(context: StepContext) -> Facts:
         for name, first, last in (("debiased", 0.02, 0.35), ("undebiased", 0.35, 0.65))
     }
     models = {name: model_of(found, config, priors[name]) for name, found in fits.items()}
-    context.report(0.66, "teaching the student")
+    context.report(0.66, "distilling the student")
     seen = inputs_of(models["debiased"], sample)
     x = np.concatenate([seen, inputs_of(models["debiased"], strangers(sample, seed))])
     taught = distil(x, logits(fits["debiased"], x), config.model.student_hidden, seed, part("student", 0.66, 0.8))
@@ -131,23 +130,23 @@ def plan_of(config: CtrConfig, checkpoints: Path | None = None) -> Plan:
 
 
 def model_of(found: Fit, config: CtrConfig, priors: Priors) -> Model:
-    """Tables and examination as serving reads them."""
+    """The tables and the examination of a fit, as serving reads them."""
     looks = np.exp(np.asarray(found.model.log_examination(), np.float32))
     return Model(found.tables, looks, priors, config.model.cross_bits, config.model.user_cross)
 
 
 def inputs_of(model: Model, sample: Sample) -> Floats:
-    """float32[n, inputs] of a sample."""
+    """float32[n, inputs]: the inputs of the impressions of `sample`."""
     return model.inputs_of(sample.user_id, sample.users, sample.ad_id, sample.ads, sample.context, sample.seen)
 
 
 def network_of(found: Fit) -> Callable[[jax.Array], jax.Array]:
-    """The trained network as a function of one array, the wide sum in its last column."""
+    """The trained network as a function of one array whose last column is the wide sum."""
     return lambda x: found.model.logit(x[:, :-1], x[:, -1])
 
 
 def logits(found: Fit, x: Floats) -> Floats:
-    """float32[n], in parts: the widest layer of all rows at once would take the memory of the whole build."""
+    """float32[n]: log-odds, computed in chunks: the widest layer for all rows would need too much memory."""
     network = jax.jit(network_of(found))
     return np.concatenate(
         [np.asarray(network(jnp.asarray(part))) for part in np.array_split(x, max(len(x) // 20_000, 1))]
@@ -155,7 +154,7 @@ def logits(found: Fit, x: Floats) -> Floats:
 
 
 def strangers(sample: Sample, seed: int) -> Sample:
-    """Users of the sample with ads of other rows of it, which they may never have met."""
+    """Random pairs of the sample's users and ads, mostly pairs without an impression."""
     rng = np.random.default_rng([seed, 5])
     mine, theirs = (rng.integers(0, len(sample), int(UNSEEN * len(sample))) for _ in range(2))
     one, other = sample.take(mine), sample.take(theirs)

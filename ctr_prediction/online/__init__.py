@@ -1,1 +1,1 @@
-"""One request, stage by stage: target → predict → auction. `pipeline` tells the story in order."""
+"""The request path: target → predict → auction. `pipeline` lists the stages in order."""

@@ -1,1 +1,1 @@
-"""What follows an event: rows for training, fresh features, fresh counts. A process of its own, beside the service."""
+"""The stream worker: events → training rows, online features and live counts. It runs in its own process."""

@@ -1,7 +1,7 @@
-"""A log of impressions that grows by the second, and whose clicks come later than they; read as a whole in between.
+"""An append-only log of impressions in memory, to which the worker adds clicks when they arrive.
 
-What comes out is what `EventLog.of` makes of the same events at once, in whatever order they came. A click whose
-impression has not come yet waits for it: the two travel on topics of their own.
+The result equals `EventLog.of` on all events at once, for any order of arrival. A click that arrives before its
+impression waits for it, because the two use separate topics.
 """
 
 from __future__ import annotations
@@ -19,27 +19,27 @@ from ctr_prediction.events.history import EventLog, PublicCatalogue, with_clicks
 from infra.columns import seconds
 
 ROOM = 1.25
-"""new arrays get a quarter more than they need, so that most growth copies nothing but itself"""
+"""capacity factor of new arrays, so most appends copy only the new events"""
 MOST_WAITING = 50_000
-"""clicks of which one has not seen the impression; the oldest are given up"""
+"""maximum number of clicks that wait for their impression; the oldest are dropped"""
 
 
 @dataclass(frozen=True)
 class Heard:
-    """What is new: whose it is, `user` int64[n], and from when on it counts, `at_s` float64[n]."""
+    """New events: `user` int64[n], and `at_s` float64[n], the time from which each counts."""
 
     user: Ints
     at_s: Array
 
 
 class GrowingLog:
-    """`log` is always in order. Not for several threads."""
+    """A growing `EventLog`, always in order. Not thread-safe."""
 
     def __init__(self, log: EventLog, catalogue: PublicCatalogue) -> None:
         self._columns: dict[str, npt.NDArray[Any]] = {name: getattr(log, name) for name in EventLog.__annotations__}
         self._count, self._catalogue = len(log), catalogue
         self._when: dict[int, float] = {}
-        """number -> at_s of what was added: where a click finds its impression"""
+        """impression number -> `at_s`, to find the impression of a click"""
         self._waiting: dict[int, float] = {}
 
     def __len__(self) -> int:
@@ -47,13 +47,13 @@ class GrowingLog:
 
     @property
     def log(self) -> EventLog:
-        """What is there now, without a copy: good until the next impression or click comes."""
+        """The current log, without a copy. It is valid until the next `add` or `click`."""
         columns: dict[str, Any] = {name: values[: self._count] for name, values in self._columns.items()}
         return EventLog(**columns)
 
     def add(self, shown: pa.Table) -> Heard:
-        """Add impressions (columns as `worker.rows` makes them) that are not there yet, and the clicks that have waited
-        for them. Those of unknown users and ads are left out."""
+        """Add new impressions (columns of `events.tables.shown_rows`) and their waiting clicks. Impressions of unknown
+        users or ads are dropped."""
         new = EventLog.of(with_clicks(shown, None), self._catalogue)
         first_of = dict(zip(new.number[::-1].tolist(), range(len(new) - 1, -1, -1), strict=True))
         kept = np.array(sorted(at for number, at in first_of.items() if number not in self._when), np.int64)
@@ -74,7 +74,7 @@ class GrowingLog:
         return _heard(heard + [self._label(number, self._waiting.pop(number)) for number in clicked])
 
     def click(self, clicks: pa.Table) -> Heard:
-        """Note clicks (columns as `worker.rows` makes them). Of several of one impression the first report counts."""
+        """Add clicks (columns of `events.tables.click_rows`). Only the first report per impression counts."""
         number, label_s = clicks["impression_id"].to_pylist(), seconds(clicks["label_ts"].to_numpy()).tolist()
         heard = []
         for one, at_s in zip(number, label_s, strict=True):
@@ -87,7 +87,7 @@ class GrowingLog:
         return _heard(heard)
 
     def _label(self, number: int, label_s: float) -> tuple[int, float]:
-        """Note when the click of an impression that is here was reported; returns the user and that time."""
+        """Set the report time of the click of a logged impression; returns the user and that time."""
         at_s = self._when[number]
         there = self._columns["at_s"][: self._count]
         first, last = (int(np.searchsorted(there, at_s, side)) for side in ("left", "right"))
@@ -97,7 +97,7 @@ class GrowingLog:
         return int(self._columns["user"][place]), counts_s
 
     def _put_in_order(self, old: int, count: int) -> None:
-        """Sort what was appended at `old` into the rest."""
+        """Merge the events that were appended at `old` into the sorted rest."""
         at_s = self._columns["at_s"]
         first = int(np.searchsorted(at_s[:old], at_s[old:count].min()))
         if first == old:

@@ -1,5 +1,4 @@
-"""The consumers of the ads' events: one keeps the log, one keeps the features fresh. Each is a group with a pace of its
-own."""
+"""The ads' consumers: one writes the log, one refreshes the features. Each is a consumer group of its own."""
 
 from __future__ import annotations
 
@@ -21,11 +20,11 @@ from infra.stream.worker import WorkerContext
 
 FLUSH_S, FLUSH_EVENTS = 5.0, 5_000
 AUCTIONS_KEPT = 2e9
-"""bytes: some 200,000 auctions"""
+"""bytes: about 200,000 auctions"""
 
 
 def make_consumers(context: WorkerContext) -> Sequence[EventConsumer]:
-    """Needs a release. Raises `UsageError` where none is there."""
+    """The consumers of the served release. Raises `UsageError` if there is no release."""
     root = context.settings.design_root(context.design.name)
     live = root / LIVE
     clock = SharedClock(live / "clock.json", max(read_release(root).world_now, end_of_log(live)))

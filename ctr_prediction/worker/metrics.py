@@ -1,4 +1,4 @@
-"""What happens online, counted from impressions and clicks. `lab live` prints the oracle's expectation beside it."""
+"""Online metrics, counted from impressions and clicks. `lab live` prints the oracle's expected values beside them."""
 
 from __future__ import annotations
 
@@ -13,22 +13,24 @@ POLICIES = (SERVING_POLICY, RANDOM_POLICY)
 
 
 class OnlineMetrics:
-    """Counters; a ratio of two of them is a figure per impression or per click."""
+    """Counters. A ratio of two counters is a figure per impression or per click."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         def counter(name: str, text: str, *labels: str) -> Counter:
             return Counter(f"lab_online_{name}", text, labels, registry=registry)
 
-        self.impressions = counter("impressions", "ads that were on a page", "policy")
-        self.predicted = counter("predicted_clicks", "sum of the probabilities of a click that were said of them")
-        self.clicks = counter("clicks", "clicks that were reported")
+        self.impressions = counter("impressions", "ads shown on a page", "policy")
+        self.predicted = counter("predicted_clicks", "sum of the predicted click probabilities of these impressions")
+        self.clicks = counter("clicks", "reported clicks")
         self.revenue = counter("revenue", "money for these clicks")
         for policy in POLICIES:
             self.impressions.labels(policy)
 
     def saw(self, impressions: Sequence[Impression]) -> None:
         for one in impressions:
-            policy = one.policy if one.policy in POLICIES else "other"  # an app may send anything
+            policy = (
+                one.policy if one.policy in POLICIES else "other"
+            )  # bounds the label values: apps may send any text
             self.impressions.labels(policy).inc()
             self.predicted.inc(one.p_click)
 

@@ -1,11 +1,11 @@
-"""The effect that keeps features fresh: who saw or clicked something gets a new row in the online store, and the counts
-of ads and campaigns, with what has been spent today, are written anew, about once a second.
+"""The effect that refreshes features: about once a second it pushes new rows of active users to the online store and
+writes the live counts of ads and campaigns, with today's spending.
 
-It counts with the same functions as the offline step, over the history and what was logged live since. A row speaks
-for a whole second t and holds what one had heard of just before it, so that training can join the same later. All that
-it holds can be counted again from the log, so a kill at any moment costs nothing: a restart reads the log, goes on
-behind it, and pushes everyone who did something since the build. A click that the history reports after its end counts
-from that time on, as any other.
+It uses the aggregation functions of the offline step, over the history and the live log. A row has a whole second t as
+its timestamp and includes the events received before t, so training can join the same values later. The log determines
+all of its state, so a kill at any moment loses nothing: a restart reads the log, resumes after it, and pushes the rows
+of all users with events since the build. A click of the history with a report time after its end counts from that time
+on.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ from infra.stream.sink import next_offsets
 
 log = logging.getLogger(__name__)
 SETTLE_S = 1.0
-"""an event may be on its way for so long before the second that it belongs to is counted"""
+"""seconds to wait for events in flight before the effect aggregates a second"""
 REFRESH_S, IDLE_S, LOOK_S = 0.2, 60.0, 1.0
 BEHIND_S = 10.0
-"""how long to wait, after a pause, for the events of the meantime; those that come later still are late"""
+"""seconds to wait after a pause for the events of the pause; events after that are late"""
 REMEMBERED = 50_000
-"""events that are kept until the sink has surely written them"""
+"""events to keep until the log sink has certainly written them"""
 
 
 class FeatureEffect:
@@ -64,7 +64,7 @@ class FeatureEffect:
         self._catalogue: PublicCatalogue
         self._log: GrowingLog
         self._late: set[int] = set()
-        """users of whom one heard something after its second had been counted"""
+        """users with events that arrived after the effect had aggregated their second"""
         self._recent: deque[Impression | Click] = deque(maxlen=REMEMBERED)
         self._epoch, self._next = "", dict[tuple[str, int], int]()
         self._counted_ts = self._newest_ts = self._looked_s = self._tried_s = self._wrote_s = 0.0
@@ -72,10 +72,10 @@ class FeatureEffect:
         self._took = False
 
     def resume(self, epoch: str) -> Mapping[tuple[str, int], int]:
-        """The first time, read all that is logged and go on behind it; later, go on behind what was applied."""
+        """On the first call, read the whole log and resume after it. Later, resume after the applied events."""
         if self._release is None:
             for topic, folder in ((TOPICS.impressions, SHOWN), (TOPICS.clicks, CLICKS)):
-                # where nothing is written yet, from the begin: what this group committed says nothing of the log
+                # without a log, start at the beginning: the committed offsets do not describe the log
                 written = dict.fromkeys(range(PARTITIONS), 0) | next_offsets(self._live / folder, epoch)
                 self._next |= {(topic, number): at for number, at in written.items()}
             self._load(read_release(self._root))
@@ -99,7 +99,7 @@ class FeatureEffect:
             self._next[received.topic, received.partition] = received.offset + 1
 
     def _take(self, events: Sequence[Impression | Click]) -> None:
-        """Count what is new; impressions before the clicks on them."""
+        """Apply new events; impressions before their clicks."""
         shown = [event for event in events if isinstance(event, Impression)]
         clicks = [event for event in events if isinstance(event, Click)]
         if shown:
@@ -113,9 +113,9 @@ class FeatureEffect:
         self._late.update(heard.user[heard.at_s < self._counted_ts].tolist())
 
     def tick(self) -> None:
-        """Push and write what is due. A store that does not answer is tried again; the events are kept."""
+        """Push and write the due rows. If the store fails, keep the events and retry on the next tick."""
         now_s = time.monotonic()
-        if not self._took:  # nothing is left to read
+        if not self._took:  # the consumer has caught up
             self._behind_since_s = None
         self._took = False
         if now_s - self._looked_s > LOOK_S:
@@ -127,7 +127,7 @@ class FeatureEffect:
         if now_s - self._tried_s < REFRESH_S or not (is_new or now_s - self._wrote_s > IDLE_S):
             return
         if self._behind_since_s is not None and now_s - self._behind_since_s < BEHIND_S:
-            return  # as of now would be wrong: events of before now are still to be read
+            return  # older events are still unread, so a row as of now would be incomplete
         self._tried_s = now_s
         at_ts = math.floor(self._clock.now() - SETTLE_S)
         if at_ts <= self._counted_ts:
@@ -136,11 +136,10 @@ class FeatureEffect:
             self.refresh(float(at_ts))
         except DependencyError as exc:
             self._tried_s = now_s + LOOK_S
-            log.warning("features are not pushed, and will be: %s", exc)
+            log.warning("pushing features failed, retrying: %s", exc)
 
     def refresh(self, at_ts: float) -> None:
-        """Push the rows of everyone of whom one has heard something since the last time, as of `at_ts`, and write the
-        counts of ads and campaigns."""
+        """Push the rows of all users with new events, as of `at_ts`, and write the counts of ads and campaigns."""
         known = self._log.log
         users = np.union1d(touched(known, self._counted_ts, at_ts), np.array(sorted(self._late), np.int64))
         if len(users):
@@ -150,7 +149,7 @@ class FeatureEffect:
         self._counted_ts, self._wrote_s = at_ts, time.monotonic()
 
     def _load(self, release: Release) -> None:
-        """Make everything anew for this release, from the history and from what was logged live."""
+        """Rebuild the whole state for this release, from the history and the live log."""
         world = Path(json.loads((self._root / CURRENT).read_text())["world"])
         self._catalogue = PublicCatalogue.read(world)
         self._log = GrowingLog(event_log(world, None, self._catalogue), self._catalogue)
@@ -161,18 +160,18 @@ class FeatureEffect:
         self._newest_ts, self._late = release.world_now, set()
         shown, clicks = read_shown(self._live), read_clicks(self._live)
         if shown is not None:
-            self._log.add(shown)  # what is of before the build is not late: the build has counted it
+            self._log.add(shown)  # events before the build are not late: the build includes them
         if clicks is not None:
             self._log.click(clicks)
         recent, self._recent = list(self._recent), deque(maxlen=REMEMBERED)
-        self._take(recent)  # what the sink has not written yet
+        self._take(recent)  # events that the log sink has not written yet
         self._release = release
-        pa.default_memory_pool().release_unused()  # reading took three times what is kept
+        pa.default_memory_pool().release_unused()  # reading needs three times the memory of the result
         log.info("counting from %d impressions, %d of them live", len(self._log), len(self._log) - history)
 
 
 def touched(known: EventLog, from_ts: float, to_ts: float) -> Ints:
-    """int64[m]: users of whom one heard something from `from_ts` on and before `to_ts`."""
+    """int64[m]: users with events in from_ts <= t < to_ts."""
     window_s = to_ts - from_ts
     some = (known.user[known.before(to_ts, window_s)], known.user[known.clicks_before(to_ts, window_s)])
     return np.unique(np.concatenate(some))

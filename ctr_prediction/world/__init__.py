@@ -1,4 +1,4 @@
-"""The seeded ground truth: who likes what, who bids what, what was shown, what was clicked and when it was reported.
+"""The generated world: users, campaigns, publishers, the logged auctions, and the oracle of true probabilities.
 
-Nothing here is reachable from features, training or serving.
+Features, training and serving never import it.
 """

@@ -1,7 +1,7 @@
-"""What a segment thinks of a creative: the smooth part of taste, and how it turns with time.
+"""The affinity of a segment for a creative: a dot product of vectors that drifts with time.
 
-Lesson: vectors of segments and creatives explain pairs that were hardly ever seen, which is what embeddings are for
-(**generalisation**). **Drift**: every segment's vector turns by `drift_deg_per_day`, so a model of last week is off.
+Lesson: vectors of segments and creatives explain pairs with few impressions, which is the purpose of embeddings
+(**generalisation**). **Drift**: every segment's vector rotates by `drift_deg_per_day`, so a model of last week is off.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from infra.columns import DAY_S
 
 @dataclass(frozen=True)
 class Affinity:
-    """`segment` and `turned` float64[segments, latent]: a vector, and one at a right angle to it that it turns to;
-    `creative` float64[creatives, latent]. Fits have a variance of 1 over all pairs."""
+    """`segment` and `turned` float64[segments, latent]: a vector, and an orthogonal vector towards which it rotates;
+    `creative` float64[creatives, latent]. Affinities have a variance of 1 over all pairs."""
 
     segment: Array
     turned: Array
@@ -28,7 +28,7 @@ class Affinity:
     radians_per_s: float
 
     def fit(self, segments: Ints, creatives: Ints, at_ts: Array) -> Array:
-        """Standard normal over pairs at any time; the three broadcast together."""
+        """float64: affinities, standard normal over pairs at any time; the arguments broadcast together."""
         angle = (self.radians_per_s * (np.asarray(at_ts) - self.start_ts))[..., None]
         tastes = np.cos(angle) * self.segment[segments] + np.sin(angle) * self.turned[segments]
         found: Array = (tastes * self.creative[creatives]).sum(axis=-1)

@@ -1,7 +1,7 @@
-"""Publishers with their pages, and campaigns with ads, creatives, bids, budgets and the segments they pay for.
+"""Publishers with their pages, and campaigns with ads, creatives, bids, budgets and targeted segments.
 
-Lessons: **cold ads** start every day, and their click rate is nobody's yet; **budgets** run out, so that what is shown
-in the evening is not what would earn most.
+Lessons: **cold ads** start every day without a click history. **Budgets** run out, so evening auctions lack the bidders
+that would earn most.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ OLDEST_DAYS = 60
 
 @dataclass(frozen=True)
 class Publishers:
-    """`slots` int64[publishers], on each page; `traffic` float64[publishers] sums to 1; `leaning` float64[publishers],
-    in logits."""
+    """`slots` int64[publishers] per page; `traffic` float64[publishers] sums to 1; `leaning` float64[publishers], in
+    logits."""
 
     slots: Ints
     traffic: Array
@@ -41,8 +41,8 @@ class Campaigns:
 
 @dataclass(frozen=True)
 class Ads:
-    """In order of their start, all arrays [ads]: `campaign` and `creative` int64; `start_ts` float64; `leaning`
-    float64, in logits."""
+    """Ads ordered by start, all arrays [ads]: `campaign` and `creative` int64; `start_ts` float64; `leaning` float64,
+    in logits."""
 
     campaign: Ints
     creative: Ints
@@ -69,7 +69,7 @@ def make_campaigns(config: WorldConfig) -> Campaigns:
 
 
 def make_ads(config: WorldConfig) -> Ads:
-    """Those that were there, then those of each day, each day from a stream of its own."""
+    """The initial ads, then the ads that start each day. Each day has its own random stream."""
     rng = stream(config.seed, "ads")
     count = config.campaigns * config.ads_per_campaign
     before = np.sort(start_ts(config) - rng.uniform(1, OLDEST_DAYS, count) * DAY_S)

@@ -1,7 +1,8 @@
-"""Why an ad that is looked at is clicked, and when one hears of it.
+"""The click probability of an examined ad, and the delay of a click's report.
 
-Lessons: **wear-out** (the tenth time is not the first), the **hour** (each segment has its own best one), and **delayed
-clicks**: some are reported hours later, so a log that ends now calls them negatives (Chapelle, KDD 2014).
+Lessons: **ad fatigue** (the tenth impression earns fewer clicks than the first), the **hour** (each segment has its own
+best hour), and **delayed feedback**: some clicks are reported hours later, so a log that ends now contains false
+negatives (Chapelle, KDD 2014).
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ from infra.columns import DAY_S, HOUR_S
 
 
 def wear_out_logit(config: WorldConfig, seen: Ints) -> Array:
-    """`seen`: how often this user was shown this ad before."""
+    """Ad fatigue in logits; `seen`: number of earlier impressions of the ad by the user."""
     found: Array = -config.wear_out * np.log2(1.0 + seen)
     return found
 
 
 def best_hour(config: WorldConfig, segment: Ints) -> Array:
-    """Of the day, UTC; spread over all segments."""
+    """The best hour of the day (UTC) of each segment; best hours are spread over all segments."""
     found: Array = 24.0 * np.asarray(segment, np.float64) / config.segments
     return found
 
@@ -38,7 +39,7 @@ def age_logit(config: WorldConfig, age: Ints) -> Array:
 
 
 def draw_delay_s(config: WorldConfig, rng: np.random.Generator, count: int) -> Array:
-    """float64[count] seconds between a click and its report: exponential, for `slow_share` of them a slow one."""
+    """float64[count] seconds between a click and its report: exponential, with a larger mean for `slow_share`."""
     is_slow = rng.random(count) < config.slow_share
     mean_s = np.where(is_slow, config.slow_delay_s, config.fast_delay_s)
     found: Array = rng.exponential(1.0, count) * mean_s

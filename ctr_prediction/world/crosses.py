@@ -1,7 +1,7 @@
-"""Pairs of segment and ad that have something of their own: a local shop, a name that one scene knows.
+"""Pairs of segment and ad with an effect of their own, such as a local shop.
 
-Lesson: no vector says which pairs these are, so only the history of the pair itself does. That is what the wide part of
-a wide-and-deep model is for (**memorisation**; Cheng et al., DLRS 2016).
+Lesson: embeddings cannot predict these pairs; only the history of the pair itself can. They are the purpose of the wide
+part of a wide-and-deep model (**memorisation**; Cheng et al., DLRS 2016).
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ from ctr_prediction.world.streams import stream
 
 
 def make_crosses(config: WorldConfig, campaigns: Campaigns, ads: Ads) -> npt.NDArray[np.bool_]:
-    """bool[segments, ads]: `cross_share` of the pairs that are targeted at all."""
+    """bool[segments, ads]: a random `cross_share` of the targeted pairs."""
     rng = stream(config.seed, "crosses")
     is_targeted = campaigns.targets[ads.campaign]
-    found = is_targeted & (rng.random(is_targeted.shape) < config.cross_share)  # by ad: later ones change no earlier
+    found = is_targeted & (
+        rng.random(is_targeted.shape) < config.cross_share
+    )  # drawn by ad: later ads do not change earlier ones
     return np.ascontiguousarray(found.T)

@@ -1,4 +1,4 @@
-"""How often each user was shown each ad: for wear-out, and for every frequency cap."""
+"""Impression counts of each pair of user and ad, for ad fatigue and frequency caps."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from ctr_prediction.domain import Ints
 
 
 class Exposures:
-    """Counts of (user, ad) pairs. What was added today lies apart, so that adding costs as much as today is long."""
+    """Counts of (user, ad) pairs. Today's counts are stored separately, so the cost of adding depends only on the
+    number of today's pairs."""
 
     def __init__(self, ads: int) -> None:
         self._ads = ads
@@ -16,7 +17,7 @@ class Exposures:
         self._before, self._today = (none, none), (none, none)
 
     def show(self, users: Ints, ads: Ints) -> Ints:
-        """int64[n]: how often each pair was shown before; then count these, which come in order of time."""
+        """int64[n]: number of earlier impressions of each pair. Then count the given impressions, ordered by time."""
         keys = users * np.int64(self._ads) + ads
         order = np.argsort(keys, kind="stable")
         ordered = keys[order]

@@ -1,7 +1,7 @@
-"""The log: which ads the old system showed, what they were charged, who clicked, and when one heard of it.
+"""The generated log: ads that the logging policy shows, their prices, clicks, and the report times of clicks.
 
-Made hour by hour, since budgets run out, and each day from its own random streams and the state that the day before
-left (`State`).
+The generator proceeds hour by hour, because budgets run out. Each day depends on its own random streams and on the
+state at the end of the previous day (`State`).
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from ctr_prediction.world.truth import World
 from infra.columns import DAY_S, HOUR_S
 
 KEPT = 0.9
-"""share of what is known of an ad that still counts a day later"""
+"""decay factor per day of the counts in the logging policy's click rates"""
 Rows = Mapping[str, npt.NDArray[np.generic]]
 
 
 @dataclass
 class State:
-    """What one day leaves to the next: what the old system knows of ads, who saw what, and clicks not reported yet
-    (ads int64 and times float64)."""
+    """The state at the end of a day: the logging policy's counts of ads, the exposures, and the clicks that are not
+    reported yet (ads int64 and times float64)."""
 
     standing: Standing
     exposures: Exposures
@@ -45,14 +45,14 @@ class State:
 
 
 def log_days(world: World) -> Iterator[tuple[int, pa.Table]]:
-    """The log day by day: (day, table of impressions in order of time)."""
+    """The log day by day: (day, table of impressions ordered by time)."""
     state, eligible = State.none(world), Eligible.of(world)
     for day in range(world.config.days):
         yield day, log_day(world, day, state, eligible)
 
 
 def log_day(world: World, day: int, state: State, eligible: Eligible) -> pa.Table:
-    """Everything that was shown on one day, a row per ad; moves `state` on to the next."""
+    """All impressions of one day, one row per ad; advances `state` to the next day."""
     config = world.config
     begin_ts = start_ts(config) + day * DAY_S
     requests = draw_requests(world, day)
@@ -73,7 +73,7 @@ def log_day(world: World, day: int, state: State, eligible: Eligible) -> pa.Tabl
 
 
 def pass_day(world: World, day: int, state: State, table: pa.Table) -> None:
-    """Move `state` on over a day whose log is there already."""
+    """Advance `state` over a day that is already logged."""
     rows = {name: table[name].to_numpy() for name in ("user_id", "ad_id", "clicked")}
     label = table["label_ts"].to_numpy().astype("datetime64[us]")
     rows["label_ts"] = np.where(np.isnat(label), np.nan, label.astype(np.int64) / 1e6)
@@ -90,7 +90,7 @@ def _show(
     ads_there: int,
     spent: Array,
 ) -> Rows:
-    """One hour: fill the pages, let people look and click, charge the campaigns (`spent` grows)."""
+    """Simulate one hour: fill the pages, draw the clicks, charge the campaigns (adds to `spent`)."""
     config, people = world.config, world.people
     is_random = rng.random(len(requests)) < config.randomised_share
     pool = draw_pool(world, rng, requests.user, eligible, ads_there)
@@ -126,7 +126,7 @@ def _show(
 
 
 def _on_the_page(world: World, requests: Requests, drawn: Drawn) -> tuple[Ints, Ints]:
-    """(request, slot) of every ad that is shown, in order."""
+    """(request, slot) of every shown ad, in order."""
     slot = np.arange(drawn.ads.shape[1])
     is_there = (drawn.ads != NONE) & (slot < world.publishers.slots[requests.publisher][:, None])
     shown, place = np.nonzero(is_there)
@@ -134,7 +134,7 @@ def _on_the_page(world: World, requests: Requests, drawn: Drawn) -> tuple[Ints, 
 
 
 def _move_on(world: World, state: State, rows: Rows, end_ts: float) -> None:
-    """Count what is known at `end_ts`: all impressions, and the clicks that were reported by then."""
+    """Update the counts as of `end_ts`: all impressions, and the clicks that are reported by then."""
     ads, count = np.asarray(rows["ad_id"], np.int64), world.config.ads
     clicked = np.asarray(rows["clicked"], bool)
     all_ads = np.concatenate([state.late_ads, ads[clicked]])

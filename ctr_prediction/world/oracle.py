@@ -1,6 +1,7 @@
-"""Answers what no system can know: the true probability of a click, and the relevance behind it.
+"""The oracle: the true probability of a click, and the true relevance p(click | examined).
 
-It conditions on the planted truth and on what is observable at request time; never on noise that is drawn later.
+It conditions on the true parameters of the world and on facts observable at request time, never on noise that is drawn
+later.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from ctr_prediction.world.truth import World
 
 @dataclass(frozen=True)
 class Context:
-    """Where and when an ad is shown: `publisher` and `device` int64, `at_ts` float64 seconds since the epoch, `seen`
-    int64: how often this user was shown this ad before. All broadcast with users and ads."""
+    """Context of an impression: `publisher` and `device` int64, `at_ts` float64 seconds since the epoch, `seen` int64:
+    number of earlier impressions of the ad by the user. All broadcast with users and ads."""
 
     publisher: Ints
     device: Ints
@@ -33,7 +34,7 @@ class Oracle:
     world: World
 
     def relevance(self, users: Ints, ads: Ints, context: Context) -> Array:
-        """p(click | looked at). `users` and `ads` broadcast with the context."""
+        """p(click | examined). `users` and `ads` broadcast with the context."""
         world, config = self.world, self.world.config
         people, segment = world.people, world.people.segment[users]
         logit = (
@@ -52,5 +53,5 @@ class Oracle:
         return sigmoid(logit)
 
     def p_click(self, users: Ints, ads: Ints, context: Context, slot: Ints) -> Array:
-        """p(click) of what stands in `slot` (from 0), whether it is looked at or not."""
+        """p(click) of an ad in `slot` (from 0), examined or not."""
         return examination(self.world.config, slot) * self.relevance(users, ads, context)

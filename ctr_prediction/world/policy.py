@@ -1,9 +1,9 @@
-"""The old system: a named policy that auctions plausibly, at random enough that its log can be learned from.
+"""The logging policy of the generated history. It is random enough for off-policy learning from its log.
 
-`auction_v1` bids for some eligible ads and ranks them by bid × click rate so far, with noise: a Plackett-Luce draw made
-by adding Gumbel noise and sorting (Kool et al., ICML 2019). Its click rate knows nothing of slots, so whoever stood on
-top looks good to it. A random `randomised_share` of requests is filled by `uniform_v1` instead. The propensity of an ad
-is P(it comes next | policy, pool, ads drawn before it), exact for both.
+`auction_v1` draws a pool of eligible ads and ranks them by bid × click rate so far, with noise: a Plackett-Luce draw,
+implemented by adding Gumbel noise and sorting (Kool et al., ICML 2019). Its click rate ignores slots, so it
+overestimates ads that were shown on top. `uniform_v1` fills a random `randomised_share` of the requests instead. The
+propensity of an ad is P(it is drawn next | policy, pool, ads drawn before it), exact for both policies.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ PRIOR_CTR, PRIOR_IMPRESSIONS = 0.02, 200.0
 
 @dataclass(frozen=True)
 class Eligible:
-    """`ads` int64[segments, most], those that pay for a segment in order of their start, padded with `NONE`."""
+    """`ads` int64[segments, most]: the ads that target each segment, ordered by start, padded with `NONE`."""
 
     ads: Ints
 
@@ -36,14 +36,14 @@ class Eligible:
         return cls(padded)
 
     def started(self, ads_there: int) -> Ints:
-        """int64[segments]: how many of each row have started, where the first `ads_there` of all ads have."""
+        """int64[segments]: number of started ads in each row, if the first `ads_there` of all ads have started."""
         found: Ints = ((self.ads >= 0) & (self.ads < ads_there)).sum(axis=1)
         return found
 
 
 @dataclass(frozen=True)
 class Standing:
-    """What the old system knows of each ad: impressions and reported clicks, float64[ads]."""
+    """The logging policy's counts of each ad: impressions and reported clicks, float64[ads]."""
 
     impressions: Array
     clicks: Array
@@ -56,8 +56,8 @@ class Standing:
 
 @dataclass(frozen=True)
 class Drawn:
-    """Slates of n requests, all arrays [n, k]: `ads` int64, `NONE` where a slot stays empty; `propensity` and `price`
-    (per click) float64."""
+    """Slates of n requests, all arrays [n, k]: `ads` int64, `NONE` for an empty slot; `propensity` and `price` (per
+    click) float64."""
 
     ads: Ints
     propensity: Array
@@ -65,7 +65,7 @@ class Drawn:
 
 
 def draw_pool(world: World, rng: np.random.Generator, users: Ints, eligible: Eligible, ads_there: int) -> Ints:
-    """int64[n, m]: eligible ads by chance, and those that follow the user; `NONE` where there are fewer."""
+    """int64[n, m]: random eligible ads and the user's retargeting ads, padded with `NONE`."""
     segment = world.people.segment[users]
     count = eligible.started(ads_there)[segment]
     place = (rng.random((len(users), world.config.pool_size)) * count[:, None]).astype(np.int64)
@@ -81,10 +81,10 @@ def auction(
     is_paused: npt.NDArray[np.bool_],
     is_random: npt.NDArray[np.bool_],
 ) -> Drawn:
-    """Fill as many slots as the largest page has. `is_paused` bool[campaigns]: their budget is spent.
+    """Fill as many slots as the largest page has. `is_paused` bool[campaigns]: the budget is spent.
 
-    An ad pays what the best of those behind it would have paid for its place, at most its bid (generalised second
-    price: Edelman, Ostrovsky and Schwarz, 2007).
+    An ad pays the lowest price that beats the best ad behind it, at most its bid (generalised second price: Edelman,
+    Ostrovsky and Schwarz, 2007).
     """
     config, slots = world.config, max(world.config.slots)
     safe = np.maximum(pool, 0)
@@ -110,7 +110,7 @@ def auction(
 
 def plackett_luce(rng: np.random.Generator, logits: Array, k: int) -> tuple[Ints, Array]:
     """Draw `k` columns of each row of float64[n, m] without replacement, p ∝ exp(logits): columns int64[n, k] and
-    conditional propensities float64[n, k]. Columns at -inf come last, with a propensity that means nothing."""
+    conditional propensities float64[n, k]. Columns at -inf come last; their propensity is meaningless."""
     noisy = logits + rng.gumbel(size=logits.shape)
     top = np.argpartition(-noisy, k - 1, axis=1)[:, :k]
     top = np.take_along_axis(top, np.argsort(-np.take_along_axis(noisy, top, 1), axis=1), 1)
@@ -123,7 +123,7 @@ def plackett_luce(rng: np.random.Generator, logits: Array, k: int) -> tuple[Ints
 
 
 def is_double(pool: Ints) -> npt.NDArray[np.bool_]:
-    """True where an ad stands in its row already."""
+    """True for repeated occurrences of an ad in its row."""
     order = np.argsort(pool, axis=1, kind="stable")
     ordered = np.take_along_axis(pool, order, 1)
     again = np.zeros(pool.shape, bool)

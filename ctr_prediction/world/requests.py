@@ -1,6 +1,6 @@
-"""Who opens which page when, on what device.
+"""Page requests: user, publisher, device and time.
 
-Lesson: **time of day**. Traffic peaks in the evening, when the budgets of the morning may be gone.
+Lesson: **time of day**. Traffic peaks in the evening, when campaigns may have spent their daily budgets.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ MAIN_DEVICE_SHARE = 0.8
 
 @dataclass(frozen=True)
 class Requests:
-    """One day's, in order of time, all arrays [n]: `user`, `publisher`, `device` int64; `at_ts` float64, whole
-    milliseconds."""
+    """The requests of one day, ordered by time, all arrays [n]: `user`, `publisher`, `device` int64; `at_ts` float64,
+    whole milliseconds."""
 
     user: Ints
     publisher: Ints
@@ -59,7 +59,7 @@ def draw_requests(world: World, day: int) -> Requests:
 
 
 def draw_visitor(world: World, rng: np.random.Generator) -> tuple[int, int, int]:
-    """One of those who might come next: (user, publisher, device)."""
+    """Draw one visit: (user, publisher, device)."""
     user = int(rng.choice(world.config.users, p=world.people.activity))
     publisher = int(rng.choice(world.config.publishers, p=world.publishers.traffic))
     is_main = rng.random() < MAIN_DEVICE_SHARE

@@ -1,7 +1,7 @@
-"""Users who have been at an advertiser's, and the ads that follow them around.
+"""Retargeting: users that have visited an advertiser's shop, and the ads of those shops.
 
-Lesson: here, and nowhere else, does it matter which user sees which ad. A cross of user × ad learned on everyone else
-learns noise; learned here it learns who came back. (Retargeting as in Lambrecht and Tucker, 2013.)
+Lesson: only these pairs of user and ad have an effect of their own. A user × ad cross for all other users fits noise; a
+cross for these users fits the effect. (Retargeting as in Lambrecht and Tucker, 2013.)
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from ctr_prediction.world.streams import start_ts, stream
 
 @dataclass(frozen=True)
 class Retargeting:
-    """`ads` int64[users, retargeted_ads], `NONE` for everyone who was nowhere. These ads may be shown to them whatever
-    their segment."""
+    """`ads` int64[users, retargeted_ads], `NONE` for users that visited no shop. These ads are eligible for the user in
+    any segment."""
 
     ads: Ints
 
     def is_retargeted(self, users: Ints, ads: Ints) -> npt.NDArray[np.bool_]:
-        """Both broadcast together."""
+        """bool: whether each pair is a retargeted one; `users` and `ads` broadcast together."""
         found: npt.NDArray[np.bool_] = (self.ads[users] == np.asarray(ads)[..., None]).any(axis=-1)
         return found
 
 
 def make_retargeting(config: WorldConfig, ads: Ads) -> Retargeting:
-    """Of ads that were there when the history began."""
+    """Draw the retargeted users and their ads, from the ads at the start of the history."""
     rng = stream(config.seed, "retargeting")
     there = int(np.searchsorted(ads.start_ts, start_ts(config)))
     chosen = rng.integers(0, there, (config.users, config.retargeted_ads))

@@ -1,4 +1,4 @@
-"""One independent random stream per part of the world, so that changing one part leaves the others as they were."""
+"""One independent random stream per part of the world, so a change to one part does not change the others."""
 
 from __future__ import annotations
 
@@ -16,5 +16,5 @@ def stream(seed: int, part: str, *key: int) -> np.random.Generator:
 
 
 def start_ts(config: WorldConfig) -> float:
-    """When the history begins, in seconds since the epoch."""
+    """Start of the generated history, in seconds since the epoch."""
     return datetime.fromisoformat(config.start).timestamp()

@@ -1,4 +1,4 @@
-"""The world as one value, made from the seed alone, in memory."""
+"""The generated world as one value in memory. The configuration and its seed determine it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from ctr_prediction.world.users import People, make_people
 
 @dataclass(frozen=True)
 class World:
-    """The planted truth of one configuration; `crosses` bool[segments, ads]."""
+    """All true parameters of one configuration; `crosses` bool[segments, ads]."""
 
     config: WorldConfig
     people: People

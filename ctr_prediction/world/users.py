@@ -1,8 +1,8 @@
-"""Users and the segments they are sold by.
+"""Users and the segments that campaigns target.
 
-Lesson: a segment is what is known of everyone, the user's own history of few. What a segment likes can be learned; that
-one user clicks at everything shows only in that user's own click rate (`user_click`). Gender changes nothing, which a
-model must find out.
+Lesson: every user has a segment, but few users have a long history. A model can learn the tastes of a segment; a user's
+own tendency to click (`user_click`) shows only in that user's click rate. Gender has no effect, which a model must
+learn.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ DEVICE_SHARES = (0.65, 0.1, 0.25)
 
 @dataclass(frozen=True)
 class People:
-    """All int64[users] unless said: `segment`, `age`, `gender`, `device` that they mostly use; `leaning`
-    float64[users], in logits; `activity` float64[users] sums to 1."""
+    """int64[users]: `segment`, `age`, `gender`, `device` (the usual one). `leaning` float64[users], in logits;
+    `activity` float64[users] sums to 1."""
 
     segment: Ints
     age: Ints
@@ -33,7 +33,7 @@ class People:
 
 
 def make_people(config: WorldConfig) -> People:
-    """Segments are unequal, as 1 / rank ** 0.6."""
+    """Draw the users. Segment sizes are proportional to 1 / rank ** 0.6."""
     rng = stream(config.seed, "people")
     size = np.arange(1.0, config.segments + 1) ** -SEGMENT_EXPONENT
     activity = rng.gamma(1.0, 1.0, config.users) + 0.05

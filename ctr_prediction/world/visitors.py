@@ -1,9 +1,9 @@
-"""The simulated people of `lab live`: users of the generated world who open pages on which the running service sells
-the slots.
+"""The simulated visitors of `lab live`: users of the generated world that open pages whose slots the running service
+sells.
 
-They look and click by the mechanisms that made the history, at whatever is shown. Some clicks are reported late, hours
-later at times: a run of minutes never hears of most of those, and neither would a model that is trained right after.
-Only the lab uses this module, by name: whoever serves or trains must not know what is known here.
+They react to shown ads by the same mechanisms as in the generated history. Some clicks are reported hours later: a run
+of a few minutes, or a model trained right after it, misses most of those. Only the lab uses this module, through
+`Design.people`. Serving and training must not import it.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ from infra.evaluation.population import Events, Measure, Sums
 
 RANDOMISED_SHARE = 0.05
 AT_ONCE_S = 1.0
-"""a click that is reported sooner is told together with its impression"""
+"""a click with a shorter delay is sent together with its impression"""
 LATE_S = 600.0
 
 MEASURES = (
-    Measure("clicks", "clicks of an auction, also those that are reported late"),
-    Measure("revenue", "revenue of an auction", "money"),
-    Measure("price", "paid for a click", "money"),
-    Measure("calibration", "clicks for each click that the model predicts"),
+    Measure("clicks", "clicks per auction, including clicks that are reported late"),
+    Measure("revenue", "revenue per auction", "money"),
+    Measure("price", "price paid per click", "money"),
+    Measure("calibration", "clicks per click that the model predicts"),
     Measure("late_clicks", f"share of clicks that are reported more than {LATE_S / 60:.0f} minutes later"),
-    Measure("filled", "share of the slots that were sold"),
+    Measure("filled", "share of slots that were sold"),
 )
 
 
 class Visitors:
-    """The population of one world: the same users and pages as its history."""
+    """The population of one world: the users and pages of its history."""
 
     measures = MEASURES
     events_path = "/v1/events"
@@ -55,7 +55,7 @@ class Visitors:
         self._lock, self._number = threading.Lock(), 0
 
     def gaps_s(self, rate_per_s: float) -> Iterator[float]:
-        """Exponential, so that pages are opened independently."""
+        """Exponential gaps between pages, so pages are opened independently."""
         rng = stream(self.seed, "arrivals")
         while True:
             yield float(rng.exponential(1 / rate_per_s))
@@ -64,8 +64,8 @@ class Visitors:
         return PageVisit(self.oracle, stream(self.seed, "visits", number), self._later)
 
     def publications(self, from_ts: float, to_ts: float) -> Sequence[Mapping[str, Any]]:
-        """Reports of clicks that are due by `to_ts`, each once; also those due before `from_ts`, of a visitor who was
-        slow to react."""
+        """Reports of clicks that are due by `to_ts`, each once. They include clicks due before `from_ts` whose visit
+        reacted late."""
         due = []
         with self._lock:
             while self._late and self._late[0][0] < to_ts:
@@ -79,7 +79,7 @@ class Visitors:
 
 
 class PageVisit:
-    """One page: a question, and what becomes of the ads on it."""
+    """One page: the request, and the reactions to its ads."""
 
     def __init__(
         self, oracle: Oracle, rng: np.random.Generator, later: Callable[[float, Mapping[str, Any]], None]
@@ -110,10 +110,10 @@ class PageVisit:
         }
 
     def react(self, answer: Mapping[str, Any]) -> Events:
-        """How often the user was shown each ad before is as the answer says: a count of what is shown meanwhile would
-        make one visit's clicks depend on another's.
+        """Draw the reactions to a response. The numbers of earlier impressions come from the response: counting them
+        here would make the clicks of one visit depend on other visits.
 
-        Raises `KeyError` or `TypeError` for an answer that is not of this service's form."""
+        Raises `KeyError` or `TypeError` if the response is malformed."""
         slate, at_ts = answer["slate"], float(answer["request_ts"])
         ads, slots, seen = (np.array([won[name] for won in slate], np.int64) for name in ("ad_id", "slot", "seen"))
         context = Context(np.array(self._publisher), np.array(self._device), np.array(at_ts), seen)

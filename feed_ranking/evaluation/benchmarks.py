@@ -1,4 +1,4 @@
-"""The feed's speed next to references that do the same work, in turns.
+"""Benchmarks of the feed against references that do the same work, interleaved in one process.
 
 Each figure compares two or more series of one round; the lab takes the median of several rounds.
 """
@@ -37,12 +37,12 @@ QUESTIONS, WARM_UP = 200, 10
 ITEMS = 1_000
 NEIGHBOURS = 500
 MANY = 500_000
-"""vectors of the large index: posts that are alive in a feed of a hundred times the size"""
+"""vectors of the large index: the posts alive in a feed about a hundred times as large"""
 LARGE_KIND, LARGE_NPROBE = "ivf", 64
 
 
 class FeedBenchmarks:
-    """Needs a release that was built with naive hydration, and a service of it at `url`."""
+    """Requires a release built with naive hydration, and a service of that release at `url`."""
 
     def __init__(self, release: Path, config: FeedConfig, url: str, settings: Settings) -> None:
         self._config, self._url = config, url
@@ -55,12 +55,12 @@ class FeedBenchmarks:
         self._flat, self._large, self._askers = self._large_indices(np.asarray(snapshot.embeddings))
 
     def question(self, number: int) -> dict[str, Any]:
-        """The body of one request; users in no order, one of twenty unknown."""
+        """The body of one request. Users are in random order; one of twenty is unknown."""
         users = self._config.world.users
         return {"user_id": 10**9 + number if number % 20 == 19 else number * 7919 % users, "k": 20, "seed": number}
 
     def round(self) -> Mapping[str, float]:
-        """One measurement of everything, by id of the figure."""
+        """One measurement of every figure, by figure id."""
         return {
             **self.http(),
             "hydration_speedup": self.hydration_speedup(),
@@ -69,8 +69,8 @@ class FeedBenchmarks:
         }
 
     def http(self) -> Mapping[str, float]:
-        """What HTTP adds to the kernels. One client on a connection that stays open asks the service and the constant
-        route, and the kernels run alone on the same inputs, in turns; nothing else is asked meanwhile."""
+        """Overhead of HTTP over the bare kernels. One keep-alive client calls the service and the constant route, and
+        the kernels run on the same inputs, in turns. No other load runs."""
         over_http, constant, alone, cpu = [], [], [], []
         with ExitStack() as stack:
             ours = stack.enter_context(closing(_connection(self._url)))
@@ -92,7 +92,7 @@ class FeedBenchmarks:
         }
 
     def _ask(self, connection: HTTPConnection, body: Mapping[str, Any]) -> bytes:
-        """The answer to one request by the leanest client that Python has, so that the service is what is measured."""
+        """The answer to one request by `http.client`, whose small overhead leaves the time to the service."""
         connection.request("POST", "/v1/feed", json.dumps(body), {"content-type": "application/json"})
         response = connection.getresponse()
         answer = response.read()
@@ -101,7 +101,7 @@ class FeedBenchmarks:
         return answer
 
     def kernels(self, body: Mapping[str, Any]) -> Iterator[Callable[[], object]]:
-        """One read by Feast's own method, search, gather, both rankers, re-rank."""
+        """The bare kernels of one request: a Feast read, search, gather, both rankers, re-rank."""
         service, snapshot, bundle = self._service, self._service.catalogue.snapshot, self._service.bundle
         outcome = self._answer(body)
         query, pool, ranked = outcome.query, outcome.pool, outcome.ranked
@@ -119,7 +119,8 @@ class FeedBenchmarks:
         assert len(inputs) == len(few)
 
     def hydration_speedup(self) -> float:
-        """Reading the post and creator columns of 1,000 posts from Feast, over gathering them from the snapshot."""
+        """Time to read the post and creator columns of 1,000 posts from Feast / time to gather them from the
+        snapshot."""
         catalogue = self._service.catalogue
         rows = self._rng.permutation(len(catalogue.snapshot))[:ITEMS].astype(np.int64)
         ids, creators = catalogue.post_id(rows), catalogue.creator_id(rows)
@@ -131,7 +132,7 @@ class FeedBenchmarks:
         return read_ms / gather_ms
 
     def recall(self) -> float:
-        """recall@500 of the index that serves, on its own posts."""
+        """recall@500 of the served index on its own posts."""
         snapshot = self._service.catalogue.snapshot
         exact = VectorIndex.build("flat", np.asarray(snapshot.embeddings)[: snapshot.indexed])
         knobs = self._config.retrieve
@@ -141,7 +142,8 @@ class FeedBenchmarks:
         )
 
     def large_index(self) -> Mapping[str, float]:
-        """Time of an approximate index over that of an exact one among 500,000 vectors, in turns, and its recall."""
+        """Time of an approximate index / time of an exact one, on 500,000 vectors, interleaved; and the recall of the
+        approximate one."""
         exact_ms, approximate_ms = [], []
         exact: list[Ids] = []
         approximate: list[Ids] = []
@@ -156,7 +158,7 @@ class FeedBenchmarks:
         return {"ann_over_flat": ratio, "ann_recall_large": _recall(exact, approximate)}
 
     def _large_indices(self, embeddings: Floats) -> tuple[VectorIndex, VectorIndex, list[Floats]]:
-        """An exact and an approximate index of vectors like the posts' own, and the vectors of some users."""
+        """An exact and an approximate index of vectors like those of the posts, and vectors of some users."""
         near = embeddings[self._rng.integers(0, len(embeddings), MANY)]
         noise = self._rng.normal(size=near.shape) * embeddings.std(axis=0) * 0.3
         many = (near + noise).astype(np.float32)
@@ -174,7 +176,7 @@ def _connection(url: str) -> HTTPConnection:
 
 
 def _timed(work: Callable[[], object]) -> float:
-    """Milliseconds on the clock."""
+    """Wall time of `work` in milliseconds."""
     return _timed_result(work)[0]
 
 
@@ -192,5 +194,5 @@ def _timed_result(work: Callable[[], T]) -> tuple[float, T]:
 
 
 def _recall(exact: list[Ids], approximate: list[Ids]) -> float:
-    """Mean share of the exact neighbours that the approximate search found."""
+    """Mean share of the exact neighbours that the approximate search returns."""
     return float(np.mean([len(np.intersect1d(a, b)) / len(a) for a, b in zip(exact, approximate, strict=True)]))

@@ -14,8 +14,8 @@ DRILLS = (
         name="feature_store_down",
         title="The feed survives a feature store that is down",
         hypothesis=(
-            "Every request reads one row of the store. While it is down, declared defaults stand in: answers come in "
-            "time, each says that it is degraded, and the breaker spares the store until it is back."
+            "Every request reads one row of the store. While the store is down, the service uses declared defaults: "
+            "responses meet the deadline, each is marked as degraded, and the breaker stops calls to the store."
         ),
         method=Inject("feature_store", "down", service="redis"),
         steady=(_ANSWERED, _IN_TIME, Probe("degraded_share", 0.0, _LIMIT["degraded_share"])),
@@ -26,8 +26,8 @@ DRILLS = (
         name="stream_down",
         title="The feed serves without its event stream",
         hypothesis=(
-            "Answers need no broker: while it is down they come in time and whole. What is to be logged waits in a "
-            "bounded buffer and arrives when the broker is back; what would have to be acknowledged is refused."
+            "Slates need no broker. While the broker is down, responses meet the deadline and are not degraded. Log "
+            "entries wait in a bounded buffer until the broker is back. The service rejects events with 503."
         ),
         method=Inject("stream", "down", service="kafka"),
         steady=(_ANSWERED, _IN_TIME, Probe("degraded_share", 0.0, _LIMIT["degraded_share"])),

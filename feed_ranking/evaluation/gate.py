@@ -1,8 +1,8 @@
-"""Step `evaluate`: how good is the new model, against the log and against the truth, and may it be released?
+"""Step `evaluate`: measures the challenger on the log and against the oracle, and decides whether it becomes champion.
 
-Clicks under the ordinary policy say what the old feed liked to show; so the log is read in its randomised bucket,
-where every post of the pool had the same chance. The oracle adds what no log can: the value that was missed. What whole
-slates are worth is asked of a pipeline that serves; `Judge` answers.
+Clicks under the logging policy are biased towards its choices. The evaluation therefore uses the randomised bucket, in
+which every post of the pool had the same probability. The oracle measures regret, which no log shows. `Judge` values
+the slates that a serving pipeline returns.
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ from infra.registry.port import ModelVersion
 from infra.training.click_metrics import Array, interval, log_loss_rows
 
 SLATE = 20
-"""posts on the slates that are compared"""
+"""posts per slate in comparisons"""
 LOG_DEPTH = 50
 ONE_PER_CLICK = ObjectiveConfig(click_weight=1.0, dwell_weight=0.0, like_weight=0.0, comment_weight=0.0)
 DWELL_ONLY = ObjectiveConfig(click_weight=0.0, dwell_weight=1.0, like_weight=0.0, comment_weight=0.0)
 
 
 class GateRefused(BudgetBroken):
-    """The new model is not good enough to be served. The old champion stays."""
+    """The challenger is not good enough to serve. The champion stays."""
 
 
 def gate(context: StepContext) -> Facts:
-    """Measure the challenger; make it champion unless it is worse than the champion or than knowing nothing.
+    """Measure the challenger; make it champion unless it is worse than the champion or than a constant click rate.
 
     Raises `GateRefused` (exit code 3) otherwise. Writes `figures.json`.
     """
@@ -55,7 +55,7 @@ def gate(context: StepContext) -> Facts:
     sample = Sample.read(context.inputs["sample"] / "holdout.npz")
     context.report(0.1, f"{len(sample):,} impressions of the randomised bucket")
     heavy, light = (predict(challenger, sample, ranker) for ranker in ("heavy", "light"))
-    context.report(0.3, "asking the oracle")
+    context.report(0.3, "computing the oracle's values")
     figures = holdout_figures(sample, truth_of(config, sample), heavy, light, config.objective)
     write_figures(context.out, figures)
 
@@ -91,7 +91,7 @@ def check_gate(
     registry: MlflowRegistry,
     models: Path,
 ) -> str:
-    """Raise `GateRefused` if the challenger is clearly worse; otherwise say in a few words why it passes."""
+    """Raise `GateRefused` if the challenger is significantly worse; otherwise return the reason why it passes."""
     clicked = sample.clicked.astype(np.float64)
     loss = log_loss_rows(clicked, predicted.p_click_shown)
     constant = log_loss_rows(clicked, np.full_like(clicked, clicked.mean()))
@@ -118,10 +118,10 @@ def check_gate(
 
 
 class Judge:
-    """Says what answers are worth at the end of the history: on the oracle, and by the log of the hours that follow.
+    """Values responses as of the end of the history: by the oracle, and by the random log of the next hours.
 
-    That log is of a day that no feature and no model has seen, when every slate was drawn uniformly at random. A post
-    that came live is none of this history: whatever it was worth, nobody here knows, and its place counts as empty.
+    That log covers a day after all features and training data, with every slate drawn uniformly at random. Posts
+    published live are not part of the history and have no true value, so their places count as empty.
     """
 
     def __init__(self, config: FeedConfig) -> None:
@@ -134,20 +134,20 @@ class Judge:
         self._log = log[(log["post_id"] >= 0) & (log["post_id"] < self._published_before(self.now_ts))]
 
     def cases(self, count: int) -> Ids:
-        """int64[count]: the users who come next, each once."""
+        """int64[count]: the next distinct users after the end of the history."""
         return self._log.sort_values("request_ts", kind="stable")["user_id"].unique()[:count].astype(np.int64)
 
     def alive(self) -> Ids:
-        """The ids of all posts that may be shown."""
+        """The ids of all posts that are alive."""
         first = self._published_before(self.now_ts - self.config.world.post_life_h * HOUR_S)
         return np.arange(first, self._published_before(self.now_ts))
 
     def known(self, ids: Ids) -> Ids:
-        """Post ids (or `AD`) with `EMPTY` in the place of posts that are newer than the history."""
+        """Post ids (or `AD`), with `EMPTY` in place of posts that are newer than the history."""
         return np.where(ids < self._published_before(self.now_ts), ids, EMPTY)
 
     def value(self, users: Ids, slates: Sequence[Ids], of: Oracle | None = None) -> Array:
-        """float64[n] for n users with a slate each: post ids, `AD` for an ad; slates may differ in length."""
+        """float64[n]: the true values of the slates of n users: post ids, `AD` for an ad; lengths may differ."""
         width = max((len(slate) for slate in slates), default=0)
         padded = np.full((len(slates), width), EMPTY, np.int64)
         for row, slate in enumerate(slates):
@@ -155,23 +155,23 @@ class Judge:
         return (of or self.oracle).slate_value(users, padded, self.now_ts)
 
     def best(self, user: int, pool: Ids) -> Ids:
-        """The oracle's slate from these post ids, under the same rule of so many posts per creator."""
+        """The oracle's slate from the post ids of `pool`, under the same creator cap."""
         return self.oracle.best_slate(user, pool, self.now_ts, SLATE, self.config.rerank.creator_cap)
 
     def question(self, case: int) -> dict[str, Any]:
-        """The body of a request for one case, with exploration and ads off, as wherever quality is compared."""
+        """The body of a request for one case, without exploration and ads, like all quality comparisons."""
         return {"user_id": int(case), "k": SLATE, "seed": int(case), "knobs": {"epsilon": 0.0, "ads": 0}}
 
     def captured_by(self, cases: Sequence[int], answers: Sequence[Mapping[str, Any]]) -> Score:
-        """What answers that came over HTTP are worth: the gain over a random slate of all posts alive, as a share of
-        the gain of the oracle's slate of them."""
+        """The value of HTTP responses: the gain over a random slate of all posts alive, as a share of the gain of the
+        oracle's slate."""
         users, everywhere = np.asarray(cases, np.int64), self.alive()
         rng = np.random.default_rng(self.config.world.seed)
         shown = [[AD if item["post_id"] is None else item["post_id"] for item in answer["slate"]] for answer in answers]
         slates = [self.known(np.array(slate, np.int64)) for slate in shown]
         random = self.value(users, [rng.permutation(everywhere)[:SLATE] for _ in users])
         oracle = self.value(users, [self.best(user, everywhere) for user in users.tolist()])
-        text = "gain over a random slate of all posts, as a share of the oracle's"
+        text = "gain over a random slate of all posts, as a share of the oracle's gain"
         return Score("captured_value", text, "", self.value(users, slates) - random, oracle - random)
 
     def trial(self, cases: Sequence[int], baseline: Sequence[Play]) -> FeedTrial:
@@ -191,11 +191,11 @@ class Judge:
         )
 
     def _published_before(self, at_ts: float) -> int:
-        """How many posts were: ids ascend in time."""
+        """Number of posts published before `at_ts`. Ids ascend in time."""
         return int(np.searchsorted(self.world.posts.published_ts, at_ts))
 
     def _reactions(self, users: Ids) -> list[tuple[Ids, Array]]:
-        """Per user, the posts of the next random slate that were seen, and what each impression was worth in fact."""
+        """Per user, the posts seen on the next random slate, and the observed value of each impression."""
         weigh = self.config.objective
         log = self._log.assign(
             worth_s=weigh.click_weight * self._log["clicked"]
@@ -209,8 +209,8 @@ class Judge:
 
 @dataclass(frozen=True)
 class FeedTrial:
-    """n users; `oracle`, `random` and `default` float64[n] are the values of the best slate from the baseline's pool,
-    of a random one, and of the baseline's own."""
+    """A comparison on n users. `oracle`, `random` and `default` float64[n] are the values of the best slate from the
+    baseline's pool, of a random slate from it, and of the baseline's own slate."""
 
     judge: Judge
     users: Ids
@@ -222,11 +222,11 @@ class FeedTrial:
     reactions: Sequence[tuple[Ids, Array]]
 
     def captured(self, value: Array, id: str, text: str) -> Score:
-        """The share of the oracle's gain over a random slate that slates of `value` float64[n] gain."""
+        """The gain over a random slate as a share of the oracle's gain, for slates of `value` float64[n]."""
         return Score(id, text, "", value - self.random, self.oracle - self.random)
 
     def scores(self, plays: Sequence[Play]) -> list[Score]:
-        """Values, and what else a slate is made of."""
+        """Value and composition of the slates."""
         judge, world = self.judge, self.judge.world
         slates = [judge.known(play.answer.slate) for play in plays]
         posts = [slate[slate >= 0] for slate in slates]
@@ -244,37 +244,43 @@ class FeedTrial:
         ]
         earned = [worth[hit].sum() for (_, worth), hit in zip(self.reactions, matched, strict=True)]
         return [
-            self.captured(value, "captured_value", "gain over a random slate, as a share of the oracle's"),
+            self.captured(value, "captured_value", "gain over a random slate, as a share of the oracle's gain"),
             per_case("value_s", "expected attention on a slate", "s", value),
             Score(
-                "value_against_default", "value against the defaults", "%", 100 * (value - self.default), self.default
+                "value_against_default",
+                "change in value relative to the defaults",
+                "%",
+                100 * (value - self.default),
+                self.default,
             ),
             Score(
                 "log_value_s",
-                f"attention per impression in the next day's random log, on posts ranked among the first {LOG_DEPTH}",
+                f"attention per impression in the next day's random log, on the first {LOG_DEPTH} ranked posts",
                 "s",
                 np.array(earned),
                 np.array([hit.sum() for hit in matched], np.float64),
             ),
             per_case("clicks", "expected clicks on a slate", "", clicks),
-            Score("dwell_per_click_s", "expected dwell of a click", "s", dwell, clicks),
-            per_case("creators", "different creators on a slate", "", [len(np.unique(ids)) for ids in creators]),
+            Score("dwell_per_click_s", "expected dwell per click", "s", dwell, clicks),
+            per_case("creators", "distinct creators on a slate", "", [len(np.unique(ids)) for ids in creators]),
             Score("age_h", "mean age of a post shown", "h", age_h, shown, more_is_better=False),
             per_case("new_creator_posts", "posts by new creators on a slate", "", [ids.sum() for ids in is_new]),
             per_case("ads", "ads on a slate", "", [(slate == AD).sum() for slate in slates]),
         ]
 
     def ladder(self) -> list[Score]:
-        """What the pipeline's own figures stand between: another random slate, and what retrieval loses."""
+        """Reference points for the pipeline's figures: another random slate, and the loss of retrieval."""
         judge, rng = self.judge, np.random.default_rng(self.judge.config.world.seed + 1)
         again = judge.value(self.users, [rng.permutation(pool)[:SLATE] for pool in self.pools])
         everything = judge.value(self.users, self.oracle_everywhere)
         return [
-            self.captured(again, "captured_value_random", "the same of another random slate from the same pool"),
+            self.captured(
+                again, "captured_value_random", "another random slate of the pool: gain as a share of the oracle's gain"
+            ),
             per_case("oracle_value_s", "expected attention on the oracle's slate from the same pool", "s", self.oracle),
             Score(
                 "retrieval_loss",
-                "value that the oracle loses when it must choose from the pool instead of from everything",
+                "share of the oracle's value that is lost by choosing from the pool instead of from all posts",
                 "",
                 everything - self.oracle,
                 everything,
@@ -282,7 +288,7 @@ class FeedTrial:
         ]
 
     def recall(self, plays: Sequence[Play]) -> list[Score]:
-        """How much of the oracle's slate from everything each source finds, and all of them together."""
+        """Recall of the oracle's slate of all posts, for each source and for their union."""
         found: dict[str, list[Ids]] = {"pool": [play.answer.pool for play in plays]}
         for name in plays[0].answer.found:
             found[name] = [play.answer.found[name] for play in plays]

@@ -1,4 +1,4 @@
-"""How well a ranker predicts the randomised bucket: overall, head by head, and for those of whom little is known."""
+"""Prediction quality of a ranker on the randomised bucket: overall, by head, and for slices such as new users."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ HEAVY_USER_QUANTILE = 0.8
 
 @dataclass(frozen=True)
 class Truth:
-    """What the oracle says of the same rows, all float64[n]: `p_click_shown` at the position where it stood, `p_like`,
-    `p_comment` and `dwell_s` given a click, `worth_s` of a look."""
+    """The oracle's values for the same rows, all float64[n]: `p_click_shown` at the shown position, `p_like`,
+    `p_comment` and `dwell_s` given a click, `worth_s` of an examined impression."""
 
     p_click_shown: Array
     p_like: Array
@@ -34,14 +34,14 @@ class Truth:
 
 @dataclass(frozen=True)
 class Prediction:
-    """`heads` float32[n, 4] as served; `p_click_shown` float64[n]: times the examination that the ranker learned."""
+    """`heads` float32[n, 4] as served; `p_click_shown` float64[n]: p(click | examined) × learned examination."""
 
     heads: Floats
     p_click_shown: Array
 
 
 def predict(bundle: Bundle, sample: Sample, ranker: str) -> Prediction:
-    """`ranker` is light or heavy."""
+    """Predict the rows of `sample` with the ranker `light` or `heavy`."""
     x = holdout_inputs(bundle, sample)
     network: Network = getattr(bundle, ranker)
     heads = network(np.ascontiguousarray(x[:, bundle.light_columns]) if ranker == "light" else x)
@@ -50,7 +50,7 @@ def predict(bundle: Bundle, sample: Sample, ranker: str) -> Prediction:
 
 
 def holdout_inputs(bundle: Bundle, sample: Sample) -> Floats:
-    """float32[n, ranker inputs], as serving would have computed them."""
+    """float32[n, ranker inputs]: the inputs that serving computes for these rows."""
     priors = bundle.priors
     item_side = post_inputs(sample.posts, priors)
     users = bundle.user_tower(user_tower_inputs(sample.users, priors))
@@ -60,7 +60,7 @@ def holdout_inputs(bundle: Bundle, sample: Sample) -> Floats:
 
 
 def slices(sample: Sample) -> dict[str, npt.NDArray[np.bool_]]:
-    """Rows of those for whom models usually do worse, or matter most."""
+    """bool[n] masks of slices on which models usually do worse or matter most."""
     shown = sample.users.counts_long[:, COUNTS.index("impressions")][sample.slate_of]
     age_days = sample.posts.stats[:, STATS.index("creator_age_days")]
     return {
@@ -73,7 +73,7 @@ def slices(sample: Sample) -> dict[str, npt.NDArray[np.bool_]]:
 def holdout_figures(
     sample: Sample, truth: Truth, heavy: Prediction, light: Prediction, objective: ObjectiveConfig
 ) -> list[Figure]:
-    """One row per figure, each with a 95% interval from resampling slates."""
+    """The figures, each with a 95% interval from resampling slates."""
     clicked = sample.clicked.astype(np.float64)
     excess = {
         name: excess_log_loss_rows(truth.p_click_shown, p)
@@ -93,29 +93,29 @@ def holdout_figures(
     clicks = truth.p_click_shown
     rows = [
         figure("auc", "AUC of clicks on the randomised bucket", lambda r: auc(clicked[r], p[r]), ">= 0.6", ">= 0.75"),
-        figure("auc_light", "the same of the light ranker", lambda r: auc(clicked[r], light.p_click_shown[r])),
-        figure("auc_oracle", "the same of the truth itself", lambda r: auc(clicked[r], clicks[r])),
+        figure("auc_light", "AUC of the light ranker", lambda r: auc(clicked[r], light.p_click_shown[r])),
+        figure("auc_oracle", "AUC of the true probabilities", lambda r: auc(clicked[r], clicks[r])),
     ]
     for name, chosen in slices(sample).items():
         if clicked[chosen].sum() >= 10:
             rows.append(
                 figure(
                     f"auc_{name}",
-                    f"the same among {name.replace('_', ' ')}",
+                    f"AUC of clicks among {name.replace('_', ' ')}",
                     lambda r, chosen=chosen: auc(clicked[r[chosen[r]]], p[r[chosen[r]]]),
                 )
             )
     rows += [
         figure(
             "excess_log_loss",
-            "share of the avoidable log loss that is left (0 = oracle, 1 = one rate for all)",
+            "remaining share of the avoidable log loss (0 = oracle, 1 = constant click rate)",
             lambda r: float(excess["heavy"][r].sum() / excess["constant"][r].sum()),
             "<= 0.8",
             "<= 0.4",
         ),
         figure(
             "excess_log_loss_light",
-            "the same of the light ranker",
+            "remaining share of the avoidable log loss, light ranker",
             lambda r: float(excess["light"][r].sum() / excess["constant"][r].sum()),
         ),
         figure("calibration_click", "predicted / true clicks", lambda r: float(p[r].sum() / clicks[r].sum())),
@@ -124,7 +124,7 @@ def holdout_figures(
         rows.append(
             figure(
                 f"calibration_{name}",
-                f"the same for {name}, weighted by true clicks",
+                f"predicted / true {name}, weighted by true clicks",
                 lambda r, head=head, true=true: float(
                     (clicks[r] * heavy.heads[r, head]).sum() / (clicks[r] * true[r]).sum()
                 ),
@@ -134,7 +134,7 @@ def holdout_figures(
     rows.append(
         figure(
             "ndcg",
-            "NDCG of slates by predicted worth, gains by true worth",
+            "NDCG of slates ordered by predicted value, with true values as gains",
             lambda r: mean_ndcg(sample.slate_id[r], score[r], truth.worth_s[r]),
         )
     )

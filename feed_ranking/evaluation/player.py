@@ -1,4 +1,4 @@
-"""Plays the service in this process, without HTTP: for experiments that ask the same question many times."""
+"""Runs the service in this process, without HTTP, for experiments that repeat the same requests."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from infra.settings import Settings
 
 SLATE = 20
 PATIENCE_MS = 60_000.0
-"""an experiment waits for slow settings: that they are slow is what it wants to see"""
+"""deadline of a request in an experiment; it is long, because experiments measure slow settings too"""
 
 
 class FeedPlayer:
-    """One release, asked by one thread."""
+    """Runs requests against one release, in one thread."""
 
     def __init__(self, release: Path, config: FeedConfig, settings: Settings) -> None:
         self.faults = FaultSwitch()
@@ -39,7 +39,7 @@ class FeedPlayer:
         self.service: FeedService = bootstrap.load(Release.read(release))
 
     def play(self, case: int, knobs: Mapping[str, Any], without: Collection[str] = ()) -> Play:
-        """A slate of 20 for user `case`. The user's id is the seed, so every setting is asked the same."""
+        """A slate of 20 for user `case`. The seed is the user's id, so all settings receive the same request."""
         query = replace(
             self.service.query(int(case), SLATE, [], knobs, seed=int(case)), deadline=Deadline.after_ms(PATIENCE_MS)
         )

@@ -1,4 +1,4 @@
-"""How good a slate's order is. Measures of single clicks are shared: `infra.training.click_metrics`."""
+"""Metrics of the order of a slate. Metrics of single clicks are in `infra.training.click_metrics`."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ Array = npt.NDArray[np.float64]
 
 
 def mean_ndcg(groups: npt.NDArray[np.int64], score: npt.NDArray[np.floating[Any]], gain: Array) -> float:
-    """Normalised discounted cumulative gain of each group in order of `score`, averaged over groups (Järvelin and
-    Kekäläinen, 2002). `gain` float64[n] is not negative. A group that resampling drew twice counts as one."""
+    """Normalised discounted cumulative gain of each group ordered by `score`, averaged over groups (Järvelin and
+    Kekäläinen, 2002). `gain` float64[n] is not negative. A group that a resample contains twice counts as one."""
 
     def discounted(order: npt.NDArray[np.intp]) -> Array:
         grouped = groups[order]

@@ -1,4 +1,4 @@
-"""What was known at any time, counted from the history and from what was logged live since, the way training does."""
+"""Features as of any time, recomputed from the history and the live log by the functions of training."""
 
 from __future__ import annotations
 
@@ -34,25 +34,25 @@ COUNTED = tuple(name for name in POST_COLUMNS if name not in CONTENT)
 
 @dataclass(frozen=True)
 class Known:
-    """Everything that was heard of, in the history and live since: from it any time's features can be counted."""
+    """All events of the history and the live log, from which features as of any time can be recomputed."""
 
     log: EventLog
     catalogue: PublicCatalogue
     config: FeedConfig
     world_now: float
     items: dict[float, tuple[pd.DataFrame, pd.DataFrame]]
-    """cache: time -> counts of posts and of creators, by their ids"""
+    """cache: time -> counts of posts and of creators, by id"""
 
     @classmethod
     def read(cls, settings: Settings, release: Release, config: FeedConfig) -> Known:
-        """The history of the build that is served, and all that was logged live, before that build and since."""
+        """Read the history of the served build and the whole live log."""
         world = Path(json.loads((settings.design_root(DESIGN.name) / CURRENT).read_text())["world"])
         catalogue = read_catalogue(world, live_root(settings))
         log = EventLog.of(read_log(world, live_root(settings)), catalogue)
         return cls(log, catalogue, config, release.world_now, {})
 
     def cannot_tell(self, prediction: Prediction) -> str:
-        """Why a prediction's features cannot be made again. Else nothing."""
+        """The reason why a prediction's features cannot be recomputed, or the empty string."""
         if prediction.knobs.get("hydration") == "feast":
             return "its columns of posts came from the feature store, post by post"
         if (self.catalogue.rows_of(np.asarray(prediction.post_ids, np.int64)) < 0).any():
@@ -60,8 +60,8 @@ class Known:
         return ""
 
     def users(self, store: OfflineFeatures, predictions: Sequence[Prediction]) -> list[UserFeatures]:
-        """Each one's user as of `feature_ts`: what the build materialised by Feast's join, what was pushed since by
-        counting. Profiles do not change after the build."""
+        """The user features of each prediction as of `feature_ts`. Rows that the build materialised come from Feast's
+        join, rows that the worker pushed from the log. Profiles do not change after the build."""
         if not predictions:
             return []
         default = default_user(self.config.world.topics, self.config.features.creator_slots)
@@ -83,7 +83,7 @@ class Known:
         ]
 
     def posts(self, post_ids: Ids, t: float) -> PostFeatures:
-        """Posts as of `t`. One that is younger has no counts of its own yet, and its creator's of then."""
+        """Post features as of `t`. Posts published after `t` have zero counts and their creator's counts as of `t`."""
         if t not in self.items:
             self.items[t] = (
                 post_stats_at(self.log, self.catalogue, self.config, t).to_pandas().set_index("post_id"),
@@ -109,7 +109,7 @@ class Known:
         )
 
     def inputs(self, prediction: Prediction, user: UserFeatures, bundle: Bundle) -> Floats:
-        """float32[n, ranker inputs] of the logged batch, by the way of training."""
+        """float32[n, ranker inputs]: the inputs of the logged batch, computed as in training."""
         posts = self.posts(np.asarray(prediction.post_ids, np.int64), prediction.stats_ts)
         item_side = post_inputs(posts, bundle.priors)
         score = np.zeros(len(posts), np.float32)
@@ -122,7 +122,7 @@ class Known:
         return ranker_inputs(user, posts, item_side, score, context, bundle.priors)
 
     def _creators_of_seen(self, seen: Ids) -> Ids:
-        """Of the posts that the service can know: those that were alive at the build, and newer ones."""
+        """The creators of those `seen` posts that the service can hold: posts alive at the build, and newer ones."""
         rows = self.catalogue.rows_of(seen)
         content = self.catalogue.posts.iloc[rows[rows >= 0]]
         life_s = self.config.world.post_life_h * HOUR_S

@@ -1,9 +1,8 @@
-"""`lab replay feed_ranking`: every logged prediction is made again, and no number may move.
+"""`lab replay feed_ranking`: repeats every logged prediction and compares the results bit for bit.
 
-With the model version that made it, on the logged inputs, in the same batch (a network's rounding may depend on how
-many rows it sees at once), the heavy ranker must give the logged scores bit for bit, the user tower the logged
-embedding, and the seed the logged slate. So whatever was learned from the log can be trusted, and nothing that
-decides a slate is missing from it.
+The replay uses the logged model version, the logged inputs and the same batch, because a network's rounding may depend
+on the batch size. The heavy ranker must return the logged scores, the user tower the logged embedding, and the seed
+must draw the logged slate. A clean replay shows that the log contains everything that determines a slate.
 """
 
 from __future__ import annotations
@@ -64,21 +63,21 @@ def replay(settings: Settings, since: Since, limit: int, report: Report) -> Repl
 
 
 def turned(config: FeedConfig, knobs: Mapping[str, Any]) -> FeedConfig:
-    """The preset with the request's knobs turned."""
+    """The preset, with the values of the request's knobs."""
     known = {knob.name for knob in knobs_of(config)}
     found: FeedConfig = with_knobs(config, {name: value for name, value in knobs.items() if name in known})
     return found
 
 
 def not_replayable(prediction: Prediction, config: FeedConfig) -> str:
-    """Why the scores cannot be made again: the network that should have made them was missing. Else nothing."""
+    """The reason why the scores cannot be replayed (a network was unavailable), or the empty string."""
     heavy, light = MISSING
     needed = light if config.rank.heavy_top_k == 0 else heavy
     return needed if needed in prediction.degraded else ""
 
 
 def differences_of(prediction: Prediction, bundle: Bundle, config: FeedConfig) -> dict[str, str]:
-    """Field -> how it differs, for what comes out otherwise."""
+    """Field -> description of the difference, for every field that differs."""
     topics = bundle.priors.topics
     inputs = unpack(prediction.inputs, len(ranker_names(topics)))
     logged: dict[str, npt.NDArray[Any]] = {
@@ -103,7 +102,7 @@ def differences_of(prediction: Prediction, bundle: Bundle, config: FeedConfig) -
         "propensity": drawn.propensity.astype(np.float32),
         "explored": drawn.explored,
     }
-    if len(prediction.embedding):  # none where the user tower was missing: nothing was searched by it
+    if len(prediction.embedding):  # empty if the user tower was unavailable
         user = user_from_lists(prediction.features, default_user(topics))
         logged["embedding"] = np.asarray(prediction.embedding, np.float32)
         again["embedding"] = bundle.user_tower(user_tower_inputs(user, bundle.priors))[0]
@@ -111,7 +110,7 @@ def differences_of(prediction: Prediction, bundle: Bundle, config: FeedConfig) -
 
 
 def scores_again(inputs: Floats, bundle: Bundle, config: FeedConfig) -> Floats:
-    """float32[n]: by the heavy ranker, or by the light one where the request did without the heavy."""
+    """float32[n]: scores of the heavy ranker, or of the light ranker if the request did not use the heavy one."""
     if not len(inputs):
         return np.empty(0, np.float32)
     if config.rank.heavy_top_k == 0:
@@ -120,7 +119,7 @@ def scores_again(inputs: Floats, bundle: Bundle, config: FeedConfig) -> Floats:
 
 
 def difference(logged: npt.NDArray[Any], again: npt.NDArray[Any]) -> str:
-    """How two arrays that must be equal bit for bit are not; nothing where they are."""
+    """Description of how two arrays differ bit for bit; the empty string if they are equal."""
     if logged.shape != again.shape:
         return f"{len(logged)} were logged, {len(again)} came out"
     moved = logged != again

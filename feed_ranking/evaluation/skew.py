@@ -1,9 +1,9 @@
-"""`lab skew feed_ranking`: were the features that were served those that training would have joined?
+"""`lab skew feed_ranking`: compares served features with the features that training would join.
 
-A model learns from features as they were known at a time, joined offline. Served are features that a worker counted,
-pushed and cached. Both should be the same number; where they are not, the model sees in service what it never saw in
-training, and nothing else would tell. So for some logged predictions the features are made again the offline way, as
-of the times that they spoke for, and held against what was served: the user's own, and every input of the ranker.
+Training uses features from a point-in-time join. Serving uses features that a worker computes, pushes and caches. If
+the two differ (training-serving skew), predictions degrade and no other check detects it. For a sample of the logged
+predictions, this module recomputes the features offline, as of their logged times, and compares them with the served
+ones: the user's features and every input of the ranker.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ from infra.registry.release import read_release
 from infra.settings import Settings
 
 CHOICE = 7
-"""seed of the choice of predictions: asked twice, the same are compared"""
+"""seed of the sample of predictions, so two runs compare the same predictions"""
 INPUT_TOLERANCE = 1e-4
-"""the towers round differently for other sizes of a batch, and counts of a whole history in another order"""
+"""absolute tolerance: the towers round differently for other batch sizes, and sums depend on the order of events"""
 
 
 def skew(settings: Settings, since: Since, limit: int, report: Report) -> Compared:
@@ -59,7 +59,7 @@ def skew(settings: Settings, since: Since, limit: int, report: Report) -> Compar
     predictions = [prediction for prediction, _ in usable]
     report(0.1, f"{len(predictions)} predictions")
     users = known.users(store, predictions)
-    report(0.3, "features of users")
+    report(0.3, "user features")
     topics = config.world.topics
     served_inputs, inputs = [], []
     for number, (prediction, bundle) in enumerate(usable):
@@ -84,7 +84,8 @@ def by_name(inputs: Floats, topics: int) -> dict[str, Floats]:
 
 
 def columns_of_users(users: Sequence[UserFeatures], slots: int) -> dict[str, npt.NDArray[Any]]:
-    """`user.<field>` -> [m, ...]. Follows have no order; lists of unequal length are filled with what means nothing."""
+    """`user.<field>` -> [m, ...]. Follows are sorted, because they have no order; short lists are padded with neutral
+    values."""
     longest = max(user.follows.shape[1] for user in users)
     rows: dict[str, list[npt.NDArray[Any]]] = defaultdict(list)
     for user in users:

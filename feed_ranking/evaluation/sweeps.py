@@ -1,6 +1,7 @@
-"""What there is to find out about the feed: its quality on the oracle, and the sweeps of `designs/feed_ranking.md`.
+"""Quality figures of the feed by the oracle, and the sweeps of `designs/feed_ranking.md`.
 
-Knows neither wing. The lab hands in a player (who answers as the service would) and a judge (who knows the truth).
+This module imports neither offline nor online code. The lab passes a player, which answers requests like the service,
+and a judge, which values the responses by the oracle.
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ from infra.evaluation.experiment import Judge, Play, Player, Report, Score, Swee
 from infra.evaluation.figures import Figure
 
 QUIET: Mapping[str, Any] = {"epsilon": 0.0, "ads": 0}
-"""Exploration and ads are off where quality is compared; what they cost is measured apart."""
+"""Knobs of quality comparisons: exploration and ads are off. Separate figures measure their cost."""
 ALL = 5000
 CUTS = (25, 50, 100, 200, 500, ALL)
-"""values of heavy_top_k among which the smallest good one is looked for"""
+"""values of heavy_top_k among which `_smallest_cut` searches"""
 CASES = 400
 
 SWEEPS = (
@@ -29,13 +30,13 @@ SWEEPS = (
     ),
     Sweep(
         "index",
-        "Does an approximate index pay among nine thousand posts, and what does it miss?",
+        "How much time does an approximate index save among nine thousand posts, and what does it miss?",
         {"index": ["flat", "ivf", "hnsw"], "interest_limit": [200, 1100]},
         fixed=QUIET,
     ),
     Sweep(
         "objective",
-        "What becomes of a feed that is ranked by clicks alone?",
+        "What does ranking by clicks alone do to the feed?",
         {"dwell_weight": [1.0, 0.1, 0.03, 0.01, 0.003, 0.0]},
         x="clicks",
         y="value_against_default",
@@ -59,7 +60,7 @@ SWEEPS = (
     ),
     Sweep(
         "epsilon",
-        "What is given up now to find out about new creators?",
+        "How much value does exploration of new creators cost now?",
         {"epsilon": [0.0, 0.05, 0.1, 0.2, 0.4]},
         x="new_creator_posts",
         y="value_against_default",
@@ -71,7 +72,7 @@ SWEEPS = (
     ),
     Sweep(
         "ads",
-        "What does an ad cost the session around it?",
+        "How much value does an ad cost its session?",
         {"ads": [0, 1, 2, 3], "ad_gap": [3, 6]},
         x="ads",
         y="value_against_default",
@@ -93,7 +94,7 @@ SWEEPS = (
 
 
 def measure_quality(player: Player, judge: Judge, report: Report, cases: int = CASES) -> list[Figure]:
-    """The figures that need the truth, each with its 95% interval over users. Settings take turns user by user."""
+    """The figures that need the oracle, each with a 95% interval over users. Settings are interleaved by user."""
     settings: dict[str, tuple[Mapping[str, Any], tuple[str, ...]]] = {
         "heavy": (QUIET, ()),
         "light": ({**QUIET, "heavy_top_k": 0}, ()),
@@ -113,12 +114,12 @@ def measure_quality(player: Player, judge: Judge, report: Report, cases: int = C
     ladder = {score.id: score for score in trial.ladder()}
 
     def captured(name: str, of: str) -> Figure:
-        return _figure(scores[name]["captured_value"], f"captured_value_{name}", f"the same {of}")
+        return _figure(scores[name]["captured_value"], f"captured_value_{name}", f"{of}: share of the oracle's gain")
 
     rungs = [
         _figure(ladder["captured_value_random"]),
-        captured("popularity", "by popularity, which needs no model"),
-        captured("light", "by the light ranker alone"),
+        captured("popularity", "popularity, without a model"),
+        captured("light", "light ranker alone"),
         _figure(
             scores["heavy"]["captured_value"],
             text="full pipeline: gain in value over a random slate, as a share of the oracle's gain",
@@ -135,26 +136,29 @@ def measure_quality(player: Player, judge: Judge, report: Report, cases: int = C
         _figure(ladder["retrieval_loss"], must="<= 0.1", aim="<= 0.05"),
         *(_figure(score) for score in trial.recall(plays["heavy"])),
         *_smallest_cut(scores, plays),
-        _figure(_cost(scores["heavy"], scores["explore"]), "exploration_cost", "value given up now by epsilon = 0.1"),
-        _figure(_cost(scores["heavy"], scores["ads"]), "ads_cost", "value given up by 2 ads on a slate of 20"),
+        _figure(
+            _cost(scores["heavy"], scores["explore"]), "exploration_cost", "share of value lost now by epsilon = 0.1"
+        ),
+        _figure(_cost(scores["heavy"], scores["ads"]), "ads_cost", "share of value lost by 2 ads on a slate of 20"),
         _figure(scores["heavy"]["log_value_s"]),
     ]
 
 
 def _smallest_cut(scores: Mapping[str, Mapping[str, Score]], plays: Mapping[str, list[Play]]) -> list[Figure]:
-    """The smallest heavy_top_k that loses at most 1% against heavy on all, what it loses, and what time it saves."""
+    """The smallest heavy_top_k that loses at most 1% of value against heavy ranking of all candidates, its loss, and
+    the time that it saves."""
     losses = {k: _cost(scores[f"cut {ALL}"], scores[f"cut {k}"]) for k in CUTS}
     k = min(k for k in CUTS if losses[k].value <= 0.01)
     slow, fast = ([play.wall_ms for play in plays[f"cut {count}"]] for count in (ALL, k))
     saved = sorted(1 - b / a for a, b in zip(slow, fast, strict=True))
     quarter = len(saved) // 4
-    text = "smallest heavy_top_k that loses at most 1% of value against heavy on all"
+    text = "smallest heavy_top_k that loses at most 1% of value against heavy ranking of all candidates"
     return [
         Figure("heavy_k_at_1pct", text, k, k, k, "posts", "<= 500", "<= 200"),
-        _figure(losses[k], "heavy_k_loss", "what it loses"),
+        _figure(losses[k], "heavy_k_loss", "share of value lost by that heavy_top_k"),
         Figure(
             "heavy_k_saves",
-            "share of the request's time that it saves",
+            "share of the request's time saved by that heavy_top_k",
             median(saved),
             saved[quarter],
             saved[-quarter],
@@ -164,7 +168,7 @@ def _smallest_cut(scores: Mapping[str, Mapping[str, Score]], plays: Mapping[str,
 
 
 def _cost(dear: Mapping[str, Score], cheap: Mapping[str, Score]) -> Score:
-    """The share of the value of `dear` that `cheap` gives up, user by user."""
+    """The share of the value of `dear` that `cheap` loses, per user."""
     full, left = dear["value_s"].above, cheap["value_s"].above
     return Score("cost", "", "", full - left, full)
 

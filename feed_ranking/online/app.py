@@ -1,4 +1,4 @@
-"""HTTP for the feed: the request and response documents, and the composition root. Nothing else."""
+"""The HTTP API of the feed: request and response schemas, and the composition root."""
 
 from __future__ import annotations
 
@@ -48,44 +48,47 @@ FeedKnobs = knobs_model("FeedKnobs", DESIGN.knobs("small"))
 
 
 class FeedRequest(StrictModel):
-    """Ask for a slate of `k` posts for one user."""
+    """Request for a slate of `k` posts for one user."""
 
     user_id: Id = Field(description="an unknown user gets the cold-start slate", examples=[7])
     k: int = Field(20, ge=1, le=200, description="length of the slate", examples=[10])
     seen: list[Id] = Field(default_factory=list, max_length=2000, description="posts that must not be shown again")
-    seed: int | None = Field(None, ge=0, le=MAX_ID, description="repeats the random choices of an earlier answer")
+    seed: int | None = Field(None, ge=0, le=MAX_ID, description="repeats the random choices of an earlier response")
     knobs: FeedKnobs = Field(  # type: ignore[valid-type]
         default_factory=FeedKnobs,
-        description="request-time knobs; /v1/design explains them",
+        description="request-time knobs; /v1/design describes them",
         examples=[{"creator_cap": 2}],
     )
 
 
 class SlateItemOut(BaseModel):
-    """A post, or an ad: then `ad_id` is set and the fields of a post are null."""
+    """A post or an ad. For an ad, `ad_id` is set and the post fields are null."""
 
     position: int
     post_id: int | None
     creator_id: int | None
     topic: int | None
     ad_id: int | None
-    score: float = Field(description="expected seconds of attention if the user looks at it")
-    propensity: float = Field(description="probability of this item in this place, given those above it")
-    explored: bool = Field(description="chosen to find out about a new creator")
-    sources: list[str] = Field(description="which candidate sources found it")
+    score: float = Field(description="expected seconds of attention if the user examines the post")
+    propensity: float = Field(
+        description="probability that the policy chooses this item for this place, given the items above"
+    )
+    explored: bool = Field(description="true if exploration chose this post by a new creator")
+    sources: list[str] = Field(description="candidate sources that retrieved the post")
 
 
 class FeedResponse(BaseModel):
-    """A slate. `degraded` is empty when every part answered; `seed` repeats its random choices."""
+    """A slate. `degraded` lists the reasons for a degraded response; a request with this `seed` repeats its random
+    choices."""
 
     slate: list[SlateItemOut]
     model_version: str = Field(examples=["feed_ranking-small/1"])
-    is_cold_start: bool = Field(description="answered as for a user of whom nothing is known")
+    is_cold_start: bool = Field(description="true if the user has no features in the store")
     degraded: list[str] = Field(examples=[[]])
     seed: int
-    slate_id: int = Field(description="names this answer; events about it carry it")
-    policy: str = Field(description="how the slate was drawn: ranked_v1, or uniform_v1 in the randomised bucket")
-    request_ts: float = Field(description="when, in the world's time: seconds since the epoch, UTC")
+    slate_id: int = Field(description="id of this response; events about it must include the id")
+    policy: str = Field(description="policy that drew the slate: ranked_v1, or uniform_v1 in the randomised bucket")
+    request_ts: float = Field(description="world time of the request, in seconds since the epoch, UTC")
     trace: list[StageOut] | None = Field(None, description="with ?explain=true")
 
 
@@ -98,7 +101,7 @@ EXAMPLES: dict[str, Any] = {
 
 
 def create_app(settings: Settings | None = None) -> ASGIApp:
-    """The ASGI factory. Without `settings` it reads them from the environment."""
+    """The ASGI factory. Reads `settings` from the environment if they are None."""
     settings = settings or Settings()
     config: FeedConfig = PRESETS[settings.preset]
     metrics = ServiceMetrics(DESIGN)
@@ -193,7 +196,7 @@ def add_feed(
 
 
 def document(service: FeedService, outcome: Outcome[FeedQuery], *, explain: bool) -> dict[str, Any]:
-    """The response body, in the shape of `FeedResponse`. orjson writes dataclasses by itself, and faster."""
+    """The response body, with the fields of `FeedResponse`. orjson encodes dataclasses faster than Pydantic does."""
     body: dict[str, Any] = {
         "slate": service.items(outcome),
         "model_version": service.model_version,

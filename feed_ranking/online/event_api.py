@@ -1,7 +1,7 @@
-"""What the feed is told over HTTP and puts on the stream: posts, impressions, reactions.
+"""Event intake of the feed over HTTP: the service publishes posts, impressions and reactions to the stream.
 
-An answer of 202 means that the broker has it. Without that the answer is 503, nothing is promised, and the caller sends
-the same again: posts are known by their id, events by slate and place.
+202 means that the broker has acknowledged all events. Otherwise the response is 503, and the caller sends the same
+events again. Retries are safe: a post is identified by its id, an event by slate and position.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from infra.serving.slot import ReleaseSlot
 from infra.stream.producer import EventProducer
 
 MAX_ID = 2**53 - 1
-"""Largest integer that every JSON reader keeps exact."""
+"""Largest integer that every JSON parser keeps exact."""
 MAX_SLATE = 2**52 - 1
 ACKNOWLEDGED_S = 2.0
 LONGEST_DWELL_S = 86_400.0
@@ -34,7 +34,7 @@ IdOrNone = Annotated[int, Field(ge=-1, le=MAX_ID)]
 
 
 class PostIn(StrictModel):
-    """A post that was just published, with what a content model saw of it."""
+    """A newly published post, with the signals of a content model."""
 
     post_id: Id
     creator_id: Id
@@ -45,13 +45,14 @@ class PostIn(StrictModel):
 
 
 class PostsIn(StrictModel):
-    """Posts that are candidates a moment later."""
+    """Newly published posts. They become candidates within moments."""
 
     posts: list[PostIn] = Field(min_length=1, max_length=500)
 
 
 class ImpressionIn(StrictModel):
-    """An item that came on the screen, as the slate gave it; `depth` and `creator_before` are of this session."""
+    """An item shown on the screen, with its fields as in the slate. `depth` and `creator_before` count items of the
+    session."""
 
     session_id: Id
     slate_id: int = Field(ge=0, le=MAX_SLATE)
@@ -64,11 +65,11 @@ class ImpressionIn(StrictModel):
     creator_before: int = Field(ge=0, le=1_000_000)
     policy: str = Field(max_length=40)
     propensity: float = Field(ge=0, le=1, allow_inf_nan=False)
-    request_ts: float = Field(ge=0, allow_inf_nan=False, description="as the slate gave it")
+    request_ts: float = Field(ge=0, allow_inf_nan=False, description="as in the slate")
 
 
 class ReactionIn(ImpressionIn):
-    """What came of an impression, also when nothing did."""
+    """The label of an impression, positive or negative."""
 
     clicked: bool
     liked: bool = False
@@ -83,15 +84,15 @@ class EventsIn(StrictModel):
 
 
 class Accepted(BaseModel):
-    accepted: int = Field(description="how many the broker has")
+    accepted: int = Field(description="number of events that the broker has acknowledged")
 
 
 class Clock(BaseModel):
-    now: float = Field(description="the world's time, in seconds since the epoch, UTC")
+    now: float = Field(description="world time, in seconds since the epoch, UTC")
 
 
 class PostOut(BaseModel):
-    """What this service knows of a post that can be a candidate."""
+    """A post that can be a candidate in this service."""
 
     post_id: int
     creator_id: int
@@ -118,7 +119,7 @@ def add_intake(app: FastAPI, slot: ReleaseSlot[FeedService], producer: EventProd
         return await _accept(new)
 
     @app.get(
-        "/v1/posts/{post_id}", tags=["events"], summary="Can this post be a candidate here?", response_model=PostOut,
+        "/v1/posts/{post_id}", tags=["events"], summary="Read a candidate post", response_model=PostOut,
         responses={404: PROBLEM, 422: PROBLEM, 503: PROBLEM},
     )  # fmt: skip
     async def post(post_id: Annotated[int, Path(ge=0, le=MAX_ID)]) -> Response:
@@ -131,7 +132,7 @@ def add_intake(app: FastAPI, slot: ReleaseSlot[FeedService], producer: EventProd
         return Response(orjson.dumps(found), media_type="application/json")
 
     @app.post(
-        "/v1/events", tags=["events"], summary="Tell what people saw and did", status_code=202,
+        "/v1/events", tags=["events"], summary="Publish impressions and reactions", status_code=202,
         response_model=Accepted, responses=ASK_RESPONSES,
     )  # fmt: skip
     async def events(body: EventsIn) -> Response:
@@ -141,7 +142,7 @@ def add_intake(app: FastAPI, slot: ReleaseSlot[FeedService], producer: EventProd
         now = service.clock.now()
         late = [item for item in (*body.impressions, *body.reactions) if item.request_ts > now + 1.0]
         if late:
-            return problem(422, f"request_ts {late[0].request_ts} lies in the future: it is {now:.3f} in this world")
+            return problem(422, f"request_ts {late[0].request_ts} lies in the future: the world time is {now:.3f}")
         wrong = [item for item in (*body.impressions, *body.reactions) if (item.post_id >= 0) == (item.ad_id >= 0)]
         if wrong:
             return problem(422, "an item is a post or an ad: give one of post_id and ad_id, and -1 for the other")
@@ -153,7 +154,7 @@ def add_intake(app: FastAPI, slot: ReleaseSlot[FeedService], producer: EventProd
         ]
         return await _accept(found)
 
-    @app.get("/v1/clock", tags=["events"], summary="What time is it in this world?", response_model=Clock,
+    @app.get("/v1/clock", tags=["events"], summary="Read the world time", response_model=Clock,
         responses={503: PROBLEM},
     )  # fmt: skip
     async def clock() -> Response:
@@ -166,5 +167,5 @@ def add_intake(app: FastAPI, slot: ReleaseSlot[FeedService], producer: EventProd
         try:
             await intake.run(lambda: producer.publish(found, ACKNOWLEDGED_S))
         except StreamUnavailable as exc:
-            return problem(503, f"{exc}; nothing is acknowledged, send the same again", headers={"Retry-After": "1"})
+            return problem(503, f"{exc}; no event is acknowledged, send the same again", headers={"Retry-After": "1"})
         return Response(orjson.dumps({"accepted": len(found)}), status_code=202, media_type="application/json")

@@ -1,4 +1,4 @@
-"""Between retrieval and ranking: the inputs of all candidates, gathered once for both rankers."""
+"""Hydration between retrieval and ranking: gathers the ranker inputs of all candidates once for both rankers."""
 
 from __future__ import annotations
 
@@ -19,8 +19,11 @@ ReadStats = Callable[[Ids, Ids], Floats]
 
 @dataclass(frozen=True)
 class InputHydrator:
-    """Adds `inputs` float32[n, ranker inputs] and `stats_ts`, which their counts are of: from the catalogue, or on
-    request the naive way, post by post from the feature store (`read_stats`, which most builds do not fill)."""
+    """Adds `inputs` float32[n, ranker inputs] and `stats_ts`, the time as of which their counts are computed.
+
+    The inputs come from the catalogue. With the knob `hydration` = feast they come from the feature store
+    (`read_stats`, None in builds without naive hydration).
+    """
 
     catalogue: Catalogue
     priors: Priors

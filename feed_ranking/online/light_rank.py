@@ -1,4 +1,4 @@
-"""Stage 2, cut: the light ranker looks at every candidate, quickly, and leaves the best for the heavy one."""
+"""Stage 2, cut: the light ranker scores every candidate and keeps the best for the heavy ranker."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from infra.errors import DependencyError
 from infra.pipeline.candidates import Candidates
 
 NEW_CREATORS_KEPT = 50
-"""posts by new creators that survive the cut while exploration is on; without it none of them could be explored"""
+"""posts by new creators that pass the cut while exploration is on; otherwise exploration would have no candidates"""
 
 
 def popularity(inputs: Floats, topics: int) -> Floats:
-    """float32[n]: seconds of attention that an impression of each post has earned so far. Needs no model."""
+    """float32[n]: observed seconds of attention per impression of each post. Needs no model."""
     worth: Floats = np.exp(inputs[:, ranker_names(topics).index("post_worth_log")])
     return worth
 
 
 def best(score: Floats, count: int) -> npt.NDArray[np.bool_]:
-    """bool[n]: True for the `count` highest scores; among equals, for the first."""
+    """bool[n]: True for the `count` highest scores; ties go to the lower index."""
     keep = np.zeros(len(score), bool)
     keep[np.argsort(-score, kind="stable")[:count]] = True
     return keep
@@ -34,7 +34,7 @@ def best(score: Floats, count: int) -> npt.NDArray[np.bool_]:
 
 @dataclass(frozen=True)
 class LightRanker:
-    """Few inputs, few neurons. When it is missing, popularity makes the cut."""
+    """Scores candidates with the small network. If the network is unavailable, it scores by popularity."""
 
     model: Callable[[Floats], Floats]
     columns: list[int]
@@ -54,7 +54,7 @@ class LightRanker:
         top_k, score = query.rank.heavy_top_k, candidates.columns["score"]
         if top_k == 0 or len(candidates) <= top_k:
             return None
-        if query.policy == RANDOM_POLICY:  # chance decides what such a slate is drawn from, too
+        if query.policy == RANDOM_POLICY:  # the randomised bucket needs a random pool, too
             chance = np.random.default_rng([query.seed, 3]).random(len(candidates))
             return best(chance.astype(np.float32), top_k)
         keep = best(score, top_k)

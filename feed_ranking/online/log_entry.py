@@ -1,4 +1,4 @@
-"""After the answer: the request as it was answered, for the log of predictions."""
+"""Side effect after the response: the entry for the prediction log."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from infra.pipeline.runner import Outcome
 
 
 def prediction_of(service: FeedService, outcome: Outcome[FeedQuery]) -> Prediction:
-    """Complete enough to be answered again. Takes a millisecond, so it is made off the request's path."""
+    """The log entry, with everything that a replay needs. It takes a millisecond, so it runs after the response."""
     query, batch, catalogue = outcome.query, outcome.ranked, service.catalogue
     place = {row: at for at, row in enumerate(batch.ids.tolist())}
     return Prediction(

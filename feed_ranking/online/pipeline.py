@@ -1,4 +1,4 @@
-"""The feed's request path, in order. Read this file first."""
+"""The request path of the feed: the stages in order. Start reading here."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def build_pipeline(
     faults: FaultSwitch,
     read_stats: ReadStats | None = None,
 ) -> CandidatePipeline[FeedQuery]:
-    """Who asks → retrieve what might fit → drop what was seen → cut → rank → re-rank into a slate."""
+    """The stages in order: hydrate the user → retrieve → filter seen posts → cut → rank → re-rank into a slate."""
     priors, topics = bundle.priors, bundle.priors.topics
     tower = SwitchedModel(bundle.user_tower, "user_tower", faults)
     light = SwitchedModel(bundle.light, "light_ranker", faults)
@@ -74,7 +74,7 @@ def build_pipeline(
 
 @dataclass(frozen=True)
 class FeedService:
-    """One release, ready to answer. A new release makes a new one; only its catalogue grows."""
+    """Serves one release. Each release has its own service; only the catalogue of a service changes."""
 
     pipeline: CandidatePipeline[FeedQuery]
     catalogue: Catalogue
@@ -86,7 +86,7 @@ class FeedService:
     def query(
         self, user_id: int, k: int, seen: list[int], knobs: Mapping[str, Any], seed: int | None = None
     ) -> FeedQuery:
-        """A query with the request's knobs put in the place of the configured ones, and a seed if it has none."""
+        """A query in which the request's knobs replace the configured ones. Draws a seed if `seed` is None."""
         seen_ids = np.array(seen, np.int64)
         seed = secrets.randbits(53) if seed is None else seed
         rules = turned(self.config.rerank, knobs)
@@ -114,7 +114,7 @@ class FeedService:
         return self.pipeline.run(query)
 
     def known_post(self, post_id: int) -> dict[str, Any] | None:
-        """What is known of a post that can be a candidate; None if it cannot."""
+        """The public fields of a candidate post; None if the post is not a candidate."""
         row = self.catalogue.row_of(post_id)
         if row is None:
             return None
@@ -127,7 +127,7 @@ class FeedService:
         }
 
     def items(self, outcome: Outcome[FeedQuery]) -> list[SlateItem]:
-        """The slate's rows as posts, with ads in the places that were left for them."""
+        """The slate as items: the posts of its rows, with ads at the ad positions."""
         query, rules, slate = outcome.query, outcome.query.rerank, outcome.slate
         places = ad_places(query.k, rules.ads, rules.ad_gap)
         ads = int(self.catalogue.snapshot.meta["ads"])
@@ -157,7 +157,7 @@ class FeedService:
 
     @cached_property
     def nobody(self) -> UserFeatures:
-        """Who asks, until it is known."""
+        """The default user features, until `UserHydrator` replaces them."""
         return default_user(self.bundle.priors.topics)
 
     @cached_property
@@ -167,8 +167,8 @@ class FeedService:
 
 @dataclass
 class FeedBootstrap:
-    """Makes a service from a release. Breaker, bulkhead and faults are shared by all releases of the process, and so
-    are the posts that were handed in: a release that does not hold them yet gets them behind its own."""
+    """Builds a service from a release. All releases of the process share the breaker, the bulkhead, the faults and the
+    posts published live; a new release appends those that its snapshot lacks."""
 
     settings: Settings
     config: FeedConfig
@@ -177,17 +177,17 @@ class FeedBootstrap:
     faults: FaultSwitch
     saw_age_s: Callable[[float], None] | None = None
     clock: WorldClock | None = None
-    """the world's, where it goes on whatever is released; by default each release starts one at the end of its log"""
+    """the shared world clock, if any; by default each release starts a clock at the end of its log"""
     stats_path: Path | None = None
     handed: deque[NewPost] = field(default_factory=lambda: deque(maxlen=CAPACITY))
 
     def load(
         self, release: Release, *, features: OnlineFeatures | None = None, without_damaged: bool = False
     ) -> FeedService:
-        """Verify and load every part. Raises `CorruptArtifact`; a store that is down only degrades.
+        """Verify and load every part. Raises `CorruptArtifact`. An unavailable feature store only degrades responses.
 
-        `without_damaged` is for a service that serves nothing yet: a damaged network or index is left out, and every
-        answer says so. A damaged catalogue is always refused.
+        `without_damaged` is for a service without an older release: it loads without a damaged network or index, and
+        marks every response as degraded. A damaged catalogue always raises.
         """
         path, digest = Path(release.index_path), release.model_digest
         snapshot = open_snapshot(path, model_digest=digest, without_index=without_damaged)
@@ -220,37 +220,37 @@ class FeedBootstrap:
     def publish(self, service: FeedService | None, posts: Sequence[NewPost]) -> int:
         """Make new posts visible to the next request, and to the releases after this one.
 
-        Raises `CatalogueFull` when there is no room.
+        Raises `CatalogueFull` when the capacity is exceeded.
         """
         self.handed.extend(posts)
         return 0 if service is None else service.catalogue.add(posts)
 
     def count(self, service: FeedService | None, stats: LiveStats) -> None:
-        """Serve these counts from now on. Those of a time that has not come were written by a worker that ran on while
-        nobody asked, before all was stopped; the one of now will write others, and they would stand in its way."""
+        """Serve `stats` from now on, unless they lie in the future of the world clock. Such counts come from a worker
+        of an earlier run; applying them would block the counts of the current worker until the clock passes them."""
         if service is not None and stats.stats_ts <= service.clock.now():
             service.catalogue.apply(stats)
 
     def _catch_up(self, service: FeedService) -> None:
-        """What has happened since the release was built."""
+        """Apply the posts and counts that arrived after the build of the release."""
         if self.handed:
             service.catalogue.add(list(self.handed))
         if self.stats_path is not None:
-            with contextlib.suppress(OSError, ValueError):  # nothing was counted yet
+            with contextlib.suppress(OSError, ValueError):  # the worker has not written counts yet
                 self.count(service, LiveStats.read(self.stats_path))
 
     @staticmethod
     def _warm(features: GuardedFeatures, service: FeedService) -> None:
-        """Ask once before anyone else does: the first read opens connections, the first run allocates."""
+        """Run one request before traffic arrives: the first read opens connections, the first run allocates memory."""
         try:
             features.bulkhead.run(lambda: features.inner.read_online(0), Deadline.after_ms(WARM_UP_MS))
         except DependencyError as exc:
-            log.warning("starting without the feature store, answers will be degraded: %s", exc)
+            log.warning("starting without the feature store, responses will be degraded: %s", exc)
         service.answer(replace(service.query(0, 20, [], {}), deadline=Deadline.after_ms(WARM_UP_MS)))
 
 
 def turned(stage: S, knobs: Mapping[str, Any]) -> S:
-    """A stage's configuration with those of its fields that `knobs` names replaced."""
+    """The configuration of a stage, with the values of `knobs` for the fields that it has."""
     own = {item.name for item in fields(stage)}
     changes = {name: value for name, value in knobs.items() if name in own}
     return replace(stage, **changes) if changes else stage

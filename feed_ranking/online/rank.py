@@ -1,4 +1,4 @@
-"""Stage 3, rank: the heavy ranker, with every input, on what the cut has left."""
+"""Stage 3, rank: the heavy ranker scores the candidates that pass the cut, with all inputs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from infra.pipeline.candidates import Candidates
 
 @dataclass(frozen=True)
 class HeavyRanker:
-    """Scores by expected seconds of attention. When it is missing, or `heavy_top_k` is 0, the light score stands."""
+    """Scores by expected seconds of attention. If its network is unavailable or `heavy_top_k` is 0, the score of the
+    light ranker stays."""
 
     model: Callable[[Floats], Floats]
     name: str = "heavy_ranker"

@@ -1,4 +1,4 @@
-"""Stage 4, rerank: a slate is more than its best posts. Rules that look at the whole list stand in `slate_rules.py`."""
+"""Stage 4, rerank: applies the list-wise rules of `model/slate_policy.py` to the ranked candidates."""
 
 from __future__ import annotations
 
@@ -39,7 +39,8 @@ __all__ = [
 
 @dataclass(frozen=True)
 class SlateSelector:
-    """Freshness, repetition, then place by place: the organic part of the slate, which leaves room for the ads."""
+    """Selects the organic part of the slate: freshness, repeat discount, then place by place. Ads fill the other
+    places."""
 
     catalogue: Catalogue
     topics: int

@@ -1,6 +1,7 @@
-"""Stage 1, retrieve: from all posts alive to about 1,500 that are worth a look. Each source has its own idea of worth.
+"""Stage 1, retrieve: candidate sources select about 1,500 of all posts that are alive.
 
-Sources return rows of the catalogue, best first. Together they must be cheap, and miss little.
+Each source has its own ranking criterion and returns rows of the catalogue, best first. The union must be cheap to
+compute and must have a high recall.
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ from infra.pipeline.candidates import Candidates
 
 
 class Searchable(Protocol):
-    """A vector index, possibly with a fault around it."""
+    """A vector index, possibly wrapped in a fault."""
 
     def search(self, vector: Floats, limit: int, *, nprobe: int, ef: int) -> Ids: ...
 
 
 @dataclass(frozen=True)
 class FollowSource:
-    """The newest posts of the creators that the user follows."""
+    """Fetches the newest posts of the creators that the user follows."""
 
     catalogue: Catalogue
     name: str = "follow"
@@ -35,7 +36,7 @@ class FollowSource:
 
 @dataclass(frozen=True)
 class InterestSource:
-    """The posts nearest to the user in the two-tower space: interest without a follow."""
+    """Fetches the posts nearest to the user in the two-tower space, also by creators that the user does not follow."""
 
     index: Searchable
     name: str = "interest"
@@ -49,7 +50,8 @@ class InterestSource:
 
 @dataclass(frozen=True)
 class TrendingSource:
-    """What is clicked most right now, half in the user's region and half anywhere: the answer when nothing is known."""
+    """Fetches the posts with the most recent clicks, half in the user's region and half anywhere. Needs no user
+    features."""
 
     catalogue: Catalogue
     name: str = "trending"
@@ -61,7 +63,7 @@ class TrendingSource:
 
 @dataclass(frozen=True)
 class FreshSource:
-    """The posts that are too new for the index, by an exact scan; newest first when the user has no vector."""
+    """Fetches posts newer than the index by an exact scan. Orders them by time if the user has no vector."""
 
     catalogue: Catalogue
     name: str = "fresh"
@@ -76,7 +78,7 @@ class FreshSource:
 
 @dataclass(frozen=True)
 class UnseenFilter:
-    """Drops what the caller says this user saw already."""
+    """Removes the posts that the request lists as seen."""
 
     catalogue: Catalogue
     name: str = "seen"

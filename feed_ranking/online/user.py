@@ -1,4 +1,4 @@
-"""Before retrieval: who is asking? One read of the feature store, then one pass of the user tower."""
+"""Query hydration before retrieval: one read of the feature store, then one pass of the user tower."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from infra.feature_store.port import FeatureRow
 
 @dataclass(frozen=True)
 class UserHydrator:
-    """Reads the user's row. Without the store, or for an unknown user, the declared defaults stand in."""
+    """Reads the user's row. If the store is unavailable or the user is unknown, it uses the declared defaults."""
 
     features: GuardedFeatures
     priors: Priors
@@ -38,7 +38,7 @@ class UserHydrator:
 
 @dataclass(frozen=True)
 class InterestHydrator:
-    """Puts the user into the space of the posts. Without the tower there is no such vector, and no search by it."""
+    """Computes the user's vector in the two-tower space. Without the tower there is no vector and no vector search."""
 
     tower: Callable[[Floats], Floats]
     priors: Priors

@@ -1,1 +1,1 @@
-"""The networks and how they are fitted (training only)."""
+"""The networks and their fitting. Only training imports this package."""

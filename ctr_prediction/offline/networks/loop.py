@@ -1,7 +1,7 @@
 """The training loop of the wide-and-deep model: one jitted step over all local devices, a checkpoint after each epoch.
 
-The network has Adam, the tables have AdaGrad on the rows of the batch. Data parallel: each device holds everything and
-takes a slice of each batch; XLA brings the gradients together. A training that was killed goes on after its last
+Adam updates the network; AdaGrad updates the table rows of the batch. Training is data parallel: each device holds all
+parameters and processes a slice of each batch, and XLA combines the gradients. A killed training resumes after its last
 complete epoch and ends with the same weights.
 """
 
@@ -32,7 +32,7 @@ Rows = Mapping[str, npt.NDArray[Any]]
 
 @dataclass(frozen=True)
 class Plan:
-    """`share` is w, the share of what was not clicked that is in the data; `checkpoints` a directory, or None."""
+    """`share` is w, the share of negatives in the data; `checkpoints` is a directory or None."""
 
     epochs: int
     batch: int
@@ -46,7 +46,8 @@ class Plan:
 
 @dataclass(frozen=True)
 class Fit:
-    """`tables` float32[rows, width] each; `losses` the mean of each epoch; `resumed` epochs were done before."""
+    """`tables` float32[rows, width] each; `losses` is the mean loss per epoch; `resumed` is the number of epochs that a
+    checkpoint supplied."""
 
     model: WideDeep
     tables: dict[str, npt.NDArray[np.float32]]
@@ -89,7 +90,7 @@ def fit(
 def make_step(
     shape: Shape, model: WideDeep, rows: Rows, plan: Plan, steps: int
 ) -> tuple[Callable[[Any, Batch], tuple[Any, jax.Array]], Any]:
-    """The jitted step (state, batch) -> (state, loss), which takes the state over, and the first state."""
+    """The jitted step (state, batch) -> (state, loss), which donates the state's buffers, and the initial state."""
     structure, first = nnx.split(model)
     fade = optax.cosine_decay_schedule(1.0, max(steps, 1), alpha=0.02)
     optimizer = optax.adam(lambda at: plan.network_rate * fade(at))
@@ -113,7 +114,7 @@ def make_step(
         value, (gradient, moved) = jax.value_and_grad(loss, argnums=(0, 1))(state["model"], vectors)
         change, optimizer_state = optimizer.update(gradient, state["optimizer"], state["model"])
         rate, size = plan.table_rate * fade(state["step"]), len(batch["clicked"])
-        # the loss is a mean; a row learns from its own impressions, however many others are in the batch
+        # undo the mean of the loss, so a row's update does not depend on the batch size
         new = {name: update_rows(tables[name], batch[name], size * moved[name], rate)._asdict() for name in tables}
         return {
             "model": optax.apply_updates(state["model"], change),

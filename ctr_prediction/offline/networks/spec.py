@@ -1,8 +1,8 @@
-"""What the wide-and-deep model reads of this design's data: its tables, and rows of a sample as arrays for a fit.
+"""The specification of the wide-and-deep model for this design: its tables, and the rows of a sample for a fit.
 
-How far a number of a table is expected from 0 was chosen once, on the last day of a world of SMALL's kind from another
-seed: a user's own moves little, since few impressions speak of it, and the click rate so far speaks of the same. Most
-pairs of segment and ad have nothing of their own, and a few have much.
+The prior spread of each table was chosen once, on the last day of a world like SMALL with another seed. The spread of a
+user's own vector is small, because few impressions inform it and the user's click rate has the same information. Most
+pairs of segment and ad have no effect of their own, and a few have a large one.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def shape_of(config: CtrConfig) -> Shape:
 
 
 def ids_of(sample: Sample, config: CtrConfig) -> dict[str, npt.NDArray[np.int32]]:
-    """int32[n] rows of each table."""
+    """Table -> int32[n]: the row of each impression."""
     users = sample.users
     plain = {
         "user": sample.user_id,
@@ -62,7 +62,7 @@ def ids_of(sample: Sample, config: CtrConfig) -> dict[str, npt.NDArray[np.int32]
 
 
 def rows_of(sample: Sample, config: CtrConfig, priors: Priors) -> dict[str, npt.NDArray[Any]]:
-    """The sample as `fit.Rows`. With the knob `imbalance` at weight, what is kept counts for what was left out."""
+    """The sample as `loop.Rows`. With `imbalance` = weight, kept negatives have a larger weight for dropped ones."""
     by_weight = config.sample.imbalance == "weight"
     return {
         "numeric": numeric(sample.users, sample.ads, sample.context, sample.seen, priors),
@@ -74,5 +74,5 @@ def rows_of(sample: Sample, config: CtrConfig, priors: Priors) -> dict[str, npt.
 
 
 def share_of(config: CtrConfig) -> float:
-    """w as the loss is told of it: with weights, the sample stands for the world already."""
+    """The share w for the loss: 1 with weights, because the weighted sample represents all traffic already."""
     return 1.0 if config.sample.imbalance == "weight" else config.sample.negative_share

@@ -1,12 +1,12 @@
 """The wide-and-deep model (Cheng et al., Wide & Deep Learning for Recommender Systems, DLRS 2016), for any data.
 
-**Wide**: a weight for each row of hashed crosses; it remembers pairs. **Deep**: a vector for each id, products of
-vectors (as in factorisation machines: Rendle, ICDM 2010), numbers, and a multilayer perceptron over all of them, beside
-a linear part; it generalises. Both add up to one logit: relevance, p(click | looked at).
+**Wide**: a weight for each row of hashed crosses; it memorises pairs. **Deep**: a vector for each id, products of
+vectors (as in factorisation machines: Rendle, ICDM 2010), numbers, and a multilayer perceptron over all of them, with a
+parallel linear part; it generalises. Both add up to one logit: relevance, p(click | examined).
 
-**Position** enters training only: p(click) = examination(slot) × p(click | looked at). Examination of the first slot is
-1. **Imbalance**: where only a share w of what was not clicked is kept, a click is as likely *in the sample* as
-q = p / (p + w (1 - p)); the loss is that of q, so that p itself is what is learned.
+**Position** enters training only: p(click) = examination(slot) × p(click | examined). Examination of the first slot is
+1. **Imbalance**: if the sample keeps only a share w of the negatives, the probability of a click *in the sample* is
+q = p / (p + w (1 - p)). The loss is the cross-entropy of q, so the model learns p itself.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ Vectors = Mapping[str, jax.Array]
 Batch = Mapping[str, jax.Array]
 START_SPREAD = 0.1
 LOOKS_PACE = 3.0
-"""how much faster examination is learned than weights: a few numbers that every row speaks of"""
+"""learning rate of examination relative to the weights: every row informs these few parameters"""
 
 
 @dataclass(frozen=True)
 class Table:
-    """A vector of `width` for each of `rows` ids. `spread` is how far from 0 a number is expected to be (one sd of the
-    normal prior whose mode is learned): the smaller, the more must be seen before it moves. With `few`, most are
-    expected at 0 and a few far from it (a Cauchy prior of that scale): what is small is held, what is large let go. A
-    table of `deep` begins at chance, with an sd of `start`. Where a row of data has several ids of a table, they are
-    its `columns`; ids are then int32[n, columns], and vectors float32[n, columns, width]."""
+    """A vector of `width` for each of `rows` ids. `spread` is the sd of the normal prior of each number (training finds
+    the mode of the posterior): a smaller spread needs more data to move a number. With `few`, the prior is a Cauchy
+    distribution of that scale: most numbers stay near 0 and a few become large. Tables of `deep` are initialised at
+    random with the sd `start`. If a row of data has several ids of a table, they are its `columns`; ids are then
+    int32[n, columns], and vectors float32[n, columns, width]."""
 
     name: str
     rows: int
@@ -47,17 +47,17 @@ class Table:
     few: bool = False
 
     def energy(self, vectors: jax.Array) -> jax.Array:
-        """float32[...]: twice the prior's negative log of float32[..., width], but for a constant."""
+        """float32[...]: -2 × the log prior of `vectors` float32[..., width], up to a constant."""
         scaled = (vectors / self.spread) ** 2
         return (2 * jnp.log1p(scaled) if self.few else scaled).sum(axis=-1)
 
 
 @dataclass(frozen=True)
 class Shape:
-    """What the model reads of a row of data: `numeric` numbers, an id for each table of `deep` and of `wide` (those
-    have one number per row); `products` pairs of tables that are multiplied number by number, and `scaled` tables that
-    are multiplied with as many numbers, from that column on. Of `pooled` tables the columns are multiplied each with
-    each, and the products added up (He and Chua, Neural Factorization Machines, SIGIR 2017)."""
+    """Inputs of the model per row of data: `numeric` numbers, and an id for each table of `deep` and of `wide` (wide
+    tables have width 1). `products` are pairs of tables that are multiplied elementwise. `scaled` tables are multiplied
+    elementwise with numbers, from the given column on. For `pooled` tables, the products of all pairs of columns are
+    summed (He and Chua, Neural Factorization Machines, SIGIR 2017)."""
 
     numeric: int
     deep: tuple[Table, ...]
@@ -68,7 +68,7 @@ class Shape:
 
     @property
     def inputs(self) -> int:
-        """Columns of `assemble`."""
+        """Number of columns of `assemble`."""
         widths = {table.name: table.width for table in self.deep}
         crossed = sum(min(widths[one], widths[other]) for one, other in self.products)
         vectors = sum(table.width * table.columns for table in self.deep)
@@ -81,7 +81,7 @@ class Shape:
 
     @property
     def product_columns(self) -> slice:
-        """Where `assemble` has the products."""
+        """The columns of `assemble` with the products."""
         first = self.numeric + sum(table.width * table.columns for table in self.deep)
         widths = {table.name: table.width for table in self.deep}
         return slice(first, first + sum(min(widths[one], widths[other]) for one, other in self.products))
@@ -102,7 +102,7 @@ def assemble(shape: Shape, numeric: jax.Array, vectors: Vectors) -> jax.Array:
 
 
 class WideDeep(nnx.Module):
-    """All of the model but its tables. `use_wide` and `use_deep` leave a part out, for comparisons."""
+    """The model without its tables. `use_wide` and `use_deep` switch a part off, for comparisons."""
 
     def __init__(
         self,
@@ -121,14 +121,14 @@ class WideDeep(nnx.Module):
         self.hidden = nnx.List([nnx.Linear(a, b, rngs=rngs) for a, b in pairwise(widths)])
         self.last = nnx.Linear(widths[-1], 1, use_bias=False, kernel_init=nnx.initializers.zeros, rngs=rngs)
         self.linear = nnx.Linear(shape.inputs, 1, use_bias=False, kernel_init=nnx.initializers.normal(0.1), rngs=rngs)
-        # products begin as in a factorisation machine; else their weights, not their priors, would set how far they go
+        # initialise product weights as in a factorisation machine; otherwise they, not the priors, would set the scale
         self.linear.kernel[...] = self.linear.kernel[...].at[shape.product_columns].set(1.0)
         self.bias = nnx.Param(jnp.full(1, np.log(rate / (1 - rate)), jnp.float32))
         self.looks = nnx.Param(-jnp.log1p(jnp.arange(slots, dtype=jnp.float32)) / LOOKS_PACE)
         self.use_wide, self.use_deep, self.use_position = use_wide, use_deep, use_position
 
     def logit(self, x: jax.Array, wide: jax.Array) -> jax.Array:
-        """float32[n]: log-odds of p(click | looked at), for `assemble`d inputs and the sum of the wide weights."""
+        """float32[n]: log-odds of p(click | examined), for `assemble`d inputs and the sum of the wide weights."""
         out = self.bias[...] + (wide if self.use_wide else 0.0)
         if self.use_deep:
             deep = x
@@ -143,12 +143,12 @@ class WideDeep(nnx.Module):
         return jnp.where(jnp.arange(len(looks)) > 0, looks, 0.0) if self.use_position else jnp.zeros_like(looks)
 
     def penalty(self) -> jax.Array:
-        """Sum of squares of the perceptron's weights: with few clicks, it would learn them by heart."""
+        """Sum of squares of the perceptron's weights; without this penalty it would overfit the few clicks."""
         return sum((jnp.sum(layer.kernel[...] ** 2) for layer in (*self.hidden, self.last)), jnp.float32(0))
 
 
 def first_tables(shape: Shape, seed: int) -> dict[str, SparseTable]:
-    """Vectors small and random, wide weights 0."""
+    """Initial tables: small random vectors, and wide weights of 0."""
     rng = np.random.default_rng([seed, 11])
     start = {t.name: rng.normal(0, t.start, (t.rows, t.width)) for t in shape.deep}
     start |= {t.name: np.zeros((t.rows, 1)) for t in shape.wide}
@@ -163,9 +163,9 @@ def wide_logit(shape: Shape, vectors: Vectors) -> jax.Array:
 def loss_of(
     shape: Shape, model: WideDeep, vectors: Vectors, prior: Vectors, batch: Batch, share: float, l2: float
 ) -> jax.Array:
-    """Mean log loss of the sample, and what the priors say: a row's share of it falls on each time that it is seen.
+    """Mean log loss of the sample plus the prior energy, which is spread over the occurrences of each row.
 
-    `prior` float32[n] for each table: 1 / how often the row is in the data. `share` is w.
+    `prior` float32[n] for each table: 1 / number of occurrences of the row in the data. `share` is w.
     """
     logit = model.logit(assemble(shape, batch["numeric"], vectors), wide_logit(shape, vectors))
     loss = sample_loss(logit + 0.0, model.log_examination()[batch["slot"]], batch["clicked"], share)
@@ -185,7 +185,7 @@ def sample_loss(logit: jax.Array, log_looks: jax.Array, clicked: jax.Array, shar
 
 
 def inverse_counts(shape: Shape, ids: Mapping[str, npt.NDArray[np.integer]]) -> dict[str, npt.NDArray[np.float32]]:
-    """float32[rows] for each table: 1 / how often the row is in the data."""
+    """float32[rows] for each table: 1 / number of occurrences of the row in the data."""
     return {
         t.name: (1 / np.maximum(np.bincount(ids[t.name].ravel(), minlength=t.rows), 1)).astype(np.float32)
         for t in shape.tables
@@ -193,5 +193,5 @@ def inverse_counts(shape: Shape, ids: Mapping[str, npt.NDArray[np.integer]]) -> 
 
 
 def _added_up(vectors: jax.Array) -> jax.Array:
-    """float32[n, width], over the columns of a table that has several."""
+    """float32[n, width]: the sum over the columns of a table with several columns."""
     return vectors if vectors.ndim == 2 else vectors.sum(axis=1)
