@@ -1,29 +1,19 @@
-"""Which files of the live log a build reads: asked before a build, so light. `live_log.py` reads them.
-
-The worker goes on writing while a build runs, and people may use the service every day without wanting a new model. So
-a build names the complete files that it found when it began, and reads those and no others.
-"""
+"""Which files of the live log a build reads. The runner asks before a build, so this module imports nothing heavy."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from ctr_prediction.events.paths import CLICKS, LIVE, SHOWN
+from ctr_prediction.events.paths import LIVE_LOG
+from infra.live import live_log
 from infra.settings import Settings
 
 
 def live_root(settings: Settings) -> Path:
-    """Where the worker writes: `shown` and `clicks`, partitioned by date and hour."""
-    return settings.design_root("ctr_prediction") / LIVE
+    """The directory that the worker writes to."""
+    return live_log.live_root(LIVE_LOG, settings)
 
 
 def cut_of(settings: Settings) -> str:
-    """A line per complete file, its size and its path under `live_root`; empty where nothing happened live."""
-    root = live_root(settings)
-    files = sorted(path for kind in (SHOWN, CLICKS) for path in (root / kind).rglob("*.parquet"))
-    return "\n".join(f"{path.stat().st_size} {path.relative_to(root).as_posix()}" for path in files)
-
-
-def files_of(cut: str) -> list[str]:
-    """The paths that a cut names."""
-    return [line.partition(" ")[2] for line in cut.splitlines()]
+    """See `infra.live.live_log.cut_of`."""
+    return live_log.cut_of(LIVE_LOG, settings)
