@@ -36,7 +36,7 @@ DESIGN = Design(
             "Fill the online store (Feast)",
             ("world", "features"),
             after=("live", "features"),
-            still_there="ctr_prediction.offline.presence:has_users",
+            still_there="infra.feature_store.presence:has_rows",
         ),
         Step(
             "sample",

@@ -19,10 +19,9 @@ from ctr_prediction.world.examination import examination
 from ctr_prediction.world.oracle import Context, Oracle
 from ctr_prediction.world.policy import Eligible
 from ctr_prediction.world.requests import draw_requests
-from ctr_prediction.world.streams import start_ts
 from ctr_prediction.world.truth import make_world
-from infra.columns import DAY_S
 from infra.evaluation.experiment import Play, Score, per_case
+from infra.simulation.streams import start_ts
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,7 @@ class Judge:
         self.world = make_world(replace(config.world, days=self.day + 1))
         self.oracle = Oracle(self.world)
         self._eligible = Eligible.of(self.world)
-        self._ads_there = int(np.searchsorted(self.world.ads.start_ts, start_ts(config.world) + self.day * DAY_S))
+        self._ads_there = int(np.searchsorted(self.world.ads.start_ts, start_ts(config.world, self.day)))
         """ads of the history; those of the day after are not in any snapshot yet"""
 
     def cases(self, count: int) -> Sequence[Page]:

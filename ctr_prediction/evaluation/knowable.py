@@ -17,7 +17,6 @@ import pyarrow.parquet as pq
 
 from ctr_prediction.config import CtrConfig
 from ctr_prediction.domain import Array
-from ctr_prediction.evaluation.holdout import Resample
 from ctr_prediction.evaluation.studies.ceiling import history_files, lost_rows, read_history, shown_in
 from ctr_prediction.model.artifact import load_bundle
 from ctr_prediction.offline.samples import Sample
@@ -25,6 +24,7 @@ from ctr_prediction.offline.train import inputs_of
 from ctr_prediction.world.truth import make_world
 from infra.evaluation.experiment import Report
 from infra.evaluation.figures import Figure
+from infra.evaluation.resample import Resample
 from infra.training.click_metrics import excess_log_loss_rows
 
 MOST_IMPRESSIONS = 5_000_000

@@ -1,15 +1,11 @@
 """Step `live`: keep the live events up to the start of this build; and readers of the generated and the live history.
 
-The step links the worker's files, or copies them where the disk has no links. An event that was delivered twice counts
-once. A click refers to its impression by number. Impressions and clicks count from the time at which the service
-received them (`features.aggregates`).
+Events come from apps: an event that was delivered twice counts once. A click belongs to an impression by its number.
+Both count from the time when the service heard of them (`features.aggregates`).
 """
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,15 +19,14 @@ import pyarrow.parquet as pq
 
 from ctr_prediction.config import CtrConfig
 from ctr_prediction.domain import SLOTS, Array, Ints
-from ctr_prediction.events.cuts import files_of, live_root
-from ctr_prediction.events.paths import CLICKS, SHOWN
+from ctr_prediction.events.paths import CLICKS, LIVE_LOG, SHOWN
 from infra.build.runner import Facts, StepContext
-from infra.columns import DAY_S, seconds, timestamps
-from infra.errors import LabError
+from infra.columns import seconds, timestamps
+from infra.live.kept_log import keep_cut, log_errors, read_folder, write_cut
+from infra.simulation.streams import end_ts
 
 LOG_COLUMNS = ("impression_id", "seen_ts", "user_id", "ad_id", "slot", "price", "clicked", "label_ts")
-"""The columns of the log that features read; a table may have more."""
-CUT_FILE = "live.json"
+"""The columns of the log that features count; a table may have more."""
 USERS_AT_ONCE = 50_000
 
 
@@ -113,34 +108,21 @@ class EventLog:
 
 
 def cut_log(context: StepContext) -> Facts:
-    """Write `shown/`, `clicks/` and `live.json` (the number of each, and `until`: the end of this build's data).
+    """Write `shown/`, `clicks/` and `live.json` (`infra.live.kept_log`); returns how many impressions and clicks.
 
     Raises `LabError` when a file of the cut is missing or cannot be read.
     """
     config: CtrConfig = context.config
-    files = files_of(context.cut)
-    for index, file in enumerate(files):
-        _link(live_root(context.settings) / file, context.out / file)
-        context.report((index + 1) / len(files), f"{index + 1:,} of {len(files):,} files")
-    try:
+    keep_cut(LIVE_LOG, context)
+    with log_errors():
         shown = read_live(context.out)
-    except (pa.ArrowException, OSError) as exc:
-        raise LabError(f"the live log cannot be read: {exc}", hint="move that file away and build again") from exc
-    until = pd.Timestamp(config.world.start).timestamp() + config.world.days * DAY_S
-    clicks = 0
-    if shown is not None:
-        label_s = seconds(shown["label_ts"].to_numpy())
-        clicks = int(np.isfinite(label_s).sum())
-        newest = max(seconds(shown["seen_ts"].to_numpy()).max(), np.nanmax(np.append(label_s, 0.0)))
-        until = max(until, float(np.floor(newest)) + 1)  # features as of t exclude events at t
-    facts = {"impressions": 0 if shown is None else len(shown), "clicks": clicks}
-    (context.out / CUT_FILE).write_text(json.dumps({**facts, "until": until}, indent=2))
+    seen_s, label_s = (
+        np.zeros(0) if shown is None else seconds(shown[name].to_numpy()) for name in ("seen_ts", "label_ts")
+    )
+    label_s = label_s[np.isfinite(label_s)]
+    facts = {"impressions": len(seen_s), "clicks": len(label_s)}
+    write_cut(context.out, facts, end_ts(config.world), seen_s, label_s)
     return facts
-
-
-def read_until(live: Path) -> float:
-    """End of this build's data, in seconds since the epoch: the end of the generated history, or later."""
-    return float(json.loads((live / CUT_FILE).read_text())["until"])
 
 
 def read_live(live: Path) -> pa.Table | None:
@@ -151,8 +133,8 @@ def read_live(live: Path) -> pa.Table | None:
 
 
 def read_shown(live: Path) -> pa.Table | None:
-    """The live impressions, without duplicates; None if there are none."""
-    shown = _read(live / SHOWN)
+    """The impressions that were shown live, each once; None if there is none."""
+    shown = read_folder(live / SHOWN)
     if shown is None or not len(shown):
         return None
     _, first = np.unique(shown["impression_id"].to_numpy(), return_index=True)
@@ -160,8 +142,9 @@ def read_shown(live: Path) -> pa.Table | None:
 
 
 def read_clicks(live: Path) -> pa.Table | None:
-    """The live clicks, including clicks without a logged impression; None if there are none."""
-    clicks = _read(live / CLICKS)
+    """The clicks that were reported live, also those of impressions that one has not heard of; None if there is
+    none."""
+    clicks = read_folder(live / CLICKS)
     return clicks if clicks is not None and len(clicks) else None
 
 
@@ -200,18 +183,3 @@ def logs_by_users(world: Path, live: Path | None, catalogue: PublicCatalogue) ->
     for first in range(0, max(everyone, 1), USERS_AT_ONCE):
         users = range(first, min(first + USERS_AT_ONCE, everyone))
         yield users, event_log(world, live, catalogue, None if len(users) == everyone else users)
-
-
-def _read(directory: Path) -> pa.Table | None:
-    files = sorted(map(str, directory.rglob("*.parquet")))
-    return ds.dataset(files, format="parquet").to_table().combine_chunks() if files else None
-
-
-def _link(source: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        os.link(source, target)
-    except FileNotFoundError:
-        raise LabError(f"{source} existed when the build began and is gone now", hint="build again") from None
-    except OSError:  # another disk, or a file system without hard links
-        shutil.copy2(source, target)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +11,12 @@ import numpy.typing as npt
 import pandas as pd
 
 from ctr_prediction.domain import NONE, SLOTS, Floats, UserFeatures
-from infra.feature_store.feast_import import Entity, FeatureService, FeatureView, Field, FileSource, ValueType, types
+from infra.feature_store.feast_import import types
 from infra.feature_store.feast_store import FeastStore
-from infra.feature_store.online_rows import rows_of
 from infra.feature_store.port import FeatureRow
+from infra.feature_store.repository import StoredFeatures, open_repository
 from infra.settings import Settings
 
-PROJECT = "ctr_prediction"
-USER_SERVICE = "ctr_user"
 FLOATS, INTS = types.Array(types.Float32), types.Array(types.Int64)
 COUNTS: Mapping[str, Any] = {"shown": FLOATS, "clicks": types.Float32}
 
@@ -38,6 +35,7 @@ VIEWS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
 ONLINE_VIEWS = ("user_now",)
 """The view that a request reads. Each view costs a tenth of a millisecond, so there is only one. Counts of ads and
 campaigns are served from the snapshot."""
+STORED = StoredFeatures("ctr_prediction", "ctr_user", "user_id", VIEWS, ONLINE_VIEWS)
 TRAINED_VIEWS = ("user_profile", "user_activity", "ad_stats", "campaign_stats")
 """The views that training joins. The number of earlier impressions of an ad is in the log, as served."""
 TRAINED_FEATURES = [f"{view}:{name}" for view in TRAINED_VIEWS for name in VIEWS[view][1]]
@@ -45,39 +43,9 @@ USER_FEATURES = [f"{view}:{name}" for view in ONLINE_VIEWS for name in VIEWS[vie
 AD_FEATURES = [f"{view}:{name}" for view in ("ad_stats", "campaign_stats") for name in VIEWS[view][1]]
 
 
-def feast_definitions(tables: Path) -> list[Any]:
-    """Entities, views and the feature service; `tables` holds one Parquet file per view."""
-    entities = {name: Entity(name=name, join_keys=[name], value_type=ValueType.INT64) for name, _ in VIEWS.values()}
-    views = {
-        view: FeatureView(
-            name=view,
-            entities=[entities[entity]],
-            schema=[Field(name=entity, dtype=types.Int64)]
-            + [Field(name=name, dtype=kind) for name, kind in features.items()],
-            source=FileSource(path=str(tables / f"{view}.parquet"), timestamp_field="feature_ts"),
-            ttl=timedelta(days=365),  # the service checks the age of a row
-        )
-        for view, (entity, features) in VIEWS.items()
-    }
-    service = FeatureService(name=USER_SERVICE, features=[views[name] for name in ONLINE_VIEWS])
-    return [*entities.values(), *views.values(), service]
-
-
 def open_store(repository: Path, settings: Settings, *, online_only: bool = False) -> FeastStore:
-    """The Feast repository of one build. Each build is a Feast project of its own, so builds that share an online store
-    (Redis) have separate rows, and a new build never changes the rows that an older release serves."""
-    return FeastStore(
-        repository,
-        project_of(repository),
-        service=USER_SERVICE,
-        entity="user_id",
-        online_only=online_only,
-        online=rows_of(repository, settings),
-    )
-
-
-def project_of(repository: Path) -> str:
-    return f"{PROJECT}_{repository.stem}"
+    """The store of one build (`infra.feature_store.repository`)."""
+    return open_repository(STORED, repository, settings, online_only=online_only)
 
 
 def default_user(segment: int = 0) -> UserFeatures:

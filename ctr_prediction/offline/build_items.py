@@ -8,11 +8,12 @@ import numpy as np
 
 from ctr_prediction.config import CtrConfig
 from ctr_prediction.domain import Array
-from ctr_prediction.events.history import EventLog, PublicCatalogue, logs_by_users, read_until
+from ctr_prediction.events.history import EventLog, PublicCatalogue, logs_by_users
 from ctr_prediction.items.live_counts import LiveStats, stats_at
 from ctr_prediction.items.snapshot import write_snapshot
 from infra.build.runner import Facts, StepContext
 from infra.columns import DAY_S
+from infra.live.kept_log import read_until
 
 
 def build(context: StepContext) -> Facts:

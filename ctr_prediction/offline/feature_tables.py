@@ -17,11 +17,12 @@ import pyarrow.parquet as pq
 
 from ctr_prediction.config import CtrConfig
 from ctr_prediction.domain import SLOTS, Array, Floats
-from ctr_prediction.events.history import PublicCatalogue, logs_by_users, read_until
+from ctr_prediction.events.history import PublicCatalogue, logs_by_users
 from ctr_prediction.features.aggregates import activity_at, ad_stats_at, campaign_stats_at, counts_table
 from ctr_prediction.features.user_row import user_now
 from infra.build.runner import Facts, StepContext
 from infra.columns import DAY_S, HOUR_S, timestamps
+from infra.live.kept_log import read_until
 
 
 def compute_tables(context: StepContext) -> Facts:

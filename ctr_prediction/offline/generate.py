@@ -7,7 +7,6 @@ public attributes of users. Tastes and leanings are not written.
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +18,10 @@ from ctr_prediction.config import CtrConfig
 from ctr_prediction.domain import NONE
 from ctr_prediction.world.history import State, log_day, pass_day
 from ctr_prediction.world.policy import Eligible
-from ctr_prediction.world.streams import start_ts
 from ctr_prediction.world.truth import World, make_world
 from infra.build.runner import Facts, StepContext
-from infra.columns import DAY_S
+from infra.simulation.days import day_file, read_day, write_day
+from infra.simulation.streams import end_ts, start_ts
 
 
 def write_history(context: StepContext) -> Facts:
@@ -35,8 +34,7 @@ def write_history(context: StepContext) -> Facts:
         world, context.out, lambda day, rows: context.report((day + 1) / days, f"day {day + 1}: {rows:,} impressions")
     )
     shown, clicks = (sum(column) for column in zip(*written, strict=True))
-    end = start_ts(config.world) + days * DAY_S
-    return {"impressions": shown, "click_rate": round(clicks / shown, 4), "world_now": end}
+    return {"impressions": shown, "click_rate": round(clicks / shown, 4), "world_now": end_ts(config.world)}
 
 
 def write_log(world: World, directory: Path, report: Callable[[int, int], None]) -> list[tuple[int, int]]:
@@ -46,16 +44,13 @@ def write_log(world: World, directory: Path, report: Callable[[int, int], None])
     """
     state, eligible, written = State.none(world), Eligible.of(world), []
     for day in range(world.config.days):
-        date = datetime.fromtimestamp(start_ts(world.config) + day * DAY_S, UTC).date()
-        file = directory / "log" / f"date={date}" / "part-0.parquet"
-        if file.exists():
-            table = pq.read_table(file, partitioning=None)
-            pass_day(world, day, state, table)
-        else:
+        file = day_file(directory / "log", start_ts(world.config, day))
+        table = read_day(file)
+        if table is None:
             table = log_day(world, day, state, eligible)
-            file.parent.mkdir(parents=True)
-            pq.write_table(table, file.with_suffix(".partial"))
-            file.with_suffix(".partial").rename(file)
+            write_day(file, table)
+        else:
+            pass_day(world, day, state, table)
         written.append((len(table), pc.sum(table["clicked"]).as_py()))
         report(day, len(table))
     return written

@@ -22,13 +22,13 @@ import pyarrow.parquet as pq
 
 from ctr_prediction.config import CtrConfig
 from ctr_prediction.domain import RANDOM_POLICY, SLOTS, AdFeatures, Array, Context, Floats, Ints, UserFeatures
-from ctr_prediction.events.history import PublicCatalogue, read_live, read_until
+from ctr_prediction.events.history import PublicCatalogue, read_live
 from ctr_prediction.features.views import (
     ONLINE_VIEWS,
+    STORED,
     TRAINED_FEATURES,
     counts_from_frame,
     default_user,
-    feast_definitions,
     open_store,
     users_from_frame,
 )
@@ -36,6 +36,8 @@ from ctr_prediction.model.inputs import Priors, priors_from
 from infra.build.runner import Facts, StepContext
 from infra.columns import DAY_S, seconds
 from infra.feature_store.port import OfflineFeatures
+from infra.feature_store.repository import materialize_views
+from infra.live.kept_log import read_until
 
 COLUMNS = (
     "impression_id",
@@ -110,15 +112,8 @@ def _flat(value: object, prefix: str = "") -> list[tuple[str, npt.NDArray[Any]]]
 
 def materialize(context: StepContext) -> Facts:
     """Step `materialize`: declare the views to Feast and write the newest user rows to the online store."""
-    store = open_store(context.out, context.settings)
-    store.apply(feast_definitions(context.inputs["features"]))
-    now = datetime.fromtimestamp(read_until(context.inputs["live"]), UTC)
-    rows = 0
-    for index, view in enumerate(ONLINE_VIEWS):
-        rows = max(rows, store.materialize(view, now))
-        context.report((index + 1) / len(ONLINE_VIEWS), f"{view}: {rows:,} rows")
-    store.close()
-    return {"online_users": rows}
+    until_ts = read_until(context.inputs["live"])
+    return {"online_users": materialize_views(STORED, ONLINE_VIEWS, context, until_ts)}
 
 
 def write_samples(context: StepContext) -> Facts:

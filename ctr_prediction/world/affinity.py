@@ -12,8 +12,8 @@ import numpy as np
 
 from ctr_prediction.config import WorldConfig
 from ctr_prediction.domain import Array, Ints
-from ctr_prediction.world.streams import start_ts, stream
 from infra.columns import DAY_S
+from infra.simulation.streams import start_ts, stream
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from ctr_prediction.config import WorldConfig
 from ctr_prediction.domain import Array, Ints
-from ctr_prediction.world.streams import start_ts, stream
 from infra.columns import DAY_S
+from infra.simulation.streams import start_ts, stream
 
 OLDEST_DAYS = 60
 
@@ -76,7 +76,7 @@ def make_ads(config: WorldConfig) -> Ads:
     parts = [_draw_ads(rng, config, np.floor(before), rng.permutation(count) // config.ads_per_campaign)]
     for day in range(config.days):
         rng = stream(config.seed, "ads", day)
-        midnight = np.full(config.new_ads_per_day, start_ts(config) + day * DAY_S)
+        midnight = np.full(config.new_ads_per_day, start_ts(config, day))
         parts.append(_draw_ads(rng, config, midnight, rng.integers(0, config.campaigns, config.new_ads_per_day)))
     return Ads(*(np.concatenate([getattr(part, name) for part in parts]) for name in Ads.__annotations__))
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from ctr_prediction.config import WorldConfig
 from ctr_prediction.world.campaigns import Ads, Campaigns
-from ctr_prediction.world.streams import stream
+from infra.simulation.streams import stream
 
 
 def make_crosses(config: WorldConfig, campaigns: Campaigns, ads: Ads) -> npt.NDArray[np.bool_]:

@@ -6,7 +6,7 @@ state at the end of the previous day (`State`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,9 +19,10 @@ from ctr_prediction.world.exposures import Exposures
 from ctr_prediction.world.oracle import Context, Oracle
 from ctr_prediction.world.policy import Drawn, Eligible, Standing, auction, draw_pool
 from ctr_prediction.world.requests import Requests, draw_requests
-from ctr_prediction.world.streams import start_ts, stream
 from ctr_prediction.world.truth import World
-from infra.columns import DAY_S, HOUR_S
+from infra.columns import DAY_S, HOUR_S, seconds
+from infra.simulation.days import log_table
+from infra.simulation.streams import start_ts, stream
 
 KEPT = 0.9
 """decay factor per day of the counts in the logging policy's click rates"""
@@ -44,17 +45,10 @@ class State:
         return cls(Standing(nothing, nothing), Exposures(world.config.ads))
 
 
-def log_days(world: World) -> Iterator[tuple[int, pa.Table]]:
-    """The log day by day: (day, table of impressions ordered by time)."""
-    state, eligible = State.none(world), Eligible.of(world)
-    for day in range(world.config.days):
-        yield day, log_day(world, day, state, eligible)
-
-
 def log_day(world: World, day: int, state: State, eligible: Eligible) -> pa.Table:
     """All impressions of one day, one row per ad; advances `state` to the next day."""
     config = world.config
-    begin_ts = start_ts(config) + day * DAY_S
+    begin_ts = start_ts(config, day)
     requests = draw_requests(world, day)
     ads_there = int(np.searchsorted(world.ads.start_ts, begin_ts, side="right"))
     spent = np.zeros(config.campaigns)
@@ -69,16 +63,15 @@ def log_day(world: World, day: int, state: State, eligible: Eligible) -> pa.Tabl
     first = day * 100_000_000
     rows["impression_id"] = first + np.arange(len(rows["ad_id"]))
     _move_on(world, state, rows, begin_ts + DAY_S)
-    return _table(rows)
+    return log_table(rows, LOGGING_POLICY, RANDOM_POLICY)
 
 
 def pass_day(world: World, day: int, state: State, table: pa.Table) -> None:
     """Advance `state` over a day that is already logged."""
     rows = {name: table[name].to_numpy() for name in ("user_id", "ad_id", "clicked")}
-    label = table["label_ts"].to_numpy().astype("datetime64[us]")
-    rows["label_ts"] = np.where(np.isnat(label), np.nan, label.astype(np.int64) / 1e6)
+    rows["label_ts"] = seconds(table["label_ts"].to_numpy())
     state.exposures.show(rows["user_id"], rows["ad_id"])
-    _move_on(world, state, rows, start_ts(world.config) + (day + 1) * DAY_S)
+    _move_on(world, state, rows, start_ts(world.config, day + 1))
 
 
 def _show(
@@ -146,19 +139,3 @@ def _move_on(world: World, state: State, rows: Rows, end_ts: float) -> None:
     )
     state.late_ads, state.late_ts = all_ads[~is_known], all_ts[~is_known]
     state.exposures.end_day()
-
-
-def _table(rows: Rows) -> pa.Table:
-    arrays: dict[str, pa.Array] = {}
-    for name, values in rows.items():
-        if name.endswith("_ts"):
-            is_missing = np.isnan(values.astype(np.float64))
-            micros = np.where(is_missing, 0, values.astype(np.float64) * 1e6).astype(np.int64)
-            arrays[name] = pa.array(micros, mask=is_missing).cast(pa.timestamp("us", "UTC"))
-        elif name == "is_random":
-            arrays["policy"] = pa.array(np.where(values, RANDOM_POLICY, LOGGING_POLICY)).dictionary_encode()
-        elif values.dtype == np.float64:
-            arrays[name] = pa.array(values.astype(np.float32))
-        else:
-            arrays[name] = pa.array(values)
-    return pa.table(arrays)

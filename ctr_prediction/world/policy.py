@@ -1,9 +1,9 @@
 """The logging policy of the generated history. It is random enough for off-policy learning from its log.
 
-`auction_v1` draws a pool of eligible ads and ranks them by bid × click rate so far, with noise: a Plackett-Luce draw,
-implemented by adding Gumbel noise and sorting (Kool et al., ICML 2019). Its click rate ignores slots, so it
-overestimates ads that were shown on top. `uniform_v1` fills a random `randomised_share` of the requests instead. The
-propensity of an ad is P(it is drawn next | policy, pool, ads drawn before it), exact for both policies.
+`auction_v1` bids for some eligible ads and ranks them by bid × click rate so far, with noise: a Plackett-Luce draw
+(`infra.simulation.draws`). Its click rate ignores the slot, so it overrates ads that stood in the first slot. A random
+`randomised_share` of requests is filled by `uniform_v1` instead. The propensity of an ad is
+P(it comes next | policy, pool, ads drawn before it), exact for both.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from ctr_prediction.domain import NONE, Array, Ints
 from ctr_prediction.world.truth import World
+from infra.simulation.draws import is_double, plackett_luce
 
 PRIOR_CTR, PRIOR_IMPRESSIONS = 0.02, 200.0
 
@@ -106,28 +107,3 @@ def auction(
     price = np.minimum(np.maximum(behind, config.reserve) / np.take_along_axis(ctr, top, 1), bid)
     ads = np.where(np.isfinite(order), np.take_along_axis(pool, top, 1), NONE)
     return Drawn(ads, propensity, price)
-
-
-def plackett_luce(rng: np.random.Generator, logits: Array, k: int) -> tuple[Ints, Array]:
-    """Draw `k` columns of each row of float64[n, m] without replacement, p ∝ exp(logits): columns int64[n, k] and
-    conditional propensities float64[n, k]. Columns at -inf come last; their propensity is meaningless."""
-    noisy = logits + rng.gumbel(size=logits.shape)
-    top = np.argpartition(-noisy, k - 1, axis=1)[:, :k]
-    top = np.take_along_axis(top, np.argsort(-np.take_along_axis(noisy, top, 1), axis=1), 1)
-    highest = logits.max(axis=1, keepdims=True)
-    weights = np.exp(logits - np.where(np.isfinite(highest), highest, 0.0))
-    chosen = np.take_along_axis(weights, top, 1)
-    above = np.cumsum(chosen, axis=1) - chosen
-    left = np.maximum(weights.sum(axis=1, keepdims=True) - above, 1e-300)
-    return top, np.minimum(chosen / left, 1.0)
-
-
-def is_double(pool: Ints) -> npt.NDArray[np.bool_]:
-    """True for repeated occurrences of an ad in its row."""
-    order = np.argsort(pool, axis=1, kind="stable")
-    ordered = np.take_along_axis(pool, order, 1)
-    again = np.zeros(pool.shape, bool)
-    again[:, 1:] = ordered[:, 1:] == ordered[:, :-1]
-    double = np.empty_like(again)
-    np.put_along_axis(double, order, again, 1)
-    return double

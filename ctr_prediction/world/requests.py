@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ctr_prediction.domain import DEVICES, Array, Ints
-from ctr_prediction.world.streams import start_ts, stream
 from ctr_prediction.world.truth import World
-from infra.columns import DAY_S, HOUR_S
+from infra.columns import HOUR_S
+from infra.simulation.streams import start_ts, stream
 
 PEAK_HOUR, SWING = 20, 0.6
 MAIN_DEVICE_SHARE = 0.8
@@ -54,7 +54,7 @@ def draw_requests(world: World, day: int) -> Requests:
         user=user,
         publisher=rng.choice(config.publishers, count, p=world.publishers.traffic).astype(np.int64),
         device=np.where(is_main, world.people.device[user], rng.integers(0, len(DEVICES), count)),
-        at_ts=np.floor((start_ts(config) + day * DAY_S + hour * HOUR_S) * 1000) / 1000,
+        at_ts=np.floor((start_ts(config, day) + hour * HOUR_S) * 1000) / 1000,
     )
 
 

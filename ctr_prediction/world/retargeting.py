@@ -14,7 +14,7 @@ import numpy.typing as npt
 from ctr_prediction.config import WorldConfig
 from ctr_prediction.domain import NONE, Ints
 from ctr_prediction.world.campaigns import Ads
-from ctr_prediction.world.streams import start_ts, stream
+from infra.simulation.streams import start_ts, stream
 
 
 @dataclass(frozen=True)

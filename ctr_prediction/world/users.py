@@ -13,7 +13,7 @@ import numpy as np
 
 from ctr_prediction.config import WorldConfig
 from ctr_prediction.domain import AGE_BANDS, DEVICES, GENDERS, Array, Ints
-from ctr_prediction.world.streams import stream
+from infra.simulation.streams import stream
 
 SEGMENT_EXPONENT = 0.6
 DEVICE_SHARES = (0.65, 0.1, 0.25)

@@ -21,9 +21,9 @@ from ctr_prediction.domain import DEVICES
 from ctr_prediction.world.clicks import draw_delay_s
 from ctr_prediction.world.oracle import Context, Oracle
 from ctr_prediction.world.requests import draw_visitor
-from ctr_prediction.world.streams import stream
 from ctr_prediction.world.truth import make_world
 from infra.evaluation.population import Events, Measure, Sums
+from infra.simulation.streams import stream
 
 RANDOMISED_SHARE = 0.05
 AT_ONCE_S = 1.0

@@ -22,7 +22,6 @@ from feed_ranking.model.artifact import load_bundle
 from feed_ranking.offline.samples import Sample
 from feed_ranking.world.history import Popularity, log_day
 from feed_ranking.world.oracle import Oracle
-from feed_ranking.world.streams import end_ts
 from feed_ranking.world.truth import make_world
 from infra.build.runner import Facts, StepContext
 from infra.columns import DAY_S, HOUR_S
@@ -31,6 +30,7 @@ from infra.evaluation.experiment import Play, Score, per_case
 from infra.evaluation.figures import write_figures
 from infra.registry.mlflow_registry import MlflowRegistry
 from infra.registry.port import ModelVersion
+from infra.simulation.streams import end_ts
 from infra.training.click_metrics import Array, interval, log_loss_rows
 
 SLATE = 20

@@ -8,23 +8,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from feed_ranking.events.paths import LIVE_LOG
+from infra.live import live_log
 from infra.settings import Settings
-
-LOG, POSTS = "log", "posts"
 
 
 def live_root(settings: Settings) -> Path:
-    """The directory that the worker writes: `log` and `posts`, partitioned by date and hour."""
-    return settings.design_root("feed_ranking") / "live"
+    """The directory that the worker writes to."""
+    return live_log.live_root(LIVE_LOG, settings)
 
 
 def cut_of(settings: Settings) -> str:
-    """One line per complete file: its size and its path under `live_root`. Empty if the live log has no files."""
-    root = live_root(settings)
-    files = sorted(path for kind in (LOG, POSTS) for path in (root / kind).rglob("*.parquet"))
-    return "\n".join(f"{path.stat().st_size} {path.relative_to(root).as_posix()}" for path in files)
-
-
-def files_of(cut: str) -> list[str]:
-    """The paths in `cut`, relative to `live_root`."""
-    return [line.partition(" ")[2] for line in cut.splitlines()]
+    """See `infra.live.live_log.cut_of`."""
+    return live_log.cut_of(LIVE_LOG, settings)

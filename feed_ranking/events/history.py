@@ -1,15 +1,11 @@
 """Step `live`: keep the live events up to the start of this build; and readers of the generated and the live history.
 
-The step links the worker's files, or copies them where the disk has no links. The readers count an event that was
-delivered twice once and drop events with impossible values, because events come from apps. A missing or damaged file
-ends the build.
+Events come from apps: an event that was delivered twice counts once, and an event that cannot be true is left out. A
+file that is gone or damaged ends the build.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -26,15 +22,15 @@ import pyarrow.parquet as pq
 
 from feed_ranking.config import FeedConfig
 from feed_ranking.domain import Floats, Ids
-from feed_ranking.events.cuts import LOG, POSTS, files_of, live_root
+from feed_ranking.events.paths import LIVE_LOG, LOG, POSTS
 from infra.build.runner import Facts, StepContext
-from infra.columns import DAY_S, seconds
-from infra.errors import LabError
+from infra.columns import seconds
+from infra.live.kept_log import keep_cut, log_errors, read_folder, write_cut
+from infra.simulation.streams import end_ts
 
 LABELS = ("clicked", "liked", "commented", "dwell_s")
 LOG_COLUMNS = ("label_ts", "user_id", "post_id", "session_id", *LABELS)
-"""The columns of the log that features read; a table may have more."""
-CUT_FILE = "live.json"
+"""The columns of the log that features count; a table may have more."""
 
 
 @dataclass(frozen=True)
@@ -149,42 +145,19 @@ class EventLog:
 
 
 def cut_log(context: StepContext) -> Facts:
-    """Write `log/`, `posts/` and `live.json` (numbers of events and posts, and `until`: the end of this build's data).
+    """Write `log/`, `posts/` and `live.json` (`infra.live.kept_log`); returns how many events and posts there are.
 
     Raises `LabError` when a file of the cut is missing or cannot be read.
     """
     config: FeedConfig = context.config
-    files = files_of(context.cut)
-    for index, file in enumerate(files):
-        _link(live_root(context.settings) / file, context.out / file)
-        context.report((index + 1) / len(files), f"{index + 1:,} of {len(files):,} files")
-    try:
+    keep_cut(LIVE_LOG, context)
+    with log_errors():
         events, posts = read_reactions(context.out, ["label_ts"]), read_posts(context.out)
-    except (pa.ArrowException, OSError) as exc:
-        raise LabError(f"the live log cannot be read: {exc}", hint="move that file away and build again") from exc
-    until = pd.Timestamp(config.world.start).timestamp() + config.world.days * DAY_S
-    if events is not None:
-        until = max(until, _after(seconds(events["label_ts"].to_numpy())))
-    if posts is not None:
-        until = max(until, _after(posts["published_ts"].to_numpy()))
     facts = {"events": 0 if events is None else len(events), "posts": 0 if posts is None else len(posts)}
-    (context.out / CUT_FILE).write_text(json.dumps({**facts, "until": until}, indent=2))
+    times = [] if events is None else [seconds(events["label_ts"].to_numpy())]
+    times += [] if posts is None else [posts["published_ts"].to_numpy()]
+    write_cut(context.out, facts, end_ts(config.world), *times)
     return facts
-
-
-def _after(times: npt.NDArray[np.float64]) -> float:
-    """The first whole second after all of `times`. Features as of t exclude events at t."""
-    return float(np.floor(times.max())) + 1
-
-
-def _link(source: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        os.link(source, target)
-    except FileNotFoundError:
-        raise LabError(f"{source} existed when the build began and is gone now", hint="build again") from None
-    except OSError:  # another disk, or a file system without hard links
-        shutil.copy2(source, target)
 
 
 def read_log(world: Path, live: Path) -> pa.Table:
@@ -195,14 +168,9 @@ def read_log(world: Path, live: Path) -> pa.Table:
     return (table if since is None else pa.concat_tables([table, since.cast(table.schema)])).combine_chunks()
 
 
-def read_until(live: Path) -> float:
-    """End of this build's data, in seconds since the epoch: the end of the generated history, or later."""
-    return float(json.loads((live / CUT_FILE).read_text())["until"])
-
-
 def read_reactions(live: Path, columns: Sequence[str]) -> pa.Table | None:
-    """The live organic impressions, without duplicates; None if there are none."""
-    table = _read(live / LOG)
+    """The organic impressions that were seen live, each once; None if there is none."""
+    table = read_folder(live / LOG)
     if table is None:
         return None
     is_sound = pc.and_(pc.greater_equal(table["post_id"], 0), pc.is_finite(table["dwell_s"]))
@@ -216,14 +184,9 @@ def read_reactions(live: Path, columns: Sequence[str]) -> pa.Table | None:
 
 
 def read_posts(live: Path) -> pd.DataFrame | None:
-    """The posts published live, without duplicates; None if there are none."""
-    table = _read(live / POSTS)
+    """The posts that were published live, each once; None if there is none."""
+    table = read_folder(live / POSTS)
     return None if table is None or not len(table) else table.to_pandas().drop_duplicates("post_id", ignore_index=True)
-
-
-def _read(directory: Path) -> pa.Table | None:
-    files = sorted(map(str, directory.rglob("*.parquet")))
-    return ds.dataset(files, format="parquet").to_table().combine_chunks() if files else None
 
 
 def read_catalogue(world: Path, live: Path) -> PublicCatalogue:

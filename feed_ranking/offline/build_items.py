@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from feed_ranking.config import FeedConfig
 from feed_ranking.domain import CREATOR_COLUMNS, STATS, PostFeatures
-from feed_ranking.events.history import read_catalogue, read_until
+from feed_ranking.events.history import read_catalogue
 from feed_ranking.features.aggregates import REGIONS, hottest
 from feed_ranking.features.views import open_store
 from feed_ranking.items.snapshot import write_snapshot
@@ -22,6 +22,7 @@ from feed_ranking.model.inputs import post_inputs, post_tower_inputs
 from feed_ranking.offline.samples import join_posts
 from infra.build.runner import Facts, StepContext
 from infra.columns import HOUR_S
+from infra.live.kept_log import read_until
 
 TRENDING_POSTS = 1000
 

@@ -21,11 +21,11 @@ from feed_ranking.events.history import (
     PublicCatalogue,
     read_catalogue,
     read_log,
-    read_until,
 )
 from feed_ranking.features.aggregates import activity_at, creator_stats_at, post_stats_at, reactions_of_posts
 from infra.build.runner import Facts, StepContext
 from infra.columns import DAY_S, HOUR_S, lists, ragged, timestamps
+from infra.live.kept_log import read_until
 
 
 def compute_tables(context: StepContext) -> Facts:

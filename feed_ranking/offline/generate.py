@@ -7,7 +7,6 @@ Tastes, qualities and bait are not written.
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +16,10 @@ import pyarrow.parquet as pq
 
 from feed_ranking.config import FeedConfig
 from feed_ranking.world.history import ADS, Popularity, log_day
-from feed_ranking.world.streams import end_ts, start_ts
 from feed_ranking.world.truth import World, make_world
 from infra.build.runner import Facts, StepContext
-from infra.columns import DAY_S
+from infra.simulation.days import day_file, read_day, write_day
+from infra.simulation.streams import end_ts, start_ts
 
 
 def write_history(context: StepContext) -> Facts:
@@ -46,15 +45,11 @@ def write_log(world: World, directory: Path, report: Callable[[int, int], None])
     """
     popularity, written = Popularity.none(world), []
     for day in range(world.config.days):
-        date = datetime.fromtimestamp(start_ts(world.config) + day * DAY_S, UTC).date()
-        file = directory / "log" / f"date={date}" / "part-0.parquet"
-        if file.exists():
-            table = pq.read_table(file, columns=["post_id", "clicked"], partitioning=None)
-        else:
+        file = day_file(directory / "log", start_ts(world.config, day))
+        table = read_day(file, ["post_id", "clicked"])
+        if table is None:
             table = log_day(world, day, popularity)
-            file.parent.mkdir(parents=True)
-            pq.write_table(table, file.with_suffix(".partial"))
-            file.with_suffix(".partial").rename(file)
+            write_day(file, table)
         popularity = popularity.after(table)
         written.append((len(table), pc.sum(table["clicked"]).as_py()))
         report(day, len(table))

@@ -5,7 +5,6 @@ The join runs day by day, so one day's rows and features fit into memory for a h
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,14 +19,14 @@ import pyarrow.dataset as ds
 
 from feed_ranking.config import FeedConfig
 from feed_ranking.domain import RANDOM_POLICY, Floats, Ids, PostFeatures, Times, UserFeatures
-from feed_ranking.events.history import LABELS, read_catalogue, read_reactions, read_until
+from feed_ranking.events.history import LABELS, read_catalogue, read_reactions
 from feed_ranking.features.views import (
     ITEM_VIEWS,
     ONLINE_VIEWS,
     POST_FEATURES,
+    STORED,
     USER_FEATURES,
     default_user,
-    feast_definitions,
     open_store,
     posts_from_frame,
     users_from_frame,
@@ -35,6 +34,8 @@ from feed_ranking.features.views import (
 from infra.build.runner import Facts, StepContext
 from infra.columns import DAY_S, seconds
 from infra.feature_store.port import OfflineFeatures
+from infra.feature_store.repository import materialize_views
+from infra.live.kept_log import read_until
 
 LOG_COLUMNS = ("slate_id", "user_id", "post_id", "creator_id", "position", "depth", "creator_before", "request_ts")
 COLUMNS = (*LOG_COLUMNS, *LABELS, "policy")
@@ -91,24 +92,14 @@ def _flat(value: object, prefix: str = "") -> list[tuple[str, npt.NDArray[Any]]]
 
 def materialize(context: StepContext) -> Facts:
     """Step `materialize`: declare the views to Feast and write the newest user rows to the online store."""
-    return {"online_users": _materialize(context, ONLINE_VIEWS)}
+    until_ts = read_until(context.inputs["live"])
+    return {"online_users": materialize_views(STORED, ONLINE_VIEWS, context, until_ts)}
 
 
 def materialize_items(context: StepContext) -> Facts:
-    """Step `naive`: materialise posts and creators in a separate repository. Ordinary serving does not need it."""
-    return {"online_items": _materialize(context, ITEM_VIEWS)}
-
-
-def _materialize(context: StepContext, views: Sequence[str]) -> int:
-    store = open_store(context.out, context.settings)
-    store.apply(feast_definitions(context.inputs["features"]))
-    now = datetime.fromtimestamp(read_until(context.inputs["live"]), UTC)
-    rows = 0
-    for index, view in enumerate(views):
-        rows = max(rows, store.materialize(view, now))
-        context.report((index + 1) / len(views), f"{view}: {rows:,} rows")
-    store.close()
-    return rows
+    """Step `naive`: the same for posts and creators, in a repository of its own. Serving does not need it."""
+    until_ts = read_until(context.inputs["live"])
+    return {"online_items": materialize_views(STORED, ITEM_VIEWS, context, until_ts)}
 
 
 def write_samples(context: StepContext) -> Facts:

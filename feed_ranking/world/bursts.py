@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from feed_ranking.config import WorldConfig
 from feed_ranking.world.posts import Posts
-from feed_ranking.world.streams import stream
 from infra.columns import HOUR_S
+from infra.simulation.streams import stream
 
 LATEST_START_H = 24.0
 

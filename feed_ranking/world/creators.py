@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from feed_ranking.config import WorldConfig
-from feed_ranking.world.streams import start_ts, stream
 from feed_ranking.world.tastes import REGION_SHARES
 from infra.columns import DAY_S
+from infra.simulation.streams import start_ts, stream
 
 OLDEST_DAYS = 700
 

@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from feed_ranking.config import WorldConfig
 from feed_ranking.world.creators import Creators
-from feed_ranking.world.streams import stream
 from feed_ranking.world.tastes import People
+from infra.simulation.streams import stream
 
 MAX_FOLLOWS = 100
 BLOCK = 100_000

@@ -6,7 +6,7 @@ same rows as one run over all days.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,11 +16,13 @@ import pyarrow as pa
 
 from feed_ranking.domain import AD, LOGGING_POLICY, RANDOM_POLICY
 from feed_ranking.world.oracle import Oracle, creators_before
-from feed_ranking.world.policy import draw_pool, is_double, plackett_luce, policy_logits
+from feed_ranking.world.policy import draw_pool, policy_logits
 from feed_ranking.world.sessions import draw_sessions
-from feed_ranking.world.streams import stream
 from feed_ranking.world.truth import World
 from feed_ranking.world.visits import Screen, draw_visits
+from infra.simulation.days import log_table
+from infra.simulation.draws import is_double, plackett_luce
+from infra.simulation.streams import stream
 
 Ints = npt.NDArray[np.int64]
 Array = npt.NDArray[np.float64]
@@ -87,7 +89,7 @@ def _log_sessions(world: World, day: int, block: int, users: Ints, begin: Array,
         if not len(there):
             break
     columns = {name: np.concatenate([rows[name] for rows in seen.rows]) for name in seen.rows[0]}
-    return _table(columns)
+    return log_table(columns, LOGGING_POLICY, RANDOM_POLICY)
 
 
 def _show_slate(
@@ -107,7 +109,8 @@ def _show_slate(
     randomised = rng.random(len(there)) < config.randomised_share
     logits = np.where(randomised[:, None], 0.0, policy_logits(world, users, pool, now_ts, popularity))
     logits[is_double(pool) | (pool[:, :, None] == seen.posts[there][:, None, :]).any(axis=2)] = -np.inf
-    organic, organic_propensity = plackett_luce(rng, pool, logits, k)
+    drawn, organic_propensity = plackett_luce(rng, logits, k)
+    organic = np.take_along_axis(pool, drawn, 1)
 
     is_ad = np.zeros((len(there), k), bool)
     for place_of_ad in config.ad_positions:
@@ -167,25 +170,3 @@ def _wider(matrix: Ints, rows: Ints, columns: Ints) -> Ints:
     added = np.full((len(matrix), columns.shape[1]), -1, np.int64)
     added[rows] = columns
     return np.concatenate([matrix, added], axis=1)
-
-
-def _table(columns: Mapping[str, npt.NDArray[np.generic]]) -> pa.Table:
-    arrays: dict[str, pa.Array] = {}
-    for name, values in columns.items():
-        if name.endswith("_ts"):
-            arrays[name] = pa.array((values.astype(np.float64) * 1e6).astype(np.int64)).cast(pa.timestamp("us", "UTC"))
-        elif name == "is_random":
-            policy = np.where(values, RANDOM_POLICY, LOGGING_POLICY)
-            arrays["policy"] = pa.array(policy).dictionary_encode()
-        else:
-            arrays[name] = pa.array(values)
-    return pa.table(arrays)
-
-
-def log_days(world: World) -> Iterator[tuple[int, pa.Table]]:
-    """The log day by day: (day, table of impressions)."""
-    popularity = Popularity.none(world)
-    for day in range(world.config.days):
-        table = log_day(world, day, popularity)
-        popularity = popularity.after(table)
-        yield day, table

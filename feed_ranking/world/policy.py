@@ -1,9 +1,9 @@
 """The logging policy of the generated history. It is random enough for off-policy learning from its log.
 
 `engagement_v1` draws a slate from a pool (followed creators, popular, fresh and random posts) without replacement,
-with probability proportional to exp(logit): a Plackett-Luce draw, made by adding Gumbel noise and sorting. A random
-`randomised_share` of slates is drawn by `uniform_v1` instead. The propensity of a post is
-P(it comes next | policy, pool, posts drawn before it), exact for both.
+with probability proportional to exp(logit) (`infra.simulation.draws`). A random `randomised_share` of slates is drawn
+by `uniform_v1` instead. The propensity of a post is P(it comes next | policy, pool, posts drawn before it), exact for
+both.
 """
 
 from __future__ import annotations
@@ -60,28 +60,3 @@ def policy_logits(world: World, users: Ints, pool: Ints, now_ts: Array, populari
         - 0.2 * np.log1p(age_h / FRESH_H)
     )
     return logits
-
-
-def plackett_luce(rng: np.random.Generator, pool: Ints, logits: Array, k: int) -> tuple[Ints, Array]:
-    """Draw `k` of each row of `pool` int64[n, m] without replacement, p ∝ exp(logits[n, m]).
-
-    Returns the slates int64[n, k] and the conditional propensities float64[n, k]. Gumbel top-k: Kool et al., ICML 2019.
-    """
-    noisy = logits + rng.gumbel(size=logits.shape)
-    top = np.argpartition(-noisy, k - 1, axis=1)[:, :k]
-    top = np.take_along_axis(top, np.argsort(-np.take_along_axis(noisy, top, 1), axis=1), 1)
-    weights = np.exp(logits - logits.max(axis=1, keepdims=True))
-    chosen = np.take_along_axis(weights, top, 1)
-    above = np.cumsum(chosen, axis=1) - chosen
-    return np.take_along_axis(pool, top, 1), chosen / (weights.sum(axis=1, keepdims=True) - above)
-
-
-def is_double(pool: Ints) -> npt.NDArray[np.bool_]:
-    """True for repeated occurrences of a post in its row."""
-    order = np.argsort(pool, axis=1, kind="stable")
-    ordered = np.take_along_axis(pool, order, 1)
-    again = np.zeros(pool.shape, bool)
-    again[:, 1:] = ordered[:, 1:] == ordered[:, :-1]
-    double = np.empty_like(again)
-    np.put_along_axis(double, order, again, 1)
-    return double

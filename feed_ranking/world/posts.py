@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from feed_ranking.config import WorldConfig
 from feed_ranking.world.creators import Creators
-from feed_ranking.world.streams import start_ts, stream
 from infra.columns import DAY_S
+from infra.simulation.streams import start_ts, stream
 
 HOME_TOPIC_SHARE = 0.8
 MEDIA = ("photo", "carousel", "video")
@@ -78,7 +78,7 @@ def make_posts(config: WorldConfig, creators: Creators) -> Posts:
 def _post(config: WorldConfig, creators: Creators, day: int) -> Posts:
     rng = stream(config.seed, "posts", day + config.days_before)
     n = config.posts_per_day
-    begin = start_ts(config) + day * DAY_S
+    begin = start_ts(config, day)
     there = int(np.searchsorted(creators.joined_ts, begin, side="right"))
     weight = np.cumsum(creators.productivity[:there])
     creator = np.searchsorted(weight, rng.random(n) * weight[-1])

@@ -12,9 +12,9 @@ import numpy.typing as npt
 from feed_ranking.config import WorldConfig
 from feed_ranking.domain import REGION_UTC_OFFSET_H
 from feed_ranking.world.clicks import Array, sigmoid
-from feed_ranking.world.streams import start_ts, stream
 from feed_ranking.world.tastes import People
 from infra.columns import DAY_S, HOUR_S
+from infra.simulation.streams import start_ts, stream
 
 PEAK_HOUR = 18
 SWING = 0.6
@@ -37,7 +37,7 @@ def draw_sessions(config: WorldConfig, people: People, day: int) -> tuple[npt.ND
     load = hourly_load()
     hour = rng.choice(24, count, p=load / load.sum()) + rng.random(count)
     utc_s = ((hour - np.asarray(REGION_UTC_OFFSET_H)[people.region[users]]) % 24) * HOUR_S
-    begin = start_ts(config) + day * DAY_S + np.floor(np.minimum(utc_s, DAY_S - LONGEST_SESSION_S))
+    begin = start_ts(config, day) + np.floor(np.minimum(utc_s, DAY_S - LONGEST_SESSION_S))
     order = np.argsort(begin, kind="stable")
     return users[order].astype(np.int64), begin[order]
 

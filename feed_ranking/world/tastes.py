@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from feed_ranking.config import WorldConfig
-from feed_ranking.world.streams import stream
+from infra.simulation.streams import stream
 
 FAVOURITE_TOPICS = 3
 FAVOURITE_LIFT = 2.0

@@ -15,7 +15,6 @@ import numpy as np
 from feed_ranking.config import FeedConfig
 from feed_ranking.domain import AD
 from feed_ranking.world.oracle import Oracle, creators_before
-from feed_ranking.world.streams import end_ts, stream
 from feed_ranking.world.truth import make_world
 from feed_ranking.world.visits import (
     Bools,
@@ -30,6 +29,7 @@ from feed_ranking.world.visits import (
 )
 from infra.columns import DAY_S
 from infra.evaluation.population import Events, Measure, Sums
+from infra.simulation.streams import end_ts, stream
 
 DAYS_AHEAD = 2
 """days after the generated history in which creators continue to publish and new creators join"""

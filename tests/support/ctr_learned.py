@@ -25,14 +25,14 @@ from ctr_prediction.offline.networks.spec import rows_of, shape_of
 from ctr_prediction.offline.networks.wide_deep import WideDeep
 from ctr_prediction.offline.samples import Sample
 from ctr_prediction.offline.train import hidden_of, inputs_of, logits, model_of, plan_of
-from ctr_prediction.world.history import log_days
 from ctr_prediction.world.oracle import Context as TrueContext
 from ctr_prediction.world.oracle import Oracle
-from ctr_prediction.world.streams import start_ts
 from ctr_prediction.world.truth import World, make_world
-from infra.columns import DAY_S, seconds
+from infra.columns import seconds
+from infra.simulation.streams import start_ts
 from infra.training.click_metrics import excess_log_loss_rows, log_loss_rows
 from tests.support import ctr_log
+from tests.support.ctr_log import log_days
 
 SHARE, UNSEEN_SHARE = 0.25, 0.15
 CONFIG = replace(
@@ -101,9 +101,7 @@ def split() -> Split:
         known = PublicCatalogue.read(Path(directory))
     everything = pa.concat_tables([table.append_column("seen_ts", table["request_ts"]) for table in tables])
     log = EventLog.of(everything, known)
-    days = [
-        sample_of(table, log, known, start_ts(config) + day * DAY_S, day * 10**6) for day, table in enumerate(tables)
-    ]
+    days = [sample_of(table, log, known, start_ts(config, day), day * 10**6) for day, table in enumerate(tables)]
     train = []
     for sample in days[:-1]:
         is_unseen = unseen()[sample.users.segment, sample.ads.creative]

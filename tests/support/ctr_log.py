@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cache
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from ctr_prediction.config import WorldConfig
-from ctr_prediction.world.history import log_days
+from ctr_prediction.world.history import State, log_day
+from ctr_prediction.world.policy import Eligible
 from ctr_prediction.world.truth import World, make_world
 
 CONFIG = WorldConfig(
@@ -32,6 +35,13 @@ Log = dict[str, npt.NDArray[np.generic]]
 @cache
 def world() -> World:
     return make_world(CONFIG)
+
+
+def log_days(world: World) -> Iterator[tuple[int, pa.Table]]:
+    """The log day by day: (day, table of impressions in order of time)."""
+    state, eligible = State.none(world), Eligible.of(world)
+    for day in range(world.config.days):
+        yield day, log_day(world, day, state, eligible)
 
 
 @cache

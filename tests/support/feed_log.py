@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cache
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from feed_ranking.config import WorldConfig
-from feed_ranking.world.history import log_days
+from feed_ranking.world.history import Popularity, log_day
 from feed_ranking.world.truth import World, make_world
 
 CONFIG = WorldConfig(
@@ -27,6 +29,15 @@ Log = dict[str, npt.NDArray[np.generic]]
 @cache
 def world() -> World:
     return make_world(CONFIG)
+
+
+def log_days(world: World) -> Iterator[tuple[int, pa.Table]]:
+    """The log day by day: (day, table of impressions)."""
+    popularity = Popularity.none(world)
+    for day in range(world.config.days):
+        table = log_day(world, day, popularity)
+        popularity = popularity.after(table)
+        yield day, table
 
 
 @cache

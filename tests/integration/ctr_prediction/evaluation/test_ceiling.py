@@ -11,11 +11,11 @@ import pytest
 from ctr_prediction.domain import Array
 from ctr_prediction.evaluation.studies.ceiling import Shown, Unknown, _laplace, ceilings, normal, predicted
 from ctr_prediction.world.clicks import sigmoid
-from ctr_prediction.world.history import log_days
 from ctr_prediction.world.oracle import Context
 from infra.columns import seconds
 from infra.training.click_metrics import excess_log_loss_rows
 from tests.support.ctr_learned import learned, split, world
+from tests.support.ctr_log import log_days
 
 
 def shown(groups: int, each: int, spread: float, seed: int) -> tuple[Shown, Unknown]:

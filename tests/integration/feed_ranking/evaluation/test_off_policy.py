@@ -16,9 +16,9 @@ from feed_ranking.world.examination import examination
 from feed_ranking.world.oracle import Oracle, creators_before
 from feed_ranking.world.rewards import draw_dwell_s
 from feed_ranking.world.sessions import p_leave
-from feed_ranking.world.streams import end_ts
 from feed_ranking.world.truth import World, make_world
 from infra.evaluation.off_policy import Array, Estimate, doubly_robust, importance_sampling, slate_weights
+from infra.simulation.streams import end_ts
 
 LOGGED, K, CAP = 0.1, 8, 3
 REQUESTS, BANK, SLATES, LOGS, ROUNDS = 150, 30_000, 4_000, 100, 300

@@ -13,11 +13,10 @@ from hypothesis import strategies as st
 from ctr_prediction.config import WorldConfig
 from ctr_prediction.domain import NONE, RANDOM_POLICY
 from ctr_prediction.world.exposures import Exposures
-from ctr_prediction.world.history import log_days
 from ctr_prediction.world.oracle import Context, Oracle
-from ctr_prediction.world.policy import Eligible, Standing, auction, draw_pool, plackett_luce
+from ctr_prediction.world.policy import Eligible, Standing, auction, draw_pool
 from ctr_prediction.world.truth import make_world
-from tests.support.ctr_log import CONFIG, log, world
+from tests.support.ctr_log import CONFIG, log, log_days, world
 
 TINY = replace(CONFIG, users=300, days=2, requests_per_day=600)
 
@@ -48,18 +47,6 @@ def test_exposures_count_like_a_counter(batches: list[list[tuple[int, int]]], da
             expected[pair] += 1
         if number == day_ends_after:
             exposures.end_day()
-
-
-def test_propensities_are_the_shares_with_which_ads_are_drawn() -> None:
-    logits = np.log(np.array([[4.0, 3.0, 2.0, 1.0]]))
-    rng, drawn = np.random.default_rng(5), Counter[tuple[int, int]]()
-    rounds = 20_000
-    top, propensity = plackett_luce(rng, np.repeat(logits, rounds, axis=0), 2)
-    stated = {(int(a), int(b)): float(p[0] * p[1]) for (a, b), p in zip(top, propensity, strict=True)}
-    drawn.update((int(a), int(b)) for a, b in top)
-    for pair, p in stated.items():
-        assert drawn[pair] / rounds == pytest.approx(p, abs=4 * np.sqrt(p / rounds))
-    assert sum(stated.values()) == pytest.approx(1.0)
 
 
 def test_the_random_bucket_is_as_large_as_planted_and_says_how_likely_each_ad_was() -> None:

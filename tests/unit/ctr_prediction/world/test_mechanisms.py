@@ -14,8 +14,8 @@ from ctr_prediction.world.affinity import make_affinity
 from ctr_prediction.world.clicks import age_logit, hour_logit
 from ctr_prediction.world.examination import examination
 from ctr_prediction.world.requests import draw_requests, hourly_load
-from ctr_prediction.world.streams import start_ts
 from infra.columns import DAY_S
+from infra.simulation.streams import start_ts
 from tests.support.ctr_log import CONFIG, log, world
 from tests.support.logistic import logistic
 

@@ -15,14 +15,14 @@ from ctr_prediction.config import SMOKE
 from ctr_prediction.events.schemas import Click, Impression
 from ctr_prediction.online.event_api import EventsIn
 from ctr_prediction.world.oracle import Context
-from ctr_prediction.world.streams import start_ts
 from ctr_prediction.world.visitors import AT_ONCE_S, PageVisit, Visitors
 from infra.columns import DAY_S
 from infra.evaluation.population import Events
+from infra.simulation.streams import end_ts
 from lab.people.live_tally import Tally
 
 CONFIG = replace(SMOKE, world=replace(SMOKE.world, users=400, click_bias=-1.5))
-NOW = start_ts(CONFIG.world) + CONFIG.world.days * DAY_S
+NOW = end_ts(CONFIG.world)
 PREDICTED = 0.1
 
 

@@ -12,9 +12,9 @@ import pytest
 
 from feed_ranking.config import WorldConfig
 from feed_ranking.offline.generate import write_catalogue, write_log
-from feed_ranking.world.history import log_days
 from feed_ranking.world.truth import World, make_world
 from infra.settings import REPOSITORY
+from tests.support.feed_log import log_days
 
 CONFIG = WorldConfig(
     users=300, creators_at_start=50, new_creators_per_day=2, posts_per_day=120, days=3, sessions_per_user_day=1.0

@@ -12,7 +12,7 @@ from feed_ranking.domain import AD, EMPTY
 from feed_ranking.world.examination import examination
 from feed_ranking.world.oracle import Oracle, creators_before
 from feed_ranking.world.sessions import p_leave
-from feed_ranking.world.streams import end_ts
+from infra.simulation.streams import end_ts
 from tests.support.feed_log import CONFIG, organic, world
 
 NOW = end_ts(CONFIG)

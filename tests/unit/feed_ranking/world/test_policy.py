@@ -4,37 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from feed_ranking.domain import RANDOM_POLICY
-from feed_ranking.world.policy import plackett_luce
 from tests.support.feed_log import CONFIG, log, organic, world
-
-
-def test_logged_propensities_are_those_of_the_draw() -> None:
-    """Redraw one pool many times: how often each post comes first must be its logged propensity there."""
-    rng = np.random.default_rng(3)
-    logits = rng.normal(0, 1.5, 8)
-    pool = np.tile(np.arange(8), (40_000, 1))
-    slates, propensity = plackett_luce(rng, pool, np.tile(logits, (40_000, 1)), 3)
-    for post in range(8):
-        first = slates[:, 0] == post
-        assert first.mean() == pytest.approx(propensity[first, 0].mean(), abs=0.01)
-    second = (slates[:, 0] == 2) & (slates[:, 1] == 5)
-    given_two = propensity[second, 1].mean()
-    assert second.sum() / (slates[:, 0] == 2).sum() == pytest.approx(given_two, abs=0.02)
-
-
-@given(seed=st.integers(0, 1000), k=st.integers(1, 6))
-def test_a_draw_never_repeats_a_post_nor_takes_an_excluded_one(seed: int, k: int) -> None:
-    rng = np.random.default_rng(seed)
-    logits = rng.normal(size=(5, 10))
-    logits[:, [1, 4]] = -np.inf
-    slates, propensity = plackett_luce(rng, np.tile(np.arange(10), (5, 1)), logits, k)
-    assert all(len(set(row)) == k for row in slates.tolist())
-    assert not np.isin(slates, [1, 4]).any()
-    assert ((propensity > 0) & (propensity <= 1 + 1e-9)).all()
 
 
 def test_every_shown_post_was_published_alive_and_new_to_its_session() -> None:

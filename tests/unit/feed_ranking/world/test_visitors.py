@@ -12,11 +12,11 @@ import pytest
 
 from feed_ranking.config import SMOKE
 from feed_ranking.events.schemas import Impression, Reaction
-from feed_ranking.world.streams import end_ts
 from feed_ranking.world.truth import make_world
 from feed_ranking.world.visitors import DAYS_AHEAD, FeedVisit, Visitors
 from infra.columns import DAY_S
 from infra.evaluation.population import Events
+from infra.simulation.streams import end_ts
 from lab.people.live_tally import Tally
 
 CONFIG = replace(SMOKE, world=replace(SMOKE.world, users=300, days=3))

@@ -9,8 +9,8 @@ import pytest
 
 from feed_ranking.domain import AD
 from feed_ranking.world.oracle import Oracle, creators_before
-from feed_ranking.world.streams import end_ts
 from feed_ranking.world.visits import Screen, draw_visits, expect, slates_expected, truth_of_served
+from infra.simulation.streams import end_ts
 from tests.support.feed_log import CONFIG, world
 
 NOW = end_ts(CONFIG)

@@ -19,9 +19,9 @@ import numpy as np
 import pytest
 
 from feed_ranking.config import SMOKE
-from feed_ranking.world.streams import end_ts
 from feed_ranking.world.visitors import Visitors
 from infra.errors import BudgetBroken, DependencyError, LabError
+from infra.simulation.streams import end_ts
 from lab.commands.living import live
 from lab.people.living import Living, Persistence
 

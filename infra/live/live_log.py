@@ -1,0 +1,44 @@
+"""A design's live log: where the worker writes what happens, and which of its files a build reads.
+
+The worker keeps writing while a build runs. A build therefore names the complete files that exist when it begins, its
+*cut*, and reads those files only. The runner asks for the cut before every build, so this module imports nothing heavy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from infra.settings import Settings
+
+LIVE = "live"
+
+
+@dataclass(frozen=True)
+class LiveLog:
+    """`times` maps each folder of the log to its time column; training reads the folders `trained`.
+
+    A folder holds Parquet files, partitioned by date and hour (`infra.stream.sink`).
+    """
+
+    design: str
+    times: Mapping[str, str]
+    trained: tuple[str, ...]
+
+
+def live_root(log: LiveLog, settings: Settings) -> Path:
+    """The directory that holds the folders of the log."""
+    return settings.design_root(log.design) / LIVE
+
+
+def cut_of(log: LiveLog, settings: Settings) -> str:
+    """One line per complete file that training reads: its size and its path under `live_root`; empty for no file."""
+    root = live_root(log, settings)
+    files = sorted(path for folder in log.trained for path in (root / folder).rglob("*.parquet"))
+    return "\n".join(f"{path.stat().st_size} {path.relative_to(root).as_posix()}" for path in files)
+
+
+def files_of_cut(cut: str) -> list[str]:
+    """The paths that a cut names, relative to `live_root`."""
+    return [line.partition(" ")[2] for line in cut.splitlines()]

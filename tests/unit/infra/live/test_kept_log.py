@@ -1,0 +1,78 @@
+"""What a build keeps of the live log: linked files, errors with a hint, and the time up to which it knows the world."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from infra.build.runner import StepContext
+from infra.columns import timestamps
+from infra.errors import LabError
+from infra.live.kept_log import end_of_log, keep_cut, log_errors, read_folder, read_until, write_cut
+from infra.live.live_log import LiveLog, cut_of, live_root
+from infra.settings import Settings
+from tests.support.tiny import tiny_design
+
+LOG = LiveLog("tiny", {"shown": "seen_ts", "posts": "published_ts"}, trained=("shown", "posts"))
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> StepContext:
+    settings = Settings(home=tmp_path)
+    write(live_root(LOG, settings) / "shown", "1", seen_ts=timestamps([10.0, 11.5]))
+    write(live_root(LOG, settings) / "shown", "2", seen_ts=timestamps([12.25]))
+    cut = cut_of(LOG, settings)
+    return StepContext(tiny_design(), settings, None, tmp_path / "out", {}, lambda share, text: None, cut=cut)
+
+
+def write(folder: Path, number: str, **columns: pa.Array) -> None:
+    place = folder / "date=2026-01-05" / "hour=00"
+    place.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.table(columns), place / f"part-e-{number}.parquet")
+
+
+def test_the_files_of_the_cut_are_kept_and_later_files_are_not(context: StepContext) -> None:
+    write(live_root(LOG, context.settings) / "shown", "3", seen_ts=timestamps([13.0]))
+    keep_cut(LOG, context)
+    kept = read_folder(context.out / "shown")
+    assert kept is not None
+    assert len(kept) == 3
+    assert read_folder(context.out / "posts") is None
+
+
+def test_a_file_that_vanished_ends_the_build(context: StepContext) -> None:
+    next(live_root(LOG, context.settings).rglob("part-e-2.parquet")).unlink()
+    with pytest.raises(LabError, match="is gone"):
+        keep_cut(LOG, context)
+
+
+def test_a_damaged_file_is_an_error_with_a_hint(context: StepContext) -> None:
+    keep_cut(LOG, context)
+    file = next(context.out.rglob("part-e-2.parquet"))
+    file.unlink()
+    file.write_bytes(b"no Parquet")
+    with pytest.raises(LabError, match="cannot be read"), log_errors():
+        read_folder(context.out / "shown")
+
+
+@pytest.mark.parametrize(
+    ("times", "until"),
+    [([], 100.0), ([[]], 100.0), ([[20.0, 30.5]], 100.0), ([[100.0]], 101.0), ([[7.0], [102.9, 3.0]], 103.0)],
+)
+def test_a_build_knows_the_world_up_to_the_second_after_the_newest_event(
+    tmp_path: Path, times: list[list[float]], until: float
+) -> None:
+    write_cut(tmp_path, {"events": 3}, 100.0, *(np.array(some, np.float64) for some in times))
+    assert read_until(tmp_path) == until
+
+
+def test_a_log_ends_with_its_newest_event_in_any_folder(tmp_path: Path) -> None:
+    assert end_of_log(LOG, tmp_path) == 0
+    write(tmp_path / "shown", "1", seen_ts=timestamps([12.25]))
+    assert end_of_log(LOG, tmp_path) == 12.25
+    write(tmp_path / "posts", "1", published_ts=pa.array([40.5, 14.0]))
+    assert end_of_log(LOG, tmp_path) == 40.5

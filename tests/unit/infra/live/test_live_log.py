@@ -1,0 +1,51 @@
+"""The cut of a live log names complete files of the folders that training reads, and no others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from infra.live.live_log import LiveLog, cut_of, files_of_cut, live_root
+from infra.settings import Settings
+
+LOG = LiveLog("tiny", {"shown": "seen_ts", "predictions": "request_ts"}, trained=("shown",))
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(home=tmp_path)
+
+
+def put(root: Path, file: str, content: str) -> None:
+    (root / file).parent.mkdir(parents=True, exist_ok=True)
+    (root / file).write_text(content)
+
+
+def test_a_log_that_was_never_written_has_an_empty_cut(settings: Settings) -> None:
+    assert cut_of(LOG, settings) == ""
+    assert files_of_cut("") == []
+
+
+def test_a_cut_names_size_and_path_of_the_complete_files_in_order(settings: Settings) -> None:
+    root = live_root(LOG, settings)
+    put(root, "shown/date=2026-01-06/hour=00/part-0.parquet", "xx")
+    put(root, "shown/date=2026-01-05/hour=23/part-0.parquet", "xxxx")
+    put(root, "shown/date=2026-01-06/hour=00/part-1.partial", "x")
+    put(root, "predictions/date=2026-01-05/hour=23/part-0.parquet", "x")
+    cut = cut_of(LOG, settings)
+    assert cut.splitlines()[0] == "4 shown/date=2026-01-05/hour=23/part-0.parquet"
+    assert files_of_cut(cut) == [
+        "shown/date=2026-01-05/hour=23/part-0.parquet",
+        "shown/date=2026-01-06/hour=00/part-0.parquet",
+    ]
+
+
+def test_a_file_that_grows_or_is_added_changes_the_cut(settings: Settings) -> None:
+    root = live_root(LOG, settings)
+    put(root, "shown/date=2026-01-05/hour=23/part-0.parquet", "xx")
+    before = cut_of(LOG, settings)
+    put(root, "shown/date=2026-01-05/hour=23/part-0.parquet", "xxx")
+    grown = cut_of(LOG, settings)
+    put(root, "shown/date=2026-01-05/hour=23/part-1.parquet", "x")
+    assert len({before, grown, cut_of(LOG, settings)}) == 3
