@@ -94,9 +94,15 @@ def _in_order(published: Published) -> Sequence[Section]:
 
 def _row_of(run: Run) -> dict[str, Any]:
     """Numbers have five significant digits, as everywhere where figures are shown."""
-    figures = [{key: value for key, value in figure.row().items() if key != "met"} for figure in run.figures]
-    return {"measured": asdict(run.measured), "figures": figures}
+    return {"measured": asdict(run.measured), "figures": [_figure_row(figure) for figure in run.figures]}
+
+
+def _figure_row(figure: Figure) -> dict[str, Any]:
+    row = figure.row()
+    numbers = {key: row[key] for key in ("value", "low", "high", "unit", "must", "aim")}
+    return {"id": figure.id, "description": figure.figure, **numbers}
 
 
 def _run_of(row: Mapping[str, Any]) -> Run:
-    return Run(Measured(**row["measured"]), tuple(Figure(**figure) for figure in row["figures"]))
+    keys = ("id", "description", "value", "low", "high", "unit", "must", "aim")
+    return Run(Measured(**row["measured"]), tuple(Figure(*(of[key] for key in keys)) for of in row["figures"]))

@@ -54,7 +54,13 @@ def test_steps_and_app_point_to_code_that_exists(design: Design) -> None:
         design.skew,
     ):
         assert callable(resolve(name)), name
+    assert not design.holdout or callable(resolve(design.holdout))
     assert all(sweep.question for sweep in resolve(design.sweeps))
+
+
+def test_sweeps_whose_world_shows_one_side_of_a_trade_off_say_so() -> None:
+    one_sided = {sweep.name for design in DESIGNS for sweep in resolve(design.sweeps) if sweep.one_sided}
+    assert one_sided == {"epsilon", "ads", "calibration", "reserve", "randomised_share"}
 
 
 def test_every_drill_breaks_what_can_be_broken_and_probes_what_is_measured(design: Design) -> None:

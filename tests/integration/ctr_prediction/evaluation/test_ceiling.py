@@ -9,13 +9,37 @@ import pyarrow as pa
 import pytest
 
 from ctr_prediction.domain import Array
-from ctr_prediction.evaluation.studies.ceiling import Shown, Unknown, _laplace, ceilings, normal, predicted
+from ctr_prediction.evaluation.studies.ceiling import (
+    GRID,
+    NODES,
+    STEPS,
+    WIDTH,
+    Shown,
+    Unknown,
+    _laplace,
+    ceilings,
+    lost_rows,
+    normal,
+    predicted,
+)
 from ctr_prediction.world.clicks import sigmoid
 from ctr_prediction.world.oracle import Context
-from infra.columns import seconds
+from ctr_prediction.world.truth import World, make_world
+from infra.columns import DAY_S, seconds
+from infra.simulation.streams import start_ts
 from infra.training.click_metrics import excess_log_loss_rows
+from tests.support import ctr_log
 from tests.support.ctr_learned import learned, split, world
 from tests.support.ctr_log import log_days
+
+PLANTED = {
+    "users": 0.9060394545235283,
+    "ads": 0.9705373281028135,
+    "crosses": 0.9381925576594141,
+    "creatives": 0.9455669211955854,
+    "together": 0.7603362614813413,
+}
+"""share of the avoidable log loss of the planted log that can be closed"""
 
 
 def shown(groups: int, each: int, spread: float, seed: int) -> tuple[Shown, Unknown]:
@@ -84,6 +108,34 @@ def test_no_kind_of_number_is_known_whole_and_no_model_closes_more_than_is_left_
     assert together == pytest.approx(1 - sum(1 - share for share in found.values()))
     constant = excess_log_loss_rows(later.p_click, np.full_like(later.p_click, later.p_click.mean()))
     assert 0 < 1 - learned().excess.sum() / constant.sum() < together
+
+
+def test_the_ceiling_of_a_planted_log_is_what_it_was() -> None:
+    """Freezes code and constants: `knowable_gap_closed` has a bound, and a ceiling that moves would move the bound."""
+    assert (GRID, WIDTH, NODES, STEPS) == (57, 3.5, 15, 30)
+    small = make_world(replace(ctr_log.CONFIG, users=200, campaigns=12, segments=8, targeted_segments=4, days=3))
+    history, later = planted(small, 20_000, seed=1, clicks=True), planted(small, 4_000, seed=2, clicks=False)
+    assert ceilings(small, history, later) == pytest.approx(PLANTED, rel=1e-6)
+    lost = lost_rows(small, history, later)
+    truth = later.p_click
+    constant = excess_log_loss_rows(truth, np.full_like(truth, truth.mean())).sum()
+    assert {name: 1 - rows.sum() / constant for name, rows in lost.items()} == pytest.approx(
+        {name: share for name, share in PLANTED.items() if name != "together"}, rel=1e-6
+    )
+
+
+def planted(small: World, count: int, seed: int, *, clicks: bool) -> Shown:
+    """Impressions of users, ads, pages and slots that are drawn uniformly."""
+    rng, config = np.random.default_rng(seed), small.config
+    user, ad = rng.integers(0, config.users, count), rng.integers(0, len(small.ads.leaning), count)
+    where = Context(
+        rng.integers(0, config.publishers, count),
+        rng.integers(0, 3, count),
+        start_ts(config) + rng.uniform(0, config.days * DAY_S, count),
+        rng.integers(0, 4, count),
+    )
+    asked = Shown.of(small, user, ad, where, rng.integers(0, 4, count), None)
+    return replace(asked, clicked=rng.random(count) < asked.p_click) if clicks else asked
 
 
 def _shown(table: pa.Table) -> Shown:
