@@ -1,4 +1,4 @@
-"""The wall: a route that parses the same body as an auction and answers with a constant. For benchmarks only."""
+"""A route that parses the same body as an auction and returns a constant: the reference for benchmarks."""
 
 from __future__ import annotations
 
