@@ -69,8 +69,8 @@ class CtrBenchmarks:
 
     def over_constant(self) -> Mapping[str, float]:
         """Throughput with Zipf-distributed users, and with a new user per request, relative to the constant route.
-        Short slices alternate, so other load on the machine affects both. The service is warm after one cache lifetime: then
-        as many rows enter the cache as expire."""
+        Short slices alternate, so other load on the machine affects both. The service is warm after one cache lifetime:
+        then as many rows enter the cache as expire."""
         first = 10**6 * self._round
         throughput(self._url, [self.question(first + n) for n in range(WARM_UP_REQUESTS)], WARM_UP_S)
         warm = [self.question(first + WARM_UP_REQUESTS + n) for n in range(PAIRS * SLICE)]

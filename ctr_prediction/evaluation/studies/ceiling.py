@@ -1,14 +1,16 @@
-"""How much of the avoidable log loss could anyone close, on this log?
+"""Computes the ceiling: the share of the avoidable log loss that any model can close on this log.
 
-Somebody who knows the rules of the world and all of its numbers but those of one kind (how much each user clicks, say)
-can learn these from the history by Bayes' rule; nobody can know more of them. What is still lost then is lost to every
-model. By the chain rule of information the losses of several kinds add up, nearly: each is measured as if the others
-were known, which makes it smaller. So one less their sum is a ceiling for `log_loss_gap_closed`, and a generous one.
-What clicks of the day itself would tell is left out: models hear of those on ads, a quarter of a day later.
+Suppose that all parameters of the world are known except those of one kind, for example each user's tendency to click.
+The Bayes posterior given the history is then the best possible estimate of these parameters, and its log loss is lost
+to every model. By the chain rule of information, the losses of several kinds approximately add up; each loss is
+measured with the other parameters known, which makes it smaller. One minus their sum is therefore a generous ceiling
+for `log_loss_gap_closed`. The ceiling ignores the clicks of the predicted day, although models receive the counts of
+ads during the day, up to a quarter of a day late.
 
-Users, ads and crosses are worked out on a grid of values; a creative's vector by Laplace's approximation around its
-most likely value (MacKay, Information Theory, Inference, and Learning Algorithms, 2003, chapter 27). No step of the
-build: `python -m ctr_prediction.evaluation.studies.ceiling` reads the log of the last one, and prints its figures.
+The posteriors of users, ads and crosses are computed on a grid of values; a creative's vector by the Laplace
+approximation at the mode (MacKay, Information Theory, Inference, and Learning Algorithms, 2003, chapter 27). The study
+is no step of the build: `python -m ctr_prediction.evaluation.studies.ceiling` reads the log of the last build and
+prints the figures.
 """
 
 from __future__ import annotations
@@ -38,8 +40,8 @@ GRID, WIDTH, NODES, STEPS = 57, 3.5, 15, 30
 
 @dataclass(frozen=True)
 class Shown:
-    """n impressions and what is true of them: `logit` of p(click | looked at) and `looks`, p(looked at), float64[n];
-    `clicked` bool[n], where it is known."""
+    """n impressions with their true values: `logit` of p(click | examined) and `looks`, p(examined), float64[n];
+    `clicked` bool[n], if known."""
 
     user: Ints
     ad: Ints
@@ -62,9 +64,8 @@ class Shown:
 
 @dataclass(frozen=True)
 class Unknown:
-    """One number for each of `count` groups, of which only the prior is known: `values` and `weights` float64[k].
-    `group` int64[n] and `true` float64[n], what it adds to the logit, are those of the history and of what is to be
-    predicted."""
+    """One unknown number for each of `count` groups, with the prior `values` and `weights` float64[k]. `group` int64[n]
+    and `true` float64[n], its contribution to the logit, exist for the history and for the predicted impressions."""
 
     count: int
     values: Array
@@ -80,7 +81,7 @@ def normal(spread: float) -> tuple[Array, Array]:
 
 
 def unknowns(world: World, history: Shown, later: Shown) -> Iterator[tuple[str, Unknown]]:
-    """Each kind of number that stands alone."""
+    """The kinds of parameters with one number per group."""
     config, segment = world.config, world.people.segment
     for name, spread, table, group in (
         ("users", config.user_click, world.people.leaning, (history.user, later.user)),
@@ -95,7 +96,7 @@ def unknowns(world: World, history: Shown, later: Shown) -> Iterator[tuple[str, 
 
 
 def predicted(unknown: Unknown, history: Shown, later: Shown) -> Array:
-    """float64[n]: p(click) of what comes `later`, by the posterior of the unknown after the `history`."""
+    """float64[n]: p(click) of the `later` impressions, under the posterior of the unknown given the `history`."""
     assert history.clicked is not None
     log_odds = np.tile(np.log(unknown.weights), (unknown.count, 1))
     for column, value in enumerate(unknown.values):
@@ -110,7 +111,7 @@ def predicted(unknown: Unknown, history: Shown, later: Shown) -> Array:
 
 
 def predicted_by_creatives(world: World, history: Shown, later: Shown) -> Array:
-    """The same where all is known but the vectors of creatives, whose prior is the standard normal."""
+    """Like `predicted`, with the vectors of creatives as the only unknowns. Their prior is the standard normal."""
     assert history.clicked is not None
     config, found = world.config, np.zeros(len(later.logit))
     creative, asked = (world.ads.creative[of.ad] for of in (history, later))
@@ -129,7 +130,7 @@ def predicted_by_creatives(world: World, history: Shown, later: Shown) -> Array:
 
 
 def _tastes(world: World, shown: Shown) -> Array:
-    """float64[n, latent]: what a unit of each of a creative's numbers adds to the logit."""
+    """float64[n, latent]: the derivative of the logit by each number of the creative's vector."""
     affinity, segment = world.affinity, world.people.segment[shown.user]
     angle = (affinity.radians_per_s * (shown.at_ts - affinity.start_ts))[:, None]
     found: Array = np.cos(angle) * affinity.segment[segment] + np.sin(angle) * affinity.turned[segment]
@@ -137,8 +138,8 @@ def _tastes(world: World, shown: Shown) -> Array:
 
 
 def _laplace(x: Array, rest: Array, looks: Array, clicked: Array) -> tuple[Array, Array]:
-    """The most likely vector, and the covariance around it: Newton's steps with the expected curvature, none longer
-    than the prior's sd."""
+    """The posterior mode and the covariance around it, by Newton steps with the expected curvature. No step is longer
+    than the sd of the prior."""
     mode: Array = np.zeros(x.shape[1])
     curvature: Array = np.eye(x.shape[1])
     for _ in range(STEPS):
@@ -154,7 +155,7 @@ def _laplace(x: Array, rest: Array, looks: Array, clicked: Array) -> tuple[Array
 
 
 def ceilings(world: World, history: Shown, later: Shown) -> dict[str, float]:
-    """Share of the avoidable log loss that can be closed where only this is unknown; `together` where all of it is."""
+    """Kind -> closable share of the avoidable log loss if only that kind is unknown; `together`: if all kinds are."""
     truth = later.p_click
     constant = excess_log_loss_rows(truth, np.full_like(truth, truth.mean())).sum()
     said = {name: predicted(unknown, history, later) for name, unknown in unknowns(world, history, later)}
