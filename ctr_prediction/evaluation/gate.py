@@ -98,17 +98,17 @@ def check_gate(holdout: Judged, champion: ModelVersion | None, registry: MlflowR
     low, high = resample.spread(loss - constant, ones)
     if high >= 0:
         raise GateRefused(
-            f"the model is not better than one click rate for all: log loss differs by {low:+.5f} to {high:+.5f}",
+            f"the model is not better than a constant click rate: log loss differs by {low:+.5f} to {high:+.5f}",
             hint="look at the training loss; more data (the knob negative_share) or epochs may help",
         )
     if champion is None:
-        return "first model, better than one rate for all"
+        return "first model, better than a constant click rate"
     try:
         old = load_bundle(registry.fetch(champion, models), champion.digest)
         p = old.p_click("student", inputs_of(old.debiased, sample), sample.slot).astype(np.float64)
         before = log_loss_rows(clicked, p)
     except (CorruptArtifact, ValueError, IndexError, KeyError) as exc:
-        return f"the champion cannot be compared ({type(exc).__name__}); better than one rate for all"
+        return f"the champion cannot be compared ({type(exc).__name__}); better than a constant click rate"
     low, high = resample.spread(loss - before, ones)
     if low > 0:
         raise GateRefused(

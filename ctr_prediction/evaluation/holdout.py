@@ -62,16 +62,16 @@ def expected_auc(truth: Array, score: Array) -> float:
 
 
 def calibration_error(p: Array, truth: Array) -> float:
-    """Mean absolute gap between prediction and truth in `BINS` bins of equally many impressions, relative to the
-    truth's mean (an expected calibration error against known probabilities). No interval: resampling makes gaps, and
-    with them a mean of absolute gaps that is always larger."""
+    """Mean absolute gap between predicted and true probability in `BINS` bins with equal numbers of impressions,
+    relative to the mean true probability (an expected calibration error against known probabilities). It has no
+    interval, because resampling adds gaps and thereby always increases the mean absolute gap."""
     parts = np.array_split(np.argsort(p, kind="stable"), BINS)
     gaps = [abs(float(p[part].mean() - truth[part].mean())) for part in parts if len(part)]
     return float(np.mean(gaps) / truth.mean())
 
 
 def reliability(p: Array, truth: Array) -> list[tuple[float, float, int]]:
-    """(mean prediction, mean truth, impressions) of each bin."""
+    """(mean prediction, mean true probability, impressions) of each bin."""
     parts = np.array_split(np.argsort(p, kind="stable"), BINS)
     return [(float(p[part].mean()), float(truth[part].mean()), len(part)) for part in parts if len(part)]
 
@@ -115,7 +115,7 @@ def holdout_figures(holdout: Judged, bucket: Judged) -> list[Figure]:
 
 
 def calibration(p: Array, truth: Array, parts: Mapping[str, Bools], resample: Resample) -> list[Figure]:
-    """Predicted against true clicks, overall and in every slice that is large enough for bins."""
+    """Figures of predicted / true clicks, overall and for every slice that is large enough for bins."""
     text = f"mean gap to the true probability in {BINS} equal bins, relative to the mean"
     figures = [
         resample.ratio("calibration_ratio", "predicted / true clicks", p, truth),

@@ -40,7 +40,7 @@ class Page:
 
 @dataclass(frozen=True)
 class Worth:
-    """Per auction, float64[n]: `revenue`, `value` and expected `clicks`; `said` are the clicks that were predicted."""
+    """Per auction, float64[n]: `revenue`, `value` and expected `clicks`; `said` are the predicted clicks."""
 
     revenue: Array
     value: Array
@@ -150,7 +150,8 @@ class Judge:
 
 @dataclass(frozen=True)
 class CtrTrial:
-    """n pages; `best` and `random` float64[n] are the values of the oracle's page and of a random one."""
+    """A comparison on n pages. `best` and `random` float64[n] are the values of the oracle's page and of a random
+    page."""
 
     judge: Judge
     cases: Sequence[Page]

@@ -41,7 +41,8 @@ MISSING = ("student_unavailable", "teacher_unavailable", "naive_model_unavailabl
 
 
 def replay(settings: Settings, since: Since, limit: int, report: Report) -> Replayed:
-    """See `infra.prediction_log.results`. Raises `UsageError` where nothing is logged."""
+    """Replay up to `limit` auctions; `infra.prediction_log.results` documents the result. Raises `UsageError` if the
+    log is empty."""
     root = settings.design_root(DESIGN.name)
     log = PredictionLog(root / "live" / "predictions", Auction, since, limit)
     bundles, base = Bundles(settings, read_release(root), load_bundle), DESIGN.configuration(settings.preset)

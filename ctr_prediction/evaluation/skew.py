@@ -37,7 +37,8 @@ CHOICE = 7
 
 
 def skew(settings: Settings, since: Since, limit: int, report: Report) -> Compared:
-    """See `infra.prediction_log.results`. Raises `UsageError` where nothing is logged."""
+    """Compare up to `limit` auctions; `infra.prediction_log.results` documents the result. Raises `UsageError` if the
+    log is empty."""
     root = settings.design_root(DESIGN.name)
     log = PredictionLog(root / "live" / "predictions", Auction, since, limit, seed=CHOICE)
     release, left_out = read_release(root), Counter[str]()

@@ -74,7 +74,7 @@ class RankRequest(StrictModel):
     @model_validator(mode="after")
     def _each_once(self) -> RankRequest:
         if self.candidates is not None and len({item.ad_id for item in self.candidates}) < len(self.candidates):
-            raise ValueError("an ad stands among the candidates twice; each may bid once")
+            raise ValueError("the candidates contain an ad twice; each ad may bid once")
         return self
 
 
@@ -116,7 +116,7 @@ EXAMPLES: dict[str, Any] = {
     "known user": {"value": {"user_id": 7, "slots": 3, "context": {"publisher_id": 2, "device": "phone"}}},
     "unknown user": {"value": {"user_id": 999999, "slots": 2}},
     "the teacher": {"value": {"user_id": 7, "slots": 3, "knobs": {"model": "teacher"}}},
-    "what skipping re-calibration costs": {"value": {"user_id": 7, "knobs": {"calibrated": "no_recalibration"}}},
+    "without recalibration": {"value": {"user_id": 7, "knobs": {"calibrated": "no_recalibration"}}},
     "two ads against each other": {
         "value": {"user_id": 7, "slots": 1, "candidates": [{"ad_id": 1, "bid": 2.0}, {"ad_id": 5}]}
     },
@@ -191,7 +191,7 @@ def add_rank(
     """Add `POST /v1/ads/rank`."""
 
     @app.post(
-        DESIGN.ask.path, tags=["ads"], summary="Hold an auction", response_model=RankResponse, responses=ASK_RESPONSES
+        DESIGN.ask.path, tags=["ads"], summary="Run an auction", response_model=RankResponse, responses=ASK_RESPONSES
     )
     async def rank(
         request: Request,

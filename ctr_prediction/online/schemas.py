@@ -31,4 +31,4 @@ def knobs_of(knobs: BaseModel) -> Mapping[str, Any]:
 
 
 def no_such_ad(unknown: list[int]) -> Response:
-    return problem(422, f"there is no ad {unknown[0]}; ads that came after this release bid in the next one")
+    return problem(422, f"there is no ad {unknown[0]}; newer ads can bid after the next release")

@@ -11,7 +11,7 @@ def has_users(output: Path, settings: Settings) -> bool:
     """Whether the online store still holds the users that step `materialize` wrote."""
     if settings.redis is None:
         return True  # the rows are a file of the output itself
-    from feed_ranking.features.views import (  # seconds, which a build that skips all must not pay
+    from feed_ranking.features.views import (  # takes seconds; a build that skips all steps must avoid it
         ONLINE_VIEWS,
         open_store,
     )

@@ -1,9 +1,9 @@
-"""Measures what a weight per pair of user and ad is worth, for users in a retargeting audience and for all others.
+"""Measures the effect of a weight per pair of user and ad, for users in a retargeting audience and for all others.
 
-Only users who have visited an advertiser have pairs that carry information. Every other pair is seen a few times,
-mostly without a click, and its weight fits that noise: training loss falls, and predictions of the next day get worse.
-A feature that says "this user has visited this ad's shop" generalises to pairs that were never seen, and leaves nothing
-for a weight per pair to learn.
+Only users that have visited an advertiser have pairs with information. Every other pair has a few impressions, mostly
+without a click, and its weight fits noise: training loss falls, and predictions of the next day get worse. The feature
+"this user has visited this ad's shop" generalises to pairs outside the log, and leaves nothing for a weight per pair to
+learn.
 
 The study trains the model five times, so it is no step of the build. `python -m
 ctr_prediction.evaluation.studies.user_cross` reads the samples of the last build and prints its figures.
@@ -48,9 +48,9 @@ SETTINGS = {
 def overfit_of_user_cross(
     train: Sample, holdout: Sample, p_click: Array, config: CtrConfig, priors: Priors
 ) -> list[Figure]:
-    """Figures, all in shares of the log loss that could be avoided on these impressions, but for the training loss.
+    """Figures, as shares of the avoidable log loss of these impressions, except the training loss.
 
-    `p_click` float64[n] is the true probability of each impression of the holdout, as shown.
+    `p_click` float64[n] is the true p(click) of each holdout impression in its shown slot.
     """
     said = {name: _predictions(train, holdout, *how, config, priors) for name, how in SETTINGS.items()}
     inside = in_audience(holdout.users)

@@ -96,7 +96,7 @@ class Encoder:
         """Raise `LabError` if no usable column is left."""
         if not self.ids:
             raise LabError(
-                "no column of the log says anything that comes again",
+                "no column of the log has a value that repeats",
                 hint="; ".join(self.notes[:5]) or "it has no column beside the label",
             )
 

@@ -55,7 +55,7 @@ def figures_of(clicked: Array, p: Mapping[str, Array]) -> list[Figure]:
     areas = {name: _areas(clicked, p[name], drawn) for name in ("model", "lr")}
     losses = {name: log_loss_rows(clicked, values) for name, values in p.items()}
     counted = {name: np.array([loss @ weight / weight.sum() for weight in weights]) for name, loss in losses.items()}
-    texts = {"model": "wide and deep", "lr": "logistic regression", "constant": "one rate for all"}
+    texts = {"model": "wide and deep", "lr": "logistic regression", "constant": "constant click rate"}
     figures = [
         *(_figure(f"auc_{name}", f"AUC, {texts[name]}", *areas[name]) for name in areas),
         _figure("auc_gain_lr", "AUC over logistic regression", *_less(areas["model"], areas["lr"])),
