@@ -1,7 +1,7 @@
-"""The ads' speed against references that do the same work, side by side: one round after the other, in turns.
+"""Benchmarks of the ads against references that do the same work, interleaved.
 
-Each claim is a ratio of one round; the lab takes the median of several rounds. HTTP is measured with raw sockets and
-requests made beforehand, on as many connections as are worth it, so that the client is not what is measured.
+Each figure is a ratio of one round; the lab takes the median of several rounds. The HTTP client uses raw sockets,
+prepared requests and several connections, so the client does not limit the measurement.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ BIDDERS, KERNEL_RUNS, READS = 300, 400, 400
 
 
 class CtrBenchmarks:
-    """Needs a release, and a service of it at `url`."""
+    """Requires a release, and a service of that release at `url`."""
 
     share_of_capacity = 0.5
 
@@ -53,26 +53,26 @@ class CtrBenchmarks:
         self._mass = np.cumsum(weights) / weights.sum()
 
     def question(self, number: int) -> dict[str, Any]:
-        """The body of one request; users by Zipf's law, spread over the id space."""
+        """The body of one request. Users follow Zipf's law, spread over the id space."""
         rng = np.random.default_rng(number)
         rank = int(np.searchsorted(self._mass, rng.random()))
         user = rank * 7919 % self._config.world.users
         return self._body(user, number)
 
     def round(self) -> Mapping[str, float]:
-        """One measurement of everything, by id of the figure."""
+        """One measurement of every figure, by figure id."""
         self._round += 1
         ratios = {"read_over_feast": self.read_over_feast(), "train_over_gemm": self.train_over_gemm()}
         return {**self.over_constant(), **self.kernels(), **ratios}
 
     def over_constant(self) -> Mapping[str, float]:
-        """Throughput with users by Zipf's law, and with another user each time, over that of the constant route, in
-        pairs of short slices: what else the machine does moves both alike. The service is warm when it has answered for
-        as long as a row is kept: then as many rows come in as are past their time."""
+        """Throughput with Zipf-distributed users, and with a new user per request, relative to the constant route.
+        Short slices alternate, so other load on the machine affects both. The service is warm after one cache lifetime:
+        then as many rows enter the cache as expire."""
         first = 10**6 * self._round
         throughput(self._url, [self.question(first + n) for n in range(WARM_UP_REQUESTS)], WARM_UP_S)
         warm = [self.question(first + WARM_UP_REQUESTS + n) for n in range(PAIRS * SLICE)]
-        # ids that nobody has asked for: known users and unknown ones are one read of the store each, all the same
+        # ids without an earlier request: known and unknown users both cost one read of the store
         cold = [self._body(n * 7919 % self._config.world.users, n) for n in self._strangers(PAIRS * SLICE)]
         with reference_app("ctr_prediction.evaluation.constant_route") as constant:
             throughput(constant, [{"user_id": 1}] * 500)
@@ -85,8 +85,8 @@ class CtrBenchmarks:
             }
 
     def _strangers(self, count: int) -> list[int]:
-        """Numbers of users who were not asked for in the last rounds: the service's cache has forgotten them, or the
-        time of what it knows is over. With fewer users than that, those asked longest ago."""
+        """User numbers without requests in the last rounds, so the cache has evicted or expired them. If there are too
+        few users, the ones with the oldest requests."""
         start = self._round * count
         return [start + n for n in range(count)]
 
@@ -99,8 +99,8 @@ class CtrBenchmarks:
         }
 
     def kernels(self) -> Mapping[str, float]:
-        """Time of the student's network over the teacher's, of the same in int8 over its own in float32, and of what
-        serves (the first layer in parts, then the rest) over whole rows for ONNX Runtime."""
+        """Time ratios: student / teacher, student in int8 / in float32, and the served student with a split first layer
+        / whole rows in ONNX Runtime."""
         service, hydrator = self._service, self._service.pipeline.hydrators[0]
         asked = {
             model: service.answer(
@@ -135,7 +135,7 @@ class CtrBenchmarks:
         return {name: times[one] / times[other] for name, (one, other) in pairs.items()}
 
     def read_over_feast(self) -> float:
-        """Time of a user's row by Feast's provider, as requests read it, over that by `get_online_features`."""
+        """Time to read a user's row by Feast's provider, as in requests / by `get_online_features`."""
         users = iter(self._strangers(2 * READS))
         ours, theirs = in_turns(
             [lambda: self._store.read_online(next(users)), lambda: self._store.read_by_service(next(users))], READS
@@ -143,8 +143,8 @@ class CtrBenchmarks:
         return ours / theirs
 
     def train_over_gemm(self) -> float:
-        """Rows per second of a training step over those of a jitted step with its matrix products alone."""
-        # in a process of its own: what serves and measures does not carry jax
+        """Rows per second of a training step / of a jitted step with its matrix products alone."""
+        # in its own process, so serving and measuring processes do not import jax
         command = [sys.executable, "-m", "ctr_prediction.evaluation.studies.step_speed", str(self._config.model.batch)]
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
         if done.returncode:
@@ -153,7 +153,7 @@ class CtrBenchmarks:
 
 
 def throughput(url: str, bodies: Sequence[Mapping[str, Any]], seconds: float = SECONDS) -> float:
-    """Answers per second to these bodies, or to as many as come in `seconds`, from clients that never wait."""
+    """Responses per second for `bodies`, or for as many as fit into `seconds`, with closed-loop clients."""
     host, _, port = urlsplit(url).netloc.partition(":")
     shares = [[raw_request(body) for body in bodies[place::CLIENTS]] for place in range(CLIENTS)]
     answered = [0] * CLIENTS
@@ -191,7 +191,7 @@ def raw_request(body: Mapping[str, Any]) -> bytes:
 
 
 def read_answer(connection: socket.socket) -> bytes:
-    """Status line and headers; the body is read and dropped."""
+    """The status line and the headers. The body is read and dropped."""
     data = b""
     while b"\r\n\r\n" not in data:
         data += _some(connection)
@@ -210,7 +210,7 @@ def _some(connection: socket.socket) -> bytes:
 
 
 def in_turns(works: Sequence[Callable[[], object]], runs: int) -> list[float]:
-    """Median seconds of each, called one after the other so many times."""
+    """Median seconds of each of `works`, called alternately, `runs` times each."""
     times: list[list[float]] = [[] for _ in works]
     for _ in range(runs):
         for place, work in enumerate(works):
@@ -221,7 +221,7 @@ def in_turns(works: Sequence[Callable[[], object]], runs: int) -> list[float]:
 
 
 def quantised(source: Path, target: Path) -> Path:
-    """The network with int8 weights, and activations that are quantised at each run."""
+    """The network with int8 weights and dynamically quantised activations."""
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     quantize_dynamic(source, target, weight_type=QuantType.QInt8)

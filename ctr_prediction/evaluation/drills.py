@@ -14,13 +14,13 @@ DRILLS = (
         name="feature_store_down",
         title="Auctions survive a feature store that is down",
         hypothesis=(
-            "Users who were read a moment ago come from the cache, and nothing is missing. Of the others an older row "
-            "or the defaults of their segment stand in: auctions are held in time, each of those says that it is "
-            "degraded, and the breaker spares the store until it is back."
+            "Recently read users come from the cache, and their responses are not degraded. For the other users the "
+            "service uses an expired row or the defaults of their segment: auctions meet the deadline, each of these "
+            "responses is marked as degraded, and the breaker stops calls to the store."
         ),
         method=Inject("feature_store", "down", service="redis"),
         steady=(_ANSWERED, _IN_TIME, Probe("degraded_share", 0.0, _LIMIT["degraded_share"])),
-        # half of a drill's users come once, and those are not in the cache; the smoke world is too small for it
+        # half of a drill's users send one request only, so they miss the cache; the smoke world has too few users
         expect=(_ANSWERED, _IN_TIME, Probe("degraded_share", 0.3, 1.0), Probe("breaker_open_s", 0.0, 1.0, "s")),
         recover=(Probe("recovery_s", 0.0, 5.0, "s"),),
     ),

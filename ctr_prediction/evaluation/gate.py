@@ -1,6 +1,7 @@
-"""Step `evaluate`: how good is the new model, against the truth and beside others, and may it be released?
+"""Step `evaluate`: measures the challenger against the oracle and the baselines, and decides whether it becomes
+champion.
 
-What auctions are worth is asked of a pipeline that serves; `judge.py` answers.
+`judge.py` values the auctions of a serving pipeline.
 """
 
 from __future__ import annotations
@@ -28,11 +29,11 @@ from infra.training.click_metrics import log_loss_rows
 
 
 class GateRefused(BudgetBroken):
-    """The new model is not good enough to be served. The old champion stays."""
+    """The challenger is not good enough to serve. The champion stays."""
 
 
 def gate(context: StepContext) -> Facts:
-    """Measure the challenger; make it champion unless it is worse than the champion or than knowing nothing.
+    """Measure the challenger; make it champion unless it is worse than the champion or than a constant click rate.
 
     Raises `GateRefused` (exit code 3) otherwise. Writes `figures.json`, and `reliability.json` for plots.
     """
@@ -47,7 +48,7 @@ def gate(context: StepContext) -> Facts:
             others = {key: stored[f"{name}.{key}"].astype(np.float64) for key in BASELINES}
             judged[name] = judge(challenger, sample, truth_of(oracle, sample), others)
     holdout, bucket = judged["holdout"], judged["bucket"]
-    context.report(0.4, f"{len(holdout.sample):,} impressions of the last day, {len(bucket.sample):,} by chance")
+    context.report(0.4, f"{len(holdout.sample):,} impressions of the last day, {len(bucket.sample):,} randomised")
     figures = holdout_figures(holdout, bucket)
     write_figures(context.out, figures)
     (context.out / "reliability.json").write_text(json.dumps(reliabilities(holdout)))
@@ -70,7 +71,7 @@ def gate(context: StepContext) -> Facts:
 
 
 def truth_in(config: CtrConfig, sample: Sample) -> Truth:
-    """What is true of a sample's impressions in the world of `config`."""
+    """The true values of a sample's impressions in the world of `config`."""
     return truth_of(Oracle(make_world(config.world)), sample)
 
 
@@ -88,7 +89,7 @@ def reliabilities(holdout: Judged) -> dict[str, list[tuple[float, float, int]]]:
 
 
 def check_gate(holdout: Judged, champion: ModelVersion | None, registry: MlflowRegistry, models: Path) -> str:
-    """Raise `GateRefused` if the challenger is clearly worse; otherwise say in a few words why it passes."""
+    """Raise `GateRefused` if the challenger is significantly worse; otherwise return the reason why it passes."""
     sample = holdout.sample
     clicked = sample.clicked.astype(np.float64)
     loss = log_loss_rows(clicked, holdout.p["student"])
@@ -97,17 +98,17 @@ def check_gate(holdout: Judged, champion: ModelVersion | None, registry: MlflowR
     low, high = resample.spread(loss - constant, ones)
     if high >= 0:
         raise GateRefused(
-            f"the model is not better than one click rate for all: log loss differs by {low:+.5f} to {high:+.5f}",
+            f"the model is not better than a constant click rate: log loss differs by {low:+.5f} to {high:+.5f}",
             hint="look at the training loss; more data (the knob negative_share) or epochs may help",
         )
     if champion is None:
-        return "first model, better than one rate for all"
+        return "first model, better than a constant click rate"
     try:
         old = load_bundle(registry.fetch(champion, models), champion.digest)
         p = old.p_click("student", inputs_of(old.debiased, sample), sample.slot).astype(np.float64)
         before = log_loss_rows(clicked, p)
     except (CorruptArtifact, ValueError, IndexError, KeyError) as exc:
-        return f"the champion cannot be compared ({type(exc).__name__}); better than one rate for all"
+        return f"the champion cannot be compared ({type(exc).__name__}); better than a constant click rate"
     low, high = resample.spread(loss - before, ones)
     if low > 0:
         raise GateRefused(

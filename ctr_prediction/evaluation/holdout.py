@@ -1,6 +1,7 @@
-"""How well the model predicts the last day, against the truth: overall, by slices, and beside simpler models.
+"""Prediction quality on the last day, against the true probabilities: overall, by slice, and beside the baselines.
 
-The truth of each impression is known, so what is expected under it is measured, free of the noise of one day's clicks.
+The true probability of each impression is known. The figures are expectations under it, without the noise of one day's
+clicks.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ Bools = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Truth:
-    """What the oracle says of n impressions, float64[n]: `p_click` in the slot where they stood, and `relevance`."""
+    """The oracle's values for n impressions, float64[n]: `p_click` in the shown slot, and `relevance`."""
 
     p_click: Array
     relevance: Array
@@ -37,8 +38,8 @@ class Truth:
 
 @dataclass(frozen=True)
 class Judged:
-    """A sample with its truth, and what each model says of it: `p` float64[n] by name, as shown; `relevance` float64[n]
-    of the teacher and of the naive model: p(click | looked at)."""
+    """A sample with its true values and the predictions of each model: `p` float64[n] by name, in the shown slot;
+    `relevance` float64[n] of the teacher and of the naive model: p(click | examined)."""
 
     sample: Sample
     truth: Truth
@@ -55,28 +56,28 @@ def judge(bundle: Bundle, sample: Sample, truth: Truth, baselines: Mapping[str, 
 
 
 def expected_auc(truth: Array, score: Array) -> float:
-    """P(a click scores above a look without one), each impression being a click with probability `truth`: the area
-    under the curve that is expected of many days like this, ties counted half."""
+    """P(a click scores higher than an impression without a click), if each impression is a click with probability
+    `truth`: the expected AUC over many such days, with ties counted half."""
     return auc_at(np.unique(score, return_inverse=True)[1], truth, np.ones_like(truth))
 
 
 def calibration_error(p: Array, truth: Array) -> float:
-    """Mean absolute gap between prediction and truth in `BINS` bins of equally many impressions, relative to the
-    truth's mean (an expected calibration error against known probabilities). No interval: resampling makes gaps, and
-    with them a mean of absolute gaps that is always larger."""
+    """Mean absolute gap between predicted and true probability in `BINS` bins with equal numbers of impressions,
+    relative to the mean true probability (an expected calibration error against known probabilities). It has no
+    interval, because resampling adds gaps and thereby always increases the mean absolute gap."""
     parts = np.array_split(np.argsort(p, kind="stable"), BINS)
     gaps = [abs(float(p[part].mean() - truth[part].mean())) for part in parts if len(part)]
     return float(np.mean(gaps) / truth.mean())
 
 
 def reliability(p: Array, truth: Array) -> list[tuple[float, float, int]]:
-    """(mean prediction, mean truth, impressions) of each bin."""
+    """(mean prediction, mean true probability, impressions) of each bin."""
     parts = np.array_split(np.argsort(p, kind="stable"), BINS)
     return [(float(p[part].mean()), float(truth[part].mean()), len(part)) for part in parts if len(part)]
 
 
 def slices(sample: Sample) -> dict[str, Bools]:
-    """Rows of those for whom models usually do worse, or matter most."""
+    """bool[n] masks of slices on which models usually do worse or matter most."""
     found = {
         "new_users": sample.users.shown.sum(axis=1) == 0,
         "new_ads": sample.ads.shown.sum(axis=1) < NEW_AD_LOOKS,
@@ -87,7 +88,7 @@ def slices(sample: Sample) -> dict[str, Bools]:
 
 
 def holdout_figures(holdout: Judged, bucket: Judged) -> list[Figure]:
-    """One row per figure, with 95% intervals from resampling requests."""
+    """The figures, with 95% intervals from resampling requests."""
     p, truth = holdout.p, holdout.truth.p_click
     clicked, resample = holdout.sample.clicked.astype(np.float64), Resample.of(holdout.sample.request_id)
     excess = excess_log_loss_rows(truth, p["student"])
@@ -95,16 +96,16 @@ def holdout_figures(holdout: Judged, bucket: Judged) -> list[Figure]:
     figures = [
         resample.ratio(
             "log_loss_gap_closed",
-            "share of the avoidable log loss that is gone (0: one rate for all, 1: the truth), all traffic of a day",
+            "closed share of the avoidable log loss (0: constant click rate, 1: oracle), all traffic of a day",
             constant - excess,
             constant,
         ),
         _gap_in_the_bucket(bucket),
         resample.figure("auc", "AUC of the day's clicks", _auc_of(p["student"], clicked)),
         resample.figure(
-            "auc_expected", "AUC that is expected of the student under the truth", _auc_of(p["student"], truth)
+            "auc_expected", "expected AUC of the student under the true probabilities", _auc_of(p["student"], truth)
         ),
-        resample.figure("auc_oracle", "the same of the truth itself", _auc_of(truth, truth)),
+        resample.figure("auc_oracle", "expected AUC of the true probabilities", _auc_of(truth, truth)),
         *auc_gains(holdout, resample),
     ]
     figures += calibration(p["student"], truth, slices(holdout.sample), resample)
@@ -112,13 +113,13 @@ def holdout_figures(holdout: Judged, bucket: Judged) -> list[Figure]:
 
 
 def calibration(p: Array, truth: Array, parts: Mapping[str, Bools], resample: Resample) -> list[Figure]:
-    """Predicted against true clicks, overall and in every slice that is large enough for bins."""
-    text = f"mean gap to the truth in {BINS} equal bins, relative to the mean"
+    """Figures of predicted / true clicks, overall and for every slice that is large enough for bins."""
+    text = f"mean gap to the true probability in {BINS} equal bins, relative to the mean"
     figures = [
         resample.ratio("calibration_ratio", "predicted / true clicks", p, truth),
         resample.figure(
             "calibration_off",
-            "how far that is from 1",
+            "distance of predicted / true clicks from 1",
             lambda weight: abs(float(weight @ p) / float(weight @ truth) - 1),
             "<= 0.02",
         ),
@@ -130,13 +131,14 @@ def calibration(p: Array, truth: Array, parts: Mapping[str, Bools], resample: Re
             error = calibration_error(p[rows], truth[rows])
             figures += [
                 part.ratio(f"calibration_ratio_{name}", f"predicted / true clicks: {words}", p[rows], truth[rows]),
-                _plain(f"calibration_error_{name}", f"the gap in bins: {words}", error),
+                _plain(f"calibration_error_{name}", f"mean gap to the true probability in bins: {words}", error),
             ]
     return figures
 
 
 def auc_gains(holdout: Judged, resample: Resample) -> list[Figure]:
-    """Expected AUC of the student over each baseline's, and how much of the teacher's gain the student keeps."""
+    """Gain in expected AUC of the student over each baseline, and the share of the teacher's gain that the student
+    keeps."""
     p, truth = holdout.p, holdout.truth.p_click
     names = ("student", "teacher", *BASELINES)
     places = [np.unique(p[name], return_inverse=True)[1] for name in names]
@@ -156,7 +158,7 @@ def auc_gains(holdout: Judged, resample: Resample) -> list[Figure]:
     low, high = np.quantile(kept, [0.025, 0.975])
     return [
         *figures,
-        _plain("auc_gains_sure", "lower end of the smallest of these gains", float(lowest), ">= 0"),
+        _plain("auc_gains_sure", "lower end of the interval of the smallest AUC gain", float(lowest), ">= 0"),
         Figure(
             "student_keeps", "the student's gain over LR / the teacher's", value, low, high, "", ">= 0.95", ">= 0.98"
         ),
@@ -164,12 +166,12 @@ def auc_gains(holdout: Judged, resample: Resample) -> list[Figure]:
 
 
 def debias_gain(holdout: Judged, bucket: Judged) -> list[Figure]:
-    """How much better the debiased model orders ads by true relevance than one that never heard of slots."""
+    """Gain in rank correlation with true relevance of the debiased model over the naive model."""
     text = "rank correlation with true relevance: debiased minus naive"
-    gain = _debias_gain("debias_gain", f"{text}, where chance had filled the page", bucket, ROUNDS, ">= 0")
+    gain = _debias_gain("debias_gain", f"{text}, randomised traffic", bucket, ROUNDS, ">= 0")
     return [
         gain,
-        _plain("debias_gain_low", "lower end of its interval", gain.low, ">= 0"),
+        _plain("debias_gain_low", "lower end of the interval of debias_gain", gain.low, ">= 0"),
         _debias_gain("debias_gain_all", f"{text}, all traffic of the day", holdout, ROUNDS // 4),
     ]
 
@@ -192,11 +194,13 @@ def _gap_in_the_bucket(bucket: Judged) -> Figure:
     constant = excess_log_loss_rows(truth, np.full_like(truth, truth.mean()))
     gone = constant - excess_log_loss_rows(truth, bucket.p["student"])
     resample = Resample.of(bucket.sample.request_id)
-    return resample.ratio("log_loss_gap_closed_bucket", "the same where chance had filled the page", gone, constant)
+    return resample.ratio(
+        "log_loss_gap_closed_bucket", "closed share of the avoidable log loss, randomised traffic", gone, constant
+    )
 
 
 def _auc_of(score: Array, truth: Array) -> Callable[[Array], float]:
-    """Of impressions that count `weight` each; `truth` may be probabilities, or what happened."""
+    """The AUC as a function of impression weights; `truth` holds probabilities or observed clicks."""
     place = np.unique(score, return_inverse=True)[1]
     return lambda weight: auc_at(place, truth, weight)
 

@@ -1,8 +1,8 @@
-"""What auctions are worth, by the oracle: for `lab evaluate`, sweeps and drills.
+"""The value of auctions by the oracle, for `lab evaluate`, sweeps and drills.
 
-The pages that are asked for are those of the day after the history, which no feature and no model has seen. An auction
-is worth what its clicks bring: truly expected clicks times what each costs (revenue), or times what it is worth to the
-advertiser (value, which a second-price auction is made to maximise).
+The pages are those of the day after the history, which no feature and no training data includes. Revenue is the true
+expected number of clicks times the price of each. Value is the true expected number of clicks times the value of a
+click to the advertiser, which a second-price auction maximises.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from infra.simulation.streams import start_ts
 
 @dataclass(frozen=True)
 class Page:
-    """Someone opens a page; `shown` are ads that they saw since the end of the history, as far as the service knows."""
+    """A page request; `shown` are the ads that the service has shown to the user since the end of the history."""
 
     number: int
     user_id: int
@@ -39,7 +39,7 @@ class Page:
 
 @dataclass(frozen=True)
 class Worth:
-    """Per auction, float64[n]: `revenue`, `value` and expected `clicks`; `said` are the clicks that were predicted."""
+    """Per auction, float64[n]: `revenue`, `value` and expected `clicks`; `said` are the predicted clicks."""
 
     revenue: Array
     value: Array
@@ -48,7 +48,7 @@ class Worth:
 
 
 class Judge:
-    """Knows the truth of one world."""
+    """Values auctions by the oracle of one world."""
 
     def __init__(self, config: CtrConfig) -> None:
         self.config = config
@@ -60,11 +60,11 @@ class Judge:
         """ads of the history; those of the day after are not in any snapshot yet"""
 
     def cases(self, count: int) -> Sequence[Page]:
-        """The pages that come next, each of another user."""
+        """The next pages after the history, each of a different user."""
         return self._pages(count, once=True)
 
     def days_of(self, users: int) -> Sequence[Sequence[Page]]:
-        """All pages of the next day of the users who open most, in order of time."""
+        """All pages of the next day of the most active users, ordered by time."""
         pages = self._pages(10**9, once=False)
         of: dict[int, list[Page]] = {}
         for page in pages:
@@ -93,18 +93,19 @@ class Judge:
         return {"user_id": case.user_id, "context": context, "slots": case.slots, "seed": case.number}
 
     def relevance(self, page: Page, ads: Ints, seen: Ints) -> Array:
-        """float64[k]: true p(click | looked at) of `ads`, for a user who saw each so often before."""
+        """float64[k]: true p(click | examined) of `ads`, for a user with `seen` earlier impressions of each."""
         context = Context(np.array(page.publisher_id), np.array(page.device), np.array(page.at_ts), seen)
         return self.oracle.relevance(np.array(page.user_id), ads, context)
 
     def p_click(self, page: Page, ads: Ints, seen: Ints) -> Array:
-        """float64[k]: true p(click) of `ads` from the top of a page, for a user who saw each so often before."""
+        """float64[k]: true p(click) of `ads` from the top of a page, for a user with `seen` earlier impressions of
+        each."""
         context = Context(np.array(page.publisher_id), np.array(page.device), np.array(page.at_ts), seen)
         return self.oracle.p_click(np.array(page.user_id), ads, context, np.arange(len(ads)))
 
     def worth(self, pages: Sequence[Page], plays: Sequence[Play], seen: Sequence[Ints] | None = None) -> Worth:
-        """Of n answers. `seen` int64[k] each: how often the user truly saw the ads; by default what the features said,
-        which are exact at the end of the history."""
+        """The true values of n responses. `seen` int64[k] each: the true number of earlier impressions of each ad; by
+        default the numbers in the features, which are exact at the end of the history."""
         rows = []
         for at, (page, play) in enumerate(zip(pages, plays, strict=True)):
             answer = play.answer
@@ -113,15 +114,15 @@ class Judge:
         return Worth(*np.array(rows, np.float64).T)
 
     def pool(self, page: Page) -> Ints:
-        """Every ad that pays for this user."""
+        """Every ad that targets this user."""
         row = self._eligible.ads[self.world.people.segment[page.user_id]]
         mine = self.world.retargeting.ads[page.user_id]
         found = np.unique(np.concatenate([row, mine]))
         return found[(found != NONE) & (found < self._ads_there)]
 
     def best_and_random(self, page: Page) -> tuple[float, float]:
-        """Value of the oracle's page among all that pays for this user, and of a random one. How often each ad was seen
-        is not known here, so for both it counts as never."""
+        """Value of the oracle's page among all ads that target this user, and of a random page. Both assume no earlier
+        impressions, because their numbers are unknown here."""
         pool = self.pool(page)
         context = Context(np.array(page.publisher_id), np.array(page.device), np.array(page.at_ts), np.array(0))
         relevance = self.oracle.relevance(np.array(page.user_id), pool, context)
@@ -131,14 +132,14 @@ class Judge:
         return float(best @ looks[: len(best)]), float(worth.mean() * looks.sum())
 
     def captured_by(self, cases: Sequence[Any], answers: Sequence[Mapping[str, Any]]) -> Score:
-        """What answers that came over HTTP are worth: the gain in value over a random page, as a share of the gain of
-        the oracle's page."""
+        """The value of HTTP responses: the gain in value over a random page, as a share of the gain of the oracle's
+        page."""
         value = []
         for page, answer in zip(cases, answers, strict=True):
             ads, seen = (np.array([won[name] for won in answer["slate"]], np.int64) for name in ("ad_id", "seen"))
             value.append(float(self.p_click(page, ads, seen) @ self.world.campaigns.bid[self.world.ads.campaign[ads]]))
         best, random = np.array([self.best_and_random(page) for page in cases]).T
-        text = "gain in value over a random page, as a share of the oracle's"
+        text = "gain in value over a random page, as a share of the oracle's gain"
         return Score("captured_value", text, "", np.array(value) - random, best - random)
 
     def trial(self, cases: Sequence[Any], baseline: Sequence[Play]) -> CtrTrial:
@@ -148,7 +149,8 @@ class Judge:
 
 @dataclass(frozen=True)
 class CtrTrial:
-    """n pages; `best` and `random` float64[n] are the values of the oracle's page and of a random one."""
+    """A comparison on n pages. `best` and `random` float64[n] are the values of the oracle's page and of a random
+    page."""
 
     judge: Judge
     cases: Sequence[Page]
@@ -170,10 +172,12 @@ class CtrTrial:
                 self.best - self.random,
             ),
             per_case("revenue", "expected revenue of a page", "money", worth.revenue),
-            Score("revenue_against_default", "revenue against the defaults", "%", against, default.revenue),
-            per_case("value", "what its clicks are worth to advertisers", "money", worth.value),
+            Score(
+                "revenue_against_default", "change in revenue relative to the defaults", "%", against, default.revenue
+            ),
+            per_case("value", "expected value to advertisers of a page's clicks", "money", worth.value),
             per_case("clicks", "expected clicks on a page", "", worth.clicks),
-            Score("price", "paid for a click", "money", worth.revenue, worth.clicks, more_is_better=False),
-            Score("said_over_true", "predicted / true clicks on what was shown", "", worth.said, worth.clicks),
+            Score("price", "price paid per click", "money", worth.revenue, worth.clicks, more_is_better=False),
+            Score("said_over_true", "predicted / true clicks on shown ads", "", worth.said, worth.clicks),
             Score("filled", "share of slots that were sold", "", filled, slots),
         ]

@@ -1,4 +1,4 @@
-"""Plays the service in this process, without HTTP: for experiments that ask the same question many times."""
+"""Runs the service in this process, without HTTP, for experiments that repeat the same requests."""
 
 from __future__ import annotations
 
@@ -26,13 +26,14 @@ from infra.resilience.deadline import Deadline
 from infra.settings import Settings
 
 PATIENCE_MS, FRESH_S = 60_000.0, 60.0
-"""an experiment waits for slow settings: that they are slow is what it wants to see"""
+"""deadline of a request in an experiment, which is long because experiments measure slow settings too; and the
+lifetime of a cache entry"""
 
 
 @dataclass(frozen=True)
 class PlayedAuction:
-    """One answer as experiments see it: `ads` int64[k] from the top, `seen` int64[k], how often the user was shown each
-    before, as far as was known, and `p_click`, `price` and `bid` float64[k]."""
+    """One response as experiments read it: `ads` int64[k] from the top, `seen` int64[k], the number of earlier
+    impressions of each in the features, and `p_click`, `price` and `bid` float64[k]."""
 
     ads: Ints
     seen: Ints
@@ -45,7 +46,7 @@ class PlayedAuction:
 
 
 class CtrPlayer:
-    """One release, asked by one thread. The cache is off: every case is another user."""
+    """Runs requests against one release, in one thread. The cache is off, because every case has a different user."""
 
     def __init__(self, release: Path, config: CtrConfig, settings: Settings) -> None:
         self.faults = FaultSwitch()
@@ -64,8 +65,8 @@ class CtrPlayer:
         self._read: dict[int, Known] = {}
 
     def play(self, case: Any, knobs: Mapping[str, Any], without: Collection[str] = ()) -> Play:
-        """An auction for one case. Its number is the seed, so every setting is asked the same. What the case says that
-        the user was `shown` since the end of the history is added to what the store knows."""
+        """An auction for one case. The seed is the number of the case, so all settings receive the same request. The
+        impressions in `shown` of the case are added to the user's row of the store."""
         query = self.service.query(
             case.user_id, case.publisher_id, case.device, case.slots, knobs, seed=case.number, at_ts=case.at_ts
         )
@@ -93,8 +94,7 @@ class CtrPlayer:
         return Play(played, wall * 1000, cpu * 1000, outcome.degraded)
 
     def _known(self, user_id: int, shown: Sequence[int]) -> Known:
-        """The user as the store knows them, and these impressions of today on top. Fresh for a while, though the cache
-        keeps nothing else."""
+        """The user's row of the store with today's impressions `shown` added, as a fresh cache entry."""
         if user_id not in self._read:
             query = replace(self.service.query(user_id, 0, 0, 1, {}), deadline=Deadline.after_ms(PATIENCE_MS))
             found = self._hydrator.hydrate(query)
@@ -111,7 +111,7 @@ class CtrPlayer:
 
 
 def with_shown(user: UserFeatures, shown: Sequence[int]) -> UserFeatures:
-    """One user, who has been shown these ads today too."""
+    """The features of one user with today's impressions `shown` added."""
     counts = dict(zip(user.seen_ads[0].tolist(), user.seen_counts[0].tolist(), strict=True))
     today = dict(zip(user.seen_ads[0].tolist(), user.seen_today[0].tolist(), strict=True))
     for ad in shown:

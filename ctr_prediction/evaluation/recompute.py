@@ -1,4 +1,4 @@
-"""What was known at any time, counted from the history and from what was logged live since, the way training does."""
+"""Features as of any time, recomputed from the history and the live log by the functions of training."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from infra.settings import Settings
 
 
 def catalogue_of(settings: Settings) -> PublicCatalogue:
-    """Of the build that is served."""
+    """The public catalogue of the served build."""
     return PublicCatalogue.read(_world(settings))
 
 
@@ -35,22 +35,22 @@ def _world(settings: Settings) -> Path:
 
 @dataclass(frozen=True)
 class Known:
-    """Everything that was heard of, in the history and live since: from it any time's features can be counted."""
+    """All events of the history and the live log, from which features as of any time can be recomputed."""
 
     log: EventLog
     catalogue: PublicCatalogue
     config: CtrConfig
     numbers: dict[tuple[float, Priors], Floats]
-    """cache: by time and priors, float32[ads, AD_NUMBERS]"""
+    """cache: (time, priors) -> float32[ads, AD_NUMBERS]"""
 
     @classmethod
     def read(cls, settings: Settings, config: CtrConfig) -> Known:
-        """The history of the build that is served, and all that was logged live, before that build and since."""
+        """Read the history of the served build and the whole live log."""
         catalogue = catalogue_of(settings)
         return cls(event_log(_world(settings), live_root(settings), catalogue), catalogue, config, {})
 
     def users(self, auctions: Sequence[Auction]) -> list[UserFeatures]:
-        """Each one's user as of `feature_ts`: 0 stands for the defaults of their segment."""
+        """The user features of each auction as of `feature_ts`; 0 means the defaults of the user's segment."""
         users = []
         for auction in auctions:
             user, t = auction.user_id, auction.feature_ts
@@ -72,8 +72,8 @@ class Known:
         return users_from_frame(pd.DataFrame(frame), default_user())
 
     def ad_numbers(self, ads: Ints, t: float, priors: Priors) -> Floats:
-        """float32[n, AD_NUMBERS] of `ads` int64[n] as of `t`. Computed for all ads at once, as serving does: a sum may
-        round otherwise for another number of rows."""
+        """float32[n, AD_NUMBERS] of `ads` int64[n] as of `t`. Computed for all ads at once, like in serving, because
+        rounding of a sum may depend on the number of rows."""
         if (t, priors) not in self.numbers:
             campaign, creative = (
                 self.catalogue.ads[name].to_numpy(np.int64) for name in ("campaign_id", "creative_id")
@@ -86,14 +86,14 @@ class Known:
 
 
 def cannot_tell(auction: Auction, catalogue: PublicCatalogue) -> str:
-    """Why nothing can be made again of an auction. Else nothing."""
+    """The reason why an auction cannot be recomputed, or the empty string."""
     ads = unpack(auction.ads, "<i4")
     return "" if ((ads >= 0) & (ads < len(catalogue.ads))).all() else "an ad of it is not in the catalogue"
 
 
 def in_order(user: UserFeatures, width: int) -> UserFeatures:
-    """The same user with what they have seen in order of ids and padded to `width`: the store keeps the ads that were
-    seen last, in an order that ties decide."""
+    """The same user with the seen ads sorted by id and padded to `width`. The store orders them by recency, and the
+    order of ties is arbitrary."""
     order = np.argsort(user.seen_ads[0], kind="stable")
     short = ((0, 0), (max(width - len(order), 0), 0))
     columns = {

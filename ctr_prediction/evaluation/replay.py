@@ -1,8 +1,8 @@
-"""`lab replay ctr_prediction`: every logged auction is held again, and no number may move.
+"""`lab replay ctr_prediction`: repeats every logged auction and compares the results bit for bit.
 
-With the model version that made it, on the logged features, in the same batch (a network's rounding may depend on how
-many rows it sees at once), the network must give the logged probabilities bit for bit, and bids and seed the logged
-winners and prices. So whatever was learned from the log can be trusted, and so can every bill.
+The replay uses the logged model version, the logged features and the same batch, because a network's rounding may
+depend on the batch size. The network must return the logged probabilities, and bids and seed must give the logged
+winners and prices. A clean replay shows that the log contains everything that determines an auction and its prices.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ MISSING = ("student_unavailable", "teacher_unavailable", "naive_model_unavailabl
 
 
 def replay(settings: Settings, since: Since, limit: int, report: Report) -> Replayed:
-    """See `infra.prediction_log.results`. Raises `UsageError` where nothing is logged."""
+    """Replay up to `limit` auctions; `infra.prediction_log.results` documents the result. Raises `UsageError` if the
+    log is empty."""
     root = settings.design_root(DESIGN.name)
     log = PredictionLog(root / "live" / "predictions", Auction, since, limit)
     bundles, base = Bundles(settings, read_release(root), load_bundle), DESIGN.configuration(settings.preset)
@@ -69,19 +70,19 @@ def replay(settings: Settings, since: Since, limit: int, report: Report) -> Repl
 
 
 def was_missing(auction: Auction) -> str:
-    """Which network the scores should have come from and did not. Else nothing."""
+    """The unavailable network that should have computed the scores, or the empty string."""
     return next((reason for reason in auction.degraded if reason in MISSING), "")
 
 
 def turned(config: CtrConfig, knobs: Mapping[str, Any]) -> CtrConfig:
-    """The preset with the request's knobs turned."""
+    """The preset, with the values of the request's knobs."""
     known = {knob.name for knob in knobs_of(config)}
     found: CtrConfig = with_knobs(config, {name: value for name, value in knobs.items() if name in known})
     return found
 
 
 def differences_of(auction: Auction, bundle: Bundle, config: CtrConfig, catalogue: PublicCatalogue) -> dict[str, str]:
-    """Field -> how it differs, for what comes out otherwise."""
+    """Field -> description of the difference, for every field that differs."""
     ads = unpack(auction.ads, "<i4").astype(np.int64)
     is_naive = config.predict.position == "naive"
     p = scores_again(auction, bundle, config, catalogue)
@@ -111,7 +112,7 @@ def differences_of(auction: Auction, bundle: Bundle, config: CtrConfig, catalogu
 
 
 def scores_again(auction: Auction, bundle: Bundle, config: CtrConfig, catalogue: PublicCatalogue) -> Floats:
-    """float32[n]: p(click) in the first slot of every bidder, computed as serving does."""
+    """float32[n]: p(click) in the first slot of every bidder, computed as in serving."""
     ads = unpack(auction.ads, "<i4").astype(np.int64)
     if not len(ads):
         return np.empty(0, np.float32)
@@ -136,7 +137,7 @@ def scores_again(auction: Auction, bundle: Bundle, config: CtrConfig, catalogue:
 
 
 def bids_of(auction: Auction, ads: npt.NDArray[np.int64], catalogue: PublicCatalogue) -> Array:
-    """float64[n]: the campaigns' bids, or those that the request named."""
+    """float64[n]: the campaigns' bids, or the bids in the request."""
     campaign = catalogue.ads["campaign_id"].to_numpy(np.int64)[ads]
     bids: Array = catalogue.campaigns["bid"].to_numpy(np.float64)[campaign]
     for place, ad in enumerate(ads.tolist() if auction.bids else []):
@@ -145,7 +146,7 @@ def bids_of(auction: Auction, ads: npt.NDArray[np.int64], catalogue: PublicCatal
 
 
 def difference(logged: npt.NDArray[Any], again: npt.NDArray[Any]) -> str:
-    """How two arrays that must be equal bit for bit are not; nothing where they are."""
+    """Description of how two arrays differ bit for bit; the empty string if they are equal."""
     if logged.shape != again.shape:
         return f"{len(logged)} were logged, {len(again)} came out"
     moved = logged != again

@@ -1,9 +1,9 @@
-"""`lab skew ctr_prediction`: were the features that were served those that training would have joined?
+"""`lab skew ctr_prediction`: compares served features with the features that training would join.
 
-A model learns from features as they were known at a time, joined offline. Served are features that a worker counted,
-pushed and cached. Both should be the same number; where they are not, the model sees in service what it never saw in
-training, and nothing else would tell. So for some logged auctions the features are counted again the offline way, as
-of the times that they spoke for, and held against what was served: the user's own, and the numbers of every bidder.
+Training uses features from a point-in-time join. Serving uses features that a worker computes, pushes and caches. If
+the two differ (training-serving skew), predictions degrade and no other check detects it. For a sample of the logged
+auctions, this module recomputes the features offline, as of their logged times, and compares them with the served ones:
+the user's features and the numbers of every bidder.
 """
 
 from __future__ import annotations
@@ -33,11 +33,12 @@ from infra.registry.release import read_release
 from infra.settings import Settings
 
 CHOICE = 7
-"""seed of the choice of auctions: asked twice, the same are compared"""
+"""seed of the sample of auctions, so two runs compare the same auctions"""
 
 
 def skew(settings: Settings, since: Since, limit: int, report: Report) -> Compared:
-    """See `infra.prediction_log.results`. Raises `UsageError` where nothing is logged."""
+    """Compare up to `limit` auctions; `infra.prediction_log.results` documents the result. Raises `UsageError` if the
+    log is empty."""
     root = settings.design_root(DESIGN.name)
     log = PredictionLog(root / "live" / "predictions", Auction, since, limit, seed=CHOICE)
     release, left_out = read_release(root), Counter[str]()
@@ -55,7 +56,7 @@ def skew(settings: Settings, since: Since, limit: int, report: Report) -> Compar
     auctions = [auction for auction, _ in usable]
     report(0.1, f"{len(auctions)} auctions")
     users = known.users(auctions)
-    report(0.5, "features of users")
+    report(0.5, "user features")
     served_numbers, numbers = [], []
     for number, (auction, bundle) in enumerate(usable):
         ads = unpack(auction.ads, "<i4").astype(np.int64)
@@ -78,7 +79,7 @@ def skew(settings: Settings, since: Since, limit: int, report: Report) -> Compar
 def columns_of_users(
     served: Sequence[UserFeatures], again: Sequence[UserFeatures]
 ) -> tuple[dict[str, npt.NDArray[Any]], dict[str, npt.NDArray[Any]]]:
-    """`user.<field>` -> [m, ...] of both sides, lists of equal length."""
+    """`user.<field>` -> [m, ...], for the served and the recomputed features, with lists of equal length."""
     width = max(user.seen_ads.shape[1] for user in (*served, *again))
     audience = max(user.audience.shape[1] for user in (*served, *again))
     sides = []

@@ -1,6 +1,7 @@
-"""What there is to find out about the ads: what mistakes cost, by the oracle, and the sweeps of the design's page.
+"""Quality figures of the ads by the oracle, such as the cost of miscalibration, and the sweeps of the design's page.
 
-Knows neither wing. The lab hands in a player (who answers as the service would) and a judge (who knows the truth).
+This module imports neither offline nor online code. The lab passes a player, which answers requests like the service,
+and a judge, which values the responses by the oracle.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ HOUR_S, DAY_S = 3_600.0, 86_400.0
 SWEEPS = (
     Sweep(
         "calibration",
-        "What does it cost to sell by probabilities that are wrong?",
+        "What does miscalibration cost?",
         {"calibrated": ["yes", "no", "no_recalibration"]},
         x="said_over_true",
         y="revenue_against_default",
@@ -33,19 +34,19 @@ SWEEPS = (
     ),
     Sweep(
         "position",
-        "What does a model cost that never heard of slots?",
+        "What does a model without position debiasing cost?",
         {"position": ["debiased", "naive"]},
         x="said_over_true",
         y="captured_value",
         requests=600,
     ),
-    Sweep("model", "Does the teacher earn its milliseconds?", {"model": ["student", "teacher"]}, requests=600),
+    Sweep("model", "Is the teacher's gain worth its milliseconds?", {"model": ["student", "teacher"]}, requests=600),
     Sweep(
         "eligible", "How many ads must be scored?", {"eligible_limit": [10, 25, 50, 100, 200, 300, 600]}, requests=600
     ),
     Sweep(
         "reserve",
-        "What does a higher reserve buy?",
+        "How does a higher reserve change revenue?",
         {"reserve_cpm": [0.0, 2.0, 10.0, 20.0, 40.0, 80.0]},
         x="filled",
         y="revenue_against_default",
@@ -58,7 +59,7 @@ SWEEPS = (
     ),
     Sweep(
         "pricing",
-        "What would they pay if each paid its bid, and bid the same?",
+        "How much more do winners pay in a first-price auction with unchanged bids?",
         {"pricing": ["second", "first"]},
         x="price",
         y="revenue_against_default",
@@ -66,7 +67,7 @@ SWEEPS = (
     ),
     Sweep(
         "randomised_share",
-        "What does it cost to learn from chance?",
+        "What does randomised traffic cost?",
         {"randomised_share": [0.0, 0.05, 0.2, 1.0]},
         x="clicks",
         y="revenue_against_default",
@@ -82,7 +83,7 @@ SWEEPS = (
 def measure_quality(
     player: Player, judge: Judge, report: Report, cases: int = CASES, users: int = USERS
 ) -> list[Figure]:
-    """The figures that need the truth, each with its 95% interval over pages. Settings take turns page by page."""
+    """The figures that need the oracle, each with a 95% interval over pages. Settings are interleaved by page."""
     settings: dict[str, tuple[Mapping[str, Any], tuple[str, ...]]] = {
         "student": ({}, ()),
         "teacher": ({"model": "teacher"}, ()),
@@ -108,24 +109,28 @@ def measure_quality(
         return _figure(Score("", "", "", full - left, full), f"{what}_lost_{name}", f"share of {what} lost {text}")
 
     return [
-        captured("student", "gain in value over a random page, as a share of the oracle's: the student"),
-        captured("teacher", "the same of the teacher"),
-        captured("history", "the same by click rates so far, without any model"),
-        lost("no_calibration", "without the curve of a later day"),
-        lost("no_recalibration", "by selling at the sample's probabilities, ten times too high"),
-        lost("no_recalibration", "by the same, for advertisers: ads win that are worth less to them", "value"),
-        lost("naive_position", "by a model that never heard of slots"),
-        lost("naive_position", "by the same, for advertisers", "value"),
-        _figure(scores["naive_position"]["said_over_true"], "said_over_true_naive", "its predicted / true clicks"),
+        captured("student", "student: gain in value over a random page, as a share of the oracle's gain"),
+        captured("teacher", "teacher: share of the oracle's gain in value"),
+        captured("history", "click rates so far, without a model: share of the oracle's gain in value"),
+        lost("no_calibration", "without the calibration curve"),
+        lost("no_recalibration", "with the sample's probabilities, ten times too high"),
+        lost(
+            "no_recalibration", "with the sample's probabilities: ads win that are worth less to advertisers", "value"
+        ),
+        lost("naive_position", "with a model without position debiasing"),
+        lost("naive_position", "with a model without position debiasing", "value"),
+        _figure(
+            scores["naive_position"]["said_over_true"], "said_over_true_naive", "naive model: predicted / true clicks"
+        ),
         *stale_cache(player, judge, users, report),
         order_among_chance(player, judge, pages[: cases // 2]),
-        _figure(scores["student"]["said_over_true"], "said_over_true", "predicted / true clicks on what was shown"),
+        _figure(scores["student"]["said_over_true"], "said_over_true", "predicted / true clicks on shown ads"),
     ]
 
 
 def order_among_chance(player: Player, judge: Any, pages: Sequence[Any]) -> Figure:
-    """Which of the two models orders bidders by true relevance, where chance decides who bids? In the log a bidder is
-    there because the old policy rated it, and what it rated is not what it never showed."""
+    """Gain in rank correlation with true relevance of the debiased model over the naive one, on random bidders. The log
+    cannot answer this, because the logging policy selected its bidders."""
     gains = []
     for page in pages:
         found = {}
@@ -135,19 +140,20 @@ def order_among_chance(player: Player, judge: Any, pages: Sequence[Any]) -> Figu
             truth = judge.relevance(page, answer.bidders, answer.bidders_seen)
             found[position] = np.corrcoef(_ranks(answer.score), _ranks(truth))[0, 1]
         gains.append(found["debiased"] - found["naive"])
-    text = "rank correlation with true relevance on a page whose bidders chance has drawn: debiased minus naive"
+    text = "rank correlation with true relevance on a page with random bidders: debiased minus naive"
     return _figure(per_case("", "", "", np.array(gains)), "debias_gain_page", text)
 
 
 def _ranks(values: Any) -> Any:
-    """float64[n]; equal values have their mean rank."""
+    """float64[n]: ranks; ties get their mean rank."""
     _, place, count = np.unique(values, return_inverse=True, return_counts=True)
     return (np.cumsum(count) - (count - 1) / 2)[place]
 
 
 def stale_cache(player: Player, judge: Any, users: int, report: Report) -> list[Figure]:
-    """A day of those who open most pages, three times: with rows of the store that are up to date, an hour old, and
-    never read again. What a row does not know of it does not count: wear-out and caps come too late."""
+    """Revenue lost by stale cache rows on one day of the most active users. The day runs three times: with rows that
+    are current, refreshed every hour, and never refreshed. Stale rows miss recent impressions, so fatigue and frequency
+    caps lag."""
     figures, days = [], judge.days_of(users)
     revenue = {}
     for number, (name, ttl_s) in enumerate((("fresh", 0.0), ("hour", HOUR_S), ("day", DAY_S))):
@@ -155,13 +161,13 @@ def stale_cache(player: Player, judge: Any, users: int, report: Report) -> list[
         report(0.7 + 0.1 * (number + 1), f"a day of {len(days)} users, rows kept for {ttl_s:.0f} s")
     for name, words in (("hour", "an hour"), ("day", "a day")):
         score = Score("", "", "", revenue["fresh"] - revenue[name], revenue["fresh"])
-        text = f"share of revenue lost by rows that are kept for {words}, among those who open most pages"
+        text = f"share of revenue lost with rows cached for {words}, among the most active users"
         figures.append(_figure(score, f"revenue_lost_stale_{name}", text))
     return figures
 
 
 def _day(player: Player, judge: Any, pages: Sequence[Any], ttl_s: float) -> float:
-    """Revenue of one user's pages when their row is read again after `ttl_s`."""
+    """Revenue of one user's pages with a cache lifetime of `ttl_s`."""
     shown: list[int] = []
     known, read_ts, total = 0, float("-inf"), 0.0
     for page in pages:

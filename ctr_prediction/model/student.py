@@ -18,18 +18,18 @@ ARRAYS = ("first", "bias", "last")
 @dataclass(frozen=True)
 class Student:
     """One hidden layer with ReLU: `first` float32[inputs, hidden] and `bias` float32[hidden], then `last`
-    float32[hidden]. A linear part beside it is two units of the layer, since x = relu(x) - relu(-x)."""
+    float32[hidden]. Two units of the layer represent the parallel linear part, since x = relu(x) - relu(-x)."""
 
     first: Floats
     bias: Floats
     last: Floats
 
     def __call__(self, x: Floats) -> Floats:
-        """float32[n, inputs] -> float32[n], the log-odds."""
+        """float32[n, inputs] -> float32[n]: the log-odds."""
         return self.of_sums(x @ self.first + self.bias)
 
     def of_sums(self, sums: Floats) -> Floats:
-        """float32[n, hidden], the first layer before its ReLU -> float32[n]."""
+        """float32[n, hidden], the first layer before its ReLU -> float32[n]: the log-odds."""
         found: Floats = np.maximum(sums, np.float32(0)) @ self.last
         return found
 

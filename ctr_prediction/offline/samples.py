@@ -162,8 +162,8 @@ def write_samples(context: StepContext) -> Facts:
 
 def priors_of(config: CtrConfig, world: Path, until: float) -> dict[str, Priors]:
     """Priors of each model, from the days before the holdout. `debiased`: the click rate of the first slot, and the
-    relative rates of the other slots in the randomised traffic; a slot with too little data gets half the rate of the
-    slot above. `undebiased`: one click rate and equal weights for all slots, as in a model without position
+    relative rates of the other slots in the randomised traffic, smoothed towards rates that halve with each slot.
+    `undebiased`: one click rate and equal weights for all slots, as in a model without position
     debiasing."""
     shown, clicks, everyone, clicked = (np.zeros(SLOTS) for _ in range(4))
     for day in range(config.world.days - HOLDOUT_DAYS):

@@ -1,4 +1,4 @@
-"""HTTP for the ads: the request and response documents, and the composition root. Nothing else."""
+"""The HTTP API of the ads: request and response schemas, and the composition root."""
 
 from __future__ import annotations
 
@@ -48,65 +48,67 @@ MOST_ADS = 1000
 
 
 class CandidateIn(StrictModel):
-    """An ad that may bid, and what it bids per click where that is not what its campaign says."""
+    """An ad that may bid, with an optional bid per click that overrides its campaign's bid."""
 
     ad_id: Id
     bid: Price | None = None
 
 
 class RankRequest(StrictModel):
-    """Ask for an auction of `slots` for one user."""
+    """Request for an auction of `slots` for one user."""
 
-    user_id: Id = Field(description="an unknown user gets what is known of everyone", examples=[7])
+    user_id: Id = Field(description="an unknown user gets the default features", examples=[7])
     context: ContextIn = Field(default_factory=ContextIn)
-    slots: int = Field(SLOTS, ge=1, le=SLOTS, description="how many the page has", examples=[3])
+    slots: int = Field(SLOTS, ge=1, le=SLOTS, description="number of slots on the page", examples=[3])
     candidates: list[CandidateIn] | None = Field(
-        None, min_length=1, max_length=MOST_ADS, description="only these may bid; by default all that pay for the user"
+        None, min_length=1, max_length=MOST_ADS, description="ads that may bid; by default all that target the user"
     )
     exclude: list[Id] = Field(default_factory=list, max_length=MOST_ADS, description="ads that must not be shown")
-    seed: int | None = Field(None, ge=0, le=MAX_ID, description="repeats the random choices of an earlier answer")
+    seed: int | None = Field(None, ge=0, le=MAX_ID, description="repeats the random choices of an earlier response")
     knobs: CtrKnobs = Field(  # type: ignore[valid-type]
         default_factory=CtrKnobs,
-        description="request-time knobs; /v1/design explains them",
+        description="request-time knobs; /v1/design describes them",
         examples=[{"reserve_cpm": 5.0}],
     )
 
     @model_validator(mode="after")
     def _each_once(self) -> RankRequest:
         if self.candidates is not None and len({item.ad_id for item in self.candidates}) < len(self.candidates):
-            raise ValueError("an ad stands among the candidates twice; each may bid once")
+            raise ValueError("the candidates contain an ad twice; each ad may bid once")
         return self
 
 
 class WonOut(BaseModel):
-    """A slot that was won."""
+    """A filled slot."""
 
     slot: int
     ad_id: int
     campaign_id: int
     creative_id: int
     p_click: float = Field(description="probability of a click in this slot")
-    bid: float = Field(description="what the campaign bids for a click, in money")
+    bid: float = Field(description="bid of the campaign per click, in money")
     ecpm: float = Field(description="expected revenue of 1,000 such impressions at the bid")
-    price: float = Field(description="what a click will cost: just enough to keep the place")
-    propensity: float = Field(description="probability of this ad in this slot, given those above it")
-    seen: int = Field(description="how often this user was shown it before, as far as was known")
+    price: float = Field(description="price of a click: the lowest that keeps the place")
+    propensity: float = Field(
+        description="probability that the policy chooses this ad for this slot, given the ads above"
+    )
+    seen: int = Field(description="number of earlier impressions of the ad by this user, as the service counts them")
 
 
 class RankResponse(BaseModel):
-    """An auction's slate; slots that nobody paid enough for are left out. `degraded` is empty when every part
-    answered; `seed` repeats its random choices."""
+    """The slate of an auction, without empty slots. `degraded` lists the reasons for a degraded response; a request
+    with this `seed` repeats its random choices."""
 
     slate: list[WonOut]
     model_version: str = Field(examples=["ctr_prediction-small/1"])
-    is_cold_start: bool = Field(description="answered as for a user of whom nothing is known")
+    is_cold_start: bool = Field(description="true if the user has no features in the store")
     degraded: list[str] = Field(examples=[[]])
-    feature_age_s: float = Field(description="how long ago the user's features were read from the store")
-    bidders: int = Field(description="ads that were scored")
+    feature_age_s: float = Field(description="seconds since the user's features were read from the store")
+    bidders: int = Field(description="number of scored ads")
     seed: int
-    auction_id: int = Field(description="names this answer; events about it carry it")
-    policy: str = Field(description="how the slots were filled: auction_v2, or uniform_v1 in the randomised bucket")
-    request_ts: float = Field(description="when, in the world's time: seconds since the epoch, UTC")
+    auction_id: int = Field(description="id of this response; events about it must include the id")
+    policy: str = Field(description="policy that filled the slots: auction_v2, or uniform_v1 in the randomised bucket")
+    request_ts: float = Field(description="world time of the request, in seconds since the epoch, UTC")
     trace: list[StageOut] | None = Field(None, description="with ?explain=true")
 
 
@@ -114,7 +116,7 @@ EXAMPLES: dict[str, Any] = {
     "known user": {"value": {"user_id": 7, "slots": 3, "context": {"publisher_id": 2, "device": "phone"}}},
     "unknown user": {"value": {"user_id": 999999, "slots": 2}},
     "the teacher": {"value": {"user_id": 7, "slots": 3, "knobs": {"model": "teacher"}}},
-    "what skipping re-calibration costs": {"value": {"user_id": 7, "knobs": {"calibrated": "no_recalibration"}}},
+    "without recalibration": {"value": {"user_id": 7, "knobs": {"calibrated": "no_recalibration"}}},
     "two ads against each other": {
         "value": {"user_id": 7, "slots": 1, "candidates": [{"ad_id": 1, "bid": 2.0}, {"ad_id": 5}]}
     },
@@ -122,7 +124,7 @@ EXAMPLES: dict[str, Any] = {
 
 
 def create_app(settings: Settings | None = None) -> ASGIApp:
-    """The ASGI factory. Without `settings` it reads them from the environment."""
+    """The ASGI factory. Reads `settings` from the environment if they are None."""
     settings = settings or Settings()
     config: CtrConfig = PRESETS[settings.preset]
     metrics = ServiceMetrics(DESIGN)
@@ -189,7 +191,7 @@ def add_rank(
     """Add `POST /v1/ads/rank`."""
 
     @app.post(
-        DESIGN.ask.path, tags=["ads"], summary="Hold an auction", response_model=RankResponse, responses=ASK_RESPONSES
+        DESIGN.ask.path, tags=["ads"], summary="Run an auction", response_model=RankResponse, responses=ASK_RESPONSES
     )
     async def rank(
         request: Request,
@@ -209,7 +211,7 @@ async def hold_auction(
     *,
     explain: bool = False,
 ) -> Response:
-    """The endpoint itself."""
+    """Handle a request for an auction."""
     service = slot.value
     if service is None:
         return nothing_to_serve(slot.last_error)
@@ -239,7 +241,7 @@ async def hold_auction(
 
 
 def document(service: CtrService, outcome: Outcome[AdQuery], *, explain: bool) -> dict[str, Any]:
-    """The response body, in the shape of `RankResponse`. orjson writes dataclasses by itself, and faster."""
+    """The response body, with the fields of `RankResponse`. orjson encodes dataclasses faster than Pydantic does."""
     query = outcome.query
     body: dict[str, Any] = {
         "slate": service.slots_won(outcome),

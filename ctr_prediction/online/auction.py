@@ -1,4 +1,4 @@
-"""Stage 3, auction: bids meet probabilities. The rules stand in `auction_rules.py`."""
+"""Stage 3, auction: ranks and prices the bidders by the rules of `model/auction.py`."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from infra.pipeline.candidates import Candidates
 
 @dataclass(frozen=True)
 class AuctionSelector:
-    """Fills the page's slots, with `bid`, `price`, `propensity`, `p_click` (in the slot that was won), `seen`, and the
-    `place` among the bidders of each."""
+    """Fills the page's slots. Adds `bid`, `price`, `propensity`, `p_click` (in the slot that the ad won), `seen`, and
+    `place`, the index among the bidders."""
 
     market: Market
     bundle: Bundle
@@ -50,7 +50,7 @@ class AuctionSelector:
 
 
 def bids_of(market: Market, query: AdQuery, ads: Ints) -> Array:
-    """float64[n]: what each campaign bids per click, or the request says that it does."""
+    """float64[n]: the bid per click of each ad's campaign, or the bid in the request."""
     bids: Array = market.bid.take(ads)
     if query.bids:
         named = [query.bids.get(ad, bid) for ad, bid in zip(ads.tolist(), bids.tolist(), strict=True)]
@@ -59,5 +59,5 @@ def bids_of(market: Market, query: AdQuery, ads: Ints) -> Array:
 
 
 def looks_of(bundle: Bundle, query: AdQuery) -> Floats:
-    """float32[SLOTS]: how often each slot is looked at, as the model that is asked has learned it."""
+    """float32[SLOTS]: examination probability of each slot relative to the first, as learned by the query's model."""
     return (bundle.undebiased if query.predict.position == "naive" else bundle.debiased).looks

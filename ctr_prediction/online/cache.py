@@ -1,7 +1,7 @@
-"""Users as they were read a moment ago: one read of the feature store costs more than all the rest of an auction.
+"""Cache of user rows: one read of the feature store costs more than the rest of an auction.
 
-Bounded in size (who was asked for longest ago goes first) and in time. A row that is past its time is kept, for when
-the store does not answer: an old row is usually better than none, and the answer says so.
+The cache is bounded in size (least recently used first) and in time. It keeps expired rows as a fallback for an
+unavailable store: an old row is usually better than the defaults, and the response is marked as degraded.
 """
 
 from __future__ import annotations
@@ -26,11 +26,12 @@ AGES_S = (1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3600.0)
 
 @dataclass(frozen=True)
 class Known:
-    """A user as read at `read_s` (monotonic clock). `feature_ts` is the time that the row speaks for, 0 for none.
+    """A user as read at `read_s` (monotonic clock). `feature_ts` is the time as of which the row is computed, 0 for
+    none.
 
-    Computed once: `person` float32[PERSON_NUMBERS], what the model reads of the user alone; `logged`, the features as
-    JSON for the log; `most_today`, how often they saw the ad that they saw most today; `of_user`, what the student's
-    first layer makes of them.
+    Precomputed: `person` float32[PERSON_NUMBERS], the user's numbers for the model; `logged`, the features as JSON for
+    the log; `most_today`, the highest number of impressions of one ad today; `of_user`, the user part of the student's
+    first layer.
     """
 
     user: UserFeatures
@@ -46,7 +47,7 @@ class Known:
 def known_of(
     user_id: int, user: UserFeatures, market: Market, *, is_cold: bool, feature_ts: float, read_s: float
 ) -> Known:
-    """One user, with what is computed once."""
+    """A cache entry for one user, with its precomputed values."""
     priors, student = market.priors, market.view.student
     logged = orjson.dumps(user_as_lists(user))
     person = person_numbers(user, priors)[0]
@@ -56,23 +57,21 @@ def known_of(
 
 
 class CacheMetrics:
-    """Lookups by how they ended (hit, miss, expired, stale: used though expired), sizes, and how old hits were."""
+    """Lookups by result (hit, miss, expired, stale: used although expired), the size, and the age of used rows."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.lookups = Counter(
             "lab_feature_cache_lookups", "lookups in the feature cache", ("result",), registry=registry
         )
         self.users = Gauge("lab_feature_cache_users", "users in the feature cache", registry=registry)
-        self.age = Histogram(
-            "lab_feature_cache_age_seconds", "age of the rows that were used", registry=registry, buckets=AGES_S
-        )
+        self.age = Histogram("lab_feature_cache_age_seconds", "age of the used rows", registry=registry, buckets=AGES_S)
         for result in ("hit", "miss", "expired", "stale"):
             self.lookups.labels(result)
         self.hit = self.lookups.labels("hit")
 
 
 class FeatureCache:
-    """Shared by the threads of a service; it outlives releases only if the caller keeps it, so none does."""
+    """A cache of users, shared by the threads of a service. Each release has its own cache."""
 
     def __init__(
         self, ttl_s: float, size: int, metrics: CacheMetrics, clock: Callable[[], float] = time.monotonic
@@ -82,7 +81,7 @@ class FeatureCache:
         self._lock = threading.Lock()
 
     def fresh(self, user_id: int) -> Known | None:
-        """What was read within the time to live."""
+        """The user's entry, if it is younger than the time to live."""
         with self._lock:
             known = self._users.get(user_id)
             if known is not None:
@@ -99,12 +98,12 @@ class FeatureCache:
         return known
 
     def has(self, user_id: int) -> bool:
-        """Whether `fresh` would find the user; counts nothing."""
+        """Whether `fresh` would find the user. Does not count as a lookup."""
         known = self._users.get(user_id)
         return known is not None and self.clock() - known.read_s <= self._ttl_s
 
     def expired(self, user_id: int) -> Known | None:
-        """What was read last, however long ago: for when the store does not answer."""
+        """The user's entry of any age, as a fallback for an unavailable store."""
         with self._lock:
             known = self._users.get(user_id)
         if known is not None:

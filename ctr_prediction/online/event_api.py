@@ -1,7 +1,7 @@
-"""What the ads service is told over HTTP and puts on the stream: impressions, and later clicks.
+"""Event intake of the ads over HTTP: the service publishes impressions and clicks to the stream.
 
-An answer of 202 means that the broker has it. Without that the answer is 503, nothing is promised, and the caller sends
-the same again: impressions and clicks are known by auction and slot.
+202 means that the broker has acknowledged all events. Otherwise the response is 503, and the caller sends the same
+events again. Retries are safe: impressions and clicks are identified by auction and slot.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from infra.serving.slot import ReleaseSlot
 from infra.stream.producer import EventProducer
 
 MAX_ID = 2**53 - 1
-"""Largest integer that every JSON reader keeps exact."""
+"""Largest integer that every JSON parser keeps exact."""
 MAX_AUCTION = 2**49 - 1
 ACKNOWLEDGED_S = 2.0
 
@@ -35,18 +35,18 @@ Probability = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
 class ClickIn(StrictModel):
-    """A click on a slot of an auction, as the answer gave it."""
+    """A click on a slot of an auction, with its fields as in the response."""
 
     auction_id: int = Field(ge=0, le=MAX_AUCTION)
     slot: int = Field(ge=0, lt=MAX_PLACES)
     user_id: Id
     ad_id: Id
     price: Price
-    request_ts: float = Field(ge=0, allow_inf_nan=False, description="as the answer gave it")
+    request_ts: float = Field(ge=0, allow_inf_nan=False, description="as in the response")
 
 
 class ImpressionIn(ClickIn):
-    """A slot that was on a page, as the answer gave it."""
+    """A slot shown on a page, with its fields as in the response."""
 
     publisher_id: Id
     device: int = Field(ge=0, lt=len(DEVICES))
@@ -64,18 +64,18 @@ class EventsIn(StrictModel):
 
 
 class Accepted(BaseModel):
-    accepted: int = Field(description="how many the broker has")
+    accepted: int = Field(description="number of events that the broker has acknowledged")
 
 
 class Clock(BaseModel):
-    now: float = Field(description="the world's time, in seconds since the epoch, UTC")
+    now: float = Field(description="world time, in seconds since the epoch, UTC")
 
 
 def add_intake(app: FastAPI, slot: ReleaseSlot[CtrService], producer: EventProducer, intake: Admission) -> None:
     """Add `POST /v1/events` and `GET /v1/clock`."""
 
     @app.post(
-        "/v1/events", tags=["events"], summary="Tell what was shown and clicked", status_code=202,
+        "/v1/events", tags=["events"], summary="Publish impressions and clicks", status_code=202,
         response_model=Accepted, responses=ASK_RESPONSES,
     )  # fmt: skip
     async def events(body: EventsIn) -> Response:
@@ -85,7 +85,7 @@ def add_intake(app: FastAPI, slot: ReleaseSlot[CtrService], producer: EventProdu
         now = service.clock.now()
         told: list[ClickIn] = [*body.impressions, *body.clicks]
         if late := [item for item in told if item.request_ts > now + 1.0]:
-            return problem(422, f"request_ts {late[0].request_ts} lies in the future: it is {now:.3f} in this world")
+            return problem(422, f"request_ts {late[0].request_ts} lies in the future: the world time is {now:.3f}")
         if unknown := service.unknown([item.ad_id for item in told]):
             return problem(422, f"there is no ad {unknown[0]}")
         found: list[tuple[str, Any]] = [
@@ -95,10 +95,10 @@ def add_intake(app: FastAPI, slot: ReleaseSlot[CtrService], producer: EventProdu
         try:
             await intake.run(lambda: producer.publish(found, ACKNOWLEDGED_S))
         except StreamUnavailable as exc:
-            return problem(503, f"{exc}; nothing is acknowledged, send the same again", headers={"Retry-After": "1"})
+            return problem(503, f"{exc}; no event is acknowledged, send the same again", headers={"Retry-After": "1"})
         return Response(orjson.dumps({"accepted": len(found)}), status_code=202, media_type="application/json")
 
-    @app.get("/v1/clock", tags=["events"], summary="What time is it in this world?", response_model=Clock,
+    @app.get("/v1/clock", tags=["events"], summary="Read the world time", response_model=Clock,
         responses={503: PROBLEM},
     )  # fmt: skip
     async def clock() -> Response:

@@ -1,4 +1,4 @@
-"""After the answer: the auction as it was held, for the log."""
+"""Side effect after the response: the entry for the auction log."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from infra.pipeline.runner import Outcome
 
 
 def auction_of(service: CtrService, outcome: Outcome[AdQuery]) -> Auction:
-    """Complete enough to be held again."""
+    """The log entry, with everything that a replay needs."""
     query, bidders, slate = outcome.query, outcome.ranked, outcome.slate
     columns, side = slate.columns, query.view.side(query.predict.position)
     return Auction(

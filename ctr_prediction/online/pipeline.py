@@ -1,4 +1,4 @@
-"""The request path of the ads, in order. Read this file first."""
+"""The request path of the ads: the stages in order. Start reading here."""
 
 from __future__ import annotations
 
@@ -50,7 +50,8 @@ PORTS = {"student": "student", "teacher": "teacher", "naive": "naive_model"}
 def build_pipeline(
     user: UserHydrator, market: Market, bundle: Bundle, faults: FaultSwitch
 ) -> CandidatePipeline[AdQuery]:
-    """Who is there → who may bid → who has money, is not worn out and is wanted → how likely are clicks → auction."""
+    """The stages in order: hydrate the user → target → filter by budget, frequency cap and exclusion → predict →
+    auction."""
     student = bundle.student.of_sums if isinstance(bundle.student, Student) else bundle.student
     found = {name: getattr(bundle, name) for name in NETWORKS} | {"student": student}
     networks = {name: SwitchedModel(network, PORTS[name], faults) for name, network in found.items()}
@@ -66,7 +67,7 @@ def build_pipeline(
 
 @dataclass(frozen=True)
 class CtrService:
-    """One release, ready to answer. A new release makes a new one; only its market's counts move on."""
+    """Serves one release. Each release has its own service; only the counts of its market change."""
 
     pipeline: CandidatePipeline[AdQuery]
     user: UserHydrator
@@ -91,8 +92,8 @@ class CtrService:
         bids: Mapping[int, float] | None = None,
         at_ts: float | None = None,
     ) -> AdQuery:
-        """A query with the request's knobs put in the place of the configured ones, and a seed if it has none."""
-        drawn = secrets.randbits(53 + 48)  # at once: each asks the system
+        """A query in which the request's knobs replace the configured ones. Draws a seed if `seed` is None."""
+        drawn = secrets.randbits(53 + 48)  # one draw for both numbers: each draw is a system call
         seed = drawn >> 48 if seed is None else seed
         rules, config = turned(self.config.auction, knobs), self.config
         is_random = chance(seed) < rules.randomised_share
@@ -116,8 +117,8 @@ class CtrService:
         )
 
     async def answer_soon(self, query: AdQuery) -> Outcome[AdQuery]:
-        """As `answer`, for an event loop: what is waited for is awaited, and the rest is shorter than the way to a
-        thread and back."""
+        """Like `answer`, for an event loop: it awaits the feature read and runs the rest in the loop, which is faster
+        than a switch to a thread."""
         query.deadline.check("the pipeline")
         trace = Trace()
         return self.pipeline.run(await self.user.read_before(query, trace), trace)
@@ -127,8 +128,8 @@ class CtrService:
         return self.pipeline.run(query)
 
     def score(self, query: AdQuery, trace: Trace) -> tuple[AdQuery, Array]:
-        """float64[n, SLOTS]: p(click) of the query's candidates in each slot, without an auction; each ad once, in
-        their order. Also the query with what became known."""
+        """The hydrated query, and float64[n, SLOTS]: p(click) of its candidates in each slot, without an auction, in
+        the order of the candidates."""
         pipeline = self.pipeline
         for step in pipeline.query_hydrators:
             query = pipeline.hydrate_query(step, query, trace)
@@ -141,7 +142,7 @@ class CtrService:
         return query, p_everywhere(self.bundle, query, found)
 
     def slots_won(self, outcome: Outcome[AdQuery]) -> list[dict[str, Any]]:
-        """The slate as it is shown, from the top, in the shape of `WonOut`."""
+        """The slate from the top, with the fields of `WonOut`."""
         slate, snapshot = outcome.slate, self.market.snapshot
         ads, column = slate.ids, {name: slate.columns[name].tolist() for name in WON}
         campaign, creative = snapshot.campaign.take(ads).tolist(), snapshot.creative.take(ads).tolist()
@@ -162,7 +163,7 @@ class CtrService:
         ]
 
     def unknown(self, ads: Sequence[int]) -> list[int]:
-        """Those of `ads` that this service has never heard of."""
+        """Those of `ads` that are not in the market of this service."""
         return [ad for ad in ads if ad >= len(self.market.snapshot.campaign)]
 
 
@@ -171,7 +172,7 @@ NOBODY = default_user()
 
 @dataclass
 class CtrBootstrap:
-    """Makes a service from a release. Breaker, bulkhead and faults are shared by all releases of the process."""
+    """Builds a service from a release. All releases of the process share the breaker, the bulkhead and the faults."""
 
     settings: Settings
     config: CtrConfig
@@ -181,16 +182,16 @@ class CtrBootstrap:
     cache_metrics: CacheMetrics
     saw_age_s: Callable[[float], None] | None = None
     clock: WorldClock | None = None
-    """the world's, where it goes on whatever is released; by default each release starts one at the end of its log"""
+    """the shared world clock, if any; by default each release starts a clock at the end of its log"""
     stats_path: Path | None = None
 
     def load(
         self, release: Release, *, features: OnlineFeatures | None = None, without_damaged: bool = False
     ) -> CtrService:
-        """Verify and load every part. Raises `CorruptArtifact`; a store that is down only degrades.
+        """Verify and load every part. Raises `CorruptArtifact`. An unavailable feature store only degrades responses.
 
-        `without_damaged` is for a service that serves nothing yet: a damaged network is left out, and every answer says
-        so. Damaged tables or a damaged snapshot are always refused.
+        `without_damaged` is for a service without an older release: it loads without a damaged network, and marks every
+        response as degraded. Damaged tables or a damaged snapshot always raise.
         """
         digest, path = release.model_digest, Path(release.model_path)
         snapshot = open_snapshot(Path(release.index_path), model_digest=digest)
@@ -217,31 +218,31 @@ class CtrBootstrap:
         version = f"{release.model_name}/{release.model_version}"
         service = CtrService(pipeline, user, cache, market, bundle, self.config, clock, version)
         if self.stats_path is not None:
-            with contextlib.suppress(OSError, ValueError):  # nothing was counted yet
+            with contextlib.suppress(OSError, ValueError):  # the worker has not written counts yet
                 self.count(service, LiveStats.read(self.stats_path))
         self._warm(guarded, service)
         return service
 
     def count(self, service: CtrService | None, stats: LiveStats) -> None:
-        """Serve these counts from now on. Those of a time that has not come were written by a worker that ran on while
-        nobody asked, before all was stopped; the one of now will write others, and they would stand in its way."""
+        """Serve `stats` from now on, unless they lie in the future of the world clock. Such counts come from a worker
+        of an earlier run; applying them would block the counts of the current worker until the clock passes them."""
         if service is not None and stats.stats_ts <= service.clock.now():
             service.market.apply(stats)
 
     @staticmethod
     def _warm(features: GuardedFeatures, service: CtrService) -> None:
-        """Ask once before anyone else does: the first read opens connections, the first run allocates."""
+        """Run one request before traffic arrives: the first read opens connections, the first run allocates memory."""
         try:
             features.bulkhead.run(lambda: features.inner.read_online(0), Deadline.after_ms(WARM_UP_MS))
         except DependencyError as exc:
-            log.warning("starting without the feature store, answers will be degraded: %s", exc)
+            log.warning("starting without the feature store, responses will be degraded: %s", exc)
         for model in ("student", "teacher"):
             query = service.query(0, 0, 0, SLOTS, {"model": model})
             service.answer(replace(query, deadline=Deadline.after_ms(WARM_UP_MS)))
 
 
 def turned(stage: S, knobs: Mapping[str, Any]) -> S:
-    """A stage's configuration with those of its fields that `knobs` names replaced."""
+    """The configuration of a stage, with the values of `knobs` for the fields that it has."""
     if not knobs:
         return stage
     own = {item.name for item in fields(stage)}

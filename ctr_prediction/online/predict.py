@@ -1,4 +1,4 @@
-"""Stage 2, predict: how likely would each of these ads be clicked, in each slot?"""
+"""Stage 2, predict: the probability of a click on each candidate ad, in each slot."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ NOBODY = np.empty(0, np.float32)
 
 @dataclass(frozen=True)
 class InputHydrator:
-    """Adds as `inputs` float32[n, any] what the network of this request reads: of the student's first layer the sums,
-    else all inputs."""
+    """Adds `inputs` float32[n, any] for the network of this request: the sums of the first layer for a student, all
+    model inputs for the other networks."""
 
     bundle: Bundle
     market: Market
@@ -37,7 +37,7 @@ class InputHydrator:
         seen = seen_of(query.user, ads, len(self.market.snapshot.campaign))
         side, known = query.view.side(query.predict.position), query.known
         model = self.bundle.debiased
-        if query.predict.position == "naive":  # what is known of the user is by the priors of the model that serves
+        if query.predict.position == "naive":  # the cached values of the user use the priors of the debiased model
             model, known = self.bundle.undebiased, None
         x = inputs(model, side, ads, query.user_id, query.user, query.context, seen, known)
         return candidates.with_columns(inputs=x)
@@ -51,15 +51,15 @@ class InputHydrator:
         return student.sums(ads, query.user_id, segment, query.known.of_user, of_place, at_ts, bidders)
 
     def fallback(self, query: AdQuery, candidates: Candidates, cause: DependencyError) -> Candidates:
-        """All of it lies in memory, so there is nothing poorer to fall back to."""
+        """Same as `hydrate`: all inputs are in memory, so no cheaper fallback exists."""
         return self.hydrate(query, candidates)
 
 
 @dataclass(frozen=True)
 class ClickPredictor:
-    """Adds `score` float32[n], the probability of a click in the first slot, and `logit` float32[n], from which `p_of`
-    makes that in the others. When the network is missing, the smoothed click rate of the ad so far stands in, and
-    `logit` is NaN."""
+    """Adds `score` float32[n], p(click) in the first slot, and `logit` float32[n], from which `p_of` computes p(click)
+    in the other slots. If the network is unavailable, `score` is the smoothed click rate of the ad and `logit` is
+    NaN."""
 
     bundle: Bundle
     networks: Mapping[str, Network]
@@ -83,7 +83,7 @@ class ClickPredictor:
 
 
 def p_of(bundle: Bundle, query: AdQuery, scored: Candidates, chosen: Ints) -> Array:
-    """float64[k]: the probability of a click on the `scored` ads at `chosen` int64[k], from the first slot on."""
+    """float64[k]: p(click) of the `scored` ads at `chosen` int64[k], in the slots 0 to k - 1."""
     network, how, z = network_of(query), query.predict.calibrated, scored.columns["logit"][chosen].tolist()
     if any(math.isnan(one) for one in z):
         rate: Array = scored.columns["score"][chosen] * np.asarray(bundle.debiased.priors.looks)[: len(chosen)]
@@ -92,7 +92,7 @@ def p_of(bundle: Bundle, query: AdQuery, scored: Candidates, chosen: Ints) -> Ar
 
 
 def p_everywhere(bundle: Bundle, query: AdQuery, scored: Candidates) -> Array:
-    """float64[n, SLOTS]: the probability of a click on each of the `scored` ads in each slot."""
+    """float64[n, SLOTS]: p(click) of each of the `scored` ads in each slot."""
     z = scored.columns["logit"]
     if np.isnan(z).any():
         return np.outer(scored.columns["score"], bundle.debiased.priors.looks)

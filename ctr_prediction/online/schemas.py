@@ -1,4 +1,4 @@
-"""What the documents of both endpoints have in common: where someone is, request-time knobs, and ads that are none."""
+"""Parts that both endpoints share: the context, request-time knobs, and the error for unknown ads."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ DEVICE_OF = {name: number for number, name in enumerate(DEVICES)}
 
 
 class ContextIn(StrictModel):
-    """Where the ads will stand."""
+    """The context of a request: publisher and device."""
 
-    publisher_id: Id = Field(0, description="a publisher that is not known counts as an average one")
+    publisher_id: Id = Field(0, description="an unknown publisher counts as an average one")
     device: Literal["phone", "tablet", "desktop"] = "phone"
 
 
 def knobs_of(knobs: BaseModel) -> Mapping[str, Any]:
-    """Those that the request turns."""
+    """The knobs that the request sets."""
     return knobs.model_dump(exclude_none=True) if knobs.model_fields_set else {}
 
 
 def no_such_ad(unknown: list[int]) -> Response:
-    return problem(422, f"there is no ad {unknown[0]}; ads that came after this release bid in the next one")
+    return problem(422, f"there is no ad {unknown[0]}; newer ads can bid after the next release")

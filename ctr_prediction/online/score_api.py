@@ -1,6 +1,6 @@
-"""`POST /v1/ads/score`: how likely clicks are on given rows of user, ad and context, without an auction.
+"""`POST /v1/ads/score`: p(click) for given rows of user, ad and context, without an auction.
 
-Rows of the same user and context are scored together; whoever is not in the cache is read with all the others at once.
+Rows with the same user and context are scored together. One read fetches all users that are not in the cache.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ Page = tuple[int, int, int]
 
 
 class RowIn(StrictModel):
-    """An ad in front of a user."""
+    """A pair of user and ad, in a slot and a context."""
 
-    user_id: Id = Field(description="an unknown user gets what is known of everyone", examples=[7])
+    user_id: Id = Field(description="an unknown user gets the default features", examples=[7])
     ad_id: Id = Field(examples=[1])
     context: ContextIn = Field(default_factory=ContextIn)
-    slot: int = Field(0, ge=0, lt=SLOTS, description="where it would stand, 0 is on top")
+    slot: int = Field(0, ge=0, lt=SLOTS, description="slot of the ad, 0 is the top")
 
     @property
     def page(self) -> Page:
@@ -46,9 +46,11 @@ class RowIn(StrictModel):
 
 
 class ScoreRequest(StrictModel):
-    """Ask how likely clicks are."""
+    """Request for click probabilities."""
 
-    rows: list[RowIn] = Field(min_length=1, max_length=MOST_ROWS, description="answered in their order")
+    rows: list[RowIn] = Field(
+        min_length=1, max_length=MOST_ROWS, description="rows to score; the response has the same order"
+    )
     knobs: CtrKnobs = Field(default_factory=CtrKnobs)  # type: ignore[valid-type]
 
     @model_validator(mode="after")
@@ -60,13 +62,13 @@ class ScoreRequest(StrictModel):
 
 
 class ScoreResponse(BaseModel):
-    """Probabilities in the order of the rows. `degraded` is empty when every part answered for every row."""
+    """Probabilities in the order of the rows. `degraded` lists the reasons for a degraded response to any row."""
 
-    p_click: list[float] = Field(description="of each row, in its slot")
+    p_click: list[float] = Field(description="p(click) of each row in its slot")
     model_version: str = Field(examples=["ctr_prediction-small/1"])
-    cold_users: list[int] = Field(description="users of whom nothing is known, in order of their ids")
+    cold_users: list[int] = Field(description="users without features in the store, ordered by id")
     degraded: list[str] = Field(examples=[[]])
-    feature_age_s: float = Field(description="how long ago the oldest of the users' features were read from the store")
+    feature_age_s: float = Field(description="seconds since the oldest of the users' features were read from the store")
     trace: list[StageOut] | None = Field(None, description="with ?explain=true")
 
 
@@ -82,7 +84,7 @@ EXAMPLES: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Scored:
-    """As `ScoreResponse` has it."""
+    """The values of a `ScoreResponse`."""
 
     p_click: list[float]
     cold_users: list[int]
@@ -91,7 +93,7 @@ class Scored:
 
 
 def score_rows(service: CtrService, rows: Sequence[RowIn], knobs: Mapping[str, Any]) -> Scored:
-    """Every row at the same time of the world. Raises `DeadlineExceeded`."""
+    """Score all rows as of one world time. Raises `DeadlineExceeded`."""
     trace, p = Trace(), np.empty(len(rows))
     deadline, at_ts = Deadline.after_ms(service.config.serve.deadline_ms), service.clock.now()
     pages: dict[Page, list[int]] = {}
@@ -112,10 +114,10 @@ def score_rows(service: CtrService, rows: Sequence[RowIn], knobs: Mapping[str, A
 
 
 def add_score(app: FastAPI, slot: ReleaseSlot[CtrService], admission: Admission) -> None:
-    """Add the endpoint."""
+    """Add `POST /v1/ads/score`."""
 
     @app.post(
-        SCORE_PATH, tags=["ads"], summary="How likely are clicks?", response_model=ScoreResponse,
+        SCORE_PATH, tags=["ads"], summary="Score ads without an auction", response_model=ScoreResponse,
         responses=ASK_RESPONSES,
     )  # fmt: skip
     async def score(

@@ -1,4 +1,4 @@
-"""Stage 1, target: which ads may bid for this page? Those whose campaign pays for the segment, some hundreds."""
+"""Stage 1, target: selects the ads whose campaigns target the user's segment, some hundreds."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from infra.pipeline.candidates import Candidates
 
 @dataclass(frozen=True)
 class TargetingSource:
-    """The ads of shops where the user has been, then those that pay for the segment, best first by bid × click rate so
-    far; or exactly the ads that the request names."""
+    """Fetches the retargeting ads of shops that the user has visited, then the ads that target the segment, best first
+    by bid × click rate so far; or exactly the ads that the request lists."""
 
     market: Market
     name: str = "targeting"
@@ -29,7 +29,7 @@ class TargetingSource:
         segment = int(query.user.segment[0])
         ads = eligible[segment] if 0 <= segment < len(eligible) else eligible[0]
         mine = query.user.audience[0]
-        if query.policy == RANDOM_POLICY:  # chance decides what such a page is drawn from, too
+        if query.policy == RANDOM_POLICY:  # the randomised bucket needs a random pool, too
             ads = np.random.default_rng([query.seed, 2]).permutation(ads)
         if mine[0] < 0:
             return ads[: query.target.eligible_limit]
@@ -40,7 +40,7 @@ class TargetingSource:
 
 @dataclass(frozen=True)
 class BudgetFilter:
-    """Campaigns whose money of today is gone, and those that sit this auction out so that theirs lasts."""
+    """Removes ads of campaigns that have spent today's budget, and of campaigns that skip this auction for pacing."""
 
     market: Market
     name: str = "budget"
@@ -58,7 +58,7 @@ class BudgetFilter:
 
 @dataclass(frozen=True)
 class FrequencyCapFilter:
-    """Ads that this user was shown often enough today."""
+    """Removes ads that have reached the user's daily frequency cap."""
 
     name: str = "frequency_cap"
 
@@ -71,7 +71,7 @@ class FrequencyCapFilter:
 
 @dataclass(frozen=True)
 class ExcludeFilter:
-    """Ads that the page does not want, such as those that are on it already."""
+    """Removes the ads that the request excludes, such as ads that are already on the page."""
 
     name: str = "excluded"
 

@@ -1,4 +1,4 @@
-"""Before targeting: who is there? A look into the cache, or one read of the feature store."""
+"""Query hydration before targeting: a cache lookup, or one read of the feature store."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from infra.resilience.deadline import Deadline
 
 @dataclass(frozen=True)
 class UserHydrator:
-    """Fills in the user. Without the store: what was read before, though it is past its time; else the defaults of the
-    user's segment, which the snapshot knows."""
+    """Adds the user's features. If the store is unavailable, it uses the expired cache entry, or else the defaults of
+    the user's segment, which the snapshot holds."""
 
     features: GuardedFeatures
     cache: FeatureCache
@@ -40,8 +40,8 @@ class UserHydrator:
         return self._with(query, known)
 
     async def read_before(self, query: AdQuery, trace: Trace) -> AdQuery:
-        """The query with what the store says of the user, or why it says nothing: for an event loop, which then runs
-        the pipeline itself. Nothing is read for a user who is cached."""
+        """The query with the user's row, or the error of the read. For an event loop, which awaits this read and then
+        runs the pipeline itself. Cached users are not read."""
         if self.cache.has(query.user_id):
             return query
         read: FeatureRow | DependencyError
@@ -55,7 +55,7 @@ class UserHydrator:
     def read_all(
         self, user_ids: Iterable[int], deadline: Deadline, trace: Trace
     ) -> Mapping[int, FeatureRow | DependencyError]:
-        """What the store says of each user who is not cached, or why it says nothing; by one read."""
+        """The row of each user that is not cached, or the error of the read; one read for all."""
         missing = [user_id for user_id in user_ids if not self.cache.has(user_id)]
         if not missing:
             return {}

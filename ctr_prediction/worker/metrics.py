@@ -22,7 +22,7 @@ class OnlineMetrics:
         self.impressions = counter("impressions", "ads shown on a page", "policy")
         self.predicted = counter("predicted_clicks", "sum of the predicted click probabilities of these impressions")
         self.clicks = counter("clicks", "reported clicks")
-        self.revenue = counter("revenue", "money for these clicks")
+        self.revenue = counter("revenue", "price of the reported clicks, in money")
         for policy in POLICIES:
             self.impressions.labels(policy)
 

@@ -29,7 +29,7 @@ class Context:
 
 @dataclass(frozen=True)
 class Oracle:
-    """True probabilities of one world."""
+    """The true probabilities of one world."""
 
     world: World
 

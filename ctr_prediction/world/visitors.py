@@ -158,6 +158,6 @@ class PageVisit:
 
 
 def p_late(config: WorldConfig) -> float:
-    """P(a click is reported more than `LATE_S` after it)."""
+    """P(the report of a click is delayed by more than `LATE_S`)."""
     slow, fast = (math.exp(-LATE_S / mean_s) for mean_s in (config.slow_delay_s, config.fast_delay_s))
     return config.slow_share * slow + (1 - config.slow_share) * fast

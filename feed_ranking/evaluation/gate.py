@@ -98,16 +98,16 @@ def check_gate(
     low, high = interval(sample.slate_id, lambda rows: float((loss - constant)[rows].mean()))
     if high >= 0:
         raise GateRefused(
-            f"the model is not better than one click rate for all: log loss differs by {low:+.5f} to {high:+.5f}",
+            f"the model is not better than a constant click rate: log loss differs by {low:+.5f} to {high:+.5f}",
             hint="look at the training loss; more data (the knob rows) or epochs may help",
         )
     if champion is None:
-        return "first model, better than one rate for all"
+        return "first model, better than a constant click rate"
     try:
         old = load_bundle(registry.fetch(champion, models), champion.digest)
         before = log_loss_rows(clicked, predict(old, sample, "heavy").p_click_shown)
     except (CorruptArtifact, ValueError, IndexError, KeyError) as exc:
-        return f"the champion cannot be compared ({type(exc).__name__}); better than one rate for all"
+        return f"the champion cannot be compared ({type(exc).__name__}); better than a constant click rate"
     low, high = interval(sample.slate_id, lambda rows: float((loss - before)[rows].mean()))
     if low > 0:
         raise GateRefused(
@@ -263,7 +263,7 @@ class FeedTrial:
             per_case("clicks", "expected clicks on a slate", "", clicks),
             Score("dwell_per_click_s", "expected dwell per click", "s", dwell, clicks),
             per_case("creators", "distinct creators on a slate", "", [len(np.unique(ids)) for ids in creators]),
-            Score("age_h", "mean age of a post shown", "h", age_h, shown, more_is_better=False),
+            Score("age_h", "mean age of the shown posts", "h", age_h, shown, more_is_better=False),
             per_case("new_creator_posts", "posts by new creators on a slate", "", [ids.sum() for ids in is_new]),
             per_case("ads", "ads on a slate", "", [(slate == AD).sum() for slate in slates]),
         ]

@@ -54,7 +54,7 @@ class Known:
     def cannot_tell(self, prediction: Prediction) -> str:
         """The reason why a prediction's features cannot be recomputed, or the empty string."""
         if prediction.knobs.get("hydration") == "feast":
-            return "its columns of posts came from the feature store, post by post"
+            return "its post columns came from the feature store (naive hydration)"
         if (self.catalogue.rows_of(np.asarray(prediction.post_ids, np.int64)) < 0).any():
             return "a post of it is not in the log"
         return ""

@@ -35,7 +35,8 @@ MISSING = ("heavy_ranker_unavailable", "light_ranker_unavailable")
 
 
 def replay(settings: Settings, since: Since, limit: int, report: Report) -> Replayed:
-    """See `infra.prediction_log.results`. Raises `UsageError` where nothing is logged."""
+    """Replay up to `limit` predictions; `infra.prediction_log.results` documents the result. Raises `UsageError` if the
+    log is empty."""
     root = settings.design_root(DESIGN.name)
     log = PredictionLog(root / "live" / "predictions", Prediction, since, limit)
     bundles, base = Bundles(settings, read_release(root), load_bundle), DESIGN.configuration(settings.preset)

@@ -174,7 +174,7 @@ class Catalogue:
         return np.concatenate([mine + len(self.snapshot), older])
 
     def unindexed(self) -> Rows:
-        """The rows that are too new for the index, oldest first."""
+        """The rows newer than the index, oldest first."""
         return np.arange(self.snapshot.indexed, len(self))
 
     def post_id(self, rows: Rows) -> Ids:

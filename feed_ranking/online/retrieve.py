@@ -50,8 +50,8 @@ class InterestSource:
 
 @dataclass(frozen=True)
 class TrendingSource:
-    """Fetches the posts with the most recent clicks, half in the user's region and half anywhere. Needs no user
-    features."""
+    """Fetches the hottest posts, half from the ranking of the user's region and half from the global one. Works without
+    user features."""
 
     catalogue: Catalogue
     name: str = "trending"

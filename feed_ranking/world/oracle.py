@@ -58,7 +58,7 @@ class PostTruth:
 
 @dataclass(frozen=True)
 class Oracle:
-    """True probabilities and values of one world."""
+    """The true probabilities and values of one world."""
 
     world: World
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)

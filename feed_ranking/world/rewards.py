@@ -38,14 +38,14 @@ def draw_dwell_s(config: WorldConfig, mean_s: Array, rng: np.random.Generator) -
 
 
 def p_like(config: WorldConfig, taste: Given, quality: Given, bait: Given) -> Array:
-    """Given a click."""
+    """float64: p(like | click)."""
     return sigmoid(
         config.like_bias + config.taste_like * taste + config.quality_like * quality - config.bait_like * bait
     )
 
 
 def p_comment(config: WorldConfig, taste: Given, quality: Given, is_followed: npt.NDArray[np.bool_]) -> Array:
-    """Given a click."""
+    """float64: p(comment | click)."""
     return sigmoid(
         config.comment_bias
         + config.taste_comment * taste

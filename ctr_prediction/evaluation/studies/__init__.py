@@ -1,1 +1,1 @@
-"""Studies that are run by hand: what the log can teach at most, and what training costs."""
+"""Studies to run by hand: the ceiling of what the log can teach, user × ad crosses, and the cost of a training step."""

@@ -52,7 +52,7 @@ def main(batch: int) -> None:
 
     @jax.jit
     def products(weights: list[jax.Array], x: jax.Array) -> list[jax.Array]:
-        """Forward, and back to the inputs and to the weights: three products for each layer."""
+        """The matrix products of a step: per layer, the forward product and the gradients of inputs and weights."""
         layers = [x]
         for weight in weights:
             layers.append(layers[-1] @ weight)

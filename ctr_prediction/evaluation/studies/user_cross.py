@@ -1,9 +1,9 @@
-"""Measures what a weight per pair of user and ad is worth, for users in a retargeting audience and for all others.
+"""Measures the effect of a weight per pair of user and ad, for users in a retargeting audience and for all others.
 
-Only users who have visited an advertiser have pairs that carry information. Every other pair is seen a few times,
-mostly without a click, and its weight fits that noise: training loss falls, and predictions of the next day get worse.
-A feature that says "this user has visited this ad's shop" generalises to pairs that were never seen, and leaves nothing
-for a weight per pair to learn.
+Only users that have visited an advertiser have pairs with information. Every other pair has a few impressions, mostly
+without a click, and its weight fits noise: training loss falls, and predictions of the next day get worse. The feature
+"this user has visited this ad's shop" generalises to pairs outside the log, and leaves nothing for a weight per pair to
+learn.
 
 The study trains the model five times, so it is no step of the build. `python -m
 ctr_prediction.evaluation.studies.user_cross` reads the samples of the last build and prints its figures.
@@ -42,15 +42,15 @@ SETTINGS = {
     "audience, untold": ("audience", False),
     "none, untold": ("none", False),
 }
-"""whose pairs are remembered, and whether the model is told who has been at an ad's shop"""
+"""users with user × ad crosses, and whether the model has the retargeting input"""
 
 
 def overfit_of_user_cross(
     train: Sample, holdout: Sample, p_click: Array, config: CtrConfig, priors: Priors
 ) -> list[Figure]:
-    """Figures, all in shares of the log loss that could be avoided on these impressions, but for the training loss.
+    """Figures, as shares of the avoidable log loss of these impressions, except the training loss.
 
-    `p_click` float64[n] is the true probability of each impression of the holdout, as shown.
+    `p_click` float64[n] is the true p(click) of each holdout impression in its shown slot.
     """
     said = {name: _predictions(train, holdout, *how, config, priors) for name, how in SETTINGS.items()}
     inside = in_audience(holdout.users)
@@ -68,34 +68,34 @@ def overfit_of_user_cross(
     return [
         Resample.of(train.request_id).among(outside).ratio(
             "user_cross_fits_outside",
-            "training loss that goes when everyone's pairs with ads are remembered, outside the audience",
+            "decrease of the training loss by user × ad crosses for all users, outside the audience",
             fitted,
             learned["audience"][outside],
         ),
         lost(
             "user_cross_costs_outside",
-            "log loss that comes instead, on the day after, outside the audience",
+            "increase of the next day's log loss by user × ad crosses for all users, outside the audience",
             "all",
             "audience",
             is_inside=False,
         ),
         lost(
             "user_cross_earns_untold",
-            "log loss that goes inside the audience when its pairs are remembered and the model is told of no shop",
+            "decrease of the log loss inside the audience by its user × ad crosses, without the retargeting input",
             "none, untold",
             "audience, untold",
             is_inside=True,
         ),
         lost(
             "retargeted_earns_inside",
-            "log loss that goes when the model is told who has been at an ad's shop, inside the audience",
+            "decrease of the log loss by the retargeting input, inside the audience",
             "none, untold",
             "none",
             is_inside=True,
         ),
         lost(
             "user_cross_earns_told",
-            "log loss that goes when it then remembers the audience's pairs too",
+            "further decrease of the log loss by the audience's user × ad crosses, with the retargeting input",
             "none",
             "audience",
             is_inside=True,
@@ -106,7 +106,7 @@ def overfit_of_user_cross(
 def _predictions(
     train: Sample, holdout: Sample, whose: str, is_told: bool, config: CtrConfig, priors: Priors
 ) -> Mapping[str, Array]:
-    """float64[n]: p(click) of the holdout as shown, and the probability in the sample that was trained on."""
+    """float64[n]: p(click) of the holdout in the shown slots, and the probability in the training sample."""
     turned = replace(config, model=replace(config.model, user_cross=whose))
     rows = rows_of(train, turned, priors)
     if not is_told:

@@ -1,7 +1,7 @@
-"""The build of a real log: read, split, encode, learn, measure, and keep all that was found in a directory of its own.
+"""The build of a real log: read, split, encode, learn, measure, and write the results to a directory of its own.
 
-A log that was built with the same options and the same code is there already. A build that was killed goes on with the
-training it was in. Nothing of the generated world is touched.
+A build with the same log, options and code reuses the existing results. A killed build resumes its training. The build
+does not change any data of the generated world.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ SEED = 11
 
 
 def build(source: ClickLog, settings: Settings, report: Report) -> LogBuild:
-    """Build, or find what an earlier build of the same left. Raises what reading raises, `UsageError` where another
-    one is under way, and `LabError` where the disk is full."""
+    """Build, or return the results of an earlier equal build. Raises the errors of reading, `UsageError` if another
+    build is running, and `LabError` if the disk is full."""
     place = settings.design_root("ctr_prediction") / ROOM / digest_of(source)
     if (place / FACTS).exists():
         return LogBuild(place, read_figures(place), json.loads((place / FACTS).read_text()), found=True)
-    work = place.with_suffix(".part")  # not `.partial`, which a build that begins throws away
+    work = place.with_suffix(".part")  # not `.partial`, which the start of a build deletes
     jax.config.update("jax_compilation_cache_dir", str(settings.home.resolve() / ".jax"))
     with disk_errors(settings.home), only_build(place.parent):
         check_free_space(place.parent)
@@ -52,7 +52,7 @@ def build(source: ClickLog, settings: Settings, report: Report) -> LogBuild:
 
 
 def digest_of(source: ClickLog) -> str:
-    """Names a build by what it reads and how: the file's content, the options, and the code."""
+    """The digest that identifies a build: of the file's content, the options, and the code."""
     size_of(source.path)
     with source.path.open("rb") as file:
         content = hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,7 +1,7 @@
-"""Pairs of columns that together say more than both alone: their cells are crosses of the wide part.
+"""Selects pairs of columns with an interaction; their cells become crosses of the wide part.
 
-For each pair, clicks in each cell are compared with what the two columns' own rates add up to in log-odds; how far they
-are off, beyond chance, is a chi-square. Only training rows are asked.
+For each pair, a chi-square test compares the clicks in each cell with the additive prediction, in log-odds, from the
+rates of the two columns. The test uses training rows only.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ Ids = npt.NDArray[np.int32]
 Pairs = tuple[tuple[int, int], ...]
 BITS = 18
 MOST, SURE = 10, 6.0
-"""pairs that are crossed, and how many sd of chance they must be off"""
+"""maximum number of crossed pairs, and the required significance in sd"""
 ASKED, CELLS, ROWS_OF_CELL = 100_000, 200_000, 20
-"""training rows that are asked, cells that a pair may have, and rows below which a cell says nothing"""
+"""maximum number of rows for the test, maximum number of cells per pair, and minimum number of rows per cell"""
 
 
 def pairs_of(ids: Ids, sizes: Sequence[int], clicked: npt.NDArray[np.float32]) -> Pairs:
-    """The pairs of columns of `ids` int32[n, columns] that are worth a cross, best first."""
+    """The pairs of columns of `ids` int32[n, columns] with a significant interaction, best first."""
     first = np.cumsum([0, *sizes[:-1]])
     own = [ids[:ASKED, at].astype(np.int64) - first[at] for at in range(len(sizes))]
     clicks = clicked[:ASKED].astype(np.float64)
@@ -48,13 +48,13 @@ def pairs_of(ids: Ids, sizes: Sequence[int], clicked: npt.NDArray[np.float32]) -
 
 
 def crossed(ids: Ids, pairs: Pairs) -> Ids:
-    """int32[n, pairs]: rows of one hashed table."""
+    """int32[n, pairs]: rows of one hashed cross table."""
     wide = ids.astype(np.int64)
     found = [cross(BITS, np.array([number], np.int64), wide[:, a], wide[:, b]) for number, (a, b) in enumerate(pairs)]
     return np.stack(found, axis=1)
 
 
 def _log_odds(clicks: Any, rows: Any, rate: float) -> Any:
-    """Of each, drawn towards everyone's rate by ten rows."""
+    """Log-odds of each cell, smoothed towards the overall `rate` with ten pseudo-rows."""
     p = (clicks + 10 * rate) / (rows + 10)
     return np.log(p / (1 - p))

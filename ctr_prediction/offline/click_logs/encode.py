@@ -1,7 +1,7 @@
-"""Columns of a log as what the model reads: standardised numbers, and ids of tables.
+"""Encodes the columns of a log as model inputs: standardised numbers, and ids of tables.
 
-All that is learned here is learned from the rows given to `Encoder.of`, the training part: means, bounds of buckets,
-and vocabularies. A word that is rarer there than `LEAST`, or not there at all, is its column's one rare word.
+Means, bucket bounds and vocabularies come only from the training rows, which `Encoder.of` receives. A word that occurs
+fewer than `LEAST` times in them maps to the rare id of its column.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from ctr_prediction.offline.click_logs.vocabulary import Vocabulary
 from infra.errors import LabError
 
 BUCKETS = 32
-"""of a number that is not whole, each with as many rows"""
+"""number of quantile buckets for a fractional number"""
 ONCE = 0.9
-"""share of rows with a value of their own, from which a column is a name of its rows"""
+"""share of distinct values above which a column identifies its rows and is dropped"""
 DAY_S, HOUR_S = 86_400.0, 3_600.0
 WEEKS = 14 * DAY_S
-"""of training, before its weekdays say anything"""
+"""minimum length of the training part for weekday inputs"""
 Codes = npt.NDArray[np.int64]
 Numbers = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.intp]
@@ -31,7 +31,7 @@ Rows = npt.NDArray[np.intp]
 
 @dataclass(frozen=True)
 class Scale:
-    """A number as the model reads it: its logarithm where it is `logged`, less `mean`, over `sd`."""
+    """Standardisation of a number: (x - `mean`) / `sd`, of its logarithm if `logged`."""
 
     column: str
     logged: bool
@@ -44,14 +44,15 @@ class Scale:
         return cls(column, logged, float(np.nanmean(shown)), float(np.nanstd(shown)) or 1.0)
 
     def of(self, values: Numbers) -> npt.NDArray[np.float32]:
-        """float32[n], 0 for a blank; at most 5 sd from the mean, so that no odd row shouts."""
+        """float32[n], 0 for a blank, clipped at 5 sd to limit outliers."""
         shown = signed_log(values) if self.logged else values
         return np.nan_to_num(np.clip((shown - self.mean) / self.sd, -5, 5)).astype(np.float32)
 
 
 @dataclass(frozen=True)
 class Ids:
-    """One table: `codes` of a column's values, below 0 for a blank, and which of them have an id of their own."""
+    """One table: the `codes` of a column's values, negative for a blank, and the vocabulary of values with their own
+    id."""
 
     name: str
     column: str
@@ -61,7 +62,7 @@ class Ids:
 
 @dataclass(frozen=True)
 class Encoder:
-    """`flags` are columns whose blanks are an input; `notes` say what was left out."""
+    """`flags` are the columns whose missingness is an input; `notes` list the dropped columns."""
 
     scales: tuple[Scale, ...]
     flags: tuple[str, ...]
@@ -70,8 +71,8 @@ class Encoder:
 
     @classmethod
     def of(cls, log: Log, train: Rows, order: str | None = None) -> Encoder:
-        """Learn from `train`. The column `order`, by which the log was split, is no input where it is a number: what is
-        tested lies beyond all that was learned."""
+        """Fit the encoder to the rows `train`. A numeric column `order`, by which the log is split, is no input,
+        because the test values lie outside the training range."""
         scales: list[Scale] = []
         flags: list[str] = []
         ids: list[Ids] = []
@@ -92,10 +93,10 @@ class Encoder:
         return cls(tuple(scales), tuple(flags), tuple(ids), tuple(notes))
 
     def must_say_something(self) -> None:
-        """Raise `LabError` where no column is left to learn from."""
+        """Raise `LabError` if no usable column is left."""
         if not self.ids:
             raise LabError(
-                "no column of the log says anything that comes again",
+                "no column of the log has a value that repeats",
                 hint="; ".join(self.notes[:5]) or "it has no column beside the label",
             )
 
@@ -104,18 +105,18 @@ class Encoder:
         return len(self.scales) + len(self.flags)
 
     def numbers(self, log: Log, rows: Rows) -> npt.NDArray[np.float32]:
-        """float32[n, numeric]"""
+        """float32[n, numeric]: the standardised numbers."""
         found = [scale.of(log.column(scale.column).values[rows]) for scale in self.scales]
         found += [np.isnan(log.column(flag).values[rows]).astype(np.float32) for flag in self.flags]
         return np.stack(found, axis=1) if found else np.zeros((len(rows), 0), np.float32)
 
     @property
     def sizes(self) -> list[int]:
-        """Ids of each column of `places`."""
+        """Number of ids of each column of `places`."""
         return [len(one.vocabulary) for one in self.ids]
 
     def places(self, log: Log, rows: Rows) -> npt.NDArray[np.int32]:
-        """int32[n, ids]: rows of one table that holds those of all columns one after the other."""
+        """int32[n, ids]: rows of one table in which the ids of all columns are concatenated."""
         first = np.cumsum([0, *self.sizes[:-1]])
         found = [one.vocabulary.ids(one.codes(log.column(one.column).values[rows])) for one in self.ids]
         return np.stack(found, axis=1) + first.astype(np.int32)
@@ -127,7 +128,7 @@ def signed_log(values: Numbers) -> Numbers:
 
 
 def log_buckets(values: npt.NDArray[Any]) -> Codes:
-    """int64[n]: small whole numbers as they are, others by ⌊ln² v⌋, as those did who won the Criteo challenge
+    """int64[n]: small whole numbers unchanged, larger ones as ⌊ln² v⌋, as in the winning entry of the Criteo challenge
     (Juan, Zhuang and Chin, 3 Idiots' Approach, 2014); -1 for a blank."""
     size = np.abs(values)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -149,13 +150,13 @@ def weekday_codes(values: npt.NDArray[Any]) -> Codes:
 
 
 def word_codes(values: npt.NDArray[Any]) -> Codes:
-    """int64[n], -1 for a blank. Words that were not told apart have a code that no vocabulary has."""
+    """int64[n], -1 for a blank. Words beyond the reader's limit share a code that no vocabulary contains."""
     codes = values.astype(np.int64)
     return np.where(codes == BLANK, -1, np.where(codes == BEYOND, 2**40 + np.arange(len(codes)), codes))
 
 
 def _signed(values: Numbers) -> Codes:
-    """Whole numbers to codes from 0 on: even ones for those from 0 on, odd ones for those below."""
+    """Maps whole numbers to codes >= 0: even codes for numbers >= 0, odd codes for negative numbers."""
     known = np.nan_to_num(values, nan=0.0)
     codes = np.where(known < 0, -2 * known - 1, 2 * known).clip(0, 2**60).astype(np.int64)
     return np.where(np.isnan(values), -1, codes)
@@ -175,7 +176,7 @@ def _tables(column: Column, values: npt.NDArray[Any]) -> Iterator[tuple[str, Cal
         codes = whole_codes(values)
         buckets = log_buckets(values)
         yield name, log_buckets
-        # a number may be a name: then it is a word, if most rows have one that comes again
+        # a number may be an identifier: encode it as a word if most rows have a repeated value
         if len(np.unique(codes)) > len(np.unique(buckets)) and (Vocabulary.of(codes).ids(codes) != 1).mean() > 0.5:
             yield f"{name}.value", whole_codes
     else:
@@ -184,7 +185,7 @@ def _tables(column: Column, values: npt.NDArray[Any]) -> Iterator[tuple[str, Cal
 
 
 def _useless(column: Column, values: npt.NDArray[Any]) -> str:
-    """Why the column says nothing, or nothing that comes again."""
+    """The reason why the column carries no information, or the empty string."""
     known = values[values != BLANK] if column.field.kind == "category" else values[~np.isnan(values)]
     if not len(known):
         return "it is blank in all rows of the training part"
@@ -198,7 +199,8 @@ def _useless(column: Column, values: npt.NDArray[Any]) -> str:
 
 
 def _rises_or_is_vast(known: Numbers) -> bool:
-    """Whole numbers that count the rows, or are drawn from far more than there are rows, name them."""
+    """Whether whole numbers identify the rows: they count the rows, or their range is far larger than the number of
+    rows."""
     return bool((np.diff(known) > 0).all() or np.ptp(known) > 1e9)
 
 

@@ -1,7 +1,7 @@
-"""What the columns of a log are: given in the Criteo format, found by inspection in a CSV.
+"""The kinds of a log's columns: fixed for the Criteo format, inferred for a CSV.
 
-A CSV's first lines are inspected. A column is of numbers or of times if nearly all that is not blank can be
-read so, and a category otherwise; what then does not fit its column makes its line malformed.
+The inference reads the first lines of a CSV. A column is numeric or a time if nearly all of its non-blank cells parse
+as such, and a category otherwise. A cell that does not fit the kind of its column makes its line malformed.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ from infra.errors import UsageError
 
 Kind = Literal["integer", "number", "time", "category"]
 BLANKS = ("", "NA", "N/A", "nan", "NaN", "NULL", "null", "None", "?")
-"""how a CSV says that it does not know"""
+"""cells that mean a missing value"""
 INSPECTED = 20_000
 NEARLY_ALL = 0.98
-"""share of cells that decides; the rest is malformed, and counted"""
+"""share of cells that must parse; the lines of the other cells are malformed and counted"""
 PLAIN_CLICKS: Mapping[str, float] = MappingProxyType({"0": 0.0, "1": 1.0})
 FLOAT_CLICKS: Mapping[str, float] = MappingProxyType({**PLAIN_CLICKS, "0.0": 0.0, "1.0": 1.0})
 PAIRS = (("no", "yes"), ("false", "true"), ("n", "y"), ("f", "t"), ("-1", "1"), ("negative", "positive"))
 COMPACT = {6: "%y%m%d", 8: "%y%m%d%H", 10: "%Y%m%d%H", 14: "%Y%m%d%H%M%S"}
-"""digits run together; Avazu writes its hours yymmddhh"""
+"""time formats without separators, by length; Avazu writes hours as yymmddhh"""
 TIMELY = re.compile(r"time|date|hour|stamp|(^|_)(ts|at|day)(_|$)", re.IGNORECASE)
 WORDLIKE = re.compile(r"0\d+|\d{16,}")
-"""digits that are a word: a zero in front, or more of them than a float64 holds"""
+"""digits that are a word: with a leading zero, or more digits than a float64 represents"""
 SECONDS, MILLISECONDS = (10**9, 4 * 10**9), (10**12, 4 * 10**12)
 
 
 @dataclass(frozen=True)
 class Field:
-    """`form` says how a time is written; a row without a `required` one is malformed."""
+    """One column. `form` is the format of a time. A row without a value of a `required` field is malformed."""
 
     name: str
     kind: Kind
@@ -49,8 +49,8 @@ class Field:
 
 @dataclass(frozen=True)
 class Layout:
-    """How a line reads: `width` cells; `label` is the place of the label, `fields` are the others by their places;
-    `clicks` says which label is a click; `header` lines come first."""
+    """The layout of a line: `width` cells; `label` is the index of the label, `fields` are the other columns by index;
+    `clicks` maps a label to 1 for a click; the file starts with `header` lines."""
 
     delimiter: str
     quoted: bool
@@ -62,7 +62,7 @@ class Layout:
     header: int
 
     def cells(self, line: str) -> list[str] | None:
-        """The cells of a line; None where a quote is left open: a line is a row, no cell goes on in the next."""
+        """The cells of a line; None if a quote is not closed, because a cell must not span lines."""
         if not self.quoted:
             return line.split(self.delimiter)
         if '"' not in line:
@@ -90,9 +90,9 @@ CRITEO = Layout(
 
 
 def inspect(path: Path, label: str, time: str | None = None) -> tuple[Layout, list[str]]:
-    """The layout of a CSV with a header, and what a reader should know of it. `time` is a column that must be known.
+    """The layout of a CSV with a header, and notes about it. Every row must have a value of the column `time`.
 
-    Raises `UsageError` if there is no such column, or the label is not one of two.
+    Raises `UsageError` if a column is missing or the label is not binary.
     """
     lines = _first_lines(path)
     delimiter = max(",\t;|", key=lines[0].count)
@@ -121,7 +121,7 @@ def inspect(path: Path, label: str, time: str | None = None) -> tuple[Layout, li
 
 
 def field_of(name: str, cells: Sequence[str], *, required: bool = False) -> Field:
-    """What the cells of a column are, by the most of them."""
+    """The kind of a column, by the majority of its cells."""
     found = [cell for cell in cells if cell not in BLANKS]
     if not found:
         return Field(name, "category", required=required)
@@ -137,7 +137,7 @@ def field_of(name: str, cells: Sequence[str], *, required: bool = False) -> Fiel
 
 @lru_cache(maxsize=1 << 16)
 def instant(cell: str, form: str) -> float | None:
-    """Seconds since 1970 (UTC, where no zone is named); None where it is no time of this form."""
+    """Seconds since 1970 (UTC if the cell has no zone); None if the cell is not a time of this form."""
     try:
         if form == "seconds":
             return float(cell) if SECONDS[0] <= float(cell) < SECONDS[1] else None
@@ -157,7 +157,7 @@ def instant(cell: str, form: str) -> float | None:
 
 
 def _forms(found: Sequence[str], timely: bool) -> list[str]:
-    """How these cells might be times. Digits alone are one only in a column that is called like one."""
+    """Candidate time formats of these cells. Plain digits count as a time only if the column name suggests a time."""
     if not found[0].isdecimal():
         return ["iso"] if "-" in found[0] and not _is_number(found[0]) else (["seconds"] if timely else [])
     if not timely:
@@ -170,7 +170,7 @@ def _forms(found: Sequence[str], timely: bool) -> list[str]:
 
 
 def _clicks(label: str, found: Sequence[str]) -> tuple[Mapping[str, float], list[str]]:
-    """Which labels are a click, and how that was decided where it was."""
+    """Label -> 1 for a click, else 0; and a note if the mapping is a guess."""
     counts = Counter(found)
     for known in (PLAIN_CLICKS, FLOAT_CLICKS):
         if sum(counts[cell] for cell in known) >= 0.9 * max(len(found), 1) and set(counts) & set(known):
@@ -193,7 +193,7 @@ def _clicks(label: str, found: Sequence[str]) -> tuple[Mapping[str, float], list
 
 
 def _first_lines(path: Path) -> list[str]:
-    """The header and the lines after it, whatever is readable of the first block."""
+    """The header and the readable lines of the first block."""
     for block in blocks(path, Tally()):
         lines = block.lines[: INSPECTED + 1]
         if not lines or block.numbers[0] != 1 or not lines[0].strip():

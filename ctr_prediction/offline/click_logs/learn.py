@@ -1,9 +1,10 @@
-"""The wide-and-deep model on a real log: the same model and the same training step as of the generated world.
+"""The wide-and-deep model on a real log, with the model and the training step of the generated world.
 
-**Wide**: a weight for each value, and for each cross of the pairs that are worth one. **Deep**: a vector for each
-value, their products added up, numbers, and the perceptron.
-How many epochs are good is found out on the last part of the training rows, never on what is tested: vectors of rare
-values are soon learned by heart. Then all of the training part is learned with as many.
+**Wide**: a weight for each value, and for each cross of the selected pairs. **Deep**: a vector for each value, the sum
+of their products, numbers, and the perceptron.
+
+The number of epochs is chosen on the last part of the training rows, never on the test rows, because vectors of rare
+values overfit quickly. The final fit uses all training rows and that number of epochs.
 """
 
 from __future__ import annotations
@@ -31,18 +32,18 @@ DEEP_SPREAD, WIDE_SPREAD, START = 0.1, 0.3, 0.1
 NETWORK_RATE, TABLE_RATE, L2 = 0.001, 0.05, 1e-4
 MOST_EPOCHS = 16
 FEWEST_STEPS, BATCHES = 100, (32, 1024)
-"""steps of an epoch that a batch leaves, between these sizes"""
+"""minimum number of steps per epoch, and the range of batch sizes"""
 SURE, FEWEST_EPOCHS = 5_000, 8
-"""rows of the validated part from which being worse once is no accident; with fewer, so many epochs are tried"""
+"""validation rows above which one worse epoch is significant; with fewer rows, at least this many epochs are tried"""
 VALIDATED = 0.15
-"""share of the training part, its last, that says how long to learn"""
+"""share of the training rows, the last ones, that validates the number of epochs"""
 PARTS = 20_000
-"""rows that are predicted at once"""
+"""number of rows per prediction chunk"""
 
 
 @dataclass(frozen=True)
 class Data:
-    """A log encoded: `rows` as `fit.Rows`, and the shape of the model that reads them."""
+    """An encoded log: `rows` as `loop.Rows`, and the shape of the model for them."""
 
     shape: Shape
     rows: dict[str, npt.NDArray[Any]]
@@ -60,7 +61,7 @@ class Data:
 
 @dataclass(frozen=True)
 class Learned:
-    """`losses` are the log loss on the validated part, by epochs tried."""
+    """The fit; `losses` are the validation log losses by number of epochs."""
 
     found: Fit
     epochs: int
@@ -68,7 +69,7 @@ class Learned:
 
 
 def data_of(encoder: Encoder, log: Log, rows: Rows, pairs: Pairs = ()) -> Data:
-    """Rows of a log for `fit`. There is one slot, no weight, and nothing was left out."""
+    """Rows of a log for `fit`, with one slot, unit weights and no dropped negatives."""
     ids, size = encoder.places(log, rows), sum(encoder.sizes)
     columns = ids.shape[1]
     deep = Table("deep", size, WIDTH, DEEP_SPREAD, START, columns)
@@ -88,7 +89,7 @@ def data_of(encoder: Encoder, log: Log, rows: Rows, pairs: Pairs = ()) -> Data:
 
 
 def learn(train: Data, seed: int, report: Report, checkpoints: Path) -> Learned:
-    """Find out how many epochs are good on the last part of `train`, then learn all of it for as many."""
+    """Choose the number of epochs on the last part of `train`, then fit all of `train` for that many epochs."""
     early, late = halves(train)
     losses: dict[int, float] = {}
     epochs = 1
@@ -104,7 +105,7 @@ def learn(train: Data, seed: int, report: Report, checkpoints: Path) -> Learned:
 
 
 def halves(train: Data) -> tuple[Data, Data]:
-    """The training part without its last rows, and those."""
+    """The training rows without the validation rows, and the validation rows."""
     first = int(len(train) * (1 - VALIDATED))
     return train.take(np.arange(first)), train.take(np.arange(first, len(train)))
 

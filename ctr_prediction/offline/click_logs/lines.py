@@ -1,6 +1,6 @@
-"""A log's lines by number, in blocks, plain or out of gzip; and the tally of those that could not be used.
+"""Reads the numbered lines of a plain or gzipped log in blocks, and tallies the rejected lines.
 
-Nothing is dropped in silence: a line is either handed on or refused with a reason, and the tally knows which.
+Each line is either returned or rejected with a reason, and the tally counts both.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from infra.build.click_log import size_of
 from infra.errors import LabError, UsageError
 
 BLOCK = 1 << 22
-"""bytes that are taken apart at once, which bounds what reading needs beside its result"""
+"""bytes per block; bounds the memory of reading beside the result"""
 LONGEST = 1 << 20
-"""bytes of a line; one that is longer is refused"""
+"""maximum bytes per line; longer lines are rejected"""
 SHOWN = 5
-"""line numbers that are kept of each reason"""
+"""number of line numbers to keep per reason"""
 GZIP = b"\x1f\x8b"
 OTHER_PACKED = {
     b"PK\x03\x04": "zip",
@@ -34,7 +34,7 @@ Report = Callable[[float, str], None]
 
 @dataclass
 class Refused:
-    """How many lines there were, and the numbers of the first, from 1."""
+    """The lines rejected for one reason: their count, and the numbers of the first ones, from 1."""
 
     count: int = 0
     first: list[int] = field(default_factory=list)
@@ -42,7 +42,7 @@ class Refused:
 
 @dataclass
 class Tally:
-    """`lines` = `good` + those refused, at any time between two blocks; a header is not counted."""
+    """Counts of lines. Between two blocks, `lines` = `good` + rejected lines. The header does not count."""
 
     lines: int = 0
     good: int = 0
@@ -58,27 +58,27 @@ class Tally:
         return sum(found.count for found in self.refused.values())
 
     def rows(self) -> dict[str, Any]:
-        """As JSON."""
+        """The tally as JSON values."""
         reasons = {reason: {"count": found.count, "first_lines": found.first} for reason, found in self.told()}
         return {"lines": self.lines, "good": self.good, "malformed": self.bad, "reasons": reasons}
 
     def told(self) -> list[tuple[str, Refused]]:
-        """Most frequent first."""
+        """The reasons with their rejected lines, most frequent first."""
         return sorted(self.refused.items(), key=lambda item: (-item[1].count, item[0]))
 
 
 @dataclass(frozen=True)
 class Block:
-    """Lines without their ends; `numbers` has the number of each in the file, from 1."""
+    """Lines without line ends; `numbers` are their numbers in the file, from 1."""
 
     numbers: list[int]
     lines: list[str]
 
 
 def blocks(path: Path, tally: Tally, report: Report = lambda share, text: None, *, skip: int = 0) -> Iterator[Block]:
-    """All lines after the first `skip`, in order. Those that are no text, or too long, go to the tally.
+    """All lines after the first `skip`, in order. Lines that are not text or too long go to the tally.
 
-    Raises `UsageError` for a file that is not there or of a kind that is not read, `LabError` if it ends too early.
+    Raises `UsageError` for a missing file or an unsupported format, `LabError` for a truncated file.
     """
     number, size = 0, max(size_of(path), 1)
     with path.open("rb") as raw:
@@ -105,7 +105,7 @@ def _unpacked(raw: IO[bytes], path: Path) -> IO[bytes] | gzip.GzipFile:
 
 
 def _pieces(source: IO[bytes] | gzip.GzipFile, path: Path) -> Iterator[list[tuple[bytes, bool]]]:
-    """Lists of lines as bytes, each with whether it is whole; of a longer one than `LONGEST` only a part is kept."""
+    """Lists of (line, is it complete). Only a part of a line longer than `LONGEST` is kept."""
     rest, cut = b"", False
     while chunk := _read(source, path):
         *ended, rest = (rest + chunk).split(b"\n")

@@ -1,6 +1,6 @@
-"""How well a real log's last part is predicted, beside logistic regression and one rate for all.
+"""Prediction quality on the last part of a real log, beside logistic regression and a constant click rate.
 
-There is no truth here but the clicks, so a figure's interval is from drawing the tested rows again.
+A real log has no oracle, so the figures use observed clicks, and their intervals come from resampling the test rows.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from infra.evaluation.resample import ROUNDS, Resample
 from infra.training.click_metrics import Array, auc_at, log_loss_rows
 
 STRENGTHS = (0.03, 0.1, 0.3, 1.0)
-"""of logistic regression: the inverse of its penalty. The one is taken that is best on the validated part"""
+"""candidate inverse penalties of logistic regression; the validation rows select one"""
 ROUNDS_OF_SOLVER = 100
 
 
 def logistic(train: Data, test: Data) -> Array:
-    """float64[n]: p(click) by logistic regression on the same numbers and ids, each id a column of its own."""
+    """float64[n]: p(click) by logistic regression on the same numbers and one-hot ids."""
     early, late = halves(train)
     columns = {part: columns_of(data) for part, data in (("early", early), ("late", late))}
 
@@ -38,7 +38,7 @@ def logistic(train: Data, test: Data) -> Array:
 
 
 def columns_of(data: Data) -> sparse.csr_matrix:
-    """float32[n, numbers + ids]"""
+    """float32[n, numbers + ids]: numbers and one-hot ids."""
     ids = data.rows["wide"]
     ones = sparse.csr_matrix(
         (np.ones(ids.size, np.float32), ids.ravel(), np.arange(0, ids.size + 1, ids.shape[1])),
@@ -48,14 +48,14 @@ def columns_of(data: Data) -> sparse.csr_matrix:
 
 
 def figures_of(clicked: Array, p: Mapping[str, Array]) -> list[Figure]:
-    """`p` float64[n] by name, of `model`, `lr` and `constant`. Intervals are 95%, gains are of the same rows."""
+    """Figures with 95% intervals, for `p` float64[n] of `model`, `lr` and `constant`. Gains compare the same rows."""
     resample = Resample.of(np.arange(len(clicked)))
     weights = list(resample.weights(ROUNDS))
     drawn = [weight for weight in weights if 0 < weight @ clicked < weight.sum()]
     areas = {name: _areas(clicked, p[name], drawn) for name in ("model", "lr")}
     losses = {name: log_loss_rows(clicked, values) for name, values in p.items()}
     counted = {name: np.array([loss @ weight / weight.sum() for weight in weights]) for name, loss in losses.items()}
-    texts = {"model": "wide and deep", "lr": "logistic regression", "constant": "one rate for all"}
+    texts = {"model": "wide and deep", "lr": "logistic regression", "constant": "constant click rate"}
     figures = [
         *(_figure(f"auc_{name}", f"AUC, {texts[name]}", *areas[name]) for name in areas),
         _figure("auc_gain_lr", "AUC over logistic regression", *_less(areas["model"], areas["lr"])),
@@ -88,5 +88,5 @@ def _figure(id: str, text: str, value: float, rounds: Array, unit: str = "") -> 
 
 def _fit(x: sparse.csr_matrix, y: Array, strength: float) -> LogisticRegression:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # a baseline need not be solved to the last digit
+        warnings.simplefilter("ignore", ConvergenceWarning)  # full convergence does not matter for a baseline
         return LogisticRegression(max_iter=ROUNDS_OF_SOLVER, C=strength).fit(x, y)

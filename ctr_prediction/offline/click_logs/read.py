@@ -1,6 +1,6 @@
 """Rows of a log as columns: numbers as float64 with NaN for a blank, words as int32 codes with 0 for a blank.
 
-A line that does not fit the layout is refused by its number; a build goes on without it, unless there are too many.
+A line that does not fit the layout is rejected with its number. The build continues without it, up to a limit.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from ctr_prediction.offline.click_logs.lines import Block, Report, Tally, blocks
 from infra.errors import LabError
 
 MOST_BAD = 0.1
-"""share of refused lines above which a file is not what it was said to be"""
+"""maximum share of rejected lines; above it the file has another format"""
 FEWEST = 20
 BLANK, BEYOND = 0, 1
-"""codes: of a blank, and of all words that were first met when a column already had `MOST_WORDS`"""
+"""codes of a blank, and of all words after the first `MOST_WORDS` of a column"""
 MOST_WORDS = 4_000_000
 
 
 @dataclass(frozen=True)
 class Column:
-    """`values` float64[n], or int32[n] of a category: its `words` have codes from 2 on, in the order they were met."""
+    """`values` float64[n], or int32[n] for a category, whose `words` have codes from 2 on, in order of occurrence."""
 
     field: Field
     values: npt.NDArray[Any]
@@ -38,7 +38,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Log:
-    """`clicked` float32[n]; `line` int64[n] is the number of each row's line."""
+    """The columns of a log. `clicked` float32[n]; `line` int64[n] is the line number of each row."""
 
     clicked: npt.NDArray[np.float32]
     line: npt.NDArray[np.int64]
@@ -52,7 +52,7 @@ class Log:
 
 
 class Words(dict[str, int]):
-    """Codes of words; an unknown word gets the next one."""
+    """Word -> code; a lookup of an unknown word assigns the next code."""
 
     def __init__(self, blanks: Sequence[str]) -> None:
         super().__init__(dict.fromkeys(blanks, BLANK))
@@ -67,13 +67,13 @@ class Words(dict[str, int]):
 
 
 Bad = Mapping[int, str]
-"""why a row is refused, by its place in a block"""
+"""index of a row in its block -> reason for its rejection"""
 
 
 def read_log(
     path: Path, layout: Layout, report: Report = lambda share, text: None, tally: Tally | None = None
 ) -> tuple[Log, Tally]:
-    """All rows that fit. Raises `LabError` if too few are left, `UsageError` as `lines.blocks` does."""
+    """All rows that fit the layout. Raises `LabError` if too few remain, `UsageError` as `lines.blocks` does."""
     tally = tally or Tally()
     words = {place: Words(layout.blanks) for place, field in layout.fields if field.kind == "category"}
     parts: list[dict[int, npt.NDArray[Any]]] = []
@@ -98,7 +98,7 @@ def read_log(
 def _columns(
     block: Block, layout: Layout, words: Mapping[int, Words], tally: Tally
 ) -> tuple[dict[int, npt.NDArray[Any]], npt.NDArray[np.int64]]:
-    """Arrays by place in the line, and the numbers of the lines that they come from."""
+    """Arrays by column index, and the line number of each row."""
     rows, numbers = [], []
     for number, line in zip(block.numbers, block.lines, strict=True):
         cells = layout.cells(line)
@@ -140,9 +140,10 @@ def _labels(cells: Sequence[str], layout: Layout) -> tuple[npt.NDArray[np.float3
 
 
 def numbers_of(cells: Sequence[str], field: Field, layout: Layout) -> tuple[npt.NDArray[np.float64], Bad]:
-    """float64[n], and why what is none is none. The whole column at once; cell by cell only where that fails."""
+    """float64[n], and the reasons for cells that are no numbers. Converts the whole column at once, and cell by cell
+    only if that fails."""
     blanks = layout.blanks
-    if field.kind != "time" and "_" not in "".join(cells):  # Python takes 1_000 for a number
+    if field.kind != "time" and "_" not in "".join(cells):  # Python parses 1_000 as a number
         read = int if field.kind == "integer" else float
         try:
             values = np.array([math.nan if cell in blanks else read(cell) for cell in cells], np.float64)
@@ -165,7 +166,7 @@ def numbers_of(cells: Sequence[str], field: Field, layout: Layout) -> tuple[npt.
 
 
 def number_of(cell: str, field: Field) -> float | str:
-    """A finite number, or why it is none."""
+    """A finite number, or the reason why the cell is none."""
     if field.kind == "time":
         found = instant(cell, field.form)
         return f"{field.name} is no time" if found is None else found

@@ -1,4 +1,4 @@
-"""The last fifth of a log is tested: in the order of the file, or of a column that says when."""
+"""Splits a log: the last fifth is the test part, in the order of the file or of a column."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from ctr_prediction.offline.click_logs.read import Log
 from infra.errors import LabError, UsageError
 
 TESTED = 5
-"""one row of so many, the last"""
+"""the test part is one row in this many"""
 
 
 def split(log: Log, order: str | None = None) -> tuple[Rows, Rows]:
-    """Training and tested rows, both in order. Raises `LabError` where a part has clicks only, or none."""
+    """Training and test rows, both in order. Raises `LabError` if a part has only clicks or no clicks."""
     rows = np.arange(len(log))
     if order is not None:
         known = {column.field.name: column for column in log.columns}
         if order not in known or known[order].field.kind == "category":
             there = ", ".join(name for name, column in known.items() if column.field.kind != "category")
             raise UsageError(f"{order!r} is no column of times or numbers", hint=f"there are: {there or 'none'}")
-        # rows of one instant stay in the order of the file
+        # rows with equal times keep the order of the file
         rows = np.argsort(known[order].values, kind="stable")
     first = len(log) * (TESTED - 1) // TESTED
     parts = rows[:first], rows[first:]

@@ -1,4 +1,4 @@
-"""Which values of a column have a place of their own in its table."""
+"""The vocabulary of a column: the values with a row of their own in the table."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import numpy as np
 import numpy.typing as npt
 
 LEAST = 4
-"""times that a value must be met in the training part to have an id of its own"""
+"""minimum number of occurrences in the training rows for an id of its own"""
 MISSING, RARE, FIRST = 0, 1, 2
-"""ids: of a blank, of rare and unseen values, and the first that a value has for itself"""
+"""ids of a blank, of rare and unseen values, and the first id of a vocabulary value"""
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """`codes` int64, ascending: the values with an id of their own, `FIRST` + place. A code below 0 is a blank."""
+    """`codes` int64, ascending: the values with an id of their own, `FIRST` + index. A negative code is a blank."""
 
     codes: npt.NDArray[np.int64]
 
@@ -25,11 +25,11 @@ class Vocabulary:
         return cls(found[count >= least])
 
     def __len__(self) -> int:
-        """Ids there are."""
+        """Number of ids."""
         return len(self.codes) + FIRST
 
     def ids(self, codes: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:
-        """int32[n]"""
+        """int32[n]: the id of each of `codes`."""
         known = np.append(self.codes, np.iinfo(np.int64).max)
         place = np.searchsorted(self.codes, codes)
         own = known[place] == codes

@@ -96,7 +96,7 @@ def assemble(shape: Shape, numeric: jax.Array, vectors: Vectors) -> jax.Array:
         parts.append(vectors[one][:, :width] * vectors[other][:, :width])
     parts += [vectors[name] * numeric[:, first : first + widths[name]] for name, first in shape.scaled]
     for name in shape.pooled:
-        # the square of a sum less the sum of squares is twice the sum of all products
+        # (square of the sum - sum of squares) / 2 equals the sum of all pairwise products
         parts.append((vectors[name].sum(axis=1) ** 2 - (vectors[name] ** 2).sum(axis=1)) / 2)
     return jnp.concatenate(parts, axis=1)
 
@@ -138,7 +138,7 @@ class WideDeep(nnx.Module):
         return out
 
     def log_examination(self) -> jax.Array:
-        """float32[slots], 0 in the first."""
+        """float32[slots]: log examination probability relative to the first slot, which is 0."""
         looks = LOOKS_PACE * self.looks[...]
         return jnp.where(jnp.arange(len(looks)) > 0, looks, 0.0) if self.use_position else jnp.zeros_like(looks)
 

@@ -43,7 +43,7 @@ class Ranker(nnx.Module):
         return jnp.concatenate([jax.nn.sigmoid(out[:, :3]), dwell], axis=1)
 
     def log_examination(self) -> jax.Array:
-        """float32[positions], 0 at the first position and never above."""
+        """float32[positions]: log examination probability relative to the first position, never above 0."""
         steps = self.first_guess * jnp.exp(LOOKS_PACE * self.looks[...])
         return -(jnp.cumsum(steps) - steps[0])
 
