@@ -39,8 +39,10 @@ def test_people_come_and_every_auction_can_be_held_again_with_features_that_were
 def test_a_store_that_is_down_breaks_a_budget_under_load_and_the_exit_code_says_so(ads: Lab, tmp_path: Path) -> None:
     words = ("load", "ctr_prediction", "--users", "15", "--seconds", "20", "--out", str(tmp_path))
     ads.run("fault", "ctr_prediction", "feature_store", "down")
-    said = ads.judged(*words, code=3)
-    ads.run("fault", "ctr_prediction", "feature_store", "clear")
+    try:
+        said = ads.judged(*words, code=3)
+    finally:
+        ads.run("fault", "ctr_prediction", "feature_store", "clear")
     assert "degraded_share" in said
     assert "BROKEN" in said
     verdict = ads.judged(*words, "--json", parse=True)

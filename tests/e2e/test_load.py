@@ -22,8 +22,10 @@ def test_a_healthy_feed_keeps_its_budgets_under_load(lab: Lab, tmp_path: Path) -
 
 def test_a_broken_feature_store_breaks_a_budget_and_the_exit_code_says_so(lab: Lab, tmp_path: Path) -> None:
     lab.run("fault", "feed_ranking", "feature_store", "down")
-    said = lab.judged("load", "feed_ranking", "--users", "12", "--seconds", "20", "--out", str(tmp_path), code=3)
-    lab.run("fault", "feed_ranking", "feature_store", "clear")
+    try:
+        said = lab.judged("load", "feed_ranking", "--users", "12", "--seconds", "20", "--out", str(tmp_path), code=3)
+    finally:
+        lab.run("fault", "feed_ranking", "feature_store", "clear")
     assert "degraded_share" in said
     assert "BROKEN" in said
 
