@@ -1,1 +1,1 @@
-"""Locust users and the verdict on them. Speaks HTTP only; budgets come from `GET /v1/design`."""
+"""Locust users and the count of their answers. Speaks HTTP only; `lab load` judges."""

@@ -14,8 +14,9 @@ import requests
 from locust import FastHttpUser, events, task
 from locust.env import Environment
 
+from loadtests.ending import write_at_end
 from loadtests.pace import Pace
-from loadtests.tally import Tally, write_at_end
+from loadtests.tally import Tally
 
 UNKNOWN_SHARE = 0.05
 REQUESTS_PER_USER_S = 5

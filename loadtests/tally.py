@@ -1,23 +1,15 @@
-"""Counts how the requests of a run ended, and writes the counts down at its end.
+"""Counts how the requests of a run ended.
 
-`lab load` judges them by the budgets of the service (`lab/load/verdict.py`), since it also knows how busy the machine
-was. Percentiles come from the latencies themselves: Locust rounds its own above 100 ms to two figures.
+`lab load` judges the counts by the budgets of the service (`lab/load/verdict.py`), since it also knows how busy the
+machine was. Percentiles come from the latencies themselves: Locust rounds its own above 100 ms to two figures.
 """
 
 from __future__ import annotations
 
-import json
 import math
-import os
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
-
-import requests
-from locust import events
-from locust.env import Environment
 
 FATES = ("ok", "shed", "unanswered", "wrong")
 """200 with an answer; 503; no answer in time or at all; any other status, or an empty answer"""
@@ -42,15 +34,15 @@ class Tally:
             response.failure(f"{fate}: status {response.status_code}")
         return answer if fate == "ok" else {}
 
-    def figures(self, deadline_ms: float, seconds: float) -> dict[str, Any]:
-        """The counts and percentiles of the whole run."""
+    def figures(self, limit_ms: float, seconds: float) -> dict[str, Any]:
+        """The counts and percentiles of the whole run; `limit_ms` is the latency that the design promises."""
         ok, every = self.latency_ms["ok"], [ms for found in self.latency_ms.values() for ms in found]
         return {
             "requests": len(every),
             **{fate: len(found) for fate, found in self.latency_ms.items()},
             "degraded": self.degraded,
-            "in_deadline": sum(ms <= deadline_ms for ms in ok),
-            "deadline_ms": deadline_ms,
+            "in_limit": sum(ms <= limit_ms for ms in ok),
+            "limit_ms": limit_ms,
             "p50_ms": quantile(every, 0.50),
             "p99_ms": quantile(every, 0.99),
             "ok_p99_ms": quantile(ok, 0.99),
@@ -71,20 +63,3 @@ def fate_of(status: int, *, is_empty: bool) -> str:
 def quantile(values: Sequence[float], share: float) -> float:
     """The smallest value that at least `share` of them do not exceed; 0 without values."""
     return sorted(values)[max(0, math.ceil(share * len(values)) - 1)] if values else 0.0
-
-
-def write_at_end(tally: Tally) -> None:
-    """When the run ends, write its figures to the file that LAB_FIGURES names."""
-    began = [time.perf_counter()]
-
-    @events.test_start.add_listener
-    def on_start(environment: Environment, **_: Any) -> None:
-        began[0] = time.perf_counter()
-
-    @events.test_stop.add_listener
-    def on_stop(environment: Environment, **_: Any) -> None:
-        seconds = time.perf_counter() - began[0]
-        if path := os.environ.get("LAB_FIGURES"):
-            knobs = requests.get(f"{environment.host}/v1/design", timeout=5).json()["knobs"]
-            deadline_ms = next(knob["default"] for knob in knobs if knob["name"] == "deadline_ms")
-            Path(path).write_text(json.dumps(tally.figures(deadline_ms, seconds), indent=2))

@@ -20,7 +20,7 @@ from lab.services.runstate import read_state
 
 PER_USER_S = 5
 """requests per second of one simulated user, as in `loadtests/`"""
-OVERLOAD = 8
+OVERLOAD = 6
 """times the usual number of users"""
 
 

@@ -71,13 +71,13 @@ def not_wrong(figures: Figures) -> Share:
 class Overload:
     """What a service does with more requests than it can serve.
 
-    It sheds some of them with 503 at once, so that it can answer the others within its deadline. Neither share has a
-    limit here. A wrong answer is a failure at any load.
+    It sheds some of them with 503, so that it can answer the others within `limit_ms`, the latency that the design
+    promises. Neither share has a limit here. A wrong answer is a failure at any load.
     """
 
     shed: Share
-    in_deadline: Share
-    deadline_ms: float
+    in_limit: Share
+    limit_ms: float
     p99_ms: float
     wrong: int
     unanswered: int
@@ -86,8 +86,8 @@ class Overload:
     def of(cls, figures: Figures) -> Overload:
         return cls(
             shed=Share(figures["shed"], figures["requests"]),
-            in_deadline=Share(figures["in_deadline"], figures["ok"]),
-            deadline_ms=figures["deadline_ms"],
+            in_limit=Share(figures["in_limit"], figures["ok"]),
+            limit_ms=figures["limit_ms"],
             p99_ms=figures["ok_p99_ms"],
             wrong=figures["wrong"],
             unanswered=figures["unanswered"],
@@ -98,7 +98,7 @@ class Overload:
         return [
             ("requests that were shed (503)", self.shed.value, ""),
             ("admitted: p99", self.p99_ms, "ms"),
-            (f"admitted: answered within the deadline of {self.deadline_ms:g} ms", self.in_deadline.value, ""),
+            (f"admitted: answered within the promised {self.limit_ms:g} ms", self.in_limit.value, ""),
             ("wrong answers", self.wrong, ""),
             ("no answer", self.unanswered, ""),
         ]

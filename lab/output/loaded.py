@@ -25,7 +25,7 @@ def verdict_json(run: LoadRun, rows: Sequence[BudgetRow]) -> dict[str, Any]:
 
 def overload_json(run: LoadRun, seen: Overload) -> dict[str, Any]:
     """A run with too much load as plain values."""
-    shares = {"shed_share": seen.shed, "in_deadline_share": seen.in_deadline}
+    shares = {"shed_share": seen.shed, "in_limit_share": seen.in_limit}
     return {
         **_measured(run),
         "overload": {name: {"value": share.value, "interval": share.interval()} for name, share in shares.items()},

@@ -107,7 +107,7 @@ def test_nothing_is_raised_where_everything_holds() -> None:
 
 
 def test_an_overload_shows_what_was_shed_and_what_became_of_the_admitted() -> None:
-    told = figures(shed=600) | {"in_deadline": 540, "deadline_ms": 150.0, "ok_p99_ms": 170.0}
+    told = figures(shed=600) | {"in_limit": 540, "limit_ms": 200.0, "ok_p99_ms": 270.0}
     seen = Overload.of(told)
-    assert (seen.shed.value, seen.in_deadline.value, seen.p99_ms) == (0.5, 0.9, 170.0)
-    assert any("150 ms" in what and value == 0.9 for what, value, _ in seen.rows())
+    assert (seen.shed.value, seen.in_limit.value, seen.p99_ms) == (0.5, 0.9, 270.0)
+    assert any("200 ms" in what and value == 0.9 for what, value, _ in seen.rows())
