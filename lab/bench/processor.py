@@ -20,15 +20,15 @@ CLIENTS, CAPACITY_S, OPEN_LOOP_S, SHARE_OF_CAPACITY = 4, 5.0, 15.0, 0.5
 
 def cpu_of_requests(design: Design, settings: Settings, question: Question, rounds: int) -> Mapping[str, list[float]]:
     """Milliseconds of the service process per request, once per round, at half of the capacity that the round finds.
-    The design must be built under `settings`."""
+    A first round warms up and does not count. The design must be built under `settings`."""
     found = []
     with lab_up(design, settings) as lab:
         client, pid = Client(lab.url, design.ask.path, question), lab.process(design.name).pid
-        for number in range(rounds):
-            err.print(f"processor time, round {number + 1} of {rounds} …")
+        for number in range(rounds + 1):
+            err.print(f"processor time, round {number} of {rounds}{' (to warm up)' if number == 0 else ''} …")
             rate_per_s = SHARE_OF_CAPACITY * capacity_per_s(client, clients=CLIENTS, seconds=CAPACITY_S)
             found.append(cpu_ms_per_request(client, pid, rate_per_s, OPEN_LOOP_S, seed=number))
-    return {ID: found}
+    return {ID: found[1:]}
 
 
 def cpu_ms_per_request(client: Client, pid: int, rate_per_s: float, seconds: float, seed: int) -> float:

@@ -11,7 +11,6 @@ import pytest
 from typer.testing import CliRunner
 
 from feed_ranking.design import DESIGN
-from feed_ranking.evaluation.sweeps import SWEEPS
 from infra.build.fingerprints import step_paths
 from infra.evaluation.experiment import Sweep
 from infra.evaluation.figures import Figure
@@ -96,17 +95,6 @@ def test_a_sweep_leaves_table_chart_sentence_and_runs(settings: Settings, tmp_pa
     assert experiment is not None
     runs = client.search_runs([experiment.experiment_id], max_results=3)
     assert sum("mlflow.parentRunId" in run.data.tags for run in runs) >= 2
-
-
-def test_a_sweep_that_shows_one_side_says_so_below_its_finding(settings: Settings) -> None:
-    command = ["sweep", DESIGN.name, "ads", "--requests", "25"]
-    environment = {"LAB_HOME": str(settings.home), "LAB_PRESET": settings.preset}
-    done = CliRunner().invoke(app, command, env=environment, catch_exceptions=False)
-    (ads,) = (sweep for sweep in SWEEPS if sweep.name == "ads")
-    finding = (settings.root / "sweeps" / DESIGN.name / "ads" / "finding.txt").read_text().split()
-    shown = done.stdout.split()
-    assert shown[-len(ads.one_sided.split()) :] == ads.one_sided.split()
-    assert shown[: -len(ads.one_sided.split())][-len(finding) :] == finding
 
 
 @pytest.mark.parametrize(
