@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -26,6 +25,10 @@ from lab.drills.faults import SwitchedFaults
 from lab.drills.load import Load
 from lab.drills.report import write_report
 from lab.drills.run import DrillRun, run_drill
+from tests.support.tries import when_quiet
+from tests.support.waiting import PATIENCE_S, until
+
+pytestmark = pytest.mark.timing
 
 QUICK = replace(DRILLS[0], rate_per_s=60.0, requests=150)
 """enough to see whether it holds, not to prove a share of 0.999"""
@@ -42,15 +45,12 @@ def served(settings: Settings) -> Iterator[str]:
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     url = f"http://127.0.0.1:{port}"
-    until = time.monotonic() + 30
-    while not server.started:
-        assert time.monotonic() < until
-        time.sleep(0.05)
+    until(lambda: server.started, "the server")
     try:
         yield url
     finally:
         server.should_exit = True
-        thread.join(15)
+        thread.join(PATIENCE_S)
 
 
 def drilled(url: str, drill: Drill, faults: Any = None) -> DrillRun:
@@ -69,7 +69,7 @@ def url(settings: Settings) -> Iterator[str]:
 
 
 def test_the_feed_survives_and_a_report_tells_it(url: str, tmp_path: Path) -> None:
-    run = drilled(url, QUICK)
+    run = when_quiet(lambda: drilled(url, QUICK), lambda run: run.holds, "a drill")
     assert run.holds, [(v.phase, v.probe, v.value) for v in run.verdicts if not v.holds]
     assert active(url) == []
     page = write_report(tmp_path, run, []).read_text()

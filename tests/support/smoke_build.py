@@ -33,7 +33,11 @@ def build_once(home: Path, environment: Mapping[str, str]) -> None:
         has_registry = (settings.root / "mlflow" / "mlflow.db").exists()
         missing = [name for name in NAMES if not (has_registry and is_built(find_design(name), settings))]
         builds = {name: start_build(name, environment) for name in missing}
-        messages = {name: build.communicate()[1] for name, build in builds.items()}
+        try:
+            messages = {name: build.communicate()[1] for name, build in builds.items()}
+        finally:
+            for build in builds.values():
+                build.kill()  # does nothing to one that has ended
         for name, build in builds.items():
             assert build.returncode == 0, f"{name}: {messages[name]}"
 
