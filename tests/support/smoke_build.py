@@ -52,7 +52,9 @@ def copy_home(home: Path, copy: Path) -> None:
     assert len(old) == len(new), f"{copy} must be as long as {home}"
     shutil.rmtree(copy, ignore_errors=True)
     with lone(home / "tests.lock"):
-        shutil.copytree(home, copy, ignore=shutil.ignore_patterns("run", "live", "*.lock", "sweeps", "variants"))
+        shutil.copytree(home, copy, ignore=shutil.ignore_patterns("run", "*.lock"))
+    for name in NAMES:  # the log of what happened live, as far as one was begun
+        shutil.rmtree(Settings(home=copy, preset="smoke").design_root(name) / "live", ignore_errors=True)
     for file in [*copy.rglob("*.json"), *copy.rglob("*.db")]:
         content = file.read_bytes()
         if old in content:
