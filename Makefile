@@ -13,7 +13,7 @@ UV := $(BIN)/python -m uv
 # Compiled modules are kept: without them every process compiles its libraries again, for seconds.
 unexport PYTHONDONTWRITEBYTECODE
 # Two test processes; tests/conftest.py groups tests that share fixtures, and a group stays in one of them.
-PAIR := -n 2 --dist loadgroup
+PAIR := -n 2 --dist loadfile
 ALONE := -m "timing or alone"
 TOGETHER := -m "not timing and not alone"
 
