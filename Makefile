@@ -13,7 +13,7 @@ UV := $(BIN)/python -m uv
 # Compiled modules are kept: without them every process compiles its libraries again, for seconds.
 unexport PYTHONDONTWRITEBYTECODE
 # Two test processes; tests/conftest.py groups tests that share fixtures, and a group stays in one of them.
-PAIR := -n 2 --dist loadgroup
+PAIR := -n 2 --dist loadfile
 ALONE := -m "timing or alone"
 TOGETHER := -m "not timing and not alone"
 
@@ -68,7 +68,7 @@ e2e: env-dev ## processes and HTTP, as a user meets them
 	$(BIN)/pytest tests/e2e $(PAIR) $(TOGETHER)
 
 timing: env-dev ## budgets and drills, one at a time; a try that a busy machine spoilt is repeated
-	$(BIN)/pytest $(ALONE) -k "not kafka"
+	$(BIN)/pytest $(ALONE) -k "not kafka" -rP
 
 compose-up: engine ## the same with Docker: Redis, PostgreSQL, MLflow, Prometheus; stays up in the background
 	docker compose --profile ads up --build --detach

@@ -36,7 +36,7 @@ def checks(changed: Iterable[str], root: Path) -> list[list[str]]:
     if any(not name.startswith("tests/") for name in changed if name.endswith((".py", ".toml"))):
         found.append(["lint-imports"])
     if tests:
-        parallel = ["-n", "2", "--dist", "loadgroup"] if len(tests) > 3 else []
+        parallel = ["-n", "2", "--dist", "loadfile"] if len(tests) > 3 else []
         found.append(["pytest", "--durations=3", "-m", "not timing and not alone", *parallel, *tests])
     return found
 

@@ -7,9 +7,11 @@ where a step's fingerprint has changed; `make clean` removes it.
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import hypothesis
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from infra.registry.release import Release, read_release
 from infra.settings import REPOSITORY, Settings
@@ -28,18 +30,29 @@ ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.sta
 }
 
 
+SHARED = {
+    "broker": {f"tests/integration/test_{name}.py" for name in ("ctr_service", "feed_service", "feed_faults")},
+    "lab": {f"tests/e2e/test_{name}.py" for name in ("live", "load", "staying_up", "using")},
+}
+"""files whose tests use one broker of the shared home, or one lab"""
+
+
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Forget a smoke world that a lab has used, before any test process reads it."""
     if not hasattr(session.config, "workerinput"):
         forget_used(HOME)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of one file in one test process, and files that use the same broker or lab as well."""
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+class FilesTogether(LoadScopeScheduling):  # type: ignore[misc]
+    """Keeps the tests of one file in one test process, and files that share a broker or a lab as well."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return next((group for group, files in SHARED.items() if file in files), file)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FilesTogether:
+    return FilesTogether(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -53,6 +53,11 @@ class Lab:
         rows = self.run("status", "--json", parse=True)
         return next(int(row["pid"]) for row in rows if row["service"] == name)
 
+    def has_new_process(self, old: int) -> bool:
+        """Whether the supervisor lists the service, and with another process than `old`."""
+        rows = self.run("status", "--json", parse=True)
+        return any(row["service"] == self.design and row["pid"] not in (None, old) for row in rows)
+
     def run(self, *words: str, code: int = 0, parse: bool = False) -> Any:
         """`lab words…`; returns what it printed, as JSON if asked. Fails on another exit code."""
         return self._read(run_lab(*words, environment=self.environment), code, parse)

@@ -20,8 +20,6 @@ from tests.e2e.conftest import FEED_HOME, Lab
 from tests.support.tries import stays_below
 from tests.support.waiting import until
 
-pytestmark = pytest.mark.xdist_group("feed")
-
 
 @pytest.fixture(scope="module")
 def live_dir() -> Path:

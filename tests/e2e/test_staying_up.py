@@ -7,12 +7,9 @@ import os
 import signal
 
 import httpx
-import pytest
 
 from tests.e2e.conftest import Lab, alive, answers
 from tests.support.waiting import until
-
-pytestmark = pytest.mark.xdist_group("feed")
 
 
 def test_a_crashed_service_comes_back(lab: Lab) -> None:
@@ -20,7 +17,7 @@ def test_a_crashed_service_comes_back(lab: Lab) -> None:
     os.kill(first, signal.SIGKILL)
     until(lambda: not alive([first]), "killed")
     until(lambda: answers(lab.url), "restarted")
-    until(lambda: lab.service_pid != first, "the new process is known")
+    until(lambda: lab.has_new_process(first), "the new process is known")
 
 
 def test_a_service_whose_store_hangs_can_still_be_stopped(lab: Lab) -> None:

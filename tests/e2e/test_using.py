@@ -15,8 +15,6 @@ from infra.settings import REPOSITORY
 from tests.conftest import ENVIRONMENT
 from tests.e2e.conftest import Lab, run_lab
 
-pytestmark = pytest.mark.xdist_group("feed")
-
 
 def test_the_printed_curl_returns_a_slate(lab: Lab) -> None:
     (line,) = [line for line in lab.welcome.splitlines() if "curl -s" in line]

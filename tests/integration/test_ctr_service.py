@@ -32,8 +32,6 @@ from tests.support.harness import PATIENCE_MS, load_ctr
 from tests.support.patience import patient
 from tests.support.stream import embedded_for
 
-pytestmark = pytest.mark.xdist_group("broker")  # of the shared home: one at a time
-
 RANK, SCORE = "/v1/ads/rank", "/v1/ads/score"
 
 

@@ -6,7 +6,6 @@ import json
 import os
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -28,6 +27,10 @@ from lab.drills.faults import SwitchedFaults
 from lab.drills.load import Load
 from lab.drills.report import write_report
 from lab.drills.run import DrillRun, run_drill
+from tests.support.tries import Inconclusive, conclusive
+from tests.support.waiting import PATIENCE_S, until
+
+pytestmark = pytest.mark.timing
 
 BAD = Judgement.BROKEN
 QUICK = replace(DRILLS[0], rate_per_s=60.0, requests=150)
@@ -45,15 +48,12 @@ def served(settings: Settings) -> Iterator[str]:
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     url = f"http://127.0.0.1:{port}"
-    until = time.monotonic() + 30
-    while not server.started:
-        assert time.monotonic() < until
-        time.sleep(0.05)
+    until(lambda: server.started, "the server")
     try:
         yield url
     finally:
         server.should_exit = True
-        thread.join(15)
+        thread.join(PATIENCE_S)
 
 
 def drilled(url: str, drill: Drill, faults: Any = None) -> DrillRun:
@@ -71,10 +71,16 @@ def url(settings: Settings) -> Iterator[str]:
         yield found
 
 
-def test_the_feed_survives_and_a_report_tells_it(url: str, tmp_path: Path) -> None:
+def judged(url: str) -> DrillRun:
+    """A drill on a machine that was quiet enough to judge it; raises `Inconclusive` otherwise."""
     run = drilled(url, QUICK)
     if run.judgement is Judgement.INCONCLUSIVE:
-        pytest.skip("; ".join(run.conditions.disturbances))
+        raise Inconclusive("; ".join(run.conditions.disturbances))
+    return run
+
+
+def test_the_feed_survives_and_a_report_tells_it(url: str, tmp_path: Path) -> None:
+    run = conclusive(lambda: judged(url), "a drill")
     assert run.judgement in (Judgement.HOLDS, Judgement.TOO_FEW), [vars(v) for v in run.verdicts]
     assert active(url) == []
     page = write_report(tmp_path, run, []).read_text()

@@ -10,8 +10,6 @@ from feed_ranking.online.app import create_app
 from infra.settings import Settings
 from tests.support.feed_served import PLAIN, ask, counted, posts, recovered, served  # noqa: F401  (fixtures)
 
-pytestmark = pytest.mark.xdist_group("broker")  # of the shared home: one at a time
-
 
 def test_the_breaker_spares_a_store_that_is_down(client: TestClient) -> None:
     client.put("/v1/faults/feature_store", json={"fault": "down"}).raise_for_status()

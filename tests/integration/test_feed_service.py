@@ -16,8 +16,6 @@ from infra.settings import Settings
 from tests.support.containers import wait_for
 from tests.support.feed_served import PLAIN, ask, counted, posts, recovered, served  # noqa: F401  (fixtures)
 
-pytestmark = pytest.mark.xdist_group("broker")  # of the shared home: one at a time
-
 
 def test_a_known_user_gets_a_personal_slate(client: TestClient) -> None:
     answer = ask(client, k=10, knobs=PLAIN)

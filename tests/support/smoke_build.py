@@ -33,7 +33,11 @@ def build_once(home: Path, environment: Mapping[str, str]) -> None:
         has_registry = (settings.root / "mlflow" / "mlflow.db").exists()
         missing = [name for name in NAMES if not (has_registry and is_built(find_design(name), settings))]
         builds = {name: start_build(name, environment) for name in missing}
-        messages = {name: build.communicate()[1] for name, build in builds.items()}
+        try:
+            messages = {name: build.communicate()[1] for name, build in builds.items()}
+        finally:
+            for build in builds.values():
+                build.kill()  # does nothing to one that has ended
         for name, build in builds.items():
             assert build.returncode == 0, f"{name}: {messages[name]}"
 
@@ -48,7 +52,9 @@ def copy_home(home: Path, copy: Path) -> None:
     assert len(old) == len(new), f"{copy} must be as long as {home}"
     shutil.rmtree(copy, ignore_errors=True)
     with lone(home / "tests.lock"):
-        shutil.copytree(home, copy, ignore=shutil.ignore_patterns("run", "live", "*.lock", "sweeps", "variants"))
+        shutil.copytree(home, copy, ignore=shutil.ignore_patterns("run", "*.lock"))
+    for name in NAMES:  # the log of what happened live, as far as one was begun
+        shutil.rmtree(Settings(home=copy, preset="smoke").design_root(name) / "live", ignore_errors=True)
     for file in [*copy.rglob("*.json"), *copy.rglob("*.db")]:
         content = file.read_bytes()
         if old in content:

@@ -57,19 +57,26 @@ def conclusive_run(run: Callable[[], subprocess.CompletedProcess[str]]) -> subpr
 
 def stays_below(limit: float, measure: Callable[[], float], what: str) -> None:
     """Assert that `measure()` is below `limit`. A value above it counts only when other programs were quiet."""
+    found = when_quiet(measure, lambda value: value < limit, what)
+    assert found < limit, f"{what}: {found:.4g}, limit {limit:.4g}"
 
-    def attempt() -> None:
+
+def when_quiet(measure: Callable[[], T], holds: Callable[[T], bool], what: str) -> T:
+    """What `measure()` found. A result that does not hold counts only when other programs were quiet."""
+
+    def attempt() -> T:
         begun, before = time.monotonic(), (_busy_s(), _own_s())
         found = measure()
         took_s = time.monotonic() - begun
         foreign = ((_busy_s() - before[0]) - (_own_s() - before[1])) / max(took_s, 1e-9)
-        text = f"{what}: {found:.4g}, limit {limit:.4g}, other programs used {foreign:.2f} cores"
+        shown = f"{found:.4g}" if isinstance(found, float) else "measured"
+        text = f"{what}: {shown} in {took_s:.2f} s, other programs used {foreign:.2f} cores"
         print(text)
-        if found >= limit and foreign > MOST_FOREIGN_CORES:
+        if not holds(found) and foreign > MOST_FOREIGN_CORES:
             raise Inconclusive(text)
-        assert found < limit, text
+        return found
 
-    conclusive(attempt, what)
+    return conclusive(attempt, what)
 
 
 def _busy_s() -> float:

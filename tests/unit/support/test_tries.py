@@ -1,0 +1,81 @@
+"""A try that a busy machine spoilt is repeated; a conclusive one decides at once."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support import tries
+from tests.support.tries import Inconclusive, conclusive, conclusive_run, stays_below
+
+
+@pytest.fixture(autouse=True)
+def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(tries.BUSY, raising=False)
+    monkeypatch.setattr(tries, "_busy_s", lambda: 0.0)
+    monkeypatch.setattr(tries, "_own_s", lambda: 0.0)
+
+
+def make_busy(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(range(0, 10**6, 100))
+    monkeypatch.setattr(tries, "_busy_s", lambda: float(next(clock)))
+
+
+def ended(*codes: int) -> Iterator[subprocess.CompletedProcess[str]]:
+    return (subprocess.CompletedProcess([], code, "figures", "") for code in codes)
+
+
+def test_the_first_conclusive_run_decides_even_if_it_is_a_failure(capsys: pytest.CaptureFixture[str]) -> None:
+    runs = ended(5, 3, 0)
+    assert conclusive_run(lambda: next(runs)).returncode == 3
+    assert capsys.readouterr().out.count("figures") == 3, "two runs, and why the first did not count"
+
+
+def test_three_inconclusive_tries_fail() -> None:
+    runs = ended(5, 5, 5, 0)
+    with pytest.raises(pytest.fail.Exception, match="no conclusive try"):
+        conclusive_run(lambda: next(runs))
+    assert next(runs).returncode == 0, "there was no fourth try"
+
+
+def test_where_the_machine_is_known_to_be_busy_they_are_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(tries.BUSY, "1")
+    with pytest.raises(pytest.skip.Exception, match="inconclusive"):
+        conclusive_run(lambda: next(ended(5)))
+
+
+def test_an_error_that_is_not_about_time_is_raised_at_once() -> None:
+    asked = []
+
+    def attempt() -> None:
+        asked.append(1)
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        conclusive(attempt, "a division")
+    assert len(asked) == 1
+
+
+def test_a_value_above_its_limit_fails_at_once_on_a_quiet_machine() -> None:
+    values = iter([2.0, 0.5])
+    with pytest.raises(AssertionError, match="limit 1"):
+        stays_below(1.0, lambda: next(values), "seconds")
+
+
+def test_a_value_above_its_limit_is_measured_again_on_a_busy_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    make_busy(monkeypatch)
+    values = iter([2.0, 0.5])
+    stays_below(1.0, lambda: next(values), "seconds")
+    with pytest.raises(pytest.fail.Exception, match="no conclusive try"):
+        stays_below(1.0, lambda: 2.0, "seconds")
+
+
+def test_inconclusive_says_why() -> None:
+    with pytest.raises(pytest.fail.Exception, match="too late"):
+        conclusive(raising, "a load")
+
+
+def raising() -> None:
+    raise Inconclusive("too late")
