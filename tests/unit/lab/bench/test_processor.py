@@ -33,6 +33,7 @@ class Busy(BaseHTTPRequestHandler):
     def log_message(self, *_):
         pass
 
+ThreadingHTTPServer.request_queue_size = 128  # the open loop opens all of its connections at once
 server = ThreadingHTTPServer(("127.0.0.1", 0), Busy)
 print(server.server_port, flush=True)
 server.serve_forever()
