@@ -13,7 +13,7 @@ from tests.support.tries import Inconclusive, conclusive, conclusive_run, stays_
 
 @pytest.fixture(autouse=True)
 def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(tries.BUSY, raising=False)
+    monkeypatch.setenv(tries.QUIET, "1")
     monkeypatch.setattr(tries, "_busy_s", lambda: 0.0)
     monkeypatch.setattr(tries, "_own_s", lambda: 0.0)
 
@@ -33,17 +33,18 @@ def test_the_first_conclusive_run_decides_even_if_it_is_a_failure(capsys: pytest
     assert capsys.readouterr().out.count("figures") == 3, "two runs, and why the first did not count"
 
 
-def test_three_inconclusive_tries_fail() -> None:
+def test_three_inconclusive_tries_fail_where_the_machine_must_be_quiet() -> None:
     runs = ended(5, 5, 5, 0)
     with pytest.raises(pytest.fail.Exception, match="no conclusive try"):
         conclusive_run(lambda: next(runs))
     assert next(runs).returncode == 0, "there was no fourth try"
 
 
-def test_where_the_machine_is_known_to_be_busy_they_are_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(tries.BUSY, "1")
+def test_three_inconclusive_tries_skip_where_the_machine_need_not_be_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(tries.QUIET)
+    runs = ended(5, 5, 5)
     with pytest.raises(pytest.skip.Exception, match="inconclusive"):
-        conclusive_run(lambda: next(ended(5)))
+        conclusive_run(lambda: next(runs))
 
 
 def test_an_error_that_is_not_about_time_is_raised_at_once() -> None:

@@ -12,7 +12,7 @@ from infra.settings import Settings
 from tests.support.asgi import Answer, chunks, drive
 
 SIZE = 2_345
-JSON = [(b"content-type", b"application/json")]
+JSON = [(b"content-type", b"application/json"), (b"host", b"127.0.0.1")]
 
 
 def ask(home: Path, body: object) -> Answer:

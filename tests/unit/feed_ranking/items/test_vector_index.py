@@ -61,7 +61,7 @@ def test_what_is_no_index_or_of_another_dimension_is_refused(tmp_path: Path) -> 
     with pytest.raises(CorruptArtifact):
         VectorIndex.read(tmp_path / "garbage", "flat", 16)
     VectorIndex.build("flat", clustered(10)).write(tmp_path / "i")
-    with pytest.raises(CorruptArtifact, match="16 numbers"):
+    with pytest.raises(CorruptArtifact, match="16 dimensions"):
         VectorIndex.read(tmp_path / "i", "flat", 32)
 
 
