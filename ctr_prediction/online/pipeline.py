@@ -25,7 +25,7 @@ from ctr_prediction.online.auction import AuctionSelector
 from ctr_prediction.online.cache import CacheMetrics, FeatureCache
 from ctr_prediction.online.predict import ClickPredictor, InputHydrator, p_everywhere
 from ctr_prediction.online.target import BudgetFilter, ExcludeFilter, FrequencyCapFilter, TargetingSource
-from ctr_prediction.online.user import UserHydrator
+from ctr_prediction.online.user import STAGE, UserHydrator
 from infra.errors import CorruptArtifact, DependencyError
 from infra.faults.switch import FaultSwitch, SwitchedFeatureStore, SwitchedModel
 from infra.feature_store.guarded import GuardedFeatures
@@ -33,6 +33,7 @@ from infra.feature_store.port import OnlineFeatures
 from infra.live.clock import WorldClock
 from infra.pipeline.candidates import Candidates
 from infra.pipeline.runner import CandidatePipeline, Outcome
+from infra.pipeline.stages import StageNames
 from infra.pipeline.trace import Trace
 from infra.registry.release import Release
 from infra.resilience.breaker import CircuitBreaker
@@ -43,6 +44,7 @@ from infra.settings import Settings
 S = TypeVar("S", TargetConfig, PredictConfig, AuctionConfig)
 log = logging.getLogger(__name__)
 WARM_UP_MS = 5_000
+STAGES = StageNames(query=STAGE, source="target", filter="filter", hydrate="hydrate", select="auction")
 WON = ("p_click", "bid", "price", "propensity", "seen")
 PORTS = {"student": "student", "teacher": "teacher", "naive": "naive_model"}
 
@@ -55,6 +57,7 @@ def build_pipeline(
     found = {name: getattr(bundle, name) for name in NETWORKS} | {"student": student}
     networks = {name: SwitchedModel(network, PORTS[name], faults) for name, network in found.items()}
     return CandidatePipeline(
+        names=STAGES,
         query_hydrators=[user],
         sources=[TargetingSource(market)],
         filters=[BudgetFilter(market), FrequencyCapFilter(), ExcludeFilter()],

@@ -78,9 +78,6 @@ class ClickPredictor:
             score=rate.astype(np.float32), logit=np.full(len(candidates), np.nan, np.float32)
         )
 
-    def keep(self, query: AdQuery, candidates: Candidates) -> None:
-        return None
-
 
 def p_of(bundle: Bundle, query: AdQuery, scored: Candidates, chosen: Ints) -> Array:
     """float64[k]: the probability of a click on the `scored` ads at `chosen` int64[k], from the first slot on."""

@@ -16,11 +16,13 @@ from infra.feature_store.port import FeatureRow
 from infra.pipeline.trace import Trace
 from infra.resilience.deadline import Deadline
 
+STAGE = "query"
+
 
 @dataclass(frozen=True)
 class UserHydrator:
-    """Fills in the user. Without the store: what was read before, though it is past its time; else the defaults of the
-    user's segment, which the snapshot knows."""
+    """Fills in the user. Without the store it uses the user's expired cache row, or else the defaults of the user's
+    segment from the snapshot."""
 
     features: GuardedFeatures
     cache: FeatureCache
@@ -46,7 +48,7 @@ class UserHydrator:
             return query
         read: FeatureRow | DependencyError
         try:
-            with trace.stage("query", "feature_store"):
+            with trace.query_stage(STAGE, "feature_store"):
                 read = await self.features.read_soon(query.user_id, query.deadline)
         except DependencyError as exc:
             read = exc
@@ -60,7 +62,7 @@ class UserHydrator:
         if not missing:
             return {}
         try:
-            with trace.stage("query", "feature_store"):
+            with trace.query_stage(STAGE, "feature_store"):
                 return dict(zip(missing, self.features.read_many(missing, deadline), strict=True))
         except DependencyError as exc:
             return dict.fromkeys(missing, exc)

@@ -22,6 +22,7 @@ from feed_ranking.items.live_counts import LiveStats
 from feed_ranking.items.snapshot import open_snapshot
 from feed_ranking.model.artifact import Bundle, load_bundle, load_what_is_whole
 from feed_ranking.model.inputs import priors_from
+from feed_ranking.online.cut import ScoreCut
 from feed_ranking.online.inputs import InputHydrator, ReadStats
 from feed_ranking.online.light_rank import LightRanker
 from feed_ranking.online.rank import HeavyRanker
@@ -34,6 +35,7 @@ from infra.feature_store.guarded import GuardedFeatures
 from infra.feature_store.port import OnlineFeatures
 from infra.live.clock import WorldClock
 from infra.pipeline.runner import CandidatePipeline, Outcome
+from infra.pipeline.stages import StageNames
 from infra.registry.release import Release
 from infra.resilience.breaker import CircuitBreaker
 from infra.resilience.bulkhead import Bulkhead
@@ -43,6 +45,7 @@ from infra.settings import Settings
 S = TypeVar("S", RetrieveConfig, RankConfig, ObjectiveConfig, RerankConfig)
 log = logging.getLogger(__name__)
 WARM_UP_MS = 5_000
+STAGES = StageNames(query="query", source="retrieve", filter="filter", hydrate="hydrate", select="rerank")
 
 
 def build_pipeline(
@@ -58,6 +61,7 @@ def build_pipeline(
     light = SwitchedModel(bundle.light, "light_ranker", faults)
     heavy = SwitchedModel(bundle.heavy, "heavy_ranker", faults)
     return CandidatePipeline(
+        names=STAGES,
         query_hydrators=[UserHydrator(features, priors), InterestHydrator(tower, priors)],
         sources=[
             FollowSource(catalogue),
@@ -68,6 +72,7 @@ def build_pipeline(
         filters=[UnseenFilter(catalogue)],
         hydrators=[InputHydrator(catalogue, priors, read_stats)],
         scorers={"cut": LightRanker(light, bundle.light_columns, topics), "rank": HeavyRanker(heavy)},
+        cuts={"cut": ScoreCut(topics)},
         selector=SlateSelector(catalogue, topics),
     )
 

@@ -95,7 +95,7 @@ def test_the_short_way_to_an_auction_and_the_frameworks_own_hold_the_same(client
                 assert [won["ad_id"] for won in quick[name]] == [won["ad_id"] for won in again[name]]
             else:
                 assert quick[name] == again[name]
-        assert {entry["stage"] for entry in again["trace"]} >= {"query", "retrieve", "filter", "predict", "rerank"}
+        assert {entry["stage"] for entry in again["trace"]} >= {"query", "target", "filter", "predict", "auction"}
 
 
 def test_an_auction_is_ordered_and_nobody_pays_more_than_the_bid(client: TestClient) -> None:
