@@ -128,6 +128,7 @@ DESIGN = Design(
     quality="ctr_prediction.evaluation.sweeps:measure_quality",
     sweeps="ctr_prediction.evaluation.sweeps:SWEEPS",
     drills="ctr_prediction.evaluation.drills:DRILLS",
+    faults="ctr_prediction.online.bootstrap:FAULTS",
     people="ctr_prediction.world.visitors:Visitors",
     worker="ctr_prediction.worker.consumers:make_consumers",
     topics="ctr_prediction.events.schemas:topics",

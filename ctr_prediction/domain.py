@@ -95,7 +95,7 @@ class AdQuery:
     (0: defaults), `feature_age_s` how long ago they were read; `exclude` are ads that must not be shown. `candidates`
     int64[any] are the ads that may bid, where the request names them, and `bids` what it says that some of them bid.
     `view` is the market as all stages of this request see it (`market.View`); `known` is what the feature cache holds
-    of the user (`online.cache.Known`), `read` what was read of the user before the pipeline, or why nothing was.
+    of the user (`online.cache.CachedUser`), `read` what was read of the user before the pipeline, or why nothing was.
     """
 
     user_id: int

@@ -129,6 +129,7 @@ DESIGN = Design(
     quality="feed_ranking.evaluation.sweeps:measure_quality",
     sweeps="feed_ranking.evaluation.sweeps:SWEEPS",
     drills="feed_ranking.evaluation.drills:DRILLS",
+    faults="feed_ranking.online.bootstrap:FAULTS",
     people="feed_ranking.world.visitors:Visitors",
     worker="feed_ranking.worker.consumers:make_consumers",
     topics="feed_ranking.events.schemas:topics",

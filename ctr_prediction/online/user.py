@@ -9,7 +9,7 @@ from functools import lru_cache
 from ctr_prediction.domain import AdQuery, UserFeatures
 from ctr_prediction.features.views import default_user, user_from_row
 from ctr_prediction.items.catalog import Market
-from ctr_prediction.online.cache import FeatureCache, Known, known_of
+from ctr_prediction.online.cache import CachedUser, FeatureCache, known_of
 from infra.errors import DependencyError
 from infra.feature_store.guarded import GuardedFeatures, StaleRow
 from infra.feature_store.port import FeatureRow
@@ -74,7 +74,7 @@ class UserHydrator:
             known = self.cache.expired(query.user_id) or self._known(query.user_id, None)
         return self._with(query, known)
 
-    def _known(self, user_id: int, row: FeatureRow | None) -> Known:
+    def _known(self, user_id: int, row: FeatureRow | None) -> CachedUser:
         default, now_s = self._default(user_id), self.cache.clock()
         if row is None or not row.is_known:
             return known_of(user_id, default, self.market, is_cold=True, feature_ts=0.0, read_s=now_s)
@@ -86,7 +86,7 @@ class UserHydrator:
         segments = self.market.snapshot.user_segment
         return _default_of(int(segments[user_id]) if user_id < len(segments) else 0)
 
-    def _with(self, query: AdQuery, known: Known) -> AdQuery:
+    def _with(self, query: AdQuery, known: CachedUser) -> AdQuery:
         return query.knowing(known, max(self.cache.clock() - known.read_s, 0.0))
 
 

@@ -11,7 +11,7 @@ import typer
 from infra.build.click_log import ClickLog
 from infra.errors import UsageError
 from infra.parent import stop_with_parent
-from lab.commands.options import DesignName, Json, Markdown, Preset, hold, settings_for
+from lab.commands.options import DesignName, Json, Markdown, Preset, enforce, settings_for
 from lab.designs import NAMES, find_design
 from lab.output.console import err, print_json
 
@@ -83,7 +83,7 @@ def evaluate(
     paths = step_paths(found, settings)
     figures = read_figures(paths[found.evaluate]) + measure_quality(found, settings, paths[found.steps[-1].name])
     show_figures(figures, as_json=as_json, as_markdown=as_markdown)
-    hold(figures)
+    enforce(figures)
 
 
 def bench(
@@ -107,7 +107,7 @@ def bench(
 
         figures = measure(find_design(what), ids, rounds)
     show_figures(figures, as_json=as_json, as_markdown=as_markdown)
-    hold(figures)
+    enforce(figures)
 
 
 def _build_log(design: str, preset: str | None, source: ClickLog, *, quiet: bool, as_json: bool) -> None:
