@@ -126,6 +126,7 @@ DESIGN = Design(
     headline=("p99_ms", "capacity_per_s", "auc", "knowable_gap_closed"),
     sweeps="ctr_prediction.evaluation.sweeps:SWEEPS",
     drills="ctr_prediction.evaluation.drills:DRILLS",
+    faults="ctr_prediction.online.bootstrap:FAULTS",
     people="ctr_prediction.world.visitors:Visitors",
     worker="ctr_prediction.worker.consumers:make_consumers",
     topics="ctr_prediction.events.schemas:topics",

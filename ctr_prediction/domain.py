@@ -95,7 +95,7 @@ class AdQuery:
     computed (0: defaults), `feature_age_s` the age of the read. `exclude` are ads that must not be shown. `candidates`
     int64[any] are the ads that may bid, if the request lists them; `bids` overrides the bids of some ads. `view` is the
     market as all stages of this request read it (`items.catalog.View`). `known` is the user's entry in the feature
-    cache (`online.cache.Known`). `read` is the row that was read before the pipeline, or the reason why the read
+    cache (`online.cache.CachedUser`). `read` is the row that was read before the pipeline, or the reason why the read
     failed.
     """
 

@@ -145,6 +145,7 @@ DESIGN = Design(
     headline=("p99_ms", "captured_value", "offline_s", "clone_to_slate_s"),
     sweeps="feed_ranking.evaluation.sweeps:SWEEPS",
     drills="feed_ranking.evaluation.drills:DRILLS",
+    faults="feed_ranking.online.bootstrap:FAULTS",
     people="feed_ranking.world.visitors:Visitors",
     worker="feed_ranking.worker.consumers:make_consumers",
     topics="feed_ranking.events.schemas:topics",

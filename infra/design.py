@@ -11,10 +11,12 @@ import importlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from infra.errors import UsageError
 from infra.evaluation.figures import Bound
+
+S = TypeVar("S")
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,15 @@ def with_knobs(config: Any, turned: Mapping[str, Any]) -> Any:
         changes.setdefault(known[name].stage, {})[name] = known[name].check(value)
     stages = {stage: dataclasses.replace(getattr(config, stage), **values) for stage, values in changes.items()}
     return dataclasses.replace(config, **stages) if stages else config
+
+
+def with_stage_knobs(stage: S, knobs: Mapping[str, Any]) -> S:
+    """One stage's configuration with those of its fields that `knobs` names. Names of other stages are skipped."""
+    if not knobs:
+        return stage
+    own = {item.name for item in dataclasses.fields(stage)}  # type: ignore[arg-type]
+    changes = {name: value for name, value in knobs.items() if name in own}
+    return dataclasses.replace(stage, **changes) if changes else stage  # type: ignore[type-var]
 
 
 def knobs_of(config: Any) -> tuple[Knob, ...]:
@@ -194,9 +205,10 @@ class Design:
     five requests a second: a rate that two cores serve within the budgets beside the rest of the lab.
 
     The other dotted names: `player`, `judge` and `quality` (`infra.evaluation.experiment`); `sweeps`, experiments to
-    run; `drills`, failures to try (`infra.evaluation.drill`); `benchmarks`, which compares the service with its parts;
-    `people`, the simulated users of `lab live` (`infra.evaluation.population`); `replay` and `skew`, which check the
-    prediction log (`infra.prediction_log.results`); `worker`, which makes the consumers of the design's events
+    run; `drills`, failures to try (`infra.evaluation.drill`); `faults`, the faults of its ports
+    (`infra.faults.catalogue`); `benchmarks`, which compares the service with its parts; `people`, the simulated users
+    of `lab live` (`infra.evaluation.population`); `replay` and `skew`, which check the prediction log
+    (`infra.prediction_log.results`); `worker`, which makes the consumers of the design's events
     (`infra.stream.worker`); `topics`, which lists the topics it reads and writes; `real_logs`, which trains on a log
     that the user supplies (`infra.build.click_log`), where the design has one; `holdout`, a function
     (config, paths by step, progress) -> figures for what takes too long to measure at each build, where there is any:
@@ -220,6 +232,7 @@ class Design:
     quality: str
     sweeps: str
     drills: str
+    faults: str
     people: str
     worker: str
     topics: str

@@ -6,38 +6,23 @@ Run it through `lab load feed_ranking`, or by hand: `locust -f loadtests/feed_ra
 from __future__ import annotations
 
 import random
-from bisect import bisect_left
-from itertools import accumulate, count
+from itertools import count
 from typing import Any
 
 import requests
 from locust import FastHttpUser, events, task
 from locust.env import Environment
 
+from loadtests.crowd import Crowd
 from loadtests.ending import write_at_end
 from loadtests.pace import Pace
 from loadtests.tally import Tally
 
-UNKNOWN_SHARE = 0.05
 REQUESTS_PER_USER_S = 5
 SLATE_LENGTHS = (10, 20, 20, 20, 50)
 
 tally = Tally()
 write_at_end(tally)
-
-
-class Crowd:
-    """Who asks: ids by Zipf's law with exponent 1, spread over the id space; sometimes one that nobody knows."""
-
-    def __init__(self, users: int) -> None:
-        self._users = users
-        self._weights = list(accumulate(1 / rank for rank in range(1, users + 1)))
-
-    def pick(self, rng: random.Random) -> int:
-        if rng.random() < UNKNOWN_SHARE:
-            return rng.randrange(10**9, 2 * 10**9)
-        rank = bisect_left(self._weights, rng.random() * self._weights[-1])
-        return rank * 7919 % self._users
 
 
 crowds: dict[str, Crowd] = {}

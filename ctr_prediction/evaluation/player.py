@@ -14,8 +14,9 @@ from prometheus_client import CollectorRegistry
 from ctr_prediction.config import CtrConfig
 from ctr_prediction.domain import Array, Ints, UserFeatures
 from ctr_prediction.model.ad_inputs import seen_of
-from ctr_prediction.online.cache import CacheMetrics, Known, known_of
-from ctr_prediction.online.pipeline import CtrBootstrap, CtrService
+from ctr_prediction.online.bootstrap import CtrBootstrap
+from ctr_prediction.online.cache import CachedUser, CacheMetrics, known_of
+from ctr_prediction.online.service import CtrService
 from ctr_prediction.online.user import UserHydrator
 from infra.evaluation.experiment import Play
 from infra.faults.switch import FaultSwitch
@@ -23,6 +24,7 @@ from infra.registry.release import Release
 from infra.resilience.breaker import CircuitBreaker
 from infra.resilience.bulkhead import Bulkhead
 from infra.resilience.deadline import Deadline
+from infra.serving.shared import SharedParts
 from infra.settings import Settings
 
 PATIENCE_MS, FRESH_S = 60_000.0, 60.0
@@ -57,12 +59,13 @@ class CtrPlayer:
             cache=replace(config.cache, cache_ttl_s=0.0),
         )
         bulkhead = Bulkhead("feature_store", workers=1, queue=1)
-        bootstrap = CtrBootstrap(settings, patient, breaker, bulkhead, self.faults, CacheMetrics(CollectorRegistry()))
+        shared = SharedParts(settings, breaker, bulkhead, self.faults)
+        bootstrap = CtrBootstrap(shared, patient, CacheMetrics(CollectorRegistry()))
         self.service: CtrService = bootstrap.load(Release.read(release))
         hydrator = self.service.pipeline.query_hydrators[0]
         assert isinstance(hydrator, UserHydrator)
         self._hydrator, self.cache = hydrator, self.service.cache
-        self._read: dict[int, Known] = {}
+        self._read: dict[int, CachedUser] = {}
 
     def play(self, case: Any, knobs: Mapping[str, Any], without: Collection[str] = ()) -> Play:
         """An auction for one case. The seed is the number of the case, so all settings receive the same request. The
@@ -93,7 +96,7 @@ class CtrPlayer:
         played = PlayedAuction(ads, seen, p_click, price, bid, ranked.ids, score, bidders_seen)
         return Play(played, wall * 1000, cpu * 1000, outcome.degraded)
 
-    def _known(self, user_id: int, shown: Sequence[int]) -> Known:
+    def _known(self, user_id: int, shown: Sequence[int]) -> CachedUser:
         """The user's row of the store with today's impressions `shown` added, as a fresh cache entry."""
         if user_id not in self._read:
             query = replace(self.service.query(user_id, 0, 0, 1, {}), deadline=Deadline.after_ms(PATIENCE_MS))

@@ -24,7 +24,7 @@ from ctr_prediction.events.schemas import Auction
 from ctr_prediction.features.views import default_user
 from ctr_prediction.model.ad_inputs import AdSide, inputs, seen_of
 from ctr_prediction.model.artifact import Bundle, load_bundle
-from ctr_prediction.model.auction import hold
+from ctr_prediction.model.auction import run_auction
 from ctr_prediction.model.inputs import AD_NUMBERS, person_numbers
 from ctr_prediction.model.split_layer import StudentSide
 from ctr_prediction.model.student import Student
@@ -86,7 +86,7 @@ def differences_of(auction: Auction, bundle: Bundle, config: CtrConfig, catalogu
     ads = unpack(auction.ads, "<i4").astype(np.int64)
     is_naive = config.predict.position == "naive"
     p = scores_again(auction, bundle, config, catalogue)
-    held = hold(
+    held = run_auction(
         unpack(auction.scores, "<f4"),
         bids_of(auction, ads, catalogue),
         (bundle.undebiased if is_naive else bundle.debiased).looks,

@@ -36,8 +36,8 @@ assert FIRST_AD_NUMBER + len(AD_NUMBERS) == len(NUMERIC)
 assert (*ASKERS, "ad", "campaign", "creative") == DEEP
 
 
-class Known(Protocol):
-    """Precomputed values of a user: `person` float32[PERSON_NUMBERS]."""
+class HasUserInputs(Protocol):
+    """What can be computed once of a user: `person` float32[PERSON_NUMBERS]."""
 
     @property
     def person(self) -> Floats: ...
@@ -89,7 +89,7 @@ def inputs(
     user: UserFeatures,
     context: Context,
     seen: Ints,
-    known: Known | None = None,
+    known: HasUserInputs | None = None,
 ) -> Floats:
     """float32[n, inputs]: bit for bit the result of `Model.inputs_of` for one user and context and the ads at `rows`
     int64[n] of `side`. `seen` int64[n] is the number of earlier impressions of each ad by the user. `known` has the

@@ -31,7 +31,7 @@ class Held:
     propensity: Array
 
 
-def hold(
+def run_auction(
     relevance: Floats, bids: Array, looks: Floats, slots: int, reserve: float, pricing: str, seed: int, *, uniform: bool
 ) -> Held:
     """Run an auction. `relevance` float32[n]: p(click) in the first slot; `bids` float64[n] per click; `looks`

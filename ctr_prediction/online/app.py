@@ -1,8 +1,7 @@
-"""The HTTP API of the ads: request and response schemas, and the composition root."""
+"""HTTP for the ads: the request and response documents of an auction, its endpoint, and the app."""
 
 from __future__ import annotations
 
-from importlib.metadata import version
 from typing import Annotated, Any
 
 import numpy as np
@@ -12,38 +11,32 @@ from pydantic import BaseModel, Field, model_validator
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from ctr_prediction.config import PRESETS, CtrConfig
 from ctr_prediction.design import DESIGN
 from ctr_prediction.domain import SLOTS, AdQuery
 from ctr_prediction.events.paths import LIVE, end_of_log
 from ctr_prediction.events.schemas import TOPICS, topics
 from ctr_prediction.items.live_counts import FILE as STATS_FILE
 from ctr_prediction.items.live_counts import LiveStats
+from ctr_prediction.online.bootstrap import CtrBootstrap
 from ctr_prediction.online.cache import CacheMetrics
-from ctr_prediction.online.event_api import MAX_ID as MAX_ID
-from ctr_prediction.online.event_api import Id, Price, add_intake
+from ctr_prediction.online.event_api import Price, add_intake
 from ctr_prediction.online.log_entry import auction_of
-from ctr_prediction.online.pipeline import CtrBootstrap, CtrService
 from ctr_prediction.online.schemas import DEVICE_OF, ContextIn, CtrKnobs, knobs_of, no_such_ad
 from ctr_prediction.online.score_api import add_score
-from infra.faults.switch import FaultSwitch, SwitchedStream
-from infra.live.clock import SharedClock
+from ctr_prediction.online.service import CtrService
 from infra.live.live_arrays import ArraysWatcher
 from infra.pipeline.runner import Outcome
-from infra.registry.release import Release
-from infra.resilience.breaker import CircuitBreaker
-from infra.resilience.bulkhead import Bulkhead
 from infra.serving.admission import Admission
-from infra.serving.app import ASK_RESPONSES, ServiceCore, create_service, nothing_to_serve
+from infra.serving.app import ASK_RESPONSES, nothing_to_serve
+from infra.serving.event_intake import MAX_ID, Id
 from infra.serving.schemas import StageOut, StrictModel
+from infra.serving.serve import make_parts, open_slot, serve
 from infra.serving.slot import ReleaseSlot
 from infra.settings import Settings
-from infra.stream.address import find_stream
-from infra.stream.metrics import StreamMetrics
 from infra.stream.producer import EventProducer
 from infra.telemetry.metrics import ServiceMetrics
 
-TELLS = (TOPICS.auctions, TOPICS.impressions, TOPICS.clicks)
+COUNTED = (TOPICS.auctions, TOPICS.impressions, TOPICS.clicks)
 MOST_ADS = 1000
 
 
@@ -126,59 +119,24 @@ EXAMPLES: dict[str, Any] = {
 def create_app(settings: Settings | None = None) -> ASGIApp:
     """The ASGI factory. Reads `settings` from the environment if they are None."""
     settings = settings or Settings()
-    config: CtrConfig = PRESETS[settings.preset]
-    metrics = ServiceMetrics(DESIGN)
-    breaker = CircuitBreaker("feature_store", open_s=config.serve.breaker_open_s)
-    faults = FaultSwitch()
-    bulkhead = Bulkhead("feature_store", workers=config.serve.workers, queue=config.serve.workers)
     live = settings.design_root(DESIGN.name) / LIVE
-    bootstrap = CtrBootstrap(
-        settings, config, breaker, bulkhead, faults, CacheMetrics(metrics.registry), metrics.feature_age.observe,
-        stats_path=live / STATS_FILE,
-    )  # fmt: skip
-    stream_metrics = StreamMetrics(metrics.registry, TELLS)
-    producer = EventProducer(SwitchedStream(lambda: find_stream(settings), faults), topics(), stream_metrics)
-    intake = Admission(workers=config.serve.intake_workers, queue=config.serve.intake_queue)
-
-    def load(release: Release) -> CtrService:
-        if bootstrap.clock is None:
-            bootstrap.clock = SharedClock(live / "clock.json", max(release.world_now, end_of_log(live)))
-        service = bootstrap.load(release, without_damaged=slot.value is None)
-        metrics.serving(release.model_name, release.model_version, release.released_ts)
-        return service
-
-    slot = ReleaseSlot(
-        settings.design_root(DESIGN.name),
-        load,
-        swapped=lambda ok: metrics.swaps.labels("ok" if ok else "refused").inc(),
-        may_wait=settings.wait_for_release,
-    )
-    admission = Admission(workers=config.serve.workers, queue=config.serve.queue)
-    core = ServiceCore(
-        DESIGN,
-        settings,
-        slot,
-        metrics,
-        admission,
-        {"feature_store": breaker},
-        faults,
-        config.serve.max_body_kb * 1000,
-        producer,
-        background=(
-            producer,
-            ArraysWatcher(live / STATS_FILE, LiveStats.read, lambda stats: bootstrap.count(slot.value, stats)),
-        ),
-    )
+    parts = make_parts(DESIGN, settings, live, STATS_FILE, topics(), COUNTED)
+    bootstrap = CtrBootstrap(parts.shared, parts.config, CacheMetrics(parts.metrics.registry))
+    slot = open_slot(parts, bootstrap, end_of_log)
 
     async def quick(state: dict[str, Any], body: RankRequest) -> Response:
-        return await hold_auction(slot, metrics, admission, producer, state, body)
+        return await auction_response(slot, parts.metrics, parts.admission, parts.producer, state, body)
+
+    def follow_stats(stats: LiveStats) -> None:
+        bootstrap.count(slot.value, stats)
 
     def add_routes(app: FastAPI) -> None:
-        add_rank(app, slot, metrics, admission, producer)
-        add_score(app, slot, admission)
-        add_intake(app, slot, producer, intake)
+        add_rank(app, slot, parts.metrics, parts.admission, parts.producer)
+        add_score(app, slot, parts.admission)
+        add_intake(app, slot, parts.producer, parts.intake)
 
-    return create_service(core, add_routes, version("ml-system-design-lab"), quick=(RankRequest, quick))
+    followers = (ArraysWatcher(live / STATS_FILE, LiveStats.read, follow_stats),)
+    return serve(parts, slot, add_routes, followers=followers, quick=(RankRequest, quick))
 
 
 def add_rank(
@@ -198,10 +156,10 @@ def add_rank(
         body: Annotated[RankRequest, Body(openapi_examples=EXAMPLES)],
         explain: Annotated[bool, Query(description="add the trace of the request")] = False,
     ) -> Response:
-        return await hold_auction(slot, metrics, admission, producer, request.scope["state"], body, explain=explain)
+        return await auction_response(slot, metrics, admission, producer, request.scope["state"], body, explain=explain)
 
 
-async def hold_auction(
+async def auction_response(
     slot: ReleaseSlot[CtrService],
     metrics: ServiceMetrics,
     admission: Admission,
@@ -229,7 +187,7 @@ async def hold_auction(
         candidates=np.array([item.ad_id for item in named], np.int64) if named else None,
         bids={item.ad_id: item.bid for item in named if item.bid is not None},
     )
-    outcome = await admission.hold(lambda: service.answer_soon(query))
+    outcome = await admission.run_async(lambda: service.answer_soon(query))
     metrics.observe(outcome.trace)
     state["degraded"] = outcome.degraded
     producer.hand_over(TOPICS.auctions, auction_of(service, outcome))

@@ -10,7 +10,7 @@ from ctr_prediction.domain import RANDOM_POLICY, AdQuery, Array, Floats, Ints
 from ctr_prediction.items.catalog import Market
 from ctr_prediction.model.ad_inputs import seen_of_few
 from ctr_prediction.model.artifact import Bundle
-from ctr_prediction.model.auction import hold
+from ctr_prediction.model.auction import run_auction
 from ctr_prediction.online.predict import p_of
 from infra.pipeline.candidates import Candidates
 
@@ -26,7 +26,7 @@ class AuctionSelector:
 
     def select(self, query: AdQuery, candidates: Candidates) -> tuple[Candidates, dict[str, int]]:
         rules, bids = query.auction, bids_of(self.market, query, candidates.ids)
-        held = hold(
+        held = run_auction(
             candidates.columns["score"],
             bids,
             looks_of(self.bundle, query),

@@ -25,9 +25,8 @@ AGES_S = (1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3600.0)
 
 
 @dataclass(frozen=True)
-class Known:
-    """A user as read at `read_s` (monotonic clock). `feature_ts` is the time as of which the row is computed, 0 for
-    none.
+class CachedUser:
+    """A user as read at `read_s` (monotonic clock). `feature_ts` is the time that the row speaks for, 0 for none.
 
     Precomputed: `person` float32[PERSON_NUMBERS], the user's numbers for the model; `logged`, the features as JSON for
     the log; `most_today`, the highest number of impressions of one ad today; `of_user`, the user part of the student's
@@ -46,14 +45,14 @@ class Known:
 
 def known_of(
     user_id: int, user: UserFeatures, market: Market, *, is_cold: bool, feature_ts: float, read_s: float
-) -> Known:
-    """A cache entry for one user, with its precomputed values."""
+) -> CachedUser:
+    """One user, with what is computed once."""
     priors, student = market.priors, market.view.student
     logged = orjson.dumps(user_as_lists(user))
     person = person_numbers(user, priors)[0]
     of_user = None if student is None else student.of_user(user_id, user, person)
     most_today = int(user.seen_today[0].max(initial=0))
-    return Known(user, is_cold, feature_ts, read_s, person, logged, most_today, of_user)
+    return CachedUser(user, is_cold, feature_ts, read_s, person, logged, most_today, of_user)
 
 
 class CacheMetrics:
@@ -77,11 +76,11 @@ class FeatureCache:
         self, ttl_s: float, size: int, metrics: CacheMetrics, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._ttl_s, self._size, self._metrics, self.clock = ttl_s, size, metrics, clock
-        self._users: OrderedDict[int, Known] = OrderedDict()
+        self._users: OrderedDict[int, CachedUser] = OrderedDict()
         self._lock = threading.Lock()
 
-    def fresh(self, user_id: int) -> Known | None:
-        """The user's entry, if it is younger than the time to live."""
+    def fresh(self, user_id: int) -> CachedUser | None:
+        """What was read within the time to live."""
         with self._lock:
             known = self._users.get(user_id)
             if known is not None:
@@ -102,8 +101,8 @@ class FeatureCache:
         known = self._users.get(user_id)
         return known is not None and self.clock() - known.read_s <= self._ttl_s
 
-    def expired(self, user_id: int) -> Known | None:
-        """The user's entry of any age, as a fallback for an unavailable store."""
+    def expired(self, user_id: int) -> CachedUser | None:
+        """What was read last, however long ago: for when the store does not answer."""
         with self._lock:
             known = self._users.get(user_id)
         if known is not None:
@@ -111,7 +110,7 @@ class FeatureCache:
             self._metrics.age.observe(self.clock() - known.read_s)
         return known
 
-    def put(self, user_id: int, known: Known) -> None:
+    def put(self, user_id: int, known: CachedUser) -> None:
         with self._lock:
             self._users[user_id] = known
             self._users.move_to_end(user_id)

@@ -7,7 +7,7 @@ import orjson
 from ctr_prediction.domain import AdQuery
 from ctr_prediction.events.codec import pack
 from ctr_prediction.events.schemas import Auction
-from ctr_prediction.online.pipeline import CtrService
+from ctr_prediction.online.service import CtrService
 from infra.pipeline.runner import Outcome
 
 

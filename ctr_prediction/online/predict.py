@@ -78,9 +78,6 @@ class ClickPredictor:
             score=rate.astype(np.float32), logit=np.full(len(candidates), np.nan, np.float32)
         )
 
-    def keep(self, query: AdQuery, candidates: Candidates) -> None:
-        return None
-
 
 def p_of(bundle: Bundle, query: AdQuery, scored: Candidates, chosen: Ints) -> Array:
     """float64[k]: p(click) of the `scored` ads at `chosen` int64[k], in the slots 0 to k - 1."""

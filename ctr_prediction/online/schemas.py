@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from ctr_prediction.design import DESIGN
 from ctr_prediction.domain import DEVICES
-from ctr_prediction.online.event_api import Id
+from infra.serving.event_intake import Id
 from infra.serving.problems import problem
 from infra.serving.schemas import StrictModel, knobs_model
 

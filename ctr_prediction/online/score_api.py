@@ -16,13 +16,13 @@ from pydantic import BaseModel, Field, model_validator
 from starlette.responses import Response
 
 from ctr_prediction.domain import SLOTS
-from ctr_prediction.online.event_api import Id
-from ctr_prediction.online.pipeline import CtrService
 from ctr_prediction.online.schemas import DEVICE_OF, ContextIn, CtrKnobs, knobs_of, no_such_ad
+from ctr_prediction.online.service import CtrService
 from infra.pipeline.trace import Trace
 from infra.resilience.deadline import Deadline
 from infra.serving.admission import Admission
 from infra.serving.app import ASK_RESPONSES, nothing_to_serve
+from infra.serving.event_intake import Id
 from infra.serving.schemas import StageOut, StrictModel
 from infra.serving.slot import ReleaseSlot
 

@@ -9,18 +9,20 @@ from functools import lru_cache
 from ctr_prediction.domain import AdQuery, UserFeatures
 from ctr_prediction.features.views import default_user, user_from_row
 from ctr_prediction.items.catalog import Market
-from ctr_prediction.online.cache import FeatureCache, Known, known_of
+from ctr_prediction.online.cache import CachedUser, FeatureCache, known_of
 from infra.errors import DependencyError
 from infra.feature_store.guarded import GuardedFeatures, StaleRow
 from infra.feature_store.port import FeatureRow
 from infra.pipeline.trace import Trace
 from infra.resilience.deadline import Deadline
 
+STAGE = "query"
+
 
 @dataclass(frozen=True)
 class UserHydrator:
-    """Adds the user's features. If the store is unavailable, it uses the expired cache entry, or else the defaults of
-    the user's segment, which the snapshot holds."""
+    """Fills in the user. Without the store it uses the user's expired cache row, or else the defaults of the user's
+    segment from the snapshot."""
 
     features: GuardedFeatures
     cache: FeatureCache
@@ -46,7 +48,7 @@ class UserHydrator:
             return query
         read: FeatureRow | DependencyError
         try:
-            with trace.stage("query", "feature_store"):
+            with trace.query_stage(STAGE, "feature_store"):
                 read = await self.features.read_soon(query.user_id, query.deadline)
         except DependencyError as exc:
             read = exc
@@ -60,7 +62,7 @@ class UserHydrator:
         if not missing:
             return {}
         try:
-            with trace.stage("query", "feature_store"):
+            with trace.query_stage(STAGE, "feature_store"):
                 return dict(zip(missing, self.features.read_many(missing, deadline), strict=True))
         except DependencyError as exc:
             return dict.fromkeys(missing, exc)
@@ -72,7 +74,7 @@ class UserHydrator:
             known = self.cache.expired(query.user_id) or self._known(query.user_id, None)
         return self._with(query, known)
 
-    def _known(self, user_id: int, row: FeatureRow | None) -> Known:
+    def _known(self, user_id: int, row: FeatureRow | None) -> CachedUser:
         default, now_s = self._default(user_id), self.cache.clock()
         if row is None or not row.is_known:
             return known_of(user_id, default, self.market, is_cold=True, feature_ts=0.0, read_s=now_s)
@@ -84,7 +86,7 @@ class UserHydrator:
         segments = self.market.snapshot.user_segment
         return _default_of(int(segments[user_id]) if user_id < len(segments) else 0)
 
-    def _with(self, query: AdQuery, known: Known) -> AdQuery:
+    def _with(self, query: AdQuery, known: CachedUser) -> AdQuery:
         return query.knowing(known, max(self.cache.clock() - known.read_s, 0.0))
 
 

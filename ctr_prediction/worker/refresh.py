@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import json
 import logging
-import math
-import time
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -33,20 +31,15 @@ from ctr_prediction.features.views import open_store
 from ctr_prediction.items.live_counts import stats_at
 from ctr_prediction.worker.append_log import GrowingLog, Heard
 from ctr_prediction.worker.metrics import OnlineMetrics
-from infra.errors import DependencyError
 from infra.live.clock import WorldClock
 from infra.registry.release import CURRENT, Release, read_release
 from infra.settings import Settings
 from infra.stream.consumer import Received
-from infra.stream.kafka_client import PARTITIONS
-from infra.stream.sink import next_offsets
+from infra.stream.refresh_timing import AppliedOffsets, Refresher
 
 log = logging.getLogger(__name__)
-SETTLE_S = 1.0
-"""seconds to wait for events in flight before the effect aggregates a second"""
-REFRESH_S, IDLE_S, LOOK_S = 0.2, 60.0, 1.0
-BEHIND_S = 10.0
-"""seconds to wait after a pause for the events of the pause; events after that are late"""
+FOLDERS = {TOPICS.impressions: SHOWN, TOPICS.clicks: CLICKS}
+"""Topic -> the folder of the live log that holds its events."""
 REMEMBERED = 50_000
 """events to keep until the log sink has certainly written them"""
 
@@ -66,37 +59,27 @@ class FeatureEffect:
         self._late: set[int] = set()
         """users with events that arrived after the effect had aggregated their second"""
         self._recent: deque[Impression | Click] = deque(maxlen=REMEMBERED)
-        self._epoch, self._next = "", dict[tuple[str, int], int]()
-        self._counted_ts = self._newest_ts = self._looked_s = self._tried_s = self._wrote_s = 0.0
-        self._behind_since_s: float | None = time.monotonic()
-        self._took = False
+        self._timing, self._offsets, self._newest_ts = Refresher(root, clock), AppliedOffsets(), 0.0
 
     def resume(self, epoch: str) -> Mapping[tuple[str, int], int]:
-        """On the first call, read the whole log and resume after it. Later, resume after the applied events."""
-        if self._release is None:
-            for topic, folder in ((TOPICS.impressions, SHOWN), (TOPICS.clicks, CLICKS)):
-                # without a log, start at the beginning: the committed offsets do not describe the log
-                written = dict.fromkeys(range(PARTITIONS), 0) | next_offsets(self._live / folder, epoch)
-                self._next |= {(topic, number): at for number, at in written.items()}
+        """The first time, read all that is logged and go on behind it; later, go on behind what was applied."""
+        is_first = self._release is None
+        if is_first:
+            self._offsets.start(epoch, self._live, FOLDERS)
             self._load(read_release(self._root))
-        elif epoch != self._epoch:
-            self._next = {}
-        self._epoch, self._behind_since_s = epoch, time.monotonic()
-        return self._next
+        self._timing.resume()
+        return self._offsets.resume(epoch, is_first=is_first)
 
     def known(self) -> Iterable[str]:
         return ()
 
     def apply(self, batch: Sequence[Received]) -> None:
-        self._took = True
-        if time.time() - min(received.acked_s for received in batch) > SETTLE_S and self._behind_since_s is None:
-            self._behind_since_s = time.monotonic()
+        self._timing.take(batch)
         events = [received.event for received in batch]
         self._take(events)
         self._metrics.saw([event for event in events if isinstance(event, Impression)])
         self._metrics.clicked([event for event in events if isinstance(event, Click)])
-        for received in batch:
-            self._next[received.topic, received.partition] = received.offset + 1
+        self._offsets.take(batch)
 
     def _take(self, events: Sequence[Impression | Click]) -> None:
         """Apply new events; impressions before their clicks."""
@@ -110,43 +93,27 @@ class FeatureEffect:
 
     def _note(self, heard: Heard) -> None:
         self._newest_ts = max(self._newest_ts, heard.at_s.max(initial=0.0))
-        self._late.update(heard.user[heard.at_s < self._counted_ts].tolist())
+        self._late.update(heard.user[heard.at_s < self._timing.counted_ts].tolist())
 
     def tick(self) -> None:
-        """Push and write the due rows. If the store fails, keep the events and retry on the next tick."""
-        now_s = time.monotonic()
-        if not self._took:  # the consumer has caught up
-            self._behind_since_s = None
-        self._took = False
-        if now_s - self._looked_s > LOOK_S:
-            self._looked_s = now_s
-            release = read_release(self._root)
-            if release != self._release:
-                self._load(release)
-        is_new = bool(self._late) or self._newest_ts >= self._counted_ts
-        if now_s - self._tried_s < REFRESH_S or not (is_new or now_s - self._wrote_s > IDLE_S):
-            return
-        if self._behind_since_s is not None and now_s - self._behind_since_s < BEHIND_S:
-            return  # older events are still unread, so a row as of now would be incomplete
-        self._tried_s = now_s
-        at_ts = math.floor(self._clock.now() - SETTLE_S)
-        if at_ts <= self._counted_ts:
-            return
-        try:
-            self.refresh(float(at_ts))
-        except DependencyError as exc:
-            self._tried_s = now_s + LOOK_S
-            log.warning("pushing features failed, retrying: %s", exc)
+        """Push and write what is due. A store that does not answer is tried again; the events are kept."""
+        release = self._timing.new_release(self._release)
+        if release is not None:
+            self._load(release)
+        has_new = bool(self._late) or self._newest_ts >= self._timing.counted_ts
+        at_ts = self._timing.due_ts(has_new=has_new)
+        if at_ts is not None:
+            with self._timing.refreshing(at_ts):
+                self.refresh(at_ts)
 
     def refresh(self, at_ts: float) -> None:
         """Push the rows of all users with new events, as of `at_ts`, and write the counts of ads and campaigns."""
         known = self._log.log
-        users = np.union1d(touched(known, self._counted_ts, at_ts), np.array(sorted(self._late), np.int64))
+        users = np.union1d(touched(known, self._timing.counted_ts, at_ts), np.array(sorted(self._late), np.int64))
         if len(users):
             self._store.push(VIEW, rows_for_store(known, self._catalogue, self._config, at_ts, users))
         self._late.clear()
         stats_at(known, self._catalogue, self._config, at_ts).write(self._stats)
-        self._counted_ts, self._wrote_s = at_ts, time.monotonic()
 
     def _load(self, release: Release) -> None:
         """Rebuild the whole state for this release, from the history and the live log."""
@@ -156,7 +123,7 @@ class FeatureEffect:
         history = len(self._log)
         self._store = open_store(Path(release.features_path), self._settings, online_only=True)
         self._clock.at_least(release.world_now)
-        self._counted_ts, self._wrote_s = release.world_now, 0.0
+        self._timing.begin(release)
         self._newest_ts, self._late = release.world_now, set()
         shown, clicks = read_shown(self._live), read_clicks(self._live)
         if shown is not None:

@@ -24,7 +24,7 @@ from feed_ranking.domain import FeedQuery, Floats, Ids
 from feed_ranking.evaluation.player import FeedPlayer
 from feed_ranking.features.views import naive_reader, open_store
 from feed_ranking.items.vector_index import VectorIndex
-from feed_ranking.online.pipeline import FeedService
+from feed_ranking.online.service import FeedService
 from infra.errors import LabError
 from infra.evaluation.reference_app import reference_app
 from infra.pipeline.runner import Outcome

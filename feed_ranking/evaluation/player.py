@@ -12,7 +12,8 @@ import numpy as np
 
 from feed_ranking.config import FeedConfig
 from feed_ranking.domain import AD, FeedQuery, PlayedSlate
-from feed_ranking.online.pipeline import FeedBootstrap, FeedService
+from feed_ranking.online.bootstrap import FeedBootstrap
+from feed_ranking.online.service import FeedService
 from infra.evaluation.experiment import Play
 from infra.faults.switch import FaultSwitch
 from infra.pipeline.runner import Outcome
@@ -20,6 +21,7 @@ from infra.registry.release import Release
 from infra.resilience.breaker import CircuitBreaker
 from infra.resilience.bulkhead import Bulkhead
 from infra.resilience.deadline import Deadline
+from infra.serving.shared import SharedParts
 from infra.settings import Settings
 
 SLATE = 20
@@ -35,7 +37,7 @@ class FeedPlayer:
         breaker = CircuitBreaker("feature_store", open_s=config.serve.breaker_open_s)
         patient = replace(config, serve=replace(config.serve, feature_timeout_ms=PATIENCE_MS))
         bulkhead = Bulkhead("feature_store", workers=1, queue=1)
-        bootstrap = FeedBootstrap(settings, patient, breaker, bulkhead, self.faults)
+        bootstrap = FeedBootstrap(SharedParts(settings, breaker, bulkhead, self.faults), patient)
         self.service: FeedService = bootstrap.load(Release.read(release))
 
     def play(self, case: int, knobs: Mapping[str, Any], without: Collection[str] = ()) -> Play:

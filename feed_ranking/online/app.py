@@ -1,9 +1,8 @@
-"""The HTTP API of the feed: request and response schemas, and the composition root."""
+"""HTTP for the feed: the request and response documents, the endpoint, and the app."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from typing import Annotated, Any
 
 import orjson
@@ -12,7 +11,6 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from feed_ranking.config import PRESETS, FeedConfig
 from feed_ranking.design import DESIGN
 from feed_ranking.domain import FeedQuery
 from feed_ranking.events.paths import LIVE, end_of_log
@@ -20,30 +18,25 @@ from feed_ranking.events.schemas import TOPICS, PostPublished, topics
 from feed_ranking.items.catalog import NewPost
 from feed_ranking.items.live_counts import FILE as STATS_FILE
 from feed_ranking.items.live_counts import LiveStats
-from feed_ranking.online.event_api import MAX_ID as MAX_ID
-from feed_ranking.online.event_api import Id, add_intake
+from feed_ranking.online.bootstrap import FeedBootstrap
+from feed_ranking.online.event_api import add_intake
 from feed_ranking.online.log_entry import prediction_of
-from feed_ranking.online.pipeline import FeedBootstrap, FeedService
-from infra.faults.switch import FaultSwitch, SwitchedStream
-from infra.live.clock import SharedClock
+from feed_ranking.online.service import FeedService
 from infra.live.live_arrays import ArraysWatcher
 from infra.pipeline.runner import Outcome
-from infra.registry.release import Release
-from infra.resilience.breaker import CircuitBreaker
-from infra.resilience.bulkhead import Bulkhead
 from infra.serving.admission import Admission
-from infra.serving.app import ASK_RESPONSES, ServiceCore, create_service, nothing_to_serve
+from infra.serving.app import ASK_RESPONSES, nothing_to_serve
+from infra.serving.event_intake import MAX_ID, Id
 from infra.serving.schemas import StageOut, StrictModel, knobs_model
+from infra.serving.serve import make_parts, open_slot, serve
 from infra.serving.slot import ReleaseSlot
 from infra.settings import Settings
-from infra.stream.address import find_stream
 from infra.stream.event import Codec
 from infra.stream.follower import EventFollower
-from infra.stream.metrics import StreamMetrics
 from infra.stream.producer import EventProducer
 from infra.telemetry.metrics import ServiceMetrics
 
-TELLS = (TOPICS.predictions, TOPICS.impressions, TOPICS.reactions)
+COUNTED = (TOPICS.predictions, TOPICS.impressions, TOPICS.reactions)
 FeedKnobs = knobs_model("FeedKnobs", DESIGN.knobs("small"))
 
 
@@ -103,34 +96,10 @@ EXAMPLES: dict[str, Any] = {
 def create_app(settings: Settings | None = None) -> ASGIApp:
     """The ASGI factory. Reads `settings` from the environment if they are None."""
     settings = settings or Settings()
-    config: FeedConfig = PRESETS[settings.preset]
-    metrics = ServiceMetrics(DESIGN)
-    breaker = CircuitBreaker("feature_store", open_s=config.serve.breaker_open_s)
-    faults = FaultSwitch()
-    bulkhead = Bulkhead("feature_store", workers=config.serve.workers, queue=config.serve.workers)
     live = settings.design_root(DESIGN.name) / LIVE
-    bootstrap = FeedBootstrap(
-        settings, config, breaker, bulkhead, faults, metrics.feature_age.observe, stats_path=live / STATS_FILE
-    )
-    stream_metrics = StreamMetrics(metrics.registry, (TOPICS.posts, *TELLS))
-    find = SwitchedStream(lambda: find_stream(settings), faults)
-    producer = EventProducer(find, topics(), stream_metrics)
-    intake = Admission(workers=config.serve.intake_workers, queue=config.serve.intake_queue)
-
-    def load(release: Release) -> FeedService:
-        if bootstrap.clock is None:
-            bootstrap.clock = SharedClock(live / "clock.json", max(release.world_now, end_of_log(live)))
-        service = bootstrap.load(release, without_damaged=slot.value is None)
-        metrics.serving(release.model_name, release.model_version, release.released_ts)
-        return service
-
-    slot = ReleaseSlot(
-        settings.design_root(DESIGN.name),
-        load,
-        swapped=lambda ok: metrics.swaps.labels("ok" if ok else "refused").inc(),
-        may_wait=settings.wait_for_release,
-    )
-    admission = Admission(workers=config.serve.workers, queue=config.serve.queue)
+    parts = make_parts(DESIGN, settings, live, STATS_FILE, topics(), (TOPICS.posts, *COUNTED))
+    bootstrap = FeedBootstrap(parts.shared, parts.config)
+    slot = open_slot(parts, bootstrap, end_of_log)
 
     def follow_posts(posts: Sequence[PostPublished]) -> None:
         bootstrap.publish(slot.value, [NewPost(**vars(post)) for post in posts])
@@ -138,28 +107,15 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
     def follow_stats(stats: LiveStats) -> None:
         bootstrap.count(slot.value, stats)
 
-    core = ServiceCore(
-        DESIGN,
-        settings,
-        slot,
-        metrics,
-        admission,
-        {"feature_store": breaker},
-        faults,
-        config.serve.max_body_kb * 1000,
-        producer,
-        background=(
-            producer,
-            EventFollower(find, {TOPICS.posts: Codec.of(PostPublished)}, follow_posts, stream_metrics),
-            ArraysWatcher(live / STATS_FILE, LiveStats.read, follow_stats),
-        ),
-    )
-
     def add_routes(app: FastAPI) -> None:
-        add_feed(app, slot, metrics, admission, producer)
-        add_intake(app, slot, producer, intake)
+        add_feed(app, slot, parts.metrics, parts.admission, parts.producer)
+        add_intake(app, slot, parts.producer, parts.intake)
 
-    return create_service(core, add_routes, version("ml-system-design-lab"))
+    followers = (
+        EventFollower(parts.find, {TOPICS.posts: Codec.of(PostPublished)}, follow_posts, parts.stream_metrics),
+        ArraysWatcher(live / STATS_FILE, LiveStats.read, follow_stats),
+    )
+    return serve(parts, slot, add_routes, followers=followers)
 
 
 def add_feed(

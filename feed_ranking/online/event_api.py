@@ -1,7 +1,6 @@
-"""Event intake of the feed over HTTP: the service publishes posts, impressions and reactions to the stream.
+"""HTTP for the feed's events: published posts, impressions and reactions, which go to the stream.
 
-202 means that the broker has acknowledged all events. Otherwise the response is 503, and the caller sends the same
-events again. Retries are safe: a post is identified by its id, an event by slate and position.
+Consumers recognise a post by its id, and an impression or a reaction by its slate and place.
 """
 
 from __future__ import annotations
@@ -14,22 +13,18 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from feed_ranking.events.schemas import MAX_PLACES, TOPICS, Impression, PostPublished, Reaction
-from feed_ranking.online.pipeline import FeedService
-from infra.errors import StreamUnavailable
+from feed_ranking.online.service import FeedService
 from infra.serving.admission import Admission
 from infra.serving.app import ASK_RESPONSES, PROBLEM, nothing_to_serve
+from infra.serving.event_intake import MAX_ID, Accepted, Id, accept, add_clock, refuse_future
 from infra.serving.problems import problem
 from infra.serving.schemas import StrictModel
 from infra.serving.slot import ReleaseSlot
 from infra.stream.producer import EventProducer
 
-MAX_ID = 2**53 - 1
-"""Largest integer that every JSON parser keeps exact."""
 MAX_SLATE = 2**52 - 1
-ACKNOWLEDGED_S = 2.0
 LONGEST_DWELL_S = 86_400.0
 
-Id = Annotated[int, Field(ge=0, le=MAX_ID)]
 IdOrNone = Annotated[int, Field(ge=-1, le=MAX_ID)]
 
 
@@ -83,14 +78,6 @@ class EventsIn(StrictModel):
     reactions: list[ReactionIn] = Field(default_factory=list, max_length=500)
 
 
-class Accepted(BaseModel):
-    accepted: int = Field(description="number of events that the broker has acknowledged")
-
-
-class Clock(BaseModel):
-    now: float = Field(description="world time, in seconds since the epoch, UTC")
-
-
 class PostOut(BaseModel):
     """A post that can be a candidate in this service."""
 
@@ -102,6 +89,7 @@ class PostOut(BaseModel):
 
 def add_intake(app: FastAPI, slot: ReleaseSlot[FeedService], producer: EventProducer, intake: Admission) -> None:
     """Add `POST /v1/posts`, `GET /v1/posts/{post_id}`, `POST /v1/events` and `GET /v1/clock`."""
+    add_clock(app, slot)
 
     @app.post(
         "/v1/posts", tags=["events"], summary="Publish posts", status_code=202, response_model=Accepted,
@@ -116,7 +104,7 @@ def add_intake(app: FastAPI, slot: ReleaseSlot[FeedService], producer: EventProd
             return problem(422, f"topic {unknown[0]} does not exist; topics are 0 to {topics - 1}")
         now = service.clock.now()
         new = [(TOPICS.posts, PostPublished(**post.model_dump(), published_ts=now)) for post in body.posts]
-        return await _accept(new)
+        return await accept(new, producer, intake)
 
     @app.get(
         "/v1/posts/{post_id}", tags=["events"], summary="Read a candidate post", response_model=PostOut,
@@ -140,9 +128,8 @@ def add_intake(app: FastAPI, slot: ReleaseSlot[FeedService], producer: EventProd
         if service is None:
             return nothing_to_serve(slot.last_error)
         now = service.clock.now()
-        late = [item for item in (*body.impressions, *body.reactions) if item.request_ts > now + 1.0]
-        if late:
-            return problem(422, f"request_ts {late[0].request_ts} lies in the future: the world time is {now:.3f}")
+        if late := refuse_future((*body.impressions, *body.reactions), now):
+            return late
         wrong = [item for item in (*body.impressions, *body.reactions) if (item.post_id >= 0) == (item.ad_id >= 0)]
         if wrong:
             return problem(422, "an item is a post or an ad: give one of post_id and ad_id, and -1 for the other")
@@ -152,20 +139,4 @@ def add_intake(app: FastAPI, slot: ReleaseSlot[FeedService], producer: EventProd
         found += [
             (TOPICS.reactions, Reaction(**item.model_dump(), seen_ts=now, label_ts=now)) for item in body.reactions
         ]
-        return await _accept(found)
-
-    @app.get("/v1/clock", tags=["events"], summary="Read the world time", response_model=Clock,
-        responses={503: PROBLEM},
-    )  # fmt: skip
-    async def clock() -> Response:
-        service = slot.value
-        if service is None:
-            return nothing_to_serve(slot.last_error)
-        return Response(orjson.dumps({"now": service.clock.now()}), media_type="application/json")
-
-    async def _accept(found: list[tuple[str, Any]]) -> Response:
-        try:
-            await intake.run(lambda: producer.publish(found, ACKNOWLEDGED_S))
-        except StreamUnavailable as exc:
-            return problem(503, f"{exc}; no event is acknowledged, send the same again", headers={"Retry-After": "1"})
-        return Response(orjson.dumps({"accepted": len(found)}), status_code=202, media_type="application/json")
+        return await accept(found, producer, intake)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from feed_ranking.domain import FeedQuery
 from feed_ranking.events.codec import pack, user_as_lists
 from feed_ranking.events.schemas import Prediction
-from feed_ranking.online.pipeline import FeedService
+from feed_ranking.online.service import FeedService
 from infra.pipeline.runner import Outcome
 
 

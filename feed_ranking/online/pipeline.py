@@ -1,48 +1,23 @@
-"""The request path of the feed: the stages in order. Start reading here."""
+"""The stages of a feed request, in order. Read this file first."""
 
 from __future__ import annotations
 
-import contextlib
-import logging
-import secrets
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
-from functools import cached_property
-from pathlib import Path
-from typing import Any, TypeVar
-
-import numpy as np
-
-from feed_ranking.config import FeedConfig, ObjectiveConfig, RankConfig, RerankConfig, RetrieveConfig
-from feed_ranking.domain import RANDOM_POLICY, SERVING_POLICY, FeedQuery, SlateItem, UserFeatures
-from feed_ranking.features.views import default_user, naive_reader, open_store
-from feed_ranking.items.catalog import CAPACITY, Catalogue, NewPost
-from feed_ranking.items.live_counts import LiveStats
-from feed_ranking.items.snapshot import open_snapshot
-from feed_ranking.model.artifact import Bundle, load_bundle, load_what_is_whole
-from feed_ranking.model.inputs import priors_from
+from feed_ranking.domain import FeedQuery
+from feed_ranking.items.catalog import Catalogue
+from feed_ranking.model.artifact import Bundle
+from feed_ranking.online.cut import ScoreCut
 from feed_ranking.online.inputs import InputHydrator, ReadStats
 from feed_ranking.online.light_rank import LightRanker
 from feed_ranking.online.rank import HeavyRanker
-from feed_ranking.online.rerank import SlateSelector, ad_places
+from feed_ranking.online.rerank import SlateSelector
 from feed_ranking.online.retrieve import FollowSource, FreshSource, InterestSource, TrendingSource, UnseenFilter
 from feed_ranking.online.user import InterestHydrator, UserHydrator
-from infra.errors import DependencyError
-from infra.faults.switch import FaultSwitch, SwitchedFeatureStore, SwitchedIndex, SwitchedModel
+from infra.faults.switch import FaultSwitch, SwitchedIndex, SwitchedModel
 from infra.feature_store.guarded import GuardedFeatures
-from infra.feature_store.port import OnlineFeatures
-from infra.live.clock import WorldClock
-from infra.pipeline.runner import CandidatePipeline, Outcome
-from infra.registry.release import Release
-from infra.resilience.breaker import CircuitBreaker
-from infra.resilience.bulkhead import Bulkhead
-from infra.resilience.deadline import Deadline
-from infra.settings import Settings
+from infra.pipeline.runner import CandidatePipeline
+from infra.pipeline.stages import StageNames
 
-S = TypeVar("S", RetrieveConfig, RankConfig, ObjectiveConfig, RerankConfig)
-log = logging.getLogger(__name__)
-WARM_UP_MS = 5_000
+STAGES = StageNames(query="query", source="retrieve", filter="filter", hydrate="hydrate", select="rerank")
 
 
 def build_pipeline(
@@ -52,12 +27,13 @@ def build_pipeline(
     faults: FaultSwitch,
     read_stats: ReadStats | None = None,
 ) -> CandidatePipeline[FeedQuery]:
-    """The stages in order: hydrate the user → retrieve → filter seen posts → cut → rank → re-rank into a slate."""
+    """The user → posts from four sources → without seen posts → inputs → light score and cut → rank → slate."""
     priors, topics = bundle.priors, bundle.priors.topics
     tower = SwitchedModel(bundle.user_tower, "user_tower", faults)
     light = SwitchedModel(bundle.light, "light_ranker", faults)
     heavy = SwitchedModel(bundle.heavy, "heavy_ranker", faults)
     return CandidatePipeline(
+        names=STAGES,
         query_hydrators=[UserHydrator(features, priors), InterestHydrator(tower, priors)],
         sources=[
             FollowSource(catalogue),
@@ -68,189 +44,6 @@ def build_pipeline(
         filters=[UnseenFilter(catalogue)],
         hydrators=[InputHydrator(catalogue, priors, read_stats)],
         scorers={"cut": LightRanker(light, bundle.light_columns, topics), "rank": HeavyRanker(heavy)},
+        cuts={"cut": ScoreCut(topics)},
         selector=SlateSelector(catalogue, topics),
     )
-
-
-@dataclass(frozen=True)
-class FeedService:
-    """Serves one release. Each release has its own service; only the catalogue of a service changes."""
-
-    pipeline: CandidatePipeline[FeedQuery]
-    catalogue: Catalogue
-    bundle: Bundle
-    config: FeedConfig
-    clock: WorldClock
-    model_version: str
-
-    def query(
-        self, user_id: int, k: int, seen: list[int], knobs: Mapping[str, Any], seed: int | None = None
-    ) -> FeedQuery:
-        """A query in which the request's knobs replace the configured ones. Draws a seed if `seed` is None."""
-        seen_ids = np.array(seen, np.int64)
-        seed = secrets.randbits(53) if seed is None else seed
-        rules = turned(self.config.rerank, knobs)
-        is_random = np.random.default_rng([seed, 2]).random() < rules.randomised_share
-        return FeedQuery(
-            user_id=user_id,
-            k=k,
-            seen=seen_ids,
-            now_ts=self.clock.now(),
-            seed=seed,
-            deadline=Deadline.after_ms(self.config.serve.deadline_ms),
-            retrieve=turned(self.config.retrieve, knobs),
-            rank=turned(self.config.rank, knobs),
-            objective=turned(self.config.objective, knobs),
-            rerank=rules,
-            user=self.nobody,
-            slate_id=secrets.randbits(52),
-            policy=RANDOM_POLICY if is_random else SERVING_POLICY,
-            knobs=knobs,
-            seen_creators=self.catalogue.creator_id(self.catalogue.rows_of(seen_ids)),
-        )
-
-    def answer(self, query: FeedQuery) -> Outcome[FeedQuery]:
-        query.deadline.check("the pipeline")
-        return self.pipeline.run(query)
-
-    def known_post(self, post_id: int) -> dict[str, Any] | None:
-        """The public fields of a candidate post; None if the post is not a candidate."""
-        row = self.catalogue.row_of(post_id)
-        if row is None:
-            return None
-        posts = self.catalogue.posts(np.array([row]))
-        return {
-            "post_id": post_id,
-            "creator_id": int(posts.creator_id[0]),
-            "topic": int(posts.topic[0]),
-            "published_ts": float(posts.published_ts[0]),
-        }
-
-    def items(self, outcome: Outcome[FeedQuery]) -> list[SlateItem]:
-        """The slate as items: the posts of its rows, with ads at the ad positions."""
-        query, rules, slate = outcome.query, outcome.query.rerank, outcome.slate
-        places = ad_places(query.k, rules.ads, rules.ad_gap)
-        ads = int(self.catalogue.snapshot.meta["ads"])
-        drawn = iter(np.random.default_rng([query.seed, 1]).integers(0, ads, len(places)).tolist())
-        posts = zip(
-            self.catalogue.post_id(slate.ids).tolist(),
-            self.catalogue.creator_id(slate.ids).tolist(),
-            self.catalogue.column("topic", slate.ids).tolist(),
-            slate.columns["score"].tolist(),
-            slate.columns["propensity"].tolist(),
-            slate.columns["explored"].tolist(),
-            slate.sources.tolist(),
-            strict=True,
-        )
-        items: list[SlateItem] = []
-        for post, creator, topic, score, propensity, explored, bits in posts:
-            if len(items) in places:
-                items.append(SlateItem(len(items), None, None, None, next(drawn), 0.0, 1 / ads, False, ()))
-            found_by = tuple(name for bit, name in enumerate(self.source_names) if bits >> bit & 1)
-            place = len(items)
-            items.append(
-                SlateItem(
-                    place, post, creator, topic, None, round(score, 4), round(propensity, 6), bool(explored), found_by
-                )
-            )
-        return items
-
-    @cached_property
-    def nobody(self) -> UserFeatures:
-        """The default user features, until `UserHydrator` replaces them."""
-        return default_user(self.bundle.priors.topics)
-
-    @cached_property
-    def source_names(self) -> list[str]:
-        return [source.name for source in self.pipeline.sources]
-
-
-@dataclass
-class FeedBootstrap:
-    """Builds a service from a release. All releases of the process share the breaker, the bulkhead, the faults and the
-    posts published live; a new release appends those that its snapshot lacks."""
-
-    settings: Settings
-    config: FeedConfig
-    breaker: CircuitBreaker
-    bulkhead: Bulkhead
-    faults: FaultSwitch
-    saw_age_s: Callable[[float], None] | None = None
-    clock: WorldClock | None = None
-    """the shared world clock, if any; by default each release starts a clock at the end of its log"""
-    stats_path: Path | None = None
-    handed: deque[NewPost] = field(default_factory=lambda: deque(maxlen=CAPACITY))
-
-    def load(
-        self, release: Release, *, features: OnlineFeatures | None = None, without_damaged: bool = False
-    ) -> FeedService:
-        """Verify and load every part. Raises `CorruptArtifact`. An unavailable feature store only degrades responses.
-
-        `without_damaged` is for a service without an older release: it loads without a damaged network or index, and
-        marks every response as degraded. A damaged catalogue always raises.
-        """
-        path, digest = Path(release.index_path), release.model_digest
-        snapshot = open_snapshot(path, model_digest=digest, without_index=without_damaged)
-        if without_damaged:
-            bundle = load_what_is_whole(Path(release.model_path), digest, priors_from(snapshot.meta))
-        else:
-            bundle = load_bundle(Path(release.model_path), digest)
-        clock = self.clock or WorldClock(release.world_now)
-        clock.at_least(release.world_now)
-        guarded = GuardedFeatures(
-            inner=SwitchedFeatureStore(
-                features or open_store(Path(release.features_path), self.settings, online_only=True), self.faults
-            ),
-            breaker=self.breaker,
-            bulkhead=self.bulkhead,
-            timeout_ms=self.config.serve.feature_timeout_ms,
-            ttl_s=self.config.features.ttl_h * 3600,
-            clock=clock,
-            saw_age_s=self.saw_age_s,
-        )
-        version = f"{release.model_name}/{release.model_version}"
-        catalogue = Catalogue(snapshot, bundle.priors, bundle.post_tower, release.world_now)
-        read_stats = naive_reader(Path(release.naive_path), self.settings) if release.naive_path else None
-        pipeline = build_pipeline(guarded, catalogue, bundle, self.faults, read_stats)
-        service = FeedService(pipeline, catalogue, bundle, self.config, clock, version)
-        self._catch_up(service)
-        self._warm(guarded, service)
-        return service
-
-    def publish(self, service: FeedService | None, posts: Sequence[NewPost]) -> int:
-        """Make new posts visible to the next request, and to the releases after this one.
-
-        Raises `CatalogueFull` when the capacity is exceeded.
-        """
-        self.handed.extend(posts)
-        return 0 if service is None else service.catalogue.add(posts)
-
-    def count(self, service: FeedService | None, stats: LiveStats) -> None:
-        """Serve `stats` from now on, unless they lie in the future of the world clock. Such counts come from a worker
-        of an earlier run; applying them would block the counts of the current worker until the clock passes them."""
-        if service is not None and stats.stats_ts <= service.clock.now():
-            service.catalogue.apply(stats)
-
-    def _catch_up(self, service: FeedService) -> None:
-        """Apply the posts and counts that arrived after the build of the release."""
-        if self.handed:
-            service.catalogue.add(list(self.handed))
-        if self.stats_path is not None:
-            with contextlib.suppress(OSError, ValueError):  # the worker has not written counts yet
-                self.count(service, LiveStats.read(self.stats_path))
-
-    @staticmethod
-    def _warm(features: GuardedFeatures, service: FeedService) -> None:
-        """Run one request before traffic arrives: the first read opens connections, the first run allocates memory."""
-        try:
-            features.bulkhead.run(lambda: features.inner.read_online(0), Deadline.after_ms(WARM_UP_MS))
-        except DependencyError as exc:
-            log.warning("starting without the feature store, responses will be degraded: %s", exc)
-        service.answer(replace(service.query(0, 20, [], {}), deadline=Deadline.after_ms(WARM_UP_MS)))
-
-
-def turned(stage: S, knobs: Mapping[str, Any]) -> S:
-    """The configuration of a stage, with the values of `knobs` for the fields that it has."""
-    own = {item.name for item in fields(stage)}
-    changes = {name: value for name, value in knobs.items() if name in own}
-    return replace(stage, **changes) if changes else stage

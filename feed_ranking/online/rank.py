@@ -29,6 +29,3 @@ class HeavyRanker:
 
     def fallback(self, query: FeedQuery, candidates: Candidates, cause: DependencyError) -> Candidates:
         return candidates
-
-    def keep(self, query: FeedQuery, candidates: Candidates) -> None:
-        return None

@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import json
 import logging
-import math
-import time
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -33,23 +31,18 @@ from feed_ranking.features.views import open_store
 from feed_ranking.items.live_counts import stats_at
 from feed_ranking.worker.append_log import GrowingLog
 from feed_ranking.worker.metrics import OnlineMetrics
-from infra.errors import DependencyError
 from infra.live.clock import WorldClock
 from infra.registry.release import CURRENT, Release, read_release
 from infra.settings import Settings
 from infra.stream.consumer import Received
-from infra.stream.kafka_client import PARTITIONS
-from infra.stream.sink import next_offsets
+from infra.stream.refresh_timing import AppliedOffsets, Refresher
 
 log = logging.getLogger(__name__)
-SETTLE_S = 1.0
-"""seconds to wait for events in flight before the effect aggregates a second"""
-REFRESH_S, IDLE_S, LOOK_S = 0.2, 60.0, 1.0
-BEHIND_S = 10.0
-"""seconds to wait after a pause for the events of the pause; events after that are late"""
 REMEMBERED = 50_000
 """events to keep until the log sink has certainly written them"""
 VIEW = "user_activity"
+FOLDERS = {TOPICS.reactions: LOG, TOPICS.posts: POSTS}
+"""Topic -> the folder of the live log that holds its events."""
 
 
 class FeatureEffect:
@@ -68,38 +61,28 @@ class FeatureEffect:
         self._pending: dict[int, float] = {}
         self._known: set[int] = set()
         self._recent: deque[PostPublished | Reaction] = deque(maxlen=REMEMBERED)
-        self._epoch, self._next = "", dict[tuple[str, int], int]()
-        self._counted_ts = self._looked_s = self._tried_s = self._wrote_s = 0.0
-        self._behind_since_s: float | None = time.monotonic()
-        self._took = False
+        self._timing, self._offsets = Refresher(root, clock), AppliedOffsets()
 
     def resume(self, epoch: str) -> Mapping[tuple[str, int], int]:
-        """On the first call, read the whole log and resume after it. Later, resume after the applied events."""
-        if self._release is None:
-            for topic, folder in ((TOPICS.reactions, LOG), (TOPICS.posts, POSTS)):
-                # without a log, start at the beginning: the committed offsets do not describe the log
-                written = dict.fromkeys(range(PARTITIONS), 0) | next_offsets(self._live / folder, epoch)
-                self._next |= {(topic, number): at for number, at in written.items()}
+        """The first time, read all that is logged and go on behind it; later, go on behind what was applied."""
+        is_first = self._release is None
+        if is_first:
+            self._offsets.start(epoch, self._live, FOLDERS)
             self._load(read_release(self._root))
-        elif epoch != self._epoch:
-            self._next = {}
-        self._epoch, self._behind_since_s = epoch, time.monotonic()
-        return self._next
+        self._timing.resume()
+        return self._offsets.resume(epoch, is_first=is_first)
 
     def known(self) -> Iterable[str]:
         return ()
 
     def apply(self, batch: Sequence[Received]) -> None:
-        self._took = True
-        if time.time() - min(received.acked_s for received in batch) > SETTLE_S and self._behind_since_s is None:
-            self._behind_since_s = time.monotonic()
+        self._timing.take(batch)
         events = [received.event for received in batch]
         self._take([event for event in events if isinstance(event, PostPublished | Reaction)])
         impressions = [event for event in events if isinstance(event, Impression) and not isinstance(event, Reaction)]
         self._metrics.saw(impressions, self._joined)
         self._metrics.did([event for event in events if isinstance(event, Reaction)])
-        for received in batch:
-            self._next[received.topic, received.partition] = received.offset + 1
+        self._offsets.take(batch)
 
     def _take(self, events: Sequence[PostPublished | Reaction]) -> None:
         """Apply new events; posts before the reactions to them."""
@@ -116,29 +99,15 @@ class FeatureEffect:
         self._recent.extend(events)
 
     def tick(self) -> None:
-        """Push and write the due rows. If the store fails, keep the events and retry on the next tick."""
-        now_s = time.monotonic()
-        if not self._took:  # the consumer has caught up
-            self._behind_since_s = None
-        self._took = False
-        if now_s - self._looked_s > LOOK_S:
-            self._looked_s = now_s
-            release = read_release(self._root)
-            if release != self._release:
-                self._load(release)
-        if now_s - self._tried_s < REFRESH_S or not (self._pending or now_s - self._wrote_s > IDLE_S):
-            return
-        if self._behind_since_s is not None and now_s - self._behind_since_s < BEHIND_S:
-            return  # older events are still unread, so a row as of now would be incomplete
-        self._tried_s = now_s
-        at_ts = math.floor(self._clock.now() - SETTLE_S)
-        if at_ts <= self._counted_ts:
-            return
-        try:
-            self.refresh(float(at_ts))
-        except DependencyError as exc:
-            self._tried_s = now_s + LOOK_S
-            log.warning("pushing features failed, retrying: %s", exc)
+        """Push and write what is due. A store that does not answer is tried again; the events are kept."""
+        release = self._timing.new_release(self._release)
+        if release is not None:
+            self._load(release)
+        has_new = bool(self._pending)
+        at_ts = self._timing.due_ts(has_new=has_new)
+        if at_ts is not None:
+            with self._timing.refreshing(at_ts):
+                self.refresh(at_ts)
 
     def refresh(self, at_ts: float) -> None:
         """Push the rows of all users with new events, as of `at_ts`, and write the counts of posts and creators."""
@@ -150,7 +119,6 @@ class FeatureEffect:
                 self._store.push(VIEW, rows)
             self._pending = {user: last for user, last in self._pending.items() if last >= at_ts}
         stats_at(known, self._catalogue, self._config, at_ts).write(self._stats)
-        self._counted_ts, self._wrote_s = at_ts, time.monotonic()
 
     def _load(self, release: Release) -> None:
         """Rebuild the whole state for this release, from the history and the live log."""
@@ -166,9 +134,10 @@ class FeatureEffect:
         built = int(np.searchsorted(everything.known_s, release.world_now))
         self._pending = dict(zip(everything.user[built:].tolist(), everything.known_s[built:].tolist(), strict=True))
         recent, self._recent = list(self._recent), deque(maxlen=REMEMBERED)
-        self._take(recent)  # events that the log sink has not written yet
-        self._release, self._counted_ts, self._wrote_s = release, release.world_now, 0.0
-        pa.default_memory_pool().release_unused()  # reading needs three times the memory of the result
+        self._take(recent)  # what the sink has not written yet
+        self._release = release
+        self._timing.begin(release)
+        pa.default_memory_pool().release_unused()  # reading took three times what is kept
         log.info("counting from %d events, %d of them since the build", len(everything), len(everything) - built)
 
 

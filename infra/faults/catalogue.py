@@ -1,4 +1,7 @@
-"""The faults that can be injected, by port and name. `designs/failure_modes.md` has a row for each."""
+"""The faults that can be injected at the ports that every design may have. A design registers those of its own ports.
+
+`designs/failure_modes.md` has a row for each registered fault.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,12 @@ class Fault:
     wrap: Callable[[Any, float, Event], Any]
 
 
-CATALOGUE: tuple[Fault, ...] = (
+def model_down(port: str, what: str) -> Fault:
+    """The fault of a network behind `port` that cannot compute. `what` names the network in the fault's title."""
+    return Fault(port, "down", f"{what} computes nothing", lambda *_: DownModel(port))
+
+
+FEATURE_STORE: tuple[Fault, ...] = (
     Fault(
         "feature_store",
         "down",
@@ -40,12 +48,6 @@ CATALOGUE: tuple[Fault, ...] = (
         "no online read returns",
         lambda inner, _delay_s, cleared: HungFeatureStore(inner, cleared),
     ),
-    Fault("index", "down", "the vector index cannot be searched", lambda *_: DownIndex()),
-    Fault("user_tower", "down", "the user tower computes nothing", lambda *_: DownModel("user_tower")),
-    Fault("light_ranker", "down", "the light ranker computes nothing", lambda *_: DownModel("light_ranker")),
-    Fault("student", "down", "the student network computes nothing", lambda *_: DownModel("student")),
-    Fault("teacher", "down", "the teacher network computes nothing", lambda *_: DownModel("teacher")),
-    Fault("naive_model", "down", "the naive network computes nothing", lambda *_: DownModel("naive_model")),
-    Fault("stream", "down", "no broker takes or gives events", lambda *_: DownStream()),
-    Fault("heavy_ranker", "down", "the heavy ranker computes nothing", lambda *_: DownModel("heavy_ranker")),
 )
+INDEX = Fault("index", "down", "the vector index cannot be searched", lambda *_: DownIndex())
+STREAM = Fault("stream", "down", "no broker takes or gives events", lambda *_: DownStream())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from infra.errors import UsageError
-from infra.faults.catalogue import CATALOGUE, Fault
+from infra.faults.catalogue import Fault
 from infra.feature_store.port import FeatureRow, OnlineFeatures
 from infra.stream.address import StreamAddress
 
@@ -31,24 +31,31 @@ class Injected:
 
 
 class FaultSwitch:
-    """Which fault is active at which port; one at a time per port."""
+    """Which fault is active at which port; one at a time per port. Only registered faults can be injected."""
 
-    ports = tuple(sorted({fault.port for fault in CATALOGUE}))
-
-    def __init__(self) -> None:
+    def __init__(self, faults: Iterable[Fault] = ()) -> None:
         self._lock = threading.Lock()
         self._active: dict[str, Injected] = {}
+        self.faults: tuple[Fault, ...] = tuple(faults)
+
+    def register(self, faults: Iterable[Fault]) -> None:
+        """Offer these faults too; each is offered once."""
+        self.faults = tuple(dict.fromkeys((*self.faults, *faults)))
+
+    @property
+    def ports(self) -> tuple[str, ...]:
+        return tuple(sorted({fault.port for fault in self.faults}))
 
     def active(self, port: str) -> Injected | None:
         return self._active.get(port)
 
     def inject(self, port: str, name: str, delay_s: float) -> None:
-        """Raises `UsageError` for a fault that is not in the catalogue."""
-        for fault in CATALOGUE:
+        """Raises `UsageError` for a fault that is not registered."""
+        for fault in self.faults:
             if (fault.port, fault.name) == (port, name):
                 break
         else:
-            known = ", ".join(f"{fault.port} {fault.name}" for fault in CATALOGUE)
+            known = ", ".join(f"{fault.port} {fault.name}" for fault in self.faults)
             raise UsageError(f"there is no fault {name!r} for port {port!r}", hint=f"there are: {known}")
         self._replace(port, Injected(fault, delay_s))
 

@@ -70,7 +70,7 @@ class GuardedFeatures:
 
     async def _await_in_time(self, entity_id: int, deadline: Deadline) -> FeatureRow:
         with self._in_time(deadline) as timeout:
-            return await self.bulkhead.hold(lambda: self.inner.read_soon(entity_id), timeout)
+            return await self.bulkhead.run_async(lambda: self.inner.read_soon(entity_id), timeout)
 
     @contextmanager
     def _in_time(self, deadline: Deadline) -> Iterator[Deadline]:

@@ -7,7 +7,7 @@ has declared. Any other exception is a bug and passes through.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Generic
 
@@ -15,7 +15,7 @@ import numpy as np
 
 from infra.errors import DependencyError
 from infra.pipeline.candidates import Candidates, Ids, merge
-from infra.pipeline.stages import CandidateSource, Filter, Hydrator, Q, QueryHydrator, Scorer, Selector
+from infra.pipeline.stages import CandidateSource, Filter, Hydrator, Q, QueryHydrator, Scorer, Selector, StageNames
 from infra.pipeline.trace import Trace
 
 
@@ -39,16 +39,18 @@ class Outcome(Generic[Q]):
 class CandidatePipeline(Generic[Q]):
     """query hydrators → sources → filters → hydrators → scorers → selector. Immutable, shared by threads.
 
-    Each scorer sees what the one before it has left: cheap ones first. `scorers` maps the name of a stage, as traces
-    and metrics show it, to the scorer that fills it.
+    `names` are the design's names of the stages. `scorers` maps the name of a ranking stage to its scorer, the cheap
+    ones first. `cuts` maps the name of a ranking stage to the rule that removes candidates after it.
     """
 
+    names: StageNames
     query_hydrators: Sequence[QueryHydrator[Q]]
     sources: Sequence[CandidateSource[Q]]
     filters: Sequence[Filter[Q]]
     hydrators: Sequence[Hydrator[Q]]
     scorers: Mapping[str, Scorer[Q]]
     selector: Selector[Q]
+    cuts: Mapping[str, Filter[Q]] = field(default_factory=dict)
 
     def run(self, query: Q, trace: Trace | None = None) -> Outcome[Q]:
         """Answer one query. Never raises a `DependencyError` of a source, hydrator or scorer. `trace` has what was done
@@ -60,7 +62,7 @@ class CandidatePipeline(Generic[Q]):
         # what one source finds has no doubles, and needs no union
         pool = merge(found) if len(found) > 1 else Candidates(found[0], np.ones(len(found[0]), np.uint32))
         for rule in self.filters:
-            with trace.stage("filter", rule.name, len(pool)) as entry:
+            with trace.stage(self.names.filter, rule.name, len(pool)) as entry:
                 keep = rule.keep(query, pool)
                 pool = pool if keep is None or keep.all() else pool.take(keep)
                 entry.count_out = len(pool)
@@ -70,49 +72,46 @@ class CandidatePipeline(Generic[Q]):
         ranked = pool
         for stage, scorer in self.scorers.items():
             ranked = self.score(stage, scorer, query, ranked, trace)
-        with trace.stage("rerank", self.selector.name, len(ranked)) as entry:
+        with trace.stage(self.names.select, self.selector.name, len(ranked)) as entry:
             slate, entry.removed = self.selector.select(query, ranked)
             entry.count_out = len(slate)
         return Outcome(query, slate, trace, pool, ranked)
 
-    @staticmethod
-    def hydrate_query(hydrator: QueryHydrator[Q], query: Q, trace: Trace) -> Q:
+    def hydrate_query(self, hydrator: QueryHydrator[Q], query: Q, trace: Trace) -> Q:
         try:
-            with trace.stage("query", hydrator.name):
+            with trace.query_stage(self.names.query, hydrator.name):
                 return hydrator.hydrate(query)
         except DependencyError as cause:
             return hydrator.fallback(query, cause)
 
-    @staticmethod
-    def _fetch(source: CandidateSource[Q], query: Q, trace: Trace) -> Ids:
+    def _fetch(self, source: CandidateSource[Q], query: Q, trace: Trace) -> Ids:
         try:
-            with trace.stage("retrieve", source.name) as entry:
+            with trace.stage(self.names.source, source.name) as entry:
                 found = source.fetch(query)
                 entry.count_out = len(found)
                 return found
         except DependencyError:
             return np.empty(0, np.int64)
 
-    @staticmethod
-    def hydrate(step: Hydrator[Q], query: Q, candidates: Candidates, trace: Trace) -> Candidates:
+    def hydrate(self, step: Hydrator[Q], query: Q, candidates: Candidates, trace: Trace) -> Candidates:
         try:
-            with trace.stage("hydrate", step.name, len(candidates)) as entry:
+            with trace.stage(self.names.hydrate, step.name, len(candidates)) as entry:
                 entry.count_out = len(candidates)
                 return step.hydrate(query, candidates)
         except DependencyError as cause:
             return step.fallback(query, candidates, cause)
 
-    @staticmethod
-    def score(stage: str, scorer: Scorer[Q], query: Q, candidates: Candidates, trace: Trace) -> Candidates:
+    def score(self, stage: str, scorer: Scorer[Q], query: Q, candidates: Candidates, trace: Trace) -> Candidates:
         with trace.stage(stage, scorer.name, len(candidates)) as entry:
             try:
                 candidates = scorer.score(query, candidates)
             except DependencyError as cause:
                 entry.degraded, entry.detail = cause.reason, str(cause)
                 candidates = scorer.fallback(query, candidates, cause)
-            keep = scorer.keep(query, candidates)
-            if keep is not None:
+            cut = self.cuts.get(stage)
+            keep = None if cut is None else cut.keep(query, candidates)
+            if cut is not None and keep is not None:
                 candidates = candidates.take(keep)
-                entry.removed = {"cut": entry.count_in - len(candidates)}
+                entry.removed = {cut.name: entry.count_in - len(candidates)}
             entry.count_out = len(candidates)
             return candidates

@@ -7,6 +7,7 @@ takes the stage's way out (skip a source, fill in declared defaults) and marks t
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from infra.errors import DependencyError
@@ -14,6 +15,20 @@ from infra.pipeline.candidates import Candidates, Ids, Keep
 
 Q = TypeVar("Q")
 Q_contra = TypeVar("Q_contra", contravariant=True)
+
+
+@dataclass(frozen=True)
+class StageNames:
+    """What a design calls its stages. Traces, the `Server-Timing` header and metrics show these names.
+
+    The scorers' stages have their names in `CandidatePipeline.scorers`.
+    """
+
+    query: str
+    source: str
+    filter: str
+    hydrate: str
+    select: str
 
 
 class QueryHydrator(Protocol[Q]):
@@ -39,7 +54,7 @@ class CandidateSource(Protocol[Q_contra]):
 
 
 class Filter(Protocol[Q_contra]):
-    """Says which candidates stay: bool[n], or None for all. `name` is the reason given for those that go."""
+    """Marks the candidates that stay: bool[n], or None for all. `name` is the reason of the removal in the trace."""
 
     @property
     def name(self) -> str: ...
@@ -61,7 +76,7 @@ class Hydrator(Protocol[Q_contra]):
 
 
 class Scorer(Protocol[Q_contra]):
-    """Adds the column `score`, and says who stays for the next stage. It never reorders."""
+    """Adds the column `score`. It neither reorders nor removes candidates."""
 
     @property
     def name(self) -> str: ...
@@ -70,10 +85,6 @@ class Scorer(Protocol[Q_contra]):
 
     def fallback(self, query: Q_contra, candidates: Candidates, cause: DependencyError) -> Candidates:
         """The same candidates with a poorer `score`, when `score` raises."""
-        ...
-
-    def keep(self, query: Q_contra, candidates: Candidates) -> Keep | None:
-        """Which scored candidates go on; None for all."""
         ...
 
 

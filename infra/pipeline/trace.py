@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from infra.errors import DependencyError
 
@@ -16,6 +17,8 @@ class StageTrace:
     Entered as a context it times itself, and notes why it degraded. Written out, since a request enters ten of them and
     `contextlib` takes three times as long.
     """
+
+    counts_candidates: ClassVar[bool] = True
 
     stage: str
     name: str
@@ -37,6 +40,13 @@ class StageTrace:
 
 
 @dataclass
+class QueryStageTrace(StageTrace):
+    """A stage that enriches the query, before there are candidates to count."""
+
+    counts_candidates: ClassVar[bool] = False
+
+
+@dataclass
 class Trace:
     """Filled by the runner while a request passes; read by metrics, `Server-Timing` and `?explain=true`."""
 
@@ -45,6 +55,12 @@ class Trace:
     def stage(self, stage: str, name: str, count_in: int = 0) -> StageTrace:
         """Time one stage. The entry is kept even when the stage raises."""
         entry = StageTrace(stage, name, 0.0, count_in)
+        self.stages.append(entry)
+        return entry
+
+    def query_stage(self, stage: str, name: str) -> StageTrace:
+        """As `stage`, for a stage without candidates."""
+        entry = QueryStageTrace(stage, name)
         self.stages.append(entry)
         return entry
 

@@ -42,7 +42,7 @@ class Bulkhead:
             future.cancel()
             raise DeadlineExceeded(f"{self.name} did not answer in time") from None
 
-    async def hold(self, call: Callable[[], Awaitable[T]], deadline: Deadline) -> T:
+    async def run_async(self, call: Callable[[], Awaitable[T]], deadline: Deadline) -> T:
         """The same for what an event loop awaits, without a thread: to hand a call to one and its answer back costs
         more than a short call.
 

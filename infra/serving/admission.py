@@ -32,8 +32,8 @@ class Admission:
         future.add_done_callback(self._leave)  # also when the caller gives up: the thread goes on until it is done
         return await asyncio.shield(future)
 
-    async def hold(self, work: Callable[[], Awaitable[T]]) -> T:
-        """Await `work`, which mostly waits for others, in a place but without a thread. Raises as `run` does."""
+    async def run_async(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Await `work`, which mostly waits for I/O, in a place but without a thread. Raises as `run` does."""
         self._need_room()
         self._pending += 1
         try:

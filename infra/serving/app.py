@@ -23,7 +23,6 @@ from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp
 
 from infra.design import Design
-from infra.faults.catalogue import CATALOGUE
 from infra.faults.switch import FaultSwitch
 from infra.parent import stop_with_parent
 from infra.registry.health import RegistryWatch
@@ -186,7 +185,7 @@ def _add_description(app: FastAPI, core: ServiceCore) -> None:
 def _add_faults(app: FastAPI, core: ServiceCore) -> None:
     def listing() -> list[FaultOut]:
         rows = []
-        for fault in CATALOGUE:
+        for fault in core.faults.faults:
             active = core.faults.active(fault.port)
             is_active = active is not None and active.fault is fault
             rows.append(FaultOut(port=fault.port, fault=fault.name, title=fault.title, active=is_active))

@@ -40,7 +40,7 @@ class StageTally(Collector):
             self._counts[stage][bisect_left(edges, ms / 1000)] += 1
         passed = self._passed
         for entry in trace.stages:
-            if entry.stage != "query":
+            if entry.counts_candidates:
                 both = passed.get(entry.name)
                 if both is None:
                     both = passed[entry.name] = [0, 0]

@@ -7,16 +7,20 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 
-from feed_ranking.events.schemas import Reaction
+from infra.design import resolve
 from infra.errors import LabError, StreamUnavailable
 from infra.settings import REPOSITORY, Settings
 from infra.stream.address import StreamAddress, address_file, find_stream
 from lab.bench.environment import environment
 
 START_S = 20.0
+DESIGN = "feed_ranking"
+REACTION, ROWS = f"{DESIGN}.events.schemas:Reaction", f"{DESIGN}.events.tables:reaction_rows"
+"""Dotted names of the event that the benches write, and of the function that makes table rows of such events."""
 
 
 @contextmanager
@@ -37,15 +41,15 @@ def own_broker(settings: Settings) -> Iterator[StreamAddress]:
         process.wait(10)
 
 
-def reactions(count: int, seed: int, *, now_s: float) -> Sequence[Reaction]:
+def reactions(count: int, seed: int, *, now_s: float) -> Sequence[Any]:
     """Events of `count` items on screens, ids without doubles, in the order in which they happened."""
-    rng = np.random.default_rng(seed)
+    reaction, rng = resolve(REACTION), np.random.default_rng(seed)
     first_slate = int(rng.integers(2**50, 2**51))
     found = []
     for number in range(count):
         is_clicked = bool(rng.random() < 0.2)
         found.append(
-            Reaction(
+            reaction(
                 session_id=int(rng.integers(0, 2**50)),
                 slate_id=first_slate + number // 20,
                 user_id=int(rng.integers(0, 20_000)),

@@ -12,7 +12,7 @@ import typer
 from infra.build.click_log import ClickLog, size_of
 from infra.errors import UsageError
 from infra.parent import stop_with_parent
-from lab.commands.options import DesignName, Json, Markdown, Preset, Publish, hold, settings_for
+from lab.commands.options import DesignName, Json, Markdown, Preset, Publish, enforce, settings_for
 from lab.designs import NAMES, find_design
 from lab.output.console import err, print_json
 
@@ -97,7 +97,7 @@ def evaluate(
     if publish:
         _publish(design, "evaluate", Run(here, tuple(figures)))
     show_figures(figures, as_json=as_json, as_markdown=as_markdown)
-    hold(figures)
+    enforce(figures)
 
 
 def bench(
@@ -130,7 +130,7 @@ def bench(
     if publish:
         _publish(what, "bench", Run(here, tuple(figures)), keep)
     show_figures(figures, as_json=as_json, as_markdown=as_markdown)
-    hold(figures)
+    enforce(figures)
 
 
 def _build_log(design: str, preset: str | None, source: ClickLog, *, quiet: bool, as_json: bool) -> None:

@@ -35,7 +35,7 @@ def settings_for(preset: str | None) -> Settings:
         ) from exc
 
 
-def hold(figures: Sequence[Figure]) -> None:
+def enforce(figures: Sequence[Figure]) -> None:
     """Raise `BudgetBroken` (exit code 3) if a figure misses its bound."""
     broken = [figure.id for figure in figures if figure.met is False]
     if broken:

@@ -12,7 +12,6 @@ import yaml
 from infra.build.step_code import step_modules
 from infra.design import Design, resolve
 from infra.evaluation.drill import LEAST_REQUESTS
-from infra.faults.catalogue import CATALOGUE
 from infra.settings import REPOSITORY
 from lab.designs import load_designs
 
@@ -64,7 +63,7 @@ def test_sweeps_whose_world_shows_one_side_of_a_trade_off_say_so() -> None:
 
 
 def test_every_drill_breaks_what_can_be_broken_and_probes_what_is_measured(design: Design) -> None:
-    faults = {(fault.port, fault.name) for fault in CATALOGUE}
+    faults = {(fault.port, fault.name) for fault in resolve(design.faults)}
     containers = yaml.safe_load((REPOSITORY / "docker-compose.yml").read_text())["services"]
     figures = {"requests", "success_share", "p99_ms", "degraded_share", "breaker_open_s", "recovery_s"}
     drills = resolve(design.drills)

@@ -58,24 +58,26 @@ def test_hydrators_and_scorers_keep_candidates_in_order(subject: Subject) -> Non
         for hydrator in subject.pipeline.hydrators:
             candidates = hydrator.hydrate(query, candidates)
             np.testing.assert_array_equal(candidates.ids, before, hydrator.name)
-        for scorer in subject.pipeline.scorers.values():
+        for stage, scorer in subject.pipeline.scorers.items():
             scored = scorer.score(query, candidates)
             np.testing.assert_array_equal(scored.ids, candidates.ids, scorer.name)
             assert scored.columns["score"].dtype == np.float32
             assert np.isfinite(scored.columns["score"]).all()
-            candidates = kept(scorer, query, scored)
+            candidates = kept(subject, stage, query, scored)
 
 
-def kept(scorer: Any, query: Any, scored: Candidates) -> Candidates:
-    keep = scorer.keep(query, scored)
+def kept(subject: Subject, stage: str, query: Any, scored: Candidates) -> Candidates:
+    """What the stage's cut leaves for the next stage."""
+    cut = subject.pipeline.cuts.get(stage)
+    keep = None if cut is None else cut.keep(query, scored)
     return scored if keep is None else scored.take(keep)
 
 
 def ranked(subject: Subject, query: Any, candidates: Candidates) -> Candidates:
     for hydrator in subject.pipeline.hydrators:
         candidates = hydrator.hydrate(query, candidates)
-    for scorer in subject.pipeline.scorers.values():
-        candidates = kept(scorer, query, scorer.score(query, candidates))
+    for stage, scorer in subject.pipeline.scorers.items():
+        candidates = kept(subject, stage, query, scorer.score(query, candidates))
     return candidates
 
 
@@ -83,9 +85,9 @@ def test_a_cut_keeps_the_highest_scores_and_their_order(subject: Subject) -> Non
     for query, candidates in hydrated(subject):
         for hydrator in subject.pipeline.hydrators:
             candidates = hydrator.hydrate(query, candidates)
-        for scorer in subject.pipeline.scorers.values():
+        for stage, scorer in subject.pipeline.scorers.items():
             scored = scorer.score(query, candidates)
-            candidates = kept(scorer, query, scored)
+            candidates = kept(subject, stage, query, scored)
             places = np.flatnonzero(np.isin(scored.ids, candidates.ids))
             np.testing.assert_array_equal(scored.ids[places], candidates.ids, scorer.name)
             if len(candidates):

@@ -17,15 +17,18 @@ from prometheus_client import CollectorRegistry
 from ctr_prediction.config import SMOKE
 from ctr_prediction.design import DESIGN
 from ctr_prediction.items.live_counts import LiveStats
-from ctr_prediction.online.app import MAX_ID, create_app
+from ctr_prediction.online.app import create_app
+from ctr_prediction.online.bootstrap import FAULTS, CtrBootstrap
 from ctr_prediction.online.cache import CacheMetrics, FeatureCache
-from ctr_prediction.online.pipeline import CtrBootstrap, CtrService
 from ctr_prediction.online.score_api import MOST_PAGES, MOST_ROWS, ScoreRequest, score_rows
+from ctr_prediction.online.service import CtrService
 from infra.faults.switch import FaultSwitch
 from infra.feature_store.port import FeatureRow, OnlineFeatures
 from infra.registry.release import read_release
 from infra.resilience.breaker import CircuitBreaker
 from infra.resilience.bulkhead import Bulkhead
+from infra.serving.event_intake import MAX_ID
+from infra.serving.shared import SharedParts
 from infra.settings import Settings
 from tests.support.containers import wait_for
 from tests.support.harness import PATIENCE_MS, load_ctr
@@ -49,7 +52,7 @@ def client(settings: Settings) -> Iterator[TestClient]:
 @pytest.fixture(autouse=True)
 def healthy(client: TestClient) -> Iterator[None]:
     yield
-    for port in FaultSwitch.ports:
+    for port in {fault.port for fault in FAULTS}:
         client.delete(f"/v1/faults/{port}")
     wait_for(lambda: not ask(client, user_id=int(time.monotonic() * 1000) % 10**9)["degraded"], "recovery")
 
@@ -100,7 +103,7 @@ def test_the_short_way_to_an_auction_and_the_frameworks_own_hold_the_same(client
                 assert [won["ad_id"] for won in quick[name]] == [won["ad_id"] for won in again[name]]
             else:
                 assert quick[name] == again[name]
-        assert {entry["stage"] for entry in again["trace"]} >= {"query", "retrieve", "filter", "predict", "rerank"}
+        assert {entry["stage"] for entry in again["trace"]} >= {"query", "target", "filter", "predict", "auction"}
 
 
 def test_an_auction_is_ordered_and_nobody_pays_more_than_the_bid(client: TestClient) -> None:
@@ -277,7 +280,8 @@ def test_past_its_time_a_cached_user_is_read_again_and_flagged_where_that_fails(
     faults, breaker = FaultSwitch(), CircuitBreaker("feature_store", open_s=60)
     config = replace(SMOKE, serve=replace(SMOKE.serve, deadline_ms=PATIENCE_MS, feature_timeout_ms=PATIENCE_MS))
     metrics = CacheMetrics(CollectorRegistry())
-    bootstrap = CtrBootstrap(settings, config, breaker, Bulkhead("feature_store", workers=2, queue=2), faults, metrics)
+    shared = SharedParts(settings, breaker, Bulkhead("feature_store", workers=2, queue=2), faults)
+    bootstrap = CtrBootstrap(shared, config, metrics)
     service = bootstrap.load(read_release(settings.design_root(DESIGN.name)))
     clock = [1000.0]
     service.cache.clock = lambda: clock[0]

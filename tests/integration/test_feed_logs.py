@@ -29,7 +29,8 @@ from feed_ranking.features.aggregates import activity_at, creator_stats_at
 from feed_ranking.features.views import open_store
 from feed_ranking.items.live_counts import COUNTED, LiveStats
 from feed_ranking.model.inputs import item_names
-from feed_ranking.online.pipeline import FeedBootstrap, FeedService
+from feed_ranking.online.bootstrap import FeedBootstrap
+from feed_ranking.online.service import FeedService
 from infra.errors import UsageError
 from infra.faults.switch import FaultSwitch
 from infra.feature_store.port import FeatureRow
@@ -37,6 +38,7 @@ from infra.prediction_log.results import Compared, Replayed, Since, parse_since
 from infra.registry.release import CURRENT, Release
 from infra.resilience.breaker import CircuitBreaker
 from infra.resilience.bulkhead import Bulkhead
+from infra.serving.shared import SharedParts
 from infra.settings import Settings
 from lab.cli import app
 from tests.support.feed_predictions import ask, write_predictions
@@ -108,7 +110,7 @@ def test_a_world_that_was_stopped_goes_on_behind_what_it_was_asked(home: Setting
 
 def test_counts_of_a_time_that_has_not_come_stand_in_nobodys_way(settings: Settings, release: Release) -> None:
     breaker, bulkhead = CircuitBreaker("feature_store", open_s=1.0), Bulkhead("feature_store", workers=1, queue=1)
-    bootstrap = FeedBootstrap(settings, SMOKE, breaker, bulkhead, FaultSwitch())
+    bootstrap = FeedBootstrap(SharedParts(settings, breaker, bulkhead, FaultSwitch()), SMOKE)
     service = bootstrap.load(release)
     built_ts, ids = service.catalogue.view.stats_ts, service.catalogue.snapshot.post_id[:3]
 
@@ -239,7 +241,7 @@ def test_a_count_that_the_worker_pushes_otherwise_is_named(
         rows = activity_at(log, SMOKE, t, np.arange(4)).to_pandas().set_index("user_id")
         breaker = CircuitBreaker("feature_store", open_s=1.0)
         bulkhead = Bulkhead("feature_store", workers=1, queue=1)
-        bootstrap = FeedBootstrap(settings, SMOKE, breaker, bulkhead, FaultSwitch())
+        bootstrap = FeedBootstrap(SharedParts(settings, breaker, bulkhead, FaultSwitch()), SMOKE)
         store = Pushed(open_store(Path(release.features_path), settings, online_only=True), rows, t)
         service = bootstrap.load(release, features=store)
         return [ask(service, user, seed=user, feature_ts=t) for user in range(4)]

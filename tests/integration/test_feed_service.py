@@ -11,7 +11,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from feed_ranking.design import DESIGN
-from feed_ranking.online.app import MAX_ID
+from infra.serving.event_intake import MAX_ID
 from infra.settings import Settings
 from tests.support.containers import wait_for
 from tests.support.feed_served import PLAIN, ask, counted, posts, recovered, served  # noqa: F401  (fixtures)

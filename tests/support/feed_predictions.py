@@ -17,7 +17,7 @@ from feed_ranking.domain import RANDOM_POLICY, FeedQuery
 from feed_ranking.events.codec import pack, user_as_lists
 from feed_ranking.events.schemas import Prediction
 from feed_ranking.model.slate_policy import fill_at_random
-from feed_ranking.online.pipeline import FeedService
+from feed_ranking.online.service import FeedService
 from infra.columns import timestamps
 from infra.pipeline.runner import Outcome
 from infra.resilience.deadline import Deadline

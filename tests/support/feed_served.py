@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 
 from feed_ranking.config import SMOKE
 from feed_ranking.online.app import create_app
-from infra.faults.switch import FaultSwitch
+from feed_ranking.online.bootstrap import FAULTS
 from infra.settings import Settings
 from tests.support.patience import patient
 from tests.support.stream import embedded_for
@@ -32,7 +32,7 @@ def served(settings: Settings) -> Iterator[TestClient]:
 @pytest.fixture(autouse=True, name="healthy")
 def recovered(client: TestClient) -> Iterator[None]:
     yield
-    for port in FaultSwitch.ports:
+    for port in {fault.port for fault in FAULTS}:
         client.delete(f"/v1/faults/{port}")
     until(lambda: not ask(client)["degraded"], "a service that has recovered")
 

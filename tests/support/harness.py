@@ -9,15 +9,18 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from ctr_prediction.config import PRESETS as CTR_PRESETS
+from ctr_prediction.online.bootstrap import CtrBootstrap
 from ctr_prediction.online.cache import CacheMetrics
-from ctr_prediction.online.pipeline import CtrBootstrap, CtrService
+from ctr_prediction.online.service import CtrService
 from feed_ranking.config import PRESETS
-from feed_ranking.online.pipeline import FeedBootstrap, FeedService
+from feed_ranking.online.bootstrap import FeedBootstrap
+from feed_ranking.online.service import FeedService
 from infra.faults.switch import FaultSwitch
 from infra.pipeline.runner import CandidatePipeline
 from infra.registry.release import read_release
 from infra.resilience.breaker import CircuitBreaker
 from infra.resilience.bulkhead import Bulkhead
+from infra.serving.shared import SharedParts
 from infra.settings import Settings
 
 PATIENCE_MS = 60_000.0
@@ -40,7 +43,7 @@ def load_feed(settings: Settings, *, open_s: float = 0.2) -> tuple[FeedService, 
     bulkhead = Bulkhead("feature_store", workers=2, queue=2)
     config = PRESETS[settings.preset]
     patient = replace(config, serve=replace(config.serve, deadline_ms=PATIENCE_MS, feature_timeout_ms=PATIENCE_MS))
-    bootstrap = FeedBootstrap(settings, patient, breaker, bulkhead, faults)
+    bootstrap = FeedBootstrap(SharedParts(settings, breaker, bulkhead, faults), patient)
     return bootstrap.load(read_release(settings.design_root("feed_ranking"))), faults, breaker
 
 
@@ -74,7 +77,8 @@ def load_ctr(settings: Settings, *, open_s: float = 0.2) -> tuple[CtrService, Fa
         serve=replace(config.serve, deadline_ms=PATIENCE_MS, feature_timeout_ms=PATIENCE_MS),
         cache=replace(config.cache, cache_ttl_s=0.0),
     )
-    bootstrap = CtrBootstrap(settings, patient, breaker, bulkhead, faults, CacheMetrics(CollectorRegistry()))
+    shared = SharedParts(settings, breaker, bulkhead, faults)
+    bootstrap = CtrBootstrap(shared, patient, CacheMetrics(CollectorRegistry()))
     return bootstrap.load(read_release(settings.design_root("ctr_prediction"))), faults, breaker
 
 

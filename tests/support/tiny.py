@@ -53,6 +53,7 @@ def tiny_design(*steps: Step, **changed: Any) -> Design:
         "quality": "",
         "sweeps": "",
         "drills": "",
+        "faults": "",
         "people": "",
         "worker": "",
         "topics": "",

@@ -24,7 +24,6 @@ from typing import Any
 import pyarrow.parquet as pq
 from prometheus_client import CollectorRegistry
 
-from feed_ranking.events.schemas import Reaction
 from infra.errors import LabError
 from infra.settings import REPOSITORY
 from infra.stream.address import StreamAddress
@@ -99,19 +98,17 @@ class KillBench:
     def root(self) -> Path:
         return self.directory / f"kills-{self.number}"
 
-    def _messages(self, dice: random.Random) -> list[Reaction | bytes]:
+    def _messages(self, dice: random.Random) -> list[Any]:
         events = reactions(self.events, self.number, now_s=time.time())
         twice = dice.sample(list(events), int(TWICE * self.events))
         poison = [b'{"schema":"feed.reaction","version":1,"data":%d}' % n for n in range(int(POISON * self.events))]
-        messages: list[Reaction | bytes] = [*events, *twice, *poison]
+        messages: list[Any] = [*events, *twice, *poison]
         dice.shuffle(messages)
         return messages
 
-    def _publish(
-        self, producer: EventProducer, some: Sequence[Reaction | bytes], acked: set[int], poison: set[bytes]
-    ) -> None:
+    def _publish(self, producer: EventProducer, some: Sequence[Any], acked: set[int], poison: set[bytes]) -> None:
         """Through the lab's producer; poison, which that cannot write, past it. What raises was not acknowledged."""
-        events = [one for one in some if isinstance(one, Reaction)]
+        events = [one for one in some if not isinstance(one, bytes)]
         _until(lambda: producer.is_up, "a producer")
         producer.publish([(self.topic, event) for event in events], ACKNOWLEDGED_S)
         acked.update(event.number for event in events)

@@ -19,7 +19,7 @@ from typing import Any
 import orjson
 from prometheus_client import CollectorRegistry
 
-from feed_ranking.events.schemas import Reaction
+from infra.design import resolve
 from infra.errors import LabError
 from infra.stream.address import StreamAddress
 from infra.stream.consumer import ConsumerLimits, EventConsumer, Received
@@ -27,7 +27,7 @@ from infra.stream.event import Codec, encode
 from infra.stream.kafka_client import kafka_errors, open_consumer, open_producer
 from infra.stream.metrics import StreamMetrics
 from infra.stream.producer import EventProducer
-from lab.bench.broker import reactions
+from lab.bench.broker import REACTION, reactions
 
 MESSAGES = 20_000
 """about 2.5 MB in each partition: the embedded broker keeps 5"""
@@ -131,7 +131,7 @@ class SpeedBench:
         consumer = EventConsumer(
             lambda: self.address,
             f"bench-lab-{next(_groups)}",
-            {self.topic: Codec.of(Reaction)},
+            {self.topic: Codec.of(resolve(REACTION))},
             Counted(pace),
             metrics,
             (letters, "bench.dead_letters"),

@@ -18,14 +18,14 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
-from feed_ranking.events.schemas import Reaction
-from feed_ranking.events.tables import reaction_rows
+from infra.design import resolve
 from infra.stream.address import StreamAddress
 from infra.stream.consumer import ConsumerLimits, EventConsumer, Received
 from infra.stream.event import Codec
 from infra.stream.metrics import StreamMetrics
 from infra.stream.producer import EventProducer
 from infra.stream.sink import ParquetSink, Table
+from lab.bench.broker import REACTION, ROWS
 
 FOLDER, ID_COLUMN, GROUP = "log", "event_id", "bench-victim"
 LIMITS = ConsumerLimits(batch=200, linger_s=0.1, retry_s=0.1)
@@ -65,12 +65,12 @@ class _Mortal(ParquetSink):
 
 def read(orders: Orders) -> None:
     """Until killed."""
-    sink = _Mortal(Path(orders.root), {orders.topic: Table(FOLDER, reaction_rows, ID_COLUMN)}, time.time)
+    sink = _Mortal(Path(orders.root), {orders.topic: Table(FOLDER, resolve(ROWS), ID_COLUMN)}, time.time)
     sink.dies_at = orders.dies_at
     metrics = StreamMetrics(CollectorRegistry(), (orders.topic, orders.dead_letters))
     producer = EventProducer(lambda: orders.address, [orders.dead_letters], metrics)
     producer.start()
-    codecs = {orders.topic: Codec.of(Reaction)}
+    codecs = {orders.topic: Codec.of(resolve(REACTION))}
     letters = (producer, orders.dead_letters)
     EventConsumer(lambda: orders.address, GROUP, codecs, sink, metrics, letters, time.time, LIMITS).start()
     threading.Event().wait()

@@ -31,7 +31,8 @@ from ctr_prediction.model.artifact import NETWORKS, Bundle, load_bundle
 from ctr_prediction.model.inputs import AD_NUMBERS, DEEP, NUMERIC, WIDE
 from ctr_prediction.online.cache import CacheMetrics, FeatureCache
 from ctr_prediction.online.log_entry import auction_of
-from ctr_prediction.online.pipeline import CtrService, build_pipeline
+from ctr_prediction.online.pipeline import build_pipeline
+from ctr_prediction.online.service import CtrService
 from ctr_prediction.online.user import UserHydrator
 from infra.faults.switch import FaultSwitch
 from infra.feature_store.guarded import GuardedFeatures

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from ctr_prediction.config import AuctionConfig, PredictConfig, TargetConfig
 from ctr_prediction.domain import SLOTS, AdQuery, Context
 from ctr_prediction.features.views import default_user
-from ctr_prediction.model.auction import PACING_SLACK, Held, best, chance, day_passed, drawn_below, hold, pace
+from ctr_prediction.model.auction import PACING_SLACK, Held, best, chance, day_passed, drawn_below, pace, run_auction
 from ctr_prediction.online.target import FrequencyCapFilter
 from infra.pipeline.candidates import Candidates
 from infra.resilience.deadline import Deadline
@@ -34,7 +34,7 @@ class Bidders:
         return self.bids * self.p
 
     def hold(self, pricing: str = "second") -> Held:
-        return hold(self.p, self.bids, LOOKS, self.slots, self.reserve, pricing, 0, uniform=False)
+        return run_auction(self.p, self.bids, LOOKS, self.slots, self.reserve, pricing, 0, uniform=False)
 
     def with_bid(self, place: int, bid: float) -> Bidders:
         bids = self.bids.copy()
@@ -161,7 +161,7 @@ def test_a_golden_auction() -> None:
     np.testing.assert_allclose(dear.price, [0.02 / 0.05, 0.0115 / 0.6 / 0.02], rtol=1e-6)
     first = Bidders(p, bids, 2, 0.0).hold("first")
     assert (first.chosen.tolist(), first.price.tolist()) == ([1, 0], [0.5, 1.0])
-    nobody = hold(p[:0], bids[:0], LOOKS, 4, 0.002, "second", 0, uniform=False)
+    nobody = run_auction(p[:0], bids[:0], LOOKS, 4, 0.002, "second", 0, uniform=False)
     assert len(nobody.chosen) == len(nobody.price) == 0
     alone = Bidders(p[:1], bids[:1], 4, 0.0).hold()
     assert (alone.chosen.tolist(), alone.price.tolist()) == ([0], [0.0])
@@ -171,7 +171,7 @@ def test_a_golden_auction() -> None:
 @settings(deadline=None, max_examples=100)
 def test_a_page_by_chance_is_drawn_by_the_seed_and_says_how_likely_it_was(some: Bidders, seed: int) -> None:
     def drawn() -> Held:
-        return hold(some.p, some.bids, LOOKS, some.slots, some.reserve, "second", seed, uniform=True)
+        return run_auction(some.p, some.bids, LOOKS, some.slots, some.reserve, "second", seed, uniform=True)
 
     held, n = drawn(), min(some.slots, len(some.p))
     np.testing.assert_array_equal(held.chosen, drawn().chosen)
@@ -185,7 +185,7 @@ def test_chance_gives_every_bidder_every_slot_alike() -> None:
     p, bids, rounds = np.full(5, 0.02, np.float32), np.array([0.1, 0.2, 0.5, 1.0, 2.0]), 4000
     counts = np.zeros((3, 5))
     for seed in range(rounds):
-        held = hold(p, bids, LOOKS, 3, 0.002, "second", seed, uniform=True)
+        held = run_auction(p, bids, LOOKS, 3, 0.002, "second", seed, uniform=True)
         counts[np.arange(3), held.chosen] += 1
     assert counts / rounds == pytest.approx(0.2, abs=4 * np.sqrt(0.16 / rounds))
 

@@ -18,7 +18,7 @@ from ctr_prediction.config import AuctionConfig, PredictConfig, TargetConfig
 from ctr_prediction.domain import AdQuery, Context
 from ctr_prediction.features.views import default_user
 from ctr_prediction.model.inputs import person_numbers
-from ctr_prediction.online.cache import CacheMetrics, FeatureCache, Known, known_of
+from ctr_prediction.online.cache import CachedUser, CacheMetrics, FeatureCache, known_of
 from ctr_prediction.online.user import UserHydrator
 from infra.errors import DependencyError
 from infra.feature_store.guarded import GuardedFeatures, StaleRow
@@ -49,7 +49,7 @@ class Cached:
         self.registry, self.clock = CollectorRegistry(), Clock()
         self.cache = FeatureCache(ttl_s, size, CacheMetrics(self.registry), self.clock)
 
-    def put(self, user_id: int) -> Known:
+    def put(self, user_id: int) -> CachedUser:
         known = known_of(user_id, default_user(), MARKET, is_cold=False, feature_ts=START, read_s=self.clock.now_s)
         self.cache.put(user_id, known)
         return known
@@ -69,7 +69,7 @@ class CacheModel(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.real = Cached()
-        self.model: OrderedDict[int, Known] = OrderedDict()
+        self.model: OrderedDict[int, CachedUser] = OrderedDict()
         self.expected = dict.fromkeys(RESULTS, 0)
 
     @rule(user=st.integers(0, 5))

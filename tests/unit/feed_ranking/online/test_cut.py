@@ -14,7 +14,9 @@ from feed_ranking.domain import FeedQuery
 from feed_ranking.features.views import default_user
 from feed_ranking.model.artifact import worth_s
 from feed_ranking.model.inputs import ranker_names
-from feed_ranking.online.light_rank import NEW_CREATORS_KEPT, LightRanker, best, is_by_new_creator, popularity
+from feed_ranking.model.slate_policy import is_by_new_creator
+from feed_ranking.online.cut import NEW_CREATORS_KEPT, ScoreCut, best
+from feed_ranking.online.light_rank import LightRanker, popularity
 from feed_ranking.online.rank import HeavyRanker
 from infra.errors import ModelUnavailable
 from infra.pipeline.candidates import Candidates
@@ -48,7 +50,7 @@ def heads(inputs: np.ndarray) -> np.ndarray:
     return np.stack([p, np.full_like(p, 0.2), np.full_like(p, 0.05), np.full_like(p, 10.0)], axis=1)
 
 
-LIGHT = LightRanker(heads, COLUMNS, TOPICS)
+LIGHT, CUT = LightRanker(heads, COLUMNS, TOPICS), ScoreCut(TOPICS)
 
 
 @given(scores=st.lists(st.integers(0, 5), max_size=30), count=st.integers(0, 40))
@@ -64,7 +66,7 @@ def test_the_best_are_kept_and_the_first_among_equals(scores: list[int], count: 
 @given(top_k=st.integers(1, 60), count=st.integers(1, 80))
 def test_exactly_heavy_top_k_go_on_without_exploration(top_k: int, count: int) -> None:
     asked, scored = query(heavy_top_k=top_k), LIGHT.score(query(), pool(count, new=count // 2))
-    keep = LIGHT.keep(asked, scored)
+    keep = CUT.keep(asked, scored)
     if count <= top_k:
         assert keep is None
     else:
@@ -77,8 +79,8 @@ def test_new_creators_survive_the_cut_only_while_exploration_is_on() -> None:
     scored = LIGHT.score(query(), pool(200, new=80))
     scored = scored.with_columns(score=np.where(np.arange(200) < 120, 1.0, 0.0).astype(np.float32))
     without, with_them = (
-        LIGHT.keep(query(heavy_top_k=20), scored),
-        LIGHT.keep(query(heavy_top_k=20, epsilon=0.1), scored),
+        CUT.keep(query(heavy_top_k=20), scored),
+        CUT.keep(query(heavy_top_k=20, epsilon=0.1), scored),
     )
     assert without is not None
     assert with_them is not None
@@ -88,7 +90,7 @@ def test_new_creators_survive_the_cut_only_while_exploration_is_on() -> None:
 
 
 def test_no_cut_when_there_is_no_heavy_ranking() -> None:
-    assert LIGHT.keep(query(heavy_top_k=0), LIGHT.score(query(), pool(50))) is None
+    assert CUT.keep(query(heavy_top_k=0), LIGHT.score(query(), pool(50))) is None
 
 
 def test_the_light_ranker_reads_its_own_columns() -> None:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pytest
 
 from infra.errors import DependencyError, FeatureStoreUnavailable, UsageError
-from infra.faults.catalogue import CATALOGUE, Fault
+from infra.faults.catalogue import FEATURE_STORE, INDEX, STREAM, Fault, model_down
 from infra.faults.switch import FaultSwitch, Floats, SwitchedFeatureStore, SwitchedIndex, SwitchedModel, SwitchedStream
 from infra.feature_store.port import FeatureRow
 from infra.stream.address import StreamAddress
@@ -48,7 +48,7 @@ class Awaited(SwitchedFeatureStore):
 
 @pytest.fixture
 def switch() -> Iterator[FaultSwitch]:
-    made = FaultSwitch()
+    made = FaultSwitch((*FEATURE_STORE, *PART_FAULTS))
     yield made
     for port in made.ports:
         made.clear(port)
@@ -74,9 +74,8 @@ def in_background(call: Callable[[], FeatureRow]) -> Future[FeatureRow]:
     return future
 
 
-STORE_FAULTS = [fault for fault in CATALOGUE if fault.port == "feature_store"]
 ADDRESS = StreamAddress("127.0.0.1:9", "epoch", is_embedded=True)
-PART_FAULTS = [fault for fault in CATALOGUE if fault.port != "feature_store"]
+PART_FAULTS = (INDEX, STREAM, model_down("ranker", "the ranker"))
 
 
 class Index:
@@ -110,7 +109,7 @@ def answers(store: SwitchedFeatureStore) -> bool:
     return store.read_online(7).values == {"id": 7}
 
 
-@pytest.mark.parametrize("fault", STORE_FAULTS, ids=lambda fault: f"{fault.port}-{fault.name}")
+@pytest.mark.parametrize("fault", FEATURE_STORE, ids=lambda fault: f"{fault.port}-{fault.name}")
 def test_a_fault_disturbs_its_port_until_it_is_cleared(
     fault: Fault, switch: FaultSwitch, store: SwitchedFeatureStore
 ) -> None:
@@ -193,6 +192,17 @@ def test_an_unknown_port_cannot_be_cleared_but_a_healthy_one_can(switch: FaultSw
     switch.clear("feature_store")
     with pytest.raises(UsageError, match="'registry'"):
         switch.clear("registry")
+
+
+def test_a_port_takes_faults_once_it_is_registered(switch: FaultSwitch) -> None:
+    tower = model_down("tower", "the tower")
+    with pytest.raises(UsageError):
+        switch.inject("tower", "down", 0)
+    switch.register([tower, FEATURE_STORE[0]])
+    switch.register([tower])
+    assert switch.faults == (*FEATURE_STORE, *PART_FAULTS, tower)
+    switch.inject("tower", "down", 0)
+    assert switch.active("tower") is not None
 
 
 def test_clearing_all_lets_every_caller_go_and_leaves_every_port_healthy(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import pytest
 from infra.errors import DependencyError, FeatureStoreUnavailable, RegistryUnavailable
 from infra.pipeline.candidates import Candidates, Ids, Keep
 from infra.pipeline.runner import CandidatePipeline
+from infra.pipeline.stages import StageNames
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,6 @@ class Size:
 
 @dataclass
 class BySize:
-    limit: int | None = None
     error: Exception | None = None
     name: str = "by_size"
 
@@ -81,9 +81,13 @@ class BySize:
     def fallback(self, query: Query, candidates: Candidates, cause: DependencyError) -> Candidates:
         return candidates.with_columns(score=-candidates.columns["size"])
 
-    def keep(self, query: Query, candidates: Candidates) -> Keep | None:
-        if self.limit is None:
-            return None
+
+@dataclass
+class Largest:
+    limit: int
+    name: str = "too small"
+
+    def keep(self, query: Query, candidates: Candidates) -> Keep:
         return candidates.columns["score"] >= np.sort(candidates.columns["score"])[-self.limit]
 
 
@@ -97,12 +101,14 @@ class BestTwo:
 
 def pipeline(*sources: Source, profiles: tuple[Profile, ...] = (Profile(),), **stages: Any) -> CandidatePipeline[Query]:
     return CandidatePipeline(
+        names=StageNames("query", "retrieve", "filter", "hydrate", "rerank"),
         query_hydrators=profiles,
         sources=sources,
         filters=stages.get("filters", [OnlyEven()]),
         hydrators=[Size()],
         scorers=stages.get("scorers", {"rank": BySize()}),
         selector=BestTwo(),
+        cuts=stages.get("cuts", {}),
     )
 
 
@@ -121,6 +127,13 @@ def test_sources_get_the_hydrated_query() -> None:
     source = Source("followed", FOLLOWED)
     pipeline(source, profiles=(Profile(name="first"), Profile(name="second"))).run(Query())
     assert [query.notes for query in source.asked] == [("first", "second")]
+
+
+def test_the_trace_names_the_stages_as_the_design_does() -> None:
+    names = StageNames("rider", "route", "closed roads", "edges", "fastest")
+    trace = replace(pipeline(Source("followed", FOLLOWED)), names=names).run(Query()).trace
+    assert list(trace.stage_ms()) == ["rider", "route", "closed roads", "edges", "rank", "fastest"]
+    assert [entry.counts_candidates for entry in trace.stages] == [False, True, True, True, True, True]
 
 
 def test_a_failing_source_is_left_out_and_keeps_its_bit_free() -> None:
@@ -205,16 +218,18 @@ def test_a_stage_that_fails_is_timed_and_kept_in_the_trace() -> None:
 
 
 def test_each_scorer_sees_what_the_one_before_has_left() -> None:
-    stages = {"cut": BySize(limit=3, name="light"), "rank": BySize(name="heavy")}
-    outcome = pipeline(Source("followed", FOLLOWED), Source("popular", POPULAR), scorers=stages).run(Query())
+    stages: dict[str, Any] = {"scorers": {"cut": BySize(name="light"), "rank": BySize(name="heavy")}}
+    stages["cuts"] = {"cut": Largest(3)}
+    outcome = pipeline(Source("followed", FOLLOWED), Source("popular", POPULAR), **stages).run(Query())
     rows = [(s.stage, s.name, s.count_in, s.count_out, dict(s.removed)) for s in outcome.trace.stages[4:7]]
-    assert rows[1:] == [("cut", "light", 4, 3, {"cut": 1}), ("rank", "heavy", 3, 3, {})]
+    assert rows[1:] == [("cut", "light", 4, 3, {"too small": 1}), ("rank", "heavy", 3, 3, {})]
     assert outcome.pool.ids.tolist() == [2, 4, 6, 8]
 
 
 def test_a_failing_scorer_falls_back_still_cuts_and_is_named() -> None:
-    stages = {"cut": BySize(limit=3, error=RegistryUnavailable("gone")), "rank": BySize()}
-    outcome = pipeline(Source("followed", FOLLOWED), Source("popular", POPULAR), scorers=stages).run(Query())
+    stages: dict[str, Any] = {"scorers": {"cut": BySize(error=RegistryUnavailable("gone")), "rank": BySize()}}
+    stages["cuts"] = {"cut": Largest(3)}
+    outcome = pipeline(Source("followed", FOLLOWED), Source("popular", POPULAR), **stages).run(Query())
     assert outcome.degraded == ["registry_unavailable"]
     assert outcome.slate.ids.tolist() == [6, 4], "the fallback prefers the small ones, so 8 was cut"
 

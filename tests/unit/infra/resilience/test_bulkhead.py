@@ -166,7 +166,7 @@ def held(bulkhead: Bulkhead, *calls: Callable[[], Any], deadline: Deadline | Non
     """What an event loop gets that awaits all of these at once; exceptions as they are."""
 
     async def run() -> list[Any]:
-        asked = (bulkhead.hold(call, deadline or later()) for call in calls)
+        asked = (bulkhead.run_async(call, deadline or later()) for call in calls)
         return await asyncio.gather(*asked, return_exceptions=True)
 
     return asyncio.run(run())

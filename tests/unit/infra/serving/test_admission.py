@@ -155,14 +155,14 @@ def test_what_is_awaited_holds_a_place_without_a_thread_and_gives_it_back_howeve
         async def fail() -> None:
             raise ZeroDivisionError
 
-        tasks = [asyncio.create_task(admission.hold(wait)) for _ in range(WORKERS + QUEUE)]
+        tasks = [asyncio.create_task(admission.run_async(wait)) for _ in range(WORKERS + QUEUE)]
         await asyncio.sleep(0)
         with pytest.raises(Overloaded):
-            await admission.hold(wait)
+            await admission.run_async(wait)
         go.set()
         assert set(await asyncio.gather(*tasks)) == {threading.get_ident()}
         with pytest.raises(ZeroDivisionError):
-            await admission.hold(fail)
+            await admission.run_async(fail)
         assert admission._pending == 0
 
     run(story())

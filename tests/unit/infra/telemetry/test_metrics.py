@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 
 from infra.design import Budget
-from infra.pipeline.trace import StageTrace, Trace
+from infra.pipeline.trace import QueryStageTrace, StageTrace, Trace
 from infra.telemetry.metrics import OUTCOMES, ServiceMetrics, latency_buckets
 from infra.telemetry.stage_tally import StageTally
 from tests.support.tiny import tiny_design
@@ -66,7 +66,7 @@ def test_counters_and_only_counters_end_in_total(metrics: ServiceMetrics) -> Non
 
 def test_an_answered_request_is_recorded_stage_by_stage(metrics: ServiceMetrics) -> None:
     stages = [
-        StageTrace("query", "profile", 2.0, degraded="features_stale"),
+        QueryStageTrace("query", "profile", 2.0, degraded="features_stale"),
         StageTrace("retrieve", "followed", 1.0, 0, 30),
         StageTrace("retrieve", "popular", 3.0, 0, 20, degraded="features_stale"),
         StageTrace("filter", "seen", 1.0, 50, 45),

@@ -1,0 +1,101 @@
+"""The composition root of the feed: makes a service from a release, and registers the faults of its ports."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from feed_ranking.config import FeedConfig
+from feed_ranking.features.views import naive_reader, open_store
+from feed_ranking.items.catalog import CAPACITY, Catalogue, NewPost
+from feed_ranking.items.live_counts import LiveStats
+from feed_ranking.items.snapshot import open_snapshot
+from feed_ranking.model.artifact import load_bundle, load_what_is_whole
+from feed_ranking.model.inputs import priors_from
+from feed_ranking.online.pipeline import build_pipeline
+from feed_ranking.online.service import FeedService
+from infra.faults.catalogue import FEATURE_STORE, INDEX, STREAM, model_down
+from infra.feature_store.port import OnlineFeatures
+from infra.registry.release import Release
+from infra.resilience.deadline import Deadline
+from infra.serving.shared import WARM_UP_MS, SharedParts, warm_store
+
+FAULTS = (
+    *FEATURE_STORE,
+    INDEX,
+    model_down("user_tower", "the user tower"),
+    model_down("light_ranker", "the light ranker"),
+    STREAM,
+    model_down("heavy_ranker", "the heavy ranker"),
+)
+
+
+@dataclass
+class FeedBootstrap:
+    """Makes a service from a release.
+
+    All releases of a process share `shared` and the published posts: a release that lacks a published post gets it
+    behind its own posts.
+    """
+
+    shared: SharedParts
+    config: FeedConfig
+    published: deque[NewPost] = field(default_factory=lambda: deque(maxlen=CAPACITY))
+
+    def __post_init__(self) -> None:
+        self.shared.faults.register(FAULTS)
+
+    def load(
+        self, release: Release, *, features: OnlineFeatures | None = None, without_damaged: bool = False
+    ) -> FeedService:
+        """Verify and load every part. Raises `CorruptArtifact`; a store that is down only degrades.
+
+        `without_damaged` is for a process that serves nothing yet: it leaves out a damaged network or index, and marks
+        every answer as degraded. A damaged catalogue is always refused.
+        """
+        path, digest, settings = Path(release.index_path), release.model_digest, self.shared.settings
+        snapshot = open_snapshot(path, model_digest=digest, without_index=without_damaged)
+        if without_damaged:
+            bundle = load_what_is_whole(Path(release.model_path), digest, priors_from(snapshot.meta))
+        else:
+            bundle = load_bundle(Path(release.model_path), digest)
+        clock = self.shared.clock_of(release)
+        guarded = self.shared.guarded(
+            features or open_store(Path(release.features_path), settings, online_only=True),
+            clock,
+            timeout_ms=self.config.serve.feature_timeout_ms,
+            ttl_s=self.config.features.ttl_h * 3600,
+        )
+        version = f"{release.model_name}/{release.model_version}"
+        catalogue = Catalogue(snapshot, bundle.priors, bundle.post_tower, release.world_now)
+        read_stats = naive_reader(Path(release.naive_path), settings) if release.naive_path else None
+        pipeline = build_pipeline(guarded, catalogue, bundle, self.shared.faults, read_stats)
+        service = FeedService(pipeline, catalogue, bundle, self.config, clock, version)
+        self._catch_up(service)
+        warm_store(guarded)
+        service.answer(replace(service.query(0, 20, [], {}), deadline=Deadline.after_ms(WARM_UP_MS)))
+        return service
+
+    def publish(self, service: FeedService | None, posts: Sequence[NewPost]) -> int:
+        """Make new posts visible to the next request and to later releases. Raises `CatalogueFull`."""
+        self.published.extend(posts)
+        return 0 if service is None else service.catalogue.add(posts)
+
+    def count(self, service: FeedService | None, stats: LiveStats) -> None:
+        """Serve these counts from now on.
+
+        Counts of the future are skipped: they are left from before the whole lab stopped, and the clock went back.
+        """
+        if service is not None and stats.stats_ts <= service.clock.now():
+            service.catalogue.apply(stats)
+
+    def _catch_up(self, service: FeedService) -> None:
+        """Apply the posts and the counts that are newer than the release."""
+        if self.published:
+            service.catalogue.add(list(self.published))
+        if self.shared.stats_path is not None:
+            with contextlib.suppress(OSError, ValueError):  # nothing was counted yet
+                self.count(service, LiveStats.read(self.shared.stats_path))

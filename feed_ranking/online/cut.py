@@ -1,0 +1,46 @@
+"""Stage 2, cut: keeps the candidates with the highest light scores for the heavy ranker."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from feed_ranking.domain import RANDOM_POLICY, FeedQuery, Floats
+from feed_ranking.model.slate_policy import is_by_new_creator
+from infra.pipeline.candidates import Candidates
+
+NEW_CREATORS_KEPT = 50
+"""posts by new creators that survive the cut while exploration is on; without it none of them could be explored"""
+
+
+def best(score: Floats, count: int) -> npt.NDArray[np.bool_]:
+    """bool[n]: True for the `count` highest scores; among equals, for the first."""
+    keep = np.zeros(len(score), bool)
+    keep[np.argsort(-score, kind="stable")[:count]] = True
+    return keep
+
+
+@dataclass(frozen=True)
+class ScoreCut:
+    """Keeps the `heavy_top_k` highest scores, and the best posts by new creators while exploration is on.
+
+    For a random slate the candidates are drawn at random instead.
+    """
+
+    topics: int
+    name: str = "cut"
+
+    def keep(self, query: FeedQuery, candidates: Candidates) -> npt.NDArray[np.bool_] | None:
+        top_k, score = query.rank.heavy_top_k, candidates.columns["score"]
+        if top_k == 0 or len(candidates) <= top_k:
+            return None
+        if query.policy == RANDOM_POLICY:
+            chance = np.random.default_rng([query.seed, 3]).random(len(candidates))
+            return best(chance.astype(np.float32), top_k)
+        keep = best(score, top_k)
+        if query.rerank.epsilon > 0:
+            new = is_by_new_creator(candidates.columns["inputs"], self.topics)
+            keep |= new & best(np.where(new, score, -np.inf).astype(np.float32), NEW_CREATORS_KEPT)
+        return keep

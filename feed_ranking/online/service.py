@@ -1,0 +1,115 @@
+"""One release of the feed, ready to answer: makes queries, runs the pipeline, and turns slates into items."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from feed_ranking.config import FeedConfig
+from feed_ranking.domain import RANDOM_POLICY, SERVING_POLICY, FeedQuery, SlateItem, UserFeatures
+from feed_ranking.features.views import default_user
+from feed_ranking.items.catalog import Catalogue
+from feed_ranking.model.artifact import Bundle
+from feed_ranking.online.rerank import ad_places
+from infra.design import with_stage_knobs
+from infra.live.clock import WorldClock
+from infra.pipeline.runner import CandidatePipeline, Outcome
+from infra.resilience.deadline import Deadline
+
+
+@dataclass(frozen=True)
+class FeedService:
+    """One release, ready to answer. A new release makes a new service; only the catalogue of a service grows."""
+
+    pipeline: CandidatePipeline[FeedQuery]
+    catalogue: Catalogue
+    bundle: Bundle
+    config: FeedConfig
+    clock: WorldClock
+    model_version: str
+
+    def query(
+        self, user_id: int, k: int, seen: list[int], knobs: Mapping[str, Any], seed: int | None = None
+    ) -> FeedQuery:
+        """A query with the request's knobs in place of the configured ones. Without `seed` it draws one."""
+        seen_ids = np.array(seen, np.int64)
+        seed = secrets.randbits(53) if seed is None else seed
+        rules = with_stage_knobs(self.config.rerank, knobs)
+        is_random = np.random.default_rng([seed, 2]).random() < rules.randomised_share
+        return FeedQuery(
+            user_id=user_id,
+            k=k,
+            seen=seen_ids,
+            now_ts=self.clock.now(),
+            seed=seed,
+            deadline=Deadline.after_ms(self.config.serve.deadline_ms),
+            retrieve=with_stage_knobs(self.config.retrieve, knobs),
+            rank=with_stage_knobs(self.config.rank, knobs),
+            objective=with_stage_knobs(self.config.objective, knobs),
+            rerank=rules,
+            user=self.default_user,
+            slate_id=secrets.randbits(52),
+            policy=RANDOM_POLICY if is_random else SERVING_POLICY,
+            knobs=knobs,
+            seen_creators=self.catalogue.creator_id(self.catalogue.rows_of(seen_ids)),
+        )
+
+    def answer(self, query: FeedQuery) -> Outcome[FeedQuery]:
+        query.deadline.check("the pipeline")
+        return self.pipeline.run(query)
+
+    def known_post(self, post_id: int) -> dict[str, Any] | None:
+        """What is known of a post that can be a candidate; None if it cannot."""
+        row = self.catalogue.row_of(post_id)
+        if row is None:
+            return None
+        posts = self.catalogue.posts(np.array([row]))
+        return {
+            "post_id": post_id,
+            "creator_id": int(posts.creator_id[0]),
+            "topic": int(posts.topic[0]),
+            "published_ts": float(posts.published_ts[0]),
+        }
+
+    def items(self, outcome: Outcome[FeedQuery]) -> list[SlateItem]:
+        """The slate's rows as posts, with ads in the places that were left for them."""
+        query, rules, slate = outcome.query, outcome.query.rerank, outcome.slate
+        places = ad_places(query.k, rules.ads, rules.ad_gap)
+        ads = int(self.catalogue.snapshot.meta["ads"])
+        drawn = iter(np.random.default_rng([query.seed, 1]).integers(0, ads, len(places)).tolist())
+        posts = zip(
+            self.catalogue.post_id(slate.ids).tolist(),
+            self.catalogue.creator_id(slate.ids).tolist(),
+            self.catalogue.column("topic", slate.ids).tolist(),
+            slate.columns["score"].tolist(),
+            slate.columns["propensity"].tolist(),
+            slate.columns["explored"].tolist(),
+            slate.sources.tolist(),
+            strict=True,
+        )
+        items: list[SlateItem] = []
+        for post, creator, topic, score, propensity, explored, bits in posts:
+            if len(items) in places:
+                items.append(SlateItem(len(items), None, None, None, next(drawn), 0.0, 1 / ads, False, ()))
+            found_by = tuple(name for bit, name in enumerate(self.source_names) if bits >> bit & 1)
+            place = len(items)
+            items.append(
+                SlateItem(
+                    place, post, creator, topic, None, round(score, 4), round(propensity, 6), bool(explored), found_by
+                )
+            )
+        return items
+
+    @cached_property
+    def default_user(self) -> UserFeatures:
+        """The features of a user before the feature store is read."""
+        return default_user(self.bundle.priors.topics)
+
+    @cached_property
+    def source_names(self) -> list[str]:
+        return [source.name for source in self.pipeline.sources]

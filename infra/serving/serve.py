@@ -1,0 +1,139 @@
+"""Puts a service together: the parts of its process, the slot for its releases, and the app around its routes.
+
+A design's `create_app` calls `make_parts`, makes its bootstrap from `parts.shared`, and calls `open_slot` and `serve`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from fastapi import FastAPI
+from pydantic import BaseModel
+from starlette.types import ASGIApp
+
+from infra.design import Design
+from infra.faults.switch import FaultSwitch, SwitchedStream
+from infra.live.clock import SharedClock
+from infra.registry.release import Release
+from infra.resilience.breaker import CircuitBreaker
+from infra.resilience.bulkhead import Bulkhead
+from infra.serving.admission import Admission
+from infra.serving.app import Background, ServiceCore, create_service
+from infra.serving.quick_ask import Answer
+from infra.serving.shared import SharedParts
+from infra.serving.slot import ReleaseSlot
+from infra.settings import Settings
+from infra.stream.address import find_stream
+from infra.stream.metrics import StreamMetrics
+from infra.stream.producer import EventProducer
+from infra.telemetry.metrics import ServiceMetrics
+
+S_co = TypeVar("S_co", covariant=True)
+S = TypeVar("S")
+
+
+class Bootstrap(Protocol[S_co]):
+    """Makes a service from a release."""
+
+    def load(self, release: Release, *, without_damaged: bool = False) -> S_co: ...
+
+
+@dataclass(frozen=True)
+class ServiceParts:
+    """What one process makes once. `live` is the folder of the live log, and `config` the design's configuration.
+
+    `admission` bounds the design's requests and `intake` the calls that wait for the broker.
+    """
+
+    design: Design
+    config: Any
+    live: Path
+    shared: SharedParts
+    metrics: ServiceMetrics
+    find: SwitchedStream
+    stream_metrics: StreamMetrics
+    producer: EventProducer
+    admission: Admission
+    intake: Admission
+
+
+def make_parts(design: Design, settings: Settings, live: Path, stats: str, topics: tuple[str, ...],
+    counted: tuple[str, ...],
+) -> ServiceParts:  # fmt: skip
+    """The parts under `settings`. `stats` names the file of the live counts in `live`; `topics` are created where they
+    are missing; the metrics of the stream show the topics in `counted` from the start."""
+    config = design.configuration(settings.preset)
+    limits = config.serve
+    metrics, faults = ServiceMetrics(design), FaultSwitch()
+    shared = SharedParts(
+        settings,
+        CircuitBreaker("feature_store", open_s=limits.breaker_open_s),
+        Bulkhead("feature_store", workers=limits.workers, queue=limits.workers),
+        faults,
+        metrics.feature_age.observe,
+        stats_path=live / stats,
+    )
+    stream_metrics = StreamMetrics(metrics.registry, counted)
+    find = SwitchedStream(lambda: find_stream(settings), faults)
+    return ServiceParts(
+        design,
+        config,
+        live,
+        shared,
+        metrics,
+        find,
+        stream_metrics,
+        EventProducer(find, topics, stream_metrics),
+        Admission(workers=limits.workers, queue=limits.queue),
+        Admission(workers=limits.intake_workers, queue=limits.intake_queue),
+    )
+
+
+def open_slot(parts: ServiceParts, bootstrap: Bootstrap[S], end_of_log: Callable[[Path], float]) -> ReleaseSlot[S]:
+    """The slot that holds what `bootstrap` makes of the current release. `end_of_log` gives the time at which the live
+    log in a folder ends; the world's clock starts there, or at the end of the release's log."""
+    shared, settings = parts.shared, parts.shared.settings
+
+    def load(release: Release) -> S:
+        if shared.clock is None:
+            shared.clock = SharedClock(parts.live / "clock.json", max(release.world_now, end_of_log(parts.live)))
+        service = bootstrap.load(release, without_damaged=slot.value is None)
+        parts.metrics.serving(release.model_name, release.model_version, release.released_ts)
+        return service
+
+    slot: ReleaseSlot[S] = ReleaseSlot(
+        settings.design_root(parts.design.name),
+        load,
+        swapped=lambda ok: parts.metrics.swaps.labels("ok" if ok else "refused").inc(),
+        may_wait=settings.wait_for_release,
+    )
+    return slot
+
+
+def serve(
+    parts: ServiceParts,
+    slot: ReleaseSlot[Any],
+    add_routes: Callable[[FastAPI], None],
+    *,
+    followers: Sequence[Background] = (),
+    quick: tuple[type[BaseModel], Answer] | None = None,
+) -> ASGIApp:
+    """The app. `followers` run beside the requests; `quick` is explained at `create_service`."""
+    shared = parts.shared
+    core = ServiceCore(
+        parts.design,
+        shared.settings,
+        slot,
+        parts.metrics,
+        parts.admission,
+        {"feature_store": shared.breaker},
+        shared.faults,
+        parts.config.serve.max_body_kb * 1000,
+        parts.producer,
+        background=(parts.producer, *followers),
+    )
+    return create_service(core, add_routes, version("ml-system-design-lab"), quick=quick)

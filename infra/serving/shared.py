@@ -1,0 +1,68 @@
+"""The parts of a serving process that every release uses: the guard around the feature store, faults and the clock.
+
+A design's bootstrap takes these parts and makes a service from a release.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from infra.errors import DependencyError
+from infra.faults.switch import FaultSwitch, SwitchedFeatureStore
+from infra.feature_store.guarded import GuardedFeatures
+from infra.feature_store.port import OnlineFeatures
+from infra.live.clock import WorldClock
+from infra.registry.release import Release
+from infra.resilience.breaker import CircuitBreaker
+from infra.resilience.bulkhead import Bulkhead
+from infra.resilience.deadline import Deadline
+from infra.settings import Settings
+
+log = logging.getLogger(__name__)
+WARM_UP_MS = 5_000
+
+
+@dataclass
+class SharedParts:
+    """Made once for a process. `saw_age_s` receives the age of every feature row that is read.
+
+    `clock` is the world's clock where time continues across releases; without it, each release starts a clock at the
+    end of its log. `stats_path` is the file in which the worker writes the live counts.
+    """
+
+    settings: Settings
+    breaker: CircuitBreaker
+    bulkhead: Bulkhead
+    faults: FaultSwitch
+    saw_age_s: Callable[[float], None] | None = None
+    clock: WorldClock | None = None
+    stats_path: Path | None = None
+
+    def clock_of(self, release: Release) -> WorldClock:
+        """The clock to serve `release` by. It is never before the end of the release's log."""
+        clock = self.clock or WorldClock(release.world_now)
+        clock.at_least(release.world_now)
+        return clock
+
+    def guarded(self, store: OnlineFeatures, clock: WorldClock, *, timeout_ms: float, ttl_s: float) -> GuardedFeatures:
+        """`store` behind the process's faults, breaker and bulkhead."""
+        return GuardedFeatures(
+            inner=SwitchedFeatureStore(store, self.faults),
+            breaker=self.breaker,
+            bulkhead=self.bulkhead,
+            timeout_ms=timeout_ms,
+            ttl_s=ttl_s,
+            clock=clock,
+            saw_age_s=self.saw_age_s,
+        )
+
+
+def warm_store(features: GuardedFeatures) -> None:
+    """Read one row before the first request: the first read opens connections. A store that fails only degrades."""
+    try:
+        features.bulkhead.run(lambda: features.inner.read_online(0), Deadline.after_ms(WARM_UP_MS))
+    except DependencyError as exc:
+        log.warning("starting without the feature store, answers will be degraded: %s", exc)

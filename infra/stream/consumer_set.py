@@ -1,0 +1,47 @@
+"""The two consumers of a design's worker: one appends events to the log, one keeps the features fresh.
+
+Each is a consumer group of its own, so that a slow refresh does not delay the log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from infra.live.clock import SharedClock
+from infra.registry.release import read_release
+from infra.stream.consumer import ConsumerLimits, Effect, EventConsumer
+from infra.stream.event import Codec
+from infra.stream.sink import ParquetSink, Table
+from infra.stream.worker import WorkerContext
+
+FLUSH_S, FLUSH_EVENTS = 5.0, 5_000
+
+
+def world_clock(root: Path, live: Path, end_of_log: Callable[[Path], float]) -> SharedClock:
+    """The clock of the design in `root`, at or after the ends of the release's log and of the live log.
+
+    Raises `UsageError` where nothing was released yet.
+    """
+    return SharedClock(live / "clock.json", max(read_release(root).world_now, end_of_log(live)))
+
+
+def log_and_features(
+    context: WorkerContext,
+    live: Path,
+    clock: SharedClock,
+    tables: Mapping[str, tuple[Codec, Table]],
+    watched: Mapping[str, Codec],
+    features: Effect,
+    dead_letters: str,
+) -> tuple[EventConsumer, EventConsumer]:
+    """`tables` says how the events of each logged topic are read and written; `features` gets those of `watched`."""
+    sink = ParquetSink(live, {topic: table for topic, (_, table) in tables.items()}, clock.now)
+    logged = {topic: codec for topic, (codec, _) in tables.items()}
+    letters, limits, name = (context.producer, dead_letters), ConsumerLimits(), context.design.name
+    slow = replace(limits, linger_s=FLUSH_S, batch=FLUSH_EVENTS)
+    return (
+        EventConsumer(context.find, f"{name}.sink", logged, sink, context.metrics, letters, clock.now, slow),
+        EventConsumer(context.find, f"{name}.features", watched, features, context.metrics, letters, clock.now, limits),
+    )

@@ -1,0 +1,72 @@
+"""Events are acknowledged once the broker has them, and never before."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from starlette.responses import Response
+
+from infra.errors import StreamUnavailable
+from infra.serving.admission import Admission
+from infra.serving.event_intake import FUTURE_S, accept, refuse_future
+
+
+@dataclass
+class Broker:
+    error: Exception | None = None
+
+    def __post_init__(self) -> None:
+        self.taken: list[Any] = []
+
+    def publish(self, found: Any, timeout_s: float) -> None:
+        if self.error is not None:
+            raise self.error
+        self.taken += found
+
+
+@dataclass(frozen=True)
+class Item:
+    request_ts: float
+
+
+def answer_of(broker: Any, found: list[Any]) -> Response:
+    async def ask() -> Response:
+        intake = Admission(workers=1, queue=1)
+        try:
+            return await accept(found, broker, intake)
+        finally:
+            intake.close()
+
+    return asyncio.run(ask())
+
+
+def test_what_the_broker_has_is_accepted() -> None:
+    broker = Broker()
+    answer = answer_of(broker, [("topic", "one"), ("topic", "two")])
+    assert answer.status_code == 202
+    assert json.loads(bytes(answer.body)) == {"accepted": 2}
+    assert broker.taken == [("topic", "one"), ("topic", "two")]
+
+
+def test_without_the_broker_nothing_is_acknowledged_and_the_caller_may_retry() -> None:
+    answer = answer_of(Broker(StreamUnavailable("gone")), [("topic", "one")])
+    assert answer.status_code == 503
+    assert answer.headers["Retry-After"] == "1"
+    assert "nothing is acknowledged" in bytes(answer.body).decode()
+
+
+def test_a_bug_while_publishing_is_no_503() -> None:
+    with pytest.raises(KeyError):
+        answer_of(Broker(KeyError("a bug")), [("topic", "one")])
+
+
+def test_only_items_of_the_future_are_refused() -> None:
+    assert refuse_future([Item(5.0), Item(10.0 + FUTURE_S)], 10.0) is None
+    refused = refuse_future([Item(5.0), Item(10.1 + FUTURE_S)], 10.0)
+    assert refused is not None
+    assert refused.status_code == 422
+    assert "lies in the future" in bytes(refused.body).decode()
