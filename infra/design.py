@@ -11,10 +11,19 @@ import importlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, Protocol, TypeVar
 
 from infra.errors import UsageError
 from infra.evaluation.figures import Bound
+
+
+class Stage(Protocol):
+    """The configuration of one stage: a dataclass."""
+
+    __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
+
+
+S = TypeVar("S", bound=Stage)
 
 
 @dataclass(frozen=True)
@@ -93,6 +102,20 @@ def with_knobs(config: Any, turned: Mapping[str, Any]) -> Any:
         changes.setdefault(known[name].stage, {})[name] = known[name].check(value)
     stages = {stage: dataclasses.replace(getattr(config, stage), **values) for stage, values in changes.items()}
     return dataclasses.replace(config, **stages) if stages else config
+
+
+def with_known_knobs(config: Any, turned: Mapping[str, Any]) -> Any:
+    """`config` with those knobs turned that it has; other names are ignored, such as knobs of an older version."""
+    known = {knob.name for knob in knobs_of(config)}
+    return with_knobs(config, {name: value for name, value in turned.items() if name in known})
+
+
+def stage_with_knobs(stage: S, turned: Mapping[str, Any]) -> S:
+    """One stage's configuration with those of its fields replaced that `turned` names. Values are not checked."""
+    if not turned:
+        return stage
+    changes = {item.name: turned[item.name] for item in dataclasses.fields(stage) if item.name in turned}
+    return dataclasses.replace(stage, **changes) if changes else stage
 
 
 def knobs_of(config: Any) -> tuple[Knob, ...]:

@@ -24,11 +24,11 @@ from ctr_prediction.events.schemas import Auction
 from ctr_prediction.features.views import default_user
 from ctr_prediction.model.artifact import Bundle, load_bundle
 from ctr_prediction.model.inputs import AD_NUMBERS
-from infra.evaluation.experiment import Report
 from infra.prediction_log.parity import Skew, compare
 from infra.prediction_log.reader import PredictionLog
 from infra.prediction_log.results import Compared, Since
 from infra.prediction_log.versions import Bundles, VersionGone
+from infra.progress import Progress
 from infra.registry.release import read_release
 from infra.settings import Settings
 
@@ -36,7 +36,7 @@ CHOICE = 7
 """seed of the choice of auctions: asked twice, the same are compared"""
 
 
-def skew(settings: Settings, since: Since, limit: int, report: Report) -> Compared:
+def skew(settings: Settings, since: Since, limit: int, report: Progress) -> Compared:
     """See `infra.prediction_log.results`. Raises `UsageError` where nothing is logged."""
     root = settings.design_root(DESIGN.name)
     log = PredictionLog(root / "live" / "predictions", Auction, since, limit, seed=CHOICE)

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from infra.evaluation.experiment import Judge, Play, Player, Report, Score, Sweep, per_case
+from infra.evaluation.experiment import Judge, Play, Player, Score, Sweep, per_case
 from infra.evaluation.figures import Figure
+from infra.progress import Progress
 
 CASES, USERS = 1000, 200
 HOUR_S, DAY_S = 3_600.0, 86_400.0
@@ -66,7 +67,7 @@ SWEEPS = (
 
 
 def measure_quality(
-    player: Player, judge: Judge, report: Report, cases: int = CASES, users: int = USERS
+    player: Player, judge: Judge, report: Progress, cases: int = CASES, users: int = USERS
 ) -> list[Figure]:
     """The figures that need the truth, each with its 95% interval over pages. Settings take turns page by page."""
     settings: dict[str, tuple[Mapping[str, Any], tuple[str, ...]]] = {
@@ -131,7 +132,7 @@ def _ranks(values: Any) -> Any:
     return (np.cumsum(count) - (count - 1) / 2)[place]
 
 
-def stale_cache(player: Player, judge: Any, users: int, report: Report) -> list[Figure]:
+def stale_cache(player: Player, judge: Any, users: int, report: Progress) -> list[Figure]:
     """A day of those who open most pages, three times: with rows of the store that are up to date, an hour old, and
     never read again. What a row does not know of it does not count: wear-out and caps come too late."""
     figures, days = [], judge.days_of(users)

@@ -6,8 +6,6 @@ above it is dear. It is also shown pairs of users and ads that the log never had
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,6 +13,7 @@ from flax import nnx
 
 from ctr_prediction.domain import Floats
 from ctr_prediction.model.student import Student
+from infra.progress import Progress
 from infra.training.fitting import Batch, Fit, Plan, fit
 
 LEARNING_RATE = 1e-2
@@ -43,7 +42,7 @@ class StudentNet(nnx.Module):
         return self.usual + (self.last(jax.nn.relu(self.first(x))) + self.linear(x))[:, 0]
 
 
-def distil(x: Floats, teacher: Floats, hidden: int, seed: int, report: Callable[[float, str], None]) -> Fit[StudentNet]:
+def distil(x: Floats, teacher: Floats, hidden: int, seed: int, report: Progress) -> Fit[StudentNet]:
     """Least squares on the log-odds `teacher` float32[n] of inputs `x` float32[n, …]."""
 
     def loss(model: StudentNet, batch: Batch) -> jax.Array:

@@ -29,6 +29,7 @@ from ctr_prediction.offline.networks.spec import rows_of, shape_of, share_of
 from ctr_prediction.offline.networks.wide_deep import WideDeep
 from ctr_prediction.offline.samples import Sample, read_priors
 from infra.build.runner import Facts, StepContext
+from infra.progress import Progress
 from infra.registry.manifest import write_manifest
 from infra.registry.mlflow_registry import MlflowRegistry
 from infra.training.networks import export, prepare_export
@@ -37,7 +38,6 @@ NETWORK_RATE, TABLE_RATE, L2 = 0.001, 0.3, 2e-4
 """chosen where `shape` chose its spreads"""
 UNSEEN = 0.5
 """pairs that the log never had, for the student, against those that it had"""
-Report = Callable[[float, str], None]
 
 
 def fit_and_register(context: StepContext) -> Facts:
@@ -50,7 +50,7 @@ def fit_and_register(context: StepContext) -> Facts:
     sample, later = (Sample.read(context.inputs["sample"] / f"{name}.npz") for name in ("train", "calibration"))
     priors = read_priors(context.inputs["sample"])
 
-    def part(name: str, first: float, last: float) -> Report:
+    def part(name: str, first: float, last: float) -> Progress:
         return lambda share, text: context.report(first + (last - first) * share, f"{name}, {text}")
 
     fits = {

@@ -25,11 +25,11 @@ from feed_ranking.events.schemas import Prediction
 from feed_ranking.features.views import default_user, open_store
 from feed_ranking.model.artifact import Bundle, load_bundle
 from feed_ranking.model.inputs import ranker_names
-from infra.evaluation.experiment import Report
 from infra.prediction_log.parity import Skew, compare
 from infra.prediction_log.reader import PredictionLog
 from infra.prediction_log.results import Compared, Since
 from infra.prediction_log.versions import Bundles, VersionGone
+from infra.progress import Progress
 from infra.registry.release import read_release
 from infra.settings import Settings
 
@@ -39,7 +39,7 @@ INPUT_TOLERANCE = 1e-4
 """the towers round differently for other sizes of a batch, and counts of a whole history in another order"""
 
 
-def skew(settings: Settings, since: Since, limit: int, report: Report) -> Compared:
+def skew(settings: Settings, since: Since, limit: int, report: Progress) -> Compared:
     """See `infra.prediction_log.results`. Raises `UsageError` where nothing is logged."""
     root = settings.design_root(DESIGN.name)
     log = PredictionLog(root / "live" / "predictions", Prediction, since, limit, seed=CHOICE)

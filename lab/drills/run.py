@@ -13,7 +13,7 @@ import numpy as np
 
 from infra.errors import LabError
 from infra.evaluation.drill import BROKEN, RECOVERED, STEADY, Drill, Probe
-from infra.evaluation.experiment import Report
+from infra.progress import Progress
 from lab.drills.faults import Faults
 from lab.drills.load import Load, Sent
 
@@ -59,7 +59,7 @@ class DrillRun:
         return [one for one in self.sent if begin <= one.due_s < end]
 
 
-def run_drill(drill: Drill, load: Load, faults: Faults, setting: str, report: Report) -> DrillRun:
+def run_drill(drill: Drill, load: Load, faults: Faults, setting: str, report: Progress) -> DrillRun:
     """Run it to its end, or until Ctrl-C; the part is mended in any case, and the run says how far it came."""
     run = DrillRun(drill, setting, load.url)
     faults.check(drill.method)
@@ -87,7 +87,7 @@ def _mend(run: DrillRun, faults: Faults) -> None:
         run.aborted = f"{run.aborted or 'it ended'}, and {run.drill.method.port} could not be mended: {exc}"
 
 
-def _go_through(run: DrillRun, load: Load, faults: Faults, report: Report) -> None:
+def _go_through(run: DrillRun, load: Load, faults: Faults, report: Progress) -> None:
     method, wanted = run.drill.method, run.drill.requests
 
     def note(text: str) -> float:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import gzip
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
 from infra.errors import LabError, UsageError
+from infra.progress import Progress
 
 BLOCK = 1 << 22
 """bytes that are taken apart at once, which bounds what reading needs beside its result"""
@@ -28,7 +29,6 @@ OTHER_PACKED = {
     b"\x28\xb5\x2f\xfd": "zstd",
     b"PAR1": "Parquet",
 }
-Report = Callable[[float, str], None]
 
 
 @dataclass
@@ -74,7 +74,7 @@ class Block:
     lines: list[str]
 
 
-def blocks(path: Path, tally: Tally, report: Report = lambda share, text: None, *, skip: int = 0) -> Iterator[Block]:
+def blocks(path: Path, tally: Tally, report: Progress = lambda share, text: None, *, skip: int = 0) -> Iterator[Block]:
     """All lines after the first `skip`, in order. Those that are no text, or too long, go to the tally.
 
     Raises `UsageError` for a file that is not there or of a kind that is not read, `LabError` if it ends too early.
