@@ -82,6 +82,8 @@ def comparison_on(sample: Sample) -> Comparison:
 
     def predict_with(path: Path, digest: str) -> Array:
         bundle = load_bundle(path, digest)
-        return bundle.p_click("student", inputs_of(bundle.debiased, sample), sample.slot).astype(np.float64)
+        return bundle.p_click("student", bundle.student(inputs_of(bundle.debiased, sample)), sample.slot).astype(
+            np.float64
+        )
 
     return Comparison(sample.clicked.astype(np.float64), sample.request_id, predict_with, more_rows="negative_share")

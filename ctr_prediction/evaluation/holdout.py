@@ -49,7 +49,9 @@ class Judged:
 def judge(bundle: Bundle, sample: Sample, truth: Truth, baselines: Mapping[str, Array]) -> Judged:
     x = {name: inputs_of(model, sample) for name, model in (("d", bundle.debiased), ("u", bundle.undebiased))}
     of = {name: x["u" if name == "naive" else "d"] for name in NETWORKS}
-    p = {name: bundle.p_click(name, of[name], sample.slot).astype(np.float64) for name in NETWORKS}
+    p = {
+        name: bundle.p_click(name, getattr(bundle, name)(of[name]), sample.slot).astype(np.float64) for name in NETWORKS
+    }
     relevance = {name: sigmoid(getattr(bundle, name)(of[name])).astype(np.float64) for name in ("teacher", "naive")}
     return Judged(sample, truth, {**p, **baselines}, relevance)
 

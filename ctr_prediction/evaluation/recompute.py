@@ -34,7 +34,7 @@ def _world(settings: Settings) -> Path:
 
 
 @dataclass(frozen=True)
-class Known:
+class FeatureRecount:
     """Everything that was heard of, in the history and live since: from it any time's features can be counted."""
 
     log: EventLog
@@ -44,7 +44,7 @@ class Known:
     """cache: by time and priors, float32[ads, AD_NUMBERS]"""
 
     @classmethod
-    def read(cls, settings: Settings, config: CtrConfig) -> Known:
+    def read(cls, settings: Settings, config: CtrConfig) -> FeatureRecount:
         """The history of the build that is served, and all that was logged live, before that build and since."""
         catalogue = catalogue_of(settings)
         return cls(event_log(_world(settings), live_root(settings), catalogue), catalogue, config, {})

@@ -69,7 +69,7 @@ def differences_of(auction: Auction, bundle: Bundle, config: CtrConfig, catalogu
     held = hold(
         unpack(auction.scores, "<f4"),
         bids_of(auction, ads, catalogue),
-        (bundle.undebiased if is_naive else bundle.debiased).looks,
+        (bundle.undebiased if is_naive else bundle.debiased).examination,
         auction.slots,
         config.auction.reserve_cpm / 1000,
         config.auction.pricing,
@@ -113,7 +113,7 @@ def scores_again(auction: Auction, bundle: Bundle, config: CtrConfig, catalogue:
         seen = seen_of(user, ads, len(catalogue.ads))
         x = inputs(model, side, np.arange(len(ads)), auction.user_id, user, context, seen)
         z = getattr(bundle, network)(x)
-    return bundle.p_first(network, z, config.predict.calibrated)
+    return bundle.p_click(network, z, 0, config.predict.calibrated)
 
 
 def bids_of(auction: Auction, ads: npt.NDArray[np.int64], catalogue: PublicCatalogue) -> Array:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from ctr_prediction.design import DESIGN
 from ctr_prediction.domain import UserFeatures
-from ctr_prediction.evaluation.recompute import Known, cannot_tell, in_order
+from ctr_prediction.evaluation.recompute import FeatureRecount, cannot_tell, in_order
 from ctr_prediction.events.codec import unpack, user_from_lists
 from ctr_prediction.events.schemas import Auction
 from ctr_prediction.features.views import default_user
@@ -41,7 +41,7 @@ def skew(settings: Settings, since: Since, limit: int, report: Progress) -> Comp
     root = settings.design_root(DESIGN.name)
     log = PredictionLog(root / "live" / "predictions", Auction, since, limit, seed=CHOICE)
     release, left_out = read_release(root), Counter[str]()
-    known = Known.read(settings, DESIGN.configuration(settings.preset))
+    known = FeatureRecount.read(settings, DESIGN.configuration(settings.preset))
     bundles = Bundles(settings, release, load_bundle)
     usable: list[tuple[Auction, Bundle]] = []
     for auction in log:

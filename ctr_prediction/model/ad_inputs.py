@@ -36,7 +36,7 @@ assert FIRST_AD_NUMBER + len(AD_NUMBERS) == len(NUMERIC)
 assert (*ASKERS, "ad", "campaign", "creative") == DEEP
 
 
-class Known(Protocol):
+class HasUserInputs(Protocol):
     """What can be computed once of a user: `person` float32[PERSON_NUMBERS]."""
 
     @property
@@ -89,7 +89,7 @@ def inputs(
     user: UserFeatures,
     context: Context,
     seen: Ints,
-    known: Known | None = None,
+    known: HasUserInputs | None = None,
 ) -> Floats:
     """float32[n, inputs]: what `Model.inputs_of` computes, bit for bit, for one user and context and the ads at `rows`
     int64[n] of `side`, which the user has `seen` int64[n] times. `known` has what can be known of the user before."""

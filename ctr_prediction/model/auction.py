@@ -32,10 +32,18 @@ class Held:
 
 
 def hold(
-    relevance: Floats, bids: Array, looks: Floats, slots: int, reserve: float, pricing: str, seed: int, *, uniform: bool
+    relevance: Floats,
+    bids: Array,
+    examination: Floats,
+    slots: int,
+    reserve: float,
+    pricing: str,
+    seed: int,
+    *,
+    uniform: bool,
 ) -> Held:
-    """`relevance` float32[n]: p(click) in the first slot; `bids` float64[n] per click; `looks` float32[any]: how often
-    each slot is looked at, against the first; `reserve`: lowest expected revenue of an impression.
+    """`relevance` float32[n]: p(click) in the first slot; `bids` float64[n] per click; `examination` float32[any]: how
+    often each slot is examined, relative to the first; `reserve`: lowest expected revenue of an impression.
 
     A slot whose ad, at its bid, would earn less than the reserve stays empty, and so do those below. With `uniform`
     chance fills the slots, whoever bids; then nobody competes, and an ad pays the reserve.
@@ -44,11 +52,11 @@ def hold(
     score = bids * relevance
     if uniform:
         chosen = np.random.default_rng([seed, 1]).permutation(len(relevance))[:n]
-        least = reserve / (looks[:n] * np.maximum(relevance[chosen], 1e-12))
+        least = reserve / (examination[:n] * np.maximum(relevance[chosen], 1e-12))
         return Held(chosen, np.minimum(least, bids[chosen]), 1.0 / (len(relevance) - np.arange(n)))
     # plain numbers from here on: there are as few as slots, and arrays so short take longer; so does sorting them all
     best_first, ranked = best(score, n + 1)
-    look, count = looks.tolist(), 0
+    look, count = examination.tolist(), 0
     while count < n and look[count] * ranked[count] >= reserve:
         count += 1
     won, behind = best_first[:count], [*ranked[1:], 0.0]

@@ -45,24 +45,24 @@ NO_CROSS = 0
 
 @dataclass(frozen=True)
 class Priors:
-    """What is known of everyone: `ctr`, the click rate of the first slot, and how often other slots are looked at
-    against the first (`looks`, from the randomised bucket). Rates of few impressions are drawn towards the prior, as if
-    `*_strength` looks at that rate had been seen before."""
+    """What is known of everyone: `ctr`, the click rate of the first slot, and how often other slots are examined
+    relative to the first (`examination`, from the randomised bucket). Rates of few impressions are drawn towards the
+    prior, as if `*_strength` examinations at that rate had been seen before."""
 
     ctr: float
-    looks: tuple[float, ...]
+    examination: tuple[float, ...]
     user_strength: float = 150.0
     ad_strength: float = 100.0
 
 
 def priors_from(told: Mapping[str, Any]) -> Priors:
     """Priors as a file holds them. Raises `KeyError` or `TypeError` if it holds none."""
-    return Priors(**{**told, "looks": tuple(told["looks"])})
+    return Priors(**{**told, "examination": tuple(told["examination"])})
 
 
 def looks_of(shown: Floats, priors: Priors) -> Floats:
     """float32[n]: impressions in each slot as looks at the first one."""
-    return np.asarray(shown @ np.asarray(priors.looks, np.float32), np.float32)
+    return np.asarray(shown @ np.asarray(priors.examination, np.float32), np.float32)
 
 
 def ctr_log(clicks: Floats, looks: Floats, priors: Priors, strength: float) -> Floats:

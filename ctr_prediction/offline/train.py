@@ -84,8 +84,8 @@ def fit_and_register(context: StepContext) -> Facts:
     for name, function in functions.items():
         export(function, x.shape[1], bundle / f"{name}.onnx", x[:256])
         model = models[of_model[name]]
-        said = model.looks[later.slot] * sigmoid(np.asarray(function(jnp.asarray(inputs_of(model, later)))))
-        curves[name] = asdict(fit_curve(config.calibration.calibration, said, later.clicked, later.weight))
+        predicted = model.examination[later.slot] * sigmoid(np.asarray(function(jnp.asarray(inputs_of(model, later)))))
+        curves[name] = asdict(fit_curve(config.calibration.calibration, predicted, later.clicked, later.weight))
     for name, model in models.items():
         tables: dict[str, Any] = {table: model.tables[table] for table in (*DEEP, *WIDE)}
         np.savez(bundle / f"{name}.npz", **tables)
@@ -94,9 +94,9 @@ def fit_and_register(context: StepContext) -> Facts:
         "tables": [*DEEP, *WIDE],
         "inputs": int(x.shape[1]),
         "priors": {name: asdict(found) for name, found in priors.items()},
-        "looks": {name: [round(float(look), 6) for look in model.looks] for name, model in models.items()},
+        "examination": {name: [round(float(look), 6) for look in model.examination] for name, model in models.items()},
         "curves": curves,
-        "share": share_of(config),
+        "negative_rate": share_of(config),
         "cross_bits": config.model.cross_bits,
         "user_cross": config.model.user_cross,
     }

@@ -33,7 +33,7 @@ COUNTED = tuple(name for name in POST_COLUMNS if name not in CONTENT)
 
 
 @dataclass(frozen=True)
-class Known:
+class FeatureRecount:
     """Everything that was heard of, in the history and live since: from it any time's features can be counted."""
 
     log: EventLog
@@ -44,7 +44,7 @@ class Known:
     """cache: time -> counts of posts and of creators, by their ids"""
 
     @classmethod
-    def read(cls, settings: Settings, release: Release, config: FeedConfig) -> Known:
+    def read(cls, settings: Settings, release: Release, config: FeedConfig) -> FeatureRecount:
         """The history of the build that is served, and all that was logged live, before that build and since."""
         world = Path(json.loads((settings.design_root(DESIGN.name) / CURRENT).read_text())["world"])
         catalogue = read_catalogue(world, live_root(settings))

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from feed_ranking.design import DESIGN
 from feed_ranking.domain import CREATOR_COUNTS, Floats, UserFeatures
-from feed_ranking.evaluation.recompute import Known
+from feed_ranking.evaluation.recompute import FeatureRecount
 from feed_ranking.events.codec import unpack, user_from_lists
 from feed_ranking.events.schemas import Prediction
 from feed_ranking.features.views import default_user, open_store
@@ -44,7 +44,7 @@ def skew(settings: Settings, since: Since, limit: int, report: Progress) -> Comp
     root = settings.design_root(DESIGN.name)
     log = PredictionLog(root / "live" / "predictions", Prediction, since, limit, seed=CHOICE)
     release, config = read_release(root), DESIGN.configuration(settings.preset)
-    known = Known.read(settings, release, config)
+    known = FeatureRecount.read(settings, release, config)
     store = open_store(Path(release.features_path), settings)
     bundles, left_out = Bundles(settings, release, load_bundle), Counter[str]()
     usable: list[tuple[Prediction, Bundle]] = []

@@ -124,7 +124,7 @@ class WideDeep(nnx.Module):
         # products begin as in a factorisation machine; else their weights, not their priors, would set how far they go
         self.linear.kernel[...] = self.linear.kernel[...].at[shape.product_columns].set(1.0)
         self.bias = nnx.Param(jnp.full(1, np.log(rate / (1 - rate)), jnp.float32))
-        self.looks = nnx.Param(-jnp.log1p(jnp.arange(slots, dtype=jnp.float32)) / LOOKS_PACE)
+        self.examination = nnx.Param(-jnp.log1p(jnp.arange(slots, dtype=jnp.float32)) / LOOKS_PACE)
         self.use_wide, self.use_deep, self.use_position = use_wide, use_deep, use_position
 
     def logit(self, x: jax.Array, wide: jax.Array) -> jax.Array:
@@ -139,7 +139,7 @@ class WideDeep(nnx.Module):
 
     def log_examination(self) -> jax.Array:
         """float32[slots], 0 in the first."""
-        looks = LOOKS_PACE * self.looks[...]
+        looks = LOOKS_PACE * self.examination[...]
         return jnp.where(jnp.arange(len(looks)) > 0, looks, 0.0) if self.use_position else jnp.zeros_like(looks)
 
     def penalty(self) -> jax.Array:

@@ -263,9 +263,9 @@ def built(tmp_path: Path) -> Settings:
         "tables": [*DEEP, *WIDE],
         "inputs": width,
         "priors": {name: asdict(PRIORS) for name in ("debiased", "undebiased")},
-        "looks": {name: BUNDLE.debiased.looks.tolist() for name in ("debiased", "undebiased")},
+        "examination": {name: BUNDLE.debiased.examination.tolist() for name in ("debiased", "undebiased")},
         "curves": {name: {"method": "platt", "x": [0.9], "y": [-0.2]} for name in NETWORKS},
-        "share": 0.1,
+        "negative_rate": 0.1,
         "cross_bits": BITS,
         "user_cross": "audience",
     }
