@@ -11,12 +11,19 @@ import importlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Literal, TypeVar
+from typing import Any, ClassVar, Literal, Protocol, TypeVar
 
 from infra.errors import UsageError
 from infra.evaluation.figures import Bound
 
-S = TypeVar("S")
+
+class Stage(Protocol):
+    """The configuration of one stage: a dataclass."""
+
+    __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
+
+
+S = TypeVar("S", bound=Stage)
 
 
 @dataclass(frozen=True)
@@ -97,13 +104,18 @@ def with_knobs(config: Any, turned: Mapping[str, Any]) -> Any:
     return dataclasses.replace(config, **stages) if stages else config
 
 
-def with_stage_knobs(stage: S, knobs: Mapping[str, Any]) -> S:
-    """One stage's configuration with those of its fields that `knobs` names. Names of other stages are skipped."""
-    if not knobs:
+def with_known_knobs(config: Any, turned: Mapping[str, Any]) -> Any:
+    """`config` with those knobs turned that it has; other names are ignored, such as knobs of an older version."""
+    known = {knob.name for knob in knobs_of(config)}
+    return with_knobs(config, {name: value for name, value in turned.items() if name in known})
+
+
+def stage_with_knobs(stage: S, turned: Mapping[str, Any]) -> S:
+    """One stage's configuration with those of its fields replaced that `turned` names. Values are not checked."""
+    if not turned:
         return stage
-    own = {item.name for item in dataclasses.fields(stage)}  # type: ignore[arg-type]
-    changes = {name: value for name, value in knobs.items() if name in own}
-    return dataclasses.replace(stage, **changes) if changes else stage  # type: ignore[type-var]
+    changes = {item.name: turned[item.name] for item in dataclasses.fields(stage) if item.name in turned}
+    return dataclasses.replace(stage, **changes) if changes else stage
 
 
 def knobs_of(config: Any) -> tuple[Knob, ...]:

@@ -20,16 +20,10 @@ from ctr_prediction.offline.train import inputs_of
 from ctr_prediction.world.oracle import Context, Oracle
 from ctr_prediction.world.truth import make_world
 from infra.build.runner import Facts, StepContext
-from infra.errors import BudgetBroken, CorruptArtifact
 from infra.evaluation.figures import write_figures
-from infra.evaluation.resample import Resample
+from infra.evaluation.gate import Comparison, promote
 from infra.registry.mlflow_registry import MlflowRegistry
-from infra.registry.port import ModelVersion
-from infra.training.click_metrics import log_loss_rows
-
-
-class GateRefused(BudgetBroken):
-    """The challenger is not good enough to serve. The champion stays."""
+from infra.training.click_metrics import Array
 
 
 def gate(context: StepContext) -> Facts:
@@ -54,16 +48,12 @@ def gate(context: StepContext) -> Facts:
     (context.out / "reliability.json").write_text(json.dumps(reliabilities(holdout)))
 
     context.report(0.8, "comparing with the champion")
-    registry = MlflowRegistry(context.settings)
-    name, version = registered["name"], registered["version"]
-    registry.set_alias(name, "challenger", version)
-    champion = registry.by_alias(name, "champion")
     models = context.settings.design_root(context.design.name) / "models"
-    verdict = check_gate(holdout, champion, registry, models)
-    registry.set_alias(name, "champion", version)
+    registry = MlflowRegistry(context.settings)
+    verdict = promote(registered, comparison_on(holdout.sample), holdout.p["student"], registry, models)
     by_id = {figure.id: round(figure.value, 4) for figure in figures}
     return {
-        "version": version,
+        "version": registered["version"],
         "gate": verdict,
         "log_loss_gap_closed": by_id["log_loss_gap_closed"],
         "calibration_ratio": by_id["calibration_ratio"],
@@ -88,31 +78,13 @@ def reliabilities(holdout: Judged) -> dict[str, list[tuple[float, float, int]]]:
     return found | {name: reliability(p[rows], truth[rows]) for name, rows in slices(holdout.sample).items()}
 
 
-def check_gate(holdout: Judged, champion: ModelVersion | None, registry: MlflowRegistry, models: Path) -> str:
-    """Raise `GateRefused` if the challenger is significantly worse; otherwise return the reason why it passes."""
-    sample = holdout.sample
-    clicked = sample.clicked.astype(np.float64)
-    loss = log_loss_rows(clicked, holdout.p["student"])
-    constant = log_loss_rows(clicked, np.full_like(clicked, clicked.mean()))
-    resample, ones = Resample.of(sample.request_id), np.ones_like(loss)
-    low, high = resample.spread(loss - constant, ones)
-    if high >= 0:
-        raise GateRefused(
-            f"the model is not better than a constant click rate: log loss differs by {low:+.5f} to {high:+.5f}",
-            hint="look at the training loss; more data (the knob negative_share) or epochs may help",
+def comparison_on(sample: Sample) -> Comparison:
+    """The gate's comparison on these impressions; those of one request are alike."""
+
+    def predict_with(path: Path, digest: str) -> Array:
+        bundle = load_bundle(path, digest)
+        return bundle.p_click("student", bundle.student(inputs_of(bundle.debiased, sample)), sample.slot).astype(
+            np.float64
         )
-    if champion is None:
-        return "first model, better than a constant click rate"
-    try:
-        old = load_bundle(registry.fetch(champion, models), champion.digest)
-        p = old.p_click("student", inputs_of(old.debiased, sample), sample.slot).astype(np.float64)
-        before = log_loss_rows(clicked, p)
-    except (CorruptArtifact, ValueError, IndexError, KeyError) as exc:
-        return f"the champion cannot be compared ({type(exc).__name__}); better than a constant click rate"
-    low, high = resample.spread(loss - before, ones)
-    if low > 0:
-        raise GateRefused(
-            f"worse than champion {champion.version}: log loss differs by {low:+.5f} to {high:+.5f}",
-            hint="the champion stays; look at what changed in the data or the configuration",
-        )
-    return f"not worse than champion {champion.version} ({low:+.5f} to {high:+.5f})"
+
+    return Comparison(sample.clicked.astype(np.float64), sample.request_id, predict_with, more_rows="negative_share")

@@ -20,7 +20,7 @@ from ctr_prediction.offline.baselines import BASELINES
 from ctr_prediction.offline.samples import Sample
 from ctr_prediction.offline.train import inputs_of
 from infra.evaluation.figures import Figure
-from infra.evaluation.resample import ROUNDS, Resample
+from infra.evaluation.resample import ROUNDS, Resample, interval_of
 from infra.training.click_metrics import Array, auc_at, excess_log_loss_rows
 
 BINS = 20
@@ -50,7 +50,9 @@ class Judged:
 def judge(bundle: Bundle, sample: Sample, truth: Truth, baselines: Mapping[str, Array]) -> Judged:
     x = {name: inputs_of(model, sample) for name, model in (("d", bundle.debiased), ("u", bundle.undebiased))}
     of = {name: x["u" if name == "naive" else "d"] for name in NETWORKS}
-    p = {name: bundle.p_click(name, of[name], sample.slot).astype(np.float64) for name in NETWORKS}
+    p = {
+        name: bundle.p_click(name, getattr(bundle, name)(of[name]), sample.slot).astype(np.float64) for name in NETWORKS
+    }
     relevance = {name: sigmoid(getattr(bundle, name)(of[name])).astype(np.float64) for name in ("teacher", "naive")}
     return Judged(sample, truth, {**p, **baselines}, relevance)
 
@@ -148,14 +150,14 @@ def auc_gains(holdout: Judged, resample: Resample) -> list[Figure]:
     figures, lowest = [], np.inf
     for place, name in enumerate(BASELINES, start=2):
         gain = rounds[:, 0] - rounds[:, place]
-        low, high = np.quantile(gain, [0.025, 0.975])
+        low, high = interval_of(gain)
         lowest = min(lowest, low)
         text = f"AUC over {name.replace('_', ' ')} alone" if "only" in name else f"AUC over {name}"
         figures.append(Figure(f"auc_gain_{name}", text, whole[0] - whole[place], low, high, "", ">= 0"))
     lr = names.index("lr")
     kept = (rounds[:, 0] - rounds[:, lr]) / (rounds[:, 1] - rounds[:, lr])
     value = (whole[0] - whole[lr]) / (whole[1] - whole[lr])
-    low, high = np.quantile(kept, [0.025, 0.975])
+    low, high = interval_of(kept)
     return [
         *figures,
         _plain("auc_gains_sure", "lower end of the interval of the smallest AUC gain", float(lowest), ">= 0"),
@@ -183,10 +185,7 @@ def _debias_gain(id: str, text: str, judged: Judged, rounds: int, must: str | No
         debiased, naive = (float(np.corrcoef(truth, rank)[0, 1]) for rank in ranks)
         return debiased - naive
 
-    resample, everyone = Resample.of(judged.sample.request_id), np.arange(len(judged.sample))
-    drawn = [gain(np.repeat(everyone, weight.astype(np.int64))) for weight in resample.weights(rounds)]
-    low, high = np.quantile(drawn, [0.025, 0.975])
-    return Figure(id, text, gain(np.arange(len(judged.sample))), float(low), float(high), "", must)
+    return Resample.of(judged.sample.request_id).row_figure(id, text, gain, must, rounds=rounds)
 
 
 def _gap_in_the_bucket(bucket: Judged) -> Figure:

@@ -39,12 +39,13 @@ class Page:
 
 @dataclass(frozen=True)
 class Worth:
-    """Per auction, float64[n]: `revenue`, `value` and expected `clicks`; `said` are the predicted clicks."""
+    """Per auction, float64[n]: `revenue`, `value` and expected `clicks`; `predicted` clicks are the
+    model's."""
 
     revenue: Array
     value: Array
     clicks: Array
-    said: Array
+    predicted: Array
 
 
 class Judge:
@@ -127,9 +128,9 @@ class Judge:
         context = Context(np.array(page.publisher_id), np.array(page.device), np.array(page.at_ts), np.array(0))
         relevance = self.oracle.relevance(np.array(page.user_id), pool, context)
         worth = self.world.campaigns.bid[self.world.ads.campaign[pool]] * relevance
-        looks = examination(self.config.world, np.arange(page.slots))
+        examined = examination(self.config.world, np.arange(page.slots))
         best = np.sort(worth)[::-1][: page.slots]
-        return float(best @ looks[: len(best)]), float(worth.mean() * looks.sum())
+        return float(best @ examined[: len(best)]), float(worth.mean() * examined.sum())
 
     def captured_by(self, cases: Sequence[Any], answers: Sequence[Mapping[str, Any]]) -> Score:
         """The value of HTTP responses: the gain in value over a random page, as a share of the gain of the oracle's
@@ -177,7 +178,7 @@ class CtrTrial:
             ),
             per_case("value", "expected value to advertisers of a page's clicks", "money", worth.value),
             per_case("clicks", "expected clicks on a page", "", worth.clicks),
-            Score("price", "price paid per click", "money", worth.revenue, worth.clicks, more_is_better=False),
-            Score("said_over_true", "predicted / true clicks on shown ads", "", worth.said, worth.clicks),
+            Score("price", "paid for a click", "money", worth.revenue, worth.clicks, more_is_better=False),
+            Score("said_over_true", "predicted / true clicks on what was shown", "", worth.predicted, worth.clicks),
             Score("filled", "share of slots that were sold", "", filled, slots),
         ]

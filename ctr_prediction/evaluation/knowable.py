@@ -22,16 +22,16 @@ from ctr_prediction.model.artifact import load_bundle
 from ctr_prediction.offline.samples import Sample
 from ctr_prediction.offline.train import inputs_of
 from ctr_prediction.world.truth import make_world
-from infra.evaluation.experiment import Report
 from infra.evaluation.figures import Figure
 from infra.evaluation.resample import Resample
+from infra.progress import Progress
 from infra.training.click_metrics import excess_log_loss_rows
 
 MOST_IMPRESSIONS = 5_000_000
 """of a history: the ceiling holds all of its rows in memory, about 400 MB for each million"""
 
 
-def knowable_figures(config: CtrConfig, paths: Mapping[str, Path], report: Report) -> list[Figure]:
+def knowable_figures(config: CtrConfig, paths: Mapping[str, Path], report: Progress) -> list[Figure]:
     """The student of this build against the ceiling, on the rows of the gate's holdout. `paths` has each step's output.
 
     No figures where the history has more than `MOST_IMPRESSIONS` (the preset `large`): `log_loss_gap_closed` is

@@ -34,8 +34,8 @@ def _world(settings: Settings) -> Path:
 
 
 @dataclass(frozen=True)
-class Known:
-    """All events of the history and the live log, from which features as of any time can be recomputed."""
+class FeatureRecount:
+    """Everything that was heard of, in the history and live since: from it any time's features can be counted."""
 
     log: EventLog
     catalogue: PublicCatalogue
@@ -44,8 +44,8 @@ class Known:
     """cache: (time, priors) -> float32[ads, AD_NUMBERS]"""
 
     @classmethod
-    def read(cls, settings: Settings, config: CtrConfig) -> Known:
-        """Read the history of the served build and the whole live log."""
+    def read(cls, settings: Settings, config: CtrConfig) -> FeatureRecount:
+        """The history of the build that is served, and all that was logged live, before that build and since."""
         catalogue = catalogue_of(settings)
         return cls(event_log(_world(settings), live_root(settings), catalogue), catalogue, config, {})
 

@@ -7,8 +7,6 @@ winners and prices. A clean replay shows that the log contains everything that d
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -19,7 +17,9 @@ from ctr_prediction.design import DESIGN
 from ctr_prediction.domain import RANDOM_POLICY, Array, Context, Floats
 from ctr_prediction.evaluation.recompute import cannot_tell, catalogue_of
 from ctr_prediction.events.codec import unpack, user_from_lists
+from ctr_prediction.events.cuts import live_root
 from ctr_prediction.events.history import PublicCatalogue
+from ctr_prediction.events.paths import PREDICTIONS
 from ctr_prediction.events.schemas import Auction
 from ctr_prediction.features.views import default_user
 from ctr_prediction.model.ad_inputs import AdSide, inputs, seen_of
@@ -29,56 +29,36 @@ from ctr_prediction.model.inputs import AD_NUMBERS, person_numbers
 from ctr_prediction.model.split_layer import StudentSide
 from ctr_prediction.model.student import Student
 from infra.columns import DAY_S, HOUR_S
-from infra.design import knobs_of, with_knobs
-from infra.evaluation.experiment import Report
+from infra.design import with_known_knobs
 from infra.prediction_log.reader import PredictionLog
-from infra.prediction_log.results import Difference, Replayed, Since
-from infra.prediction_log.versions import Bundles, VersionGone
+from infra.prediction_log.replay import differing_fields, replay_log
+from infra.prediction_log.results import Replayed, Since
+from infra.prediction_log.versions import Bundles
+from infra.progress import Progress
 from infra.registry.release import read_release
 from infra.settings import Settings
 
 MISSING = ("student_unavailable", "teacher_unavailable", "naive_model_unavailable", "naive_unavailable")
 
 
-def replay(settings: Settings, since: Since, limit: int, report: Report) -> Replayed:
-    """Replay up to `limit` auctions; `infra.prediction_log.results` documents the result. Raises `UsageError` if the
-    log is empty."""
-    root = settings.design_root(DESIGN.name)
-    log = PredictionLog(root / "live" / "predictions", Auction, since, limit)
-    bundles, base = Bundles(settings, read_release(root), load_bundle), DESIGN.configuration(settings.preset)
+def replay(settings: Settings, since: Since, limit: int, report: Progress) -> Replayed:
+    """See `infra.prediction_log.results`. Raises `UsageError` where nothing is logged."""
+    root, base = settings.design_root(DESIGN.name), DESIGN.configuration(settings.preset)
+    log = PredictionLog(live_root(settings) / PREDICTIONS, Auction, since, limit)
     catalogue = catalogue_of(settings)
-    left_out: Counter[str] = Counter()
-    models: Counter[str] = Counter()
-    differences: list[Difference] = []
-    for number, auction in enumerate(log):
-        report((number + 1) / len(log), f"{number + 1} of {len(log)} auctions")
-        try:
-            if reason := cannot_tell(auction, catalogue) or was_missing(auction):
-                left_out[reason] += 1
-                continue
-            bundle = bundles.of(auction)
-        except VersionGone as exc:
-            left_out[str(exc)] += 1
-            continue
-        models[auction.model_version] += 1
-        differences += [
-            Difference(auction.event_id, name, how)
-            for name, how in differences_of(auction, bundle, turned(base, auction.knobs), catalogue).items()
-        ]
-    differing = len({found.prediction for found in differences})
-    return Replayed(len(log), sum(models.values()), differing, differences, dict(left_out), dict(models))
+
+    def why_not(auction: Auction) -> str:
+        return cannot_tell(auction, catalogue) or was_missing(auction)
+
+    def moved(auction: Auction, bundle: Bundle) -> dict[str, str]:
+        return differences_of(auction, bundle, with_known_knobs(base, auction.knobs), catalogue)
+
+    return replay_log(log, Bundles(settings, read_release(root), load_bundle), why_not, moved, report)
 
 
 def was_missing(auction: Auction) -> str:
     """The unavailable network that should have computed the scores, or the empty string."""
     return next((reason for reason in auction.degraded if reason in MISSING), "")
-
-
-def turned(config: CtrConfig, knobs: Mapping[str, Any]) -> CtrConfig:
-    """The preset, with the values of the request's knobs."""
-    known = {knob.name for knob in knobs_of(config)}
-    found: CtrConfig = with_knobs(config, {name: value for name, value in knobs.items() if name in known})
-    return found
 
 
 def differences_of(auction: Auction, bundle: Bundle, config: CtrConfig, catalogue: PublicCatalogue) -> dict[str, str]:
@@ -89,7 +69,7 @@ def differences_of(auction: Auction, bundle: Bundle, config: CtrConfig, catalogu
     held = run_auction(
         unpack(auction.scores, "<f4"),
         bids_of(auction, ads, catalogue),
-        (bundle.undebiased if is_naive else bundle.debiased).looks,
+        (bundle.undebiased if is_naive else bundle.debiased).examination,
         auction.slots,
         config.auction.reserve_cpm / 1000,
         config.auction.pricing,
@@ -108,7 +88,7 @@ def differences_of(auction: Auction, bundle: Bundle, config: CtrConfig, catalogu
         "prices": held.price,
         "propensity": held.propensity,
     }
-    return {name: how for name in logged if (how := difference(logged[name], again[name]))}
+    return differing_fields(logged, again)
 
 
 def scores_again(auction: Auction, bundle: Bundle, config: CtrConfig, catalogue: PublicCatalogue) -> Floats:
@@ -133,7 +113,7 @@ def scores_again(auction: Auction, bundle: Bundle, config: CtrConfig, catalogue:
         seen = seen_of(user, ads, len(catalogue.ads))
         x = inputs(model, side, np.arange(len(ads)), auction.user_id, user, context, seen)
         z = getattr(bundle, network)(x)
-    return bundle.p_first(network, z, config.predict.calibrated)
+    return bundle.p_click(network, z, 0, config.predict.calibrated)
 
 
 def bids_of(auction: Auction, ads: npt.NDArray[np.int64], catalogue: PublicCatalogue) -> Array:
@@ -143,14 +123,3 @@ def bids_of(auction: Auction, ads: npt.NDArray[np.int64], catalogue: PublicCatal
     for place, ad in enumerate(ads.tolist() if auction.bids else []):
         bids[place] = auction.bids.get(str(ad), bids[place])
     return bids
-
-
-def difference(logged: npt.NDArray[Any], again: npt.NDArray[Any]) -> str:
-    """Description of how two arrays differ bit for bit; the empty string if they are equal."""
-    if logged.shape != again.shape:
-        return f"{len(logged)} were logged, {len(again)} came out"
-    moved = logged != again
-    if not moved.any():
-        return ""
-    gap = np.abs(logged.astype(np.float64) - again.astype(np.float64)).max()
-    return f"{int(moved.sum())} of {moved.size} moved, by at most {gap:.3g}"

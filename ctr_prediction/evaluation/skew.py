@@ -18,17 +18,17 @@ import numpy.typing as npt
 
 from ctr_prediction.design import DESIGN
 from ctr_prediction.domain import UserFeatures
-from ctr_prediction.evaluation.recompute import Known, cannot_tell, in_order
+from ctr_prediction.evaluation.recompute import FeatureRecount, cannot_tell, in_order
 from ctr_prediction.events.codec import unpack, user_from_lists
 from ctr_prediction.events.schemas import Auction
 from ctr_prediction.features.views import default_user
 from ctr_prediction.model.artifact import Bundle, load_bundle
 from ctr_prediction.model.inputs import AD_NUMBERS
-from infra.evaluation.experiment import Report
 from infra.prediction_log.parity import Skew, compare
 from infra.prediction_log.reader import PredictionLog
 from infra.prediction_log.results import Compared, Since
 from infra.prediction_log.versions import Bundles, VersionGone
+from infra.progress import Progress
 from infra.registry.release import read_release
 from infra.settings import Settings
 
@@ -36,13 +36,12 @@ CHOICE = 7
 """seed of the sample of auctions, so two runs compare the same auctions"""
 
 
-def skew(settings: Settings, since: Since, limit: int, report: Report) -> Compared:
-    """Compare up to `limit` auctions; `infra.prediction_log.results` documents the result. Raises `UsageError` if the
-    log is empty."""
+def skew(settings: Settings, since: Since, limit: int, report: Progress) -> Compared:
+    """See `infra.prediction_log.results`. Raises `UsageError` where nothing is logged."""
     root = settings.design_root(DESIGN.name)
     log = PredictionLog(root / "live" / "predictions", Auction, since, limit, seed=CHOICE)
     release, left_out = read_release(root), Counter[str]()
-    known = Known.read(settings, DESIGN.configuration(settings.preset))
+    known = FeatureRecount.read(settings, DESIGN.configuration(settings.preset))
     bundles = Bundles(settings, release, load_bundle)
     usable: list[tuple[Auction, Bundle]] = []
     for auction in log:

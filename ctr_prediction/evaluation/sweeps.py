@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from infra.evaluation.experiment import Judge, Play, Player, Report, Score, Sweep, per_case
+from infra.evaluation.experiment import Judge, Play, Player, Score, Sweep, per_case
 from infra.evaluation.figures import Figure
+from infra.progress import Progress
 
 CASES, USERS = 1000, 200
 HOUR_S, DAY_S = 3_600.0, 86_400.0
@@ -81,7 +82,7 @@ SWEEPS = (
 
 
 def measure_quality(
-    player: Player, judge: Judge, report: Report, cases: int = CASES, users: int = USERS
+    player: Player, judge: Judge, report: Progress, cases: int = CASES, users: int = USERS
 ) -> list[Figure]:
     """The figures that need the oracle, each with a 95% interval over pages. Settings are interleaved by page."""
     settings: dict[str, tuple[Mapping[str, Any], tuple[str, ...]]] = {
@@ -150,10 +151,9 @@ def _ranks(values: Any) -> Any:
     return (np.cumsum(count) - (count - 1) / 2)[place]
 
 
-def stale_cache(player: Player, judge: Any, users: int, report: Report) -> list[Figure]:
-    """Revenue lost by stale cache rows on one day of the most active users. The day runs three times: with rows that
-    are current, refreshed every hour, and never refreshed. Stale rows miss recent impressions, so fatigue and frequency
-    caps lag."""
+def stale_cache(player: Player, judge: Any, users: int, report: Progress) -> list[Figure]:
+    """A day of those who open most pages, three times: with rows of the store that are up to date, an hour old, and
+    never read again. What a row does not know of it does not count: wear-out and caps come too late."""
     figures, days = [], judge.days_of(users)
     revenue = {}
     for number, (name, ttl_s) in enumerate((("fresh", 0.0), ("hour", HOUR_S), ("day", DAY_S))):

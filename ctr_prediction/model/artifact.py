@@ -13,12 +13,12 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
 
-from ctr_prediction.domain import SLOTS, AdFeatures, Context, Floats, Ints, UserFeatures
+from ctr_prediction.domain import AdFeatures, Context, Floats, Ints, UserFeatures
 from ctr_prediction.model.calibration import Curve, curve_from, in_the_sample
 from ctr_prediction.model.inputs import (
     DEEP,
@@ -50,12 +50,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Model:
-    """Tables and the parameters of their use: `looks` float32[SLOTS] is the learned examination probability of each
-    slot relative to the first; `cross_bits` is the hash size and `user_cross` selects the users with user × ad
-    crosses."""
+    """Tables and what they mean for a network: `examination` float32[SLOTS] : how often each slot is examined, relative
+    to the first, as training estimated it; `cross_bits` and `user_cross` say how pairs are hashed, and whose."""
 
     tables: Tables
-    looks: Floats
+    examination: Floats
     priors: Priors
     cross_bits: int
     user_cross: str
@@ -96,8 +95,8 @@ def sigmoid(z: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class Bundle:
-    """`student`, `teacher` and `naive` float32[n, inputs] -> float32[n], the log-odds of p(click | examined). `curves`
-    has a calibration curve for each; `share` is w, the share of negatives in the training sample."""
+    """`student`, `teacher` and `naive` float32[n, inputs] -> float32[n], the log-odds of p(click | looked at).
+    `curves` has one for each; `negative_rate` is w, the share of what was not clicked that was trained on."""
 
     debiased: Model
     undebiased: Model
@@ -105,42 +104,41 @@ class Bundle:
     teacher: Network
     naive: Network
     curves: Mapping[str, Curve]
-    share: float
+    negative_rate: float
     meta: Mapping[str, Any]
     digest: str
 
-    def p_in_slots(self, network: str, z: Floats, how: str = "yes") -> Floats:
-        """float32[n, SLOTS]: p(click) in each slot, for log-odds `z` float32[n]."""
-        return self.p_in(network, z[:, None], np.arange(SLOTS), how)
+    @overload
+    def p_click(self, network: str, z: float, slot: int, how: str = "yes") -> float: ...
 
-    def p_first(self, network: str, z: Floats, how: str = "yes") -> Floats:
-        """float32[n]: p(click) in the first slot. Fast path for `p_in` with slot 0, whose examination is 1."""
-        if how == "yes":
+    @overload
+    def p_click(self, network: str, z: Floats, slot: Ints | int, how: str = "yes") -> Floats: ...
+
+    def p_click(self, network: str, z: Floats | float, slot: Ints | int, how: str = "yes") -> Floats | float:
+        """p(click) in `slot`, for the log-odds `z` that `network` gives; `how` is the knob `calibrated`.
+
+        Arrays give float32, of the shape of `z` and `slot` together. A plain float and a plain slot give a float: for a
+        few ads this is faster than numpy. All of `z` in slot 0, which is always examined, takes a fast path.
+        """
+        if isinstance(z, float):
+            return self._of_one(network, z, int(slot), how)
+        if how == "yes" and isinstance(slot, int) and slot == 0:
             return np.asarray(self.curves[network].of_log_odds(z), np.float32)
-        return self.p_in(network, z, 0, how)
-
-    def p_one(self, network: str, z: float, slot: int, how: str = "yes") -> float:
-        """Fast path for `p_in` of one ad."""
-        looks = (self.undebiased if network == "naive" else self.debiased).looks
-        p = float(looks[slot]) / (1 + math.exp(-max(z, LEAST_LOG_ODDS)))
-        if how == "yes":
-            return self.curves[network].one(p)
-        return float(in_the_sample(np.array(p), self.share)) if how == "no_recalibration" else p
-
-    def p_in(self, network: str, z: Floats, slot: Ints | int, how: str = "yes") -> Floats:
-        """float32, `z` and `slot` broadcast: p(click) in `slot`, for log-odds `z` float32[...]. `how` is the knob
-        `calibrated`."""
-        looks = (self.undebiased if network == "naive" else self.debiased).looks
-        p: Floats = sigmoid(z) * looks[slot]
+        p: Floats = sigmoid(z) * self._examination(network)[slot]
         if how == "yes":
             p = np.asarray(self.curves[network](p), np.float32)
         elif how == "no_recalibration":
-            p = np.asarray(in_the_sample(p, self.share), np.float32)
+            p = np.asarray(in_the_sample(p, self.negative_rate), np.float32)
         return p
 
-    def p_click(self, network: str, x: Floats, slot: Ints, *, calibrated: bool = True) -> Floats:
-        """float32[n]: p(click) in `slot` int64[n], for inputs `x` from `inputs_of` of the network's model."""
-        return self.p_in(network, getattr(self, network)(x), slot, "yes" if calibrated else "no")
+    def _of_one(self, network: str, z: float, slot: int, how: str) -> float:
+        p = float(self._examination(network)[slot]) / (1 + math.exp(-max(z, LEAST_LOG_ODDS)))
+        if how == "yes":
+            return self.curves[network].one(p)
+        return float(in_the_sample(np.array(p), self.negative_rate)) if how == "no_recalibration" else p
+
+    def _examination(self, network: str) -> Floats:
+        return (self.undebiased if network == "naive" else self.debiased).examination
 
 
 def load_bundle(path: Path, digest: str | None = None) -> Bundle:
@@ -181,11 +179,11 @@ def _bundle(path: Path, manifest: Manifest) -> Bundle:
     def model(name: str) -> Model:
         with np.load(path / f"{name}.npz", allow_pickle=False) as stored:
             tables = {table: stored[table] for table in (*DEEP, *WIDE)}
-        looks = np.asarray(meta["looks"][name], np.float32)
-        return Model(tables, looks, priors_from(meta["priors"][name]), meta["cross_bits"], meta["user_cross"])
+        examination = np.asarray(meta["examination"][name], np.float32)
+        return Model(tables, examination, priors_from(meta["priors"][name]), meta["cross_bits"], meta["user_cross"])
 
     curves = {name: curve_from(meta["curves"][name]) for name in NETWORKS}
     return Bundle(
-        model("debiased"), model("undebiased"), **networks, curves=curves, share=meta["share"], meta=meta,
-        digest=manifest.digest,
+        model("debiased"), model("undebiased"), **networks, curves=curves, negative_rate=meta["negative_rate"],
+        meta=meta, digest=manifest.digest,
     )  # fmt: skip

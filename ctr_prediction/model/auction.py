@@ -32,11 +32,18 @@ class Held:
 
 
 def run_auction(
-    relevance: Floats, bids: Array, looks: Floats, slots: int, reserve: float, pricing: str, seed: int, *, uniform: bool
+    relevance: Floats,
+    bids: Array,
+    examination: Floats,
+    slots: int,
+    reserve: float,
+    pricing: str,
+    seed: int,
+    *,
+    uniform: bool,
 ) -> Held:
-    """Run an auction. `relevance` float32[n]: p(click) in the first slot; `bids` float64[n] per click; `looks`
-    float32[any]: examination probability of each slot relative to the first; `reserve`: minimum expected revenue of an
-    impression.
+    """`relevance` float32[n]: p(click) in the first slot; `bids` float64[n] per click; `examination` float32[any]: how
+    often each slot is examined, relative to the first; `reserve`: lowest expected revenue of an impression.
 
     If the ad of a slot earns less than the reserve at its bid, that slot and all lower slots stay empty. With `uniform`
     the slots are filled uniformly at random; there is no competition then, so an ad pays the reserve.
@@ -45,11 +52,11 @@ def run_auction(
     score = bids * relevance
     if uniform:
         chosen = np.random.default_rng([seed, 1]).permutation(len(relevance))[:n]
-        least = reserve / (looks[:n] * np.maximum(relevance[chosen], 1e-12))
+        least = reserve / (examination[:n] * np.maximum(relevance[chosen], 1e-12))
         return Held(chosen, np.minimum(least, bids[chosen]), 1.0 / (len(relevance) - np.arange(n)))
     # plain Python from here on: it is faster than numpy for so few slots, and faster than sorting all bidders
     best_first, ranked = best(score, n + 1)
-    look, count = looks.tolist(), 0
+    look, count = examination.tolist(), 0
     while count < n and look[count] * ranked[count] >= reserve:
         count += 1
     won, behind = best_first[:count], [*ranked[1:], 0.0]

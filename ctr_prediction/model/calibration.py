@@ -59,14 +59,14 @@ def logit(p: Values) -> Values:
     return found
 
 
-def in_the_sample(p: Values, share: float) -> Values:
-    """q, the probability of a click in a sample with all clicks and a share w of the negatives: p / (p + w (1 - p))."""
-    found: Values = p / (p + share * (1 - p))
+def in_the_sample(p: Values, negative_rate: float) -> Values:
+    """q, the probability of a click in a sample with all clicks and a share w of the rest: p / (p + w (1 - p))."""
+    found: Values = p / (p + negative_rate * (1 - p))
     return found
 
 
-def recalibrated(q: Values, share: float) -> Values:
-    """Inverse of `in_the_sample`: q / (q + (1 - q) / w). (He et al., Practical Lessons from Predicting Clicks on Ads at
+def recalibrated(q: Values, negative_rate: float) -> Values:
+    """p from q, the way back: q / (q + (1 - q) / w). (He et al., Practical Lessons from Predicting Clicks on Ads at
     Facebook, ADKDD 2014.)"""
-    found: Values = q / (q + (1 - q) / share)
+    found: Values = q / (q + (1 - q) / negative_rate)
     return found

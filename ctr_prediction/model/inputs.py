@@ -45,24 +45,24 @@ NO_CROSS = 0
 
 @dataclass(frozen=True)
 class Priors:
-    """Global rates: `ctr`, the click rate of the first slot, and `looks`, the examination probability of each slot
-    relative to the first (from the randomised bucket). Rates shrink towards `ctr` with `*_strength` pseudo-impressions.
-    """
+    """What is known of everyone: `ctr`, the click rate of the first slot, and how often other slots are examined
+    relative to the first (`examination`, from the randomised bucket). Rates of few impressions are drawn towards the
+    prior, as if `*_strength` examinations at that rate had been seen before."""
 
     ctr: float
-    looks: tuple[float, ...]
+    examination: tuple[float, ...]
     user_strength: float = 150.0
     ad_strength: float = 100.0
 
 
 def priors_from(told: Mapping[str, Any]) -> Priors:
-    """The priors in a file. Raises `KeyError` or `TypeError` if they are missing."""
-    return Priors(**{**told, "looks": tuple(told["looks"])})
+    """Priors as a file holds them. Raises `KeyError` or `TypeError` if it holds none."""
+    return Priors(**{**told, "examination": tuple(told["examination"])})
 
 
 def looks_of(shown: Floats, priors: Priors) -> Floats:
-    """float32[n]: impressions in all slots, weighted by examination, in equivalents of first-slot impressions."""
-    return np.asarray(shown @ np.asarray(priors.looks, np.float32), np.float32)
+    """float32[n]: impressions in each slot as looks at the first one."""
+    return np.asarray(shown @ np.asarray(priors.examination, np.float32), np.float32)
 
 
 def ctr_log(clicks: Floats, looks: Floats, priors: Priors, strength: float) -> Floats:

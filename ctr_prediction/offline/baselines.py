@@ -107,7 +107,10 @@ def part_of_the_model(
     )
     found = fit(shape_of(config), network, rows_of(train, config, priors), plan_of(config))
     model, function = model_of(found, config, priors), network_of(found)
-    return [model.looks[one.slot] * sigmoid(np.asarray(function(jnp.asarray(inputs_of(model, one))))) for one in judged]
+    return [
+        model.examination[one.slot] * sigmoid(np.asarray(function(jnp.asarray(inputs_of(model, one)))))
+        for one in judged
+    ]
 
 
 def numbers_of(sample: Sample, config: CtrConfig, priors: Priors) -> Floats:

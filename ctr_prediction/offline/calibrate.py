@@ -21,11 +21,11 @@ FEWEST = 1e-5
 
 
 def fit_curve(method: str, p: npt.ArrayLike, clicked: npt.ArrayLike, weight: npt.ArrayLike) -> Curve:
-    """Fit the curve `method` to `p`, `clicked` and `weight` float[n] of impressions outside the training data."""
-    said, did, counts = (np.asarray(values, np.float64) for values in (p, clicked, weight))
+    """`p`, `clicked` and `weight` float[n], of impressions that the model has not seen."""
+    predicted, did, counts = (np.asarray(values, np.float64) for values in (p, clicked, weight))
     if method == "none":
         return Curve("none", (), ())
-    return _platt(said, did, counts) if method == "platt" else _isotonic(said, did, counts)
+    return _platt(predicted, did, counts) if method == "platt" else _isotonic(predicted, did, counts)
 
 
 def _platt(p: Array, clicked: Array, weight: Array) -> Curve:
@@ -33,9 +33,9 @@ def _platt(p: Array, clicked: Array, weight: Array) -> Curve:
     centre = float(np.average(x, weights=weight))  # the shift applies at the mean prediction, not at even odds
 
     def loss(at: Array) -> float:
-        said = 1 / (1 + np.exp(-(centre + at[0] * (x - centre) + at[1])))
+        predicted = 1 / (1 + np.exp(-(centre + at[0] * (x - centre) + at[1])))
         prior = ((at[0] - 1) / SLOPE_SPREAD) ** 2 + (at[1] / SHIFT_SPREAD) ** 2
-        return float((weight * log_loss_rows(clicked, said)).sum() + prior / 2)
+        return float((weight * log_loss_rows(clicked, predicted)).sum() + prior / 2)
 
     slope, shift = minimize(loss, np.array([1.0, 0.0]), method="Nelder-Mead").x
     return Curve("platt", (float(slope),), (float(centre - slope * centre + shift),))

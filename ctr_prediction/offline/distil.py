@@ -7,8 +7,6 @@ pairs.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,6 +14,7 @@ from flax import nnx
 
 from ctr_prediction.domain import Floats
 from ctr_prediction.model.student import Student
+from infra.progress import Progress
 from infra.training.fitting import Batch, Fit, Plan, fit
 
 LEARNING_RATE = 1e-2
@@ -44,8 +43,8 @@ class StudentNet(nnx.Module):
         return self.usual + (self.last(jax.nn.relu(self.first(x))) + self.linear(x))[:, 0]
 
 
-def distil(x: Floats, teacher: Floats, hidden: int, seed: int, report: Callable[[float, str], None]) -> Fit[StudentNet]:
-    """Fit a student by least squares to the log-odds `teacher` float32[n] of inputs `x` float32[n, …]."""
+def distil(x: Floats, teacher: Floats, hidden: int, seed: int, report: Progress) -> Fit[StudentNet]:
+    """Least squares on the log-odds `teacher` float32[n] of inputs `x` float32[n, …]."""
 
     def loss(model: StudentNet, batch: Batch) -> jax.Array:
         return ((model.logit(batch["x"]) - batch["teacher"]) ** 2).mean()

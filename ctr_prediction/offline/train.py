@@ -28,6 +28,7 @@ from ctr_prediction.offline.networks.spec import rows_of, shape_of, share_of
 from ctr_prediction.offline.networks.wide_deep import WideDeep
 from ctr_prediction.offline.samples import Sample, read_priors
 from infra.build.runner import Facts, StepContext
+from infra.progress import Progress
 from infra.registry.manifest import write_manifest
 from infra.registry.mlflow_registry import MlflowRegistry
 from infra.training.networks import export, prepare_export
@@ -35,8 +36,7 @@ from infra.training.networks import export, prepare_export
 NETWORK_RATE, TABLE_RATE, L2 = 0.001, 0.3, 2e-4
 """chosen on the same data as the spreads in `networks.spec`"""
 UNSEEN = 0.5
-"""ratio of pairs outside the log to logged pairs in the student's training data"""
-Report = Callable[[float, str], None]
+"""pairs that the log never had, for the student, against those that it had"""
 
 
 def fit_and_register(context: StepContext) -> Facts:
@@ -49,7 +49,7 @@ def fit_and_register(context: StepContext) -> Facts:
     sample, later = (Sample.read(context.inputs["sample"] / f"{name}.npz") for name in ("train", "calibration"))
     priors = read_priors(context.inputs["sample"])
 
-    def part(name: str, first: float, last: float) -> Report:
+    def part(name: str, first: float, last: float) -> Progress:
         return lambda share, text: context.report(first + (last - first) * share, f"{name}, {text}")
 
     fits = {
@@ -83,8 +83,8 @@ def fit_and_register(context: StepContext) -> Facts:
     for name, function in functions.items():
         export(function, x.shape[1], bundle / f"{name}.onnx", x[:256])
         model = models[of_model[name]]
-        said = model.looks[later.slot] * sigmoid(np.asarray(function(jnp.asarray(inputs_of(model, later)))))
-        curves[name] = asdict(fit_curve(config.calibration.calibration, said, later.clicked, later.weight))
+        predicted = model.examination[later.slot] * sigmoid(np.asarray(function(jnp.asarray(inputs_of(model, later)))))
+        curves[name] = asdict(fit_curve(config.calibration.calibration, predicted, later.clicked, later.weight))
     for name, model in models.items():
         tables: dict[str, Any] = {table: model.tables[table] for table in (*DEEP, *WIDE)}
         np.savez(bundle / f"{name}.npz", **tables)
@@ -93,9 +93,9 @@ def fit_and_register(context: StepContext) -> Facts:
         "tables": [*DEEP, *WIDE],
         "inputs": int(x.shape[1]),
         "priors": {name: asdict(found) for name, found in priors.items()},
-        "looks": {name: [round(float(look), 6) for look in model.looks] for name, model in models.items()},
+        "examination": {name: [round(float(look), 6) for look in model.examination] for name, model in models.items()},
         "curves": curves,
-        "share": share_of(config),
+        "negative_rate": share_of(config),
         "cross_bits": config.model.cross_bits,
         "user_cross": config.model.user_cross,
     }

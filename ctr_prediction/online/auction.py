@@ -59,5 +59,5 @@ def bids_of(market: Market, query: AdQuery, ads: Ints) -> Array:
 
 
 def looks_of(bundle: Bundle, query: AdQuery) -> Floats:
-    """float32[SLOTS]: examination probability of each slot relative to the first, as learned by the query's model."""
-    return (bundle.undebiased if query.predict.position == "naive" else bundle.debiased).looks
+    """float32[SLOTS]: how often each slot is looked at, as the model that is asked has learned it."""
+    return (bundle.undebiased if query.predict.position == "naive" else bundle.debiased).examination

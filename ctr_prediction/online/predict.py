@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ctr_prediction.domain import AdQuery, Array, Floats, Ints
+from ctr_prediction.domain import SLOTS, AdQuery, Array, Floats, Ints
 from ctr_prediction.items.catalog import Market
 from ctr_prediction.model.ad_inputs import inputs, seen_of
 from ctr_prediction.model.artifact import Bundle
@@ -70,7 +70,7 @@ class ClickPredictor:
         if not len(candidates):
             return candidates.with_columns(score=NOBODY, logit=NOBODY)
         z = self.networks[network](candidates.columns["inputs"])
-        return candidates.with_columns(score=self.bundle.p_first(network, z, query.predict.calibrated), logit=z)
+        return candidates.with_columns(score=self.bundle.p_click(network, z, 0, query.predict.calibrated), logit=z)
 
     def fallback(self, query: AdQuery, candidates: Candidates, cause: DependencyError) -> Candidates:
         rate = self.bundle.debiased.priors.ctr * np.exp(query.view.debiased.numbers[candidates.ids, 0])
@@ -83,17 +83,17 @@ def p_of(bundle: Bundle, query: AdQuery, scored: Candidates, chosen: Ints) -> Ar
     """float64[k]: p(click) of the `scored` ads at `chosen` int64[k], in the slots 0 to k - 1."""
     network, how, z = network_of(query), query.predict.calibrated, scored.columns["logit"][chosen].tolist()
     if any(math.isnan(one) for one in z):
-        rate: Array = scored.columns["score"][chosen] * np.asarray(bundle.debiased.priors.looks)[: len(chosen)]
+        rate: Array = scored.columns["score"][chosen] * np.asarray(bundle.debiased.priors.examination)[: len(chosen)]
         return rate
-    return np.array([bundle.p_one(network, one, slot, how) for slot, one in enumerate(z)], np.float64)
+    return np.array([bundle.p_click(network, one, slot, how) for slot, one in enumerate(z)], np.float64)
 
 
 def p_everywhere(bundle: Bundle, query: AdQuery, scored: Candidates) -> Array:
     """float64[n, SLOTS]: p(click) of each of the `scored` ads in each slot."""
     z = scored.columns["logit"]
     if np.isnan(z).any():
-        return np.outer(scored.columns["score"], bundle.debiased.priors.looks)
-    return bundle.p_in_slots(network_of(query), z, query.predict.calibrated).astype(np.float64)
+        return np.outer(scored.columns["score"], bundle.debiased.priors.examination)
+    return bundle.p_click(network_of(query), z[:, None], np.arange(SLOTS), query.predict.calibrated).astype(np.float64)
 
 
 def network_of(query: AdQuery) -> str:

@@ -18,7 +18,7 @@ from ctr_prediction.model.auction import chance
 from ctr_prediction.online.cache import FeatureCache
 from ctr_prediction.online.predict import p_everywhere
 from ctr_prediction.online.user import UserHydrator
-from infra.design import with_stage_knobs
+from infra.design import stage_with_knobs
 from infra.live.clock import WorldClock
 from infra.pipeline.candidates import Candidates
 from infra.pipeline.runner import CandidatePipeline, Outcome
@@ -59,7 +59,7 @@ class CtrService:
         """A query with the request's knobs in place of the configured ones. Without `seed` it draws one."""
         drawn = secrets.randbits(53 + 48)  # one system call for seed and id
         seed = drawn >> 48 if seed is None else seed
-        rules, config = with_stage_knobs(self.config.auction, knobs), self.config
+        rules, config = stage_with_knobs(self.config.auction, knobs), self.config
         is_random = chance(seed) < rules.randomised_share
         return AdQuery(
             user_id=user_id,
@@ -67,8 +67,8 @@ class CtrService:
             context=Context.one(publisher, device, self.clock.now() if at_ts is None else at_ts),
             seed=seed,
             deadline=Deadline.after_ms(config.serve.deadline_ms),
-            target=with_stage_knobs(config.target, knobs),
-            predict=with_stage_knobs(config.predict, knobs),
+            target=stage_with_knobs(config.target, knobs),
+            predict=stage_with_knobs(config.predict, knobs),
             auction=rules,
             user=DEFAULT_USER,
             auction_id=drawn & (1 << 48) - 1,

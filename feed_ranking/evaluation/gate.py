@@ -17,7 +17,7 @@ import numpy as np
 
 from feed_ranking.config import FeedConfig, ObjectiveConfig
 from feed_ranking.domain import AD, EMPTY, Ids
-from feed_ranking.evaluation.holdout import NEW_CREATOR_DAYS, Prediction, Truth, holdout_figures, predict
+from feed_ranking.evaluation.holdout import NEW_CREATOR_DAYS, Truth, holdout_figures, predict
 from feed_ranking.model.artifact import load_bundle
 from feed_ranking.offline.samples import Sample
 from feed_ranking.world.history import Popularity, log_day
@@ -25,23 +25,18 @@ from feed_ranking.world.oracle import Oracle
 from feed_ranking.world.truth import make_world
 from infra.build.runner import Facts, StepContext
 from infra.columns import DAY_S, HOUR_S
-from infra.errors import BudgetBroken, CorruptArtifact
 from infra.evaluation.experiment import Play, Score, per_case
 from infra.evaluation.figures import write_figures
+from infra.evaluation.gate import Comparison, promote
 from infra.registry.mlflow_registry import MlflowRegistry
-from infra.registry.port import ModelVersion
 from infra.simulation.streams import end_ts
-from infra.training.click_metrics import Array, interval, log_loss_rows
+from infra.training.click_metrics import Array
 
 SLATE = 20
 """posts per slate in comparisons"""
 LOG_DEPTH = 50
 ONE_PER_CLICK = ObjectiveConfig(click_weight=1.0, dwell_weight=0.0, like_weight=0.0, comment_weight=0.0)
 DWELL_ONLY = ObjectiveConfig(click_weight=0.0, dwell_weight=1.0, like_weight=0.0, comment_weight=0.0)
-
-
-class GateRefused(BudgetBroken):
-    """The challenger is not good enough to serve. The champion stays."""
 
 
 def gate(context: StepContext) -> Facts:
@@ -60,15 +55,15 @@ def gate(context: StepContext) -> Facts:
     write_figures(context.out, figures)
 
     context.report(0.8, "comparing with the champion")
-    registry = MlflowRegistry(context.settings)
-    name, version = registered["name"], registered["version"]
-    registry.set_alias(name, "challenger", version)
-    champion = registry.by_alias(name, "champion")
     models = context.settings.design_root(context.design.name) / "models"
-    verdict = check_gate(sample, heavy, champion, registry, models)
-    registry.set_alias(name, "champion", version)
+    verdict = promote(registered, comparison_on(sample), heavy.p_click_shown, MlflowRegistry(context.settings), models)
     by_id = {figure.id: round(figure.value, 4) for figure in figures}
-    return {"version": version, "gate": verdict, "auc": by_id["auc"], "excess_log_loss": by_id["excess_log_loss"]}
+    return {
+        "version": registered["version"],
+        "gate": verdict,
+        "auc": by_id["auc"],
+        "excess_log_loss": by_id["excess_log_loss"],
+    }
 
 
 def truth_of(config: FeedConfig, sample: Sample) -> Truth:
@@ -84,37 +79,13 @@ def truth_of(config: FeedConfig, sample: Sample) -> Truth:
     )
 
 
-def check_gate(
-    sample: Sample,
-    predicted: Prediction,
-    champion: ModelVersion | None,
-    registry: MlflowRegistry,
-    models: Path,
-) -> str:
-    """Raise `GateRefused` if the challenger is significantly worse; otherwise return the reason why it passes."""
-    clicked = sample.clicked.astype(np.float64)
-    loss = log_loss_rows(clicked, predicted.p_click_shown)
-    constant = log_loss_rows(clicked, np.full_like(clicked, clicked.mean()))
-    low, high = interval(sample.slate_id, lambda rows: float((loss - constant)[rows].mean()))
-    if high >= 0:
-        raise GateRefused(
-            f"the model is not better than a constant click rate: log loss differs by {low:+.5f} to {high:+.5f}",
-            hint="look at the training loss; more data (the knob rows) or epochs may help",
-        )
-    if champion is None:
-        return "first model, better than a constant click rate"
-    try:
-        old = load_bundle(registry.fetch(champion, models), champion.digest)
-        before = log_loss_rows(clicked, predict(old, sample, "heavy").p_click_shown)
-    except (CorruptArtifact, ValueError, IndexError, KeyError) as exc:
-        return f"the champion cannot be compared ({type(exc).__name__}); better than a constant click rate"
-    low, high = interval(sample.slate_id, lambda rows: float((loss - before)[rows].mean()))
-    if low > 0:
-        raise GateRefused(
-            f"worse than champion {champion.version}: log loss differs by {low:+.5f} to {high:+.5f}",
-            hint="the champion stays; look at what changed in the data or the configuration",
-        )
-    return f"not worse than champion {champion.version} ({low:+.5f} to {high:+.5f})"
+def comparison_on(sample: Sample) -> Comparison:
+    """The gate's comparison on these impressions; those of one slate are alike."""
+
+    def predict_with(path: Path, digest: str) -> Array:
+        return predict(load_bundle(path, digest), sample, "heavy").p_click_shown
+
+    return Comparison(sample.clicked.astype(np.float64), sample.slate_id, predict_with, more_rows="rows")
 
 
 class Judge:

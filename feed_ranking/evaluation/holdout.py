@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +15,8 @@ from feed_ranking.model.artifact import Bundle, Network, worth_s
 from feed_ranking.model.inputs import Context, post_inputs, post_tower_inputs, ranker_inputs, user_tower_inputs
 from feed_ranking.offline.samples import Sample
 from infra.evaluation.figures import Figure
-from infra.training.click_metrics import Array, auc, excess_log_loss_rows, interval
+from infra.evaluation.resample import Bools, Resample, Rows
+from infra.training.click_metrics import Array, auc, excess_log_loss_rows
 
 NEW_CREATOR_DAYS = 7.0
 HEAVY_USER_QUANTILE = 0.8
@@ -84,13 +86,16 @@ def holdout_figures(
         )
     }
 
-    def figure(id: str, text: str, statistic: object, must: str | None = None, aim: str | None = None) -> Figure:
-        assert callable(statistic)
-        value = statistic(np.arange(len(clicked)))
-        return Figure(id, text, value, *interval(sample.slate_id, statistic), "", must, aim)
-
+    figure = Resample.of(sample.slate_id).row_figure
     p = heavy.p_click_shown
     clicks = truth.p_click_shown
+
+    def auc_among(chosen: Bools) -> Callable[[Rows], float]:
+        return lambda r: auc(clicked[r[chosen[r]]], p[r[chosen[r]]])
+
+    def ratio_of_head(head: int, true: Array) -> Callable[[Rows], float]:
+        return lambda r: float((clicks[r] * heavy.heads[r, head]).sum() / (clicks[r] * true[r]).sum())
+
     rows = [
         figure("auc", "AUC of clicks on the randomised bucket", lambda r: auc(clicked[r], p[r]), ">= 0.6", ">= 0.75"),
         figure("auc_light", "AUC of the light ranker", lambda r: auc(clicked[r], light.p_click_shown[r])),
@@ -101,8 +106,8 @@ def holdout_figures(
             rows.append(
                 figure(
                     f"auc_{name}",
-                    f"AUC of clicks among {name.replace('_', ' ')}",
-                    lambda r, chosen=chosen: auc(clicked[r[chosen[r]]], p[r[chosen[r]]]),
+                    f"the same among {name.replace('_', ' ')}",
+                    auc_among(chosen),
                 )
             )
     rows += [
@@ -124,10 +129,8 @@ def holdout_figures(
         rows.append(
             figure(
                 f"calibration_{name}",
-                f"predicted / true {name}, weighted by true clicks",
-                lambda r, head=head, true=true: float(
-                    (clicks[r] * heavy.heads[r, head]).sum() / (clicks[r] * true[r]).sum()
-                ),
+                f"the same for {name}, weighted by true clicks",
+                ratio_of_head(head, true),
             )
         )
     score = worth_s(heavy.heads, objective)

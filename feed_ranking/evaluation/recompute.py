@@ -33,8 +33,8 @@ COUNTED = tuple(name for name in POST_COLUMNS if name not in CONTENT)
 
 
 @dataclass(frozen=True)
-class Known:
-    """All events of the history and the live log, from which features as of any time can be recomputed."""
+class FeatureRecount:
+    """Everything that was heard of, in the history and live since: from it any time's features can be counted."""
 
     log: EventLog
     catalogue: PublicCatalogue
@@ -44,8 +44,8 @@ class Known:
     """cache: time -> counts of posts and of creators, by id"""
 
     @classmethod
-    def read(cls, settings: Settings, release: Release, config: FeedConfig) -> Known:
-        """Read the history of the served build and the whole live log."""
+    def read(cls, settings: Settings, release: Release, config: FeedConfig) -> FeatureRecount:
+        """The history of the build that is served, and all that was logged live, before that build and since."""
         world = Path(json.loads((settings.design_root(DESIGN.name) / CURRENT).read_text())["world"])
         catalogue = read_catalogue(world, live_root(settings))
         log = EventLog.of(read_log(world, live_root(settings)), catalogue)

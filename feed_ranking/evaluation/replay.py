@@ -7,8 +7,6 @@ must draw the logged slate. A clean replay shows that the log contains everythin
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -18,56 +16,37 @@ from feed_ranking.config import FeedConfig
 from feed_ranking.design import DESIGN
 from feed_ranking.domain import RANDOM_POLICY, Floats
 from feed_ranking.events.codec import unpack, user_from_lists
+from feed_ranking.events.cuts import live_root
+from feed_ranking.events.paths import PREDICTIONS
 from feed_ranking.events.schemas import Prediction
 from feed_ranking.features.views import default_user
 from feed_ranking.model.artifact import Bundle, load_bundle, worth_s
 from feed_ranking.model.inputs import ranker_names, user_tower_inputs
 from feed_ranking.model.slate_policy import draw_slate, is_by_new_creator
-from infra.design import knobs_of, with_knobs
-from infra.evaluation.experiment import Report
+from infra.design import with_known_knobs
 from infra.prediction_log.reader import PredictionLog
-from infra.prediction_log.results import Difference, Replayed, Since
-from infra.prediction_log.versions import Bundles, VersionGone
+from infra.prediction_log.replay import differing_fields, replay_log
+from infra.prediction_log.results import Replayed, Since
+from infra.prediction_log.versions import Bundles
+from infra.progress import Progress
 from infra.registry.release import read_release
 from infra.settings import Settings
 
 MISSING = ("heavy_ranker_unavailable", "light_ranker_unavailable")
 
 
-def replay(settings: Settings, since: Since, limit: int, report: Report) -> Replayed:
-    """Replay up to `limit` predictions; `infra.prediction_log.results` documents the result. Raises `UsageError` if the
-    log is empty."""
-    root = settings.design_root(DESIGN.name)
-    log = PredictionLog(root / "live" / "predictions", Prediction, since, limit)
-    bundles, base = Bundles(settings, read_release(root), load_bundle), DESIGN.configuration(settings.preset)
-    left_out: Counter[str] = Counter()
-    models: Counter[str] = Counter()
-    differences: list[Difference] = []
-    for number, prediction in enumerate(log):
-        report((number + 1) / len(log), f"{number + 1} of {len(log)} predictions")
-        config = turned(base, prediction.knobs)
-        try:
-            if reason := not_replayable(prediction, config):
-                left_out[reason] += 1
-                continue
-            bundle = bundles.of(prediction)
-        except VersionGone as exc:
-            left_out[str(exc)] += 1
-            continue
-        models[prediction.model_version] += 1
-        differences += [
-            Difference(prediction.event_id, name, how)
-            for name, how in differences_of(prediction, bundle, config).items()
-        ]
-    differing = len({found.prediction for found in differences})
-    return Replayed(len(log), sum(models.values()), differing, differences, dict(left_out), dict(models))
+def replay(settings: Settings, since: Since, limit: int, report: Progress) -> Replayed:
+    """See `infra.prediction_log.results`. Raises `UsageError` where nothing is logged."""
+    root, base = settings.design_root(DESIGN.name), DESIGN.configuration(settings.preset)
+    log = PredictionLog(live_root(settings) / PREDICTIONS, Prediction, since, limit)
 
+    def why_not(prediction: Prediction) -> str:
+        return not_replayable(prediction, with_known_knobs(base, prediction.knobs))
 
-def turned(config: FeedConfig, knobs: Mapping[str, Any]) -> FeedConfig:
-    """The preset, with the values of the request's knobs."""
-    known = {knob.name for knob in knobs_of(config)}
-    found: FeedConfig = with_knobs(config, {name: value for name, value in knobs.items() if name in known})
-    return found
+    def moved(prediction: Prediction, bundle: Bundle) -> dict[str, str]:
+        return differences_of(prediction, bundle, with_known_knobs(base, prediction.knobs))
+
+    return replay_log(log, Bundles(settings, read_release(root), load_bundle), why_not, moved, report)
 
 
 def not_replayable(prediction: Prediction, config: FeedConfig) -> str:
@@ -107,7 +86,7 @@ def differences_of(prediction: Prediction, bundle: Bundle, config: FeedConfig) -
         user = user_from_lists(prediction.features, default_user(topics))
         logged["embedding"] = np.asarray(prediction.embedding, np.float32)
         again["embedding"] = bundle.user_tower(user_tower_inputs(user, bundle.priors))[0]
-    return {name: how for name in logged if (how := difference(logged[name], again[name]))}
+    return differing_fields(logged, again)
 
 
 def scores_again(inputs: Floats, bundle: Bundle, config: FeedConfig) -> Floats:
@@ -117,14 +96,3 @@ def scores_again(inputs: Floats, bundle: Bundle, config: FeedConfig) -> Floats:
     if config.rank.heavy_top_k == 0:
         return worth_s(bundle.light(np.ascontiguousarray(inputs[:, bundle.light_columns])), config.objective)
     return worth_s(bundle.heavy(inputs), config.objective)
-
-
-def difference(logged: npt.NDArray[Any], again: npt.NDArray[Any]) -> str:
-    """Description of how two arrays differ bit for bit; the empty string if they are equal."""
-    if logged.shape != again.shape:
-        return f"{len(logged)} were logged, {len(again)} came out"
-    moved = logged != again
-    if not moved.any():
-        return ""
-    gap = np.abs(logged.astype(np.float64) - again.astype(np.float64)).max()
-    return f"{int(moved.sum())} of {moved.size} moved, by at most {gap:.3g}"

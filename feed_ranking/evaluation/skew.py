@@ -19,17 +19,17 @@ import numpy.typing as npt
 
 from feed_ranking.design import DESIGN
 from feed_ranking.domain import CREATOR_COUNTS, Floats, UserFeatures
-from feed_ranking.evaluation.recompute import Known
+from feed_ranking.evaluation.recompute import FeatureRecount
 from feed_ranking.events.codec import unpack, user_from_lists
 from feed_ranking.events.schemas import Prediction
 from feed_ranking.features.views import default_user, open_store
 from feed_ranking.model.artifact import Bundle, load_bundle
 from feed_ranking.model.inputs import ranker_names
-from infra.evaluation.experiment import Report
 from infra.prediction_log.parity import Skew, compare
 from infra.prediction_log.reader import PredictionLog
 from infra.prediction_log.results import Compared, Since
 from infra.prediction_log.versions import Bundles, VersionGone
+from infra.progress import Progress
 from infra.registry.release import read_release
 from infra.settings import Settings
 
@@ -39,13 +39,12 @@ INPUT_TOLERANCE = 1e-4
 """absolute tolerance: the towers round differently for other batch sizes, and sums depend on the order of events"""
 
 
-def skew(settings: Settings, since: Since, limit: int, report: Report) -> Compared:
-    """Compare up to `limit` predictions; `infra.prediction_log.results` documents the result. Raises `UsageError` if
-    the log is empty."""
+def skew(settings: Settings, since: Since, limit: int, report: Progress) -> Compared:
+    """See `infra.prediction_log.results`. Raises `UsageError` where nothing is logged."""
     root = settings.design_root(DESIGN.name)
     log = PredictionLog(root / "live" / "predictions", Prediction, since, limit, seed=CHOICE)
     release, config = read_release(root), DESIGN.configuration(settings.preset)
-    known = Known.read(settings, release, config)
+    known = FeatureRecount.read(settings, release, config)
     store = open_store(Path(release.features_path), settings)
     bundles, left_out = Bundles(settings, release, load_bundle), Counter[str]()
     usable: list[tuple[Prediction, Bundle]] = []

@@ -11,8 +11,9 @@ from itertools import pairwise
 from statistics import median
 from typing import Any
 
-from infra.evaluation.experiment import Judge, Play, Player, Report, Score, Sweep
+from infra.evaluation.experiment import Judge, Play, Player, Score, Sweep
 from infra.evaluation.figures import Figure
+from infra.progress import Progress
 
 QUIET: Mapping[str, Any] = {"epsilon": 0.0, "ads": 0}
 """Knobs of quality comparisons: exploration and ads are off. Separate figures measure their cost."""
@@ -93,8 +94,8 @@ SWEEPS = (
 )
 
 
-def measure_quality(player: Player, judge: Judge, report: Report, cases: int = CASES) -> list[Figure]:
-    """The figures that need the oracle, each with a 95% interval over users. Settings are interleaved by user."""
+def measure_quality(player: Player, judge: Judge, report: Progress, cases: int = CASES) -> list[Figure]:
+    """The figures that need the truth, each with its 95% interval over users. Settings take turns user by user."""
     settings: dict[str, tuple[Mapping[str, Any], tuple[str, ...]]] = {
         "heavy": (QUIET, ()),
         "light": ({**QUIET, "heavy_top_k": 0}, ()),

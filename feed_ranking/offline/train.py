@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -34,6 +33,7 @@ from feed_ranking.offline.networks.towers import LEARNING_RATE as TOWER_RATE
 from feed_ranking.offline.networks.towers import TwoTower, fit_towers
 from feed_ranking.offline.samples import Sample
 from infra.build.runner import Facts, StepContext
+from infra.progress import Progress
 from infra.registry.manifest import write_manifest
 from infra.registry.mlflow_registry import MlflowRegistry
 from infra.training.fitting import Plan
@@ -53,7 +53,7 @@ def fit_and_register(context: StepContext) -> Facts:
     def plan(name: str, epochs: int, batch: int, rate: float) -> Plan:
         return Plan(epochs, batch, rate, seed, checkpoints / name)
 
-    def part(name: str, first: float, last: float) -> Callable[[float, str], None]:
+    def part(name: str, first: float, last: float) -> Progress:
         return lambda share, text: context.report(first + (last - first) * share, f"{name}, {text}")
 
     clicked = np.flatnonzero(sample.clicked)

@@ -16,7 +16,7 @@ from feed_ranking.features.views import default_user
 from feed_ranking.items.catalog import Catalogue
 from feed_ranking.model.artifact import Bundle
 from feed_ranking.online.rerank import ad_places
-from infra.design import with_stage_knobs
+from infra.design import stage_with_knobs
 from infra.live.clock import WorldClock
 from infra.pipeline.runner import CandidatePipeline, Outcome
 from infra.resilience.deadline import Deadline
@@ -39,7 +39,7 @@ class FeedService:
         """A query with the request's knobs in place of the configured ones. Without `seed` it draws one."""
         seen_ids = np.array(seen, np.int64)
         seed = secrets.randbits(53) if seed is None else seed
-        rules = with_stage_knobs(self.config.rerank, knobs)
+        rules = stage_with_knobs(self.config.rerank, knobs)
         is_random = np.random.default_rng([seed, 2]).random() < rules.randomised_share
         return FeedQuery(
             user_id=user_id,
@@ -48,9 +48,9 @@ class FeedService:
             now_ts=self.clock.now(),
             seed=seed,
             deadline=Deadline.after_ms(self.config.serve.deadline_ms),
-            retrieve=with_stage_knobs(self.config.retrieve, knobs),
-            rank=with_stage_knobs(self.config.rank, knobs),
-            objective=with_stage_knobs(self.config.objective, knobs),
+            retrieve=stage_with_knobs(self.config.retrieve, knobs),
+            rank=stage_with_knobs(self.config.rank, knobs),
+            objective=stage_with_knobs(self.config.objective, knobs),
             rerank=rules,
             user=self.default_user,
             slate_id=secrets.randbits(52),

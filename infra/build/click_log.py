@@ -1,6 +1,6 @@
 """A log of clicks that a user brings, and what a design makes of it: what lies between `lab build --data` and a design.
 
-A design that can learn from one names a function (ClickLog, Settings, Report) -> LogBuild in `Design.real_logs`.
+A design that can learn from one names a function (ClickLog, Settings, Progress) -> LogBuild in `Design.real_logs`.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from typing import Any, Literal
 
 from infra.errors import UsageError
 from infra.evaluation.figures import Figure
+from infra.progress import Progress
 from infra.settings import Settings
 
 FORMATS = ("criteo", "csv")
-Report = Callable[[float, str], None]
 
 
 @dataclass(frozen=True)
@@ -78,4 +78,4 @@ class LogBuild:
     found: bool
 
 
-Builder = Callable[[ClickLog, Settings, Report], LogBuild]
+Builder = Callable[[ClickLog, Settings, Progress], LogBuild]

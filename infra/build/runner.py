@@ -15,7 +15,7 @@ import resource
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,9 +37,9 @@ from infra.build.fingerprints import (
 from infra.build.memory import give_back
 from infra.design import Design, Step, resolve
 from infra.errors import DependencyError, LabError, UsageError
+from infra.progress import Progress
 from infra.settings import Settings
 
-Report = Callable[[float, str], None]
 Facts = Mapping[str, float | int | str]
 NEEDED_FREE_BYTES = 500_000_000
 SUMMARY = "step.json"
@@ -58,7 +58,7 @@ class StepContext:
     config: Any
     out: Path
     inputs: Mapping[str, Path]
-    report: Report
+    report: Progress
     variant: str = ""
     cut: str = ""
 

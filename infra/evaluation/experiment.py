@@ -6,16 +6,16 @@ oracle; the lab brings them together, in one process and without HTTP.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from infra.evaluation.resample import CASE_ROUNDS, count_matrix, interval_of
+
 Array = npt.NDArray[np.float64]
-Report = Callable[[float, str], None]
-ROUNDS = 1000
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Score:
 
     def interval(self, seed: int = 0) -> tuple[float, float]:
         """95% bootstrap interval, resampling cases. Both sums are taken over the same cases."""
-        return _spread(self._resampled(seed))
+        return interval_of(self._resampled(seed))
 
     def change_from(self, other: Score, seed: int = 0) -> tuple[float, float, float]:
         """By which share this is more than `other`, of the same cases, with the 95% interval of that share; for what is
@@ -91,20 +91,14 @@ class Score:
         as a difference."""
         mine, theirs = self._resampled(seed), other._resampled(seed)
         if self.unit == "%":
-            return (self.value - other.value) / 100, *_spread((mine - theirs) / 100)
-        return self.value / other.value - 1.0, *_spread(mine / theirs - 1.0)
+            return (self.value - other.value) / 100, *interval_of((mine - theirs) / 100)
+        return self.value / other.value - 1.0, *interval_of(mine / theirs - 1.0)
 
     def _resampled(self, seed: int) -> Array:
-        n = len(self.above)
-        drawn = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=ROUNDS)
+        drawn = count_matrix(len(self.above), CASE_ROUNDS, seed)
         with np.errstate(divide="ignore", invalid="ignore"):
             values: Array = (drawn @ self.above) / (drawn @ self.below)
         return values
-
-
-def _spread(values: Array) -> tuple[float, float]:
-    known = values[np.isfinite(values)]
-    return (float(np.quantile(known, 0.025)), float(np.quantile(known, 0.975))) if len(known) else (0.0, 0.0)
 
 
 def per_case(id: str, text: str, unit: str, values: npt.ArrayLike) -> Score:

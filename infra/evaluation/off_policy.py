@@ -18,9 +18,9 @@ import numpy as np
 import numpy.typing as npt
 
 from infra.evaluation.figures import Figure
+from infra.evaluation.resample import CASE_ROUNDS, count_matrix, interval_of
 
 Array = npt.NDArray[np.float64]
-ROUNDS = 1000
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def slate_weights(logged: npt.ArrayLike, other: npt.ArrayLike) -> Array:
 
 
 def importance_sampling(
-    rewards: npt.ArrayLike, weights: Array, *, normalised: bool = True, rounds: int = ROUNDS, seed: int = 0
+    rewards: npt.ArrayLike, weights: Array, *, normalised: bool = True, rounds: int = CASE_ROUNDS, seed: int = 0
 ) -> Estimate:
     """The value of a slate under the other policy: Σ_j mean_i(w[i, j] r[i, j]) (McInerney et al., 2020).
 
@@ -63,7 +63,7 @@ def importance_sampling(
     value within the range of the rewards. The interval is a bootstrap over slates.
     """
     earned = weights * np.asarray(rewards, np.float64)
-    draws = _resampled(len(earned), rounds, seed)
+    draws = count_matrix(len(earned), rounds, seed)
     if not normalised:
         return _estimate(earned.sum(axis=1).mean(), (draws @ earned.sum(axis=1)) / len(earned), weights)
     with np.errstate(divide="ignore", invalid="ignore"):  # no slate of a round could be the other policy's
@@ -78,7 +78,7 @@ def doubly_robust(
     predicted: npt.ArrayLike,
     expected: npt.ArrayLike,
     *,
-    rounds: int = ROUNDS,
+    rounds: int = CASE_ROUNDS,
     seed: int = 0,
 ) -> Estimate:
     """The same with a baseline: only what the prediction misses is weighed, so a good prediction leaves little noise.
@@ -92,17 +92,11 @@ def doubly_robust(
     above = np.concatenate([np.ones((len(weights), 1)), weights[:, :-1]], axis=1)
     missed = np.asarray(rewards, np.float64) - np.asarray(predicted, np.float64)
     each = (weights * missed + above * np.asarray(expected, np.float64)).sum(axis=1)
-    return _estimate(each.mean(), (_resampled(len(each), rounds, seed) @ each) / len(each), weights)
+    return _estimate(each.mean(), (count_matrix(len(each), rounds, seed) @ each) / len(each), weights)
 
 
 def _estimate(value: float, spread: Array, weights: Array) -> Estimate:
-    low, high = np.quantile(spread, [0.025, 0.975])
+    low, high = interval_of(spread)
     total, squares = weights.sum(axis=0), (weights**2).sum(axis=0)
     effective = np.divide(total**2, squares, out=np.zeros_like(total), where=squares > 0)
-    return Estimate(float(value), float(low), float(high), float(effective.min()))
-
-
-def _resampled(n: int, rounds: int, seed: int) -> Array:
-    """float64[rounds, n]: how often each slate is drawn in each round."""
-    cell = np.random.default_rng(seed).integers(0, n, (rounds, n)) + np.arange(rounds)[:, None] * n
-    return np.bincount(cell.ravel(), minlength=rounds * n).reshape(rounds, n).astype(np.float64)
+    return Estimate(float(value), low, high, float(effective.min()))

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from infra.errors import UsageError
-from infra.evaluation.experiment import Report
 from infra.prediction_log.parity import Skew
+from infra.progress import Progress
 from infra.settings import Settings
 
 UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
@@ -77,5 +77,5 @@ class Compared:
     left_out: Mapping[str, int] = field(default_factory=dict)
 
 
-Replay = Callable[[Settings, Since, int, Report], Replayed]
-SkewCheck = Callable[[Settings, Since, int, Report], Compared]
+Replay = Callable[[Settings, Since, int, Progress], Replayed]
+SkewCheck = Callable[[Settings, Since, int, Progress], Compared]

@@ -1,15 +1,12 @@
-"""Measures of a click model, each with an interval from resampling whole slates (impressions of one are alike)."""
+"""Measures of a click model. Their intervals come from `infra.evaluation.resample`."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import roc_auc_score
 
 Array = npt.NDArray[np.float64]
-ROUNDS = 200
 
 
 def log_loss_rows(clicked: Array, p: Array) -> Array:
@@ -41,21 +38,6 @@ def auc_at(place: npt.NDArray[np.intp], truth: Array, weight: Array) -> float:
     other = np.bincount(place, (1.0 - truth) * weight)
     below = np.cumsum(other) - other
     return float((click * (below + other / 2)).sum() / (click.sum() * other.sum()))
-
-
-def interval(
-    groups: npt.NDArray[np.int64], statistic: Callable[[npt.NDArray[np.intp]], float], seed: int = 0
-) -> tuple[float, float]:
-    """95% bootstrap interval of `statistic(rows)`, resampling whole groups (int64[n], one group per row)."""
-    order = np.argsort(groups, kind="stable")
-    _, start = np.unique(groups[order], return_index=True)
-    members = np.split(order, start[1:])
-    rng = np.random.default_rng(seed)
-    values = [
-        statistic(np.concatenate([members[i] for i in rng.integers(0, len(members), len(members))]))
-        for _ in range(ROUNDS)
-    ]
-    return float(np.quantile(values, 0.025)), float(np.quantile(values, 0.975))
 
 
 def _entropy(p: Array) -> Array:

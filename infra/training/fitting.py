@@ -20,6 +20,7 @@ import optax
 from flax import nnx
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from infra.progress import Progress
 from infra.training.batches import batch_of
 from infra.training.checkpoints import Checkpoints
 
@@ -52,7 +53,7 @@ def fit(
     loss_of: Callable[[M, Batch], jax.Array],
     rows: Mapping[str, npt.NDArray[np.generic]],
     plan: Plan,
-    report: Callable[[float, str], None],
+    report: Progress,
 ) -> Fit[M]:
     """Minimise `loss_of(model, batch)`; `rows` are named arrays of equal length, and a batch is a slice of each."""
     count = len(next(iter(rows.values())))

@@ -13,8 +13,8 @@ import numpy as np
 
 from infra.errors import LabError
 from infra.evaluation.drill import BROKEN, RECOVERED, STEADY, Drill, Probe
-from infra.evaluation.experiment import Report
 from infra.evaluation.shares import Judgement, Share
+from infra.progress import Progress
 from lab.drills.faults import Faults
 from lab.drills.load import Load, Sent
 from lab.load.machine import Conditions, CpuWatch, late_limit_ms
@@ -76,7 +76,7 @@ def run_drill(
     load: Load,
     faults: Faults,
     setting: str,
-    report: Report,
+    report: Progress,
     pids: Callable[[], Sequence[int]] = lambda: (),
 ) -> DrillRun:
     """Run the drill to its end, or until Ctrl-C. The part is mended in any case, and the run says how far it came.
@@ -112,7 +112,7 @@ def _mend(run: DrillRun, faults: Faults) -> None:
         run.aborted = f"{run.aborted or 'it ended'}, and {run.drill.method.port} could not be mended: {exc}"
 
 
-def _go_through(run: DrillRun, load: Load, faults: Faults, report: Report) -> None:
+def _go_through(run: DrillRun, load: Load, faults: Faults, report: Progress) -> None:
     method, wanted = run.drill.method, run.drill.requests
 
     def note(text: str) -> float:

@@ -9,8 +9,9 @@ from pathlib import Path
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from infra.design import Design, resolve
-from infra.evaluation.experiment import Judge, Player, Report
+from infra.evaluation.experiment import Judge, Player
 from infra.evaluation.figures import Figure
+from infra.progress import Progress as ProgressCallback
 from infra.settings import Settings
 from lab.output.console import err
 
@@ -44,7 +45,7 @@ def measure_holdout(design: Design, settings: Settings, paths: Mapping[str, Path
 
 
 @contextmanager
-def progress(title: str) -> Iterator[Report]:
+def progress(title: str) -> Iterator[ProgressCallback]:
     """A bar on a terminal, a line at every quarter elsewhere."""
     if not err.is_terminal:
         told = 0

@@ -18,7 +18,7 @@ from feed_ranking.config import SMOKE
 from feed_ranking.domain import RANDOM_POLICY, STATS
 from feed_ranking.evaluation import recompute
 from feed_ranking.evaluation.player import FeedPlayer
-from feed_ranking.evaluation.recompute import Known
+from feed_ranking.evaluation.recompute import FeatureRecount
 from feed_ranking.evaluation.replay import replay
 from feed_ranking.evaluation.skew import skew
 from feed_ranking.events.history import EventLog
@@ -235,7 +235,7 @@ def test_a_count_that_the_worker_pushes_otherwise_is_named(
     """Reactions come in live; the worker counts and pushes; the offline side counts again from the log."""
     t = release.world_now + 500
     write_reactions(home.design_root("feed_ranking") / "live", "0", live_reactions(player.service, release.world_now))
-    log = Known.read(home, release, SMOKE).log
+    log = FeatureRecount.read(home, release, SMOKE).log
 
     def push(log: EventLog) -> list[Prediction]:
         rows = activity_at(log, SMOKE, t, np.arange(4)).to_pandas().set_index("user_id")
@@ -296,7 +296,7 @@ def test_posts_published_live_have_their_creators_counts_and_none_of_their_own(
     creator = int(known_posts(home)["creator_id"].iloc[-1])
     new = {"post_id": 2**40, "creator_id": creator, "quality_signal": 0.25, "published_ts": release.world_now + 60.0}
     write_posts(home.design_root("feed_ranking") / "live", "0", [new])
-    everything = Known.read(home, release, SMOKE)
+    everything = FeatureRecount.read(home, release, SMOKE)
     old = known_posts(home).iloc[-1]
     ids = np.array([2**40, old["post_id"]], np.int64)
     posts = everything.posts(ids, release.world_now)
@@ -313,7 +313,7 @@ def test_counts_of_a_later_time_hold_what_happened_live_until_then(
 ) -> None:
     reactions = live_reactions(player.service, release.world_now)
     write_reactions(home.design_root("feed_ranking") / "live", "0", reactions)
-    everything, post = Known.read(home, release, SMOKE), reactions[1]["post_id"]
+    everything, post = FeatureRecount.read(home, release, SMOKE), reactions[1]["post_id"]
     shown = STATS.index("post_impressions")
     before, after = (
         everything.posts(np.array([post]), release.world_now + later).stats[0, shown] for later in (0, 500)

@@ -9,13 +9,14 @@ import pytest
 
 from feed_ranking.config import PRESETS
 from feed_ranking.design import DESIGN
-from feed_ranking.evaluation.gate import GateRefused, check_gate, truth_of
-from feed_ranking.evaluation.holdout import Prediction, holdout_inputs, predict
+from feed_ranking.evaluation.gate import comparison_on, truth_of
+from feed_ranking.evaluation.holdout import holdout_inputs, predict
 from feed_ranking.model.artifact import Bundle, load_bundle
 from feed_ranking.offline.samples import Sample
 from feed_ranking.world.examination import examination
 from infra.build.fingerprints import step_paths
 from infra.evaluation.figures import Figure, read_figures
+from infra.evaluation.gate import GateRefused, check_gate
 from infra.registry.mlflow_registry import MlflowRegistry
 from infra.registry.release import Release
 from infra.settings import Settings
@@ -71,10 +72,10 @@ def test_the_ranker_sees_through_bait(holdout: Sample, bundle: Bundle) -> None:
 
 def test_the_gate_refuses_a_model_that_knows_nothing(holdout: Sample, settings: Settings, bundle: Bundle) -> None:
     good = predict(bundle, holdout, "heavy")
-    shuffled = Prediction(good.heads, np.random.default_rng(0).permutation(good.p_click_shown))
+    shuffled = np.random.default_rng(0).permutation(good.p_click_shown)
     registry = MlflowRegistry(settings)
-    with pytest.raises(GateRefused, match="not better than a constant click rate"):
-        check_gate(holdout, shuffled, None, registry, settings.design_root(DESIGN.name) / "models")
+    with pytest.raises(GateRefused, match="not better than one click rate"):
+        check_gate(comparison_on(holdout), shuffled, None, registry, settings.design_root(DESIGN.name) / "models")
 
 
 def test_the_gate_refuses_a_model_that_is_worse_than_the_champion(
@@ -85,11 +86,11 @@ def test_the_gate_refuses_a_model_that_is_worse_than_the_champion(
     assert champion is not None
     good = predict(bundle, holdout, "heavy")
     models = settings.design_root(DESIGN.name) / "models"
-    assert "not worse" in check_gate(holdout, good, champion, registry, models)
+    assert "not worse" in check_gate(comparison_on(holdout), good.p_click_shown, champion, registry, models)
     p = good.p_click_shown
-    blurred = Prediction(good.heads, 0.2 * p + 0.8 * p.mean())  # better than nothing, clearly worse than the champion
+    blurred = 0.2 * p + 0.8 * p.mean()  # better than nothing, clearly worse than the champion
     with pytest.raises(GateRefused, match="worse than champion"):
-        check_gate(holdout, blurred, champion, registry, models)
+        check_gate(comparison_on(holdout), blurred, champion, registry, models)
 
 
 def test_the_release_serves_the_champion_that_was_evaluated(settings: Settings, release: Release) -> None:

@@ -209,10 +209,12 @@ def learned(
         found.tables["retargeted"] = np.zeros((2, 1), np.float32) + found.tables["retargeted"][0]
     model = model_of(found, config, PRIORS)
     z, taught = (logits(found, inputs_of(model, sample)).astype(np.float64) for sample in (parts.later, parts.train))
-    said, p = (model.looks[sample.slot] / (1 + np.exp(-of)) for sample, of in ((parts.later, z), (parts.train, taught)))
+    said, p = (
+        model.examination[sample.slot] / (1 + np.exp(-of)) for sample, of in ((parts.later, z), (parts.train, taught))
+    )
     return Learned(
         found,
-        model.looks,
+        model.examination,
         z,
         said,
         log_loss_rows(parts.train.clicked.astype(np.float64), in_the_sample(p, SHARE).astype(np.float64)),

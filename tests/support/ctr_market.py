@@ -60,7 +60,9 @@ def bundle(user_cross: str = "audience") -> Bundle:
 
     said: dict[str, Network] = {"student": network, "teacher": network, "naive": network}
     curves = {name: Curve("none", (), ()) for name in said}
-    return Bundle(model(user_cross), model(user_cross, 1), **said, curves=curves, share=0.1, meta={}, digest="d")
+    return Bundle(
+        model(user_cross), model(user_cross, 1), **said, curves=curves, negative_rate=0.1, meta={}, digest="d"
+    )
 
 
 def student(inputs: int, seed: int = 0) -> Student:

@@ -50,7 +50,7 @@ class Shown:
     ad: Ints
     at_ts: Array
     logit: Array
-    looks: Array
+    examination: Array
     clicked: Array | None = None
 
     @classmethod
@@ -61,7 +61,7 @@ class Shown:
 
     @property
     def p_click(self) -> Array:
-        found: Array = self.looks * sigmoid(self.logit)
+        found: Array = self.examination * sigmoid(self.logit)
         return found
 
 
@@ -105,14 +105,14 @@ def predicted(unknown: Unknown, history: Shown, later: Shown) -> Array:
     assert history.clicked is not None
     log_odds = np.tile(np.log(unknown.weights), (unknown.count, 1))
     for column, value in enumerate(unknown.values):
-        p = history.looks * sigmoid(history.logit - unknown.true[0] + value)
+        p = history.examination * sigmoid(history.logit - unknown.true[0] + value)
         log_p = np.where(history.clicked, np.log(p), np.log1p(-p))
         log_odds[:, column] += np.bincount(unknown.group[0], log_p, unknown.count)
     posterior = np.exp(log_odds - log_odds.max(axis=1, keepdims=True))
     posterior /= posterior.sum(axis=1, keepdims=True)
     rest = later.logit - unknown.true[1]
     each = (posterior[unknown.group[1], k] * sigmoid(rest + value) for k, value in enumerate(unknown.values))
-    return later.looks * np.sum(list(each), axis=0)
+    return later.examination * np.sum(list(each), axis=0)
 
 
 def predicted_by_creatives(world: World, history: Shown, later: Shown) -> Array:
@@ -127,11 +127,11 @@ def predicted_by_creatives(world: World, history: Shown, later: Shown) -> Array:
         rows, mine = np.flatnonzero(creative == one), np.flatnonzero(asked == one)
         true = world.affinity.creative[one]
         x, q = taste[rows], later_taste[mine]
-        mode, spread = _laplace(x, history.logit[rows] - x @ true, history.looks[rows], history.clicked[rows])
+        mode, spread = _laplace(x, history.logit[rows] - x @ true, history.examination[rows], history.clicked[rows])
         middle = later.logit[mine] + q @ (mode - true)
         sd = np.sqrt(np.einsum("ij,jk,ik->i", q, spread, q))
         relevance = sigmoid(middle[:, None] + sd[:, None] * nodes) @ (weights / weights.sum())
-        found[mine] = later.looks[mine] * relevance
+        found[mine] = later.examination[mine] * relevance
     return found
 
 

@@ -120,7 +120,7 @@ def _predictions(
     def p_click(sample: Sample) -> Array:
         parts = np.array_split(inputs_of(model, sample), max(len(sample) // 20_000, 1))
         z = np.concatenate([np.asarray(function(jnp.asarray(part))) for part in parts])
-        return np.asarray(model.looks[sample.slot] * sigmoid(z), np.float64)
+        return np.asarray(model.examination[sample.slot] * sigmoid(z), np.float64)
 
     share = turned.sample.negative_share
     return {"holdout": p_click(holdout), "train": np.asarray(in_the_sample(p_click(train), share), np.float64)}

@@ -20,7 +20,6 @@ from ctr_prediction.offline.click_logs.crosses import pairs_of
 from ctr_prediction.offline.click_logs.encode import Encoder
 from ctr_prediction.offline.click_logs.kinds import CRITEO, inspect
 from ctr_prediction.offline.click_logs.learn import data_of, learn, predict
-from ctr_prediction.offline.click_logs.lines import Report
 from ctr_prediction.offline.click_logs.measure import figures_of, logistic
 from ctr_prediction.offline.click_logs.read import read_log
 from ctr_prediction.offline.click_logs.split import split
@@ -28,13 +27,14 @@ from infra.build.click_log import ClickLog, LogBuild, size_of
 from infra.build.runner import check_free_space, disk_errors, only_build
 from infra.build.step_code import code_digest
 from infra.evaluation.figures import read_figures, write_figures
+from infra.progress import Progress
 from infra.settings import Settings
 
 ROOM, FACTS = "real_logs", "report.json"
 SEED = 11
 
 
-def build(source: ClickLog, settings: Settings, report: Report) -> LogBuild:
+def build(source: ClickLog, settings: Settings, report: Progress) -> LogBuild:
     """Build, or return the results of an earlier equal build. Raises the errors of reading, `UsageError` if another
     build is running, and `LabError` if the disk is full."""
     place = settings.design_root("ctr_prediction") / ROOM / digest_of(source)
@@ -60,8 +60,8 @@ def digest_of(source: ClickLog) -> str:
     return hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _make(source: ClickLog, work: Path, report: Report) -> tuple[list[Any], dict[str, Any]]:
-    def part(first: float, last: float) -> Report:
+def _make(source: ClickLog, work: Path, report: Progress) -> tuple[list[Any], dict[str, Any]]:
+    def part(first: float, last: float) -> Progress:
         return lambda share, text: report(first + (last - first) * share, text)
 
     layout, notes = CRITEO, list[str]()

@@ -21,10 +21,10 @@ from flax import nnx
 
 from ctr_prediction.offline.click_logs.crosses import BITS, Pairs, crossed
 from ctr_prediction.offline.click_logs.encode import Encoder, Rows
-from ctr_prediction.offline.click_logs.lines import Report
 from ctr_prediction.offline.click_logs.read import Log
 from ctr_prediction.offline.networks.loop import Fit, Plan, fit
 from ctr_prediction.offline.networks.wide_deep import Shape, Table, Vectors, WideDeep, assemble, wide_logit
+from infra.progress import Progress
 from infra.training.click_metrics import Array, log_loss_rows
 
 WIDTH, HIDDEN = 10, (256, 128)
@@ -88,8 +88,8 @@ def data_of(encoder: Encoder, log: Log, rows: Rows, pairs: Pairs = ()) -> Data:
     return Data(shape, found | ({"cross": crossed(ids, pairs)} if pairs else {}))
 
 
-def learn(train: Data, seed: int, report: Report, checkpoints: Path) -> Learned:
-    """Choose the number of epochs on the last part of `train`, then fit all of `train` for that many epochs."""
+def learn(train: Data, seed: int, report: Progress, checkpoints: Path) -> Learned:
+    """Find out how many epochs are good on the last part of `train`, then learn all of it for as many."""
     early, late = halves(train)
     losses: dict[int, float] = {}
     epochs = 1
@@ -126,7 +126,7 @@ def predict(found: Fit, data: Data) -> Array:
     return 1.0 / (1.0 + np.exp(-z))
 
 
-def _fit(data: Data, epochs: int, seed: int, report: Report, checkpoints: Path) -> Fit:
+def _fit(data: Data, epochs: int, seed: int, report: Progress, checkpoints: Path) -> Fit:
     batch = int(np.clip(2 ** np.round(np.log2(max(len(data), 1) / FEWEST_STEPS)), *BATCHES))
     rate = float(np.clip(data.clicked.mean(), 1e-4, 1 - 1e-4))
     model = WideDeep(data.shape, HIDDEN, 1, rate, seed)
@@ -135,5 +135,5 @@ def _fit(data: Data, epochs: int, seed: int, report: Report, checkpoints: Path) 
     )
 
 
-def _part(report: Report, first: float, last: float, name: str) -> Report:
+def _part(report: Progress, first: float, last: float, name: str) -> Progress:
     return lambda share, text: report(first + (last - first) * share, f"{name}, {text}")

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import gzip
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
 from infra.build.click_log import size_of
 from infra.errors import LabError, UsageError
+from infra.progress import Progress
 
 BLOCK = 1 << 22
 """bytes per block; bounds the memory of reading beside the result"""
@@ -29,7 +30,6 @@ OTHER_PACKED = {
     b"\x28\xb5\x2f\xfd": "zstd",
     b"PAR1": "Parquet",
 }
-Report = Callable[[float, str], None]
 
 
 @dataclass
@@ -75,8 +75,8 @@ class Block:
     lines: list[str]
 
 
-def blocks(path: Path, tally: Tally, report: Report = lambda share, text: None, *, skip: int = 0) -> Iterator[Block]:
-    """All lines after the first `skip`, in order. Lines that are not text or too long go to the tally.
+def blocks(path: Path, tally: Tally, report: Progress = lambda share, text: None, *, skip: int = 0) -> Iterator[Block]:
+    """All lines after the first `skip`, in order. Those that are no text, or too long, go to the tally.
 
     Raises `UsageError` for a missing file or an unsupported format, `LabError` for a truncated file.
     """

@@ -15,7 +15,7 @@ from sklearn.linear_model import LogisticRegression
 
 from ctr_prediction.offline.click_logs.learn import Data, halves
 from infra.evaluation.figures import Figure
-from infra.evaluation.resample import ROUNDS, Resample
+from infra.evaluation.resample import ROUNDS, Resample, interval_of
 from infra.training.click_metrics import Array, auc_at, log_loss_rows
 
 STRENGTHS = (0.03, 0.1, 0.3, 1.0)
@@ -82,8 +82,8 @@ def _less(one: tuple[float, Array], other: tuple[float, Array]) -> tuple[float, 
 
 
 def _figure(id: str, text: str, value: float, rounds: Array, unit: str = "") -> Figure:
-    low, high = np.quantile(rounds, [0.025, 0.975]) if len(rounds) else (value, value)
-    return Figure(id, text, float(value), float(low), float(high), unit)
+    low, high = interval_of(rounds) if len(rounds) else (float(value), float(value))
+    return Figure(id, text, float(value), low, high, unit)
 
 
 def _fit(x: sparse.csr_matrix, y: Array, strength: float) -> LogisticRegression:

@@ -16,8 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ctr_prediction.offline.click_logs.kinds import Field, Layout, instant
-from ctr_prediction.offline.click_logs.lines import Block, Report, Tally, blocks
+from ctr_prediction.offline.click_logs.lines import Block, Tally, blocks
 from infra.errors import LabError
+from infra.progress import Progress
 
 MOST_BAD = 0.1
 """maximum share of rejected lines; above it the file has another format"""
@@ -71,7 +72,7 @@ Bad = Mapping[int, str]
 
 
 def read_log(
-    path: Path, layout: Layout, report: Report = lambda share, text: None, tally: Tally | None = None
+    path: Path, layout: Layout, report: Progress = lambda share, text: None, tally: Tally | None = None
 ) -> tuple[Log, Tally]:
     """All rows that fit the layout. Raises `LabError` if too few remain, `UsageError` as `lines.blocks` does."""
     tally = tally or Tally()

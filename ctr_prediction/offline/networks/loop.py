@@ -23,6 +23,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from ctr_prediction.offline.networks.sparse_adagrad import SparseTable, update_rows
 from ctr_prediction.offline.networks.wide_deep import Batch, Shape, WideDeep, first_tables, inverse_counts, loss_of
+from infra.progress import Progress
 from infra.training.batches import batch_of
 from infra.training.checkpoints import Checkpoints
 
@@ -60,7 +61,7 @@ def fit(
     model: WideDeep,
     rows: Rows,
     plan: Plan,
-    report: Callable[[float, str], None] = lambda share, text: None,
+    report: Progress = lambda share, text: None,
 ) -> Fit:
     """Train `model` and its tables."""
     count, devices = len(rows["clicked"]), jax.local_devices()

@@ -124,7 +124,7 @@ class WideDeep(nnx.Module):
         # initialise product weights as in a factorisation machine; otherwise they, not the priors, would set the scale
         self.linear.kernel[...] = self.linear.kernel[...].at[shape.product_columns].set(1.0)
         self.bias = nnx.Param(jnp.full(1, np.log(rate / (1 - rate)), jnp.float32))
-        self.looks = nnx.Param(-jnp.log1p(jnp.arange(slots, dtype=jnp.float32)) / LOOKS_PACE)
+        self.examination = nnx.Param(-jnp.log1p(jnp.arange(slots, dtype=jnp.float32)) / LOOKS_PACE)
         self.use_wide, self.use_deep, self.use_position = use_wide, use_deep, use_position
 
     def logit(self, x: jax.Array, wide: jax.Array) -> jax.Array:
@@ -138,8 +138,8 @@ class WideDeep(nnx.Module):
         return out
 
     def log_examination(self) -> jax.Array:
-        """float32[slots]: log examination probability relative to the first slot, which is 0."""
-        looks = LOOKS_PACE * self.looks[...]
+        """float32[slots], 0 in the first."""
+        looks = LOOKS_PACE * self.examination[...]
         return jnp.where(jnp.arange(len(looks)) > 0, looks, 0.0) if self.use_position else jnp.zeros_like(looks)
 
     def penalty(self) -> jax.Array:

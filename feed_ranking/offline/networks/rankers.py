@@ -8,7 +8,7 @@ which makes the factors identifiable.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +17,7 @@ import numpy.typing as npt
 from flax import nnx
 
 from feed_ranking.offline.samples import Sample
+from infra.progress import Progress
 from infra.training.fitting import Batch, Fit, Plan, fit
 from infra.training.networks import Floats, Mlp
 
@@ -69,7 +70,7 @@ def fit_ranker(
     sample: Sample,
     hidden: Sequence[int],
     plan: Plan,
-    report: Callable[[float, str], None],
+    report: Progress,
 ) -> Fit[Ranker]:
     """Fit a ranker to the impressions of `sample`, with inputs `x` float32[n, …]."""
     mean_dwell_s = float(sample.dwell_s.sum() / max(sample.clicked.sum(), 1))

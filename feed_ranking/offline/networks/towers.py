@@ -7,8 +7,6 @@ the log of each post's frequency from its score (logQ correction: Yi et al., Rec
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,6 +15,7 @@ import optax
 from flax import nnx
 
 from feed_ranking.config import TowerConfig
+from infra.progress import Progress
 from infra.training.fitting import Batch, Fit, Plan, fit
 from infra.training.networks import Floats, Mlp
 
@@ -58,7 +57,7 @@ def fit_towers(
     worth_s: Floats,
     config: TowerConfig,
     plan: Plan,
-    report: Callable[[float, str], None],
+    report: Progress,
 ) -> Fit[TwoTower]:
     """Fit to n clicks: `user_inputs`, `post_inputs` float32[n, …], `post_id` int64[n], `worth_s` float32[n]."""
     _, inverse, counts = np.unique(post_id, return_inverse=True, return_counts=True)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infra.design import Budget, Knob, choice, knob, knobs_of, resolve, with_knobs
+from infra.design import Budget, Knob, choice, knob, knobs_of, resolve, stage_with_knobs, with_knobs, with_known_knobs
 from infra.errors import UsageError
 from tests.support.tiny import PRESETS, First, TinyConfig, tiny_design
 
@@ -202,3 +202,18 @@ def test_a_dotted_name_resolves_to_what_it_names() -> None:
         resolve("tests.support.tiny:NOTHING")
     with pytest.raises(ModuleNotFoundError):
         resolve("tests.unit.nowhere:PRESETS")
+
+
+def test_knobs_that_a_configuration_does_not_have_are_ignored_where_a_log_names_them() -> None:
+    config = with_known_knobs(TinyConfig(), {"share": 0.25, "gone": 3})
+    assert config.b.share == 0.25
+    assert config == with_knobs(TinyConfig(), {"share": 0.25})
+    with pytest.raises(UsageError):
+        with_known_knobs(TinyConfig(), {"share": 2.0})
+
+
+def test_a_stage_takes_its_own_knobs_and_is_the_same_object_without_one() -> None:
+    stage = First()
+    assert stage_with_knobs(stage, {"size": 5, "share": 0.1}) == First(size=5)
+    assert stage_with_knobs(stage, {"share": 0.1}) is stage
+    assert stage_with_knobs(stage, {}) is stage

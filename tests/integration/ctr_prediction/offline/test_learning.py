@@ -58,9 +58,9 @@ def test_the_truth_itself_has_no_excess_and_the_model_closes_most_of_it() -> Non
 
 def test_how_often_each_slot_is_looked_at_is_recovered() -> None:
     planted = examination(CONFIG.world, np.arange(SLOTS))
-    assert learned().looks[0] == 1.0
-    np.testing.assert_allclose(learned().looks, planted, atol=0.06)
-    assert learned(use_position=False).looks.tolist() == [1.0] * SLOTS
+    assert learned().examination[0] == 1.0
+    np.testing.assert_allclose(learned().examination, planted, atol=0.06)
+    assert learned(use_position=False).examination.tolist() == [1.0] * SLOTS
 
 
 def test_who_knows_of_slots_orders_ads_better_where_chance_had_placed_them() -> None:

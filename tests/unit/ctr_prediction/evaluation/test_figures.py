@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as hnp
 from sklearn.metrics import roc_auc_score
 
 from ctr_prediction.domain import NONE, SLOTS, AdFeatures, Context, UserFeatures
-from ctr_prediction.evaluation.gate import GateRefused, check_gate
+from ctr_prediction.evaluation.gate import comparison_on
 from ctr_prediction.evaluation.holdout import (
     BINS,
     Judged,
@@ -27,6 +27,7 @@ from ctr_prediction.evaluation.holdout import (
 )
 from ctr_prediction.offline.baselines import BASELINES
 from ctr_prediction.offline.samples import Sample
+from infra.evaluation.gate import GateRefused, check_gate
 from infra.evaluation.resample import Resample
 from infra.registry.mlflow_registry import MlflowRegistry
 from infra.training.click_metrics import Array, auc_at
@@ -113,26 +114,6 @@ def test_reliability_shares_out_every_impression_from_low_to_high(count: int, se
     assert (said @ counts, true @ counts) == (pytest.approx(p.sum()), pytest.approx(truth.sum()))
 
 
-def test_requests_are_drawn_whole_and_as_many_as_there_were() -> None:
-    requests = np.array([7, 7, 3, 9, 9, 9, 5])
-    for weight in Resample.of(requests).weights(20):
-        of_request = {request: set(weight[requests == request].tolist()) for request in (3, 5, 7, 9)}
-        assert all(len(drawn) == 1 for drawn in of_request.values())
-        assert sum(min(drawn) for drawn in of_request.values()) == 4
-
-
-def test_impressions_that_are_alike_on_a_page_tell_no_more_than_one_of_them() -> None:
-    values = np.random.default_rng(3).normal(0.0, 1.0, 400)
-    alone = Resample.of(np.arange(400)).spread(values, np.ones(400))
-    fourfold = np.repeat(values, 4)
-    by_page = Resample.of(np.repeat(np.arange(400), 4)).spread(fourfold, np.ones(1600))
-    as_if_independent = Resample.of(np.arange(1600)).spread(fourfold, np.ones(1600))
-    assert by_page == pytest.approx(alone)
-    half_width = 1.96 * values.std() / 20
-    assert (by_page[1] - by_page[0]) / 2 == pytest.approx(half_width, rel=0.25)
-    assert (as_if_independent[1] - as_if_independent[0]) / 2 == pytest.approx(half_width / 2, rel=0.25)
-
-
 def test_a_student_that_says_what_its_teacher_says_keeps_all_of_the_gain_and_one_like_lr_none() -> None:
     truth = _truth()
     noisy = _disturbed(truth.p_click, 1.0, seed=1)
@@ -190,12 +171,13 @@ def test_slices_pick_the_rows_that_they_name() -> None:
 def test_the_gate_refuses_what_is_no_better_than_one_rate_for_all(tmp_path: Path) -> None:
     truth = _truth(20_000)
     rate = np.full_like(truth.p_click, truth.p_click.mean())
-    with pytest.raises(GateRefused, match="not better than a constant click rate"):
-        check_gate(_judged(truth, {"student": 3 * rate}), None, UNUSED, tmp_path)
+    comparison = comparison_on(_judged(truth, {}).sample)
+    with pytest.raises(GateRefused, match="not better than one click rate"):
+        check_gate(comparison, 3 * rate, None, UNUSED, tmp_path)
     shuffled = np.random.default_rng(5).permutation(truth.p_click)
-    with pytest.raises(GateRefused, match="not better than a constant click rate"):
-        check_gate(_judged(truth, {"student": shuffled}), None, UNUSED, tmp_path)
-    assert "first model" in check_gate(_judged(truth, {"student": truth.p_click}), None, UNUSED, tmp_path)
+    with pytest.raises(GateRefused, match="not better than one click rate"):
+        check_gate(comparison, shuffled, None, UNUSED, tmp_path)
+    assert "first model" in check_gate(comparison, truth.p_click, None, UNUSED, tmp_path)
 
 
 def _truth(count: int = 4000) -> Truth:

@@ -20,7 +20,7 @@ from prometheus_client import CollectorRegistry
 from ctr_prediction.config import SMOKE
 from ctr_prediction.domain import RANDOM_POLICY, Context
 from ctr_prediction.evaluation.recompute import cannot_tell
-from ctr_prediction.evaluation.replay import differences_of, replay, turned, was_missing
+from ctr_prediction.evaluation.replay import differences_of, replay, was_missing
 from ctr_prediction.events.codec import pack, unpack
 from ctr_prediction.events.history import PublicCatalogue
 from ctr_prediction.events.paths import PREDICTIONS
@@ -34,6 +34,7 @@ from ctr_prediction.online.log_entry import auction_of
 from ctr_prediction.online.pipeline import build_pipeline
 from ctr_prediction.online.service import CtrService
 from ctr_prediction.online.user import UserHydrator
+from infra.design import with_known_knobs
 from infra.faults.switch import FaultSwitch
 from infra.feature_store.guarded import GuardedFeatures
 from infra.feature_store.port import FeatureRow
@@ -101,7 +102,7 @@ def logged(service: CtrService, user_id: int = 3, slots: int = 4, **asked: Any) 
 
 
 def again(auction: Auction) -> dict[str, str]:
-    return differences_of(auction, BUNDLE, turned(PATIENT, auction.knobs), CATALOGUE)
+    return differences_of(auction, BUNDLE, with_known_knobs(PATIENT, auction.knobs), CATALOGUE)
 
 
 @pytest.mark.parametrize(
@@ -208,7 +209,7 @@ def test_another_seed_draws_another_page_by_chance_and_is_noticed(service: CtrSe
 def test_another_model_is_noticed(service: CtrService) -> None:
     other = replace(BUNDLE, debiased=BUNDLE.undebiased)
     auction = logged(service)
-    assert "scores" in differences_of(auction, other, turned(PATIENT, auction.knobs), CATALOGUE)
+    assert "scores" in differences_of(auction, other, with_known_knobs(PATIENT, auction.knobs), CATALOGUE)
 
 
 def test_what_no_network_scored_and_what_is_of_ads_that_are_gone_is_left_out(service: CtrService) -> None:
@@ -263,9 +264,9 @@ def built(tmp_path: Path) -> Settings:
         "tables": [*DEEP, *WIDE],
         "inputs": width,
         "priors": {name: asdict(PRIORS) for name in ("debiased", "undebiased")},
-        "looks": {name: BUNDLE.debiased.looks.tolist() for name in ("debiased", "undebiased")},
+        "examination": {name: BUNDLE.debiased.examination.tolist() for name in ("debiased", "undebiased")},
         "curves": {name: {"method": "platt", "x": [0.9], "y": [-0.2]} for name in NETWORKS},
-        "share": 0.1,
+        "negative_rate": 0.1,
         "cross_bits": BITS,
         "user_cross": "audience",
     }

@@ -9,7 +9,7 @@ import pytest
 
 from ctr_prediction.config import SMOKE
 from ctr_prediction.domain import AdFeatures, UserFeatures
-from ctr_prediction.evaluation.recompute import Known, cannot_tell
+from ctr_prediction.evaluation.recompute import FeatureRecount, cannot_tell
 from ctr_prediction.evaluation.skew import columns_of_users
 from ctr_prediction.events.codec import pack
 from ctr_prediction.events.history import EventLog, with_clicks
@@ -52,7 +52,7 @@ def of(user: int, feature_ts: float = AT) -> Auction:
 
 
 def test_pushed_rows_are_those_that_are_counted_again_for_users_of_any_length_of_history() -> None:
-    known = Known(log(), CATALOGUE, SMOKE, {})
+    known = FeatureRecount(log(), CATALOGUE, SMOKE, {})
     users = range(USERS)
     left, right = columns_of_users([served(known.log, user) for user in users], known.users([of(u) for u in users]))
     assert not compare(left, right)
@@ -62,20 +62,20 @@ def test_pushed_rows_are_those_that_are_counted_again_for_users_of_any_length_of
 
 @pytest.mark.parametrize("user", [0, 3, 10**6])
 def test_a_cold_start_is_held_against_the_defaults_of_the_segment(user: int) -> None:
-    (counted,) = Known(log(), CATALOGUE, SMOKE, {}).users([of(user, feature_ts=0.0)])
+    (counted,) = FeatureRecount(log(), CATALOGUE, SMOKE, {}).users([of(user, feature_ts=0.0)])
     default = default_user(user % 2 if user < USERS else 0)
     assert not compare(*columns_of_users([default], [counted]))
 
 
 def test_a_row_of_another_time_is_found_and_named() -> None:
-    known = Known(log(), CATALOGUE, SMOKE, {})
+    known = FeatureRecount(log(), CATALOGUE, SMOKE, {})
     later = known.users([of(5, AT + 11)])
     found = {skew.feature for skew in compare(*columns_of_users([served(known.log, 5)], later))}
     assert found == {"user.clicks", "user.shown", "user.seen_ads", "user.seen_counts", "user.seen_today"}
 
 
 def test_numbers_of_ads_are_those_of_a_market_bit_for_bit() -> None:
-    known = Known(log(), CATALOGUE, SMOKE, {})
+    known = FeatureRecount(log(), CATALOGUE, SMOKE, {})
     campaign = CATALOGUE.ads["campaign_id"].to_numpy(np.int64)
     shown, clicks = ad_stats_at(known.log, CATALOGUE, SMOKE, AT)
     of_campaigns = [counts[campaign] for counts in campaign_stats_at(known.log, CATALOGUE, SMOKE, AT)]

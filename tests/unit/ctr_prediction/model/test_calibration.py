@@ -118,8 +118,10 @@ def test_a_row_that_stands_for_ten_counts_as_ten() -> None:
 def test_what_is_served_is_a_probability_in_every_slot_by_the_knob_that_is_turned() -> None:
     some = bundle()
     z = np.array([-30.0, -4.0, 0.0, 30.0], np.float32)
-    looks, p = some.debiased.looks, 1 / (1 + np.exp(-z[:, None].astype(np.float64)))
-    yes, no, raw = (some.p_in_slots("student", z, how) for how in ("yes", "no", "no_recalibration"))
+    looks, p = some.debiased.examination, 1 / (1 + np.exp(-z[:, None].astype(np.float64)))
+    yes, no, raw = (
+        some.p_click("student", z[:, None], np.arange(SLOTS), how) for how in ("yes", "no", "no_recalibration")
+    )
     for said in (yes, no, raw):
         assert said.shape == (4, SLOTS)
         assert said.dtype == np.float32
@@ -128,10 +130,10 @@ def test_what_is_served_is_a_probability_in_every_slot_by_the_knob_that_is_turne
         assert (np.diff(said, axis=0) >= 0).all()
     np.testing.assert_allclose(no, p * looks, rtol=1e-5)
     np.testing.assert_array_equal(yes, no)
-    np.testing.assert_allclose(raw, in_the_sample(p * looks, some.share), rtol=1e-5)
+    np.testing.assert_allclose(raw, in_the_sample(p * looks, some.negative_rate), rtol=1e-5)
     assert raw[1, 0] > 5 * no[1, 0]
-    naive = some.p_in_slots("naive", z, "no")
-    np.testing.assert_allclose(naive, p * some.undebiased.looks, rtol=1e-5)
+    naive = some.p_click("naive", z[:, None], np.arange(SLOTS), "no")
+    np.testing.assert_allclose(naive, p * some.undebiased.examination, rtol=1e-5)
 
 
 def test_the_p_of_one_slot_is_that_of_all_slots() -> None:
@@ -139,8 +141,9 @@ def test_the_p_of_one_slot_is_that_of_all_slots() -> None:
     x = np.random.default_rng(0).normal(size=(40, 5)).astype(np.float32)
     slot = np.arange(40) % SLOTS
     for network in ("student", "teacher", "naive"):
-        everywhere = some.p_in_slots(network, getattr(some, network)(x))
-        np.testing.assert_allclose(some.p_click(network, x, slot), everywhere[np.arange(40), slot], rtol=1e-6)
+        z = getattr(some, network)(x)
+        everywhere = some.p_click(network, z[:, None], np.arange(SLOTS))
+        np.testing.assert_allclose(some.p_click(network, z, slot), everywhere[np.arange(40), slot], rtol=1e-6)
 
 
 CURVES = (Curve("none", (), ()), Curve("platt", (0.8,), (-0.3,)), Curve("isotonic", (0.0, 0.1, 1.0), (0.0, 0.2, 0.9)))
@@ -155,13 +158,16 @@ def test_the_shorter_ways_to_a_probability_lead_to_the_same(z: list[float], curv
     some = replace(some, curves=dict.fromkeys(some.curves, curve))
     for network in ("student", "naive"):
         for how in ("yes", "no", "no_recalibration"):
-            whole = some.p_in(network, values, slot, how)
-            one = [some.p_one(network, float(value), slot, how) for value in values]
+            whole = some.p_click(network, values, np.full(len(values), slot), how)
+            one = [some.p_click(network, float(value), slot, how) for value in values]
             np.testing.assert_allclose(one, whole, rtol=2e-4, atol=1e-9)
             np.testing.assert_allclose(
-                some.p_first(network, values, how), some.p_in(network, values, 0, how), rtol=2e-4, atol=2e-6
+                some.p_click(network, values, 0, how),
+                some.p_click(network, values, np.zeros(len(values), np.int64), how),
+                rtol=2e-4,
+                atol=2e-6,
             )
 
 
 def test_the_surest_no_has_a_probability() -> None:
-    assert 0 <= bundle().p_one("student", -3e38, 0) < 1e-6
+    assert 0 <= bundle().p_click("student", -3e38, 0) < 1e-6

@@ -203,12 +203,12 @@ def test_an_ad_is_of_a_shop_where_the_user_has_been_or_not() -> None:
 
 
 def test_priors_come_back_from_a_manifest() -> None:
-    told = {"ctr": 0.03, "looks": [1.0, 0.5], "user_strength": 5.0, "ad_strength": 6.0}
+    told = {"ctr": 0.03, "examination": [1.0, 0.5], "user_strength": 5.0, "ad_strength": 6.0}
     assert priors_from(told) == Priors(0.03, (1.0, 0.5), 5.0, 6.0)
     with pytest.raises(KeyError):
         priors_from({})
     with pytest.raises(TypeError):
-        priors_from({"looks": []})
+        priors_from({"examination": []})
 
 
 def test_names_stand_in_the_order_of_the_columns() -> None:

@@ -202,9 +202,9 @@ def test_priors_are_of_the_days_before_the_holdout(built: Built) -> None:
     priors, blind = both["debiased"], both["undebiased"]
     before = built.log[built.log["at_s"] < END - DAY_S]
     clicks, shown = (before["label_s"] < END).sum(), np.bincount(before["slot"], minlength=SLOTS)
-    assert priors["looks"][0] == 1.0
-    assert priors["ctr"] == pytest.approx(clicks / (shown @ np.array(priors["looks"])), rel=1e-3)
+    assert priors["examination"][0] == 1.0
+    assert priors["ctr"] == pytest.approx(clicks / (shown @ np.array(priors["examination"])), rel=1e-3)
     planted = (1.0 + np.arange(SLOTS)) ** -CONFIG.world.examination_decay
-    np.testing.assert_allclose(priors["looks"], planted, atol=0.3)
-    assert blind["looks"] == [1.0] * SLOTS, "who never heard of slots takes every impression for a look"
+    np.testing.assert_allclose(priors["examination"], planted, atol=0.3)
+    assert blind["examination"] == [1.0] * SLOTS, "who never heard of slots takes every impression for a look"
     assert blind["ctr"] == pytest.approx(clicks / shown.sum(), rel=1e-3)

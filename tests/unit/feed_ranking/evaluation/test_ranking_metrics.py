@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from feed_ranking.evaluation.ranking_metrics import mean_ndcg
-from infra.training.click_metrics import auc, excess_log_loss_rows, interval, log_loss_rows
+from infra.training.click_metrics import auc, excess_log_loss_rows, log_loss_rows
 
 Array = npt.NDArray[np.float64]
 SEEDS = st.integers(0, 10_000)
@@ -55,59 +55,6 @@ def test_every_slate_counts_the_same_however_long_it_is() -> None:
     score = np.r_[2.0, 1.0, np.arange(50.0, 0, -1)]
     wrong = (1 + 2 / np.log2(3)) / (2 + 1 / np.log2(3))
     assert mean_ndcg(groups, score, gain) == pytest.approx((wrong + 1) / 2)
-
-
-def noise(groups: int, seed: int, within: float = 0.0) -> tuple[npt.NDArray[np.int64], Array]:
-    """Ten rows per group that share one draw, and differ from each other by `within`."""
-    rng = np.random.default_rng(seed)
-    value = np.repeat(rng.normal(size=groups), 10) + within * rng.normal(size=groups * 10)
-    order = rng.permutation(groups * 10)
-    return np.repeat(np.arange(groups), 10)[order] * 7, value[order]
-
-
-@given(seed=SEEDS, groups=st.integers(5, 40))
-@settings(deadline=None, max_examples=20)
-def test_an_interval_contains_what_was_measured_and_is_the_same_again(seed: int, groups: int) -> None:
-    group, value = noise(groups, seed, within=0.5)
-    low, high = interval(group, lambda rows: float(value[rows].mean()), seed)
-    assert low < value.mean() < high
-    assert (low, high) == interval(group, lambda rows: float(value[rows].mean()), seed)
-
-
-def test_an_interval_is_as_wide_as_so_many_independent_groups_allow() -> None:
-    """The mean of n independent draws has a standard error of 1 / sqrt(n), however often each is repeated."""
-    for groups in (50, 800):
-        group, value = noise(groups, seed=3)
-        low, high = interval(group, lambda rows, value=value: float(value[rows].mean()))
-        assert high - low == pytest.approx(2 * 1.96 / np.sqrt(groups), rel=0.3)
-
-
-def test_nineteen_of_twenty_intervals_contain_the_truth() -> None:
-    hits = 0
-    for seed in range(100):
-        group, value = noise(40, seed, within=0.1)
-        low, high = interval(group, lambda rows, value=value: float(value[rows].mean()), seed)
-        hits += low < 0 < high
-    assert 86 <= hits <= 99, "as many as 95% of a hundred may be, a little fewer by so few groups"
-
-
-@given(group=st.lists(st.integers(0, 4), min_size=2, max_size=20))
-@settings(deadline=None, max_examples=20)
-def test_resampling_takes_groups_whole_and_as_many_as_there_are(group: list[int]) -> None:
-    groups = np.array(group)
-    draws: list[list[int]] = []
-
-    def statistic(rows: npt.NDArray[np.intp]) -> float:
-        draws.append(np.bincount(rows, minlength=len(groups)).tolist())
-        return 0.0
-
-    interval(groups, statistic)
-    for times in draws:
-        of_group = {name: {t for t, g in zip(times, group, strict=True) if g == name} for name in group}
-        assert all(len(counts) == 1 for counts in of_group.values())
-        assert sum(min(counts) for counts in of_group.values()) == len(of_group)
-    if len(set(group)) > 1:
-        assert len({tuple(times) for times in draws}) > 1, "it does resample"
 
 
 @given(chances=CHANCES)

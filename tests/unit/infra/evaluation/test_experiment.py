@@ -24,7 +24,7 @@ def test_nothing_to_divide_by_is_zero() -> None:
     assert (empty.value, empty.interval()) == (0.0, (0.0, 0.0))
 
 
-@settings(max_examples=10)
+@settings(max_examples=10, deadline=None)
 @given(st.integers(0, 100))
 def test_the_interval_holds_the_value_and_shrinks_with_more_cases(seed: int) -> None:
     few, many = some(seed, 30), some(seed, 600)

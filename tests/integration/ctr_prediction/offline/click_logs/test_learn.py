@@ -20,7 +20,6 @@ from ctr_prediction.offline.click_logs import learn as learn_room
 from ctr_prediction.offline.click_logs.build import build
 from ctr_prediction.offline.click_logs.encode import Encoder, log_buckets
 from ctr_prediction.offline.click_logs.kinds import inspect
-from ctr_prediction.offline.click_logs.lines import Report
 from ctr_prediction.offline.click_logs.read import Log, read_log
 from ctr_prediction.offline.click_logs.split import split
 from ctr_prediction.offline.click_logs.vocabulary import FIRST, MISSING, RARE, Vocabulary
@@ -28,6 +27,7 @@ from infra.build.click_log import ClickLog
 from infra.build.runner import only_build
 from infra.errors import LabError, UsageError
 from infra.evaluation.figures import read_figures
+from infra.progress import Progress
 from infra.settings import REPOSITORY, Settings
 from lab.cli import app
 from lab.designs import find_design
@@ -45,7 +45,7 @@ def quiet(share: float, text: str) -> None:
     assert 0 <= share <= 1
 
 
-REPORT: Report = quiet
+REPORT: Progress = quiet
 
 
 def log_of(path: Path, lines: list[str], label: str = "click", time: str | None = None) -> Log:

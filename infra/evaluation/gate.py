@@ -1,0 +1,81 @@
+"""The gate: may a new model be served? The challenger is compared with one click rate for all and with the champion.
+
+Both comparisons are differences in log loss on the same rows, each with a 95% interval over groups of rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from infra.errors import BudgetBroken, CorruptArtifact
+from infra.evaluation.resample import Resample
+from infra.registry.mlflow_registry import MlflowRegistry
+from infra.registry.port import ModelVersion
+from infra.training.click_metrics import Array, log_loss_rows
+
+
+class GateRefused(BudgetBroken):
+    """The new model is not good enough to be served. The champion stays."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The rows that models are compared on: `clicked` float64[n] in {0, 1}, and the group of each row int64[n].
+
+    `predict(path, digest)` loads a registered model and returns its p(click) float64[n] of the same rows. `more_rows`
+    names the knob that makes the training set larger.
+    """
+
+    clicked: Array
+    groups: npt.NDArray[np.int64]
+    predict: Callable[[Path, str], Array]
+    more_rows: str
+
+
+def promote(
+    registered: Mapping[str, Any], comparison: Comparison, p: Array, registry: MlflowRegistry, models: Path
+) -> str:
+    """Give the model that a training `registered` the alias challenger, compare it, and make it the champion.
+
+    `p` float64[n] is the challenger's p(click); `models` is where fetched models are kept. Returns in a few words why
+    the model passes. Raises `GateRefused` (exit code 3) if it does not; the champion then stays.
+    """
+    name, version = registered["name"], registered["version"]
+    registry.set_alias(name, "challenger", version)
+    verdict = check_gate(comparison, p, registry.by_alias(name, "champion"), registry, models)
+    registry.set_alias(name, "champion", version)
+    return verdict
+
+
+def check_gate(
+    comparison: Comparison, p: Array, champion: ModelVersion | None, registry: MlflowRegistry, models: Path
+) -> str:
+    """Why a challenger with predictions `p` may be served. Raises `GateRefused` if it is clearly worse."""
+    clicked, resample = comparison.clicked, Resample.of(comparison.groups)
+    loss, ones = log_loss_rows(clicked, p), np.ones(len(clicked))
+    constant = log_loss_rows(clicked, np.full_like(clicked, clicked.mean()))
+    low, high = resample.spread(loss - constant, ones)
+    if high >= 0:
+        raise GateRefused(
+            f"the model is not better than one click rate for all: log loss differs by {low:+.5f} to {high:+.5f}",
+            hint=f"look at the training loss; more data (the knob {comparison.more_rows}) or epochs may help",
+        )
+    if champion is None:
+        return "first model, better than one rate for all"
+    try:
+        before = log_loss_rows(clicked, comparison.predict(registry.fetch(champion, models), champion.digest))
+    except (CorruptArtifact, ValueError, IndexError, KeyError) as exc:
+        return f"the champion cannot be compared ({type(exc).__name__}); better than one rate for all"
+    low, high = resample.spread(loss - before, ones)
+    if low > 0:
+        raise GateRefused(
+            f"worse than champion {champion.version}: log loss differs by {low:+.5f} to {high:+.5f}",
+            hint="the champion stays; look at what changed in the data or the configuration",
+        )
+    return f"not worse than champion {champion.version} ({low:+.5f} to {high:+.5f})"
