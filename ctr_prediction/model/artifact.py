@@ -50,7 +50,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Model:
-    """Tables and what they mean for a network: `examination` float32[SLOTS] : how often each slot is examined, relative
+    """Tables and what they mean for a network: `examination` float32[SLOTS]: how often each slot is examined, relative
     to the first, as training estimated it; `cross_bits` and `user_cross` say how pairs are hashed, and whose."""
 
     tables: Tables

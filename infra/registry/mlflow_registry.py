@@ -49,6 +49,7 @@ class MlflowRegistry:
     def register(
         self, name: str, directory: Path, *, params: Mapping[str, object], metrics: Mapping[str, float]
     ) -> ModelVersion:
+        """Store a directory that has a manifest as a new version."""
         digest = file_digest(directory / MANIFEST)
         with mlflow_errors():
             run_id = self.client.create_run(self.experiment(name)).info.run_id
@@ -93,6 +94,10 @@ class MlflowRegistry:
 
     @stamina.retry(on=RegistryUnavailable, attempts=2, wait_initial=0.2, timeout=10)
     def fetch(self, model: ModelVersion, to: Path) -> Path:
+        """Download into a directory of its own under `to`, verify it, and return it.
+
+        A copy that exists is verified and reused, or replaced if it is damaged.
+        """
         final = to / f"{model.name}-{model.version}-{model.digest[:12]}"
         if final.exists():
             try:
