@@ -18,7 +18,7 @@ from infra.errors import DependencyError
 from infra.pipeline.candidates import Candidates
 
 Network = Callable[[Floats], Floats]
-NOBODY = np.empty(0, np.float32)
+NO_SCORES = np.empty(0, np.float32)
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class ClickPredictor:
     def score(self, query: AdQuery, candidates: Candidates) -> Candidates:
         network = network_of(query)
         if not len(candidates):
-            return candidates.with_columns(score=NOBODY, logit=NOBODY)
+            return candidates.with_columns(score=NO_SCORES, logit=NOBODY)
         z = self.networks[network](candidates.columns["inputs"])
         return candidates.with_columns(score=self.bundle.p_click(network, z, 0, query.predict.calibrated), logit=z)
 
