@@ -68,7 +68,7 @@ class ClickPredictor:
     def score(self, query: AdQuery, candidates: Candidates) -> Candidates:
         network = network_of(query)
         if not len(candidates):
-            return candidates.with_columns(score=NO_SCORES, logit=NOBODY)
+            return candidates.with_columns(score=NO_SCORES, logit=NO_SCORES)
         z = self.networks[network](candidates.columns["inputs"])
         return candidates.with_columns(score=self.bundle.p_click(network, z, 0, query.predict.calibrated), logit=z)
 

@@ -17,7 +17,7 @@ class Bound:
     """What a design promises of a figure before it is measured."""
 
     id: str
-    figure: str
+    description: str
     unit: str
     must: str | None = None
     aim: str | None = None
@@ -28,7 +28,7 @@ class Figure:
     """`low` and `high` are the spread over rounds, or the interval. `must` and `aim` read like "<= 180"."""
 
     id: str
-    figure: str
+    description: str
     value: float
     low: float
     high: float
@@ -42,13 +42,14 @@ class Figure:
         return None if self.must is None else keeps(self.value, self.must)
 
     def row(self) -> dict[str, Any]:
-        keys = ("id", "figure", "value", "low", "high", "unit", "must", "aim", "met")
+        keys = ("id", "description", "value", "low", "high", "unit", "must", "aim", "met")
         return {key: _rounded(getattr(self, key)) for key in keys}
 
 
 def of_rounds(bound: Bound, rounds: Sequence[float]) -> Figure:
     """The median of several rounds, with their smallest and largest value."""
-    return Figure(bound.id, bound.figure, median(rounds), min(rounds), max(rounds), bound.unit, bound.must, bound.aim)
+    value, low, high = median(rounds), min(rounds), max(rounds)
+    return Figure(bound.id, bound.description, value, low, high, bound.unit, bound.must, bound.aim)
 
 
 def write_figures(directory: Path, figures: Sequence[Figure]) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
 import shutil
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 # Read by MLflow at import: fail within seconds when a server is down, print no progress bars, phone nobody.
@@ -42,9 +43,14 @@ class MlflowRegistry:
         self._artifacts = settings.mlflow_artifacts
         if settings.registry_uri is None:
             self._artifacts.mkdir(parents=True, exist_ok=True)
-        with mlflow_errors(), warnings.catch_warnings():
+            setting_up: AbstractContextManager[None] = _one_process_at_a_time(self._artifacts / ".set-up.lock")
+        else:
+            setting_up = nullcontext()
+        with setting_up, mlflow_errors(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # MLflow's own use of SQLAlchemy
             self.client = MlflowClient(tracking_uri=settings.mlflow_uri)
+            if settings.registry_uri is None:
+                self.client.search_registered_models(max_results=1)  # opens the store, which creates its tables
 
     def register(
         self, name: str, directory: Path, *, params: Mapping[str, object], metrics: Mapping[str, float]
@@ -124,6 +130,14 @@ class MlflowRegistry:
             return str(found.experiment_id)
         location = self._artifacts.as_uri() if self._artifacts.exists() else None
         return str(self.client.create_experiment(name, artifact_location=location))
+
+
+@contextmanager
+def _one_process_at_a_time(lock: Path) -> Iterator[None]:
+    """MLflow creates the tables of a new SQLite file without a lock, so two builds that start together would fail."""
+    with lock.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield
 
 
 @contextmanager

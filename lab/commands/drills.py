@@ -86,7 +86,7 @@ def drill(
         if rows:
             print_table(columns, [[row[key] for key in columns] for row in rows])
         for figure in cost:
-            err.print(f"{figure.figure}: {figure.value:.3f} [{figure.low:.3f} to {figure.high:.3f}]", markup=False)
+            err.print(f"{figure.description}: {figure.value:.3f} [{figure.low:.3f} to {figure.high:.3f}]", markup=False)
         err.print(run.conditions.describe(), markup=False, soft_wrap=True)
         err.print(f"report: {page}", soft_wrap=True)
     if run.aborted:

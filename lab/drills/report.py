@@ -131,7 +131,9 @@ def _page(run: DrillRun, found: Mapping[str, Any]) -> str:
         for name in PHASES
         if name in found["phases"]
     ]
-    cost = [[row["figure"], f"{row['value']:.3f}", f"{row['low']:.3f} to {row['high']:.3f}"] for row in found["cost"]]
+    cost = [
+        [row["description"], f"{row['value']:.3f}", f"{row['low']:.3f} to {row['high']:.3f}"] for row in found["cost"]
+    ]
     events = [[f"{row['at_s']:.1f} s", row["what"]] for row in found["events"]]
     parts = [
         f"<h1>{html.escape(drill.title)}</h1>",

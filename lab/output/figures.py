@@ -24,7 +24,7 @@ def markdown(figures: Sequence[Figure]) -> str:
     for figure in figures:
         value, spread = value_and_spread(figure)
         bounds = f"{figure.must or ''} | {figure.aim or ''}"
-        lines.append(f"| `{figure.id}` | {figure.figure} | {value} | {spread} | {bounds} | {verdict(figure)} |")
+        lines.append(f"| `{figure.id}` | {figure.description} | {value} | {spread} | {bounds} | {verdict(figure)} |")
     return "\n".join(lines)
 
 
@@ -47,4 +47,4 @@ def value_and_spread(figure: Figure) -> tuple[str, str]:
 
 def _cells(figure: Figure) -> list[object]:
     value, spread = value_and_spread(figure)
-    return [figure.id, value, spread, figure.must, figure.aim, verdict(figure), figure.figure]
+    return [figure.id, value, spread, figure.must, figure.aim, verdict(figure), figure.description]

@@ -26,7 +26,7 @@ def headline(designs: Sequence[Design], published: Mapping[str, Published]) -> s
         for figure, where in (found[name] for name in design.headline if name in found):
             value, spread = value_and_spread(figure)
             page = f"[{design.title}](designs/figures/{design.name}.md)"
-            lines.append(f"| {page} | {figure.figure} | {value} | {spread} | {figure.must or ''} |")
+            lines.append(f"| {page} | {figure.description} | {value} | {spread} | {figure.must or ''} |")
             sentences.append(where.sentence())
     return "\n".join(lines) + "\n\n" + "\n".join(dict.fromkeys(sentences))
 

@@ -100,7 +100,7 @@ def _row_of(run: Run) -> dict[str, Any]:
 def _figure_row(figure: Figure) -> dict[str, Any]:
     row = figure.row()
     numbers = {key: row[key] for key in ("value", "low", "high", "unit", "must", "aim")}
-    return {"id": figure.id, "description": figure.figure, **numbers}
+    return {"id": figure.id, "description": figure.description, **numbers}
 
 
 def _run_of(row: Mapping[str, Any]) -> Run:

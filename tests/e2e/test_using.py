@@ -89,7 +89,7 @@ def test_evaluate_prints_rows_with_the_agreed_keys(lab: Lab) -> None:
     assert done.returncode == (0 if all(row["met"] is not False for row in rows) else 3)
     assert {"auc", "excess_log_loss"} <= {row["id"] for row in rows}
     for row in rows:
-        assert list(row) == ["id", "figure", "value", "low", "high", "unit", "must", "aim", "met"]
+        assert list(row) == ["id", "description", "value", "low", "high", "unit", "must", "aim", "met"]
         assert row["low"] <= row["value"] <= row["high"]
     assert "| `auc` |" in run_lab("evaluate", "feed_ranking", "--markdown", environment=lab.environment).stdout
 

@@ -135,7 +135,7 @@ def main() -> None:
     priors = read_priors(paths["sample"])["debiased"]
     truth = truth_in(config, holdout)
     for figure in overfit_of_user_cross(train, holdout, truth.p_click, config, priors):
-        print(f"{figure.id}: {figure.value:.4f} [{figure.low:.4f} to {figure.high:.4f}] {figure.figure}")
+        print(f"{figure.id}: {figure.value:.4f} [{figure.low:.4f} to {figure.high:.4f}] {figure.description}")
 
 
 if __name__ == "__main__":

@@ -69,12 +69,12 @@ def measure_stream(only: Sequence[str] | None, rounds: int, settings: Settings) 
 
 def worst(bound: Bound, rounds: Sequence[float]) -> Figure:
     """Of what must never happen, the worst round is the figure."""
-    return Figure(bound.id, bound.figure, max(rounds), min(rounds), max(rounds), bound.unit, bound.must, bound.aim)
+    return Figure(bound.id, bound.description, max(rounds), min(rounds), max(rounds), bound.unit, bound.must, bound.aim)
 
 
 def of_pairs(bound: Bound, pairs: Sequence[Pair]) -> Figure:
     value, low, high = ratio_of_medians(pairs)
-    return Figure(bound.id, bound.figure, value, low, high, bound.unit, bound.must, bound.aim)
+    return Figure(bound.id, bound.description, value, low, high, bound.unit, bound.must, bound.aim)
 
 
 def _speed(bounds: Mapping[str, Bound], _: Set[str], rounds: int, __: Settings, found: Found) -> None:
