@@ -171,7 +171,7 @@ class Learned:
     float64[m] is the log loss of each row that it was trained on."""
 
     fit: Fit
-    looks: Floats
+    examination: Floats
     z: Array
     p: Array
     fitted: Array
