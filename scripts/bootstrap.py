@@ -92,7 +92,7 @@ def make_venv():
         )
         if probe.stdout.decode().strip() == str(tuple(sys.version_info[:2])):
             return
-        say("the environment in .venv is of another Python or broken: making it anew")
+        say("the environment in .venv is broken or uses another Python; recreating it")
         shutil.rmtree(VENV)
     try:
         import ensurepip  # noqa: F401

@@ -154,9 +154,9 @@ def _first_lost(
             if resolve(step.still_there)(paths[step.name], settings):
                 continue
         except DependencyError as exc:
-            observer.noticed(f"{step.name}: {exc}; going by what is here")
+            observer.noticed(f"{step.name}: {exc}; using the local outputs")
             continue
-        observer.noticed(f"{step.name}: what it wrote is gone from its server; making it again")
+        observer.noticed(f"{step.name}: its output is gone from its server; running the step again")
         return step.name
     return None
 

@@ -49,7 +49,7 @@ def slate_weights(logged: npt.ArrayLike, other: npt.ArrayLike) -> Array:
     """
     below = np.asarray(logged, np.float64)
     if not (below > 0).all():
-        raise ValueError("a propensity of what was shown is not above 0: nothing can be weighed by it")
+        raise ValueError("a shown item's propensity is not above 0, so its weight is undefined")
     return np.asarray(np.cumprod(np.asarray(other, np.float64) / below, axis=1))
 
 

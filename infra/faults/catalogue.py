@@ -50,4 +50,4 @@ FEATURE_STORE: tuple[Fault, ...] = (
     ),
 )
 INDEX = Fault("index", "down", "the vector index cannot be searched", lambda *_: DownIndex())
-STREAM = Fault("stream", "down", "no broker takes or gives events", lambda *_: DownStream())
+STREAM = Fault("stream", "down", "the broker neither accepts nor delivers events", lambda *_: DownStream())

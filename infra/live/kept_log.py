@@ -87,6 +87,6 @@ def _link(source: Path, target: Path) -> None:
     try:
         os.link(source, target)
     except FileNotFoundError:
-        raise LabError(f"{source} was there when the build began and is gone", hint="build again") from None
+        raise LabError(f"{source} existed when the build began and no longer exists", hint="build again") from None
     except OSError:  # another disk, or one without links
         shutil.copy2(source, target)

@@ -54,5 +54,5 @@ def read_release(design_root: Path) -> Release:
     except FileNotFoundError:
         raise UsageError(f"no build of {name} is there", hint=f"run: lab build {name}") from None
     except (ValueError, KeyError, TypeError) as exc:
-        problem = f"{design_root / CURRENT} or the release that it names makes no sense: {exc}"
+        problem = f"{design_root / CURRENT} or the release that it names is invalid: {exc}"
         raise CorruptArtifact(problem, hint=f"run: lab build {name}") from exc

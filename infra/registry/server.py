@@ -47,8 +47,8 @@ def bring_up_to_date(uri: str) -> None:
     try:
         commands.main(["upgrade", uri], standalone_mode=False)
     except Exception as exc:  # whatever its migrations raise, the way out is the same
-        print(f"the database is of another MLflow and cannot be brought up to date: {exc}", file=sys.stderr)
-        sys.exit("forget the old data with: docker compose down --volumes")
+        print(f"the database comes from another MLflow version and cannot be migrated: {exc}", file=sys.stderr)
+        sys.exit("delete the old data with: docker compose down --volumes")
 
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:

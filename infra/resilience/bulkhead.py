@@ -63,7 +63,7 @@ class Bulkhead:
 
     def _take_place(self) -> None:
         if not self._places.acquire(blocking=False):
-            raise BulkheadFull(f"all places of {self.name} are taken")
+            raise BulkheadFull(f"{self.name} is at its concurrency limit")
 
     def _submit(self, call: Callable[[], T]) -> Future[T]:
         self._take_place()

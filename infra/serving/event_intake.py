@@ -62,7 +62,9 @@ async def accept(found: Sequence[tuple[str, Event]], producer: EventProducer, in
     try:
         await intake.run(lambda: producer.publish(found, ACKNOWLEDGED_S))
     except StreamUnavailable as exc:
-        return problem(503, f"{exc}; nothing is acknowledged, send the same again", headers={"Retry-After": "1"})
+        return problem(
+            503, f"{exc}; no event is acknowledged; send the same request again", headers={"Retry-After": "1"}
+        )
     return Response(orjson.dumps({"accepted": len(found)}), status_code=202, media_type="application/json")
 
 

@@ -192,7 +192,7 @@ class EventConsumer:
                         moved_s = looked_s
                     if looked_s - moved_s > self.limits.stalled_s:
                         raise StreamUnavailable(
-                            f"stood still for {looked_s - moved_s:.0f} s while messages or the group waited"
+                            f"made no progress for {looked_s - moved_s:.0f} s while messages or a rebalance were pending"
                         )
                     self.last_error = ""
         finally:
@@ -250,7 +250,7 @@ class EventConsumer:
             for (topic, partition), end in self._end.items():
                 gone = end - self._place.get((topic, partition), 0)
                 if gone > 0:
-                    log.error("%s: the broker forgot %d messages of %s that were not read", self.group, gone, topic)
+                    log.error("%s: the broker deleted %d messages of %s before they were read", self.group, gone, topic)
                     self.metrics.lost.labels(topic).inc(gone)
             self._end.clear()
             self._place.clear()

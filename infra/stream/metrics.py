@@ -27,12 +27,12 @@ class StreamMetrics:
         self.dropped = counter("dropped", "events that were given up, by reason", "topic", "reason")
         self.waiting = gauge("waiting", "events that wait for the broker")
         self.up = gauge("up", "1 while the broker answers the producer")
-        self.read = counter("read", "messages read, by what became of them", "topic", "result")
+        self.read = counter("read", "messages read, by outcome", "topic", "result")
         self.late = counter("late", "events older than what the consumer allows; handled all the same", "topic")
         self.out_of_order = counter("out_of_order", "events older than one before them in their partition", "topic")
-        self.lag = gauge("lag", "messages that are there and not yet handled", "topic", "group")
-        self.lost = counter("lost", "messages that a broker forgot before they were read", "topic")
-        self.rebuilt = counter("consumer_rebuilt", "consumers made anew, by reason", "group", "reason")
+        self.lag = gauge("lag", "messages not yet handled", "topic", "group")
+        self.lost = counter("lost", "messages that the broker deleted before they were read", "topic")
+        self.rebuilt = counter("consumer_rebuilt", "consumers recreated, by reason", "group", "reason")
         self.seconds = gauge("delay_seconds", "from acknowledged by the broker to handled, last batch", "topic")
         for topic in topics:  # present at zero: the increase of a series that was absent is never seen
             for one in (self.offered, self.acked, self.lost):

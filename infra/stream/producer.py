@@ -141,7 +141,7 @@ class EventProducer:
             self.metrics.of(self.metrics.offered, one.topic).inc()
             done: Future[None] = Future()
             if not self._keep(_Waiting(one, time.monotonic(), done)):
-                raise StreamUnavailable("the event stream has no room")
+                raise StreamUnavailable("the producer's queue is full")
             futures.append(done)
         for done in futures:
             try:

@@ -88,7 +88,7 @@ class Refresher:
             yield
         except DependencyError as exc:
             self._tried_s += LOOK_S
-            log.warning("features are not pushed, and will be: %s", exc)
+            log.warning("features were not pushed; the worker will retry: %s", exc)
         else:
             self.counted_ts, self._wrote_s = at_ts, time.monotonic()
 

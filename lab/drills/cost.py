@@ -20,9 +20,9 @@ def captured_cost(judge: Judge, run: DrillRun, cases: DrillCases) -> list[Figure
     well, ill = (judge.captured_by(asked, [found[index].answer for index in both]) for found in (steady, broken))
     change, low, high = ill.change_from(well)
     return [
-        _figure(well, "captured_value_steady", "captured value while all was well"),
-        _figure(ill, "captured_value_broken", "captured value while the part was gone"),
-        Figure("captured_value_lost", "share of it that being degraded cost", -change, -high, -low, ""),
+        _figure(well, "captured_value_steady", "captured value before the fault"),
+        _figure(ill, "captured_value_broken", "captured value during the fault"),
+        Figure("captured_value_lost", "share of the captured value lost to degradation", -change, -high, -low, ""),
     ]
 
 

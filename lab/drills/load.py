@@ -91,7 +91,7 @@ class Load:
             task.cancel()
         for ended in await asyncio.gather(*work, *under_way, return_exceptions=True):
             if isinstance(ended, Exception):  # a bug of ours: without a word the drill would blame the service
-                log.error("the load of the drill broke off", exc_info=ended)
+                log.error("the drill's load generator stopped early", exc_info=ended)
         connections.close()
 
     async def _send(self, connections: Connections, under_way: set[asyncio.Task[None]]) -> None:

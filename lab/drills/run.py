@@ -132,16 +132,16 @@ def _go_through(run: DrillRun, load: Load, faults: Faults, report: Progress) -> 
 
     time.sleep(WARM_UP_S)
     phase(STEADY, 0)
-    broke_s = note(f"{method.port} is being broken")
+    broke_s = note(f"injecting the fault at {method.port}")
     faults.inject(method)
     note(f"{method.port} is down")
     phase(BROKEN, 1)
-    note(f"{method.port} is being mended")
+    note(f"clearing the fault at {method.port}")
     faults.mend(method)
     back_s = note(f"{method.port} answers again")
     run.breaker_open_s = _breaker_opened_after(load, method.port, broke_s)
     run.recovery_s = _await_recovery(load, back_s)
-    note("no answer is hurt any more" if run.recovery_s is not None else "answers are still hurt")
+    note("responses are healthy again" if run.recovery_s is not None else "responses are still not healthy")
     phase(RECOVERED, 2)
 
 

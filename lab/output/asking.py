@@ -48,7 +48,7 @@ def show_answer(design: Design, answer: dict[str, Any]) -> None:
     print_table(("stage", "part", "ms", "in", "out", "removed, or why degraded"), stages, title="Trace")
     total = sum(stage["time_ms"] for stage in answer["trace"])
     state = f"degraded: {', '.join(answer['degraded'])}" if answer["degraded"] else "every part answered"
-    cold = "; nothing is known of this user (cold start)" if answer.get("is_cold_start") else ""
+    cold = "; this user has no history (cold start)" if answer.get("is_cold_start") else ""
     out.print(f"\n{total:.1f} ms in all stages; {state}{cold}", markup=False)
 
 

@@ -88,7 +88,9 @@ class Living:
                 with undisturbed():
                     self._close(pool, publisher)
         if self._broken is not None:
-            raise LabError(f"people cannot read what {self.url} answers: {self._broken!r}") from self._broken
+            raise LabError(
+                f"the simulated people cannot parse the responses of {self.url}: {self._broken!r}"
+            ) from self._broken
         return lasted_s
 
     def _close(self, pool: ThreadPoolExecutor, publisher: threading.Thread) -> None:

@@ -97,7 +97,7 @@ class Stack:
         until = time.monotonic() + seconds
         while not condition():
             if time.monotonic() > until:
-                raise LabError(f"waited {seconds:.0f} s in vain: {what}", hint=self.compose("ps", "--all"))
+                raise LabError(f"timed out after {seconds:.0f} s: {what}", hint=self.compose("ps", "--all"))
             time.sleep(0.3)
 
     def down(self) -> None:

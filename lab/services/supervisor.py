@@ -145,7 +145,7 @@ class Supervisor:
                 now = time.monotonic()
                 service.crashes = [at for at in service.crashes if now - at < RESTART_WINDOW_S] + [now]
                 if len(service.crashes) > RESTARTS:
-                    raise LabError(f"{service.name} keeps ending (status {status})", hint=tail(service.log))
+                    raise LabError(f"{service.name} exits repeatedly (status {status})", hint=tail(service.log))
                 err.print(f"[yellow]{service.name} ended with status {status}; starting it again")
                 self._launch(service)
                 self._await_ready(service)

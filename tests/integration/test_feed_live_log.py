@@ -148,5 +148,5 @@ def test_a_live_file_that_is_gone_or_damaged_is_named(tmp_path: Path) -> None:
     with pytest.raises(LabError, match=r"part-1\.parquet"):
         cut_log(context)
     file.unlink()
-    with pytest.raises(LabError, match=r"part-1\.parquet was there when the build began"):
+    with pytest.raises(LabError, match=r"part-1\.parquet existed when the build began"):
         cut_log(replace(context, out=tmp_path / "again"))

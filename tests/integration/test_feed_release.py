@@ -173,7 +173,7 @@ def test_a_service_that_waits_answers_503_with_the_reason_and_serves_when_a_buil
         assert "no build of feed_ranking is there" in answer.json()["detail"]
         root.mkdir(parents=True)
         (root / "current.json").write_text("{")
-        until(lambda: "makes no sense" in client.get("/readyz").json()["detail"], "the release")
+        until(lambda: "is invalid" in client.get("/readyz").json()["detail"], "the release")
         point_to(waiting, release)
         until(lambda: client.get("/readyz").status_code == 200, "the release")
         assert client.post("/v1/feed", json={"user_id": 7}).json()["slate"]

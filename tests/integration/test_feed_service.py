@@ -222,7 +222,7 @@ def test_without_a_broker_answers_are_whole_and_nothing_is_acknowledged(client: 
     for path, body in (("/v1/events", {"impressions": [item]}), ("/v1/posts", {"posts": [{"post_id": 77, **POST}]})):
         refused = client.post(path, json=body)
         assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
-        assert "send the same again" in refused.json()["detail"]
+        assert "send the same request again" in refused.json()["detail"]
     client.delete("/v1/faults/stream")
     wait_for(lambda: client.get("/readyz").json()["stream"] == "answers", "the stream")
     assert client.post("/v1/events", json={"impressions": [item]}).status_code == 202

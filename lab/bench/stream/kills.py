@@ -141,7 +141,7 @@ class KillBench:
 
         def is_at_end() -> bool:
             if process.poll() is not None:
-                raise LabError("the last reader died, and nobody killed it")
+                raise LabError("the last reader ended without being killed")
             with kafka_errors("ask how far the group is"):
                 ends = client.end_offsets(places)
                 return all((client.committed(place) or 0) >= end for place, end in ends.items())
@@ -183,5 +183,5 @@ def _until(condition: Any, what: str) -> None:
     until = time.monotonic() + PATIENCE_S
     while not condition():
         if time.monotonic() > until:
-            raise LabError(f"waited in vain for {what}")
+            raise LabError(f"timed out while waiting for {what}")
         time.sleep(0.05)

@@ -138,7 +138,7 @@ class ServingBench:
             found.update(Followed(row["creator_id"], row["topic"]) for row in rows)
         caller.close()
         if not found:
-            raise LabError("nobody follows anybody in this world")
+            raise LabError("this world has no follow relations")
         return sorted(found, key=lambda one: one.creator_id)
 
     def _publish(self, post_id: int, whose: Followed) -> float:

@@ -112,7 +112,7 @@ def test_a_step_whose_server_lost_what_it_wrote_runs_again_with_those_after_it(
     assert notes.texts == []
     monkeypatch.setattr(f"{__name__}.still_there", lambda output, settings: output != first[1].path)
     assert ran(build(WATCHED, settings, observer=notes)) == "bc"
-    assert notes.texts == ["b: what it wrote is gone from its server; making it again"]
+    assert notes.texts == ["b: its output is gone from its server; running the step again"]
     assert ran(build(WATCHED, settings)) == ""
     assert first[1].path.exists(), "what is served until now stays"
 
@@ -125,7 +125,7 @@ def test_a_server_that_does_not_answer_cannot_tell(settings: Settings, monkeypat
     build(WATCHED, settings)
     monkeypatch.setattr(f"{__name__}.still_there", silent)
     assert ran(build(WATCHED, settings, observer=notes)) == ""
-    assert notes.texts == ["b: nobody answers; going by what is here"]
+    assert notes.texts == ["b: nobody answers; using the local outputs"]
 
 
 CUTTING = tiny_design(

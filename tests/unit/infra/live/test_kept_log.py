@@ -46,7 +46,7 @@ def test_the_files_of_the_cut_are_kept_and_later_files_are_not(context: StepCont
 
 def test_a_file_that_vanished_ends_the_build(context: StepContext) -> None:
     next(live_root(LOG, context.settings).rglob("part-e-2.parquet")).unlink()
-    with pytest.raises(LabError, match="is gone"):
+    with pytest.raises(LabError, match="no longer exists"):
         keep_cut(LOG, context)
 
 

@@ -56,7 +56,7 @@ def test_without_the_broker_nothing_is_acknowledged_and_the_caller_may_retry() -
     answer = answer_of(Broker(StreamUnavailable("gone")), [("topic", "one")])
     assert answer.status_code == 503
     assert answer.headers["Retry-After"] == "1"
-    assert "nothing is acknowledged" in bytes(answer.body).decode()
+    assert "no event is acknowledged" in bytes(answer.body).decode()
 
 
 def test_a_bug_while_publishing_is_no_503() -> None:
