@@ -192,7 +192,7 @@ class EventConsumer:
                         moved_s = looked_s
                     if looked_s - moved_s > self.limits.stalled_s:
                         raise StreamUnavailable(
-                            f"made no progress for {looked_s - moved_s:.0f} s while messages or a rebalance were pending"
+                            f"made no progress for {looked_s - moved_s:.0f} s while messages or a rebalance waited"
                         )
                     self.last_error = ""
         finally:

@@ -50,7 +50,7 @@ def test_a_database_that_cannot_be_brought_up_to_date_says_what_to_do(
     (tmp_path / "no.db").write_text("this is no database at all, whatever its name")
     with pytest.raises(SystemExit, match="docker compose down --volumes"):
         bring_up_to_date(f"sqlite:///{tmp_path / 'no.db'}")
-    assert "cannot be brought up to date" in capsys.readouterr().err
+    assert "cannot be migrated" in capsys.readouterr().err
 
 
 @contextmanager

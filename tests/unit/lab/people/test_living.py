@@ -268,7 +268,7 @@ def test_an_interrupt_gives_up_what_is_not_acknowledged_in_time(
 
 def test_answers_that_nobody_can_read_end_it_with_an_error(people: Visitors, feed: Feed) -> None:
     feed.slate = False
-    with pytest.raises(LabError, match="cannot read"):
+    with pytest.raises(LabError, match="cannot parse"):
         living(people, feed).run(30, 5.0, silent)
 
 
