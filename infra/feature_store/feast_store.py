@@ -117,7 +117,7 @@ class FeastStore:
             return _row([(await read(config, view, [key], list(names)))[0] for view, names in self._views])
 
     def read_by_service(self, entity_id: int) -> Mapping[str, Any]:
-        """Read one row by `get_online_features`: feature -> value or None. Tests compare `read_online` with it."""
+        """Read one row by `get_online_features`: feature -> value or None. Reference for `read_online`."""
         if self._provider is None:
             self.open()
         found = self._store.get_online_features(self._service, [{self._entity: entity_id}]).to_dict()

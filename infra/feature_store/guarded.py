@@ -45,7 +45,7 @@ class GuardedFeatures:
         return self._young(self.breaker.call(lambda: self._read_in_time(entity_id, deadline)))
 
     async def read_soon(self, entity_id: int, deadline: Deadline) -> FeatureRow:
-        """Await one row. Raises as `read` does."""
+        """Read one row in an event loop. Raises as `read` does."""
         return self._young(await self.breaker.call_soon(lambda: self._await_in_time(entity_id, deadline)))
 
     def read_many(self, entity_ids: Sequence[int], deadline: Deadline) -> list[FeatureRow | StaleRow]:

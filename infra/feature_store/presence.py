@@ -1,4 +1,4 @@
-"""Whether the online store still holds the rows that a build wrote.
+"""Checks whether the online store still holds the rows that a build wrote.
 
 The runner calls `has_rows` before a build. An embedded store is part of the step's output, but a shared store may have
 lost its rows. The check opens no Feast repository, so a build that skips every step does not import Feast.

@@ -47,7 +47,7 @@ class MlflowRegistry:
         else:
             setting_up = nullcontext()
         with setting_up, mlflow_errors(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # deprecated SQLAlchemy calls in MLflow
+            warnings.simplefilter("ignore")  # warnings about MLflow's own use of SQLAlchemy
             self.client = MlflowClient(tracking_uri=settings.mlflow_uri)
             if settings.registry_uri is None:
                 self.client.search_registered_models(max_results=1)  # opens the store, which creates its tables

@@ -35,5 +35,5 @@ def start_ts(span: HistorySpan, day: int = 0) -> float:
 
 
 def end_ts(span: HistorySpan) -> float:
-    """The end of the history in seconds since the epoch. The live world starts at this time."""
+    """The end of the history in seconds since the epoch. It is the present of a newly generated world."""
     return start_ts(span, span.days)

@@ -1,4 +1,4 @@
-"""Reads every event of some topics into each replica, such as new posts.
+"""Reads every event of some topics, such as new posts, into each replica.
 
 The follower has no consumer group and commits no offsets. Each process reads every message that the broker still has,
 then the new ones. `apply` must therefore be idempotent.

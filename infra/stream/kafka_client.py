@@ -32,7 +32,7 @@ ANSWER_MS = 3_000
 DAY_MS = 86_400_000
 MAX_EVENT_BYTES = 900_000
 """Size limit of one event, below the brokers' default `message.max.bytes`."""
-logging.getLogger("kafka").setLevel(logging.CRITICAL)  # kafka-python logs each lost connection; the consumer logs once
+logging.getLogger("kafka").setLevel(logging.CRITICAL)  # it logs each lost connection; the caller reports it
 
 
 @contextmanager

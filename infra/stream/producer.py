@@ -2,8 +2,8 @@
 
 `offer` queues an event and returns; an event that does not fit into the buffer is dropped and counted. `publish`
 returns after the broker has acknowledged the events, for callers that need durability. The producer retries an event
-that the broker did not accept in time, so a temporary outage loses no event until the buffer is full or its patience
-ends.
+that the broker did not accept in time, so a temporary outage loses no event until the buffer is full or
+`patience_s` has passed.
 """
 
 from __future__ import annotations
@@ -274,7 +274,7 @@ class EventProducer:
         client, self._client, self._broken = self._client, None, None
         if client is not None:
             log.warning("no producer: %s", reason)
-            # closing waits for events in flight, which then return to the queue; a separate thread does not block sends
+            # `close` waits for events in flight, which then return to the queue; its own thread keeps the sender free
             threading.Thread(target=client.close, name="producer-closing", daemon=True).start()
 
     def _send_waiting(self) -> None:

@@ -40,7 +40,7 @@ class ProducerClient:
                 "socket.timeout.ms": 3_000,
                 "socket.nagle.disable": True,
                 "reconnect.backoff.max.ms": 1_000,
-                "log_level": 0,  # librdkafka logs each lost connection; `EventProducer` logs once
+                "log_level": 0,  # librdkafka logs each lost connection; `EventProducer` reports it
             }
         )
         self._failure: StreamUnavailable | None = None
