@@ -1,6 +1,7 @@
-"""A log of clicks that a user brings, and what a design makes of it: what lies between `lab build --data` and a design.
+"""A user's own click log, and the result of building from it: the interface between `lab build --data` and a design.
 
-A design that can learn from one names a function (ClickLog, Settings, Progress) -> LogBuild in `Design.real_logs`.
+A design that can train on a click log names a function (ClickLog, Settings, Progress) -> LogBuild in
+`Design.real_logs`.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ FORMATS = ("criteo", "csv")
 
 @dataclass(frozen=True)
 class ClickLog:
-    """`label` is the column of a CSV that says what was clicked; `split` is `rows` or `time:COLUMN`."""
+    """Format and path of a click log. `label` is the label column of a CSV; `split` is `rows` or `time:COLUMN`."""
 
     format: Literal["criteo", "csv"]
     path: Path
@@ -29,7 +30,7 @@ class ClickLog:
 
     @classmethod
     def of(cls, data: str, label: str | None, split: str | None) -> ClickLog:
-        """What `--data`, `--label` and `--split` say. Raises `UsageError` where they make no sense together."""
+        """Parse `--data`, `--label` and `--split`. Raises `UsageError` if their combination is invalid."""
         form, colon, path = data.partition(":")
         if form not in FORMATS or not colon:
             raise UsageError(f"--data takes criteo:FILE or csv:FILE, not {data!r}")
@@ -49,12 +50,12 @@ class ClickLog:
 
     @property
     def time(self) -> str | None:
-        """The column by which the log is split, if it is."""
+        """The time column by which the log is split, or None for a split by rows."""
         return self.split.partition(":")[2] or None
 
 
 def size_of(path: Path) -> int:
-    """Bytes. Raises `UsageError` where there is no file that can be read, or nothing in it."""
+    """Size of the file in bytes. Raises `UsageError` if the file is missing, unreadable or empty."""
     try:
         with path.open("rb"):
             size = path.stat().st_size
@@ -69,8 +70,11 @@ def size_of(path: Path) -> int:
 
 @dataclass(frozen=True)
 class LogBuild:
-    """Where the results lie; `facts` has what was read (`read`: lines, good, malformed and reasons), how it was encoded
-    and learned; `found` where an earlier build of the same had left it."""
+    """Result of a build from a click log.
+
+    The results are in the directory `place`. `facts` describes reading (`read`: lines, good, malformed and reasons),
+    encoding and training. `found` is true if an earlier build of the same log was reused.
+    """
 
     place: Path
     figures: list[Figure]

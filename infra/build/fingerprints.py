@@ -1,8 +1,8 @@
-"""Where each step's output lies: in a directory named after everything that decides its content.
+"""Output directories of build steps, named after a fingerprint of all inputs of the step.
 
-The fingerprint covers the configuration that the step reads, its code, the steps before it, how often it was forced to
-run again, and which part it reads of what others go on writing. So nothing is ever replaced in place: what changed lies
-elsewhere, and `current.json` points to the outputs that belong together.
+The fingerprint covers the configuration that the step reads, its code, the fingerprints of the steps that it reads,
+the number of forced runs, and the step's cut of live inputs. No output is replaced in place: a changed step writes to
+a new directory, and `current.json` names the outputs of one build.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ VARIANTS = "variants"
 
 
 def step_paths(design: Design, settings: Settings, turned: Mapping[str, Any] = MappingProxyType({})) -> dict[str, Path]:
-    """Where each step's output lies, or would lie, under the current configuration (with knobs turned) and code."""
+    """Step -> its output directory under the current code and configuration (with knobs `turned`). It may not exist."""
     prints = fingerprints(design, settings, turned)
     return {name: settings.design_root(design.name) / "steps" / name / prints[name] for name in prints}
 
 
 def is_built(design: Design, settings: Settings) -> bool:
-    """True if a build would skip every step and change nothing."""
+    """True if the next build would skip every step."""
     paths = step_paths(design, settings)
     pointer = settings.design_root(design.name) / CURRENT
     return all(path.exists() for path in paths.values()) and _read_pointer(pointer) == _as_text(paths)
@@ -46,7 +46,7 @@ def is_built(design: Design, settings: Settings) -> bool:
 def fingerprints(
     design: Design, settings: Settings, turned: Mapping[str, Any] = MappingProxyType({})
 ) -> dict[str, str]:
-    """A short hash per step: of its configuration, its code, the steps it reads, how often it was forced, its cut."""
+    """Step -> short hash of its configuration, its code, the steps that it reads, its forced runs and its cut."""
     config = design.configuration(settings.preset, turned)
     rounds = _read_rounds(settings.design_root(design.name) / "steps" / ROUNDS)
     cuts = read_cuts(design, settings)
@@ -68,13 +68,13 @@ def fingerprints(
 
 
 def chosen_steps(design: Design, settings: Settings) -> list[Step]:
-    """The steps of a build here: all but those whose option was not chosen."""
+    """The design's steps without the optional ones that were not chosen."""
     options = _read_options(settings.design_root(design.name) / "steps" / OPTIONS)
     return [step for step in design.steps if not step.option or step.option in options]
 
 
 def choose_option(design: Design, settings: Settings, option: str, *, chosen: bool) -> None:
-    """Remember whether builds take this optional step from now on. Raises `UsageError` if the design has none such."""
+    """Record whether later builds run this optional step. Raises `UsageError` if the design has no such option."""
     if option not in {step.option for step in design.steps}:
         raise UsageError(f"{design.name} has no optional step {option}")
     path = settings.design_root(design.name) / "steps" / OPTIONS
@@ -84,7 +84,7 @@ def choose_option(design: Design, settings: Settings, option: str, *, chosen: bo
 
 
 def take_cuts(design: Design, settings: Settings, steps: Iterable[Step]) -> None:
-    """Ask each of these steps that has a `cut` what there is to read now, and remember it until the next build."""
+    """Call `Step.cut` of each of these steps that has one, and store the results until the next build."""
     before = read_cuts(design, settings)
     cuts = before | {step.name: str(resolve(step.cut)(settings)) for step in steps if step.cut}
     if cuts != before:
@@ -92,29 +92,31 @@ def take_cuts(design: Design, settings: Settings, steps: Iterable[Step]) -> None
 
 
 def read_cuts(design: Design, settings: Settings) -> dict[str, str]:
-    """Step -> what the last build that asked was told. Nothing that happened since makes a build out of date."""
+    """Step -> its stored cut. Live events after the cut do not make a build out of date."""
     path = settings.design_root(design.name) / "steps" / CUTS
     cuts: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
     return cuts
 
 
 def force(path: Path, names: list[str]) -> None:
-    """Give these steps another round, and so another fingerprint: they run again into new directories, while the old
-    ones stay whole for whoever reads them."""
+    """Increment the round of these steps, which changes their fingerprints.
+
+    The steps run again and write to new directories. The old directories stay complete for their readers.
+    """
     rounds = _read_rounds(path)
     write_atomically(path, json.dumps(rounds | {name: rounds.get(name, 0) + 1 for name in names}))
 
 
 def point_to(pointer: Path, root: Path, paths: Mapping[str, Path]) -> None:
-    """Name this build as the current one, and forget all but this one and the one before.
+    """Make this build the current one, and delete all outputs except those of this build and the previous one.
 
-    A service that runs sees the change and swaps; until then it may read the outputs of the build before.
+    A running service detects the change and swaps. It may read the previous build's outputs until then.
     """
     wanted, before = _as_text(paths), _read_pointer(pointer)
     if before == wanted:
         return
     write_atomically(pointer, json.dumps(wanted, indent=2))
-    shutil.rmtree(root / VARIANTS, ignore_errors=True)  # they stood on what is replaced now
+    shutil.rmtree(root / VARIANTS, ignore_errors=True)  # variants depend on the replaced build
     keep = {*wanted.values(), *before.values()}
     for path in root.glob("*/*"):
         if path.is_dir() and str(path) not in keep:
@@ -122,13 +124,13 @@ def point_to(pointer: Path, root: Path, paths: Mapping[str, Path]) -> None:
 
 
 def variant_name(turned: Mapping[str, Any]) -> str:
-    """A short name for a build with these knobs turned; empty for none."""
+    """A short name for a build with these knobs turned; empty if no knob is turned."""
     text = json.dumps(dict(turned), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:8] if turned else ""
 
 
 def keep_variant(root: Path, name: str, paths: Mapping[str, Path]) -> None:
-    """Keep the outputs of a variant until the next build that changes something. Nothing serves them."""
+    """Keep the outputs of a variant until the next build that changes an output. No service uses a variant."""
     (root / VARIANTS).mkdir(exist_ok=True)
     write_atomically(root / VARIANTS / f"{name}.json", json.dumps(_as_text(paths), indent=2))
 
@@ -140,7 +142,7 @@ def _as_text(paths: Mapping[str, Path]) -> dict[str, str]:
 def _read_pointer(pointer: Path) -> dict[str, str]:
     try:
         return dict(json.loads(pointer.read_text()))
-    except (FileNotFoundError, ValueError, TypeError):  # none yet, or damaged: it will be written anew
+    except (FileNotFoundError, ValueError, TypeError):  # missing or damaged: the next build writes the file again
         return {}
 
 

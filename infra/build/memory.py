@@ -1,7 +1,7 @@
-"""Between two steps of a build: what the one before has freed goes back to the system.
+"""Returns freed memory to the operating system between two steps of a build.
 
-The C library keeps freed memory for itself, in pieces; after a training that is a gigabyte, on top of which the next
-step would need its own.
+The C library keeps freed memory in fragments. After a training step this is about a gigabyte, which would add to the
+memory of the next step.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import sys
 
 
 def give_back() -> None:
-    """Collect garbage, and give back what is free. Away from glibc only the first."""
+    """Collect garbage and release free memory. Without glibc, the C heap is not trimmed."""
     gc.collect()
     if "pyarrow" in sys.modules:
         sys.modules["pyarrow"].default_memory_pool().release_unused()

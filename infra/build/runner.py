@@ -1,9 +1,8 @@
-"""Runs a design's offline steps: resumable, skipped where nothing changed, never half-written.
+"""Runs a design's offline steps. A build is resumable, skips unchanged steps, and writes outputs atomically.
 
-Each step writes into a directory named after a fingerprint of everything that decides its content: the
-configuration that it reads, its code, and the fingerprints of the steps before it. It works in a
-`.partial` directory that is renamed at the end; so a directory under its final name is complete, and "is it
-done?" is "does it exist?". A killed build loses only the step it was in.
+Each step's output directory is named after a fingerprint of its inputs (`infra.build.fingerprints`). A step writes to
+a `.partial` directory, which the runner renames when the step is done. A directory under its final name is therefore
+complete, and a step is done if its directory exists. A killed build loses only the running step.
 """
 
 from __future__ import annotations
@@ -47,10 +46,10 @@ SUMMARY = "step.json"
 
 @dataclass(frozen=True)
 class StepContext:
-    """What a step gets: its configuration, an empty directory to write to, and where earlier steps wrote.
+    """Arguments of a step: its configuration, an empty output directory `out`, and the outputs of earlier steps.
 
-    `report(share, text)` tells the progress, share in 0..1. `variant` names a build with knobs turned, empty otherwise.
-    `cut` is what `Step.cut` answered when the build began: the part of an outside input to read, and no more.
+    `report(share, text)` reports the progress, with share in 0..1. `variant` names a build with turned knobs and is
+    empty otherwise. `cut` is the result of `Step.cut` at the start of the build: the part of a live input to read.
     """
 
     design: Design
@@ -64,13 +63,13 @@ class StepContext:
 
     @property
     def model_name(self) -> str:
-        """Under which name models of this build are registered. A variant never becomes the champion that serves."""
+        """Registered name of this build's models. A variant has its own, so it never becomes the served champion."""
         return "-".join(part for part in (self.design.name, self.settings.preset, self.variant) if part)
 
 
 @dataclass(frozen=True)
 class StepRun:
-    """How a step ended: `skipped` means that its output was there already."""
+    """Result of a step. `skipped` is true if the output already existed."""
 
     name: str
     title: str
@@ -82,7 +81,7 @@ class StepRun:
 
 
 class StepObserver:
-    """Follows a build. The command line draws it; the default is silent."""
+    """Receives the events of a build. The command line displays them; this default ignores them."""
 
     def started(self, step: Step, index: int, total: int) -> None: ...
 
@@ -101,13 +100,12 @@ def build(
     turned: Mapping[str, Any] = MappingProxyType({}),
     observer: StepObserver | None = None,
 ) -> list[StepRun]:
-    """Run every step that is not done. `from_step` runs that one and all later ones again.
+    """Run every step that is not done. `from_step` forces that step and all later ones to run again.
 
-    With knobs `turned` it builds a variant beside the build that serves, from the same outputs where they are the same,
-    and so from the same cut of what happened live. Steps before `from_step` also keep theirs.
+    With knobs `turned`, the runner builds a variant beside the served build. A variant reuses equal outputs and the
+    stored cuts of the live log. Steps before `from_step` also keep their cuts.
 
-    Raises `UsageError` for an unknown step or a second build of the same design at the same time, and whatever
-    a step raises.
+    Raises `UsageError` for an unknown step or for a second concurrent build of the design, and any exception of a step.
     """
     observer = observer or StepObserver()
     steps = chosen_steps(design, settings)
@@ -142,9 +140,9 @@ def build(
 def _first_lost(
     design: Design, steps: list[Step], settings: Settings, turned: Mapping[str, Any], observer: StepObserver
 ) -> str | None:
-    """The first step that is done here, but whose rows or models a server has lost since, as with a new volume.
+    """The first step whose local output exists but whose rows or models a server has lost, for example a new volume.
 
-    A server that does not answer cannot tell; then what is here counts.
+    If the server does not answer, the local output counts as done.
     """
     paths = step_paths(design, settings, turned)
     for step in steps:
@@ -163,7 +161,7 @@ def _first_lost(
 
 @contextmanager
 def only_build(root: Path) -> Iterator[None]:
-    """Hold the lock of this design's builds; the kernel frees it when the process dies, however it dies."""
+    """Hold the build lock of this design. The kernel releases the lock when the process ends, even if it is killed."""
     root.mkdir(parents=True, exist_ok=True)
     with (root / "build.lock").open("w") as lock:
         try:
@@ -179,7 +177,7 @@ def only_build(root: Path) -> Iterator[None]:
 
 @contextmanager
 def disk_errors(root: Path) -> Iterator[None]:
-    """Turn a full or read-only disk into an error that says what to do."""
+    """Convert the errors of a full or read-only disk to a `LabError` with a hint."""
     try:
         yield
     except OSError as exc:
@@ -243,7 +241,7 @@ def _read_summary(step: Step, path: Path) -> StepRun:
 
 
 def _plain_number(value: Any) -> Any:
-    """A numpy number in a step's facts, as JSON can carry it."""
+    """Convert a numpy number in a step's facts to a value that JSON can represent."""
     return value.item() if hasattr(value, "item") else str(value)
 
 

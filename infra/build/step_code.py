@@ -1,8 +1,8 @@
-"""The code of a step: every module that its target imports, found in the source and hashed.
+"""Hashes the code of a step: every module of the repository that the step's target imports.
 
-A build must run a step again when its code changed, and skip it otherwise. The modules are found by following the
-import statements of the target's module, without importing anything. Two kinds of module are left out: the platform
-that runs steps, which does not decide what a step writes, and a design's `config`, whose values are in the fingerprint.
+A build runs a step again if its code changed, and skips the step otherwise. This module follows the import statements
+of the target's module without importing it. Two kinds of module are left out: the platform that runs steps, which does
+not affect a step's output, and a design's `config`, whose values are part of the fingerprint.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def code_digest(target: str) -> str:
 
 
 def step_modules(target: str) -> list[Path]:
-    """The files of the repository that `target` imports, directly or not, sorted."""
+    """The files of the repository that `target` imports, directly or transitively, sorted."""
     module = target.partition(":")[0]
     first = _file_of(module)
     if first is None:
@@ -48,14 +48,14 @@ def step_modules(target: str) -> list[Path]:
 
 @lru_cache(maxsize=4096)
 def _imported(path: Path, mtime_ns: int) -> tuple[Path, ...]:
-    """The files that one module imports; `mtime_ns` makes a changed file a new entry of the cache."""
+    """The files that one module imports. `mtime_ns` is part of the cache key, so a changed file is parsed again."""
     names = set(_names(ast.parse(path.read_text(), str(path))))
     files = {_file_of(name) for name in names if not _is_left_out(name)}
     return tuple(file for file in files if file is not None)
 
 
 def _names(tree: ast.AST) -> Iterator[str]:
-    """Dotted names that a module's imports might load: modules, and members that may be modules themselves."""
+    """Dotted names that a module's imports may load: modules, and imported members that may be modules."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -70,7 +70,7 @@ def _is_left_out(module: str) -> bool:
 
 
 def _file_of(module: str) -> Path | None:
-    """The file of a module or package of the repository; None for a library or a name within a module."""
+    """The file of a module or package of the repository; None for a library or a name inside a module."""
     path = REPOSITORY / module.replace(".", "/")
     if path.with_suffix(".py").is_file():
         return path.with_suffix(".py")

@@ -1,1 +1,1 @@
-"""Feast behind one port: online read of one entity row, offline point-in-time join, push; and parity checks."""
+"""Feast behind one port: online reads of entity rows, offline point-in-time joins, materialisation and pushes."""

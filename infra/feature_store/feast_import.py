@@ -1,13 +1,15 @@
-"""Imports Feast in half the time, and passes on the classes that a design's `features.py` declares with.
+"""Imports Feast in half the time, and re-exports the classes with which a design declares its features.
 
-Feast decorates its classes with `typeguard.typechecked`, which re-parses and recompiles each of them at import:
-about 3 of 5.5 seconds here, paid at every start of a service. Under `python -O` typeguard does the same as we
-do here, nothing. The decorator is put back at once, so that no other library is touched.
+Feast decorates its classes with `typeguard.typechecked`, which re-parses and recompiles each class at import. This
+takes about 3 of 5.5 seconds at every start of a service. This module replaces the decorator by one that does nothing,
+as typeguard itself does under `python -O`. It restores the decorator after the import, so that no other library is
+affected.
 
-Importing Feast also switches the Prometheus client of the whole process to its multi-process mode, in which every
-counter is a file, in a directory that it makes and leaves behind when it is killed. So the client is loaded before,
-a directory is named that is there anyway and stays empty of such files, and the switch is put back after. And it has
-the deprecations of every library shown, which a user can do nothing about; so that is taken back too.
+Importing Feast also switches the Prometheus client of the whole process to its multi-process mode. In that mode every
+counter is a file in a directory that Feast creates and that remains if the process is killed. This module therefore
+imports the client first, names an existing directory, which stays empty of such files, and removes the variables
+afterwards. Feast also enables the deprecation warnings of every library. Users cannot act on them, so this module
+removes that filter.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import tempfile
 import warnings
 from typing import Any
 
-import prometheus_client  # noqa: F401  (before Feast, see above)
+import prometheus_client  # noqa: F401  (must precede Feast, see the module docstring)
 import typeguard
 
 

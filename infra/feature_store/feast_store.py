@@ -1,7 +1,8 @@
 """The adapter to Feast: SQLite or Redis online, DuckDB over Parquet offline.
 
-A *repository* is a directory with Feast's registry, and with the online store where that is SQLite; a build writes it
-whole, a service opens it. No exception of Feast, SQLite, Redis or DuckDB leaves this module.
+A *repository* is a directory with Feast's registry and, in the embedded setting, the SQLite online store. A build
+writes the whole repository, and a service opens it. If a store does not answer, this module raises
+`FeatureStoreUnavailable` instead of the exceptions of SQLite or Redis.
 """
 
 from __future__ import annotations
@@ -27,19 +28,19 @@ from infra.feature_store.online_rows import OnlineRows, SqliteRows
 from infra.feature_store.port import FeatureRow, Value
 
 ROW_ID = "row_id_"
-logging.getLogger("feast").setLevel(logging.WARNING)  # it tells of every look at its registry
+logging.getLogger("feast").setLevel(logging.WARNING)  # at INFO, Feast logs every registry read
 EPOCH = datetime(1971, 1, 1, tzinfo=UTC)
 
 
 class FeastStore:
-    """Both ports on one Feast repository. Safe to share between threads.
+    """Implements `OnlineFeatures` and `OfflineFeatures` on one Feast repository. Thread-safe.
 
-    `service` names the Feast feature service that `read_online` serves, and `entity` its join key. A process that
-    only serves sets `online_only`: it then loads no offline engine and cannot join. `online` says where the online
-    rows are; by default in the repository.
+    `service` names the Feast feature service that `read_online` serves, and `entity` is its join key. A process that
+    only serves sets `online_only`: the store then loads no offline engine and cannot join. `online` is the store of the
+    online rows; the default is a SQLite file in the repository.
 
-    A request reads by Feast's provider, view by view. `FeatureStore.get_online_features` does so too, but finds out
-    again each time what the service consists of and of which types, which takes several times as long as to read.
+    Online reads call Feast's provider once per view. `FeatureStore.get_online_features` calls it too, but resolves the
+    views and types of the service again on each call, which takes several times as long as the read.
     """
 
     def __init__(
@@ -78,7 +79,7 @@ class FeastStore:
             self._online.prepare()
 
     def open(self) -> FeastStore:
-        """Load what the first read would load, so that it is as fast as the others."""
+        """Load the feature service and its views, so that the first read is as fast as later ones."""
         with self._errors("load the feature service"):
             self._online.check()
             self._service = self._store.get_feature_service(self._service_name)
@@ -90,11 +91,11 @@ class FeastStore:
         return self
 
     def read_online(self, entity_id: int) -> FeatureRow:
-        """One row of the feature service. An unknown entity gives an empty row, not an error."""
+        """Read one row of the feature service. An unknown entity gets an empty row, not an error."""
         return self.read_many([entity_id])[0]
 
     def read_many(self, entity_ids: Sequence[int]) -> list[FeatureRow]:
-        """The same of several entities: each view is asked once."""
+        """Read the rows of several entities, in their order, with one read per view."""
         with self._errors("read online"):
             if self._provider is None:
                 self.open()
@@ -103,8 +104,10 @@ class FeastStore:
             return [_row(of_views) for of_views in zip(*found, strict=True)]
 
     async def read_soon(self, entity_id: int) -> FeatureRow:
-        """The same, awaited where the store is somewhere else. SQLite is in this process: to look up a key in a file is
-        to compute, and is done in place."""
+        """Read one row of the feature service; await the read if the store is remote.
+
+        SQLite runs in this process, so its look-up is computation and runs in the event loop.
+        """
         if not self._online.is_remote:
             return self.read_online(entity_id)
         with self._errors("read online"):
@@ -114,7 +117,7 @@ class FeastStore:
             return _row([(await read(config, view, [key], list(names)))[0] for view, names in self._views])
 
     def read_by_service(self, entity_id: int) -> Mapping[str, Any]:
-        """The same row by `get_online_features`, feature -> value or None: what `read_online` is held against."""
+        """Read one row by `get_online_features`: feature -> value or None. Reference for `read_online`."""
         if self._provider is None:
             self.open()
         found = self._store.get_online_features(self._service, [{self._entity: entity_id}]).to_dict()
@@ -126,7 +129,7 @@ class FeastStore:
     def read_batch(
         self, features: list[str], keys: Mapping[str, npt.NDArray[np.int64]]
     ) -> dict[str, npt.NDArray[np.float64]]:
-        """Feature name -> float64[n] for n entities, NaN where nothing is known; `keys` maps join keys to int64[n]."""
+        """Feature name -> float64[n] for n entities, NaN for missing values. `keys` maps join keys to int64[n]."""
         with self._errors("read a batch online"):
             entities = {key: ids.tolist() for key, ids in keys.items()}
             found = self._store.get_online_features(features, entities).to_dict()
@@ -134,13 +137,13 @@ class FeastStore:
         return {name: np.array([np.nan if v is None else v for v in found[name]], np.float64) for name in names}
 
     def join(self, rows: pd.DataFrame, features: list[str]) -> pd.DataFrame:
-        """See `OfflineFeatures.join`. Values keep the dtypes of the sources; missing ones are NaN or None."""
+        """See `OfflineFeatures.join`. Values keep the dtypes of the sources; missing values are NaN or None."""
         asked = rows.rename(columns={"event_ts": "event_timestamp"}).assign(**{ROW_ID: np.arange(len(rows))})
         with self._errors("join offline"), quietly():
             joined = self._store.get_historical_features(asked, features).to_df()
         if len(joined) != len(rows):
             raise FeatureStoreUnavailable(f"the join returned {len(joined)} rows for {len(rows)}")
-        ordered = joined.sort_values(ROW_ID, kind="stable")  # DuckDB answers in any order
+        ordered = joined.sort_values(ROW_ID, kind="stable")  # DuckDB returns rows in any order
         ordered.index = rows.index
         renamed: pd.DataFrame = ordered.drop(columns=ROW_ID).rename(columns={"event_timestamp": "event_ts"})
         return renamed
@@ -152,17 +155,20 @@ class FeastStore:
             return self._online.count(self._store.project, view)
 
     def count(self, view: str) -> int:
-        """How many entities have an online row of `view`."""
+        """Number of entities with an online row of `view`."""
         with self._errors(f"count {view}"):
             return self._online.count(self._store.project, view)
 
     def forget_others(self, family: str, keep: Collection[str]) -> int:
-        """Delete the online rows of projects that begin with `family`, but those of `keep` and of this one."""
+        """Delete the online rows of all projects with the prefix `family` except `keep` and this store's project.
+
+        Returns the number of deleted rows.
+        """
         with self._errors("forget old rows"):
             return self._online.forget_others(family, {*keep, self._store.project})
 
     def close(self) -> None:
-        """Make the repository ready to be moved."""
+        """Write pending changes to disk, so that the repository can be moved."""
         with self._errors("close"):
             self._online.close()
 
@@ -173,10 +179,10 @@ class FeastStore:
 
     @contextmanager
     def _errors(self, what: str) -> Iterator[None]:
-        """Turn a store that does not answer into `FeatureStoreUnavailable`. Bugs pass through as they are."""
+        """Convert the errors of a store that does not answer to `FeatureStoreUnavailable`. Bugs pass unchanged."""
         try:
             yield
-        except sqlite3.ProgrammingError:  # a DatabaseError by inheritance, a bug by nature
+        except sqlite3.ProgrammingError:  # a subclass of DatabaseError, but it means a bug in our code
             raise
         except self._foreign as exc:
             raise FeatureStoreUnavailable(f"could not {what}: {exc}") from exc
@@ -184,15 +190,17 @@ class FeastStore:
 
 @contextmanager
 def quietly() -> Iterator[None]:
-    """Feast prints its own progress, and ibis and DuckDB warn each other. For builds only: it is not thread-safe."""
+    """Silence the progress output of Feast and the warnings of ibis and DuckDB. Not thread-safe, so for builds only."""
     with warnings.catch_warnings(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
         warnings.simplefilter("ignore")
         yield
 
 
 def _row(found: Sequence[tuple[datetime | None, Mapping[str, Any] | None]]) -> FeatureRow:
-    """One entity's rows of all views, each with the time that it speaks for. Of an entity that it does not know, one
-    store says nothing, another that each value is empty."""
+    """Merge one entity's rows of all views, each with its event time, into a `FeatureRow`.
+
+    For an unknown entity, one store returns no row and the other returns a row of empty values.
+    """
     values: dict[str, Value] = {}
     times: list[datetime] = []
     for at, features in found:
@@ -205,7 +213,7 @@ def _row(found: Sequence[tuple[datetime | None, Mapping[str, Any] | None]]) -> F
 
 
 def _plain(value: Any, kind: str) -> Value:
-    """A protobuf value as a Python number or a numpy array."""
+    """Convert a protobuf value to a Python number or a numpy array."""
     if kind == "float_list_val":
         return np.array(value.float_list_val.val, np.float32)
     if kind == "int64_list_val":

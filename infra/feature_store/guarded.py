@@ -1,6 +1,6 @@
-"""The online read as serving may use it: under a deadline, in a bulkhead, behind a breaker, with an age check.
+"""The online read for serving, with a deadline, a bulkhead, a circuit breaker and an age check.
 
-Feast itself returns a row of any age without a word, so the age is checked here against the world's clock.
+Feast returns rows of any age without a warning, so this module checks the age against the world's clock.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from infra.resilience.deadline import Deadline
 
 
 class StaleRow(FeaturesStale):
-    """Carries the row, because an old row is usually better than none."""
+    """A row is older than its time to live. Carries the row, because an old row is usually better than none."""
 
     def __init__(self, row: FeatureRow, age_s: float) -> None:
         super().__init__(f"features are {age_s / 3600:.1f} h old")
@@ -27,9 +27,9 @@ class StaleRow(FeaturesStale):
 
 @dataclass(frozen=True)
 class GuardedFeatures:
-    """`timeout_ms` bounds one read; `ttl_s` is how old a row may be before it counts as stale.
+    """Guards an online feature store. `timeout_ms` bounds one read; a row older than `ttl_s` is stale.
 
-    `saw_age_s` is told the age of every row that was read.
+    `saw_age_s` is called with the age in seconds of every row that was read.
     """
 
     inner: OnlineFeatures
@@ -45,12 +45,14 @@ class GuardedFeatures:
         return self._young(self.breaker.call(lambda: self._read_in_time(entity_id, deadline)))
 
     async def read_soon(self, entity_id: int, deadline: Deadline) -> FeatureRow:
-        """The same, awaited."""
+        """Read one row in an event loop. Raises as `read` does."""
         return self._young(await self.breaker.call_soon(lambda: self._await_in_time(entity_id, deadline)))
 
     def read_many(self, entity_ids: Sequence[int], deadline: Deadline) -> list[FeatureRow | StaleRow]:
-        """Read a row for each at once, in their order; in the place of a row that is too old stands what carries it.
-        Raises a `DependencyError` where none could be read."""
+        """Read the rows of several entities with one read, in their order. A stale row is returned as a `StaleRow`.
+
+        Raises a `DependencyError` if the read fails.
+        """
         rows = self.breaker.call(lambda: self._read_many_in_time(entity_ids, deadline))
         return [self._young_or_stale(row) for row in rows]
 
@@ -78,7 +80,7 @@ class GuardedFeatures:
         try:
             yield timeout
         except DeadlineExceeded as exc:
-            if timeout.at == deadline.at:  # the request itself came too late, the store may be well
+            if timeout.at == deadline.at:  # the request's own deadline passed; the store may be healthy
                 raise
             raise FeatureStoreSlow(f"no row within {self.timeout_ms:.0f} ms") from exc
 

@@ -1,7 +1,7 @@
-"""Feast's offline side left out: for a process that only reads online rows.
+"""An empty offline store for Feast, for a process that only reads online rows.
 
-Feast loads the whole library behind an offline store (DuckDB and ibis, or dask) as soon as a repository is opened.
-A service needs none of it; without, it is smaller and starts sooner.
+Feast imports the libraries of the offline store (DuckDB and ibis, or dask) when it opens a repository. A service needs
+none of them. Without them, it uses less memory and starts faster.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from feast.repo_config import FeastConfigBaseModel
 
 
 class OnlineOnlyOfflineStoreConfig(FeastConfigBaseModel):  # type: ignore[misc]
-    """Found by Feast through the name of the store class."""
+    """Configuration of the store. Feast finds this class by the name of the store class."""
 
     type: Literal["infra.feature_store.online_only.OnlineOnlyOfflineStore"]
 
 
 class OnlineOnlyOfflineStore(OfflineStore):  # type: ignore[misc]
-    """Stays abstract on purpose: a service that asks for offline features has a bug, and fails at once."""
+    """Abstract on purpose: a service that reads offline features has a bug, and fails at once."""

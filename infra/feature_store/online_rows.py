@@ -1,8 +1,8 @@
-"""Where Feast keeps its online rows: in a SQLite file beside the repository (embedded), or in Redis (composed).
+"""Feast's online rows: in a SQLite file in the repository (embedded) or in Redis (composed).
 
-What differs between the two stands here and nowhere else: Feast's configuration, whether the store is there at all, how
-many rows it holds, and what is done at the end of a build. Redis outlives the builds that write to it, so each build
-writes under a project of its own, and forgets those that nobody serves any more.
+This module holds every difference between the two stores: Feast's configuration, the check that the store exists, the
+row count, and the clean-up after a build. Redis outlives the builds that write to it. Each build therefore writes under
+its own Feast project, and deletes the rows of projects that no service reads any more.
 """
 
 from __future__ import annotations
@@ -17,39 +17,39 @@ from infra.errors import FeatureStoreUnavailable, UsageError
 from infra.settings import Settings
 
 READ_TIMEOUT_S, WRITE_TIMEOUT_S, CONNECT_TIMEOUT_S = 0.5, 30.0, 0.5
-"""A hung Redis holds a reader's thread for so long; the request itself has given up long before."""
+"""Socket timeouts in seconds. A hung Redis blocks a reader this long; the request's own timeout is shorter."""
 
 
 class OnlineRows(Protocol):
-    """Raises whatever its client raises; `errors` lists those that mean that the store does not answer."""
+    """An online store. Methods raise the client's exceptions; `errors` lists those of a store that does not answer."""
 
     errors: tuple[type[Exception], ...]
     is_remote: bool
-    """whether a read waits for another process"""
+    """True if a read waits for another process."""
 
     def config(self, *, reads_only: bool) -> Mapping[str, Any]:
-        """Feast's `online_store`."""
+        """The `online_store` section of Feast's configuration."""
         ...
 
     def check(self) -> None:
-        """Raise `FeatureStoreUnavailable` where there is nothing to read from."""
+        """Raise `FeatureStoreUnavailable` if the store does not exist."""
         ...
 
     def prepare(self) -> None: ...
 
     def count(self, project: str, view: str) -> int:
-        """How many entities have a row of `view`."""
+        """Number of entities with a row of `view`."""
         ...
 
     def forget_others(self, family: str, keep: Collection[str]) -> int:
-        """Delete the rows of every project that begins with `family`, but those of `keep`; returns how many."""
+        """Delete the rows of all projects with the prefix `family` except `keep`. Returns the number of rows."""
         ...
 
     def close(self) -> None: ...
 
 
 def rows_of(repository: Path, settings: Settings) -> OnlineRows:
-    """As the settings say. Raises `UsageError` if they name a password that cannot be read."""
+    """The online store that the settings name. Raises `UsageError` for an unreadable or unusable Redis password."""
     if settings.redis is None:
         return SqliteRows(repository / "online.db")
     password = ""
@@ -64,7 +64,7 @@ def rows_of(repository: Path, settings: Settings) -> OnlineRows:
 
 
 class SqliteRows:
-    """One file. It belongs to one build and goes with it."""
+    """Online rows in one SQLite file, which belongs to one build and is deleted with it."""
 
     errors: tuple[type[Exception], ...] = (sqlite3.DatabaseError,)
     is_remote = False
@@ -81,7 +81,7 @@ class SqliteRows:
 
     def prepare(self) -> None:
         with sqlite3.connect(self._path) as connection:
-            connection.execute("PRAGMA journal_mode=wal")  # a writer must not block the readers of a request
+            connection.execute("PRAGMA journal_mode=wal")  # in WAL mode a writer does not block readers
 
     def count(self, project: str, view: str) -> int:
         with sqlite3.connect(self._path) as connection:
@@ -92,13 +92,13 @@ class SqliteRows:
         return 0
 
     def close(self) -> None:
-        """Fold the write-ahead log into the database, so that the directory can be moved."""
+        """Merge the write-ahead log into the database, so that the directory can be moved."""
         with sqlite3.connect(self._path) as connection:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 class RedisRows:
-    """`address` is host:port. Feast writes one hash per entity, under a key that ends with the project's name."""
+    """Online rows in Redis at `address` (host:port). Feast stores a hash per entity; its key ends with the project."""
 
     is_remote = True
 
@@ -110,14 +110,14 @@ class RedisRows:
 
     def config(self, *, reads_only: bool) -> Mapping[str, Any]:
         timeout_s = READ_TIMEOUT_S if reads_only else WRITE_TIMEOUT_S
-        # `retry=null` means none: redis-py's own three retries with backoff would hold a reader for seconds
+        # `retry=null` disables retries: redis-py's three retries with backoff would block a reader for seconds
         parts = [self._address, f"socket_timeout={timeout_s}", f"socket_connect_timeout={CONNECT_TIMEOUT_S}"]
-        # and quoted, since Feast reads values as JSON and would take digits for a number
+        # Feast parses values as JSON, so the password is quoted: digits alone would become a number
         parts += ["retry=null", *([f"password={json.dumps(self._password)}"] if self._password else [])]
         return {"type": "redis", "connection_string": ",".join(parts)}
 
     def check(self) -> None:
-        """Nothing: a Redis that is down now may answer the next request."""
+        """Do nothing: a Redis that is down now may answer the next request."""
 
     def prepare(self) -> None: ...
 

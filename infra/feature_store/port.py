@@ -1,4 +1,4 @@
-"""The feature store as the rest of the lab sees it."""
+"""The port of the feature store: a row of features, and the protocols for online and offline access."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ Value = float | int | npt.NDArray[np.float32] | npt.NDArray[np.int64] | None
 class FeatureRow:
     """One entity's features. A feature that was never written is missing from `values`.
 
-    `event_ts` is the oldest time (UTC) that any of the row's views speaks for, `newest_ts` the newest; both are None
-    for an unknown entity.
+    `event_ts` is the oldest event time (UTC) over the row's views, and `newest_ts` is the newest. Both are None for an
+    unknown entity.
     """
 
     values: Mapping[str, Value]
@@ -32,29 +32,32 @@ class FeatureRow:
 
 
 class OnlineFeatures(Protocol):
-    """What serving needs. Raises `FeatureStoreUnavailable` when the store does not answer."""
+    """Online reads for serving. Every method raises `FeatureStoreUnavailable` if the store does not answer."""
 
     def read_online(self, entity_id: int) -> FeatureRow: ...
 
     async def read_soon(self, entity_id: int) -> FeatureRow:
-        """The same, for an event loop. It never waits for anything but by awaiting."""
+        """Read one row in an event loop. Waiting for another process never blocks the loop."""
         ...
 
     def read_many(self, entity_ids: Sequence[int]) -> list[FeatureRow]:
-        """A row for each, in their order, by one read."""
+        """Read the rows of several entities with one read, in their order."""
         ...
 
 
 class OfflineFeatures(Protocol):
-    """What training and materialisation need."""
+    """Offline joins for training, and writes to the online store."""
 
     def join(self, rows: pd.DataFrame, features: list[str]) -> pd.DataFrame:
-        """Point-in-time join: each row of `rows` (entity keys and `event_ts`) gets the newest values with
-        a feature time at or before its `event_ts`. Same rows, same order, same index."""
+        """Point-in-time join of `rows` (entity keys and `event_ts`) with `features`.
+
+        Each row gets the newest values whose feature time is at or before its `event_ts`. The result has the same rows,
+        order and index.
+        """
         ...
 
     def materialize(self, view: str, until: datetime) -> int:
-        """Write each entity's newest values at `until` to the online store; returns the number of entities."""
+        """Write each entity's newest values at `until` to the online store. Returns the number of entities."""
         ...
 
     def push(self, view: str, rows: pd.DataFrame) -> None:

@@ -1,7 +1,7 @@
-"""Whether the online store still holds the rows that a build wrote.
+"""Checks whether the online store still holds the rows that a build wrote.
 
-The runner asks before a build. An embedded store lies in the step's output; a shared one may have lost its rows. The
-check opens no Feast repository, so a build that skips every step does not pay for the import.
+The runner calls `has_rows` before a build. An embedded store is part of the step's output, but a shared store may have
+lost its rows. The check opens no Feast repository, so a build that skips every step does not import Feast.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ def write_written(output: Path, project: str, views: Sequence[str]) -> None:
 
 
 def has_rows(output: Path, settings: Settings, rows: OnlineRows | None = None) -> bool:
-    """Whether every view that the step wrote still has online rows. `rows` is by default the store of the settings.
+    """True if every view that the step wrote still has online rows. `rows` defaults to the store of the settings.
 
     Raises `FeatureStoreUnavailable` if the store does not answer.
     """
     if settings.redis is None:
-        return True  # the rows lie in the output itself
+        return True  # the output itself contains the rows
     rows, written = rows or rows_of(output, settings), json.loads((output / WRITTEN).read_text())
     try:
         return all(rows.count(written["project"], view) > 0 for view in written["views"])

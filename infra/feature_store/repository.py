@@ -1,7 +1,7 @@
 """A design's Feast repository: its definitions, its online rows, and which rows of a shared store are still served.
 
-Each build has a repository of its own, which is also one Feast project. Builds that share an online store (Redis)
-therefore keep their rows apart, and a new build never changes what an older one serves.
+Each build has its own repository, which is one Feast project. Builds that share an online store (Redis) therefore keep
+their rows apart, and a new build never changes the rows that an older build serves.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from infra.registry.release import CURRENT
 from infra.settings import Settings
 
 KEPT = timedelta(days=365)
-"""time to live of a row in Feast; the age of a row is checked where it is served"""
+"""Time to live of a row in Feast. `infra.feature_store.guarded` checks the age of a served row."""
 
 
 @dataclass(frozen=True)
 class StoredFeatures:
-    """What a design stores in Feast.
+    """The Feast project of a design.
 
     `views` maps a feature view to its entity and to feature -> type. The feature service `service` consists of
-    `online_views`, and its key is `entity`.
+    `online_views`, and its join key is `entity`.
     """
 
     project: str
@@ -79,8 +79,11 @@ def open_repository(
 
 
 def materialize_views(stored: StoredFeatures, views: Sequence[str], context: StepContext, until_ts: float) -> int:
-    """Make a repository in `context.out` from the tables of the step `features`, and write the newest rows of `views`
-    at `until_ts` to the online store. Returns the number of entities of the largest view."""
+    """Create a repository in `context.out` from the tables of the step `features`, and fill the online store.
+
+    The online store gets the newest rows of `views` at `until_ts` (seconds since the epoch). Returns the number of
+    entities of the largest view.
+    """
     store = open_repository(stored, context.out, context.settings)
     store.apply(feast_definitions(stored, context.inputs["features"]))
     now, rows = datetime.fromtimestamp(until_ts, UTC), 0
@@ -93,7 +96,7 @@ def materialize_views(stored: StoredFeatures, views: Sequence[str], context: Ste
 
 
 def forget_unserved(stored: StoredFeatures, context: StepContext) -> None:
-    """Delete the rows of a shared online store that neither this build reads nor the build that is served until now.
+    """Delete the rows of a shared online store that neither this build nor the currently served build reads.
 
     An embedded store belongs to one build and needs no clean-up. A variant deletes nothing.
     """

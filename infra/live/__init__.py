@@ -1,1 +1,1 @@
-"""A running world: its clock, and arrays that are watched for changes."""
+"""A running world: its clock, its live log, and arrays that services watch for changes."""

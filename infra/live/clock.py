@@ -1,8 +1,8 @@
-"""The world's time. It resumes where the world's log ends and then runs as fast as ours.
+"""The world's clock. It resumes at the end of the world's log and then runs at the speed of real time.
 
-Synthetic features would otherwise grow stale overnight: a history that ended on a fixed date is a day old tomorrow, and
-every age in it would be wrong. Processes that share a world share a clock, through a small file that each of them
-renews: while one of them runs, time goes on; when all had stopped, it resumes where the log ends.
+With wall-clock time, synthetic features would be stale after a day, because the generated history ends on a fixed date.
+Processes of one world share a clock through a small file that each process renews. The clock runs while at least one
+process runs. After all processes have stopped, the clock resumes at the end of the log.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from pathlib import Path
 from infra.files import write_atomically
 
 RENEW_S, STOPPED_S = 5.0, 30.0
-"""a file that nobody renewed for so long belongs to a world that stood still"""
+"""Seconds between renewals of the clock file, and the age at which a file belongs to a stopped world."""
 
 
 class WorldClock:
-    """`now()` is `anchor` (seconds since the epoch, UTC) plus the seconds since this object was made."""
+    """`now()` is `anchor` (seconds since the epoch, UTC) plus the seconds since the clock was constructed."""
 
     def __init__(self, anchor: float) -> None:
         self._anchor, self._started = anchor, time.monotonic()
@@ -31,12 +31,12 @@ class WorldClock:
         return self._anchor + time.monotonic() - self._started
 
     def at_least(self, world_s: float) -> None:
-        """Never earlier than this from now on: a newer log is there."""
+        """Advance the clock to `world_s` if it is earlier, because a newer log exists."""
         self._anchor += max(0.0, world_s - self.now())
 
 
 class SharedClock(WorldClock):
-    """A clock that every process which opens the same `path` reads alike. `resume_at` is where the log ends."""
+    """A clock that all processes with the same `path` share. `resume_at` is the end of the log."""
 
     def __init__(self, path: Path, resume_at: float) -> None:
         self._path = path
@@ -65,7 +65,7 @@ class SharedClock(WorldClock):
 
 
 def _read(path: Path) -> float | None:
-    """The world's time by the file; None where it is not running."""
+    """The world's time according to the file; None if the world is not running."""
     try:
         found = json.loads(path.read_text())
         gone_s = time.time() - found["wall_s"]

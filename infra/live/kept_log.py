@@ -1,7 +1,7 @@
-"""Step `live` of a build: keep the files of the cut, read them, and record up to when the build knows the world.
+"""Step `live` of a build: keep the files of the cut, read them, and record the time up to which the build has data.
 
-The step links the worker's files where the disk allows it and copies them elsewhere. A file that is missing or damaged
-ends the build.
+The step links the worker's files if the file system supports hard links, and copies them otherwise. A missing or
+damaged file ends the build.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def keep_cut(log: LiveLog, context: StepContext) -> None:
 
 @contextmanager
 def log_errors() -> Iterator[None]:
-    """Turn a damaged file of the live log into a `LabError`."""
+    """Convert the errors of a damaged file of the live log to a `LabError`."""
     try:
         yield
     except (pa.ArrowException, OSError) as exc:
@@ -46,10 +46,10 @@ def log_errors() -> Iterator[None]:
 
 
 def write_cut(out: Path, facts: Facts, history_end_ts: float, *times: npt.NDArray[np.float64]) -> None:
-    """Write `live.json`: `facts` and `until`, the time up to which the build knows the world.
+    """Write `live.json`: `facts` and `until`, the time up to which the build has data, in seconds since the epoch.
 
-    `until` is the end of the generated history, or the first whole second after the newest of `times` (seconds since
-    the epoch), whichever is later: an event at time t is not known at t.
+    `until` is the end of the generated history or the first whole second after the newest of `times` (float64[n],
+    seconds since the epoch), whichever is later. Features as of time t do not include an event at t.
     """
     later = [float(np.floor(some.max())) + 1 for some in times if len(some)]
     until = max([history_end_ts, *later])
@@ -57,13 +57,13 @@ def write_cut(out: Path, facts: Facts, history_end_ts: float, *times: npt.NDArra
 
 
 def read_until(live: Path) -> float:
-    """The time up to which a build knows the world, in seconds since the epoch, as its step `live` wrote it."""
+    """The time up to which a build has data, in seconds since the epoch, as the step `live` recorded it."""
     facts: Mapping[str, float] = json.loads((live / CUT_FILE).read_text())
     return float(facts["until"])
 
 
 def read_folder(folder: Path) -> pa.Table | None:
-    """All rows of a folder of the log, or None if it has no file."""
+    """All rows of a folder of the log, or None if the folder has no file."""
     files = sorted(map(str, folder.rglob("*.parquet")))
     return ds.dataset(files, format="parquet").to_table().combine_chunks() if files else None
 
@@ -71,8 +71,8 @@ def read_folder(folder: Path) -> pa.Table | None:
 def end_of_log(log: LiveLog, live: Path) -> float:
     """The time of the newest event in the log, in seconds since the epoch; 0 for an empty log.
 
-    A world that was stopped resumes after this time. A minute that was lived twice would hold predictions of the first
-    time and reactions of the second.
+    A stopped world resumes after this time. Otherwise the log would cover the same minute twice, and would mix
+    predictions of the first run with reactions of the second.
     """
     ends = [0.0]
     for folder, column in log.times.items():

@@ -1,7 +1,7 @@
-"""Arrays that one process writes and others read: one small file, replaced whole, and a thread that looks for new ones.
+"""Arrays that one process writes and others read: a small file that is replaced atomically, and a thread that polls it.
 
-What a worker has counted reaches services so. They need no log for it, and one that starts has the same counts as one
-that runs.
+A worker publishes its counts to services this way. A service does not read the log for them, and a service that has
+just started has the same counts as one that is running.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ R = TypeVar("R", bound=Record)
 
 
 def write_arrays(path: Path, value: Record) -> None:
-    """Write the fields of `value` to `path`, so that whoever reads sees the old file or the new one."""
+    """Write the fields of `value` to `path` atomically: a reader sees the old file or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     with aside.open("wb") as out:
@@ -40,9 +40,9 @@ def write_arrays(path: Path, value: Record) -> None:
 
 
 def read_arrays(path: Path, kind: Callable[..., R], names: list[str]) -> R:
-    """What was written, as `kind(**fields)`; an array without dimensions becomes a number.
+    """Read the file and return `kind(**fields)`. An array without dimensions becomes a number.
 
-    Raises `OSError` where there is no file, `ValueError` where it makes no sense.
+    Raises `OSError` if the file is missing and `ValueError` if it is invalid.
     """
     try:
         with np.load(path, allow_pickle=False) as stored:
@@ -53,7 +53,7 @@ def read_arrays(path: Path, kind: Callable[..., R], names: list[str]) -> R:
 
 
 class ArraysWatcher(Generic[R]):
-    """Looks at the file every `interval_s` from a thread, reads it where it is new, and hands over what it says."""
+    """Polls the file every `interval_s` from its own thread, and passes the content of each new file to `apply`."""
 
     def __init__(
         self, path: Path, read: Callable[[Path], R], apply: Callable[[R], None], interval_s: float = 0.5
@@ -69,7 +69,7 @@ class ArraysWatcher(Generic[R]):
         self._stop.set()
 
     def check(self) -> bool:
-        """Look once; True if there was something new that makes sense."""
+        """Poll once. Returns True if the file was new and valid."""
         try:
             found = self._path.stat()
             if (found.st_mtime_ns, found.st_ino) == self._seen:
@@ -77,7 +77,7 @@ class ArraysWatcher(Generic[R]):
             self._seen = (found.st_mtime_ns, found.st_ino)
             self._apply(self._read(self._path))
         except OSError:
-            return False  # nobody has written it yet
+            return False  # the worker has not written the file yet
         except ValueError as exc:
             log.warning("new counts cannot be used, the last ones stay: %s", exc)
             return False

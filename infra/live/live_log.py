@@ -1,7 +1,8 @@
-"""A design's live log: where the worker writes what happens, and which of its files a build reads.
+"""A design's live log: the Parquet files that the worker writes, and the cut of them that a build reads.
 
-The worker keeps writing while a build runs. A build therefore names the complete files that exist when it begins, its
-*cut*, and reads those files only. The runner asks for the cut before every build, so this module imports nothing heavy.
+The worker continues to write during a build. A build therefore lists the complete files that exist at its start, its
+*cut*, and reads only those files. The runner computes the cut before every build, so this module imports no heavy
+library.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ LIVE = "live"
 
 @dataclass(frozen=True)
 class LiveLog:
-    """`times` maps each folder of the log to its time column; training reads the folders `trained`.
+    """`times` maps each folder of the log to its time column. Training reads the folders `trained`.
 
     A folder holds Parquet files, partitioned by date and hour (`infra.stream.sink`).
     """
@@ -33,7 +34,7 @@ def live_root(log: LiveLog, settings: Settings) -> Path:
 
 
 def cut_of(log: LiveLog, settings: Settings) -> str:
-    """One line per complete file that training reads: its size and its path under `live_root`; empty for no file."""
+    """One line per complete file that training reads: its size and its path under `live_root`. Empty without files."""
     root = live_root(log, settings)
     files = sorted(path for folder in log.trained for path in (root / folder).rglob("*.parquet"))
     return "\n".join(f"{path.stat().st_size} {path.relative_to(root).as_posix()}" for path in files)

@@ -1,1 +1,1 @@
-"""The log of served predictions: reading it back, and the results of replay and skew."""
+"""The log of served predictions: reading it back, replaying it, and the results of replay and skew checks."""

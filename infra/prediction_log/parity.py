@@ -1,4 +1,4 @@
-"""Do two ways to the same feature give the same value? Used online against offline, snapshot against store."""
+"""Compares the values of a feature from two sources: online and offline, or item snapshot and feature store."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 @dataclass(frozen=True)
 class Skew:
-    """How one feature differs between two sides. `share` of rows differ, by at most `largest`."""
+    """Difference of one feature between two sources: a `share` of the rows differs by at most `largest`."""
 
     feature: str
     share: float
@@ -21,10 +21,11 @@ class Skew:
 def compare(
     left: Mapping[str, npt.ArrayLike], right: Mapping[str, npt.ArrayLike], *, tolerance: float = 1e-6
 ) -> list[Skew]:
-    """The features that differ by more than `tolerance` (absolute plus relative), worst first; integers by anything.
+    """The features that differ by more than `tolerance` (absolute plus relative), largest share first.
 
-    Both sides map a feature to an array[n, ...] of the same rows in the same order. Two missing values (NaN)
-    are equal; a missing one and a number are not. Raises `ValueError` when the sides name different features.
+    Integers and booleans must be equal. Both sides map a feature to an array[n, ...] of the same rows in the same
+    order. Two missing values (NaN) are equal; a missing value and a number differ. Arrays of different shapes give a
+    share of 1. Raises `ValueError` if the sides name different features.
     """
     if set(left) != set(right):
         raise ValueError(f"the sides name different features: {sorted(set(left) ^ set(right))}")
@@ -34,7 +35,7 @@ def compare(
         if a.shape != b.shape:
             found.append(Skew(name, 1.0, float("inf")))
             continue
-        is_exact = all(np.asarray(side[name]).dtype.kind in "iub" for side in (left, right))  # ids must be the same
+        is_exact = all(np.asarray(side[name]).dtype.kind in "iub" for side in (left, right))  # ids must be equal
         if is_exact:
             differs = np.asarray(left[name]) != np.asarray(right[name])
         else:

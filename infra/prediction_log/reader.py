@@ -1,5 +1,7 @@
-"""A design's logged predictions on disk, as its worker's sink writes them: `date=…/hour=…/part-*.parquet`, with the
-event as text in the column `event`. A file is complete or has another name."""
+"""Reads a design's logged predictions, as the worker's sink writes them: `date=…/hour=…/part-*.parquet`.
+
+The column `event` holds each event as JSON text. A file under its final name is complete.
+"""
 
 from __future__ import annotations
 
@@ -21,14 +23,17 @@ FILES = "date=*/hour=*/*.parquet"
 
 
 class PredictionLog(Generic[E]):
-    """The predictions of one directory, file by file, each made by `event(**fields)`."""
+    """The predictions of one directory. Iteration reads file by file and yields `event(**fields)` per prediction.
+
+    Iteration raises `LabError` if the sink has deleted a file, or if other code wrote an event.
+    """
 
     def __init__(
         self, directory: Path, event: Callable[..., E], since: Since, limit: int, *, seed: int | None = None
     ) -> None:
-        """At most `limit` of those that `since` lets through: the newest, or with a `seed` a random choice.
+        """Select at most `limit` predictions in `since`: the newest ones, or with a `seed` a random sample.
 
-        Raises `UsageError` where there are none.
+        Raises `UsageError` if there is no such prediction.
         """
         self._event = event
         self._files = sorted(directory.glob(FILES))

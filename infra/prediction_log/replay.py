@@ -1,6 +1,7 @@
-"""Replay of a prediction log: every prediction is made again by the model version that made it, and compared.
+"""Replays a prediction log: computes every prediction again with its model version, and compares the results.
 
-A design supplies what it can say of one prediction; this module goes through the log, counts, and collects differences.
+A design supplies the functions for a single prediction. This module iterates over the log, counts, and collects the
+differences.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from infra.progress import Progress
 
 
 class Logged(Made, Protocol):
-    """A logged prediction: its id, and which model made it."""
+    """A logged prediction with its id and its model version."""
 
     @property
     def event_id(self) -> str: ...
@@ -36,10 +37,10 @@ def replay_log(
     differences_of: Callable[[P, B], Mapping[str, str]],
     progress: Progress,
 ) -> Replayed:
-    """Make every prediction of `log` again.
+    """Compute every prediction of `log` again and compare it with the logged one.
 
-    `why_not` returns why a prediction cannot be made again, or an empty text. `differences_of` returns field -> how the
-    field differs, for the fields that come out otherwise.
+    `why_not` returns the reason why a prediction cannot be replayed, or an empty text. `differences_of` returns field
+    -> description of the difference, for each field that differs.
     """
     left_out, models = Counter[str](), Counter[str]()
     differences: list[Difference] = []
@@ -61,12 +62,12 @@ def replay_log(
 
 
 def differing_fields(logged: Mapping[str, npt.NDArray[Any]], again: Mapping[str, npt.NDArray[Any]]) -> dict[str, str]:
-    """Field -> how it differs, for the fields of `logged` that come out otherwise."""
+    """Field -> description of the difference, for each field of `logged` that differs from `again`."""
     return {name: how for name in logged if (how := difference(logged[name], again[name]))}
 
 
 def difference(logged: npt.NDArray[Any], again: npt.NDArray[Any]) -> str:
-    """How two arrays differ that must be equal bit for bit; an empty text where they are equal."""
+    """Describe the difference of two arrays that must be bit-identical. Returns an empty text if they are equal."""
     if logged.shape != again.shape:
         return f"{len(logged)} were logged, {len(again)} came out"
     moved = logged != again

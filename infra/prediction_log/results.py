@@ -1,6 +1,7 @@
-"""What can be found out from a log of predictions, for any design: do they come out again, were their features right?
+"""Results of the two checks of a prediction log: replay of the predictions, and skew of the served features.
 
-A design names one function for each (`Design.replay`, `Design.skew`); both take (settings, since, limit, report).
+A design names one function for each check (`Design.replay`, `Design.skew`). Both functions take (settings, since,
+limit, report).
 """
 
 from __future__ import annotations
@@ -20,8 +21,10 @@ UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 
 @dataclass(frozen=True)
 class Since:
-    """From when on the log counts: a time (seconds since the epoch, UTC, by the world's clock), or so many seconds
-    before the newest prediction, whichever is later."""
+    """Start of the checked part of the log: `from_ts` or `last_s` seconds before the newest prediction.
+
+    The later of the two applies. `from_ts` is in seconds since the epoch, UTC, by the world's clock.
+    """
 
     from_ts: float = float("-inf")
     last_s: float = float("inf")
@@ -31,7 +34,10 @@ class Since:
 
 
 def parse_since(text: str) -> Since:
-    """`all`, `10m` (s, m, h, d: before the newest prediction) or an ISO time (UTC where it names no zone)."""
+    """Parse `all`, a duration before the newest prediction (`10m`; units s, m, h, d) or an ISO time (default UTC).
+
+    Raises `UsageError` for any other text.
+    """
     if text == "all":
         return Since()
     if found := re.fullmatch(r"(\d+)([smhd])", text):
@@ -45,7 +51,7 @@ def parse_since(text: str) -> Since:
 
 @dataclass(frozen=True)
 class Difference:
-    """A number that moved: in which prediction, which of its fields, and how."""
+    """A field that differs on replay: the prediction's id, the field, and a description of the difference."""
 
     prediction: str
     field: str
@@ -54,8 +60,11 @@ class Difference:
 
 @dataclass(frozen=True)
 class Replayed:
-    """`rows` were read, of which `checked` could be made again and `differing` came out otherwise. `left_out` counts
-    the others by reason; `models` the checked ones by the version that made them."""
+    """Result of a replay.
+
+    Of `rows` predictions, `checked` could be replayed, and `differing` of those differ. `left_out` counts the other
+    predictions by reason. `models` counts the checked predictions by model version.
+    """
 
     rows: int
     checked: int
@@ -67,8 +76,12 @@ class Replayed:
 
 @dataclass(frozen=True)
 class Compared:
-    """`features` of `checked` predictions were computed again from the history and the live log, as of the time that
-    they spoke for; `skews` are those that differ."""
+    """Result of a skew check.
+
+    `features` features of `checked` predictions were computed again from the history and the live log, as of the event
+    time of the served features. `skews` lists the features that differ. `left_out` counts the other predictions by
+    reason.
+    """
 
     rows: int
     checked: int

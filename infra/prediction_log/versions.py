@@ -1,5 +1,8 @@
-"""Bundles of the model versions that made logged predictions: the served one from its release, older ones from the
-registry, each verified by the digest that the prediction names."""
+"""Loads the bundles of the model versions that made the logged predictions.
+
+The served version comes from its release, and older versions come from the registry. Each bundle is verified against
+the digest in the prediction.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ B = TypeVar("B")
 
 
 class Made(Protocol):
-    """A logged prediction: which model made it."""
+    """A logged prediction with the version and digest of its model."""
 
     @property
     def model_version(self) -> str: ...
@@ -26,13 +29,13 @@ class Made(Protocol):
 
 
 class VersionGone(Exception):
-    """The model version is not to be had any more; the message says which, and why."""
+    """The model version is no longer available. The message names the version and the reason."""
 
 
 class Bundles(Generic[B]):
-    """Loads each version once, with `load(path, digest)`.
+    """Loads each model version once, with `load(path, digest)`.
 
-    Raises `VersionGone`, and `RegistryUnavailable` where the registry does not answer.
+    Raises `VersionGone` for an unavailable version, and `RegistryUnavailable` if the registry does not answer.
     """
 
     def __init__(self, settings: Settings, release: Release, load: Callable[[Path, str], B]) -> None:
@@ -46,7 +49,7 @@ class Bundles(Generic[B]):
                 self._loaded[digest] = self._load(self._path(prediction), digest)
             except VersionGone as exc:
                 self._loaded[digest] = exc
-            except CorruptArtifact as exc:  # trained on other inputs than this code computes, or damaged
+            except CorruptArtifact as exc:  # damaged, or trained on features that this code does not compute
                 self._loaded[digest] = VersionGone(f"model {prediction.model_version} cannot be loaded: {exc}")
         found = self._loaded[digest]
         if isinstance(found, VersionGone):
@@ -57,7 +60,7 @@ class Bundles(Generic[B]):
         digest = prediction.model_digest
         if digest == self._release.model_digest:
             return Path(self._release.model_path)
-        from infra.registry.mlflow_registry import MlflowRegistry  # takes seconds, and is seldom needed
+        from infra.registry.mlflow_registry import MlflowRegistry  # takes seconds and is rarely needed
 
         name, _, version = prediction.model_version.rpartition("/")
         registry = MlflowRegistry(self._settings)

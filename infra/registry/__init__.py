@@ -1,1 +1,1 @@
-"""MLflow behind one port: log, register, alias, fetch; and the manifest that makes bytes trustworthy."""
+"""MLflow behind one port: log, register, alias and fetch models; SHA-256 manifests that verify their files."""

@@ -1,6 +1,6 @@
-"""Does the registry answer? Asked over plain HTTP, so that serving needs no client of it.
+"""Checks whether the registry answers, over plain HTTP, so that serving does not import MLflow.
 
-A service never waits for the registry: it serves a copy of the model that was verified against the registered hash.
+A service never waits for the registry: it serves a local copy of the model, verified against the registered hash.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ EVERY_S = 5.0
 
 
 class RegistryWatch:
-    """Asks in the background, so that whoever wants to know whether a service is ready never waits for the registry."""
+    """Polls the registry in the background, so that a readiness check never waits for the registry."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings, self._stop = settings, threading.Event()
@@ -41,7 +41,7 @@ class RegistryWatch:
 
 
 def registry_state(settings: Settings) -> str:
-    """One of the words above. Takes `TIMEOUT_S` at most."""
+    """Return `ANSWERS`, `LOCAL` or `DOWN`, after at most `TIMEOUT_S` seconds."""
     if settings.registry_uri is None:
         return LOCAL
     try:

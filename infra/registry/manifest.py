@@ -1,7 +1,7 @@
-"""A SHA-256 manifest beside the files it speaks for. What does not match it is not loaded.
+"""A SHA-256 manifest beside the files that it lists. A file that does not match its manifest is not loaded.
 
-The manifest's own hash is stored with the model version in the registry, so that files and manifest cannot be
-exchanged together. Imports nothing heavy: serving uses it too.
+The registry stores the manifest's own hash with the model version, so that replacing files and manifest together is
+detected. This module imports no heavy library, because serving uses it too.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ MANIFEST = "manifest.json"
 
 @dataclass(frozen=True)
 class Manifest:
-    """`files` maps a file's name to its SHA-256; `meta` says what the files mean (feature names, dimensions …)."""
+    """`files` maps a file name to its SHA-256, and `meta` describes the files (feature names, dimensions …).
+
+    `digest` is the SHA-256 of the manifest itself.
+    """
 
     files: Mapping[str, str]
     meta: Mapping[str, Any]
@@ -28,7 +31,7 @@ class Manifest:
 
 
 def write_manifest(directory: Path, meta: Mapping[str, Any]) -> Manifest:
-    """Hash every file in `directory` (not below it) and write the manifest."""
+    """Hash every file in `directory`, without subdirectories, and write the manifest."""
     files = {
         path.name: file_digest(path) for path in sorted(directory.iterdir()) if path.is_file() and path.name != MANIFEST
     }
@@ -37,9 +40,9 @@ def write_manifest(directory: Path, meta: Mapping[str, Any]) -> Manifest:
 
 
 def verify(directory: Path, *, digest: str | None = None, hint: str = "", skip: Collection[str] = ()) -> Manifest:
-    """Check every file but those in `skip` against the manifest, and the manifest against `digest` if that is given.
+    """Check every file except those in `skip` against the manifest, and the manifest against `digest` if given.
 
-    Raises `CorruptArtifact` naming the first file that is missing, extra or different; `hint` says how to mend it.
+    Raises `CorruptArtifact` that names the first missing, extra or different file. `hint` is the error's hint.
     """
     path = directory / MANIFEST
     try:
@@ -67,7 +70,7 @@ def verify(directory: Path, *, digest: str | None = None, hint: str = "", skip: 
 
 
 def is_whole(directory: Path, manifest: Manifest, name: str) -> bool:
-    """Whether one file is there and has the bytes that the manifest says."""
+    """True if the file `name` exists and matches its SHA-256 in the manifest."""
     file = directory / name
     return name in manifest.files and file.is_file() and file_digest(file) == manifest.files[name]
 

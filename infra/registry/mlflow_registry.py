@@ -1,4 +1,4 @@
-"""The adapter to MLflow. Stores directories of ONNX and JSON as they are; nothing is ever unpickled."""
+"""The adapter to MLflow. It stores directories of ONNX and JSON files unchanged and never unpickles anything."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
-# Read by MLflow at import: fail within seconds when a server is down, print no progress bars, phone nobody.
+# MLflow reads these at import: fail within seconds when a server is down, no progress bars, no telemetry.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
@@ -35,7 +35,7 @@ DIGEST_TAG = "manifest_sha256"
 
 
 class MlflowRegistry:
-    """One experiment and one registered model per model name."""
+    """The model registry: one experiment and one registered model per model name."""
 
     def __init__(self, settings: Settings) -> None:
         logging.getLogger("mlflow").setLevel(logging.WARNING)
@@ -47,7 +47,7 @@ class MlflowRegistry:
         else:
             setting_up = nullcontext()
         with setting_up, mlflow_errors(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # MLflow's own use of SQLAlchemy
+            warnings.simplefilter("ignore")  # warnings about MLflow's own use of SQLAlchemy
             self.client = MlflowClient(tracking_uri=settings.mlflow_uri)
             if settings.registry_uri is None:
                 self.client.search_registered_models(max_results=1)  # opens the store, which creates its tables
@@ -55,7 +55,7 @@ class MlflowRegistry:
     def register(
         self, name: str, directory: Path, *, params: Mapping[str, object], metrics: Mapping[str, float]
     ) -> ModelVersion:
-        """Store a directory that has a manifest as a new version."""
+        """Store a directory with its manifest as a new version. Raises `RegistryUnavailable` if MLflow fails."""
         digest = file_digest(directory / MANIFEST)
         with mlflow_errors():
             run_id = self.client.create_run(self.experiment(name)).info.run_id
@@ -88,7 +88,7 @@ class MlflowRegistry:
         return ModelVersion(name, int(found.version), found.tags.get(DIGEST_TAG, ""), metrics)
 
     def digest_of(self, name: str, version: int) -> str | None:
-        """SHA-256 of the manifest of one version; None if there is no such version."""
+        """SHA-256 of the manifest of one version; None if the version does not exist."""
         with mlflow_errors():
             try:
                 found = self.client.get_model_version(name, str(version))
@@ -100,9 +100,9 @@ class MlflowRegistry:
 
     @stamina.retry(on=RegistryUnavailable, attempts=2, wait_initial=0.2, timeout=10)
     def fetch(self, model: ModelVersion, to: Path) -> Path:
-        """Download into a directory of its own under `to`, verify it, and return it.
+        """Download the model into its own directory under `to`, verify the files, and return the directory.
 
-        A copy that exists is verified and reused, or replaced if it is damaged.
+        An existing copy is verified and reused, or replaced if it is damaged.
         """
         final = to / f"{model.name}-{model.version}-{model.digest[:12]}"
         if final.exists():
@@ -110,7 +110,7 @@ class MlflowRegistry:
                 verify(final, digest=model.digest)
                 return final
             except CorruptArtifact:
-                shutil.rmtree(final)  # a damaged copy; the registry has the true one
+                shutil.rmtree(final)  # the copy is damaged: download it again
         to.mkdir(parents=True, exist_ok=True)
         aside = Path(tempfile.mkdtemp(dir=to, prefix=".fetch-"))
         try:
@@ -124,7 +124,7 @@ class MlflowRegistry:
         return final
 
     def experiment(self, name: str) -> str:
-        """The id of the experiment of this name, made if there is none."""
+        """Return the id of the experiment `name`, and create the experiment if it is missing."""
         found = self.client.get_experiment_by_name(name)
         if found is not None:
             return str(found.experiment_id)
@@ -134,7 +134,10 @@ class MlflowRegistry:
 
 @contextmanager
 def _one_process_at_a_time(lock: Path) -> Iterator[None]:
-    """MLflow creates the tables of a new SQLite file without a lock, so two builds that start together would fail."""
+    """Hold an exclusive lock on `lock`.
+
+    MLflow creates the tables of a new SQLite file without a lock, so two concurrent first builds would fail.
+    """
     with lock.open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         yield
@@ -142,7 +145,7 @@ def _one_process_at_a_time(lock: Path) -> Iterator[None]:
 
 @contextmanager
 def mlflow_errors() -> Iterator[None]:
-    """Let no exception of MLflow or its database leave this module."""
+    """Convert exceptions of MLflow and its database to `RegistryUnavailable`."""
     try:
         yield
     except (MlflowException, sqlalchemy.exc.SQLAlchemyError, OSError) as exc:

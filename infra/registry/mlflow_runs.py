@@ -1,4 +1,4 @@
-"""Experiments in MLflow: one run for a sweep, and a child run for each of its settings."""
+"""Logs sweeps to MLflow: one parent run per sweep and one child run per setting."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def log_sweep(
     rows: Sequence[tuple[Mapping[str, object], Mapping[str, float]]],
     directory: Path,
 ) -> str:
-    """Log (knobs, measures) of each setting, and the files in `directory` with the sweep itself; returns its run id.
+    """Log (knobs, measures) of each setting as a child run, and the files in `directory` with the parent run.
 
-    Raises `RegistryUnavailable` when MLflow does not answer.
+    Returns the id of the parent run. Raises `RegistryUnavailable` if MLflow does not answer.
     """
     registry = MlflowRegistry(settings)
     with mlflow_errors():

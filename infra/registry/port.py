@@ -1,4 +1,4 @@
-"""The model registry as the rest of the lab sees it."""
+"""The value types of the model registry's port."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class ModelVersion:
-    """One registered version. `digest` is the SHA-256 of its manifest."""
+    """One registered model version. `digest` is the SHA-256 of the version's manifest."""
 
     name: str
     version: int

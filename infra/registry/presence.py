@@ -1,4 +1,7 @@
-"""Does the registry still hold what a training registered? Asked before a build; light where there is no server."""
+"""Checks before a build whether the registry still holds the model that the training step registered.
+
+Without a registry server, the check imports nothing heavy.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,13 @@ from infra.settings import Settings
 
 
 def has_model(output: Path, settings: Settings) -> bool:
-    """Whether the registry still holds the version that a training wrote to `registered.json` in `output`."""
+    """True if the registry still holds the version that training recorded in `registered.json` in `output`.
+
+    Raises `RegistryUnavailable` if the registry server does not answer.
+    """
     if settings.registry_uri is None:
-        return True  # the embedded registry lies in the same home
-    from infra.registry.mlflow_registry import MlflowRegistry  # seconds, which a build that skips all must not pay
+        return True  # the embedded registry is in the same home directory as the build
+    from infra.registry.mlflow_registry import MlflowRegistry  # takes seconds; a build without a server avoids it
 
     registered = json.loads((output / "registered.json").read_text())
     digest = MlflowRegistry(settings).digest_of(registered["name"], registered["version"])

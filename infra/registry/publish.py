@@ -1,4 +1,4 @@
-"""Step `release`: fetch the champion, verify it, and write down what belongs together."""
+"""Step `release`: fetch and verify the champion, and write the release file that names the build's artifacts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from infra.registry.release import Release
 
 
 def evaluated_champion(context: StepContext) -> ModelVersion:
-    """The champion of the registry. Raises `LabError` if it is not the model that this build evaluated."""
+    """The registry's champion. Raises `LabError` if the champion is not the model that this build evaluated."""
     registered = json.loads((context.inputs["train"] / "registered.json").read_text())
     champion = MlflowRegistry(context.settings).by_alias(registered["name"], "champion")
     if champion is None or champion.digest != registered["digest"]:

@@ -1,7 +1,7 @@
-"""Which build a service serves: one small file that names the model, the index and the feature repository.
+"""The release file of a build: names the model, the item snapshot and the feature repository that a service loads.
 
-Written by the last step of a build, so that the three always belong together. `current.json` of the design points
-to the build that counts; a running service watches it and swaps. It needs neither the registry nor its client.
+The last step of a build writes the release file, so that all three come from one build. A design's `current.json` names
+the current build. A running service watches `current.json` and swaps, without the registry or MLflow.
 """
 
 from __future__ import annotations
@@ -19,8 +19,11 @@ CURRENT = "current.json"
 
 @dataclass(frozen=True)
 class Release:
-    """Paths are absolute; `naive_path` is a feature repository with item columns, empty if none was built. `world_now`
-    is up to when the build knows its world, in seconds since the epoch, UTC; `released_ts` is when it was written."""
+    """A release. All paths are absolute.
+
+    `naive_path` is a feature repository with item columns, and is empty if none was built. `world_now` is the time up
+    to which the build has read the logs; `released_ts` is the time of writing. Both are seconds since the epoch, UTC.
+    """
 
     design: str
     model_name: str
@@ -38,14 +41,14 @@ class Release:
 
     @classmethod
     def read(cls, directory: Path) -> Release:
-        """The release that a build's last step wrote."""
+        """Read the release that a build's last step wrote to `directory`."""
         return cls(**json.loads((directory / FILE).read_text()))
 
 
 def read_release(design_root: Path) -> Release:
-    """The release of the current build.
+    """Read the release of the current build.
 
-    Raises `UsageError` if nothing was built yet, `CorruptArtifact` if what is there makes no sense.
+    Raises `UsageError` if the design has no build, and `CorruptArtifact` if a file is invalid.
     """
     name = design_root.name
     try:

@@ -1,7 +1,7 @@
 """Starts the MLflow server of the composed setting on PostgreSQL: `python -m infra.registry.server --database …`.
 
-The password comes from a file and goes on in the environment, so that it stands in no command line. A database that an
-older MLflow wrote is brought up to date first, which MLflow's server itself refuses to do.
+The password comes from a file and is passed in the environment, so that no command line shows it. MLflow's server
+refuses the database of an older MLflow, so this module upgrades the database first.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from urllib.parse import quote
 
 PORT = 5000
 HOSTS = f"mlflow:{PORT},localhost:*,127.0.0.1:*"
-"""names under which it may be addressed; MLflow refuses others, against DNS rebinding"""
+"""Host names that MLflow accepts. MLflow refuses other names as protection against DNS rebinding."""
 STAMP = ".mlflow-version"
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Become the server. One worker and no job execution: 0.5 GB instead of 2.2."""
+    """Replace this process by the server, with one worker and no job execution: 0.5 GB of memory instead of 2.2 GB."""
     options = _options(arguments)
     artifacts: Path = options.artifacts
     password = options.password_file.read_text().strip()
@@ -36,12 +36,12 @@ def main(arguments: list[str] | None = None) -> None:
     stamp.write_text(version("mlflow"))
     command = ["mlflow", "server", "--host", options.host, "--port", str(options.port), "--workers", "1"]
     command += ["--serve-artifacts", "--artifacts-destination", str(artifacts), "--allowed-hosts", HOSTS]
-    command += ["--uvicorn-opts", "--log-level warning"]  # or every health check leaves a line
+    command += ["--uvicorn-opts", "--log-level warning"]  # otherwise every health check logs a line
     os.execve(str(Path(sys.prefix) / "bin" / "mlflow"), command, environment)
 
 
 def bring_up_to_date(uri: str) -> None:
-    """`mlflow db upgrade`, in this process: as a command it would show the password to whoever lists processes."""
+    """Run `mlflow db upgrade` in this process, because a command line would show the password in the process list."""
     from mlflow.db import commands
 
     try:

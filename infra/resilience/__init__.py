@@ -1,1 +1,1 @@
-"""What keeps one slow or dead part from taking the rest with it: deadline, bulkhead, breaker."""
+"""Deadline, bulkhead and circuit breaker: they isolate a service from a slow or failed dependency."""

@@ -1,8 +1,8 @@
-"""A circuit breaker: after enough failures a dependency is left alone, then probed by one call at a time.
+"""A circuit breaker: after enough failures it refuses calls to a dependency, then probes it with one call at a time.
 
-Written here because the packages that offer it serialise the calls they guard or let a crowd through when
-half open. States: *closed* (calls pass, outcomes are counted over a sliding window of calls), *open* (calls are
-refused for `open_s`), *half open* (exactly one probe passes; its outcome closes or reopens the breaker).
+States: *closed* (calls pass, and outcomes are counted over a sliding window of calls), *open* (calls are refused for
+`open_s`), *half open* (exactly one probe passes; its outcome closes or reopens the breaker). The lab has its own
+breaker because published packages serialise the guarded calls or let many probes through in the half-open state.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 class BreakerState(IntEnum):
-    """The number is what the gauge `lab_breaker_state` exports."""
+    """State of a breaker. The gauge `lab_breaker_state` exports the number."""
 
     CLOSED = 0
     HALF_OPEN = 1
@@ -29,11 +29,11 @@ class BreakerState(IntEnum):
 
 
 class CircuitBreaker:
-    """Opens when at least `failure_share` of the last `window` calls failed and `min_calls` were seen.
+    """Opens when at least `failure_share` of the last `window` calls failed, after at least `min_calls` calls.
 
-    Only a `DependencyError` counts as a failure: a bug in our own code must not hide behind a breaker. Nor does a
-    `DeadlineExceeded`: whoever guards a dependency by a timeout raises an error of its own when that runs out.
-    `clock` returns monotonic seconds; tests pass their own.
+    Only a `DependencyError` counts as a failure, so that a breaker cannot hide a bug in our own code. A
+    `DeadlineExceeded` does not count: it means that the request ran out of time. A caller with a timeout on the
+    dependency itself raises another `DependencyError`. `clock` returns monotonic seconds; tests pass their own.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class CircuitBreaker:
         self._state = BreakerState.CLOSED
         self._opened_at = 0.0
         self._probing = False
-        self._generation = 0  # counts openings and closings, to tell calls of one period from those of another
+        self._generation = 0  # number of openings and closings; a call from an earlier period has another value
 
     @property
     def state(self) -> BreakerState:
@@ -71,7 +71,7 @@ class CircuitBreaker:
             return inner()
 
     async def call_soon(self, inner: Callable[[], Awaitable[T]]) -> T:
-        """The same for what is awaited."""
+        """Await `inner()`, or raise `BreakerOpen` without calling `inner`."""
         with self._counted():
             return await inner()
 
@@ -81,7 +81,7 @@ class CircuitBreaker:
         try:
             yield
         except DeadlineExceeded:
-            self._forget(is_probe)  # the caller had no time left; that says nothing about the dependency
+            self._forget(is_probe)  # the request ran out of time, which is no evidence about the dependency
             raise
         except DependencyError:
             self._record(failed=True, is_probe=is_probe, generation=generation)
@@ -115,7 +115,7 @@ class CircuitBreaker:
                     self._generation += 1
                 return
             if generation != self._generation:
-                return  # the call began before the breaker opened or closed: news from another time
+                return  # the call began before the breaker last opened or closed, so its outcome is outdated
             self._outcomes.append(failed)
             failures = sum(self._outcomes)
             if len(self._outcomes) >= self._min_calls and failures >= self._failure_share * len(self._outcomes):

@@ -1,8 +1,8 @@
-"""Bounded places for the calls of one dependency: when it hangs, it drowns alone.
+"""A bulkhead: bounds the concurrent calls to one dependency, so that a hung dependency blocks no other work.
 
-Python cannot kill a thread, so a call that misses its deadline goes on in the background and keeps its
-place. Once all places are taken by such calls, further ones are refused at once instead of queueing. What is awaited
-can be cancelled, and gives its place back at once.
+Python cannot kill a thread, so a call that misses its deadline continues in the background and keeps its place. When
+such calls hold all places, the bulkhead refuses further calls at once and does not queue them. An awaited call is
+cancelled at its deadline and releases its place at once.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ class Bulkhead:
         try:
             return future.result(deadline.remaining_s())
         except FutureTimeout:
-            if future.done():  # it ended just now, or raised a TimeoutError of its own: that is its answer, not ours
+            if future.done():  # the call ended at the last moment, or raised a TimeoutError itself
                 return future.result()
             future.cancel()
             raise DeadlineExceeded(f"{self.name} did not answer in time") from None
 
     async def run_async(self, call: Callable[[], Awaitable[T]], deadline: Deadline) -> T:
-        """The same for what an event loop awaits, without a thread: to hand a call to one and its answer back costs
-        more than a short call.
+        """Await `call` in the event loop until the deadline. Raises as `run` does.
 
-        A call that computes cannot be cut short; it counts as late when it was.
+        No thread is used, because the hand-over to a thread and back costs more than a short call. A call that
+        computes cannot be interrupted; it raises `DeadlineExceeded` when it ends too late.
         """
         self._take_place()
         try:
@@ -54,7 +54,7 @@ class Bulkhead:
                 answer = await call()
         except TimeoutError:
             if not timer.expired():
-                raise  # of the call's own
+                raise  # `call` itself raised the TimeoutError
             raise DeadlineExceeded(f"{self.name} did not answer in time") from None
         finally:
             self._places.release()
@@ -76,5 +76,5 @@ class Bulkhead:
         return future
 
     def close(self) -> None:
-        """Stop taking calls. Calls that hang are left behind and end with the process."""
+        """Stop accepting calls. Hung calls continue until the process ends."""
         self._pool.shutdown(wait=False, cancel_futures=True)

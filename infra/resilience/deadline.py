@@ -1,4 +1,4 @@
-"""A point in time after which an answer is worthless. It is passed down, so that waits cannot add up."""
+"""The deadline of a request. Callers pass it down, so that the timeouts of nested calls do not add up."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What the generated worlds share: random streams, draws without replacement, and the writer of a day's log."""
+"""Shared parts of the synthetic worlds: random streams, draws without replacement, and the writer of a day's log."""

@@ -16,17 +16,17 @@ from infra.columns import timestamps
 
 
 def day_file(directory: Path, begin_ts: float) -> Path:
-    """The file of the day (UTC) that begins at `begin_ts`."""
+    """The file of the day (UTC) that begins at `begin_ts` (seconds since the epoch)."""
     return directory / f"date={datetime.fromtimestamp(begin_ts, UTC).date()}" / "part-0.parquet"
 
 
 def read_day(file: Path, columns: Sequence[str] | None = None) -> pa.Table | None:
-    """The day's log (by default with all columns), or None if no earlier run has written it."""
+    """Read the day's log (by default with all columns). Returns None if no earlier run has written the file."""
     return pq.read_table(file, columns=columns, partitioning=None) if file.exists() else None
 
 
 def write_day(file: Path, table: pa.Table) -> None:
-    """Write the file under another name and rename it, so that a file under its own name is complete."""
+    """Write the file under a temporary name and rename it, so that a file under its final name is complete."""
     file.parent.mkdir(parents=True, exist_ok=True)
     aside = file.with_suffix(".partial")
     pq.write_table(table, aside)
@@ -34,10 +34,10 @@ def write_day(file: Path, table: pa.Table) -> None:
 
 
 def log_table(columns: Mapping[str, npt.NDArray[Any]], logging_policy: str, random_policy: str) -> pa.Table:
-    """The rows of a log as a table.
+    """Convert the columns of a log to a table.
 
-    A column `…_ts` (seconds since the epoch, NaN for no time) becomes a timestamp, `is_random` becomes the name of the
-    row's `policy`, and any other float64 becomes float32.
+    A column `…_ts` (seconds since the epoch, NaN for a missing time) becomes a timestamp. `is_random` becomes the
+    column `policy` with the policy's name. Any other float64 column becomes float32.
     """
     arrays: dict[str, pa.Array] = {}
     for name, values in columns.items():

@@ -1,4 +1,4 @@
-"""Draws without replacement from a pool per row, with exact propensities."""
+"""Draws without replacement from each row of a pool, with exact propensities."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import numpy.typing as npt
 Ints = npt.NDArray[np.int64]
 Array = npt.NDArray[np.float64]
 LEAST_MASS = 1e-300
-"""Divisor of a row whose mass is used up, so that its propensity stays a number."""
+"""Smallest divisor of a propensity. It prevents a division by zero in a row without remaining mass."""
 
 
 def plackett_luce(rng: np.random.Generator, logits: Array, k: int) -> tuple[Ints, Array]:
     """Draw `k` columns of each row of float64[n, m] without replacement, with p ∝ exp(logits).
 
-    Returns the columns int64[n, k] and float64[n, k]: the probability of each column given the columns drawn before
-    it. The draw adds Gumbel noise and takes the largest (Kool et al., ICML 2019). Columns at -inf come last, with
-    propensity 0; a row may consist of such columns only.
+    Returns the columns int64[n, k] and their propensities float64[n, k]: the probability of each column given the
+    columns drawn before it. The draw adds Gumbel noise and takes the `k` largest values (Kool et al., ICML 2019).
+    Columns at -inf come last, with propensity 0. A row may consist only of such columns.
     """
     noisy = logits + rng.gumbel(size=logits.shape)
     top = np.argpartition(-noisy, k - 1, axis=1)[:, :k]
@@ -32,7 +32,7 @@ def plackett_luce(rng: np.random.Generator, logits: Array, k: int) -> tuple[Ints
 
 
 def is_double(pool: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
-    """bool[n, m]: True where the same value stands in the row already, further left."""
+    """bool[n, m]: True where an earlier column of the same row has the same value."""
     order = np.argsort(pool, axis=1, kind="stable")
     ordered = np.take_along_axis(pool, order, 1)
     again = np.zeros(pool.shape, bool)

@@ -1,6 +1,6 @@
-"""One independent random stream per part of a world, so that changing one part leaves the others as they were.
+"""Independent random streams, one per part of a world, so that a change to one part does not change the others.
 
-The module also gives the time span of a generated history.
+This module also computes the time span of a generated history.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from infra.columns import DAY_S
 
 
 class HistorySpan(Protocol):
-    """The part of a world's configuration that fixes the span: `start` is an ISO time with a zone."""
+    """The configuration fields that define the time span of a history. `start` is an ISO time with a zone."""
 
     @property
     def start(self) -> str: ...
@@ -25,7 +25,7 @@ class HistorySpan(Protocol):
 
 
 def stream(seed: int, part: str, *key: int) -> np.random.Generator:
-    """The generator of `part`, and of a sub-key such as a day, under the world's `seed`."""
+    """The random generator of `part` under the world's `seed`. `key` selects a sub-stream, such as a day."""
     return np.random.default_rng(np.random.SeedSequence([seed, zlib.crc32(part.encode()), *key]))
 
 
@@ -35,5 +35,5 @@ def start_ts(span: HistorySpan, day: int = 0) -> float:
 
 
 def end_ts(span: HistorySpan) -> float:
-    """The end of the history, which is the world's present, in seconds since the epoch."""
+    """The end of the history in seconds since the epoch. It is the present of a newly generated world."""
     return start_ts(span, span.days)

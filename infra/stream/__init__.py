@@ -1,1 +1,1 @@
-"""Events behind one port: produce without blocking, consume with effects that happen once, dead letters, replay."""
+"""Kafka behind one port: non-blocking producer, consumer with exactly-once effects, dead letters, replay."""

@@ -1,7 +1,7 @@
-"""Where the broker is: a setting (Kafka), or a small file that the embedded broker writes when it starts.
+"""Address of the broker: a setting for Kafka, or a small file that the embedded broker writes when it starts.
 
-The embedded broker takes another port at each start and remembers nothing, so every start is a new *epoch*: offsets of
-one epoch mean nothing in another. Clients look here again whenever they lose their broker.
+The embedded broker takes another port at each start and keeps no messages, so every start is a new *epoch*. Offsets of
+one epoch are invalid in another. Clients call `find_stream` again whenever they lose their broker.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ DURABLE = "kafka"
 
 @dataclass(frozen=True)
 class StreamAddress:
-    """`broker` is host:port; `epoch` names the life of what the broker remembers."""
+    """`broker` is host:port. Offsets are comparable only within one `epoch`."""
 
     broker: str
     epoch: str
@@ -35,7 +35,7 @@ def address_file(settings: Settings) -> Path:
 
 
 def find_stream(settings: Settings) -> StreamAddress:
-    """Raises `StreamUnavailable` where no broker is known."""
+    """Return the broker's address. Raises `StreamUnavailable` if no broker is configured or running."""
     if settings.stream is not None:
         return StreamAddress(settings.stream, DURABLE, is_embedded=False)
     try:

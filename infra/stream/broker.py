@@ -1,7 +1,7 @@
-"""The embedded broker: librdkafka's in-memory one, in a process of its own. `python -m infra.stream.broker`.
+"""The embedded broker: librdkafka's in-memory broker in its own process. `python -m infra.stream.broker`.
 
-It speaks Kafka's protocol over a real socket, with groups and commits, and is a test tool: it keeps nothing across
-restarts, and of each partition only the last few megabytes. Ends with its supervisor.
+The broker speaks Kafka's protocol over a socket, with groups and commits. It is a test tool: it keeps no message across
+restarts, and only the last few megabytes of each partition. The process ends with its supervisor.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def run_broker(settings: Settings) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.set())
     stop_with_parent(settings.parent_pipe)
-    # the address is only there because librdkafka asks for one: the mock takes its place
+    # librdkafka requires an address; the mock broker replaces this placeholder
     owner = Producer({"bootstrap.servers": "127.0.0.1:1", "test.mock.num.brokers": 1, "log_level": 0})
     (broker,) = owner.list_topics(timeout=10).brokers.values()
     StreamAddress(f"{broker.host}:{broker.port}", secrets.token_hex(4), is_embedded=True).write(settings)

@@ -1,9 +1,9 @@
-"""Reads topics as one of a group, hands batches to an effect, and commits only when the effect is done.
+"""Reads topics as a member of a consumer group, passes batches to an effect, and commits after the effect is done.
 
-So every message is handled at least once; `event_id`s that were handled already are skipped, and an effect that
-survives a kill between itself and the commit must make a second time harmless (`Effect.resume`, `Effect.known`). A
-message that nobody can read goes to the dead letters, with the reason, instead of stopping the rest. A consumer that
-stands still while its lag grows is made anew.
+Every message is therefore handled at least once, and the consumer skips each `event_id` that was handled already. If
+the process is killed between effect and commit, the batch arrives again; `Effect.resume` and `Effect.known` make the
+repetition harmless. A poison message goes to the dead letters with its reason and does not stop the consumer. A
+consumer that makes no progress while messages wait is rebuilt.
 """
 
 from __future__ import annotations
@@ -34,8 +34,11 @@ _TOPIC, _PLACE = attrgetter("topic"), attrgetter("topic", "partition")
 
 
 class Received(NamedTuple):
-    """An event, and where on the stream it stood. `acked_s` is when the broker took it, by the wall clock; `name` tells
-    it from all others. (A tuple, since there are so many: it is made in a third of the time.)"""
+    """An event and its position on the stream.
+
+    `acked_s` is the broker's wall-clock timestamp in seconds; `name` is the unique `topic/event_id`. A named tuple is
+    constructed in a third of the time of a frozen dataclass.
+    """
 
     event: Any
     topic: str
@@ -48,7 +51,7 @@ class Received(NamedTuple):
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """A message that could not be handled: where it stood, why, and its bytes as base64."""
+    """A message that could not be handled: its position, the reason, and its bytes as base64."""
 
     SCHEMA: ClassVar[str] = "lab.dead_letter"
     VERSION: ClassVar[int] = 1
@@ -74,16 +77,16 @@ class DeadLetter:
 
 
 class Effect(Protocol):
-    """What a consumer does. `apply` may raise a `DependencyError`: the batch then comes again after a while."""
+    """What a consumer does with events. If `apply` raises a `DependencyError`, the consumer retries the batch later."""
 
     def apply(self, batch: Sequence[Received]) -> None: ...
 
     def resume(self, epoch: str) -> Mapping[tuple[str, int], int]:
-        """Offsets to go on from, by topic and partition, where the effect itself knows better than the group."""
+        """Offsets to resume from, by topic and partition. They override the offsets that the group committed."""
         ...
 
     def known(self) -> Iterable[str]:
-        """Ids of events that were handled in an earlier life, as far back as duplicates may reach."""
+        """Names (`topic/event_id`) of events handled before this process started, as far back as duplicates occur."""
         ...
 
     def tick(self) -> None:
@@ -92,7 +95,7 @@ class Effect(Protocol):
 
 
 class SeenIds:
-    """The last `size` ids."""
+    """Set of the `size` ids that were added last."""
 
     def __init__(self, size: int, ids: Iterable[str] = ()) -> None:
         self._size, self._ids = size, OrderedDict.fromkeys(ids)
@@ -108,9 +111,12 @@ class SeenIds:
 
 @dataclass(frozen=True)
 class ConsumerLimits:
-    """A batch is handled when it has `batch` messages or about `batch_bytes`, or when its first one has waited
-    `linger_s`. `stalled_s` without a step while messages wait is too long; `late_s` is how old an event may be
-    unnoticed."""
+    """Limits of one consumer.
+
+    A batch is handled when it has `batch` messages or about `batch_bytes`, or `linger_s` after its first message. A
+    consumer without progress for `stalled_s` while messages wait is rebuilt. An event older than `late_s` counts as
+    late. The consumer remembers the last `remembered` ids to detect duplicates.
+    """
 
     batch: int = 500
     batch_bytes: int = 8_000_000
@@ -125,7 +131,7 @@ class ConsumerLimits:
 
 @dataclass
 class EventConsumer:
-    """Start it before use, close it after. `codecs` says which events each topic carries."""
+    """Consumes topics in its own thread between `start` and `close`. `codecs` maps each topic to its codec."""
 
     find: Callable[[], StreamAddress]
     group: str
@@ -155,7 +161,7 @@ class EventConsumer:
             self._thread.join(10.0)
 
     def run(self) -> None:
-        """Consume until closed, through whatever the broker does."""
+        """Consume until closed. After a `DependencyError` the consumer reconnects."""
         while not self._stop.is_set():
             try:
                 self._consume()
@@ -199,8 +205,11 @@ class EventConsumer:
             client.close(autocommit=False, timeout_ms=ANSWER_MS)
 
     def _handle(self, records: Sequence[Any], address: StreamAddress) -> None:
-        """Bury what nobody can read, then do the effect, again and again while what it needs is away; the group keeps
-        our place meanwhile. In this order: a file that the effect wrote may take a restart past the dead ones."""
+        """Write dead letters for poison messages, then apply the effect, with retries while a dependency is down.
+
+        The consumer keeps its partitions during the retries. Dead letters are written first because a restart resumes
+        at the offsets that the effect stored, which may lie past the poison messages.
+        """
         batch, dead, duplicates = self._sorted(records)
         self._notice_times(batch)
         self._bury(dead)
@@ -209,7 +218,7 @@ class EventConsumer:
             try:
                 self._apply(list(batch), batch)
             except StreamUnavailable:
-                raise  # no dead letter can be written: start over from what was committed
+                raise  # no dead letter can be written: restart from the committed offsets
             except DependencyError as exc:
                 self.last_error = str(exc)
                 log.warning("%s: %s; trying again", self.group, exc)
@@ -221,13 +230,16 @@ class EventConsumer:
             self.metrics.seconds.labels(last.topic).set(max(0.0, time.time() - last.acked_s))
 
     def _settle(self, assigned: Assigned, epoch: str) -> None:
-        """Go on where the effect, or whoever had these partitions before, has come to; and know what they know."""
+        """Seek to the offsets of the effect or of the group, and load the ids of events that were handled before."""
         settle(assigned, self.effect.resume(epoch), lambda topic, n: self.metrics.lost.labels(topic).inc(n), ANSWER_MS)
         self._seen.add(self.effect.known())
 
     def _gather(self, client: Any, assigned: Assigned) -> list[Any]:
-        """What comes within `linger_s` of the first message, at most a batch. Nothing where partitions have changed
-        hands meanwhile: whoever has them now reads it again from what was committed."""
+        """Messages that arrive within `linger_s` of the first one, at most a batch.
+
+        Returns an empty list if the group reassigned partitions meanwhile: their new owner reads these messages again
+        from the committed offsets.
+        """
         found: list[Any] = []
         until, size, changes = 0.0, 0, assigned.changes
         while len(found) < self.limits.batch and size < self.limits.batch_bytes:
@@ -245,7 +257,7 @@ class EventConsumer:
         return found
 
     def _enter(self, epoch: str) -> None:
-        """In a new epoch of the broker, what was there and not read is gone: count it."""
+        """Count unread messages of the previous epoch as lost when the broker's epoch changes."""
         if self._epoch and epoch != self._epoch:
             for (topic, partition), end in self._end.items():
                 gone = end - self._place.get((topic, partition), 0)
@@ -257,7 +269,7 @@ class EventConsumer:
         self._epoch = epoch
 
     def _sorted(self, records: Sequence[Any]) -> tuple[list[Received], list[tuple[Received, str]], list[Any]]:
-        """What is to be done, what nobody can read and why, and what was handled before."""
+        """Split records into new events, poison messages with their reasons, and duplicates."""
         batch: list[Received] = []
         dead: list[tuple[Received, str]] = []
         duplicates: list[Any] = []
@@ -279,8 +291,10 @@ class EventConsumer:
         return batch, dead, duplicates
 
     def _apply(self, batch: Sequence[Received], left: list[Received]) -> None:
-        """The whole batch at once. If the effect has a bug with one of its events, by halves, to find out which. What
-        is done is taken out of `left`, so that it is not done again with the rest."""
+        """Apply the effect to the whole batch. If the effect has a bug, bisect the batch to find the failing event.
+
+        Handled events are removed from `left`, so that a retry does not apply them again.
+        """
         try:
             self.effect.apply(batch)
         except DependencyError:
@@ -314,11 +328,11 @@ class EventConsumer:
             self.metrics.read.labels(topic, result).inc(count)
 
     def _notice_times(self, batch: Sequence[Received]) -> None:
-        """Which events came late, and which behind a newer one."""
+        """Count events that are late or out of order within their partition."""
         late: list[str] = []
         out_of_order: list[str] = []
         late_ts = self.now() - self.limits.late_s
-        for place, some in groupby(batch, _PLACE):  # they come partition by partition
+        for place, some in groupby(batch, _PLACE):  # a batch is ordered by partition
             newest = self._newest.get(place, -math.inf)
             for received in some:
                 at_ts = received.event.event_ts
@@ -334,7 +348,7 @@ class EventConsumer:
                 metric.labels(topic).inc(count)
 
     def _lag(self, client: Any) -> int:
-        """Messages that wait, over all topics."""
+        """Number of unread messages in the assigned partitions, over all topics."""
         with kafka_errors("ask for the lag"):
             mine = list(client.assignment())
             ends = client.end_offsets(mine, timeout_ms=ANSWER_MS)
@@ -355,5 +369,5 @@ def _received(record: Any, event: Any, name: str) -> Received:
 
 
 def _as_text(value: bytes | None) -> str:
-    """As much of a message as a dead letter can carry."""
+    """The first `KEPT_BYTES` of a message as base64."""
     return base64.b64encode((value or b"")[:KEPT_BYTES]).decode()

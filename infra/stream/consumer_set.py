@@ -1,6 +1,6 @@
-"""The two consumers of a design's worker: one appends events to the log, one keeps the features fresh.
+"""The two consumers of a design's worker: one appends events to the log, the other refreshes the features.
 
-Each is a consumer group of its own, so that a slow refresh does not delay the log.
+Each consumer has its own consumer group, so that a slow refresh does not delay the log.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ FLUSH_S, FLUSH_EVENTS = 5.0, 5_000
 
 
 def world_clock(root: Path, live: Path, end_of_log: Callable[[Path], float]) -> SharedClock:
-    """The clock of the design in `root`, at or after the ends of the release's log and of the live log.
+    """The clock of the design in `root`. It starts at or after the end of the release's log and of the live log.
 
-    Raises `UsageError` where nothing was released yet.
+    Raises `UsageError` if the design has no release.
     """
     return SharedClock(live / "clock.json", max(read_release(root).world_now, end_of_log(live)))
 
@@ -36,7 +36,10 @@ def log_and_features(
     features: Effect,
     dead_letters: str,
 ) -> tuple[EventConsumer, EventConsumer]:
-    """`tables` says how the events of each logged topic are read and written; `features` gets those of `watched`."""
+    """Build the log consumer and the feature consumer.
+
+    `tables` maps each logged topic to its codec and table. The effect `features` receives the events of `watched`.
+    """
     sink = ParquetSink(live, {topic: table for topic, (_, table) in tables.items()}, clock.now)
     logged = {topic: codec for topic, (codec, _) in tables.items()}
     letters, limits, name = (context.producer, dead_letters), ConsumerLimits(), context.design.name

@@ -1,7 +1,7 @@
-"""What an event is on the wire: a JSON object that says what it is, which version of it, who it is, and when it was.
+"""Wire format of events: a JSON object with schema, version, event id, event time and data.
 
-A consumer that meets a version it does not know, or a body that does not fit, has met a *poison message*: `decode`
-raises `PoisonMessage` with the reason, and the message goes to the dead letters instead of stopping the stream.
+A message with an unknown version or a body that does not match its schema is a *poison message*. `decode` raises
+`PoisonMessage` with the reason. The consumer moves the message to the dead letters and continues.
 """
 
 from __future__ import annotations
@@ -16,12 +16,15 @@ import orjson
 
 
 class PoisonMessage(ValueError):
-    """A message that no retry will make readable."""
+    """A message that cannot be decoded, however often it is retried."""
 
 
 class Event(Protocol):
-    """A frozen dataclass of numbers, strings, lists and mappings. `SCHEMA` names it, `VERSION` is that of its fields,
-    `key` keeps events of one entity in order; `event_id` is the same for every copy of the same event."""
+    """A frozen dataclass of numbers, strings, lists and mappings.
+
+    `SCHEMA` names the event type, and `VERSION` is the version of its fields. Events with the same `key` stay in order.
+    Every copy of an event has the same `event_id`.
+    """
 
     SCHEMA: ClassVar[str]
     VERSION: ClassVar[int]
@@ -31,7 +34,7 @@ class Event(Protocol):
 
     @property
     def event_ts(self) -> float:
-        """When it happened, in seconds since the epoch, UTC, by the world's clock."""
+        """Event time in seconds since the epoch, UTC, by the world's clock."""
         ...
 
     @property
@@ -40,7 +43,7 @@ class Event(Protocol):
 
 @dataclass(frozen=True)
 class Encoded:
-    """An event ready to be sent."""
+    """An event as bytes, with its topic, key and id."""
 
     topic: str
     key: bytes
@@ -49,7 +52,7 @@ class Encoded:
 
 
 def encode(topic: str, event: Event) -> Encoded:
-    """The event as bytes. Raises `TypeError` for a field that JSON cannot carry."""
+    """Encode an event as JSON. Raises `TypeError` for a field that JSON cannot represent."""
     data = {name: getattr(event, name) for name in _names(type(event))}
     body = {
         "schema": event.SCHEMA,
@@ -69,7 +72,7 @@ def _names(kind: Any) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Codec:
-    """Reads events of the schemas that it is given."""
+    """Decodes events. `kinds` maps a schema name to its event class."""
 
     kinds: Mapping[str, type]
 
@@ -78,11 +81,14 @@ class Codec:
         return cls({kind.SCHEMA: kind for kind in kinds})  # type: ignore[attr-defined]
 
     def decode(self, value: bytes) -> Any:
-        """The event. Raises `PoisonMessage` with the reason where `value` is none."""
+        """Decode one event. Raises `PoisonMessage` with the reason if `value` is not a valid event."""
         return self.read(value)[1]
 
     def read(self, value: bytes) -> tuple[str, Any]:
-        """Its id, which costs something to make, and the event; raises as `decode` does."""
+        """Decode one event and return (id, event). Raises `PoisonMessage` as `decode` does.
+
+        The id is returned because computing `event_id` a second time is expensive.
+        """
         try:
             body = orjson.loads(value)
         except orjson.JSONDecodeError as exc:
@@ -103,10 +109,13 @@ class Codec:
 
 
 def _built(kind: Any, data: dict[str, Any]) -> Any:
-    """The event with these fields. Nearly all are written by `encode`, so one look at all types at once is enough."""
+    """Construct the event from its fields.
+
+    Fast path: `encode` wrote nearly every message, so one comparison of all names and types is enough.
+    """
     shape = _shape(kind)
     if tuple(data) == shape.names and tuple(map(type, data.values())) == shape.types:
-        return shape.make(data)  # numbers are finite: orjson reads no others
+        return shape.make(data)  # numbers are finite: orjson rejects NaN and infinity
     if data.keys() != shape.hints.keys():
         raise PoisonMessage(f"{kind.SCHEMA} has other fields: {sorted(data.keys() ^ shape.hints.keys())}")
     return kind(**{name: _checked(kind.SCHEMA, name, data[name], hint) for name, hint in shape.hints.items()})
@@ -114,7 +123,7 @@ def _built(kind: Any, data: dict[str, Any]) -> Any:
 
 @dataclass(frozen=True)
 class _Shape:
-    """Names and types of an event's fields in order, as `encode` writes them."""
+    """Names and JSON types of an event's fields, in the order in which `encode` writes them."""
 
     hints: Mapping[str, Any]
     names: tuple[str, ...]
@@ -124,13 +133,13 @@ class _Shape:
 
 @cache
 def _shape(kind: Any) -> _Shape:
-    found = get_type_hints(kind)  # slow: annotations are text until they are asked for
+    found = get_type_hints(kind)  # slow: it evaluates annotations that are stored as text
     hints = {item.name: found[item.name] for item in fields(kind)}
     types = tuple(hint if hint in (int, bool, str, float) else _container(hint) for hint in hints.values())
 
     def from_dict(data: dict[str, Any]) -> Any:
         event = object.__new__(kind)
-        object.__setattr__(event, "__dict__", data)  # `__init__` of a frozen dataclass takes 20 times as long
+        object.__setattr__(event, "__dict__", data)  # `__init__` of a frozen dataclass is 20 times slower
         return event
 
     is_plain = not hasattr(kind, "__slots__") and not hasattr(kind, "__post_init__")
@@ -138,7 +147,7 @@ def _shape(kind: Any) -> _Shape:
 
 
 def _container(hint: Any) -> type:
-    """What JSON makes of a field that is neither a number nor a string."""
+    """The Python type that JSON decodes a container field to: dict or list."""
     origin = get_origin(hint) or hint
     return dict if isinstance(origin, type) and issubclass(origin, Mapping) else list
 

@@ -1,7 +1,7 @@
-"""Reads every event of some topics into this process: for what each replica must know, such as new posts.
+"""Reads every event of some topics, such as new posts, into each replica.
 
-No group and no commits: each process reads all that the broker still has, then goes on with what comes. `apply` must
-therefore not mind an event that it knows.
+The follower has no consumer group and commits no offsets. Each process reads every message that the broker still has,
+then the new ones. `apply` must therefore be idempotent.
 """
 
 from __future__ import annotations
@@ -22,8 +22,10 @@ RETRY_S, POLL_MS = 1.0, 100
 
 
 class EventFollower:
-    """Start it before use, close it after. A message that cannot be read is counted and passed over: burying it is the
-    consumer's business."""
+    """Follows topics in its own thread between `start` and `close`.
+
+    The follower counts poison messages and skips them; `EventConsumer` writes their dead letters.
+    """
 
     def __init__(
         self,

@@ -1,7 +1,7 @@
-"""The adapter to Kafka: who reads, and topics. No exception of kafka-python leaves this room.
+"""The adapter to kafka-python: consumers and topics. No exception of kafka-python leaves this module.
 
-The in-memory broker of the embedded setting needs an older protocol (`api_version`) and makes topics by itself; nothing
-else differs.
+The in-memory broker of the embedded setting needs an older protocol (`api_version`), creates topics by itself, and
+assigns partitions without the group protocol.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ from infra.stream.address import StreamAddress
 from infra.stream.producer_client import ProducerClient
 
 PARTITIONS = 4
-"""of each topic; also what the in-memory broker makes"""
+"""Partitions of each topic. The in-memory broker creates the same number."""
 CONNECT_S = 2.0
 ANSWER_MS = 3_000
-"""for one question to a broker that is there"""
+"""Timeout of one request to a broker that accepts connections."""
 DAY_MS = 86_400_000
 MAX_EVENT_BYTES = 900_000
-"""below what brokers take by default"""
-logging.getLogger("kafka").setLevel(logging.CRITICAL)  # it logs each lost connection; what it means is said here
+"""Size limit of one event, below the brokers' default `message.max.bytes`."""
+logging.getLogger("kafka").setLevel(logging.CRITICAL)  # it logs each lost connection; the caller reports it
 
 
 @contextmanager
 def kafka_errors(what: str) -> Iterator[None]:
-    """Turn whatever kafka-python raises into `StreamUnavailable`."""
+    """Convert the exceptions of kafka-python to `StreamUnavailable`."""
     try:
         yield
     except (KafkaError, OSError, ValueError, AssertionError) as exc:
@@ -45,15 +45,18 @@ def kafka_errors(what: str) -> Iterator[None]:
 
 
 def open_producer(address: StreamAddress) -> ProducerClient:
-    """A client that waits for every replica. Raises `StreamUnavailable` at once where nobody listens."""
+    """Open a producer that waits for every replica. Raises `StreamUnavailable` at once if the port is closed."""
     with kafka_errors(f"reach the broker at {address.broker}"):
         must_listen(address)
         return ProducerClient(address)
 
 
 class Assigned(ConsumerRebalanceListener):  # type: ignore[misc]
-    """Which partitions the group has just given to a client; they stand still until `infra.stream.places` has settled
-    where to go on. It cannot be done here: this runs in the client's own loop, where no question can be asked."""
+    """Records the partitions that the group assigned to a client, and pauses them.
+
+    `infra.stream.places.settle` seeks and resumes them. The callbacks here cannot, because they run in the client's own
+    loop, where no request to the broker is possible.
+    """
 
     def __init__(self) -> None:
         self.client: Any = None
@@ -73,9 +76,10 @@ class Assigned(ConsumerRebalanceListener):  # type: ignore[misc]
 def open_consumer(
     address: StreamAddress, topics: Sequence[str], group: str | None, assigned: Assigned | None = None
 ) -> Any:
-    """A `KafkaConsumer` of a group that commits by hand; without a group, of all partitions from their begin.
+    """Open a `KafkaConsumer` of `group` that commits by hand; without a group, one that reads all partitions.
 
-    With `assigned`, nothing is read before it has settled where.
+    Without committed offsets, reading starts at the beginning of each partition. With `assigned`, partitions stay
+    paused until `infra.stream.places.settle` has chosen their offsets.
     """
     with kafka_errors(f"reach the broker at {address.broker}"):
         client = KafkaConsumer(
@@ -85,7 +89,7 @@ def open_consumer(
             auto_offset_reset="earliest",
             fetch_max_wait_ms=100,
             request_timeout_ms=15_000,
-            session_timeout_ms=6_000,  # the least that a broker allows: so long a killed member keeps its partitions
+            session_timeout_ms=6_000,  # the brokers' minimum; a killed member keeps its partitions for this long
             heartbeat_interval_ms=2_000,
             metadata_max_age_ms=5_000,
         )
@@ -93,11 +97,11 @@ def open_consumer(
             assigned.client = client
         if group is not None and not address.is_embedded:
             client.subscribe(list(topics), listener=assigned)
-            # Asked for here, so that the client knows the partitions before it joins. One that learns of them later
-            # joins again, and kafka-python 3.0 never ends that if a poll ends between the two answers of the group.
+            # This request loads the partitions before the client joins the group. A client that loads them later joins
+            # again, and in kafka-python 3.0 that join never ends if a poll ends between the group's two responses.
             client.end_offsets([TopicPartition(topic, 0) for topic in topics], timeout_ms=ANSWER_MS)
             return client
-        # the in-memory broker takes 9 s to let a member in again, and has one consumer of each group by construction
+        # the in-memory broker takes 9 s to readmit a member, and the embedded setting has one consumer per group
         places = partitions_of(client, topics, address)
         client.assign(places)
         if assigned is not None:
@@ -106,14 +110,14 @@ def open_consumer(
 
 
 def is_in_group(client: Any) -> bool:
-    """It has partitions, or the group has none for it."""
+    """True if the client has partitions, or if its group is stable and has none left for it."""
     return bool(client.assignment()) or client.group_metadata().state == MemberState.STABLE
 
 
 def epoch_of(address: StreamAddress, topics: Sequence[str]) -> str:
-    """Names the life of what the broker remembers of these topics: a topic that was made anew begins at 0 again.
+    """The epoch of these topics. It changes when a topic is recreated, because offsets then start at 0 again.
 
-    Raises `StreamUnavailable` while a topic is not there.
+    Raises `StreamUnavailable` while a topic does not exist.
     """
     if address.is_embedded:
         return address.epoch
@@ -133,8 +137,8 @@ def epoch_of(address: StreamAddress, topics: Sequence[str]) -> str:
 
 
 def partitions_of(client: Any, topics: Sequence[str], address: StreamAddress) -> list[TopicPartition]:
-    """Every partition of the topics. Raises `StreamUnavailable` while a topic is not there."""
-    if address.is_embedded:  # asking would wait without end for a broker that has just died
+    """Every partition of the topics. Raises `StreamUnavailable` while a topic does not exist."""
+    if address.is_embedded:  # a metadata request would wait forever for a broker that has just died
         return [TopicPartition(topic, number) for topic in topics for number in range(PARTITIONS)]
     found = [TopicPartition(topic, number) for topic in topics for number in client.partitions_for_topic(topic) or ()]
     if {place.topic for place in found} != set(topics):
@@ -143,7 +147,7 @@ def partitions_of(client: Any, topics: Sequence[str], address: StreamAddress) ->
 
 
 def make_topics(address: StreamAddress, topics: Sequence[str]) -> None:
-    """Make the topics that are not there yet. The in-memory broker makes them when they are first asked for."""
+    """Create the missing topics. The in-memory broker creates a topic at its first use."""
     if address.is_embedded:
         return
     with kafka_errors("make topics"):
@@ -155,7 +159,7 @@ def make_topics(address: StreamAddress, topics: Sequence[str]) -> None:
             if wanted:
                 admin.create_topics(wanted)
         except TopicAlreadyExistsError:
-            pass  # somebody else was as quick
+            pass  # another process created the topic at the same time
         finally:
             admin.close()
 
@@ -174,6 +178,6 @@ def _common(address: StreamAddress) -> dict[str, Any]:
 
 
 def must_listen(address: StreamAddress) -> None:
-    """Raise `OSError` where nobody listens: the clients themselves take longer to give up."""
+    """Raise `OSError` if the broker's port is closed. The client libraries take longer to fail."""
     host, _, port = address.broker.rpartition(":")
     socket.create_connection((host, int(port)), CONNECT_S).close()

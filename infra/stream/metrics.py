@@ -1,7 +1,7 @@
-"""What is counted of the stream, so that nothing can go missing unseen.
+"""Prometheus metrics of the stream. Counting invariants expose every lost event.
 
-On the side that writes: offered = acknowledged + dropped + waiting. On the side that reads: read = applied +
-duplicate + dead-lettered. Over both: acknowledged = read + lag + lost (lost: only with a broker that forgets).
+Producer: offered = acknowledged + dropped + waiting. Consumer: read = applied + duplicate + dead-lettered. Both
+sides: acknowledged = read + lag + lost. Only the in-memory broker, or one past its retention, loses messages.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ RESULTS = ("applied", "duplicate", "dead_letter")
 
 
 class StreamMetrics:
-    """Registered where the process exposes its metrics."""
+    """Metrics of one process, registered in its `CollectorRegistry`."""
 
     def __init__(self, registry: CollectorRegistry, topics: tuple[str, ...]) -> None:
         def counter(name: str, text: str, *labels: str) -> Counter:
@@ -34,7 +34,7 @@ class StreamMetrics:
         self.lost = counter("lost", "messages that the broker deleted before they were read", "topic")
         self.rebuilt = counter("consumer_rebuilt", "consumers recreated, by reason", "group", "reason")
         self.seconds = gauge("delay_seconds", "from acknowledged by the broker to handled, last batch", "topic")
-        for topic in topics:  # present at zero: the increase of a series that was absent is never seen
+        for topic in topics:  # export zeros: Prometheus' `increase` misses the first value of a new series
             for one in (self.offered, self.acked, self.lost):
                 one.labels(topic)
             for reason in DROPPED:
@@ -44,7 +44,7 @@ class StreamMetrics:
         self._children: dict[tuple[Counter, str], Counter] = {}
 
     def of(self, counter: Counter, topic: str) -> Counter:
-        """The counter of one topic, looked up once: the library's own look-up is dearer than counting."""
+        """The counter of one topic, cached: the library's `labels` look-up costs more than the increment."""
         known = self._children.get((counter, topic))
         if known is None:
             known = self._children[counter, topic] = counter.labels(topic)

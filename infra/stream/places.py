@@ -1,7 +1,7 @@
-"""Where a client of a group reads on in the partitions that it has just been given.
+"""Chooses the offset at which a client resumes each partition that its group assigned.
 
-The effect may know better than the group (its files say how far it came), and either may name an offset that the broker
-no longer has, or not yet: then reading goes on at the nearest one there is, instead of at the begin or never.
+The effect's stored offsets take precedence over the committed ones. If the broker no longer has an offset, or does not
+have it yet, the client resumes at the nearest existing offset.
 """
 
 from __future__ import annotations
@@ -17,8 +17,10 @@ log = logging.getLogger(__name__)
 def settle(
     assigned: Assigned, resume: Mapping[tuple[str, int], int], lose: Callable[[str, int], object], timeout_ms: int
 ) -> None:
-    """Go on at the offset of `resume`, else at what the group has committed, else at the begin. `lose` is told of
-    messages that the broker has dropped before they were read."""
+    """Resume at the offset in `resume`, else at the group's committed offset, else at the beginning.
+
+    `lose(topic, n)` is called with the number of messages that the broker dropped before the client read them.
+    """
     client, places = assigned.client, sorted(assigned.fresh)
     with kafka_errors("find where to go on"):
         begins = client.beginning_offsets(places, timeout_ms=timeout_ms)

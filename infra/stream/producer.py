@@ -1,8 +1,9 @@
-"""Puts events on the stream from a thread of its own, so that a request never waits for a broker.
+"""Sends events to the stream from its own threads, so that a request never waits for the broker.
 
-`offer` hands over and returns; what does not fit is dropped and counted. `publish` returns when the broker has
-acknowledged, for those who must be able to say "it is kept". An event that the broker did not take in time waits here
-and is sent again, so a broker that is away for a while loses nothing that was accepted before the buffer was full.
+`offer` queues an event and returns; an event that does not fit into the buffer is dropped and counted. `publish`
+returns after the broker has acknowledged the events, for callers that need durability. The producer retries an event
+that the broker did not accept in time, so a temporary outage loses no event until the buffer is full or
+`patience_s` has passed.
 """
 
 from __future__ import annotations
@@ -26,15 +27,18 @@ from infra.stream.producer_client import ProducerClient
 log = logging.getLogger(__name__)
 CLOSE_S = 3.0
 PARKED_FROM = 16_384
-"""bytes, of which each waits in pages of its own; below, half-empty pages would cost more than holes"""
+"""Smallest value in bytes that waits in its own memory pages. Partly filled pages cost more for smaller values."""
 
 
 @dataclass(frozen=True)
 class ProducerLimits:
-    """`offered` events may wait to be encoded, `waiting_bytes` of encoded ones for the broker; after `patience_s` an
-    event is given up, and `in_flight` are at the broker at once. What is offered gathers for `gather_s`, and what
-    nobody waits for goes out every `send_s`: each round of encoding, sending and acknowledging wakes threads, which
-    costs more than the events themselves."""
+    """Limits of one producer.
+
+    At most `offered` events wait for encoding, `waiting_bytes` of encoded events wait for the broker, and `in_flight`
+    events are sent but not acknowledged. An event expires after `patience_s`. The encoder runs every `gather_s`, and
+    events without a waiting caller are sent every `send_s`: each round of encoding, sending and acknowledging wakes
+    threads, which costs more than the events themselves.
+    """
 
     offered: int = 512
     gather_s: float = 0.2
@@ -47,7 +51,7 @@ class ProducerLimits:
 
 @dataclass
 class _Waiting:
-    """An event on its way: `done` is told when the broker has it, where somebody asked."""
+    """An event that the broker has not acknowledged. `done`, if set, completes with the acknowledgement or fails."""
 
     encoded: Encoded
     since: float
@@ -56,8 +60,11 @@ class _Waiting:
     pages: mmap.mmap | None = None
 
     def park(self) -> None:
-        """Before a long wait, move a large value out of the heap. Left among the arrays of the requests that come and
-        go meanwhile, it makes holes that fit nothing: 32 MB of waiting events had a service grow by 400 MB."""
+        """Move a large value out of the heap before a long wait.
+
+        Values that stay among the short-lived arrays of requests fragment the heap: 32 MB of waiting events made a
+        service grow by 400 MB.
+        """
         value = self.encoded.value
         if len(value) >= PARKED_FROM:
             self.pages = mmap.mmap(-1, len(value))
@@ -75,7 +82,7 @@ class _Waiting:
 
 @dataclass
 class EventProducer:
-    """Start it before use, close it after. `find` says where the broker is now; `topics` are made where missing."""
+    """Sends events between `start` and `close`. `find` returns the broker's address; missing `topics` are created."""
 
     find: Callable[[], StreamAddress]
     topics: Sequence[str]
@@ -93,8 +100,8 @@ class EventProducer:
         self._client: ProducerClient | None = None
         self._address: StreamAddress | None = None
         self._broken: ProducerClient | None = None
-        # One encodes and one sends: what is offered is large (a request with all that it knew) and must not pile up
-        # while the other waits for a broker that is away.
+        # One thread encodes and one sends: offered events are large (a request with all its features) and must not
+        # pile up while the sender waits for a broker that is down.
         self._threads = [
             threading.Thread(target=run, name=name, daemon=True)
             for name, run in (("event-encoder", self._encode), ("event-producer", self._run))
@@ -106,12 +113,17 @@ class EventProducer:
 
     @property
     def is_up(self) -> bool:
-        """False from the first event that the broker did not take until one that it took. With nothing left to try
-        again nobody knows, and the next event finds out."""
+        """False from the first failed event until the next acknowledged one.
+
+        With no retry pending, the broker's state is unknown until the next send, so a connected producer counts as up.
+        """
         return self._client is not None and (self._is_well or not (self._waiting or self._in_flight))
 
     def offer(self, topic: str, make: Callable[[], Event]) -> bool:
-        """Promise an event that `make` builds later, off the request's path. False if there was no room."""
+        """Queue an event that the encoder builds with `make`, off the request path. Returns False if the queue is full.
+
+        A refused event is counted as dropped.
+        """
         self.metrics.of(self.metrics.offered, topic).inc()
         if len(self._offered) >= self.limits.offered:
             self.metrics.dropped.labels(topic, "buffer_full").inc()
@@ -120,8 +132,10 @@ class EventProducer:
         return True
 
     def hand_over(self, topic: str, event: Event) -> bool:
-        """Encode an event here and now, and send it a moment later: for one that is quickly encoded. False, and
-        counted, if it cannot be written or there is no room."""
+        """Encode an event in the calling thread and send it a moment later, for events that are cheap to encode.
+
+        Returns False if the event cannot be encoded or the buffer is full. Such an event is counted as dropped.
+        """
         self.metrics.of(self.metrics.offered, topic).inc()
         encoded = self._encoded(topic, lambda: event)
         return encoded is not None and self._keep(_Waiting(encoded, time.monotonic()), may_gather=True)
@@ -129,8 +143,8 @@ class EventProducer:
     def publish(self, events: Sequence[tuple[str, Event]], timeout_s: float) -> None:
         """Return when the broker has acknowledged every event.
 
-        Raises `StreamUnavailable` if it has not within `timeout_s`, or at once if there is no broker or no room. Then
-        some may have arrived and may yet; whoever sends them again sends the same ids.
+        Raises `StreamUnavailable` after `timeout_s` without every acknowledgement, or at once if the broker is down or
+        the buffer is full. Some of the events may still arrive. A retry must send the same ids.
         """
         if not self.is_up:
             raise StreamUnavailable(f"the event stream does not answer: {self.last_error}")
@@ -150,7 +164,7 @@ class EventProducer:
                 raise StreamUnavailable(f"not acknowledged within {timeout_s:.1f} s") from None
 
     def close(self) -> None:
-        """Send what can be sent within a moment, also what still gathers; the rest is counted as dropped."""
+        """Send queued events for a few seconds, including those not yet encoded. The rest is counted as dropped."""
         self._closed.set()
         encoder, sender = self._threads
         if encoder.is_alive():
@@ -162,7 +176,10 @@ class EventProducer:
             sender.join(CLOSE_S + 1.0)
 
     def _keep(self, waiting: _Waiting, *, again: bool = False, may_gather: bool = False) -> bool:
-        """Send it, or put it in line: at the front if it was sent before. False, and counted, if there is no room."""
+        """Send the event or queue it, at the front if it was sent before.
+
+        Returns False if the event is dropped: it is too large, the buffer is full, or the producer is closing.
+        """
         size, topic = waiting.size, waiting.encoded.topic
         with self._changed:
             reason = ""
@@ -182,7 +199,7 @@ class EventProducer:
                     waiting.park()
                 self._bytes += size
                 (self._waiting.appendleft if again else self._waiting.append)(waiting)
-                if client is not None and not may_gather:  # without one, whoever sends looks for it from time to time
+                if client is not None and not may_gather:  # without a client, the sender thread reconnects by itself
                     self._is_urgent = True
                     self._changed.notify_all()
                 return True
@@ -229,7 +246,10 @@ class EventProducer:
             return None
 
     def _connect(self) -> bool:
-        """Keep the client, or make one where there is none or the broker has moved. False while nobody answers."""
+        """Keep the client, or open a new one if it is missing or broken or the broker has moved.
+
+        Returns False while no broker answers.
+        """
         try:
             address = self.find()
             if self._client is not None and address == self._address and self._broken is None:
@@ -254,7 +274,7 @@ class EventProducer:
         client, self._client, self._broken = self._client, None, None
         if client is not None:
             log.warning("no producer: %s", reason)
-            # what is under way comes back into line as soon as its time is up, which nobody here waits for
+            # `close` waits for events in flight, which then return to the queue; its own thread keeps the sender free
             threading.Thread(target=client.close, name="producer-closing", daemon=True).start()
 
     def _send_waiting(self) -> None:
@@ -279,8 +299,10 @@ class EventProducer:
             self._settle(client, waiting, exc)
 
     def _settle(self, client: ProducerClient, waiting: _Waiting, failure: StreamUnavailable | None) -> None:
-        """The broker has it, or it goes back into line until its time is over. A client that failed is made anew, for
-        the broker may have moved."""
+        """Record the acknowledgement, or queue the failed event again until it expires.
+
+        A failed client is replaced, because the broker may have moved.
+        """
         with self._changed:
             had_room = self._in_flight < self.limits.in_flight
             self._in_flight -= 1

@@ -1,7 +1,7 @@
-"""The adapter to librdkafka's producer. No exception of confluent-kafka leaves this room.
+"""The adapter to librdkafka's producer. No exception of confluent-kafka leaves this module.
 
-Native code gathers, sends and retries in threads of its own. A client in Python does that beside the requests, for the
-interpreter that they need: at some hundred events a second it held them up by tens of milliseconds.
+librdkafka batches, sends and retries in native threads. A pure-Python client competes with the requests for the
+interpreter lock: at some hundred events a second it delayed requests by tens of milliseconds.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from infra.errors import StreamUnavailable
 from infra.stream.address import StreamAddress
 
 DELIVERY_S = 4.0
-"""what a broker has not taken by then comes back, to be sent again"""
+"""Delivery timeout in seconds. The caller may then send the event again."""
 POLL_S = 0.1
 Done = Callable[[StreamUnavailable | None], None]
 
 
 class ProducerClient:
-    """Waits for every replica; what it could not deliver in time it gives back as failed. Safe to share by threads."""
+    """Thread-safe producer that waits for every replica and reports events not delivered in time as failed."""
 
     def __init__(self, address: StreamAddress) -> None:
         self._client = Producer(
@@ -31,8 +31,8 @@ class ProducerClient:
                 "client.id": "lab",
                 "acks": "all",
                 "linger.ms": 5,
-                "max.in.flight.requests.per.connection": 1,  # what is sent again must not overtake what came after it
-                "partitioner": "murmur2_random",  # as Kafka's other clients choose a partition for a key
+                "max.in.flight.requests.per.connection": 1,  # a retry must not reorder events
+                "partitioner": "murmur2_random",  # the default of Kafka's Java client
                 "message.max.bytes": 1_000_000,
                 "queue.buffering.max.kbytes": 64_000,
                 "message.timeout.ms": int(DELIVERY_S * 1000),
@@ -40,7 +40,7 @@ class ProducerClient:
                 "socket.timeout.ms": 3_000,
                 "socket.nagle.disable": True,
                 "reconnect.backoff.max.ms": 1_000,
-                "log_level": 0,  # it logs each lost connection; what it means is said by the one who sends
+                "log_level": 0,  # librdkafka logs each lost connection; `EventProducer` reports it
             }
         )
         self._failure: StreamUnavailable | None = None
@@ -49,9 +49,9 @@ class ProducerClient:
         self._thread.start()
 
     def send(self, topic: str, *, value: bytes, key: bytes, done: Done | None = None) -> None:
-        """Hand over at once. `done` is told later, from another thread, whether the broker has it.
+        """Queue a message without waiting. Another thread calls `done(None)` on acknowledgement, else `done(error)`.
 
-        Raises `StreamUnavailable` where there is no room.
+        Raises `StreamUnavailable` if librdkafka's queue is full or it rejects the message.
         """
         try:
             self._client.produce(topic, value=value, key=key, on_delivery=self._teller(done))
@@ -59,8 +59,10 @@ class ProducerClient:
             raise StreamUnavailable(f"could not send: {exc}") from exc
 
     def flush(self, timeout: float) -> None:
-        """Wait until the broker has everything. Raises `StreamUnavailable` if it has not, or refused something that
-        nobody else was told of."""
+        """Wait until the broker has acknowledged every message.
+
+        Raises `StreamUnavailable` after `timeout` seconds, or if a message sent without `done` failed.
+        """
         left = self._client.flush(timeout)
         if self._failure is not None:
             raise self._failure
@@ -68,7 +70,7 @@ class ProducerClient:
             raise StreamUnavailable(f"{left} messages were not acknowledged within {timeout:.0f} s")
 
     def close(self, timeout: float = DELIVERY_S + 2.0) -> None:
-        """Send what can be sent; whoever waits for the rest is told that it failed."""
+        """Send queued messages for at most `timeout` seconds, then fail the rest through their `done` callbacks."""
         self._client.flush(timeout)
         self._client.purge()
         self._client.flush(1.0)

@@ -1,7 +1,7 @@
-"""When a worker refreshes features: about once a second, after late events have settled and the backlog is read.
+"""When a worker refreshes features: about once a second, after late events have arrived and the backlog is read.
 
-A worker refreshes as of a whole second t of the world's clock, once the events of before t had time to arrive. After
-a pause it first reads the events of the meantime. Where the store does not answer, it tries again a second later.
+A worker refreshes as of a whole second t of the world's clock, after the events before t had `SETTLE_S` to arrive.
+After a pause, the worker first reads the backlog. If the store does not answer, the worker retries a second later.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from infra.stream.sink import next_offsets
 
 log = logging.getLogger(__name__)
 SETTLE_S = 1.0
-"""an event may be on its way for so long before the second that it belongs to is counted"""
+"""Seconds that an event may take to arrive before the worker counts the event's second."""
 REFRESH_S, IDLE_S, LOOK_S = 0.2, 60.0, 1.0
 BEHIND_S = 10.0
-"""how long to wait, after a pause, for the events of the meantime; later ones count as late"""
+"""Longest wait for the backlog after a pause, in seconds. Events that arrive later count as late."""
 
 
 class Refresher:
-    """Decides when to refresh; the caller refreshes. Not for several threads.
+    """Decides when to refresh; the caller refreshes. Not thread-safe.
 
-    `counted_ts` is the time, in seconds since the epoch, of which the features were last written.
+    `counted_ts` is the as-of time of the last written features, in seconds since the epoch.
     """
 
     def __init__(self, root: Path, clock: WorldClock) -> None:
@@ -42,11 +42,11 @@ class Refresher:
         self._took = False
 
     def begin(self, release: Release) -> None:
-        """Features are those of the build of `release`: refresh at the next occasion."""
+        """Start from the features of the build of `release`, and refresh at the next opportunity."""
         self.counted_ts, self._wrote_s = release.world_now, 0.0
 
     def resume(self) -> None:
-        """Reading begins or goes on: there may be a backlog."""
+        """Assume a backlog, because the consumer starts or resumes reading."""
         self._behind_since_s = time.monotonic()
 
     def take(self, batch: Sequence[Received]) -> None:
@@ -56,7 +56,7 @@ class Refresher:
             self._behind_since_s = time.monotonic()
 
     def new_release(self, served: Release | None) -> Release | None:
-        """The current release where it is not `served`; it is read at most once a second."""
+        """The current release if it differs from `served`, else None. The file is read at most once a second."""
         now_s = time.monotonic()
         if now_s - self._looked_s <= LOOK_S:
             return None
@@ -65,9 +65,9 @@ class Refresher:
         return None if release == served else release
 
     def due_ts(self, *, has_new: bool) -> float | None:
-        """The time to refresh as of, in seconds since the epoch; None where no refresh is due. Call it once per tick.
+        """The as-of time of a due refresh, in seconds since the epoch, or None. Call it once per tick.
 
-        Without new events a refresh is due once a minute, since windows move on.
+        Without new events a refresh is due once a minute, because the time windows of the features move.
         """
         now_s = time.monotonic()
         if not self._took:  # the backlog is read
@@ -83,7 +83,7 @@ class Refresher:
 
     @contextmanager
     def refreshing(self, at_ts: float) -> Iterator[None]:
-        """Surrounds a refresh as of `at_ts`. A `DependencyError` inside delays the next attempt and is logged."""
+        """Wrap a refresh as of `at_ts`. A `DependencyError` inside delays the next attempt and is logged."""
         try:
             yield
         except DependencyError as exc:
@@ -94,20 +94,22 @@ class Refresher:
 
 
 class AppliedOffsets:
-    """Up to where an effect has applied each partition, by topic and partition."""
+    """The next offset that an effect has to apply, by topic and partition."""
 
     def __init__(self) -> None:
         self._epoch, self._next = "", dict[tuple[str, int], int]()
 
     def start(self, epoch: str, live: Path, folders: Mapping[str, str]) -> None:
-        """Go on behind the log in `live`; `folders` maps a topic to its folder. A topic whose folder is empty starts at
-        0, since the offsets that the group committed say nothing about the log."""
+        """Start after the log in `live`; `folders` maps a topic to its folder.
+
+        A topic with an empty folder starts at 0, because the group's committed offsets do not describe the log.
+        """
         for topic, folder in folders.items():
             written = dict.fromkeys(range(PARTITIONS), 0) | next_offsets(live / folder, epoch)
             self._next |= {(topic, number): at for number, at in written.items()}
 
     def resume(self, epoch: str, *, is_first: bool) -> Mapping[tuple[str, int], int]:
-        """Offsets to go on from. A new epoch of the broker, after the first, starts empty."""
+        """Offsets to resume from. They are empty in each new epoch of the broker after the first."""
         if not is_first and epoch != self._epoch:
             self._next = {}
         self._epoch = epoch

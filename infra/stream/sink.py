@@ -1,9 +1,9 @@
-"""Appends events to Parquet, each exactly once, through any kill: the file is the commit.
+"""Appends events to Parquet exactly once, even if the process is killed, by storing offsets in each file.
 
-One batch of one topic becomes one file, written aside and renamed; so a file is complete or not there. It carries the
-offsets at which reading goes on after it, and a restart goes on from the newest, whatever the group has committed.
-Partitioned by date and hour of the world's clock at writing. What training needs stays; of the rest, only as much as a
-disk can spare.
+The sink writes one file per topic and batch under a temporary name and renames it, so a file under its final name is
+complete. The file's metadata holds the next offset of each partition. A restart resumes from the newest files' offsets,
+which override the group's committed ones. Files are partitioned by date and hour of the world's clock at writing. A
+table with `keep_bytes` deletes its oldest files; tables for training keep every file.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from infra.stream.consumer import Received
 Places = dict[int, int]
 OFFSETS = b"lab.offsets"
 REMEMBERED_FILES = 50
-"""how far back a restart looks for the ids of events that may come again"""
+"""Number of newest files from which a restart loads event ids to detect duplicates."""
 LOOKED_AT = 500
-"""and how far for the offsets of each partition"""
+"""Number of newest files in which a restart searches the offsets of each partition."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """Where a topic's events go: a folder, how a batch becomes a table, and the column that holds their ids.
+    """How a topic is stored: its folder, the function from events to a table, and the column with the event ids.
 
-    With `keep_bytes`, the oldest files go when there are more of them; the newest `REMEMBERED_FILES` stay in any case.
+    Above `keep_bytes` in total, the sink deletes the oldest files. It always keeps the newest `REMEMBERED_FILES`.
     """
 
     folder: str
@@ -48,17 +48,17 @@ class Table:
 
 @dataclass
 class ParquetSink:
-    """An effect. `root` holds one folder per topic; `now` is the world's clock."""
+    """Effect that writes events to Parquet. `root` holds one folder per topic; `now` reads the world's clock."""
 
     root: Path
     tables: Mapping[str, Table]
     now: Callable[[], float]
     _epoch: str = ""
     _written: dict[str, Places] = field(default_factory=lambda: defaultdict(dict))
-    """topic -> where reading goes on after what was written since `resume`"""
+    """topic -> partition -> next offset after the files written since `resume`"""
 
     def resume(self, epoch: str) -> Mapping[tuple[str, int], int]:
-        """Where the newest files of this epoch end."""
+        """Next offsets after the newest files of this epoch, by topic and partition."""
         self._epoch, self._written = epoch, defaultdict(dict)
         return {
             (topic, number): at
@@ -78,12 +78,12 @@ class ParquetSink:
         for received in batch:
             by_topic[received.topic].append(received)
         for topic, some in by_topic.items():
-            # a batch that comes again because another topic failed has been written already
+            # a batch that is retried because another topic failed may already be written for this topic
             done = self._written[topic]
             new = [one for one in some if one.offset >= done.get(one.partition, 0)]
             if not new:
                 continue
-            # of other partitions nothing is said: another process may have come further there
+            # offsets of other partitions are left out: another process may be further ahead there
             after = done | {one.partition: one.offset + 1 for one in new}
             self._write(self.tables[topic], [one.event for one in new], after)
             self._written[topic] = after
@@ -110,20 +110,22 @@ class ParquetSink:
             return
         total = 0
         for index, file in enumerate(reversed(files_of(self.root / table.folder))):
-            with contextlib.suppress(FileNotFoundError):  # another of the group was as quick
+            with contextlib.suppress(FileNotFoundError):  # another consumer of the group deleted the file
                 total += file.stat().st_size
                 if index >= REMEMBERED_FILES and total > table.keep_bytes:
                     file.unlink()
 
 
 def files_of(folder: Path) -> list[Path]:
-    """The complete files of a topic, in the order in which they were written."""
+    """The complete files of a topic in write order."""
     return sorted(folder.glob("date=*/hour=*/part-*.parquet"), key=lambda file: file.stem.rpartition("-")[2])
 
 
 def next_offsets(folder: Path, epoch: str) -> Places:
-    """Partition -> where reading goes on after the newest file of this epoch that speaks of it. A partition that none
-    of the last files speaks of is not there: what its group has committed is as new."""
+    """Partition -> next offset after the newest file of this epoch that names the partition.
+
+    Partitions that none of the last `LOOKED_AT` files names are left out: the group's committed offset is as recent.
+    """
     mine = [file for file in files_of(folder) if file.stem.split("-")[1] == epoch]
     found: Places = {}
     for file in reversed(mine[-LOOKED_AT:]):

@@ -1,7 +1,7 @@
-"""The process that consumes a design's events: waits for a release, runs its consumers, says how they are.
+"""The worker process of a design: waits for a release, runs the design's consumers, and reports their state.
 
-`GET /healthz` answers as long as the process is alive and says what each consumer last met; `GET /metrics` has the
-counts.
+`GET /healthz` answers while the process is alive and returns each consumer's last error. `GET /metrics` returns the
+Prometheus metrics.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ WAIT_S = 1.0
 
 @dataclass(frozen=True)
 class WorkerContext:
-    """What a design's consumers are made from. `producer` writes the dead letters."""
+    """Arguments of a design's consumer factory. `producer` writes the dead letters."""
 
     design: Design
     settings: Settings
@@ -50,7 +50,7 @@ class WorkerContext:
 
 
 def create_worker(design: Design, settings: Settings) -> ASGIApp:
-    """The ASGI app of a worker."""
+    """Create the ASGI app of a worker."""
     disable_created_metrics()  # type: ignore[no-untyped-call]
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
@@ -65,7 +65,7 @@ def create_worker(design: Design, settings: Settings) -> ASGIApp:
     consumers: list[EventConsumer] = []
 
     async def begin() -> None:
-        """Start as soon as there is a release."""
+        """Start the consumers as soon as a release exists."""
         while True:
             try:
                 made: Sequence[EventConsumer] = await run_in_threadpool(resolve(design.worker), context)

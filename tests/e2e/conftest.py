@@ -64,7 +64,7 @@ class Lab:
 
     def measure(self, *words: str, code: int = 0, parse: bool = False) -> Any:
         """Like `run`, for a command that measures speed: it is repeated while it is inconclusive."""
-        return self._read(conclusive_run(lambda: run_lab(*words, environment=self.environment)), code, parse)
+        return self._read(conclusive_run(lambda: run_lab(*words, environment=self.environment), code), code, parse)
 
     @contextmanager
     def fault(self, port: str, kind: str, *words: str) -> Iterator[None]:

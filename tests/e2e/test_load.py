@@ -12,12 +12,12 @@ pytestmark = [pytest.mark.timing, pytest.mark.timeout(1200)]
 
 
 def test_a_healthy_feed_keeps_its_budgets_under_load(lab: Lab, tmp_path: Path) -> None:
-    words = ("load", "feed_ranking", "--users", "12", "--seconds", "20", "--out", str(tmp_path), "--json")
+    words = ("load", "feed_ranking", "--users", "8", "--seconds", "28", "--out", str(tmp_path), "--json")
     verdict = lab.measure(*words, parse=True)
     assert verdict["passed"]
     assert verdict["figures"]["requests"] >= 1000
-    assert verdict["asked_per_s"] == 60
-    assert 40 < verdict["figures"]["served_per_s"] < 70
+    assert verdict["asked_per_s"] == 40
+    assert 30 < verdict["figures"]["served_per_s"] < 50
     assert verdict["machine"]["other_share"] is not None, "`lab up` says which processes are its own"
     assert {row["budget"] for row in verdict["budgets"]} == {"p99_ms", "success_share", "degraded_share"}
     assert (tmp_path / "report.html").stat().st_size > 10_000

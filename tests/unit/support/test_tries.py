@@ -28,9 +28,15 @@ def ended(*codes: int) -> Iterator[subprocess.CompletedProcess[str]]:
 
 
 def test_the_first_conclusive_run_decides_even_if_it_is_a_failure(capsys: pytest.CaptureFixture[str]) -> None:
-    runs = ended(5, 3, 0)
-    assert conclusive_run(lambda: next(runs)).returncode == 3
+    runs = ended(5, 1, 0)
+    assert conclusive_run(lambda: next(runs)).returncode == 1
     assert capsys.readouterr().out.count("figures") == 3, "two runs, and why the first did not count"
+
+
+@pytest.mark.parametrize(("codes", "wanted", "found"), [((3, 0), 0, 0), ((3, 5, 3, 0), 0, 3), ((3, 0), 3, 3)])
+def test_a_broken_budget_is_measured_again_unless_it_is_wanted(codes: tuple[int, ...], wanted: int, found: int) -> None:
+    runs = ended(*codes)
+    assert conclusive_run(lambda: next(runs), wanted).returncode == found
 
 
 def test_three_inconclusive_tries_fail_where_the_machine_must_be_quiet() -> None:
