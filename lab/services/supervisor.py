@@ -77,7 +77,7 @@ class Supervisor:
 
     def __exit__(self, *_: object) -> None:
         for number in self._previous:
-            signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C must not interrupt the clean-up
+            signal.signal(number, signal.SIG_IGN)  # so a second Ctrl-C does not interrupt the clean-up
         stop_all([service.process for service in self.services if service.process is not None])
         forget_state(self.settings)
         os.close(self._write_end)
