@@ -1,1 +1,1 @@
-"""The learner's face: the `lab` command, the supervisor of the embedded setting, figures and load runs."""
+"""The `lab` command, the supervisor of the embedded setting, benchmarks, drills, sweeps and load runs."""

@@ -1,5 +1,7 @@
-"""The `lab` command. Standard output is data; exit codes: 0 ok, 1 error, 2 usage, 3 budget broken, 4 no answer,
-5 inconclusive."""
+"""The `lab` command. Standard output carries data; standard error carries messages.
+
+Exit codes: 0 ok, 1 error, 2 usage, 3 budget broken, 4 a dependency does not answer, 5 inconclusive.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,7 @@ LISTED: Sequence[Callable[..., None]] = (
 for command in LISTED:
     app.command()(command)
 
-# each design has its own options for `ask`, so the command parses them itself
+# each design has its own options for `ask`, so the `ask` command parses the options instead of Typer
 _options = (
     f"{design.name} takes {', '.join(f'--{item.option}' for item in design.ask.arguments)}" for design in load_designs()
 )
@@ -56,7 +58,7 @@ app.command(
 
 
 def main() -> None:
-    """Entry point. Prints a `LabError` as one line and exits with its code; any other exception keeps its traceback."""
+    """Entry point. Prints a `LabError` and its hint, and exits with its code; any other exception shows a traceback."""
     try:
         app()
     except LabError as exc:

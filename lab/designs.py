@@ -1,4 +1,4 @@
-"""Which designs there are. A new design is one line here."""
+"""The registered designs. Add a new design to `NAMES`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def load_designs() -> list[Design]:
 
 
 def find_design(name: str) -> Design:
-    """The design of that name; raises `UsageError` if there is none."""
+    """Return the design with this name. Raises `UsageError` if no such design is registered."""
     if name not in NAMES:
         raise UsageError(f"there is no design {name!r}", hint=f"there are: {', '.join(NAMES)}")
     design: Design = resolve(f"{name}.design:DESIGN")

@@ -1,1 +1,1 @@
-"""Locust users and the count of their answers. Speaks HTTP only; `lab load` judges."""
+"""Locust users and counters of their responses. The load tests use HTTP only; `lab load` judges the counts."""

@@ -1,4 +1,4 @@
-"""The users of a load test: ids by Zipf's law, some of them unknown to the service."""
+"""Draws the users of a load test: ids by Zipf's law, and a share of ids that the service does not know."""
 
 from __future__ import annotations
 

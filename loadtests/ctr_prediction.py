@@ -1,6 +1,6 @@
-"""Load on the ads: users by Zipf, some unknown, on pages of different publishers with different numbers of slots.
+"""Load test of the ads: Zipf-distributed users, some unknown, on pages of various publishers, devices and slot counts.
 
-Run it through `lab load ctr_prediction`, or by hand: `locust -f loadtests/ctr_prediction.py --web-host 127.0.0.1`.
+Run `lab load ctr_prediction`, or Locust directly: `locust -f loadtests/ctr_prediction.py --web-host 127.0.0.1`.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ seeds = count()
 
 @events.test_start.add_listener
 def size_the_crowd(environment: Environment, **_: Any) -> None:
-    """As many users and publishers as the served world has."""
+    """Read the numbers of users and publishers from the service's `GET /v1/design`."""
     world = requests.get(f"{environment.host}/v1/design", timeout=5).json()["world"]
     crowds["ads"] = Crowd(world["users"])
     publishers[:] = range(world["publishers"])
 
 
 class PageUser(FastHttpUser):
-    """Opens five pages a second on average, at random moments, so that users do not keep in step."""
+    """A user that opens five pages per second on average. Request times are random, so users do not synchronise."""
 
     network_timeout = connection_timeout = 5.0
 
     def on_start(self) -> None:
         self.rng = random.Random(next(seeds))
         self.pace = Pace(self.rng, REQUESTS_PER_USER_S)
-        self.wait()  # they all start at once, and must not all ask at once
+        self.wait()  # all users start at once; the wait spreads their first requests
 
     def wait_time(self) -> float:
         return self.pace.wait_s()

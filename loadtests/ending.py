@@ -1,4 +1,4 @@
-"""Writes the figures of a run down when Locust ends it."""
+"""Writes the figures of a run to a file when Locust ends the run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from loadtests.tally import Tally
 
 
 def write_at_end(tally: Tally) -> None:
-    """When the run ends, write its figures to the file that LAB_FIGURES names."""
+    """Register listeners that write the figures of the run, at its end, to the file that LAB_FIGURES names."""
     began = [time.perf_counter()]
 
     @events.test_start.add_listener

@@ -1,6 +1,6 @@
-"""Load on the feed: users by Zipf, some unknown, slates of different lengths, some with posts seen before.
+"""Load test of the feed: Zipf-distributed users, some unknown, with various slate lengths and lists of seen posts.
 
-Run it through `lab load feed_ranking`, or by hand: `locust -f loadtests/feed_ranking.py --web-host 127.0.0.1`.
+Run `lab load feed_ranking`, or Locust directly: `locust -f loadtests/feed_ranking.py --web-host 127.0.0.1`.
 """
 
 from __future__ import annotations
@@ -31,13 +31,14 @@ seeds = count()
 
 @events.test_start.add_listener
 def size_the_crowd(environment: Environment, **_: Any) -> None:
-    """As many users as the served world has."""
+    """Read the number of users from the service's `GET /v1/design`."""
     design = requests.get(f"{environment.host}/v1/design", timeout=5).json()
     crowds["feed"] = Crowd(design["world"]["users"])
 
 
 class FeedUser(FastHttpUser):
-    """Opens the feed five times a second on average, at random moments, so that users do not keep in step."""
+    """A user that opens the feed five times per second on average. Request times are random, so users do not
+    synchronise."""
 
     network_timeout = connection_timeout = 5.0
 
@@ -45,7 +46,7 @@ class FeedUser(FastHttpUser):
         self.rng = random.Random(next(seeds))
         self.pace = Pace(self.rng, REQUESTS_PER_USER_S)
         self.seen: list[int] = []
-        self.wait()  # they all start at once, and must not all ask at once
+        self.wait()  # all users start at once; the wait spreads their first requests
 
     def wait_time(self) -> float:
         return self.pace.wait_s()

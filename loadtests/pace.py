@@ -1,6 +1,6 @@
-"""When one simulated user asks: by the clock, at random moments, however long the earlier answers took.
+"""Schedules the requests of one simulated user by the clock, independent of the latency of earlier responses.
 
-Users who think only after their answer slow down with the service, and ask for less than they were meant to.
+A user that waits a fixed time after each response slows down with the service, so the request rate falls below target.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ from collections.abc import Callable
 
 
 class Pace:
-    """A Poisson process of requests. A user whose last answer came too late for the next request asks at once.
+    """A Poisson process of requests. If a response arrives after the next request was due, the next request starts at
+    once.
 
-    Locust calls `wait_s` and sleeps so long; the task calls `woke` first, which tells how late the generator is.
+    Locust calls `wait_s` and sleeps for the returned seconds. The task first calls `woke`, which measures the lateness
+    of the load generator.
     """
 
     def __init__(self, rng: random.Random, rate_per_s: float, clock: Callable[[], float] = time.perf_counter) -> None:
@@ -27,5 +29,5 @@ class Pace:
         return self._planned - now
 
     def woke(self) -> float:
-        """Milliseconds since the moment when this request should have been sent."""
+        """Milliseconds since the planned send time of this request."""
         return (self._clock() - self._planned) * 1000

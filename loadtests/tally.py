@@ -1,7 +1,7 @@
-"""Counts how the requests of a run ended.
+"""Counts the requests of a run by outcome.
 
-`lab load` judges the counts by the budgets of the service (`lab/load/verdict.py`), since it also knows how busy the
-machine was. Percentiles come from the latencies themselves: Locust rounds its own above 100 ms to two figures.
+`lab load` judges the counts by the budgets of the service (`lab/load/verdict.py`), because it also measures how busy
+the machine is. The tally computes percentiles from raw latencies: Locust rounds latencies above 100 ms to two digits.
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ from dataclasses import dataclass, field
 from typing import Any
 
 FATES = ("ok", "shed", "unanswered", "wrong")
-"""200 with an answer; 503; no answer in time or at all; any other status, or an empty answer"""
+"""Outcomes of a request, in this order: 200 with results; 503; no response in time; any other status, or no results."""
 
 
 @dataclass
 class Tally:
-    """`latency_ms` has the latencies of each fate, `late_ms` how late the generator sent each request."""
+    """Latencies by outcome (`latency_ms`) and lateness of the load generator per request (`late_ms`)."""
 
     latency_ms: dict[str, list[float]] = field(default_factory=lambda: {fate: [] for fate in FATES})
     late_ms: list[float] = field(default_factory=list)
     degraded: int = 0
 
     def take(self, response: Any, rows: str) -> dict[str, Any]:
-        """Count one answer, whose results stand under `rows`, and tell Locust of a failure. Returns the answer, empty
-        where there is none."""
+        """Count one response, whose results have the key `rows`, and report a failure to Locust. Returns the decoded
+        response, empty for any outcome other than `ok`."""
         answer: dict[str, Any] = response.json() if response.status_code == 200 else {}
         fate = fate_of(response.status_code, is_empty=not answer.get(rows))
         self.latency_ms[fate].append(float(response.request_meta["response_time"]))
@@ -35,7 +35,7 @@ class Tally:
         return answer if fate == "ok" else {}
 
     def figures(self, limit_ms: float, seconds: float) -> dict[str, Any]:
-        """The counts and percentiles of the whole run; `limit_ms` is the latency that the design promises."""
+        """Counts and percentiles of the whole run. `limit_ms` is the design's p99 budget; `seconds` is its length."""
         ok, every = self.latency_ms["ok"], [ms for found in self.latency_ms.values() for ms in found]
         return {
             "requests": len(every),
@@ -52,7 +52,7 @@ class Tally:
 
 
 def fate_of(status: int, *, is_empty: bool) -> str:
-    """See `FATES`; Locust gives the status 0 where no answer came."""
+    """Return the outcome, one of `FATES`. Locust reports status 0 if no response came."""
     if status == 503:
         return "shed"
     if status == 0:
@@ -61,5 +61,5 @@ def fate_of(status: int, *, is_empty: bool) -> str:
 
 
 def quantile(values: Sequence[float], share: float) -> float:
-    """The smallest value that at least `share` of them do not exceed; 0 without values."""
+    """Return the smallest value that at least `share` of the values do not exceed; 0 without values."""
     return sorted(values)[max(0, math.ceil(share * len(values)) - 1)] if values else 0.0

@@ -1,8 +1,8 @@
-"""Make `.venv` and install the locked packages: the only script that runs before anything is installed.
+"""Creates `.venv` and installs the locked packages. It is the only script that runs before any installation.
 
-Called by the Makefile as `python3 scripts/bootstrap.py lab|dev`. It uses the standard library alone and
-is written so that an old Python can still read it and say that it is too old. It is idempotent: a stamp
-inside `.venv` holds the hash of the lock file, and a set-up that was interrupted simply runs again.
+The Makefile calls `python3 scripts/bootstrap.py lab|dev`. The script uses the standard library alone and old syntax, so
+that an old Python can parse it and report that its version is too old. The script is idempotent: a stamp inside `.venv`
+holds the hash of the lock file, and the next run repeats an interrupted set-up.
 """
 
 import hashlib
@@ -83,7 +83,7 @@ def check_disk(extra):
 
 
 def make_venv():
-    """Create `.venv`, or make it anew when its interpreter is gone or of another version."""
+    """Create `.venv`; recreate it if its interpreter is missing or has another version."""
     if os.path.exists(VENV_PYTHON):
         probe = subprocess.run(
             [VENV_PYTHON, "-c", "import sys, pip; print(sys.version_info[:2])"],
@@ -106,7 +106,7 @@ def make_venv():
 
 
 def is_current(extra):
-    """True where the stamp matches the lock and the interpreter still starts."""
+    """True if the interpreter of `.venv` exists and the stamp matches the lock file."""
     if not os.path.exists(VENV_PYTHON) or not os.path.exists(stamp_path(extra)):
         return False
     with open(stamp_path(extra)) as stamp:

@@ -1,7 +1,7 @@
-"""Checks what has changed, in seconds: `make quick`. Ruff on changed files, import contracts, their unit tests.
+"""`make quick`: checks the changed files in seconds with ruff, the import contracts and their unit tests.
 
-Changed is what differs from the merge base with the main branch, committed or not, and what is untracked. Where there
-is no main branch, or it is the branch that is checked out, it is what differs from HEAD.
+Changed files are untracked files and files that differ from the merge base with the main branch, committed or not.
+Without a main branch, or on the main branch itself, they are the files that differ from HEAD.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def main() -> int:
 
 
 def checks(changed: Iterable[str], root: Path) -> list[list[str]]:
-    """The commands to run for these files, named from the repository's root."""
+    """Return the commands that check these files. File names are relative to `root`."""
     python = [name for name in changed if name.endswith(".py") and (root / name).exists()]
     tests = unit_tests(changed, root)
     found = [["ruff", "check", *python], ["ruff", "format", "--check", *python]] if python else []
@@ -42,10 +42,10 @@ def checks(changed: Iterable[str], root: Path) -> list[list[str]]:
 
 
 def unit_tests(changed: Iterable[str], root: Path) -> list[str]:
-    """Files and folders of unit tests, in order, none inside another.
+    """Return the files and folders of unit tests to run, sorted, without any that lies inside another one.
 
-    A changed `package/sub/x.py` chooses `tests/unit/package/sub/test_x.py` if there is one, otherwise the folder
-    `tests/unit/package/sub`, or the nearest folder above it that exists. A changed unit test chooses itself.
+    A changed `package/sub/x.py` selects `tests/unit/package/sub/test_x.py` if it exists, else the folder
+    `tests/unit/package/sub`, else the nearest existing folder above that one. A changed unit test selects itself.
     """
     unit = Path("tests/unit")
     chosen: set[Path] = set()
@@ -80,7 +80,7 @@ def changed_files() -> list[str]:
 
 
 def merge_base() -> str:
-    """Where this branch left the main one, or HEAD."""
+    """Return the merge base of HEAD and the main branch, or `HEAD` without a main branch."""
     for name in MAIN:
         found = subprocess.run(
             ["git", "merge-base", "HEAD", name], cwd=ROOT, capture_output=True, text=True, check=False

@@ -1,7 +1,7 @@
-"""What all suites share: Hypothesis without deadlines, test processes, and one built smoke world of each design.
+"""Shared configuration of all suites: Hypothesis profiles, test processes, and one built smoke world per design.
 
-The world is built by the command that a user types, kept in `var/tests` between runs, and built again only
-where a step's fingerprint has changed; `make clean` removes it.
+The fixtures build the world with the `lab build` command and keep it in `var/tests` between runs. A step runs again
+only if its fingerprint has changed. `make clean` removes the world.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ SHARED = {
     "broker": {f"tests/integration/test_{name}.py" for name in ("ctr_service", "feed_service", "feed_faults")},
     "lab": {f"tests/e2e/test_{name}.py" for name in ("live", "load", "staying_up", "using")},
 }
-"""files whose tests use one broker of the shared home, or one lab"""
+"""Group -> test files that share the broker of the shared home, or one running lab."""
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Forget a smoke world that a lab has used, before any test process reads it."""
+    """Remove a smoke world that a running lab has written live data into, before any test process reads the world."""
     if not hasattr(session.config, "workerinput"):
         forget_used(HOME)
 
 
 class FilesTogether(LoadScopeScheduling):  # type: ignore[misc]
-    """Keeps the tests of one file in one test process, and files that share a broker or a lab as well."""
+    """Keeps the tests of one file in one test process, and likewise all files that share a broker or a lab."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
@@ -57,7 +57,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FilesTogethe
 
 @pytest.fixture(scope="session")
 def settings() -> Settings:
-    """Settings of the built smoke world, in which nothing has happened live yet."""
+    """Settings of the built smoke world, which holds no live data yet."""
     build_once(HOME, ENVIRONMENT)
     return Settings(home=HOME, preset="smoke")
 

@@ -1,1 +1,1 @@
-"""Measures the figures that a design's `bench` bounds."""
+"""Benchmarks: measures the figures that a design's `bench` bounds."""

@@ -1,4 +1,4 @@
-"""What the figures of the stream share: an embedded broker of their own, and reactions of the size that people make."""
+"""Shared parts of the stream benchmarks: a separate embedded broker, and reaction events of realistic size."""
 
 from __future__ import annotations
 
@@ -20,13 +20,14 @@ from lab.bench.environment import environment
 START_S = 20.0
 DESIGN = "feed_ranking"
 REACTION, ROWS = f"{DESIGN}.events.schemas:Reaction", f"{DESIGN}.events.tables:reaction_rows"
-"""Dotted names of the event that the benches write, and of the function that makes table rows of such events."""
+"""Dotted names of the event class that the benchmarks write, and of the function that turns its events into table
+rows."""
 
 
 @contextmanager
 def own_broker(settings: Settings) -> Iterator[StreamAddress]:
-    """A broker that nobody else uses, under these settings."""
-    address_file(settings).unlink(missing_ok=True)  # of one that was killed
+    """Start an embedded broker under these settings for the length of the block; no other process uses the broker."""
+    address_file(settings).unlink(missing_ok=True)  # a killed broker leaves its address file behind
     process = subprocess.Popen(
         [sys.executable, "-m", "infra.stream.broker"],
         cwd=REPOSITORY,
@@ -42,7 +43,7 @@ def own_broker(settings: Settings) -> Iterator[StreamAddress]:
 
 
 def reactions(count: int, seed: int, *, now_s: float) -> Sequence[Any]:
-    """Events of `count` items on screens, ids without doubles, in the order in which they happened."""
+    """Generate `count` reaction events with distinct ids, ordered by event time. `now_s` is in epoch seconds."""
     reaction, rng = resolve(REACTION), np.random.default_rng(seed)
     first_slate = int(rng.integers(2**50, 2**51))
     found = []

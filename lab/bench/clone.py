@@ -1,4 +1,4 @@
-"""Measures what a stranger meets: in a fresh clone of the last commit, with empty caches, through `make`."""
+"""Measures a first start: a fresh clone of the last commit, empty caches, and the `make` targets of the README."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ UP_TIMEOUT_S, TEST_TIMEOUT_S = 600.0, 1800.0
 
 @dataclass
 class CloneBench:
-    """Parts run in order; later ones use the clone of the first."""
+    """Measures the figures of a fresh clone. The parts run in order; later parts use the clone of the first part."""
 
     design: Design
     directory: Path
@@ -40,7 +40,7 @@ class CloneBench:
     ids = frozenset({"clone_to_slate_s", "again_s", "serve_pss_mb", "up_pss_mb", "tests_s"})
 
     def parts(self) -> list[tuple[frozenset[str], Callable[[], None]]]:
-        """Each with the figures that need it."""
+        """Return (ids of the figures that need the part, part) in the order of execution."""
         return [
             (self.ids, self.first_up),
             (frozenset({"again_s", "serve_pss_mb", "up_pss_mb"}), self.again),
@@ -63,12 +63,12 @@ class CloneBench:
                 self._weigh(process.pid)
 
     def _weigh(self, root: int) -> None:
-        """The first start compiles what it imports and is the heaviest; so memory is taken at every start."""
+        """Record the memory at every start. The first start compiles its imports, so it takes the most memory."""
         for name, size in zip(("serve_pss_mb", "up_pss_mb"), memory(root), strict=True):
             self.found.setdefault(name, []).append(size)
 
     def tests(self) -> None:
-        """`make env-dev` first, since the environment is not what is timed; then `make test`, its world included."""
+        """Run `make env-dev` without timing, then time `make test`, including the build of its world."""
         err.print("running the tests …")
         for timed in (False, True):
             started = time.perf_counter()
@@ -83,7 +83,7 @@ class CloneBench:
 
     @property
     def environment(self) -> Mapping[str, str]:
-        """That of a stranger: no settings of ours, and caches that are empty at first."""
+        """Environment variables of a new user: no settings of the lab, and package caches that start empty."""
         ours = ("LAB_", "VIRTUAL_ENV", "UV_", "MAKE", "PYTHONDONTWRITEBYTECODE")
         kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
         caches = {f"{tool.upper()}_CACHE_DIR": str(self.directory / "cache" / tool) for tool in ("uv", "pip")}
@@ -91,7 +91,7 @@ class CloneBench:
 
     @contextlib.contextmanager
     def up(self, started: float) -> Iterator[tuple[float, subprocess.Popen[bytes]]]:
-        """`make up` until the first slate; stopped with Ctrl-C at the end."""
+        """Run `make up`, yield (seconds from `started` to the first slate, process), and stop it with SIGINT."""
         self.port = free_port()
         log = self.directory / "up.log"
         with log.open("wb") as output:
@@ -127,7 +127,7 @@ class CloneBench:
 
 
 def memory(root: int) -> tuple[float, float]:
-    """(what serves the design, all processes) below `root`, in MB of PSS."""
+    """Return PSS in MB: (the largest serving process below `root`, `root` and all processes below it)."""
     children = psutil.Process(root).children(recursive=True)
     sizes = {child.pid: pss_mb(child.pid) for child in children}
     served = [sizes[child.pid] for child in children if "lab.services.serving" in child.cmdline()]

@@ -1,4 +1,4 @@
-"""Measures the composed setting: how long until it serves, what it holds in memory, how large its image is."""
+"""Measures the composed setting: the time until it serves, the memory of its containers and the size of its image."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ UNITS = {"B": 1e-6, "KIB": 1024 / 1e6, "MIB": 1024**2 / 1e6, "GIB": 1024**3 / 1e
 
 @dataclass
 class ComposeBench:
-    """One first start, with base images and the cache of packages there, and several more on the same volumes."""
+    """Measures one first start and `rounds` further starts on the same volumes.
+
+    The first start may use base images and the package cache that are already present.
+    """
 
     design: Design
     rounds: int
@@ -26,7 +29,7 @@ class ComposeBench:
     ids = frozenset({"compose_first_s", "compose_again_s", "compose_mb", "image_mb"})
 
     def measure(self) -> None:
-        """Raises `DependencyError` where no engine is."""
+        """Measure all figures into `found`. Raises `DependencyError` if no Docker engine answers."""
         engine_or_raise()
         stack = Stack("lab-bench")
         stack.down()
@@ -43,7 +46,7 @@ class ComposeBench:
             stack.down()
 
     def _up(self, stack: Stack, *, from_nothing: bool = False) -> float:
-        """Seconds until everything is healthy and a slate came; `from_nothing` makes every layer of the image anew."""
+        """Seconds until the stack is healthy and returns a slate. `from_nothing` rebuilds every layer of the image."""
         body = self.design.ask.example()
         started = time.perf_counter()
         if from_nothing:
@@ -54,7 +57,7 @@ class ComposeBench:
 
 
 def memory_mb(stack: Stack) -> float:
-    """What all containers of the stack have in use, as the engine counts it."""
+    """Memory of all running containers of the stack in MB, from `docker stats`."""
     names = [row["Name"] for row in stack.states().values() if row["State"] == "running"]
     command = ["docker", "stats", "--no-stream", "--format", "{{.MemUsage}}", *names]
     lines = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout.splitlines()
@@ -69,6 +72,6 @@ def image_mb() -> float:
 
 
 def _megabytes(text: str) -> float:
-    """`212.4MiB` in MB."""
+    """Convert a size such as `212.4MiB` to MB."""
     number = text.rstrip("BKMGi")
     return float(number) * UNITS[text[len(number) :].upper()]

@@ -1,4 +1,4 @@
-"""Measures the processor time that a service spends on a request while the whole lab is up: worker and broker too."""
+"""Measures the CPU time of a service per request while its worker and the broker run too."""
 
 from __future__ import annotations
 
@@ -19,8 +19,11 @@ CLIENTS, CAPACITY_S, OPEN_LOOP_S, SHARE_OF_CAPACITY = 4, 5.0, 15.0, 0.5
 
 
 def cpu_of_requests(design: Design, settings: Settings, question: Question, rounds: int) -> Mapping[str, list[float]]:
-    """Milliseconds of the service process per request, once per round, at half of the capacity that the round finds.
-    A first round warms up and does not count. The design must be built under `settings`."""
+    """Return the CPU milliseconds of the service process per request, one value per round.
+
+    Each round measures the capacity and then sends `SHARE_OF_CAPACITY` of it. An extra first round warms up and does
+    not count. The design must be built under `settings`.
+    """
     found = []
     with lab_up(design, settings) as lab:
         client, pid = Client(lab.url, design.ask.path, question), lab.process(design.name).pid
@@ -32,7 +35,10 @@ def cpu_of_requests(design: Design, settings: Settings, question: Question, roun
 
 
 def cpu_ms_per_request(client: Client, pid: int, rate_per_s: float, seconds: float, seed: int) -> float:
-    """User and system time of process `pid` over the requests of an open loop. Raises `LabError` if none was due."""
+    """User plus system milliseconds of process `pid` per request of an open loop.
+
+    Raises `LabError` if no request was due.
+    """
     process = psutil.Process(pid)
     before = process.cpu_times()
     answered = len(open_loop(client, rate_per_s=rate_per_s, seconds=seconds, seed=seed))

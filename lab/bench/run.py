@@ -1,7 +1,7 @@
-"""Measures the figures that a design promises: what a stranger meets, and how fast the service is.
+"""Measures the figures that a design's `bench` bounds: the first start of a new user, and the speed of the service.
 
-Everything happens in a fresh clone of the last commit, in a temporary directory that is removed at the end. Ports are
-free ones, so a lab may be up meanwhile, though it would share the processor with what is being measured.
+Clones, builds and logs lie in a temporary directory that is removed at the end. The benchmarks use free ports, so
+another lab may run at the same time, but it competes with the measured processes for the CPU.
 """
 
 from __future__ import annotations
@@ -25,7 +25,11 @@ Found = dict[str, list[float]]
 
 
 def measure(design: Design, only: Sequence[str] | None, rounds: int) -> list[Figure]:
-    """The design's figures, in its order. Raises `UsageError` for an id that it does not have."""
+    """Measure the design's figures and return them in the order of its `bench`. Raises `UsageError` for an unknown id.
+
+    Without a Docker engine, figures of the composed setting are left out; if `only` names one, `DependencyError` is
+    raised.
+    """
     bounds = {bound.id: bound for bound in design.bench}
     if unknown := set(only or ()) - set(bounds):
         raise UsageError(f"no figure {', '.join(sorted(unknown))}", hint=f"there are: {', '.join(bounds)}")

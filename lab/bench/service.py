@@ -1,4 +1,4 @@
-"""Measures how long a build takes, and how fast the service answers, next to references that do the same work."""
+"""Measures the time and memory of a build, and the speed of the service next to references that do the same work."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from lab.output.console import err
 from lab.services.ports import base_port_for, free_port
 
 BUILDS = 3
-"""a build takes a minute, so fewer of them than of the other rounds"""
+"""Largest number of builds: a build takes a minute, so a run has fewer builds than other rounds."""
 BUILD_IDS = frozenset({"offline_s", "offline_mb"})
 PRESET: Final = "small"
 CLIENTS, CAPACITY_S, OPEN_LOOP_S, SHARE_OF_CAPACITY = 4, 5.0, 15.0, 0.3
@@ -35,7 +35,7 @@ CLIENTS, CAPACITY_S, OPEN_LOOP_S, SHARE_OF_CAPACITY = 4, 5.0, 15.0, 0.3
 
 @dataclass
 class ServiceBench:
-    """Builds into homes of its own and serves the last one."""
+    """Builds the design into separate homes and serves the last build."""
 
     design: Design
     directory: Path
@@ -43,7 +43,7 @@ class ServiceBench:
     found: dict[str, list[float]]
 
     def measure(self, wanted: Set[str]) -> None:
-        """Measure at least the `wanted` figures. One build is enough where no figure of builds is wanted."""
+        """Measure at least the `wanted` figures. If no figure of builds is wanted, the design is built once."""
         builds = min(BUILDS, self.rounds) if wanted & BUILD_IDS else 1
         for number in range(builds):
             err.print(f"building from nothing, {number + 1} of {builds} …")
@@ -75,7 +75,7 @@ class ServiceBench:
         return {"capacity_per_s": capacity, "p99_ms": float(np.quantile(latencies, 0.99))}
 
     def _build(self, home: Path, *options: str) -> tuple[float, float]:
-        """(seconds, peak resident MB) of one build, as its own process."""
+        """Build in a separate process and return (seconds, peak resident MB). Raises `LabError` if the build fails."""
         started = time.perf_counter()
         command = [sys.executable, "-m", "lab", "build", self.design.name, "--preset", PRESET, "--quiet", *options]
         log = self.directory / "build.log"

@@ -1,6 +1,6 @@
-"""A `lab up` for a measurement, on free ports: of any home, or of the smallest world in a home of its own.
+"""Runs `lab up` for a measurement, on free ports: with any home, or with the smoke preset in a separate home.
 
-The home is kept, so that only the first measurement builds; what happened live in it is thrown away.
+The home is kept, so that only the first measurement builds. The live log in the home is deleted before each start.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ UP_S, STOP_S, AGAIN_S = 600.0, 20.0, 30.0
 
 @dataclass
 class OwnLab:
-    """A lab that is up: its service and its broker, which can be killed, since the supervisor starts it again."""
+    """A running lab: its service URL and settings. Killing its broker is safe: the supervisor restarts the broker."""
 
     url: str
     settings: Settings
 
     @property
     def broker(self) -> Running:
-        """Raises `LabError` where the supervisor runs none."""
+        """The broker process. Raises `LabError` if the supervisor runs none."""
         return self.process("stream")
 
     def process(self, name: str) -> Running:
-        """A process of the supervisor: `stream`, or a design's name for its service. Raises `LabError` if none runs."""
+        """A supervised process: `stream`, or a design's name for its service. Raises `LabError` if it does not run."""
         state = read_state(self.settings)
         for service in state.services if state else ():
             if service.name == name:
@@ -54,7 +54,7 @@ class OwnLab:
         os.kill(self.broker.pid, signal.SIGKILL)
 
     def await_stream(self) -> None:
-        """Until the service produces to the broker that is there now."""
+        """Wait until the service produces to the current broker. Raises `LabError` after `AGAIN_S`."""
         until = time.monotonic() + AGAIN_S
         while time.monotonic() < until:
             with contextlib.suppress(DependencyError):
@@ -67,15 +67,17 @@ class OwnLab:
 
 @contextlib.contextmanager
 def own_lab(design: Design, home_of: Settings) -> Iterator[OwnLab]:
-    """The smallest world, up until the block ends."""
+    """Run the design with the smoke preset until the block ends."""
     with lab_up(design, Settings(home=home_of.home / "bench", preset=PRESET)) as lab:
         yield lab
 
 
 @contextlib.contextmanager
 def lab_up(design: Design, settings: Settings) -> Iterator[OwnLab]:
-    """The design with its worker and a broker, everything ready, until the block ends. Raises `LabError` if it does
-    not get ready."""
+    """Run the design's service and worker and a broker until the block ends. The block starts when all are ready.
+
+    Raises `LabError` if they do not get ready.
+    """
     shutil.rmtree(settings.design_root(design.name) / "live", ignore_errors=True)
     settings.home.mkdir(parents=True, exist_ok=True)
     port, log = free_port(), settings.home / "up.log"

@@ -1,1 +1,1 @@
-"""Failure drills: load, a fault, the verdict and the report."""
+"""Failure drills: the load, the fault injection, the verdict and the report."""

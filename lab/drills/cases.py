@@ -1,9 +1,7 @@
-"""Whom a drill asks for: every second request is of somebody who comes again and again, the others of people who come
-once.
+"""Chooses the users of a drill's requests: every second request is for a regular user, the others for one-time users.
 
-Those who come again are asked for in each phase, so that what a failure costs is compared over the same people. Those
-who come once are in no cache; and since they go by the clock, the next drill meets others, also when it follows at
-once.
+Regular users appear in each phase, so a drill compares the cost of a failure over the same users. One-time users miss
+every cache. The clock chooses the one-time users, so the next drill draws other ones even if it follows immediately.
 """
 
 from __future__ import annotations
@@ -13,11 +11,11 @@ from collections.abc import Sequence
 from typing import Any
 
 REGULARS, ALL = 250, 6000
-"""how many come again, and how many there are in all, where the world has so many"""
+"""Number of regular users, and number of all users; a small world has fewer."""
 
 
 class DrillCases:
-    """`cases` as `Judge.cases` gives them, with requests at `rate_per_s`; from `now_s` on, seconds since the epoch."""
+    """Cases of one drill, from `Judge.cases`. Requests start at `now_s` (epoch seconds) and run at `rate_per_s`."""
 
     def __init__(self, cases: Sequence[Any], rate_per_s: float, now_s: float | None = None) -> None:
         self.regulars = list(cases[:REGULARS])
@@ -25,13 +23,13 @@ class DrillCases:
         self._first = int((time.time() if now_s is None else now_s) * rate_per_s / 2)
 
     def of(self, number: int) -> Any:
-        """The case of that request."""
+        """Return the case of request `number`."""
         turn, is_once = divmod(number, 2)
         if is_once:
             return self._others[(self._first + turn) % len(self._others)]
         return self.regulars[turn % len(self.regulars)]
 
     def regular(self, number: int) -> int | None:
-        """Which of those who come again that request is of; None for one who comes once."""
+        """Return the index of the regular user of request `number`; None for a one-time user."""
         turn, is_once = divmod(number, 2)
         return None if is_once else turn % len(self.regulars)

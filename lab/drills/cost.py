@@ -1,4 +1,4 @@
-"""What being degraded cost, by the oracle: the same users, asked while all was well and while a part was gone."""
+"""Measures the cost of degraded responses with the oracle: the same users in the steady and in the broken phase."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from lab.drills.run import DrillRun
 
 
 def captured_cost(judge: Judge, run: DrillRun, cases: DrillCases) -> list[Figure]:
-    """Captured value in both phases and the share of it that was lost, over those who came in both."""
+    """Captured value in both phases and the lost share, over the regular users with a response in both phases.
+
+    Returns an empty list if no user has a response in both phases.
+    """
     steady, broken = (first_answers(run, phase, cases) for phase in (STEADY, BROKEN))
     both = sorted(steady.keys() & broken.keys())
     if not both:
@@ -27,7 +30,7 @@ def captured_cost(judge: Judge, run: DrillRun, cases: DrillCases) -> list[Figure
 
 
 def first_answers(run: DrillRun, phase: str, cases: DrillCases) -> dict[int, Sent]:
-    """Which of those who come again -> the first answer that a phase got for them."""
+    """Index of a regular user -> the first successful response for the user in this phase."""
     found: dict[int, Sent] = {}
     for one in run.of(phase):
         index = cases.regular(one.number)

@@ -1,6 +1,6 @@
-"""How a drill breaks and mends a part, in each setting: by the fault switch of the service, or by stopping a container.
+"""Injects and removes a drill's fault: with the service's fault switch (embedded) or a stopped container (composed).
 
-Both return when it is done: `inject` when the part is gone, `mend` when it answers again.
+`inject` returns when the dependency is down. `mend` returns when the dependency answers again.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ COMMAND_S, HEALTHY_S = 60.0, 60.0
 
 
 class Faults(Protocol):
-    """`mend` may be called at any time, and more than once."""
+    """Fault injection of one setting. `mend` may be called at any time, and more than once."""
 
     def check(self, method: Inject) -> None:
-        """Raise `DependencyError` where this fault cannot be injected here."""
+        """Raise `DependencyError` if this setting cannot inject the fault."""
         ...
 
     def inject(self, method: Inject) -> None: ...
@@ -37,7 +37,7 @@ class Faults(Protocol):
 
 @dataclass(frozen=True)
 class SwitchedFaults:
-    """Embedded: the service itself puts the fault at its port."""
+    """Embedded setting: the service injects the fault at its own port."""
 
     url: str
 
@@ -54,7 +54,7 @@ class SwitchedFaults:
 
 
 class ComposedFaults:
-    """Composed: `docker compose stop` of the container that is the part, and `start`."""
+    """Composed setting: `docker compose stop` and `docker compose start` of the dependency's container."""
 
     def check(self, method: Inject) -> None:
         if self._state(method.service) != "running healthy":
@@ -78,13 +78,16 @@ class ComposedFaults:
 
 
 def composed_url(design: Design) -> str:
-    """Where the design's container is published. Raises `DependencyError` where it is not up."""
+    """Return the published URL of the design's container. Raises `DependencyError` if the container is not up."""
     return f"http://{compose('port', design.container, str(design.port)).strip()}"
 
 
 def composed_pids() -> Sequence[int]:
-    """The first process of each container, by its number on this machine; empty where containers run in a machine of
-    their own, as with Docker Desktop, so that their CPU cannot be told from that of other programs."""
+    """Return the process id on this machine of each container's first process.
+
+    The list is empty where containers run in a virtual machine, as with Docker Desktop: their CPU time cannot be
+    separated from that of other programs.
+    """
     if sys.platform != "linux":
         return ()
     names = compose("ps", "--quiet").split()
@@ -94,7 +97,7 @@ def composed_pids() -> Sequence[int]:
 
 
 def compose(*words: str) -> str:
-    """What `docker compose words…` printed. Raises `DependencyError` with its message where it failed."""
+    """Run `docker compose words…` and return its output. Raises `DependencyError` with the error if it fails."""
     command = ["docker", "compose", *words]
     try:
         done = subprocess.run(

@@ -1,6 +1,6 @@
-"""The load of a drill: requests that arrive by the clock while everything else happens, each with its fate.
+"""The load of a drill: an open loop of requests during all phases, and the outcome of each request.
 
-Latency counts from the moment when a request was due, so a service that stalls is seen to stall.
+Latency counts from the time when a request was due, so a stalled service shows as latency.
 """
 
 from __future__ import annotations
@@ -28,8 +28,11 @@ WATCH_EVERY_S = 0.05
 
 @dataclass(frozen=True)
 class Sent:
-    """One request. `due_s` on the drill's clock; `status` 0 where no answer came, or an empty one; `answer` as it came,
-    if it did. `is_wrong` for an empty answer and for a status that load does not explain: neither 200 nor 503."""
+    """One request. `due_s` is in seconds on the drill's clock.
+
+    `status` is 0 if no response or an empty slate came; `answer` is the decoded response. `is_wrong` marks an empty
+    slate and any status that load does not explain, that is other than 200 and 503.
+    """
 
     number: int
     due_s: float
@@ -46,8 +49,10 @@ class Sent:
 
 @dataclass
 class Load:
-    """Use as a context: it sends from enter to exit. `now_s` is the drill's clock, which starts then. `late_ms` has how
-    late each request was sent through no fault of the service."""
+    """Context manager that sends requests from enter to exit. `now_s` is the drill's clock and starts at enter.
+
+    `late_ms` holds the lateness of the load generator per request; waiting for the service does not count.
+    """
 
     url: str
     path: str
@@ -75,7 +80,7 @@ class Load:
         return time.perf_counter() - self._began
 
     def since(self, at_s: float) -> list[Sent]:
-        """What was due from `at_s` on and has an answer, in the order of being due."""
+        """Finished requests that were due from `at_s` on, sorted by due time."""
         return sorted((one for one in list(self.sent) if one.due_s >= at_s), key=lambda one: one.due_s)
 
     def _run(self) -> None:
@@ -83,7 +88,7 @@ class Load:
             runner.run(self._until_ended())
 
     async def _until_ended(self) -> None:
-        """Send and watch; at the end, what is under way is waited for."""
+        """Send requests and poll the breakers until the end of the drill, then wait for the requests in flight."""
         connections, under_way = Connections(self.url, PATIENCE_S), set[asyncio.Task[None]]()
         work = [asyncio.create_task(self._send(connections, under_way)), asyncio.create_task(self._watch(connections))]
         await self._ended.wait()
@@ -97,7 +102,7 @@ class Load:
     async def _send(self, connections: Connections, under_way: set[asyncio.Task[None]]) -> None:
         rng, due_s, number, places = np.random.default_rng(self.seed), 0.0, 0, asyncio.Semaphore(MOST_AT_ONCE)
         while True:
-            planned_s = max(due_s, self.now_s)  # later than due where the service holds every place
+            planned_s = max(due_s, self.now_s)  # later than due if `MOST_AT_ONCE` requests wait for the service
             asked = request("POST", self.url, self.path, json.dumps(self.question(number)).encode())
             await asyncio.sleep(max(0.0, due_s - self.now_s))
             self.late_ms.append((self.now_s - planned_s) * 1000)
@@ -119,7 +124,7 @@ class Load:
         self.sent.append(Sent(number, due_s, latency_ms, status, tuple(answer.get("degraded", ())), answer, is_wrong))
 
     async def _watch(self, connections: Connections) -> None:
-        """What the service says of its breakers, as fast as it can be asked without being a load itself."""
+        """Poll the breaker states at `/readyz`, at an interval that adds no noticeable load."""
         asked = request("GET", self.url, "/readyz")
         while True:
             await asyncio.sleep(WATCH_EVERY_S)
@@ -129,7 +134,7 @@ class Load:
 
 
 def parsed(body: bytes) -> Mapping[str, Any]:
-    """The object that was answered; empty where it is none."""
+    """Decode a JSON object; empty if the body is no JSON object."""
     with contextlib.suppress(ValueError):
         found = json.loads(body)
         if isinstance(found, dict):

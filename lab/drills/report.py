@@ -1,4 +1,4 @@
-"""What is left of a drill: a journal as JSON, and a page with the verdict and a timeline that needs no network."""
+"""Writes the results of a drill: a JSON journal, and a self-contained HTML page with the verdict and a timeline."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ th { border-bottom: 2px solid #888 } td { border-bottom: 1px solid #ddd } td.num
 
 
 def journal(run: DrillRun, cost: Sequence[Figure]) -> dict[str, Any]:
-    """The run as plain values, without the requests themselves."""
+    """The run as JSON values, without the single requests."""
     return {
         "drill": run.drill.name,
         "setting": run.setting,
@@ -67,7 +67,7 @@ def journal(run: DrillRun, cost: Sequence[Figure]) -> dict[str, Any]:
 
 
 def failures(run: DrillRun, begin_s: float, end_s: float) -> dict[str, int]:
-    """How often which status came instead of an answer; `none` where nothing came in time."""
+    """Status -> number of requests without a successful response; `none` stands for no response in time."""
     found = Counter(one.status for one in run.sent if begin_s <= one.due_s <= end_s and one.status != 200)
     return {str(status or "none"): count for status, count in sorted(found.items())}
 
@@ -87,7 +87,7 @@ def verdict_row(verdict: Verdict) -> dict[str, Any]:
 
 
 def seconds_of(run: DrillRun) -> list[dict[str, Any]]:
-    """Second by second of the drill: how many answers of each fate, and the slowest hundredth of them."""
+    """Per second of the drill: the number of requests per outcome, and the p99 latency in milliseconds."""
     rows = []
     for second in range(int(max((one.due_s for one in run.sent), default=-1)) + 1):
         sent = [one for one in run.sent if int(one.due_s) == second]
@@ -100,7 +100,7 @@ def seconds_of(run: DrillRun) -> list[dict[str, Any]]:
 
 
 def write_report(directory: Path, run: DrillRun, cost: Sequence[Figure]) -> Path:
-    """Write `journal.json` and `report.html`; returns the page."""
+    """Write `journal.json` and `report.html` into `directory`; return the path of the page."""
     directory.mkdir(parents=True, exist_ok=True)
     found = journal(run, cost)
     (directory / "journal.json").write_text(json.dumps(found, indent=2))
@@ -159,7 +159,7 @@ def _page(run: DrillRun, found: Mapping[str, Any]) -> str:
 
 
 def _timeline(run: DrillRun, found: Mapping[str, Any]) -> str:
-    """Answers by fate and p99, second by second, with the events as lines; inline SVG."""
+    """Inline SVG: responses per outcome and p99 latency per second, with the events as vertical lines."""
     seconds = found["seconds"]
     if not seconds:
         return "<p>No request was answered.</p>"

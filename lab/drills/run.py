@@ -1,4 +1,8 @@
-"""Runs a drill: steady state under load, break a part, watch, mend it always, steady state again; then judge."""
+"""Runs a drill and judges it.
+
+The load runs through three phases: steady state, broken after the fault is injected, and recovered after the fault is
+removed. The drill removes the fault in any case.
+"""
 
 from __future__ import annotations
 
@@ -24,12 +28,13 @@ SHARES: Mapping[str, Callable[[Sent], bool]] = {
     "degraded_share": lambda one: bool(one.degraded),
 }
 WARM_UP_S, QUIET_S, LONGEST_S = 2.0, 1.0, 60.0
-"""a service counts as recovered when no answer was hurt for `QUIET_S`; it is waited for `LONGEST_S` at most"""
+"""A service counts as recovered after `QUIET_S` without a failed or degraded response. The drill waits for recovery for
+at most `LONGEST_S`."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """One probe and what was measured of it; a share comes with its 95% interval."""
+    """One probe, its measured value and its judgement. A share also has its 95% interval."""
 
     phase: str
     probe: Probe
@@ -40,7 +45,7 @@ class Verdict:
 
 @dataclass
 class DrillRun:
-    """What happened: `events` are (seconds, text) on the drill's clock, `phases` name -> (from, to) in seconds."""
+    """Results of a drill. `events` are (seconds, text) on the drill's clock; `phases` are name -> (from_s, to_s)."""
 
     drill: Drill
     setting: str
@@ -57,7 +62,7 @@ class DrillRun:
 
     @property
     def judgement(self) -> Judgement:
-        """Of the whole drill; broken where it was cut short."""
+        """Judgement of the whole drill; broken if the drill was aborted."""
         if self.aborted or not self.verdicts:
             return Judgement.BROKEN
         return Judgement.of_all(verdict.judgement for verdict in self.verdicts)
@@ -79,9 +84,11 @@ def run_drill(
     report: Progress,
     pids: Callable[[], Sequence[int]] = lambda: (),
 ) -> DrillRun:
-    """Run the drill to its end, or until Ctrl-C. The part is mended in any case, and the run says how far it came.
+    """Run the drill to its end, or until Ctrl-C. The drill removes the fault in any case.
 
-    `pids` gives the processes of the service, whose CPU is told from that of other programs; see `CpuWatch`.
+    An aborted run holds its reason in `aborted` and the phases that it completed. `pids` returns the process ids of
+    the service; `CpuWatch` separates their CPU time from that of other programs. Raises `DependencyError` if the fault
+    cannot be injected in this setting.
     """
     run = DrillRun(drill, setting, load.url)
     faults.check(drill.method)
@@ -146,14 +153,14 @@ def _go_through(run: DrillRun, load: Load, faults: Faults, report: Progress) -> 
 
 
 def _breaker_opened_after(load: Load, port: str, broke_s: float) -> float | None:
-    """From the first answer that was hurt until the breaker was seen open; None if it never was."""
+    """Seconds from the first failed or degraded response until the breaker is seen open; None if it stays closed."""
     hurt = [one.due_s + one.latency_ms / 1000 for one in load.since(broke_s) if one.is_hurt]
     opened = [at_s for at_s, states in load.breakers if at_s >= broke_s and states.get(port) in ("open", "half_open")]
     return max(0.0, opened[0] - min(hurt)) if hurt and opened else None
 
 
 def _await_recovery(load: Load, back_s: float) -> float | None:
-    """From `back_s` until the last answer that was hurt; None if they do not stop."""
+    """Seconds from `back_s` to the last failed or degraded response; None if such responses do not stop."""
     while load.now_s - back_s < LONGEST_S:
         hurt = [one.due_s for one in load.since(back_s) if one.is_hurt]
         last_s = max(hurt, default=back_s)
@@ -164,10 +171,10 @@ def _await_recovery(load: Load, back_s: float) -> float | None:
 
 
 def judge(run: DrillRun) -> list[Verdict]:
-    """Every probe of the drill against what was measured.
+    """Judge every probe of the drill by its measured value.
 
-    A share is judged by its interval (`infra.evaluation.shares`). A limit that is broken on a disturbed machine is
-    inconclusive, except for wrong answers and for what never happened at all.
+    A share is judged by its interval (`infra.evaluation.shares`). A limit that breaks on a disturbed machine is
+    inconclusive. Two cases break on any machine: wrong responses, and a figure that was never observed.
     """
     rows = [(STEADY, probe) for probe in run.drill.steady]
     rows += [(BROKEN, probe) for probe in run.drill.expect]
@@ -192,7 +199,7 @@ def _verdict(run: DrillRun, phase: str, probe: Probe) -> Verdict:
 
 
 def measured(run: DrillRun, phase: str, figure: str) -> float | None:
-    """One figure; see `infra.evaluation.drill.Probe` for what there is."""
+    """Measure one figure of a phase; None if it was not observed. `infra.evaluation.drill.Probe` lists the figures."""
     if figure in ("breaker_open_s", "recovery_s"):
         value: float | None = getattr(run, figure)
         return value
@@ -210,7 +217,7 @@ def measured(run: DrillRun, phase: str, figure: str) -> float | None:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Let SIGTERM end a drill as Ctrl-C does."""
+    """Make SIGTERM end a drill as Ctrl-C does."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
@@ -221,7 +228,7 @@ def interruptible() -> Iterator[None]:
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """Nothing interrupts the mending, a second Ctrl-C neither."""
+    """Ignore SIGINT and SIGTERM, so that a second Ctrl-C does not interrupt the removal of the fault."""
     with _handlers({signal.SIGINT: signal.SIG_IGN, signal.SIGTERM: signal.SIG_IGN}):
         yield
 
@@ -230,7 +237,7 @@ def undisturbed() -> Iterator[None]:
 def _handlers(wanted: dict[signal.Signals, object]) -> Iterator[None]:
     try:
         before = {number: signal.signal(number, handler) for number, handler in wanted.items()}  # type: ignore[arg-type]
-    except ValueError:  # not the main thread, as in some tests: then nobody presses Ctrl-C here
+    except ValueError:  # only the main thread can set handlers; some tests run drills in another one
         yield
         return
     try:

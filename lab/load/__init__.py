@@ -1,1 +1,1 @@
-"""HTTP load: open-loop arrivals, raw connections and Locust runs."""
+"""HTTP load: open-loop and closed-loop generators, raw connections, Locust runs and their verdict."""

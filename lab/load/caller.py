@@ -1,6 +1,7 @@
-"""One connection to one service, which never raises: where no answer comes, the reply says so.
+"""A minimal HTTP client for one service. It never raises: a reply with status 0 marks a missing response.
 
-As slim as a client can be, so that a process that plays thousands of users measures the service and not itself.
+The client does little work per request, so that a process with thousands of simulated users measures the service and
+not itself.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from urllib.parse import urlsplit
 
 @dataclass(frozen=True)
 class Reply:
-    """`status` 0 where none came; `body` as it came, where it was an object; `retry_after_s` as the service asked."""
+    """A response. `status` is 0 without a usable response; `body` is the JSON object, or empty for any other body;
+    `retry_after_s` is the Retry-After header in seconds, or 0."""
 
     status: int
     body: Mapping[str, Any] = field(default_factory=dict)
@@ -23,7 +25,7 @@ class Reply:
 
 
 class Caller:
-    """Belongs to one thread. Opens its connection when it is needed, and a new one after any failure."""
+    """Keeps one connection. Not thread-safe. It connects at the first request and again after any failure."""
 
     def __init__(self, url: str, timeout_s: float) -> None:
         self._connection = HTTPConnection(urlsplit(url).netloc, timeout=timeout_s)
@@ -43,7 +45,7 @@ class Caller:
             response = self._connection.getresponse()
             found = response.read()
         except (OSError, HTTPException):
-            self._connection.close()  # whatever state it is in, it is no good any more
+            self._connection.close()  # the state of the connection is unknown, so the next request opens a new one
             return Reply(0)
         wait = response.headers.get("retry-after", "")
         retry_after_s = float(wait) if wait.isdecimal() else 0.0

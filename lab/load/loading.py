@@ -1,4 +1,4 @@
-"""`lab load`: Locust, headless, in a process of its own; its figures and how busy the machine was meanwhile."""
+"""`lab load`: runs headless Locust in a separate process, reads its figures and measures how busy the machine is."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from lab.services.client import call
 from lab.services.runstate import read_state
 
 PER_USER_S = 5
-"""requests per second of one simulated user, as in `loadtests/`"""
+"""Requests per second of one simulated user; the same value as in `loadtests/`."""
 OVERLOAD = 6
-"""times the usual number of users"""
+"""Factor on the default number of users for an overload run."""
 
 
 @dataclass(frozen=True)
 class LoadRun:
-    """`figures` as `loadtests/tally.py` writes them; `budgets` as the service declares them."""
+    """Results of a load run. `loadtests/tally.py` writes `figures`; `GET /v1/design` declares `budgets`."""
 
     asked_per_s: float
     figures: dict[str, Any]
@@ -35,9 +35,9 @@ class LoadRun:
 
 
 def run_load(design: Design, settings: Settings, url: str, *, users: int, seconds: int, out: Path) -> LoadRun:
-    """Put load on the service at `url`. Raises `DependencyError` when it does not answer, `LabError` when Locust fails.
+    """Put load on the service at `url` and write the reports to `out`.
 
-    Reports go to `out`.
+    Raises `DependencyError` if the service does not answer, `LabError` if Locust fails.
     """
     budgets = call("GET", f"{url}/v1/design")["budgets"]
     out.mkdir(parents=True, exist_ok=True)
@@ -68,7 +68,7 @@ def run_load(design: Design, settings: Settings, url: str, *, users: int, second
 
 
 def service_pids(settings: Settings, url: str) -> Sequence[int]:
-    """The processes that `lab up` started, where the service at `url` is one of them; empty otherwise."""
+    """Return the process ids of the running `lab up` if it serves `url`; empty otherwise."""
     state = read_state(settings)
     if state is None or url not in {service.url for service in state.services}:
         return ()

@@ -1,11 +1,11 @@
-"""Measures whether the machine was free for a run: the CPU that other programs took, and the generator's lateness.
+"""Measures how busy the machine is during a run: the CPU time of other programs, and the load generator's lateness.
 
-A run that breaks a limit of time on a disturbed machine says nothing about the service: its verdict is *inconclusive*.
-A limit that holds on a disturbed machine holds. A wrong answer is never excused. The bounds:
+A time limit that breaks on a disturbed machine proves nothing about the service: the verdict is *inconclusive*. A limit
+that holds on a disturbed machine counts as held. A wrong response breaks a run on any machine. The bounds:
 
-- other programs may take more than `BUSY_SHARE` of all cores for at most `BUSY_TIME` of the run. A 99th percentile
-  looks at the worst hundredth of a run, so a hundredth of the time is enough to break it;
-- the load generator may send one request in a hundred more than a quarter of the smallest limit in milliseconds late.
+- Other programs may take more than `BUSY_SHARE` of all cores for at most `BUSY_TIME` of the run. A 99th percentile
+  covers the worst hundredth of a run, so a disturbance for a hundredth of the time can break it.
+- The p99 of the load generator's lateness may be at most `LATE_SHARE` of the smallest latency limit in milliseconds.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ EVERY_S = 1.0
 
 @dataclass(frozen=True)
 class Conditions:
-    """Under which a run was measured.
+    """Conditions of the machine during a run.
 
-    `other_share` of the CPU time of all cores went to other programs, and for `busy_time` of the run it was more than
-    `BUSY_SHARE`; both None where the processes of the service are not known. `late_p99_ms` is what one request in a
-    hundred exceeded between the moment when the generator should have sent it and the moment when it did.
+    `other_share` is the share of the CPU time of all cores that other programs took. `busy_time` is the share of the
+    run in which other programs took more than `BUSY_SHARE`. Both are None if the processes of the service are not
+    known. `late_p99_ms` is the p99 of the delay between the planned and the actual send time of a request.
     """
 
     other_share: float | None = None
@@ -43,7 +43,7 @@ class Conditions:
 
     @property
     def disturbances(self) -> list[str]:
-        """What went past a bound, in words."""
+        """Descriptions of the exceeded bounds."""
         found = []
         if self.busy_time is not None and self.busy_time > BUSY_TIME:
             found.append(
@@ -58,40 +58,40 @@ class Conditions:
         return found
 
     def excuse(self, judgement: Judgement) -> Judgement:
-        """*Inconclusive* for a broken limit of time where the machine was disturbed."""
+        """Return *inconclusive* for a broken time limit on a disturbed machine, else the judgement unchanged."""
         return Judgement.INCONCLUSIVE if judgement is Judgement.BROKEN and self.disturbances else judgement
 
     def row(self) -> dict[str, Any]:
-        """For JSON and reports."""
+        """The conditions as JSON values."""
         keys = ("other_share", "busy_time", "late_p99_ms", "late_limit_ms")
         numbers = {key: getattr(self, key) for key in keys}
         rounded = {key: value if value is None else round(value, 4) for key, value in numbers.items()}
         return {**rounded, "disturbances": self.disturbances}
 
     def describe(self) -> str:
-        """One line for a terminal."""
+        """The conditions as one line for the terminal."""
         others = "not measured" if self.other_share is None else f"{self.other_share:.1%} of all cores"
         return f"CPU of other programs: {others}; load generator late by: {self.late_p99_ms:.1f} ms (p99)"
 
 
 def late_limit_ms(limits_ms: Iterable[float]) -> float:
-    """By how much a generator may be late where these are the limits of latency."""
+    """Return the p99 lateness that a load generator may have under these latency limits, in milliseconds."""
     return LATE_SHARE * min(limits_ms, default=float("inf"))
 
 
 @dataclass
 class CpuWatch:
-    """Use as a context. Samples the CPU of the whole machine and of our own processes: this one, the services with
-    the process ids that `pids` gives, and all their children.
+    """Context manager that samples the CPU time of the machine and of the lab's own processes.
 
-    `pids` gives none where the service is not a process of this machine. It is asked before each sample, since a
-    service may be started again meanwhile.
+    Own processes are this process, the services with the process ids from `pids`, and the children of both. `pids`
+    returns no ids if the service does not run on this machine. The watch calls `pids` for each sample, because a
+    service can restart during a run.
     """
 
     pids: Callable[[], Sequence[int]]
     every_s: float = EVERY_S
     samples: list[tuple[float, float]] = field(default_factory=list)
-    """(seconds, CPU-seconds of other programs)"""
+    """Samples of (length in seconds, CPU-seconds of other programs)."""
 
     def __enter__(self) -> CpuWatch:
         self._ended = threading.Event()
@@ -105,7 +105,7 @@ class CpuWatch:
         self._thread.join()
 
     def conditions(self, late_p99_ms: float, late_limit: float) -> Conditions:
-        """What was seen so far."""
+        """Return the conditions over the samples so far."""
         seconds = sum(lasted for lasted, _ in self.samples)
         if not self.pids() or not seconds:
             return Conditions(late_p99_ms=late_p99_ms, late_limit_ms=late_limit)
@@ -123,9 +123,9 @@ class CpuWatch:
             self._before = now, busy, own
 
     def _own(self) -> dict[tuple[int, float], float]:
-        """(process id, time of creation) -> CPU-seconds so far. A process that has ended is left out.
+        """(process id, creation time) -> CPU-seconds so far. A process that has ended is left out.
 
-        One pass over all processes: `psutil` makes one for each process whose children it is asked for.
+        The function makes one pass over all processes, because `psutil`'s `children()` makes a pass per call.
         """
         processes, children = dict[int, psutil.Process](), dict[int, list[int]]()
         for process in psutil.process_iter():
@@ -143,7 +143,7 @@ class CpuWatch:
 
 
 def busy_s() -> float:
-    """CPU-seconds that all cores have been busy since the machine started, time stolen by its host included."""
+    """CPU-seconds that all cores have been busy since the machine started, including time stolen by its host."""
     times = psutil.cpu_times()._asdict()
-    idle = ("idle", "iowait", "guest", "guest_nice")  # a guest's time is in that of `user` and `nice` already
+    idle = ("idle", "iowait", "guest", "guest_nice")  # `user` and `nice` already include the time of guests
     return float(sum(value for name, value in times.items() if name not in idle))

@@ -1,9 +1,8 @@
-"""Load whose requests arrive by the clock, whether or not earlier ones were answered; and its opposite, for capacity.
+"""Open-loop load for latency: requests arrive by the clock. Closed-loop load for capacity: clients wait for responses.
 
-A closed loop of users who wait for their answers slows down with the service and so hides its queue. Here latency
-counts from the moment when a request was due. One thread sends what was written beforehand and waits for all answers at
-once: threads that wait for one another's interpreter would show in the latency of a service that answers in a
-millisecond.
+A closed loop slows down with the service and hides the queue (coordinated omission). So the open loop counts latency
+from the time when a request was due. One thread sends prepared requests and waits for all responses at once: with many
+threads, waiting for the interpreter lock would add to the latency of a service that answers in a millisecond.
 """
 
 from __future__ import annotations
@@ -33,14 +32,14 @@ ANSWER_S = 10.0
 
 @dataclass
 class Client:
-    """Posts questions to one address."""
+    """Posts requests to one URL and path. `question` returns the body of a request by its number."""
 
     url: str
     path: str
     question: Question
 
     def ask(self, number: int) -> None:
-        """One question, on a connection of its own. Raises `LabError` for any status but 200."""
+        """Send one request on a new connection. Raises `LabError` for any status other than 200."""
         connection = HTTPConnection(urlsplit(self.url).netloc, timeout=ANSWER_S)
         connection.request("POST", self.path, json.dumps(self.question(number)), {"content-type": "application/json"})
         response = connection.getresponse()
@@ -50,7 +49,7 @@ class Client:
             raise self.refused(response.status, body)
 
     def raw(self, number: int) -> bytes:
-        """The same question as bytes on the wire."""
+        """Encode request `number` as bytes."""
         return request("POST", self.url, self.path, json.dumps(self.question(number)).encode())
 
     def refused(self, status: int, body: bytes) -> LabError:
@@ -58,10 +57,10 @@ class Client:
 
 
 def open_loop(client: Client, *, rate_per_s: float, seconds: float, seed: int) -> npt.NDArray[np.float64]:
-    """Latencies in milliseconds of a Poisson stream of requests, each from the moment when it was due.
+    """Send a Poisson stream of requests and return float64[requests]: latencies in milliseconds from the due times.
 
-    Raises `LabError` where one was not answered with 200. At most `MOST_AT_ONCE` are under way; the next one waits, and
-    its latency grows.
+    At most `MOST_AT_ONCE` requests are in flight; a further request waits, and its latency includes the wait. Raises
+    `LabError` if a response is missing or its status is not 200.
     """
     due = np.cumsum(np.random.default_rng(seed).exponential(1 / rate_per_s, int(rate_per_s * seconds)))
     requests = [client.raw(number) for number in range(len(due))]
@@ -95,7 +94,7 @@ async def _open_loop(client: Client, requests: list[bytes], due: npt.NDArray[np.
 
 
 def capacity_per_s(client: Client, *, clients: int, seconds: float) -> float:
-    """Answers per second when so many clients ask again as soon as they have their answer."""
+    """Measure responses per second with `clients` that each send the next request after their last response."""
     return _run(_closed_loop(client, clients, seconds))
 
 
@@ -130,7 +129,7 @@ def _close(connections: list[Connection]) -> None:
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:
-    """To its end, or `LabError`."""
+    """Run a coroutine to its end. Raises `LabError` for a timeout, a refused request or a lost connection."""
     with asyncio.Runner(loop_factory=fine_loop) as runner:
         try:
             return runner.run(work)

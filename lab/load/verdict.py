@@ -1,4 +1,4 @@
-"""Judges a load run: by the budgets that the service declares, or, for an overload, by what overload promises."""
+"""Judges a load run by the budgets that the service declares, and summarises an overload run."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from infra.evaluation.shares import Judgement, Share
 from lab.load.machine import Conditions
 
 Figures = Mapping[str, Any]
-"""as `loadtests/tally.py` writes them"""
+"""The figures of a run; `loadtests/tally.py` writes them."""
 
 
 @dataclass(frozen=True)
 class BudgetRow:
-    """One budget and what was measured of it; a share comes with its 95% interval."""
+    """One budget, its measured value and its judgement. A share also has its 95% interval."""
 
     budget: str
     value: float
@@ -25,7 +25,7 @@ class BudgetRow:
     interval: tuple[float, float] | None = None
 
     def row(self) -> dict[str, Any]:
-        """For JSON."""
+        """The row as JSON values."""
         return {
             "budget": self.budget,
             "value": self.value,
@@ -37,10 +37,10 @@ class BudgetRow:
 
 
 def judge(figures: Figures, budgets: Sequence[Mapping[str, Any]], conditions: Conditions) -> list[BudgetRow]:
-    """One row for each budget that a load run measures.
+    """Return one row for each budget that a load run measures.
 
-    A budget that is broken on a disturbed machine is inconclusive. Wrong answers are not excused: where they alone
-    break `success_share`, it is broken on any machine.
+    A budget that breaks on a disturbed machine is inconclusive. If wrong responses alone break `success_share`, the
+    budget is broken on any machine.
     """
     shares = {
         "success_share": Share(figures["ok"], figures["requests"]),
@@ -63,16 +63,16 @@ def judge(figures: Figures, budgets: Sequence[Mapping[str, Any]], conditions: Co
 
 
 def not_wrong(figures: Figures) -> Share:
-    """Requests whose answer was right, or was refused or late as an answer under load may be."""
+    """Share of requests without a wrong response. Shed and unanswered requests are not wrong: load explains them."""
     return Share(figures["requests"] - figures["wrong"], figures["requests"])
 
 
 @dataclass(frozen=True)
 class Overload:
-    """What a service does with more requests than it can serve.
+    """Behaviour of a service under more load than it can serve.
 
-    It sheds some of them with 503, so that it can answer the others within `limit_ms`, the latency that the design
-    promises. Neither share has a limit here. A wrong answer is a failure at any load.
+    The service sheds requests with 503 to answer the admitted ones within `limit_ms`, the design's p99 budget. `shed`
+    and `in_limit` have no limit here. A wrong response is a failure at any load.
     """
 
     shed: Share
@@ -94,7 +94,7 @@ class Overload:
         )
 
     def rows(self) -> list[tuple[str, float, str]]:
-        """(what, value, unit) for a table."""
+        """Rows of (description, value, unit) for a table."""
         return [
             ("requests that were shed (503)", self.shed.value, ""),
             ("admitted: p99", self.p99_ms, "ms"),

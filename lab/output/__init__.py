@@ -1,1 +1,1 @@
-"""What the terminal shows: tables, figures, answers and errors."""
+"""Formats output: tables, figures, responses and errors on the terminal, and published figures."""

@@ -1,4 +1,4 @@
-"""`lab ask`: one question to a design, shown with the trace of its answer."""
+"""`lab ask`: builds one request to a design and shows the response with its trace."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from lab.output.console import out, print_table
 
 
 def request_body(design: Design, words: Sequence[str]) -> dict[str, Any]:
-    """The request that `--option value …` stands for; `--knob name=value` may come more than once."""
+    """Build the request body from `--option value …`; `--knob name=value` may be repeated.
+
+    Raises `UsageError` for an unknown option, a missing value, or text where a number is expected.
+    """
     arguments = {argument.option: argument for argument in design.ask.arguments}
     body = design.ask.example()
     knobs: dict[str, float | str] = {}
@@ -73,7 +76,7 @@ def _pairs(words: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def _knob(design: Design, name: str, text: str) -> float | str:
-    """A choice is a name, any other knob a number; the service says whether it takes them."""
+    """Parse a knob's value: a name for a knob with choices, else a number. The service validates the value."""
     is_choice = any(knob.choices for knob in design.knobs("small") if knob.name == name)
     return text if is_choice else _number(f"--knob {name}", text)
 
@@ -87,7 +90,7 @@ def _parse(argument: Argument, value: str) -> Any:
 
 
 def _number(what: str, text: str) -> float:
-    """`text` as an int where it is one, since JSON tells 3 from 3.0."""
+    """Parse an int or a finite float. An integer stays an int, because JSON distinguishes 3 from 3.0."""
     with contextlib.suppress(ValueError):
         return int(text)
     with contextlib.suppress(ValueError):

@@ -1,4 +1,4 @@
-"""How the lab speaks: data on standard output, everything else on standard error."""
+"""Prints to the terminal: data on standard output, everything else on standard error."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ err = Console(stderr=True, highlight=False)
 
 
 def lab_command() -> str:
-    """How to type `lab` here: its name if it is on the path, else the path to it."""
+    """Return the command that starts `lab` in this shell: its name if it is on PATH, else its path."""
     own = Path(sys.prefix) / "bin" / "lab"
     found = shutil.which("lab")
     if found is not None and Path(found).resolve() == own.resolve():
@@ -36,7 +36,7 @@ def print_json(value: Any) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, title: str = "") -> None:
-    """Numbers stand right, text left. Where the terminal is too narrow, the last column wraps first."""
+    """Print a table. Numbers align right, text aligns left. On a narrow terminal the last column wraps first."""
     table = Table(title=title or None, title_justify="left", title_style="bold", box=None, pad_edge=False)
     for index, name in enumerate(columns):
         numeric = bool(rows) and all(isinstance(row[index], int | float) for row in rows)

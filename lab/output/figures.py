@@ -1,4 +1,4 @@
-"""Prints figures: the same rows as JSON, as a table for a person, or as Markdown for a page."""
+"""Prints figures as JSON, as a table for the terminal, or as Markdown for a page."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def markdown(figures: Sequence[Figure]) -> str:
 
 
 def verdict(figure: Figure) -> str:
-    """In words, which of the two bounds the figure keeps."""
+    """State in words which of the bounds `must` and `aim` the figure meets; empty if it has no bound."""
     if figure.must is None and figure.aim is None:
         return ""
     if figure.aim is not None and keeps(figure.value, figure.aim):
@@ -40,7 +40,7 @@ def verdict(figure: Figure) -> str:
 
 
 def value_and_spread(figure: Figure) -> tuple[str, str]:
-    """The value with its unit, and the spread, with four significant digits."""
+    """Format the value with its unit, and the spread, with four significant digits."""
     row = figure.row()
     return f"{row['value']:.4g} {figure.unit}".strip(), f"{row['low']:.4g} – {row['high']:.4g}"
 

@@ -1,4 +1,4 @@
-"""The README's table: at most eight published figures over all designs, between two markers."""
+"""Writes the README's table of headline figures between two markers: at most eight over all designs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ README = REPOSITORY / "README.md"
 
 
 def headline(designs: Sequence[Design], published: Mapping[str, Published]) -> str:
-    """A Markdown table of the figures that each design's `headline` names, as far as they are published."""
+    """Return a Markdown table of the published figures that each design's `headline` names."""
     lines = ["| design | figure | value | spread | must |", "|---|---|---|---|---|"]
     sentences = []
     for design in designs:
@@ -32,14 +32,14 @@ def headline(designs: Sequence[Design], published: Mapping[str, Published]) -> s
 
 
 def with_headline(page: str, table: str) -> str:
-    """The page with `table` between its markers; the same page where it has no markers."""
+    """Return the page with `table` between its markers; a page without markers is returned unchanged."""
     before, begin, rest = page.partition(BEGIN)
     _, end, after = rest.partition(END)
     return f"{before}{BEGIN}\n\n{table}\n\n{END}{after}" if begin and end else page
 
 
 def refresh_readme(readme: Path = README, directory: Path = DIRECTORY) -> None:
-    """Write the table of all published figures into the README."""
+    """Write the table of published headline figures into the README."""
     designs = load_designs()
     table = headline(designs, {design.name: read_published(design.name, directory) for design in designs})
     page = readme.read_text()

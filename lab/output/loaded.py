@@ -1,4 +1,4 @@
-"""Prints what a load run found: a table for a person, or JSON."""
+"""Prints the results of a load run, as a table or as JSON."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lab.output.console import err, print_table
 
 
 def verdict_json(run: LoadRun, rows: Sequence[BudgetRow]) -> dict[str, Any]:
-    """A judged run as plain values."""
+    """Return a judged load run as JSON values."""
     judgement = Judgement.of_all(row.judgement for row in rows)
     return {
         "judgement": judgement.value,
@@ -24,7 +24,7 @@ def verdict_json(run: LoadRun, rows: Sequence[BudgetRow]) -> dict[str, Any]:
 
 
 def overload_json(run: LoadRun, seen: Overload) -> dict[str, Any]:
-    """A run with too much load as plain values."""
+    """Return an overload run as JSON values."""
     shares = {"shed_share": seen.shed, "in_limit_share": seen.in_limit}
     return {
         **_measured(run),
@@ -33,7 +33,7 @@ def overload_json(run: LoadRun, seen: Overload) -> dict[str, Any]:
 
 
 def show_verdict(run: LoadRun, rows: Sequence[BudgetRow], report: Path) -> None:
-    """The budgets on standard output, the rest on standard error."""
+    """Print the budgets on standard output, the conditions and the report's path on standard error."""
     columns = ("budget", "measured", "95% interval", "limit", "unit", "")
     cells = [
         [row.budget, row.value, _interval(row.interval), row.limit, row.unit, _word(row.judgement)] for row in rows
@@ -43,7 +43,7 @@ def show_verdict(run: LoadRun, rows: Sequence[BudgetRow], report: Path) -> None:
 
 
 def show_overload(run: LoadRun, seen: Overload, report: Path) -> None:
-    """The shed share and the latency of admitted requests on standard output, the rest on standard error."""
+    """Print the shed share and the latency of admitted requests on standard output, the rest on standard error."""
     print_table(("overload", "measured", "unit"), seen.rows(), title=_rates(run))
     if not seen.shed.hits:
         err.print("nothing was shed: the service kept up, or the generator sends no faster; try more --users")
@@ -55,7 +55,7 @@ def _measured(run: LoadRun) -> dict[str, Any]:
 
 
 def _rates(run: LoadRun) -> str:
-    """Requests in all, and the rate asked for beside the rate served."""
+    """State the number of requests, and the requested and the served rate."""
     requests, served = run.figures["requests"], run.figures["served_per_s"]
     return f"{requests:,} requests; {run.asked_per_s:.0f}/s asked for, {served:.1f}/s served"
 

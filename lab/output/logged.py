@@ -1,4 +1,4 @@
-"""Builds a design from a log that the user brings, and says what was read, what was not, and how good it got."""
+"""Builds a design from a log that the user provides, and prints the rows read, the rows rejected and the figures."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lab.sweeps.open import progress
 
 
 def build_log(design: Design, settings: Settings, source: ClickLog) -> LogBuild:
-    """Raises `UsageError` for a design that learns from no real logs."""
+    """Build from the log. Raises `UsageError` if the design does not learn from real logs."""
     if not design.real_logs:
         raise UsageError(f"{design.name} learns from no real logs", hint="lab build ctr_prediction does")
     builder: Builder = resolve(design.real_logs)
@@ -23,7 +23,7 @@ def build_log(design: Design, settings: Settings, source: ClickLog) -> LogBuild:
 
 
 def show_log(built: LogBuild, *, as_json: bool, quiet: bool) -> None:
-    """Figures on standard output, the rest beside it."""
+    """Print the figures on standard output, the rest on standard error."""
     if as_json:
         print_json({**built.facts, "figures": [figure.row() for figure in built.figures], "place": str(built.place)})
         return
@@ -36,7 +36,7 @@ def show_log(built: LogBuild, *, as_json: bool, quiet: bool) -> None:
 
 
 def described(facts: dict[str, Any]) -> list[str]:
-    """What was read of the log and what was made of it, in lines for a person."""
+    """Describe the rows read, the malformed rows and the training, in lines for the terminal."""
     read, rows = facts["read"], facts["rows"]
     lines = [f"{read['lines']:,} lines: {read['good']:,} rows, {read['malformed']:,} malformed"]
     for reason, found in read["reasons"].items():

@@ -1,4 +1,4 @@
-"""Where and when figures were measured: what every file of published figures names."""
+"""Records where and when figures were measured. Every file of published figures includes this record."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from infra.settings import REPOSITORY
 
 CPUINFO = Path("/proc/cpuinfo")
 GENERATED = ("designs/figures", "README.md")
-"""what `--publish` writes: a change there does not make the measured code another one"""
+"""Paths that `--publish` writes. Changes in these paths do not mark the measured commit as dirty."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """`cores` are those that this process may use; `commit` ends in `-dirty` where tracked code has changed since."""
+    """Conditions of a measurement. `cores` counts the cores that the process may use. `commit` ends in `-dirty` if
+    tracked files have changed since the commit."""
 
     processor: str
     cores: int
@@ -28,7 +29,7 @@ class Measured:
     commit: str
 
     def sentence(self) -> str:
-        """For a page."""
+        """The conditions as one sentence for a page."""
         where = f"{self.processor}, {self.cores} core{'s' if self.cores != 1 else ''}, Python {self.python}"
         return f"Measured on {self.date} (UTC), commit `{self.commit}`, preset `{self.preset}`, on {where}."
 
@@ -45,14 +46,14 @@ def measured_here(preset: str) -> Measured:
 
 
 def processor_name(cpuinfo: Path) -> str:
-    """The model's name on Linux, else what the platform calls it."""
+    """Return the processor's model name on Linux, else the name from `platform`."""
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.partition(":")[0].strip() == "model name"]
     return names[0] if names else platform.processor() or platform.machine()
 
 
 def commit_of(repository: Path) -> str:
-    """Short hash of the checked-out commit; `unknown` outside a git repository."""
+    """Return the short hash of the checked-out commit; `unknown` outside a git repository."""
     try:
         commit = _git(repository, "rev-parse", "--short=12", "HEAD").strip()
         excluded = [f":(exclude){name}" for name in GENERATED]

@@ -1,7 +1,7 @@
-"""Figures that are committed: `designs/figures/NAME.json` holds the data, `NAME.md` is rendered from it.
+"""Reads and writes published figures: `designs/figures/NAME.json` holds the data, `NAME.md` is rendered from the data.
 
-`lab bench` and `lab evaluate` own a section each and keep the other's. A section is a list of runs, each with where and
-when it was measured, so that a run of a few figures (`--only`) replaces these and nothing else.
+`lab bench` and `lab evaluate` each write their own section and keep the other section. A section is a list of runs, and
+each run records where and when it was measured. So a run of a few figures (`--only`) replaces only these figures.
 """
 
 from __future__ import annotations
@@ -33,21 +33,24 @@ class Run:
 
 @dataclass(frozen=True)
 class Published:
-    """All published figures of one design, or of the stream, by section."""
+    """All published figures of one design, or of the stream, grouped by section."""
 
     name: str
     sections: Mapping[Section, tuple[Run, ...]]
 
     def figures(self, preset: str) -> Iterator[tuple[Figure, Measured]]:
-        """Those of one preset, from both sections."""
+        """Yield the figures of one preset from all sections, each with its measurement record."""
         for runs in self.sections.values():
             for run in runs:
                 if run.measured.preset == preset:
                     yield from ((figure, run.measured) for figure in run.figures)
 
     def with_run(self, section: Section, run: Run, keep: Collection[str] = ()) -> Published:
-        """With this run in its section. Of older figures of the same preset there, those stay that `keep` names and the
-        run has not measured again. Figures of other presets and of the other section stay."""
+        """Return a copy with this run added to its section.
+
+        An older figure of the same section and preset stays only if `keep` names it and the run has no new value for
+        it. Figures of other presets and of the other section stay.
+        """
         kept_ids = set(keep) - {figure.id for figure in run.figures}
         runs = []
         for old in self.sections.get(section, ()):
@@ -59,14 +62,14 @@ class Published:
 
 
 def read_published(name: str, directory: Path = DIRECTORY) -> Published:
-    """Without any section where nothing was published yet."""
+    """Read the published figures of `name`; without a file, the result has no sections."""
     path = directory / f"{name}.json"
     stored = json.loads(path.read_text()) if path.exists() else {}
     return Published(name, {part: tuple(map(_run_of, stored[part])) for part in SECTIONS if part in stored})
 
 
 def write_published(published: Published, directory: Path = DIRECTORY) -> None:
-    """Write the data and the page."""
+    """Write the JSON data and the Markdown page."""
     document: dict[str, Any] = {"name": published.name}
     for section in _in_order(published):
         document[section] = [_row_of(run) for run in published.sections[section]]
@@ -75,7 +78,7 @@ def write_published(published: Published, directory: Path = DIRECTORY) -> None:
 
 
 def page_of(published: Published) -> str:
-    """The Markdown page: a function of the data alone."""
+    """Render the Markdown page from the data alone."""
     name = published.name
     parts = [
         f"# Figures of `{name}`",
@@ -93,7 +96,7 @@ def _in_order(published: Published) -> Sequence[Section]:
 
 
 def _row_of(run: Run) -> dict[str, Any]:
-    """Numbers have five significant digits, as everywhere where figures are shown."""
+    """Convert a run to JSON values. `Figure.row` rounds numbers to five significant digits."""
     return {"measured": asdict(run.measured), "figures": [_figure_row(figure) for figure in run.figures]}
 
 

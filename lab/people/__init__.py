@@ -1,1 +1,1 @@
-"""Simulated people who use a running service over HTTP."""
+"""Simulated users of a running service. They use only its HTTP API."""

@@ -1,7 +1,7 @@
-"""What `lab live` counts: requests and their fates, events and theirs, and the measures of a population as sums.
+"""Counters of `lab live`: requests and events by outcome, and the measures of a population as sums.
 
-Only sums are kept, so that people may live for days. Every request has one fate: requests = ok + degraded + shed +
-failed.
+The tally keeps only sums, so a run can last for days. Each request has exactly one outcome: requests = ok + degraded +
+shed + failed.
 """
 
 from __future__ import annotations
@@ -17,8 +17,12 @@ from infra.evaluation.population import Measure, Visit
 
 @dataclass
 class Counts:
-    """`dropped` sessions would have been more than may be under way at once; events that were `given_up` were
-    refused, or not taken however often they were sent; `published` is what comes without a visit."""
+    """Counts of one run.
+
+    `dropped` counts sessions beyond the limit of concurrent sessions. `events_given_up` counts events that the service
+    refused, and events without an acknowledgement after all retries. `published` counts publications, which belong to
+    no visit.
+    """
 
     requests: int = 0
     ok: int = 0
@@ -40,7 +44,7 @@ class Counts:
 
 @dataclass
 class RatioSums:
-    """The ratio of two sums over n cases, with what its spread needs."""
+    """Sums for the ratio of two totals over n cases and for its confidence interval."""
 
     n: int = 0
     a: float = 0.0
@@ -56,11 +60,11 @@ class RatioSums:
 
     @property
     def value(self) -> float:
-        """0 where there was nothing to divide by."""
+        """The ratio; 0 if the denominator is 0."""
         return self.a / self.b if self.b else 0.0
 
     def interval(self) -> tuple[float, float]:
-        """95%, by the delta method over cases."""
+        """95% confidence interval by the delta method over cases."""
         if self.n < 2 or not self.b:
             return self.value, self.value
         rest = max(0.0, self.aa - 2 * self.value * self.ab + self.value**2 * self.bb)
@@ -69,7 +73,7 @@ class RatioSums:
 
 
 class Tally:
-    """Adds up from many threads."""
+    """Thread-safe counters and measures of one run."""
 
     def __init__(self, measures: Sequence[Measure]) -> None:
         self.counts = Counts()
@@ -83,7 +87,7 @@ class Tally:
                 setattr(self.counts, name, getattr(self.counts, name) + number)
 
     def ended(self, visit: Visit) -> None:
-        """Add the visit to every measure that it has something to say of."""
+        """Add a finished visit to every measure with a non-zero denominator."""
         with self._lock:
             for sums, of_visit in ((self._observed, visit.observed), (self._expected, visit.expected)):
                 for name, (above, below) in of_visit.items():
@@ -91,7 +95,7 @@ class Tally:
                         sums[name].add(above, below)
 
     def rows(self) -> list[dict[str, Any]]:
-        """Per measure what was observed, its 95% interval, and what the oracle expects of the same answers."""
+        """Per measure: the observed value, its 95% interval, and the oracle's expectation for the same responses."""
         with self._lock:
             found = []
             for item in self._measures:

@@ -1,8 +1,9 @@
-"""Simulated people on a running service: they come by the clock, ask, react to what they get, and tell of it.
+"""Runs simulated users against a service: sessions start by the clock, send requests, react, and send their events.
 
-Whether or not earlier visitors are done, the next one comes; past a bound the visit is dropped and counted. What people
-did is sent until the service has acknowledged it: the same body again after a refusal or a silence, which the service
-tells apart by its ids. A person who gets no answer goes away.
+Arrivals are open-loop: a session starts whether or not earlier sessions have ended. A session beyond the limit of
+concurrent sessions is dropped and counted. Events are sent with retries until the service acknowledges them. A retry
+sends the same body, and the service removes duplicates by event id. A session ends at the first request without a
+usable response.
 """
 
 from __future__ import annotations
@@ -24,16 +25,18 @@ from lab.people.live_tally import Tally
 MOST_AT_ONCE = 64
 PATIENCE_S = 5.0
 GRACE_S = 5.0
-"""after the end, for what is still to be acknowledged"""
+"""Time after the end of a run for events without an acknowledgement, in seconds."""
 CLOCK = "/v1/clock"
 PUBLISHED_AT_ONCE = 100
-"""so that a body stays below the service's cap"""
+"""Publications per request, so that a body stays below the service's size limit."""
 
 
 @dataclass(frozen=True)
 class Persistence:
-    """How often the same body is sent, and how long to wait before the next time, which doubles up to `longest_s`.
-    With these defaults it outlasts a broker that is away for half a minute."""
+    """Retry policy: the number of attempts, and a wait that doubles from `first_s` up to `longest_s`, in seconds.
+
+    With the defaults, events survive a broker outage of half a minute.
+    """
 
     tries: int = 24
     first_s: float = 0.1
@@ -44,7 +47,7 @@ class Persistence:
 
 
 class Living:
-    """One run. `now_ts` is the world's time at its beginning; `events` takes a line for everything that people do."""
+    """One run. `now_ts` is the world's time at its start; `events` receives one JSON line per event."""
 
     def __init__(
         self,
@@ -61,7 +64,7 @@ class Living:
         self.people, self.url, self.ask_path, self.now_ts = people, url, ask_path, now_ts
         self.tally = Tally(people.measures)
         self.refusal = ""
-        """what the service said last when it refused for good"""
+        """Last refusal of the service that no retry can change; empty if none."""
         self._events, self._persistence = events, persistence or Persistence()
         self._most, self._publish_every_s = most_at_once, publish_every_s
         self._free = threading.Semaphore(most_at_once)
@@ -69,9 +72,9 @@ class Living:
         self._broken: Exception | None = None
 
     def run(self, rate_per_s: float, seconds: float | None, report: Callable[[float, Tally], None]) -> float:
-        """Until `seconds` are over, or Ctrl-C or SIGTERM; returns how many seconds people came for.
+        """Run for `seconds`, or until Ctrl-C or SIGTERM; return for how many seconds sessions started.
 
-        Raises `LabError` for answers that people cannot read.
+        Raises `LabError` if the simulated users cannot parse a response.
         """
         began, lasted_s = time.monotonic(), 0.0
         pool = ThreadPoolExecutor(self._most, thread_name_prefix="visit")
@@ -81,7 +84,7 @@ class Living:
             try:
                 self._let_come(pool, rate_per_s, seconds, report)
                 lasted_s = time.monotonic() - began
-                pool.shutdown()  # whoever has come may finish
+                pool.shutdown()  # sessions that have started may finish
             except KeyboardInterrupt:
                 lasted_s = lasted_s or time.monotonic() - began
             finally:
@@ -131,7 +134,7 @@ class Living:
                     self._write(number, events)
                     self._tell(caller, events)
             self.tally.ended(visit)
-        except Exception as exc:  # in a thread nobody would hear of it
+        except Exception as exc:  # `run` raises it again; an exception in a pool thread would be lost
             self._broken = exc
             self._stop.set()
         finally:
@@ -154,7 +157,7 @@ class Living:
         self.tally.count(events_accepted=accepted, events_given_up=sent - accepted)
 
     def _deliver(self, caller: Caller, path: str, body: Mapping[str, Any]) -> Reply:
-        """Send it until it is taken, refused for good, sent often enough, or there is no time left."""
+        """Send the body until the service accepts or refuses it, the attempts are used up, or the grace time ends."""
         tries = 1
         while True:
             reply = caller.post(path, body)
@@ -168,12 +171,12 @@ class Living:
             self.tally.count(sent_again=1)
 
     def _publish(self) -> None:
-        """What comes without a visit, as the world's time reaches it: new posts, or clicks that are reported late."""
+        """Send publications when the world's time reaches them: new posts, or click reports that arrive late."""
         caller, from_ts = Caller(self.url, PATIENCE_S), self.now_ts
         while not self._stop.wait(self._publish_every_s):
             to_ts = caller.get(CLOCK).body.get("now")
             if to_ts is None:
-                continue  # the service is away; what is due meanwhile is published when it is back
+                continue  # the service does not answer; due publications are sent once it answers again
             due = self.people.publications(from_ts, to_ts)
             for first in range(0, len(due), PUBLISHED_AT_ONCE):
                 self._publish_some(caller, due[first : first + PUBLISHED_AT_ONCE])

@@ -1,1 +1,1 @@
-"""Processes of the lab: the supervisor, the services, their ports and their state."""
+"""Processes of the lab: the supervisor, the services, their ports and the run state file."""

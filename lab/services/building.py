@@ -1,4 +1,4 @@
-"""Runs a build where a person can watch it: a bar that moves on a terminal, plain lines elsewhere."""
+"""Runs a build and shows its progress: a progress bar on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lab.output.console import err
 
 
 def run_build(design: Design, settings: Settings, *, from_step: str | None = None) -> list[StepRun]:
-    """Build with progress on standard error."""
+    """Build the design and show progress on standard error."""
     if not err.is_terminal:
         return build(design, settings, from_step=from_step, observer=_Lines())
     columns = (
@@ -31,10 +31,10 @@ def run_build(design: Design, settings: Settings, *, from_step: str | None = Non
 
 
 def stop_at_once() -> None:
-    """Let SIGINT and SIGTERM end this process there and then.
+    """Make SIGINT and SIGTERM end this process immediately with `os._exit`.
 
-    The usual way, an exception, gets lost: imports of large libraries swallow it in a bare `except`. Nothing is
-    lost by ending so: what is not finished lies under another name, and the next build removes it.
+    An exception is not reliable: large libraries swallow it in a bare `except` during import. An immediate exit loses
+    no data: a step writes unfinished output under a temporary name, and the next build removes it.
     """
 
     def stop(number: int, _: FrameType | None) -> None:

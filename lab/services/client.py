@@ -1,4 +1,4 @@
-"""Talks to a running service over HTTP, as anyone could."""
+"""Calls a running service over its public HTTP API."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lab.services.runstate import read_state
 
 
 def service_url(design: Design, settings: Settings) -> str:
-    """Where the design is served: as `lab up` wrote it down, else at its usual port."""
+    """Return the URL from the run state of `lab up`; without one, the URL with the design's default port."""
     state = read_state(settings)
     for service in state.services if state else ():
         if service.name == design.name:
@@ -23,9 +23,9 @@ def service_url(design: Design, settings: Settings) -> str:
 
 
 def call(method: str, url: str, *, json: Any = None, timeout_s: float = 10.0) -> Any:
-    """One request; the answer as Python values.
+    """Send one request and return the decoded JSON response.
 
-    Raises `DependencyError` when nobody answers, `UsageError` for a 4xx, `LabError` for a 5xx.
+    Raises `DependencyError` if no response arrives and for a 503, `UsageError` for a 4xx, `LabError` for another 5xx.
     """
     try:
         response = httpx.request(method, url, json=json, timeout=timeout_s)

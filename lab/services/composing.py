@@ -1,6 +1,6 @@
-"""The composed setting as one value: `docker compose` in a project and on ports of its own, brought up and taken down.
+"""Controls one composed stack: `docker compose` with its own project name and its own ports.
 
-For benchmarks and tests. It touches nothing of a stack that somebody else has up from the same file.
+Benchmarks and tests use this module. Other stacks that run from the same compose file are not affected.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ UP_S = 900.0
 
 @dataclass(frozen=True)
 class Stack:
-    """`project` names the containers; `ports` maps the settings of the compose file to free ports."""
+    """A composed stack. `project` names the containers; `ports` maps settings of the compose file to free ports."""
 
     project: str
     repository: Path = REPOSITORY
@@ -48,13 +48,13 @@ class Stack:
 
     @property
     def environment(self) -> dict[str, str]:
-        """For `docker compose`, and for `lab` commands that speak to this stack."""
+        """Environment variables for `docker compose` and for `lab` commands that address this stack."""
         ours = {name: value for name, value in os.environ.items() if not name.startswith(("LAB_", "COMPOSE_"))}
         ports = {name: str(port) for name, port in self.ports.items()}
         return ours | ports | dict(self.settings) | {"COMPOSE_PROJECT_NAME": self.project}
 
     def compose(self, *words: str, timeout_s: float = UP_S) -> str:
-        """What `docker compose words…` printed. Raises `DependencyError` with its message where it failed."""
+        """Run `docker compose words…` and return its output. Raises `DependencyError` with the error if it fails."""
         command = ["docker", "compose", "--ansi", "never", "--progress", "plain", *words]
         done = subprocess.run(
             command,
@@ -71,12 +71,15 @@ class Stack:
         return done.stdout
 
     def states(self) -> dict[str, dict[str, Any]]:
-        """Service -> what `docker compose ps` says of its container."""
+        """Service name -> row of `docker compose ps` for the service's container."""
         lines = self.compose("ps", "--all", "--format", "json").splitlines()
         return {row["Service"]: row for row in map(json.loads, lines)}
 
     def is_settled(self) -> bool:
-        """Every server is healthy, and what runs once has ended well. Raises `LabError` where it ended badly."""
+        """True if every server is healthy and every one-shot service ended with status 0.
+
+        Raises `LabError` if a one-shot service failed.
+        """
         states = self.states()
         for name, row in states.items():
             if name in ONE_SHOT and row["State"] == "exited" and row["ExitCode"] != 0:
@@ -101,12 +104,12 @@ class Stack:
             time.sleep(0.3)
 
     def down(self) -> None:
-        """Stop everything and forget its data."""
+        """Stop all containers and remove the stack's volumes."""
         self.compose("--profile", "*", "down", "--volumes", "--remove-orphans", "--timeout", "10")
 
 
 def engine_or_raise() -> None:
-    """Raise `DependencyError` where no Docker engine with Compose v2 answers."""
+    """Raise `DependencyError` if no Docker engine with Compose v2 answers."""
     for command, what in ((["docker", "info"], "no Docker engine answers"), (["docker", "compose", "version"], "")):
         try:
             done = subprocess.run(command, capture_output=True, timeout=30, check=False)

@@ -1,4 +1,4 @@
-"""`lab doctor`: what the lab needs on this machine, and what to do where something is missing."""
+"""`lab doctor`: checks the requirements of the lab on this machine and advises how to meet the missing ones."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _python() -> Finding:
 
 
 def _packages() -> Finding:
-    """Were the packages installed from the lock file that is here now?"""
+    """Check that the environment was installed from the current lock file."""
     needed = ("feast", "mlflow", "jax", "onnxruntime", "faiss", "fastapi", "locust")
     missing = [name for name in needed if importlib.util.find_spec(name) is None]
     if missing:

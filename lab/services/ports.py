@@ -1,4 +1,4 @@
-"""Where a design is served, and whether that place is free."""
+"""Assigns ports to services and workers, and checks that a port is free."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from infra.settings import Settings
 from lab.designs import load_designs
 
 FIRST_PORT = 8010
-"""of the first design, which `LAB_PORT` replaces; others keep their distance from it"""
+"""Default port of the first design. `LAB_PORT` replaces it; the other designs keep their offset from it."""
 FREE = (12_000, 30_000)
-"""range that `free_port` draws from: below the ports that systems give to outgoing connections"""
+"""Range that `free_port` draws from: below the ephemeral ports of outgoing connections."""
 
 
 def port_of(design: Design, settings: Settings) -> int:
@@ -24,17 +24,17 @@ def port_of(design: Design, settings: Settings) -> int:
 
 
 def base_port_for(design: Design, port: int) -> int:
-    """The `LAB_PORT` with which `design` is served at `port`."""
+    """Return the `LAB_PORT` value for which `design` is served at `port`."""
     return port - design.port + FIRST_PORT
 
 
 def served_at(design: Design, settings: Settings, port: int | None) -> Settings:
-    """The settings with which `design` is served at `port`, if one is given."""
+    """Return settings for which `design` is served at `port`; without a `port`, the settings unchanged."""
     return settings.model_copy(update={"port": base_port_for(design, port)}) if port else settings
 
 
 def worker_port_of(design: Design, settings: Settings) -> int:
-    """Where the design's worker says how it is: the port behind the service's."""
+    """Port of the health endpoint of the design's worker: the service's port plus one."""
     return port_of(design, settings) + 1
 
 
@@ -43,7 +43,7 @@ def url_of(design: Design, settings: Settings) -> str:
 
 
 def free_port() -> int:
-    """A `LAB_PORT` for which the port of every design's service and worker is free."""
+    """Return a `LAB_PORT` value for which the ports of every design's service and worker are free."""
     services = [design.port - FIRST_PORT for design in load_designs()]
     distances = [*services, *(distance + 1 for distance in services)]
     while True:
@@ -56,7 +56,7 @@ def free_port() -> int:
 
 
 def check_port(host: str, port: int) -> None:
-    """Raise `DependencyError` if something listens there already, naming it where the system allows."""
+    """Raise `DependencyError` if the port is taken. The message names the listening process if the system shows it."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

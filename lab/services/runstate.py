@@ -1,4 +1,4 @@
-"""What is running now: a small file that the supervisor writes and every other command reads."""
+"""The run state: a JSON file with the running processes. The supervisor writes it; every other command reads it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from infra.settings import Settings
 
 @dataclass(frozen=True)
 class Running:
-    """A process as `lab up` started it. `started` tells it from a later process with the same number."""
+    """A process that `lab up` started. `started` (epoch seconds) distinguishes it from a later process with its pid."""
 
     name: str
     pid: int
@@ -44,7 +44,7 @@ class RunState:
 
 
 def read_state(settings: Settings) -> RunState | None:
-    """The state of a supervisor that is alive, else None."""
+    """Return the run state if its supervisor is alive, else None."""
     try:
         found = json.loads(_path(settings).read_text())
         state = RunState(Running(**found["supervisor"]), tuple(Running(**item) for item in found["services"]))
@@ -58,7 +58,7 @@ def forget_state(settings: Settings) -> None:
 
 
 def pss_mb(pid: int) -> float:
-    """Memory of a process in MB, shared pages counted in parts (PSS); resident memory where the system has no PSS."""
+    """Memory of a process in MB as proportional set size (PSS); resident set size on systems without PSS."""
     info = psutil.Process(pid).memory_full_info()
     return float(getattr(info, "pss", info.rss)) / 1e6
 

@@ -1,7 +1,7 @@
-"""Runs one service in this process: `lab serve` in the foreground, or under the supervisor as
-`python -m lab.services.serving DESIGN`.
+"""Runs one service in this process.
 
-This module imports no command-line library, because every import stays in memory for as long as the service runs.
+`lab serve` runs it in the foreground; the supervisor runs `python -m lab.services.serving DESIGN`. This module imports
+no command-line library, because an imported library takes memory for as long as the service runs.
 """
 
 from __future__ import annotations
@@ -20,12 +20,15 @@ from lab.services.ports import check_port, port_of
 
 log = logging.getLogger(__name__)
 SWITCH_S = 0.0005
-"""how long a thread may keep the interpreter while others wait: what is done beside the requests must not hold them up
-for Python's usual 5 ms at a time"""
+"""Thread switch interval of the interpreter, in seconds. Python's default of 5 ms lets background threads delay
+requests."""
 
 
 def serve_design(design: Design, settings: Settings) -> None:
-    """Serve until SIGINT or SIGTERM. Raises before it starts when nothing is built or the port is taken."""
+    """Serve until SIGINT or SIGTERM.
+
+    Raises `UsageError` at the start if no release is built, and `DependencyError` if the port is taken.
+    """
     if not settings.wait_for_release:
         read_release(settings.design_root(design.name))
     port = port_of(design, settings)
@@ -39,7 +42,7 @@ def serve_design(design: Design, settings: Settings) -> None:
         port=port,
         log_config=None,
         access_log=False,
-        proxy_headers=False,  # nobody stands before it
+        proxy_headers=False,  # no proxy forwards requests in the embedded setting
         timeout_graceful_shutdown=5,
         timeout_keep_alive=30,
         backlog=256,

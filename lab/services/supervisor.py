@@ -1,7 +1,8 @@
-"""`lab up`: build what is missing, start the services, watch them, and leave nothing behind.
+"""`lab up`: builds missing releases, starts the services, restarts crashed services and stops every service at the end.
 
-Each service is a process of its own session, so that Ctrl-C reaches the supervisor alone and it can stop them in
-order. Each also holds the end of a pipe: if the supervisor dies in any way, the pipe closes and they stop.
+Each service runs in its own session, so Ctrl-C reaches only the supervisor, and the supervisor stops the services in
+order. Each service also inherits the read end of a pipe: when the supervisor dies, the pipe closes and the service
+stops.
 """
 
 from __future__ import annotations
@@ -37,17 +38,18 @@ QUIET_LIBRARIES = {
     "MALLOC_ARENA_MAX": "2",
     "ARROW_DEFAULT_MEMORY_POOL": "system",
 }
-"""Request threads are the parallelism; more threads inside each would only get in each other's way. Few arenas, and
-Arrow without pools of its own, since those keep what was needed once."""
+"""Environment variables that limit threads and memory of libraries. Request threads provide the parallelism, so more
+threads inside a request would only compete for cores. Malloc arenas are few and Arrow uses the system allocator,
+because arenas and pools keep memory at its peak."""
 
 
 class Stopped(BaseException):
-    """Someone asked the supervisor to stop. Not an `Exception`, so that nothing on the way takes it for a failure."""
+    """SIGINT or SIGTERM asks the supervisor to stop. A `BaseException`, so that no `except Exception` catches it."""
 
 
 @dataclass
 class Service:
-    """A process to be kept alive: the broker, or a design's service or worker. `ready` says when it has started."""
+    """A supervised process: the broker, a design's service or a design's worker. `ready` returns True once it is up."""
 
     name: str
     command: tuple[str, ...]
@@ -61,7 +63,7 @@ class Service:
 
 @dataclass
 class Supervisor:
-    """Use as a context: leaving it stops everything that it started."""
+    """Context manager that supervises the services. Its exit stops every process that the supervisor started."""
 
     settings: Settings
     designs: Sequence[Design]
@@ -75,7 +77,7 @@ class Supervisor:
 
     def __exit__(self, *_: object) -> None:
         for number in self._previous:
-            signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C must not interrupt the clean-up
+            signal.signal(number, signal.SIG_IGN)  # so a second Ctrl-C does not interrupt the clean-up
         stop_all([service.process for service in self.services if service.process is not None])
         forget_state(self.settings)
         os.close(self._write_end)
@@ -84,7 +86,11 @@ class Supervisor:
             signal.signal(number, handler)
 
     def start(self) -> Iterator[Service]:
-        """Build and start each design in turn; yields each as soon as it is ready."""
+        """Build and start each design in turn; yield each service as soon as it is ready.
+
+        Raises `DependencyError` if a port is taken or a process does not get ready in time, `LabError` if a process
+        ends while it starts.
+        """
         for design in self.designs:
             for port in (port_of(design, self.settings), worker_port_of(design, self.settings)):
                 check_port(self.settings.host, port)
@@ -95,7 +101,7 @@ class Supervisor:
             if not is_built(design, self.settings):
                 self._accept(design, self._build(design))
             worker = self._worker(design)
-            self._add(worker, wait=False)  # it counts the history first, which nobody needs to wait for
+            self._add(worker, wait=False)  # the worker counts the history first; the service can start meanwhile
             service = self._service(design)
             self._add(service)
             self._await_ready(worker)
@@ -134,7 +140,7 @@ class Supervisor:
         return Service(name, command, self.settings.run_dir / f"{name}.log", lambda: _answers(f"{url}/healthz"), url)
 
     def watch(self) -> None:
-        """Restart what crashes, until asked to stop. Raises `LabError` when a service crashes again and again."""
+        """Restart crashed services until `Stopped`. Raises `LabError` if a service crashes too often in a minute."""
         while True:
             time.sleep(0.5)
             for service in self.services:
@@ -152,14 +158,14 @@ class Supervisor:
                 self._remember()
 
     def _accept(self, design: Design, status: int) -> None:
-        """Go on after a build, or end with its exit code. A model that the gate refused leaves the old release."""
+        """Continue after a build, or exit with its status. If the gate refuses the model, the old release serves."""
         if status == BudgetBroken.exit_code:
             with contextlib.suppress(UsageError):
                 old = read_release(self.settings.design_root(design.name))
                 err.print(f"[yellow]the new model is refused; serving {old.model_name} version {old.model_version}")
                 return
         if status != 0:
-            raise SystemExit(status)  # the build has said why
+            raise SystemExit(status)  # the build has printed the reason
 
     def _build(self, design: Design) -> int:
         command = [sys.executable, "-m", "lab", "build", design.name, "--preset", self.settings.preset, "--quiet"]
@@ -173,7 +179,7 @@ class Supervisor:
 
     @property
     def _environment(self) -> dict[str, str]:
-        """What a child gets: ours, and the end of the pipe that tells it when we are gone."""
+        """Environment of a child process: the supervisor's variables, and the read end of the supervisor's pipe."""
         own = {"LAB_PARENT_PIPE": str(self._read_end), "LAB_PRESET": self.settings.preset}
         return dict(os.environ) | own
 
@@ -221,7 +227,7 @@ def _answers(url: str) -> bool:
 
 
 def stop_all(processes: Sequence[subprocess.Popen[bytes]]) -> None:
-    """Ask, wait, then insist. Returns when every process and what it started are gone."""
+    """Send SIGTERM to each process group, wait up to `STOP_TIMEOUT_S`, then send SIGKILL. Returns when all ended."""
     for process in processes:
         _signal_group(process, signal.SIGTERM)
     until = time.monotonic() + STOP_TIMEOUT_S
@@ -233,7 +239,7 @@ def stop_all(processes: Sequence[subprocess.Popen[bytes]]) -> None:
 
 
 def tail(log: Path, lines: int = 15) -> str:
-    """The end of a log, as a hint."""
+    """Return the last lines of a log as the hint of an error."""
     text = log.read_text(errors="replace").splitlines()[-lines:] if log.exists() else []
     return "\n  ".join([f"the end of {log}:", *text])
 

@@ -1,5 +1,7 @@
-"""Runs a design's worker in this process: `lab work` in the foreground, or under the supervisor as
-`python -m lab.services.working DESIGN`."""
+"""Runs a design's worker in this process.
+
+`lab work` runs it in the foreground; the supervisor runs `python -m lab.services.working DESIGN`.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +20,11 @@ from lab.services.ports import check_port, worker_port_of
 
 log = logging.getLogger(__name__)
 NICE = 5
-"""below the service: where cores are scarce, a request goes first and the log of it waits"""
+"""Nice value of the worker. The service has a higher priority: with few cores, requests run before log processing."""
 
 
 def work_design(design: Design, settings: Settings) -> None:
-    """Work until SIGINT or SIGTERM. Raises before it starts when the port is taken."""
+    """Run the worker until SIGINT or SIGTERM. Raises `DependencyError` at the start if the port is taken."""
     port = worker_port_of(design, settings)
     check_port(settings.host, port)
     configure_logs(design.name)

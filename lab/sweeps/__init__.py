@@ -1,1 +1,1 @@
-"""Sweeps: one experiment over the values of a knob, with a chart and a finding."""
+"""Sweeps: one experiment over the values of some knobs, with a chart and a finding."""

@@ -1,4 +1,4 @@
-"""The chart of a sweep: what a setting costs against what it is worth, with the front of those that nothing beats."""
+"""Draws the chart of a sweep: the cost of each setting against its value, with the Pareto front."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ AXES = {"p50_ms": "p50 of a request, ms", "p99_ms": "p99 of a request, ms", "cpu
 
 
 def draw(settings: Sequence[Setting], x: str, y: str, *, question: str, finding: str, note: str) -> Any:
-    """An Altair chart. The first knob labels the points, the others colour them."""
+    """Return an Altair chart. The first knob labels the points; the other knobs colour the points."""
     first, *others = settings[0].knobs
     ahead = front(settings, x, y)
     rows = [_row(setting, x, y, first, others, on_front=setting in ahead) for setting in settings]
@@ -47,7 +47,7 @@ def draw(settings: Sequence[Setting], x: str, y: str, *, question: str, finding:
 
 
 def save(chart: Any, directory: Path) -> None:
-    """Write `chart.html`, which needs no network, `chart.png` and `chart.svg`."""
+    """Write `chart.html` (self-contained), `chart.png` and `chart.svg` into `directory`."""
     chart.save(str(directory / "chart.html"), inline=True)
     chart.save(str(directory / "chart.png"), scale_factor=2)
     chart.save(str(directory / "chart.svg"))

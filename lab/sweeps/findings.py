@@ -1,4 +1,4 @@
-"""What a sweep found, in one sentence: made from the measured numbers, so that it cannot say more than they do."""
+"""States the finding of a sweep in one sentence, generated from the measured numbers alone."""
 
 from __future__ import annotations
 
@@ -14,13 +14,16 @@ def is_less_better(settings: Sequence[Setting], axis: str) -> bool:
 
 
 def best_at(settings: Sequence[Setting], axis: str) -> Setting:
-    """The setting that is best on this axis; the first of those that are equal."""
+    """Return the best setting on this axis; the first one among equals."""
     sign = -1.0 if is_less_better(settings, axis) else 1.0
     return max(settings, key=lambda setting: sign * setting.value(axis))
 
 
 def front(settings: Sequence[Setting], x: str, y: str) -> list[Setting]:
-    """The Pareto front: settings that no other one beats on one axis without losing on the other, by `x`."""
+    """Return the Pareto front, sorted from the best to the worst `x`.
+
+    A setting is on the front if no other setting is better on one axis and at least as good on the other.
+    """
     sign_x, sign_y = (-1.0 if is_less_better(settings, axis) else 1.0 for axis in (x, y))
     ahead: list[Setting] = []
     for setting in sorted(settings, key=lambda s: (-sign_x * s.value(x), -sign_y * s.value(y))):
@@ -30,8 +33,11 @@ def front(settings: Sequence[Setting], x: str, y: str) -> list[Setting]:
 
 
 def finding(settings: Sequence[Setting], x: str, y: str) -> str:
-    """For times on `x`: which setting is worth most, and the quickest that comes near it. Otherwise: what the step from
-    the setting that is best on `y` to the one that is best on `x` buys and costs."""
+    """State the finding in one sentence.
+
+    With a time on `x`, the sentence names the setting with the best `y` and the fastest setting within `NEAR` of that
+    value. Otherwise the sentence gives the changes of `x` and `y` from the best setting on `y` to the best on `x`.
+    """
     top = best_at(settings, y)
     if x in TIMES:
         return _about_time(settings, top, x, y)
@@ -67,7 +73,7 @@ def _of(setting: Setting, axis: str) -> str:
 
 
 def in_words(axis: str) -> str:
-    """`dwell_per_click_s` as "dwell per click": the unit stands after the number."""
+    """Turn `dwell_per_click_s` into "dwell per click". The sentence prints the unit after the number."""
     return axis.removesuffix("_s").removesuffix("_h").removesuffix("_ms").replace("_", " ")
 
 

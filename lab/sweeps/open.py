@@ -1,4 +1,7 @@
-"""Brings a design's player and judge together, which know nothing of each other, and shows how far they are."""
+"""Opens a design's player and judge, runs its quality and holdout measurements, and shows progress.
+
+A player and a judge do not import each other; the callers of this module pass values between the two.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ from lab.output.console import err
 
 
 def open_player(design: Design, settings: Settings, release: Path) -> Player:
-    """Serves the release that lies in `release`, in this process."""
+    """Return a player that serves the release in the directory `release`, in this process."""
     player: Player = resolve(design.player)(release, design.configuration(settings.preset), settings)
     return player
 
@@ -28,7 +31,7 @@ def open_judge(design: Design, settings: Settings) -> Judge:
 
 
 def measure_quality(design: Design, settings: Settings, release: Path) -> list[Figure]:
-    """The figures of the design that need its player and its judge."""
+    """Measure the design's figures that need its player and its judge."""
     with progress("asking the oracle") as report:
         player, judge = open_player(design, settings, release), open_judge(design, settings)
         figures: list[Figure] = resolve(design.quality)(player, judge, report)
@@ -36,7 +39,7 @@ def measure_quality(design: Design, settings: Settings, release: Path) -> list[F
 
 
 def measure_holdout(design: Design, settings: Settings, paths: Mapping[str, Path]) -> list[Figure]:
-    """The design's figures of the gate's rows that no build measures. `paths` has the output of each step."""
+    """Measure the design's figures on the gate's rows that no build measures. `paths` maps step name -> output."""
     if not design.holdout:
         return []
     with progress("measuring on the holdout") as report:
@@ -46,7 +49,7 @@ def measure_holdout(design: Design, settings: Settings, paths: Mapping[str, Path
 
 @contextmanager
 def progress(title: str) -> Iterator[ProgressCallback]:
-    """A bar on a terminal, a line at every quarter elsewhere."""
+    """Yield a progress callback: a progress bar on a terminal, one line per quarter elsewhere."""
     if not err.is_terminal:
         told = 0
 

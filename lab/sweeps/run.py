@@ -1,7 +1,8 @@
-"""`lab sweep`: the same questions to every setting of some knobs, what each setting costs, and what it is worth.
+"""`lab sweep`: sends the same requests to every setting of some knobs and measures the cost and value of each setting.
 
-Settings take turns question by question, in changing order, so that a busy moment of the machine hits all of them.
-Request-time knobs are turned in the request; for the others a variant is built beside the build that serves.
+Settings alternate request by request, in rotating order, so that a busy moment of the machine affects all of them.
+Request-time knobs are set in the request. Each combination of the other knobs gets its own build, next to the build
+that serves.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ TIMES = ("p50_ms", "p99_ms", "cpu_ms")
 
 @dataclass(frozen=True)
 class Setting:
-    """One combination of the varied knobs with everything that was measured of it. `scores` by id."""
+    """One combination of the varied knobs and its measurements. `scores` maps score id -> score."""
 
     knobs: Mapping[str, float | str]
     p50_ms: float
@@ -46,11 +47,11 @@ class Setting:
         return float(getattr(self, axis)) if axis in TIMES else self.scores[axis].value
 
     def spread(self, axis: str) -> tuple[float, float]:
-        """The 95% interval of a score; a time stands for itself."""
+        """95% interval of a score. A time has no interval: both ends equal its value."""
         return (self.value(axis),) * 2 if axis in TIMES else self.scores[axis].interval()
 
     def row(self) -> dict[str, Any]:
-        """One line of the CSV file."""
+        """One row of the CSV file."""
         columns: dict[str, Any] = {**self.knobs, **{name: round(self.value(name), 3) for name in TIMES}}
         columns["degraded_share"] = round(self.degraded_share, 4)
         for name, score in self.scores.items():
@@ -60,7 +61,10 @@ class Setting:
 
 
 def parse_vary(design: Design, settings: Settings, texts: Sequence[str]) -> dict[str, list[float | str]]:
-    """`["heavy_top_k=50,200", "index=flat,ivf"]` as checked values. Raises `UsageError` for what no knob accepts."""
+    """Parse `["heavy_top_k=50,200", "index=flat,ivf"]` into checked values.
+
+    Raises `UsageError` for an unknown knob, a malformed text, or a value that the knob does not accept.
+    """
     knobs = {knob.name: knob for knob in design.knobs(settings.preset)}
     vary: dict[str, list[float | str]] = {}
     for text in texts:
@@ -72,7 +76,7 @@ def parse_vary(design: Design, settings: Settings, texts: Sequence[str]) -> dict
 
 
 def run_sweep(design: Design, settings: Settings, sweep: Sweep) -> list[Setting]:
-    """Measure every setting of the sweep. Raises `UsageError` before anything runs if it cannot be done."""
+    """Measure every setting of the sweep. Raises `UsageError` before any measurement if the sweep is not possible."""
     knobs = {knob.name: knob for knob in design.knobs(settings.preset)}
     combinations = [dict(zip(sweep.vary, values, strict=True)) for values in itertools.product(*sweep.vary.values())]
     _check(design, settings, sweep, knobs, combinations)
@@ -125,7 +129,7 @@ def _check(
 
 
 def _players(design: Design, settings: Settings, variants: Sequence[Mapping[str, Any]]) -> dict[str, Player]:
-    """One player per distinct variant; what is missing is built."""
+    """Open one player per distinct variant, and build the missing variants."""
     distinct = {_key(turned): turned for turned in variants}
     if len(distinct) > MOST_BUILDS:
         raise UsageError(f"{len(distinct)} builds are more than {MOST_BUILDS}", hint="vary fewer values")
@@ -141,7 +145,7 @@ def _players(design: Design, settings: Settings, variants: Sequence[Mapping[str,
 
 
 def _build_knobs(knobs: Mapping[str, Knob], turned: Mapping[str, Any]) -> dict[str, Any]:
-    """Those that need a build of their own: no request can turn them, and they do not stand at their default."""
+    """Select the knobs that need a separate build: not settable per request, and not at their default."""
     return {
         name: value for name, value in turned.items() if not knobs[name].per_request and value != knobs[name].default
     }

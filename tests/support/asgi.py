@@ -1,4 +1,4 @@
-"""Drives an ASGI app by hand: one request, its messages one by one, no server."""
+"""Drives an ASGI app without a server: one request, message by message."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 @dataclass
 class Answer:
-    """What the app sent. `status` is 0 when it sent nothing."""
+    """The messages that the app sent. `status` is 0 if the app sent no response."""
 
     messages: list[Message] = field(default_factory=list)
 
@@ -33,7 +33,7 @@ class Answer:
 
 @dataclass
 class Endpoint:
-    """An app that reads its whole body, keeps it, and answers with `status` (0: with nothing)."""
+    """An app that reads and keeps the request body, then responds with `status`; with status 0 it sends no response."""
 
     status: int = 200
     error: BaseException | None = None
@@ -60,7 +60,7 @@ class Endpoint:
 
 
 def chunks(*parts: bytes) -> list[Message]:
-    """The messages of a body that arrives in parts."""
+    """Return the ASGI messages of a request body that arrives in parts."""
     last = len(parts) - 1
     return [{"type": "http.request", "body": part, "more_body": i < last} for i, part in enumerate(parts)]
 
@@ -77,7 +77,8 @@ async def drive(
     pause_s: float = 0.0,
     **scope: Any,
 ) -> Answer:
-    """Ask once. Each message comes `pause_s` after it is waited for; after the last one the client is gone."""
+    """Send one request to the app. Each message arrives `pause_s` after the app awaits it; then the client
+    disconnects."""
     answer, coming = answer or Answer(), iter(messages)
 
     async def receive() -> Message:

@@ -1,4 +1,4 @@
-"""Small logs of clicks in files, for tests."""
+"""Generates small click log files for tests."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 
 def criteo_lines(rows: int, seed: int = 0) -> list[str]:
-    """Lines in the Criteo format; a third of the cells are blank, and some counts are below 0."""
+    """Generate lines in the Criteo format. About a third of the cells are blank, and some counts are negative."""
     rng = np.random.default_rng(seed)
     clicked = rng.random(rows) < 0.3
     counts = rng.integers(-2, 50, (rows, 13))
@@ -34,7 +34,8 @@ def write(path: Path, lines: list[str], *, packed: bool = False) -> Path:
 
 
 def crossed_lines(rows: int, seed: int = 0) -> list[str]:
-    """A CSV with a header in which only two columns together say what is clicked: neither alone says anything."""
+    """Generate CSV lines with a header. Only the interaction of columns `page` and `ad` predicts clicks; neither column
+    alone does."""
     rng = np.random.default_rng(seed)
     one, other, size = rng.integers(0, 6, rows), rng.integers(0, 6, rows), rng.normal(size=rows)
     rate = np.where((one + other) % 2 == 0, 0.75, 0.25)

@@ -1,4 +1,4 @@
-"""Throw-away containers for tests of the composed setting, where a Docker engine is there."""
+"""Temporary containers for tests of the composed setting. Tests are skipped without a Docker engine."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ START_S = 120.0
 
 
 def docker(*words: str, check: bool = True, timeout_s: float = 300) -> str:
-    """What `docker words…` printed. Raises `RuntimeError` with its message where it failed."""
+    """Run `docker words…` and return its output. With `check`, raises `RuntimeError` with the error if it fails."""
     done = subprocess.run(["docker", *words], capture_output=True, text=True, timeout=timeout_s, check=False)
     if check and done.returncode != 0:
         raise RuntimeError(f"docker {' '.join(words)}: {done.stderr.strip()}")
@@ -27,7 +27,7 @@ def docker(*words: str, check: bool = True, timeout_s: float = 300) -> str:
 
 @cache
 def why_no_engine() -> str:
-    """Empty where an engine answers."""
+    """Reason why no Docker engine is usable; empty if one answers."""
     if shutil.which("docker") is None:
         return "docker is not installed"
     done = subprocess.run(["docker", "info"], capture_output=True, text=True, timeout=30, check=False)
@@ -36,7 +36,7 @@ def why_no_engine() -> str:
 
 @cache
 def why_no_image(image: str) -> str:
-    """Empty where the image is here or can be had."""
+    """Reason why the image is not usable; empty if the image is present or can be pulled."""
     if docker("image", "ls", "--quiet", image):
         return ""
     done = subprocess.run(
@@ -46,7 +46,7 @@ def why_no_image(image: str) -> str:
 
 
 def need_image(image: str) -> None:
-    """Skip the test where containers of `image` cannot run."""
+    """Skip the test if containers of `image` cannot run."""
     if reason := why_no_engine() or why_no_image(image):
         pytest.skip(reason)
 
@@ -55,8 +55,11 @@ def need_image(image: str) -> None:
 def container(
     image: str, *words: str, port: int, command: tuple[str, ...] = (), publish: str = "", keep: bool = False
 ) -> Iterator[tuple[str, str]]:
-    """(name, host:port where the container's `port` answers); the container is gone at the end. With `keep` it can be
-    stopped and started again until then; `publish` says where it answers, where that must be known before."""
+    """Run a container for the length of the block and yield (name, published host:port of the container's `port`).
+
+    With `keep`, the container survives a stop and can be started again within the block. `publish` sets the published
+    address for tests that need to know it in advance.
+    """
     name = f"lab-test-{secrets.token_hex(4)}"
     options = ["--detach", "--name", name, "--publish", publish or f"127.0.0.1::{port}", *([] if keep else ["--rm"])]
     docker("run", *options, *words, image, *command)
@@ -83,7 +86,8 @@ def is_open(address: str) -> bool:
 
 
 def redis_answers(address: str) -> bool:
-    """Whether Redis itself does: the engine's forwarder listens before it. An error is an answer too."""
+    """True if Redis itself responds to PING; an error response counts too. An open port is not enough, because Docker's
+    port forwarder listens before Redis does."""
     host, _, port = address.partition(":")
     try:
         with socket.create_connection((host, int(port)), timeout=1) as connection:

@@ -1,4 +1,4 @@
-"""Events of the ads as a service writes them, and the small catalogue that they are of."""
+"""Ad events in the form that the service writes, and the small catalogue that they refer to."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ USERS, ADS, CAMPAIGNS = 6, 8, 3
 
 
 def catalogue() -> PublicCatalogue:
-    """`USERS` people; ad a is of campaign a mod `CAMPAIGNS`."""
+    """Return a catalogue of `USERS` users and `ADS` ads. Ad a belongs to campaign a mod `CAMPAIGNS`."""
     ids, ads, campaigns = np.arange(USERS), np.arange(ADS), np.arange(CAMPAIGNS)
     audience = [[3] if user == 1 else [] for user in ids]
     return PublicCatalogue(
@@ -27,7 +27,7 @@ def catalogue() -> PublicCatalogue:
 
 
 def impression(auction_id: int, slot: int = 0, **given: Any) -> Impression:
-    """Of user 1, asked for a second after `START`, told a second later."""
+    """Return an impression of user 1, requested one second after `START` and reported one second later."""
     values: dict[str, Any] = {
         "auction_id": auction_id, "slot": slot, "user_id": 1, "publisher_id": 0, "device": 0, "ad_id": 2,
         "campaign_id": 2, "seen": 0, "bid": 0.5, "price": 0.1, "p_click": 0.02, "policy": "auction_v2",

@@ -1,4 +1,4 @@
-"""Models of the ads that learned from the log of a small world, whose truth is known: made once per test run."""
+"""Ad models trained on the log of a small world with known click probabilities, once per test run."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ CONFIG = replace(
         ctr_log.CONFIG,
         randomised_share=0.15,
         policy_noise=0.15,
-        bid_spread=1.0,  # who bids high stands on top, whatever it is worth
-        latent_size=2,  # a taste that the few segments of a small world can tell of
+        bid_spread=1.0,  # high bids win the top slots regardless of relevance
+        latent_size=2,  # few latent dimensions, so that the few segments of a small world can reveal them
         latent_click=0.8,
         targeted_segments=10,
     ),
@@ -59,7 +59,7 @@ def world() -> World:
 
 @cache
 def unseen() -> npt.NDArray[np.bool_]:
-    """bool[segments, creatives]: pairs that training is not shown."""
+    """bool[segments, creatives]: pairs that are excluded from the training rows."""
     shape = (CONFIG.world.segments, CONFIG.world.creatives)
     found: npt.NDArray[np.bool_] = np.random.default_rng(8).random(shape) < UNSEEN_SHARE
     return found
@@ -67,21 +67,22 @@ def unseen() -> npt.NDArray[np.bool_]:
 
 @dataclass(frozen=True)
 class Split:
-    """`train` has all clicks and a share of the rest, of all days but the last, which is `later`: all of it."""
+    """Training and test rows. `train` holds all clicks and the share `SHARE` of the other rows, from all days but the
+    last, without the unseen pairs. `later` holds all rows of the last day."""
 
     train: Sample
     later: Sample
     is_random: npt.NDArray[np.bool_]
-    """of `later`"""
+    """Rows of `later` that the random policy served."""
 
     @cached_property
     def p_click(self) -> Array:
-        """True, of `later` as it was shown."""
+        """True click probability of the rows of `later` in their slots."""
         return true_p(self.later, self.later.slot)
 
     @cached_property
     def relevance(self) -> Array:
-        """True p(click | looked at)."""
+        """True p(click | examined) of the rows of `later`."""
         return true_p(self.later, np.zeros_like(self.later.slot))
 
 
@@ -93,7 +94,7 @@ def true_p(sample: Sample, slot: Ints) -> Array:
 
 @cache
 def split() -> Split:
-    """Counts of users and ads are those of the midnight before."""
+    """Split the log by day. Counts of users and ads are as of the preceding midnight."""
     config, rng = CONFIG.world, np.random.default_rng(3)
     tables = [table for _, table in log_days(world())]
     with TemporaryDirectory() as directory:
@@ -111,7 +112,7 @@ def split() -> Split:
 
 
 def sample_of(table: pa.Table, log: EventLog, known: PublicCatalogue, midnight: float, first_id: int) -> Sample:
-    """The impressions of a day with what was known at its begin."""
+    """Return the impressions of one day with the features as of its midnight."""
     column = {name: np.asarray(table[name].to_numpy()) for name in table.column_names if name != "policy"}
     user, ad, campaign = (column[name].astype(np.int64) for name in ("user_id", "ad_id", "campaign_id"))
     people, truth = world().people, world()
@@ -167,8 +168,11 @@ def joined(samples: Sequence[Sample]) -> Sample:
 
 @dataclass(frozen=True)
 class Learned:
-    """A fit, and what it says of `later`: `z` float64[n], log-odds of p(click | looked at), and `p` as shown. `fitted`
-    float64[m] is the log loss of each row that it was trained on."""
+    """A fit and its predictions for `later`.
+
+    `z` float64[n] is the log-odds of p(click | examined), and `p` float64[n] the click probability in the row's slot.
+    `fitted` float64[m] is the log loss of each training row.
+    """
 
     fit: Fit
     examination: Floats
@@ -191,8 +195,11 @@ def learned(
     is_told: bool = True,
     small_batches: bool = False,
 ) -> Learned:
-    """As `train` learns it, with a part left out; or without being told who has been at an ad's shop; or by smaller
-    batches, since with a third of SMALL's rows it else ends before it has learned what is rare."""
+    """Train a model as the step `train` does, optionally without a part of the network.
+
+    `is_told=False` hides the retargeting input. `small_batches` trains with smaller batches for more epochs: this log
+    has a third of SMALL's rows, so the default training ends before the model learns rare values.
+    """
     config = replace(CONFIG, model=replace(CONFIG.model, user_cross=user_cross))
     if small_batches:
         config = replace(config, model=replace(config.model, batch=128, epochs=3))

@@ -1,4 +1,4 @@
-"""A world of ads large enough for its parameters to be estimated from its log, made once per test run."""
+"""An ads world, large enough to estimate its parameters from its log; generated once per test run."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CONFIG = WorldConfig(
     days=6,
     randomised_share=0.5,
     budget_clicks=60.0,
-    click_bias=-2.5,  # more than usual, so that a log of this size can tell
+    click_bias=-2.5,  # more clicks than usual, so that a log of this size has enough of them
     cross_share=0.05,
     retargeted_share=0.15,
 )
@@ -38,7 +38,7 @@ def world() -> World:
 
 
 def log_days(world: World) -> Iterator[tuple[int, pa.Table]]:
-    """The log day by day: (day, table of impressions in order of time)."""
+    """Yield (day, table of impressions in order of time) for each day of the log."""
     state, eligible = State.none(world), Eligible.of(world)
     for day in range(world.config.days):
         yield day, log_day(world, day, state, eligible)
@@ -46,7 +46,7 @@ def log_days(world: World) -> Iterator[tuple[int, pa.Table]]:
 
 @cache
 def log() -> Log:
-    """Every column of the whole log; times in seconds, NaN for a click that never came."""
+    """Return every column of the whole log. Times are in seconds; NaN marks an impression without a click."""
     tables = [table for _, table in log_days(world())]
     columns = {name: np.concatenate([t[name].to_numpy() for t in tables]) for name in tables[0].column_names}
     for name in ("request_ts", "label_ts"):

@@ -1,4 +1,4 @@
-"""A small market of ads and an untrained model of it, for tests of what requests read."""
+"""A small ads market and an untrained model, for tests of the data that requests read."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from tests.support.ctr_events import START
 
 USERS, SEGMENTS, PUBLISHERS, ADS, CAMPAIGNS, CREATIVES, BITS = 20, 6, 5, 30, 8, 12, 9
 COLD = (27, 28, 29)
-"""ads that were never shown; the last one has not started"""
+"""Ads without impressions. The last ad has not started."""
 PRIORS = Priors(0.02, (1.0, 0.5, 0.25, 0.125))
-"""looks whose sums are exact, in whatever order they are added up"""
+"""Priors with examination probabilities whose floating-point sums are exact in any order."""
 ROWS = {
     "user": (USERS, 2), "segment": (SEGMENTS, 8), "clock": (SEGMENTS, 2), "publisher": (PUBLISHERS, 4),
     "ad": (ADS, 4), "campaign": (CAMPAIGNS, 4), "creative": (CREATIVES, 8), **dict.fromkeys(WIDE, (2**BITS, 1)),
@@ -31,8 +31,8 @@ ROWS = {
 
 WHOSE = ("audience", "all", "none")
 PAGES = st.tuples(
-    st.integers(0, USERS + 3),  # some have no vector
-    st.integers(0, SEGMENTS),  # one segment that no table knows
+    st.integers(0, USERS + 3),  # some users have no vector
+    st.integers(0, SEGMENTS),  # the last segment is in no table
     st.booleans(),
     st.lists(st.integers(0, ADS - 1), min_size=1, max_size=12),
     st.integers(0, PUBLISHERS + 1),
@@ -42,7 +42,7 @@ PAGES = st.tuples(
     st.integers(0, 50),
 )
 Page = tuple[int, int, bool, list[int], int, int, float, str, int]
-"""user, segment, whether they are in an audience, bidders, publisher, device, seconds, whose pairs, seed"""
+"""Fields: user, segment, is the user in an audience, bidding ads, publisher, device, seconds, `user_cross`, seed."""
 
 
 def model(user_cross: str = "audience", seed: int = 0) -> Model:
@@ -53,7 +53,7 @@ def model(user_cross: str = "audience", seed: int = 0) -> Model:
 
 
 def bundle(user_cross: str = "audience") -> Bundle:
-    """Whose networks believe the wide sum and nothing else."""
+    """Return a bundle whose networks use only the wide sum."""
 
     def network(x: Floats) -> Floats:
         return x[:, -1] - np.float32(3)
@@ -66,7 +66,7 @@ def bundle(user_cross: str = "audience") -> Bundle:
 
 
 def student(inputs: int, seed: int = 0) -> Student:
-    """Untrained, with three units and a linear part."""
+    """Return an untrained student with three hidden units and a linear part."""
     rng = np.random.default_rng([seed, 4])
     weights = rng.normal(0, 0.2, (inputs, 4)).astype(np.float32)
     return Student(
@@ -110,7 +110,7 @@ def market(user_cross: str = "audience") -> Market:
 
 
 def ads_of(known: Snapshot, counted: LiveStats) -> AdFeatures:
-    """All ads, as training would have joined them."""
+    """Return the features of all ads as the training join computes them."""
     campaign = known.campaign
     return AdFeatures(
         campaign,
@@ -123,7 +123,7 @@ def ads_of(known: Snapshot, counted: LiveStats) -> AdFeatures:
 
 
 def user(segment: int, *, in_audience: bool, seed: int = 0) -> UserFeatures:
-    """Who was shown the ads 0 to 9, some of them often."""
+    """Return a user with impressions of the ads 0 to 9, some of them repeated."""
     rng = np.random.default_rng([seed, 3])
     seen = rng.integers(1, 9, (1, 10))
     return replace(

@@ -1,4 +1,4 @@
-"""A world large enough for its parameters to be estimated from its log, made once per test run."""
+"""A feed world, large enough to estimate its parameters from its log; generated once per test run."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CONFIG = WorldConfig(
     days=6,
     sessions_per_user_day=1.5,
     randomised_share=0.3,
-    burst_share=0.1,  # more than usual, so that a log of this size can tell
+    burst_share=0.1,  # more bursts than usual, so that a log of this size has enough of them
 )
 Log = dict[str, npt.NDArray[np.generic]]
 
@@ -32,7 +32,7 @@ def world() -> World:
 
 
 def log_days(world: World) -> Iterator[tuple[int, pa.Table]]:
-    """The log day by day: (day, table of impressions)."""
+    """Yield (day, table of impressions) for each day of the log."""
     popularity = Popularity.none(world)
     for day in range(world.config.days):
         table = log_day(world, day, popularity)
@@ -42,7 +42,7 @@ def log_days(world: World) -> Iterator[tuple[int, pa.Table]]:
 
 @cache
 def log() -> Log:
-    """Every column of the whole log, ads included; times in seconds."""
+    """Return every column of the whole log, ads included. Times are in seconds."""
     tables = [table for _, table in log_days(world())]
     columns = {name: np.concatenate([t[name].to_numpy() for t in tables]) for name in tables[0].column_names}
     for name in ("request_ts", "event_ts", "label_ts"):
@@ -52,5 +52,5 @@ def log() -> Log:
 
 @cache
 def organic() -> Log:
-    """The same without ads."""
+    """Return every column of the log without the impressions of ads."""
     return {name: values[log()["post_id"] >= 0] for name, values in log().items()}

@@ -1,4 +1,4 @@
-"""Small random parts of the feed, for unit tests."""
+"""Random users, posts and snapshots of the feed for unit tests."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PRIORS = Priors(0.1, 0.2, 0.05, 20.0, TOPICS, (0.3, 0.2, 0.2, 0.2, 0.1))
 
 
 def some_users(rng: np.random.Generator, count: int, slots: int = 4) -> UserFeatures:
-    """Whose counts are plausible: never more clicks than impressions."""
+    """Return users with plausible counts: no user has more clicks than impressions."""
     shown = rng.integers(0, 100, (count, 1))
     long = np.floor(shown * rng.uniform(0, 1, (count, len(COUNTS))))
     long[:, 0] = shown[:, 0]
@@ -44,7 +44,7 @@ def some_users(rng: np.random.Generator, count: int, slots: int = 4) -> UserFeat
 
 
 def some_posts(rng: np.random.Generator, count: int) -> PostFeatures:
-    """In order of publication."""
+    """Return posts in order of publication."""
     stats = rng.integers(0, 50, (count, len(STATS))).astype(np.float32)
     return PostFeatures(
         creator_id=rng.integers(0, CREATORS, count),
@@ -57,12 +57,12 @@ def some_posts(rng: np.random.Generator, count: int) -> PostFeatures:
 
 
 def embed(inputs: Floats) -> Floats:
-    """Stands for the post tower: the first columns as they are."""
+    """Stand-in for the post tower: return the first `DIMENSION` columns unchanged."""
     return inputs[:, :DIMENSION]
 
 
 def some_snapshot(path: Path, count: int = 120, indexed: int = 100, seed: int = 0, ids: Ids | None = None) -> None:
-    """Write a snapshot of `count` posts with ids 5, 8, 11 … (or `ids`), the oldest `indexed` of them in the index."""
+    """Write a snapshot of `count` posts with ids 5, 8, 11 … (or `ids`). The index holds the oldest `indexed` posts."""
     rng = np.random.default_rng(seed)
     posts = some_posts(rng, count)
     vectors = rng.normal(size=(count, DIMENSION)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Writes a live log of predictions as the service and its worker would, from a service in this process."""
+"""Writes a live prediction log from a service in this process, in the format of the service and its worker."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def ask(
     policy: str = "ranked_v1",
     feature_ts: float | None = None,
 ) -> Prediction:
-    """Ask once, and what is logged of it."""
+    """Send one request to the service and return its log entry."""
     turned = dict(knobs or {})
     query = replace(service.query(user, 10, list(seen), turned, seed=seed), deadline=Deadline.after_ms(60_000))
     return logged(service, service.answer(query), turned, policy, feature_ts)
@@ -79,7 +79,7 @@ def logged(
 
 
 def write_predictions(root: Path, predictions: Sequence[Prediction]) -> None:
-    """Two files, and a third that is not complete, in the place of those that were there."""
+    """Replace the prediction log by two complete files and one incomplete file."""
     shutil.rmtree(root / "live" / "predictions", ignore_errors=True)
     directory = root / "live" / "predictions" / "date=2026-01-11" / "hour=00"
     directory.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""A served feed for tests: fixtures that a module imports, and how to ask it."""
+"""A served feed for tests: fixtures for test modules to import, and functions that send requests."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def recovered(client: TestClient) -> Iterator[None]:
 
 
 PLAIN = {"ads": 0, "epsilon": 0, "freshness_weight": 0, "repeat_discount": 1}
-"""Knobs that leave the ranking as the model has it."""
+"""Knobs that keep the order of the model's scores."""
 
 
 def ask(client: TestClient, **body: Any) -> dict[str, Any]:

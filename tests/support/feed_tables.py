@@ -1,4 +1,4 @@
-"""A log that is small enough to be counted by hand, and the feature tables that are made of it."""
+"""A log that is small enough to count by hand, and the feature tables computed from it."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ CONFIG = FeedConfig(
 TIMES = SnapshotTimes.of(CONFIG)
 START, END = TIMES.last - 3 * DAY_S, TIMES.last
 CREATOR = np.array([0, 1, 2, 0, 1, 2])
-"""whose each post is"""
+"""Creator of each post."""
 TOPIC = np.array([0, 1, 2, 1, 0, 2])
 REGION = np.array([0, 1, 1, 3])
-"""of each user"""
+"""Region of each user."""
 
 
 def catalogue(follows: Sequence[tuple[int, int, float]] = ()) -> PublicCatalogue:
-    """All posts are published in the first minutes; `follows` are (user, creator, since_ts)."""
+    """Return a catalogue of posts that are published in the first minutes. `follows` are (user, creator, since_ts)."""
     users, creators, posts = np.arange(USERS), np.arange(CREATORS), np.arange(POSTS)
     return PublicCatalogue(
         people=pd.DataFrame({"user_id": users, "region": REGION, "declared_0": users % TOPICS, "declared_1": 2}),
@@ -66,7 +66,7 @@ def catalogue(follows: Sequence[tuple[int, int, float]] = ()) -> PublicCatalogue
 
 @dataclass(frozen=True)
 class Event:
-    """One impression, and what came of it; `known_s` is when its label arrived."""
+    """One impression and the user's reaction. `known_s` is the time at which its label arrived."""
 
     known_s: float
     user: int
@@ -87,7 +87,7 @@ class Event:
 
     @property
     def counts(self) -> tuple[int, ...]:
-        """What is added to `REACTIONS`."""
+        """The increments of the counts in `REACTIONS`."""
         return (1, *astuple(self)[4:])
 
 
@@ -110,7 +110,7 @@ def event_log(events: Sequence[Event]) -> EventLog:
 
 
 def tables(events: Sequence[Event], follows: Sequence[tuple[int, int, float]] = ()) -> dict[str, pa.Table]:
-    """Every table that changes with time, by the name of its view."""
+    """View name -> table, for every view that changes over time."""
     log, known = event_log(events), catalogue(follows)
     return {
         "user_profile": user_profile(known, CONFIG, TIMES),
@@ -122,7 +122,7 @@ def tables(events: Sequence[Event], follows: Sequence[tuple[int, int, float]] = 
 
 @st.composite
 def events(draw: st.DrawFn, at: st.SearchStrategy[float] | None = None) -> Event:
-    """Any reaction to any post, known at a whole second of the history, and often exactly at a snapshot."""
+    """Draw any reaction to any post. Its label arrives at a whole second of the history, often at a snapshot time."""
     anytime = st.one_of(st.integers(0, 3 * int(DAY_S)), st.integers(0, 6).map(lambda half: half * int(12 * HOUR_S)))
     known_s = draw(at if at is not None else anytime.map(lambda second: START + second))
     user, clicked = draw(st.integers(0, USERS - 1)), draw(st.integers(0, 1))

@@ -1,4 +1,4 @@
-"""How the contract tests get at each design's pipeline: its served value, and some queries worth asking."""
+"""Gives the contract tests access to each design: its pipeline, representative queries, fault switch and breaker."""
 
 from __future__ import annotations
 
@@ -24,12 +24,14 @@ from infra.serving.shared import SharedParts
 from infra.settings import Settings
 
 PATIENCE_MS = 60_000.0
-"""what stages do is asked here, not how fast: on a busy machine a deadline would degrade some answers"""
+"""Deadline of a query. The tests check results, not speed; on a busy machine the default deadline degrades
+responses."""
 
 
 @dataclass(frozen=True)
 class Subject:
-    """`queries` are hydrated by the pipeline itself; each is a fresh one, since a query carries a deadline."""
+    """A design under test. `queries` returns new queries at each call, because a query carries a deadline. The pipeline
+    hydrates them."""
 
     name: str
     pipeline: CandidatePipeline[Any]

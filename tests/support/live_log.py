@@ -1,4 +1,4 @@
-"""What the worker would have written of a live session: reactions and posts, in the columns of the history."""
+"""Writes the worker's log of a live session: reactions and posts, in the columns of the history."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ POST = {"creator_id": 1, "topic": 1, "media": 0, "quality_signal": 0.5, "bait_si
 
 
 def reaction(**given: Any) -> dict[str, Any]:
-    """A click on a post at the top of a slate; `request_ts` in seconds, its label a minute later."""
+    """Return a click on the top post of a slate. `request_ts` is in seconds; the label arrives a minute later."""
     slate, position = given.get("slate_id", 10**12), given.get("position", 0)
     row = {
         "event_id": slate * 1000 + position,
@@ -68,7 +68,7 @@ def write_reactions(root: Path, name: str, reactions: Sequence[Mapping[str, Any]
 
 
 def write_posts(root: Path, name: str, posts: Sequence[Mapping[str, Any]]) -> None:
-    """`posts` have `post_id` and `published_ts`, and what differs from `POST`."""
+    """Write posts. Each has `post_id`, `published_ts` and the fields that differ from `POST`."""
     rows = [POST | dict(post) for post in posts]
     names = ("post_id", "creator_id", "topic", "media", "quality_signal", "bait_signal", "published_ts")
     kinds = {"quality_signal": pa.float32(), "bait_signal": pa.float32(), "published_ts": pa.float64()}

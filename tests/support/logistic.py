@@ -1,4 +1,4 @@
-"""Finds the weights that were planted in a log of clicks."""
+"""Estimates the planted weights of a click log by logistic regression."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Array = npt.NDArray[Any]
 
 
 def logistic(x: Array, y: Array, looked: Array | float = 1.0) -> tuple[Array, Array]:
-    """Maximum likelihood of P(y) = looked x sigmoid(x w): (weights, their standard errors)."""
+    """Fit P(y) = looked x sigmoid(x w) by maximum likelihood; return (weights, standard errors of the weights)."""
 
     def loss(w: Array) -> tuple[float, Array]:
         s = 1 / (1 + np.exp(-x @ w))

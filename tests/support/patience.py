@@ -1,4 +1,4 @@
-"""Deadlines that only a hang reaches, for tests of what a service does and not of how fast it is."""
+"""Long deadlines for tests that check the results of a service and not its speed. Only a hang exceeds them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ LIMITS = {"deadline_ms": 60_000.0, "feature_timeout_ms": 30_000.0}
 
 @contextmanager
 def patient(serve: Any) -> Iterator[None]:
-    """Services of this `ServeConfig` give a request, and its read from the feature store, as much time as it needs."""
+    """Set long deadlines for requests and feature store reads in this `ServeConfig` for the length of the block."""
     usual = {name: getattr(serve, name) for name in LIMITS}
     _set(serve, LIMITS)
     try:
@@ -22,4 +22,4 @@ def patient(serve: Any) -> Iterator[None]:
 
 def _set(serve: Any, limits: dict[str, float]) -> None:
     for name, value in limits.items():
-        object.__setattr__(serve, name, value)  # frozen; an app finds its preset by name, not through an argument
+        object.__setattr__(serve, name, value)  # frozen, but an app takes its preset by name, not as an argument

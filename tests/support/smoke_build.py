@@ -1,7 +1,7 @@
-"""Builds the smoke world that all suites share: once for all test processes, both designs at the same time.
+"""Builds the smoke world that all suites share: once for all test processes, both designs in parallel.
 
-A file lock admits one test process at a time; those that come later find every step done. Even a build that skips every
-step takes seconds of imports, so none is started where the fingerprints say that nothing has changed.
+A file lock admits one test process at a time; later processes find every step done. A build that skips every step still
+takes seconds of imports, so no build starts if all fingerprints are unchanged.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from lab.designs import NAMES, find_design
 
 
 def forget_used(home: Path) -> None:
-    """Remove a built world in which something has happened live: the next build would learn from it."""
+    """Remove a built world with live data, because the next build would train on that data."""
     settings = Settings(home=home, preset="smoke")
     if any((settings.design_root(name) / "live" / part).exists() for name in NAMES for part in ("log", "shown")):
         shutil.rmtree(settings.root)
 
 
 def build_once(home: Path, environment: Mapping[str, str]) -> None:
-    """Build what is not built under `home`. Fails with the build's own messages."""
+    """Build the designs that are not built under `home`. A failed build raises `AssertionError` with its messages."""
     settings = Settings(home=home, preset="smoke")
     with lone(home / "tests.lock"):
         has_registry = (settings.root / "mlflow" / "mlflow.db").exists()
@@ -37,23 +37,24 @@ def build_once(home: Path, environment: Mapping[str, str]) -> None:
             messages = {name: build.communicate()[1] for name, build in builds.items()}
         finally:
             for build in builds.values():
-                build.kill()  # does nothing to one that has ended
+                build.kill()  # no effect on a build that has ended
         for name, build in builds.items():
             assert build.returncode == 0, f"{name}: {messages[name]}"
 
 
 def copy_home(home: Path, copy: Path) -> None:
-    """Make `copy` a home with the same builds, in which tests may live, push and build without touching `home`.
+    """Copy the builds of `home` to the home `copy`, so that tests can write live data, push and build without changing
+    `home`.
 
-    Builds name their outputs by absolute paths, some of them in SQLite and in Feast's registry. Both paths have the
-    same length, so that replacing the bytes keeps every file valid.
+    Builds refer to their outputs by absolute paths, some of them in SQLite and in Feast's registry. Both paths have the
+    same length, so every file stays valid when the function replaces the bytes of the path.
     """
     old, new = str(home.resolve()).encode(), str(copy.resolve()).encode()
     assert len(old) == len(new), f"{copy} must be as long as {home}"
     shutil.rmtree(copy, ignore_errors=True)
     with lone(home / "tests.lock"):
         shutil.copytree(home, copy, ignore=shutil.ignore_patterns("run", "*.lock"))
-    for name in NAMES:  # the log of what happened live, as far as one was begun
+    for name in NAMES:  # the copy starts without live data
         shutil.rmtree(Settings(home=copy, preset="smoke").design_root(name) / "live", ignore_errors=True)
     for file in [*copy.rglob("*.json"), *copy.rglob("*.db")]:
         content = file.read_bytes()
@@ -63,7 +64,7 @@ def copy_home(home: Path, copy: Path) -> None:
 
 @contextmanager
 def lone(lock: Path) -> Iterator[None]:
-    """Hold a lock between processes; the kernel frees it when its holder ends."""
+    """Hold a lock across processes. The kernel releases the lock when the process that holds it ends."""
     lock.parent.mkdir(parents=True, exist_ok=True)
     with lock.open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)

@@ -1,4 +1,4 @@
-"""Brokers and small events for the tests of the stream: the embedded one, and Kafka where a Docker engine is there."""
+"""Brokers and small events for stream tests: the embedded broker, and Kafka if a Docker engine is present."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ CONFIG = "/mnt/shared/config"
 
 @dataclass(frozen=True)
 class Tick:
-    """The smallest event."""
+    """A minimal event."""
 
     SCHEMA: ClassVar[str] = "test.tick"
     VERSION: ClassVar[int] = 1
@@ -52,7 +52,7 @@ class Tick:
 
 
 class Collected:
-    """An effect that remembers."""
+    """An effect that records the numbers of its events."""
 
     def __init__(self) -> None:
         self.numbers: list[int] = []
@@ -73,7 +73,7 @@ class Collected:
 
 @dataclass
 class EmbeddedBroker:
-    """The broker of the embedded setting, in a process that can be killed and started again."""
+    """The embedded broker in a process that tests can kill and restart."""
 
     settings: Settings
     process: subprocess.Popen[bytes] | None = None
@@ -104,7 +104,7 @@ class EmbeddedBroker:
 
 @dataclass
 class KafkaBroker:
-    """Apache Kafka in a container that can be stopped and started again, at the same address."""
+    """Apache Kafka in a container that tests can stop and restart at the same address."""
 
     name: str
     address: str
@@ -135,7 +135,7 @@ def embedded(home: Path) -> Iterator[EmbeddedBroker]:
 
 @contextmanager
 def embedded_for(settings: Settings) -> Iterator[EmbeddedBroker]:
-    """Where services with these settings find it."""
+    """Run an embedded broker at the address where services with these settings look for it."""
     broker = EmbeddedBroker(settings)
     broker.start()
     try:
@@ -150,7 +150,7 @@ def kafka(port: int) -> Iterator[KafkaBroker]:
     need_image(KAFKA)
     words = ["--volume", f"{REPOSITORY / 'infra' / 'deploy' / 'kafka'}:{CONFIG}:ro"]
     for name, value in {
-        # only the address differs from what docker-compose.yml runs; the image wants `listeners` beside it
+        # only the address differs from docker-compose.yml; the image requires `listeners` next to it
         "KAFKA_LISTENERS": "CLIENTS://:9092,CONTROLLER://127.0.0.1:9093",
         "KAFKA_ADVERTISED_LISTENERS": f"CLIENTS://127.0.0.1:{port}",
         "KAFKA_HEAP_OPTS": "-Xms256m -Xmx256m",
@@ -163,7 +163,7 @@ def kafka(port: int) -> Iterator[KafkaBroker]:
 
 
 def read_all(address: StreamAddress, topic: str) -> list[DeadLetter]:
-    """Every letter of a topic of dead letters."""
+    """Return every dead letter of a topic."""
     client = open_consumer(address, [topic], None)
     codec = Codec.of(DeadLetter)
     found: list[DeadLetter] = []
@@ -178,7 +178,7 @@ def read_all(address: StreamAddress, topic: str) -> list[DeadLetter]:
 
 
 def is_committed(address: StreamAddress, topic: str, group: str) -> bool:
-    """The group has read all that there is. Asked from outside of it."""
+    """True if the group has committed the end of every partition. The query does not join the group."""
     client = KafkaConsumer(**kafka_client._common(address), group_id=group, enable_auto_commit=False)
     try:
         places = [TopicPartition(topic, number) for number in range(PARTITIONS)]

@@ -1,6 +1,6 @@
-"""Run as `-m tests.support.stream_reader`: writes ticks to Parquet and can die between effect and commit.
+"""`python -m tests.support.stream_reader JSON`: a reader that writes ticks to Parquet and can die before the commit.
 
-For the test that kills it: SIGKILL comes from within, right after a file is complete and before the group knows of it.
+The process sends SIGKILL to itself after a file is complete and before it commits the offsets of its group.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def numbers_sink(root: Path, topic: str) -> ParquetSink:
 
 
 def written(root: Path) -> list[int]:
-    """The numbers in all complete files, in order."""
+    """Return the sorted numbers of all complete files."""
     files = files_of(root / FOLDER)
     return sorted(number for file in files for number in pq.read_table(file, partitioning=None)["number"].to_pylist())
 
@@ -47,7 +47,7 @@ def written(root: Path) -> list[int]:
 def killed_reader(
     address: StreamAddress, topic: str, dead: str, root: Path, dies_at: int
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A reader in a process of its own, which dies at its batch number `dies_at`, or is stopped at the end."""
+    """Run a reader in a separate process. It dies at batch `dies_at`, or is killed at the end of the block."""
     told = {"address": asdict(address), "topic": topic, "dead": dead, "root": str(root), "dies_at": dies_at}
     process = subprocess.Popen(
         [sys.executable, "-W", "ignore", "-m", "tests.support.stream_reader", json.dumps(told)],

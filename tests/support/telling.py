@@ -1,6 +1,6 @@
-"""Load that tells the feed things and counts what it acknowledged, and a look at what the worker has written of it.
+"""Load that sends posts and reactions to the feed and records the acknowledged ids; also reads the worker's log.
 
-What was not acknowledged is sent again until it is, as the feed asks its callers to; so the stream carries duplicates.
+The client sends a body again until the feed acknowledges it, as the API requires. So the stream carries duplicates.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ print(json.dumps([value for column in read for value in column.to_pylist()]))
 
 
 def written(stack: Stack, folder: str, column: str) -> list[int]:
-    """The ids in the complete files of the live log, as often as they are there."""
+    """Return the ids in the complete files of the live log, with repetitions."""
     found: list[int] = json.loads(
         stack.compose("exec", "-T", "worker", "python", "-c", WRITTEN, folder, column, timeout_s=60)
     )
@@ -50,7 +50,7 @@ def new_post(creator_id: int = 7) -> dict[str, Any]:
 
 
 def reactions_to(answer: dict[str, Any], user_id: int) -> list[dict[str, Any]]:
-    """Everything that was on the screen was looked at, the first item was clicked."""
+    """Return one reaction per item of the slate. The user clicks the first item only."""
     return [
         {
             "session_id": answer["slate_id"],
@@ -74,7 +74,8 @@ def reactions_to(answer: dict[str, Any], user_id: int) -> list[dict[str, Any]]:
 
 @dataclass
 class Told:
-    """What was acknowledged (ids), how often it was refused, and the status of every slate that was asked for."""
+    """Results of the load: ids of acknowledged posts and reactions, the number of refusals, the status of every slate
+    request, and unexpected errors."""
 
     posts: list[int] = field(default_factory=list)
     reactions: list[int] = field(default_factory=list)
@@ -85,7 +86,7 @@ class Told:
 
 @contextmanager
 def telling(url: str) -> Iterator[Told]:
-    """Ask for slates, publish posts and tell reactions until the block ends."""
+    """Request slates, publish posts and send reactions until the block ends."""
     told, over = Told(), threading.Event()
     slates: list[dict[str, Any]] = []
 

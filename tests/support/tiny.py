@@ -1,4 +1,4 @@
-"""The smallest design that can be built and described: what unit tests use instead of a real one."""
+"""A minimal design that can be built and described. Unit tests use it instead of a real design."""
 
 from __future__ import annotations
 

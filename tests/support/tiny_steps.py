@@ -1,4 +1,4 @@
-"""A toy build of three steps, and one with an optional step, for the tests of builds."""
+"""A toy build of three steps, and a build with an optional step, for tests of the build runner."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Tests of speed on a machine that may have other work: a try counts only when the machine was quiet enough.
+"""Runs speed tests on a machine that may be busy: a try counts only if the machine is quiet enough.
 
-Each try prints what it measured. An inconclusive try is repeated, up to three tries in all. After three inconclusive
-tries the test is skipped with their reasons, because a busy machine proves nothing about the code. It fails instead
-where `LAB_TESTS_QUIET=1` states that nothing else runs. A conclusive try decides at once. A try judges time only:
-assert everything else outside of it.
+Each try prints its measurements. An inconclusive try is repeated, up to three tries in total. After three inconclusive
+tries the test is skipped with the reasons, because a busy machine proves nothing about the code. With
+`LAB_TESTS_QUIET=1`, which states that nothing else runs, the test fails instead. A conclusive try decides the test. A
+try judges time only: assert everything else outside the try.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ TRIES = 3
 BROKEN, INCONCLUSIVE = 3, 5
 """exit code of `lab load` and `lab drill` where other programs or a late load generator spoilt the measurement"""
 MOST_FOREIGN_CORES = 0.25
-"""how much CPU other programs may use, in cores, beside a measurement within the test's own process"""
+"""Largest CPU use of other programs, in cores, during a measurement in the test's own process."""
 QUIET = "LAB_TESTS_QUIET"
 
 
 class Inconclusive(Exception):
-    """The machine was too busy for a verdict; the message says what was measured."""
+    """The machine is too busy for a verdict. The message holds the measurements."""
 
 
 def conclusive(attempt: Callable[[], T], what: str) -> T:
-    """The result of the first try that does not raise `Inconclusive`."""
+    """Return the result of the first try that does not raise `Inconclusive`."""
     reasons = []
     for number in range(1, TRIES + 1):
         try:
@@ -63,13 +63,13 @@ def conclusive_run(
 
 
 def stays_below(limit: float, measure: Callable[[], float], what: str) -> None:
-    """Assert that `measure()` is below `limit`. A value above it counts only when other programs were quiet."""
+    """Assert that `measure()` is below `limit`. A larger value counts only if other programs are quiet."""
     found = when_quiet(measure, lambda value: value < limit, what)
     assert found < limit, f"{what}: {found:.4g}, limit {limit:.4g}"
 
 
 def when_quiet(measure: Callable[[], T], holds: Callable[[T], bool], what: str) -> T:
-    """What `measure()` found. A result that does not hold counts only when other programs were quiet."""
+    """Return the result of `measure()`. A result that does not hold counts only if other programs are quiet."""
 
     def attempt() -> T:
         begun, before = time.monotonic(), (_busy_s(), _own_s())
@@ -87,13 +87,13 @@ def when_quiet(measure: Callable[[], T], holds: Callable[[T], bool], what: str) 
 
 
 def _busy_s() -> float:
-    """CPU seconds of all programs on this machine, and of others on its host where the system reports them."""
+    """CPU seconds of all programs on this machine, and of its host's other programs if the system reports them."""
     times = psutil.cpu_times()
     return float(times.user + times.system + getattr(times, "nice", 0.0) + getattr(times, "steal", 0.0))
 
 
 def _own_s() -> float:
-    """CPU seconds of this process and of its children, those that have ended included."""
+    """CPU seconds of this process and its children, including ended children."""
     total = 0.0
     process = psutil.Process()
     for one in [process, *process.children(recursive=True)]:

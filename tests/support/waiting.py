@@ -1,4 +1,4 @@
-"""Tests wait for a condition, with a bound that only a hang reaches. `tries.py` judges how fast something is."""
+"""Waits for a condition in tests, with a time limit that only a hang exceeds. `tries.py` judges speed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ PATIENCE_S = 300.0
 
 
 def until(condition: Callable[[], bool], what: str, seconds: float = PATIENCE_S) -> None:
-    """Return as soon as `condition()` holds. Fails with `what` when it does not within `seconds`."""
+    """Return as soon as `condition()` holds. Fails with `what` if it does not hold within `seconds`."""
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, f"waited in vain for {what}"

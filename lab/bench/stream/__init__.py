@@ -1,1 +1,1 @@
-"""Benchmarks of the event stream."""
+"""Benchmarks of the event stream: consumer speed, delivery guarantees, and serving without a broker."""

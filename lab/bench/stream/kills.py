@@ -1,9 +1,9 @@
-"""Whether an acknowledged message can get lost, or take effect twice, when its reader is killed again and again.
+"""Measures lost and duplicated messages while the consumer process is killed repeatedly.
 
-Reactions come through the lab's producer, one of ten twice, all shuffled, and one message of a hundred is poison. The
-reader (`lab.bench.stream.victim`) writes Parquet and is killed with SIGKILL between a complete file and the commit; the
-last one lives until everything is committed. Then the files and the dead letters are held against what the broker
-acknowledged.
+The bench sends shuffled reactions through the lab's producer: one in ten twice, and one message in a hundred is poison.
+The reader process (`lab.bench.stream.victim`) writes Parquet and dies by SIGKILL between a complete file and the commit
+of its offsets. The last reader runs until everything is committed. The bench then compares the files and the dead
+letters with the messages that the broker acknowledged.
 """
 
 from __future__ import annotations
@@ -39,20 +39,21 @@ from lab.bench.stream.victim import FOLDER, GROUP, ID_COLUMN, Orders
 EVENTS, KILLS, AT_ONCE = 8_000, 6, 100
 TWICE, POISON = 0.1, 0.01
 LATEST_DEATH = 4
-"""a victim dies at one of its first so many batches; each share of the messages has more"""
+"""Latest batch at which a reader dies. Each reader's share of the messages has more batches than this."""
 ACKNOWLEDGED_S, PATIENCE_S = 10.0, 60.0
 
 
 @dataclass(frozen=True)
 class Toll:
-    """What killing did: acknowledged messages of which there is no trace, and events that are in the files twice."""
+    """Result of one run. `lost` counts acknowledged messages without a trace, `doubled` surplus rows in the files."""
 
     lost: int
     doubled: int
 
 
 def toll(acked: Iterable[int], written: Iterable[int], poison: Iterable[bytes], buried: Iterable[bytes]) -> Toll:
-    """A good message leaves its trace in the files, a poison one among the dead letters (where it may stand twice)."""
+    """Compare sent with stored messages. A good message must be in the files once, a poison message among the dead
+    letters at least once."""
     rows = Counter(written)
     lost = len(set(acked) - rows.keys()) + len(set(poison) - set(buried))
     return Toll(lost, sum(count - 1 for count in rows.values()))
@@ -60,7 +61,7 @@ def toll(acked: Iterable[int], written: Iterable[int], poison: Iterable[bytes], 
 
 @dataclass
 class KillBench:
-    """One run, of which `number` names the topics and is the seed. Needs a broker."""
+    """One run against the broker at `address`. `number` names the topics and seeds the run."""
 
     address: StreamAddress
     directory: Path
@@ -69,7 +70,7 @@ class KillBench:
     kills: int = KILLS
 
     def run(self) -> Toll:
-        """Raises `LabError` if a victim does not die, or the last does not come to the end."""
+        """Run the bench. Raises `LabError` if a reader does not die, or if the last reader does not reach the end."""
         dice = random.Random(self.number)
         metrics = StreamMetrics(CollectorRegistry(), (self.topic, self.dead))
         producer = EventProducer(lambda: self.address, [self.topic, self.dead], metrics)
@@ -107,7 +108,10 @@ class KillBench:
         return messages
 
     def _publish(self, producer: EventProducer, some: Sequence[Any], acked: set[int], poison: set[bytes]) -> None:
-        """Through the lab's producer; poison, which that cannot write, past it. What raises was not acknowledged."""
+        """Publish events and record the acknowledged ones. An exception means that the messages were not acknowledged.
+
+        Poison goes through a bare Kafka client, because the lab's producer cannot write an invalid event.
+        """
         events = [one for one in some if not isinstance(one, bytes)]
         _until(lambda: producer.is_up, "a producer")
         producer.publish([(self.topic, event) for event in events], ACKNOWLEDGED_S)
@@ -135,7 +139,7 @@ class KillBench:
             process.wait(10)
 
     def _await_end(self, process: subprocess.Popen[bytes]) -> None:
-        """Until the group has committed all that there is."""
+        """Wait until the consumer group has committed the end of every partition."""
         client: Any = open_consumer(self.address, [self.topic], GROUP)
         places = client.assignment()
 
@@ -154,7 +158,7 @@ class KillBench:
             yield from pq.read_table(file, columns=[ID_COLUMN], partitioning=None)[ID_COLUMN].to_pylist()
 
     def _buried(self) -> list[bytes]:
-        """What the dead letters hold."""
+        """The original values of all dead letters."""
         client: Any = open_consumer(self.address, [self.dead], None)
         codec, found = Codec.of(DeadLetter), []
         with kafka_errors("read dead letters"):

@@ -1,4 +1,4 @@
-"""Measures what the event stream promises, embedded: `lab bench stream`. Brokers, labs and files are its own."""
+"""`lab bench stream`: measures the event stream in the embedded setting. It uses separate brokers, labs and files."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ Found = dict[str, Figure]
 
 
 def measure_stream(only: Sequence[str] | None, rounds: int, settings: Settings) -> list[Figure]:
-    """The figures, in the order of their bounds. Raises `UsageError` for an id that is none of them."""
+    """Measure the figures and return them in the order of `STREAM_BOUNDS`. Raises `UsageError` for an unknown id."""
     bounds = {bound.id: bound for bound in STREAM_BOUNDS}
     if unknown := set(only or ()) - set(bounds):
         raise UsageError(f"no figure {', '.join(sorted(unknown))}", hint=f"there are: {', '.join(bounds)}")
@@ -68,7 +68,7 @@ def measure_stream(only: Sequence[str] | None, rounds: int, settings: Settings) 
 
 
 def worst(bound: Bound, rounds: Sequence[float]) -> Figure:
-    """Of what must never happen, the worst round is the figure."""
+    """Return the figure of an event that must never happen: its value is the worst round."""
     return Figure(bound.id, bound.description, max(rounds), min(rounds), max(rounds), bound.unit, bound.must, bound.aim)
 
 
@@ -83,7 +83,7 @@ def _speed(bounds: Mapping[str, Bound], _: Set[str], rounds: int, __: Settings, 
     with tempfile.TemporaryDirectory(prefix="lab-bench-") as home, own_broker(_own(home)) as address:
         speed = SpeedBench(address)
         speed.fill()
-        values = [speed.round() for _ in range(rounds + 1)][1:]  # the first one warms up
+        values = [speed.round() for _ in range(rounds + 1)][1:]  # the first round warms up
     found[name] = of_rounds(bounds[name], values)
 
 

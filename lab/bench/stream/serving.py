@@ -1,10 +1,10 @@
-"""The feed while events flow: how soon a published post is a candidate, and what serving costs without a broker.
+"""Measures the feed with live events: the delay until a published post is a candidate, and latency without a broker.
 
-Both are measured over HTTP, on a `lab up` of their own. Windows with the broker up and down take turns, with the same
-arrivals in both windows of a pair. "Down" is the fault switch of the service, which takes the broker from it; in some
-pairs the broker's process is killed instead, twice, while the supervisor starts it again, so that the worker loses it
-too, and everybody connects again. A window with the broker down begins when it goes; what waited meanwhile is sent
-before the next window begins.
+Both are measured over HTTP against a separate `lab up`. Windows with the broker up and down alternate, and both windows
+of a pair have the same arrivals. In most pairs the service's fault switch cuts the service off from the broker. In two
+pairs the broker process is killed twice instead; the supervisor restarts the broker, and the service and the worker
+reconnect. A window with the broker down starts when the broker goes down. The service sends its queued events before
+the next window starts.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ DOWN = Inject("stream", "down", service="kafka")
 
 @dataclass(frozen=True)
 class Followed:
-    """A creator whom somebody follows, and a topic of theirs."""
+    """A creator with at least one follower, and one topic of the creator's posts."""
 
     creator_id: int
     topic: int
@@ -46,7 +46,7 @@ class Followed:
 
 @dataclass(frozen=True)
 class Pair:
-    """p99 in milliseconds of two windows with the same arrivals."""
+    """p99 latencies in milliseconds of two windows with the same arrivals, with the broker up and down."""
 
     up_ms: float
     down_ms: float
@@ -59,24 +59,24 @@ class Pair:
 
 @dataclass
 class ServingBench:
-    """Needs a lab that is up."""
+    """Benchmarks of the feed against a running lab."""
 
     design: Design
     lab: OwnLab
     _followed: list[Followed] = field(default_factory=list)
 
     def question(self, number: int) -> dict[str, Any]:
-        """The body of one request; users in no order, one of twenty unknown."""
+        """Return the body of request `number`. User ids are scattered; one in twenty is unknown."""
         users = self.design.configuration(self.lab.settings.preset).world.users
         return {"user_id": 10**9 + number if number % 20 == 19 else number * 7919 % users, "k": 20, "seed": number}
 
     def visible_s(self, seed: int, publications: int = PUBLICATIONS) -> list[float]:
-        """Seconds from each `POST /v1/posts` until the post can be a candidate for those who follow its creator."""
+        """Seconds from each `POST /v1/posts` until the post can be a candidate for the followers of its creator."""
         creators = self._followed or self._find_followed()
         self._followed = creators
         rng = np.random.default_rng(seed)
         due = np.cumsum(rng.exponential(1 / PUBLISHED_PER_S, publications))
-        first_id = time.time_ns() // 1000  # below 2^53, and new in each run
+        first_id = time.time_ns() // 1000  # below 2^53, and unique to this run
         with self._load(LIGHT_PER_S, seed), ThreadPoolExecutor(16) as pool:
             began, futures = time.perf_counter(), []
             for number, at_s in enumerate(due.tolist()):
@@ -86,7 +86,10 @@ class ServingBench:
             return [future.result() for future in futures]
 
     def pairs(self, count: int) -> list[Pair]:
-        """`count` pairs, two of them with a broker that is killed: as far apart as the supervisor asks for."""
+        """Measure `count` pairs, two of them with a killed broker.
+
+        The two pairs lie far apart, because the supervisor gives up on a process that ends too often in a minute.
+        """
         client = Client(self.lab.url, self.design.ask.path, self.question)
         rate_per_s = SHARE_OF_CAPACITY * capacity_per_s(client, clients=CLIENTS, seconds=CAPACITY_S)
         faults = SwitchedFaults(self.lab.url)
@@ -130,7 +133,7 @@ class ServingBench:
         time.sleep(SETTLE_S)
 
     def _find_followed(self) -> list[Followed]:
-        """Creators of posts that the service itself found by following."""
+        """Find followed creators: the creators of posts that the service returns from its follow source."""
         caller, found = Caller(self.lab.url, GIVEN_UP_S), set[Followed]()
         for user in range(FOLLOWERS):
             answer = caller.post(self.design.ask.path, {"user_id": user, "k": WIDE, "seed": user}).body
@@ -142,7 +145,10 @@ class ServingBench:
         return sorted(found, key=lambda one: one.creator_id)
 
     def _publish(self, post_id: int, whose: Followed) -> float:
-        """Raises `LabError` if the post is refused, or not there after `GIVEN_UP_S`."""
+        """Publish a post and return the seconds until `GET /v1/posts/ID` finds it.
+
+        Raises `LabError` if the service refuses the post, or does not find it within `GIVEN_UP_S`.
+        """
         caller, began = Caller(self.lab.url, GIVEN_UP_S), time.perf_counter()
         post = {"post_id": post_id, "creator_id": whose.creator_id, "topic": whose.topic}
         status = caller.post("/v1/posts", {"posts": [post]}).status
@@ -158,7 +164,7 @@ class ServingBench:
 
 
 def p99_ms(sent: Sequence[Sent]) -> float:
-    """p99 of the latencies; a request without an answer is one that lasts for ever."""
+    """p99 of the latencies in milliseconds; a failed request counts as infinitely slow."""
     if not sent:
         raise LabError("no request was sent")
     latencies = [one.latency_ms if one.status == 200 else math.inf for one in sent]
@@ -166,7 +172,8 @@ def p99_ms(sent: Sequence[Sent]) -> float:
 
 
 def ratio_of_medians(pairs: Sequence[Pair], samples: int = 2000) -> tuple[float, float, float]:
-    """(median of p99 while down / median while up, and its 95% interval by drawing pairs again)."""
+    """Return (median p99 with the broker down / median p99 with it up, low and high end of its 95% bootstrap interval
+    over pairs)."""
     values = np.array([(pair.down_ms, pair.up_ms) for pair in pairs])
     drawn = values[np.random.default_rng(0).integers(len(values), size=(samples, len(values)))]
     down, up = np.moveaxis(np.median(drawn, axis=1), -1, 0)
@@ -176,7 +183,8 @@ def ratio_of_medians(pairs: Sequence[Pair], samples: int = 2000) -> tuple[float,
 
 
 def _pair(number: int, up: Callable[[int], float], down: Callable[[int], float]) -> tuple[float, float]:
-    """(up, down). Which comes first changes from pair to pair: a machine that gets slower is no advantage to either."""
+    """Measure one pair and return (up, down) in milliseconds. The order alternates, so that a slowdown of the machine
+    favours neither."""
     if number % 2:
         down_ms = down(number)
         return up(number), down_ms

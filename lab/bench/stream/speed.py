@@ -1,9 +1,9 @@
-"""How many messages a second the lab's consumer reads, over what a bare loop of kafka-python reads of the same ones.
+"""Measures the throughput of the lab's consumer relative to a bare kafka-python loop over the same messages.
 
-The bare loop polls, parses each value as JSON, and commits after each batch, which no consumer can do without. The
-lab's does all that it always does (checks fields, looks for duplicates, counts), and its effect does nothing. Both read
-the same messages from the same broker, in turns, each time as a new group, so from the begin. The clock of each runs
-from its first batch to its last, so that connecting is not in it.
+The bare loop polls, parses each value as JSON and commits after each batch: the minimum of any consumer. The lab's
+consumer also validates fields, removes duplicates and counts metrics; its effect does nothing. Both consumers read the
+same messages from the same broker in turns. Each read uses a new consumer group and so starts at the first message. The
+clock runs from the first to the last batch, so the time to connect is excluded.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from infra.stream.producer import EventProducer
 from lab.bench.broker import REACTION, reactions
 
 MESSAGES = 20_000
-"""about 2.5 MB in each partition: the embedded broker keeps 5"""
+"""About 2.5 MB in each partition. The embedded broker keeps 5 MB per partition."""
 PATIENCE_S = 120.0
 _groups = count()
 
 
 @dataclass
 class Pace:
-    """Messages a second, from the end of the first batch to the end of the last."""
+    """Measures messages per second from the end of the first batch to the end of the last batch."""
 
     wanted: int
     read: int = 0
@@ -47,7 +47,7 @@ class Pace:
     done: threading.Event = field(default_factory=threading.Event)
 
     def batch(self, size: int) -> None:
-        """So many more have been handled."""
+        """Count a handled batch of `size` messages."""
         self.ended_s = time.perf_counter()
         if not self.read:
             self.first, self.began_s = size, self.ended_s
@@ -57,14 +57,14 @@ class Pace:
 
     @property
     def per_s(self) -> float:
-        """Raises `LabError` where not every message came, or all came at once."""
+        """Messages per second. Raises `LabError` if messages are missing, or if all came in the first batch."""
         if self.read != self.wanted or self.first == self.wanted:
             raise LabError(f"{self.read} of {self.wanted} messages were read, {self.first} in the first batch")
         return (self.read - self.first) / (self.ended_s - self.began_s)
 
 
 class Counted:
-    """An effect that only counts."""
+    """An effect that only counts messages."""
 
     def __init__(self, pace: Pace) -> None:
         self._pace = pace
@@ -83,7 +83,7 @@ class Counted:
 
 @dataclass
 class SpeedBench:
-    """Give it a broker of its own; `fill` once, then any number of rounds."""
+    """Throughput benchmark on a broker without other clients. Call `fill` once, then `round` any number of times."""
 
     address: StreamAddress
     messages: int = MESSAGES
@@ -91,7 +91,7 @@ class SpeedBench:
     topic: str = "bench.reactions"
 
     def fill(self) -> None:
-        """Put the messages on the stream."""
+        """Write the messages to the topic."""
         client = open_producer(self.address)
         with kafka_errors("fill the topic"):
             for event in reactions(self.messages, 0, now_s=time.time()):
@@ -101,7 +101,7 @@ class SpeedBench:
             client.close()
 
     def round(self) -> float:
-        """Throughput of the lab's consumer over that of the bare loop, each the median of some turns."""
+        """Throughput of the lab's consumer divided by that of the bare loop, each the median over `turns`."""
         bare: list[float] = []
         ours: list[float] = []
         for number in range(self.turns):
@@ -127,7 +127,7 @@ class SpeedBench:
     def consumer_per_s(self) -> float:
         pace = Pace(self.messages)
         metrics = StreamMetrics(CollectorRegistry(), (self.topic,))
-        letters = EventProducer(lambda: self.address, ["bench.dead_letters"], metrics)  # none is written
+        letters = EventProducer(lambda: self.address, ["bench.dead_letters"], metrics)  # no letter is written
         consumer = EventConsumer(
             lambda: self.address,
             f"bench-lab-{next(_groups)}",

@@ -1,7 +1,7 @@
-"""Writes reactions to Parquet and dies between effect and commit: `python -m lab.bench.stream.victim JSON`.
+"""`python -m lab.bench.stream.victim JSON`: a reader that writes reactions to Parquet and dies before the commit.
 
-SIGKILL comes from within, right after a file is complete and before the group hears of it. Told to die at batch 0 it
-lives until it is stopped.
+The process sends SIGKILL to itself after a file is complete and before it commits its offsets. With `dies_at` 0 it runs
+until it is stopped.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ LIMITS = ConsumerLimits(batch=200, linger_s=0.1, retry_s=0.1)
 
 @dataclass(frozen=True)
 class Orders:
-    """What a victim reads, where it writes, and at which of its batches it dies."""
+    """Arguments of the reader: its topic, its output directory `root`, and the batch `dies_at` at which it dies."""
 
     address: StreamAddress
     topic: str
@@ -51,7 +51,7 @@ class Orders:
 
 
 class _Mortal(ParquetSink):
-    """Counts its batches, and kills its process when their number is up."""
+    """A sink that kills its process after batch `dies_at`."""
 
     dies_at = 0
     batches = 0
@@ -64,7 +64,7 @@ class _Mortal(ParquetSink):
 
 
 def read(orders: Orders) -> None:
-    """Until killed."""
+    """Consume until the process is killed."""
     sink = _Mortal(Path(orders.root), {orders.topic: Table(FOLDER, resolve(ROWS), ID_COLUMN)}, time.time)
     sink.dies_at = orders.dies_at
     metrics = StreamMetrics(CollectorRegistry(), (orders.topic, orders.dead_letters))
