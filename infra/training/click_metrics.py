@@ -17,7 +17,7 @@ def log_loss_rows(clicked: Array, p: Array) -> Array:
 
 
 def excess_log_loss_rows(truth: Array, p: Array) -> Array:
-    """KL divergence of each impression's predicted click probability from the true one, in nats; 0 is perfect.
+    """KL divergence of each impression's true click probability from the predicted one, in nats; 0 is perfect.
 
     The simulation provides the true probability, so the metric has no noise from the sampled clicks.
     """
