@@ -1,7 +1,7 @@
 """The interfaces of a design for experiments: a player answers requests like the service, and a judge scores answers.
 
-The player and the judge do not import each other. Only the judge may use the oracle. The lab connects both in one
-process, without HTTP.
+The player and the judge do not import each other. The judge may use the oracle; the player may not. The lab connects
+both in one process, without HTTP.
 """
 
 from __future__ import annotations
