@@ -58,7 +58,7 @@ class Population(Protocol):
     publish_field: str
     """the field of the request body for `publish_path` that holds the published items"""
     until_ts: float
-    """simulated time of the last publication, in seconds since the epoch"""
+    """world time of the last publication, in seconds since the epoch"""
 
     def gaps_s(self, rate_per_s: float) -> Iterator[float]:
         """Yield the seconds between the starts of consecutive visits, for a total of about `rate_per_s` requests/s."""
@@ -69,5 +69,5 @@ class Population(Protocol):
         ...
 
     def publications(self, from_ts: float, to_ts: float) -> Sequence[Mapping[str, Any]]:
-        """Return the items published in [`from_ts`, `to_ts`), in simulated time."""
+        """Return the items published in [`from_ts`, `to_ts`), in world time."""
         ...

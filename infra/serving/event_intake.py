@@ -1,4 +1,4 @@
-"""Event intake over HTTP: id limits, the simulated clock, and publishing with acknowledgement.
+"""Event intake over HTTP: id limits, the world clock, and publishing with acknowledgement.
 
 202 means that the broker has stored the events. 503 means that no event is acknowledged, and the client retries with
 the same events. Consumers deduplicate events by id.

@@ -99,7 +99,7 @@ def make_parts(design: Design, settings: Settings, live: Path, stats: str, topic
 def open_slot(parts: ServiceParts, bootstrap: Bootstrap[S], end_of_log: Callable[[Path], float]) -> ReleaseSlot[S]:
     """Create the slot that holds the service which `bootstrap` creates from the current release.
 
-    `end_of_log` returns the end of the live log in a folder. The simulated clock starts at the later of that time and
+    `end_of_log` returns the end of the live log in a folder. The world clock starts at the later of that time and
     the end of the release's log.
     """
     shared, settings = parts.shared, parts.shared.settings

@@ -29,7 +29,7 @@ WARM_UP_MS = 5_000
 class SharedParts:
     """The shared parts, created once per process. `saw_age_s` receives the age in seconds of every feature row read.
 
-    `clock` is the simulated clock that continues across releases. If it is None, each release starts its own clock at
+    `clock` is the world clock that continues across releases. If it is None, each release starts its own clock at
     the end of its log. `stats_path` is the file to which the worker writes the live counts.
     """
 
