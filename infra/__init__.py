@@ -1,1 +1,1 @@
-"""The platform every design stands on. It knows no design; designs import it, never the other way round."""
+"""The platform that all designs share. Designs import it; it does not import any design."""

@@ -1,4 +1,4 @@
-"""Arrow columns of times and lists, and the units of time that logs and worlds count in."""
+"""Arrow columns of timestamps and lists, and units of time in seconds."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ HOUR_S, DAY_S = 3_600.0, 86_400.0
 
 
 def seconds(at: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-    """datetime64[n] as float64[n] seconds since the epoch; a missing time becomes NaN."""
+    """Convert datetime64[n] to seconds since the epoch float64[n]; NaT becomes NaN."""
     micros = at.astype("datetime64[us]")
     return np.where(np.isnat(micros), np.nan, micros.astype(np.int64) / 1e6)
 
 
 def timestamps(at_s: npt.ArrayLike) -> pa.Array:
-    """Seconds since the epoch as timestamps (UTC, microseconds); NaN becomes null."""
+    """Convert seconds since the epoch to an Arrow column of timestamps (UTC, microseconds); NaN becomes null."""
     values = np.asarray(at_s, np.float64)
     is_missing = np.isnan(values)
     micros = np.where(is_missing, 0, values * 1e6).astype(np.int64)
@@ -26,11 +26,11 @@ def timestamps(at_s: npt.ArrayLike) -> pa.Array:
 
 
 def lists(matrix: npt.NDArray[Any]) -> pa.Array:
-    """An array [n, m] as a column of n lists of m values."""
+    """Convert an array [n, m] to a column of n lists of m values."""
     return ragged(matrix.ravel(), np.full(len(matrix), matrix.shape[1]))
 
 
 def ragged(values: npt.NDArray[Any], lengths: npt.NDArray[np.integer[Any]]) -> pa.Array:
-    """`values`, one list after the other, as a column of lists of these lengths."""
+    """Convert concatenated `values` to a column of lists; `lengths` int[n] holds the length of each list."""
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
     return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values))

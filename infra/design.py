@@ -1,7 +1,7 @@
 """A design as one value: its name, budgets, knobs, build steps, and the dotted names of its parts.
 
-Reading a design imports no training and no serving code. Steps, apps and other parts are dotted names, and `resolve`
-imports them when they are needed.
+Importing a design imports no training and no serving code. Steps, apps and other parts are dotted names, and `resolve`
+imports them on use.
 """
 
 from __future__ import annotations
@@ -105,13 +105,14 @@ def with_knobs(config: Any, turned: Mapping[str, Any]) -> Any:
 
 
 def with_known_knobs(config: Any, turned: Mapping[str, Any]) -> Any:
-    """`config` with those knobs turned that it has; other names are ignored, such as knobs of an older version."""
+    """A copy of `config` with the knobs in `turned` set. Unknown names, such as knobs of an older version, are
+    ignored."""
     known = {knob.name for knob in knobs_of(config)}
     return with_knobs(config, {name: value for name, value in turned.items() if name in known})
 
 
 def stage_with_knobs(stage: S, turned: Mapping[str, Any]) -> S:
-    """One stage's configuration with those of its fields replaced that `turned` names. Values are not checked."""
+    """A copy of one stage's configuration with the fields in `turned` replaced. Values are not checked."""
     if not turned:
         return stage
     changes = {item.name: turned[item.name] for item in dataclasses.fields(stage) if item.name in turned}
@@ -133,7 +134,7 @@ def knobs_of(config: Any) -> tuple[Knob, ...]:
 
 @dataclass(frozen=True)
 class Budget:
-    """A required limit of a measured figure. `GET /v1/design` serves it, and load runs read it there."""
+    """A required limit of a measured figure. Load runs read budgets from `GET /v1/design`."""
 
     name: str
     limit: float
@@ -147,15 +148,15 @@ class Budget:
 
 @dataclass(frozen=True)
 class Step:
-    """One offline step. It runs again if its configuration, its code or an earlier step changed.
+    """One offline step. A build reruns it if its configuration, its code or an earlier step changed.
 
     - `config`: names of the configuration stages that the step reads.
     - `after`: names of the steps whose output it reads.
-    - `option`: the step runs only if this option was chosen; otherwise later steps have no output of it.
-    - `still_there`: function (output, settings) -> bool of a step that also writes to a server. It returns False if the
-      server has lost the data.
-    - `cut`: function (settings) -> str of a step that reads a log which is still being written. It names the part that
-      this build reads, empty for none. A build calls it once, and the step finds the result in its context.
+    - `option`: the step runs only if the build has this option; otherwise later steps get no output of it.
+    - `still_there`: function (output, settings) -> bool for a step that also writes to a server. It returns False if
+      the server has lost the data.
+    - `cut`: function (settings) -> str for a step that reads a growing log. It names the part of the log that this
+      build reads, empty for none. A build calls it once and passes the result to the step in its context.
 
     The code of a step is its target and every module that the target imports (`infra.build.step_code`).
     """
@@ -208,23 +209,28 @@ class Ask:
 
 @dataclass(frozen=True)
 class Design:
-    """A reference architecture.
+    """One system design: a reference architecture with its parts.
 
     `config` is the dotted name of the presets, a mapping from a preset's name to its configuration value. `container`
     is the design's service in `docker-compose.yml`. `evaluate` names the step that writes `figures.json`. `bench` lists
     the figures of `lab bench` with their bounds. `headline` lists the ids of the figures that the README shows, from
     `lab bench` and `lab evaluate`. `load_users` is the number of users that `lab load` simulates by default, each with
-    five requests a second: a rate that two cores serve within the budgets beside the rest of the lab.
+    five requests per second. Two cores serve this rate within the budgets while the rest of the lab runs.
 
-    The other dotted names: `player`, `judge` and `quality` (`infra.evaluation.experiment`); `sweeps`, experiments to
-    run; `drills`, failures to try (`infra.evaluation.drill`); `faults`, the faults of its ports
-    (`infra.faults.catalogue`); `benchmarks`, which compares the service with its parts; `people`, the simulated users
-    of `lab live` (`infra.evaluation.population`); `replay` and `skew`, which check the prediction log
-    (`infra.prediction_log.results`); `worker`, which makes the consumers of the design's events
-    (`infra.stream.worker`); `topics`, which lists the topics it reads and writes; `real_logs`, which trains on a log
-    that the user supplies (`infra.build.click_log`), where the design has one; `holdout`, a function
-    (config, paths by step, progress) -> figures for what takes too long to measure at each build, where there is any:
-    `lab evaluate` measures it on the rows of the gate.
+    The other dotted names:
+
+    - `player`, `judge` and `quality`: the interfaces for experiments (`infra.evaluation.experiment`).
+    - `sweeps`: the experiments.
+    - `drills`: the failure drills (`infra.evaluation.drill`).
+    - `faults`: the faults of the design's ports (`infra.faults.catalogue`).
+    - `benchmarks`: compares the service with its parts.
+    - `people`: the simulated users of `lab live` (`infra.evaluation.population`).
+    - `replay` and `skew`: check the prediction log (`infra.prediction_log.results`).
+    - `worker`: creates the consumers of the design's events (`infra.stream.worker`).
+    - `topics`: lists the topics that the worker reads and writes.
+    - `real_logs`: trains on a log that the user supplies (`infra.build.click_log`); optional.
+    - `holdout`: a function (config, paths by step, progress) -> figures that take too long for every build; optional.
+      `lab evaluate` calls it with the rows of the gate.
     """
 
     name: str

@@ -1,15 +1,15 @@
-"""The errors that cross a room's wall.
+"""Exceptions that a package may raise to its callers.
 
-A foreign exception (Feast, MLflow, SQLite …) stops at its adapter and leaves it as one of these. Each class
-carries the exit code that the command line uses, so that a script can tell what kind of failure it met.
-Only a `DependencyError` may degrade a response; everything else is a bug or a refusal and must be seen.
+An adapter converts exceptions of third-party libraries (Feast, MLflow, SQLite …) to these classes. Each class has the
+exit code of the command line, so that scripts can distinguish kinds of failure. Only a `DependencyError` may degrade a
+response. Any other exception is a bug or an invalid request and is reported.
 """
 
 from __future__ import annotations
 
 
 class LabError(Exception):
-    """A failure that the lab can explain. `hint` says what the reader can do about it."""
+    """Base class of the lab's exceptions. `hint` is the suggested fix."""
 
     exit_code = 1
 
@@ -19,29 +19,29 @@ class LabError(Exception):
 
 
 class UsageError(LabError):
-    """The caller asked for something that does not exist or makes no sense."""
+    """An invalid command, request or argument."""
 
     exit_code = 2
 
 
 class BudgetBroken(LabError):
-    """A budget, a hypothesis or a gate did not hold."""
+    """A figure violates a budget, a hypothesis or a gate."""
 
     exit_code = 3
 
 
 class Inconclusive(LabError):
-    """A run that proves nothing: the machine was busy with other things, or there were too few requests."""
+    """A run without a verdict: the machine was busy with other work, or there were too few requests."""
 
     exit_code = 5
 
 
 class CorruptArtifact(LabError):
-    """An artifact's bytes or its shape are not those that were registered. It is never loaded."""
+    """An artifact's bytes or shape differ from the registered ones. A corrupt artifact is never loaded."""
 
 
 class DependencyError(LabError):
-    """Something outside this process failed to answer. `reason` is a stable word for metrics and responses."""
+    """A dependency failed. `reason` is a stable identifier for metrics and responses."""
 
     exit_code = 4
     reason = "dependency_unavailable"
@@ -52,13 +52,13 @@ class FeatureStoreUnavailable(DependencyError):
 
 
 class FeatureStoreSlow(FeatureStoreUnavailable):
-    """No row within the store's own timeout."""
+    """The feature store did not return a row within its timeout."""
 
     reason = "feature_store_slow"
 
 
 class FeaturesStale(DependencyError):
-    """The row was read, but it is older than the time its features may be trusted."""
+    """The feature row is older than its time to live."""
 
     reason = "features_stale"
 
@@ -68,7 +68,7 @@ class RegistryUnavailable(DependencyError):
 
 
 class StreamUnavailable(DependencyError):
-    """The event stream does not answer, or has no room: what was to be published is not acknowledged."""
+    """The event stream does not answer or is full. The events are not acknowledged."""
 
     reason = "stream_unavailable"
 
@@ -78,25 +78,25 @@ class DeadlineExceeded(DependencyError):
 
 
 class BulkheadFull(DependencyError):
-    """Every worker and every waiting place for this dependency is taken: the call was not even tried."""
+    """All workers and queue slots of this dependency are in use. The call was not made."""
 
     reason = "bulkhead_full"
 
 
 class BreakerOpen(DependencyError):
-    """The dependency failed often enough that calls are refused until a probe succeeds."""
+    """The circuit breaker rejects calls after repeated failures, until a probe succeeds."""
 
     reason = "breaker_open"
 
 
 class IndexUnavailable(DependencyError):
-    """There is no vector index to search."""
+    """The vector index is missing or cannot be searched."""
 
     reason = "index_unavailable"
 
 
 class ModelUnavailable(DependencyError):
-    """A network is missing or was refused. `reason` names it."""
+    """A network is missing or failed to load. `reason` names the network."""
 
     def __init__(self, name: str, message: str) -> None:
         super().__init__(message)

@@ -1,7 +1,7 @@
-"""Ends this process when its supervisor is gone, in whatever way that went.
+"""Stops this process when its supervisor exits, including when the supervisor is killed.
 
-The supervisor holds one end of a pipe and never writes; when it ends, the kernel closes that end and a read here
-returns. Works on every system with pipes, and for a supervisor that was killed.
+The supervisor holds the write end of a pipe and never writes. When the supervisor exits, the kernel closes that end and
+the blocking read in this process returns. The method works on every system with pipes.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import threading
 
 
 def stop_with_parent(pipe: int | None) -> None:
-    """Send SIGTERM to this process once the other end of `pipe` closes. Does nothing without a pipe."""
+    """Send SIGTERM to this process when the write end of `pipe` closes. Does nothing if `pipe` is None."""
     if pipe is None:
         return
 

@@ -1,8 +1,8 @@
-"""How long-running work reports its progress."""
+"""The type of progress callbacks for long-running work."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 Progress = Callable[[float, str], None]
-"""`progress(share, text)`: the share of the work that is done, in 0..1, and what is being done."""
+"""`progress(share, text)`: the completed share of the work, in 0..1, and a description of the current work."""

@@ -1,8 +1,8 @@
-"""Where this process runs: paths and addresses. The only module that takes settings from the environment; others
-only pass it on to a child process or a library.
+"""Settings of a process: paths and addresses. Only this module reads settings from the environment; other modules only
+pass the environment to a child process or a library.
 
-A *setting* says where things are and differs between the embedded and the composed setting; a *knob*
-(`config.py` of a design) says how the system behaves and is the same in both.
+A *setting* is a location and differs between the embedded and the composed setting. A *knob* (`config.py` of a design)
+controls the system's behaviour and is the same in both.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ HOST_NAME = re.compile(r"[a-z0-9._-]+|\[[0-9a-f:.]+\]")
 
 
 class Settings(BaseSettings):
-    """Settings of one process, each overridable by an environment variable `LAB_<NAME>`."""
+    """Settings of one process. The environment variable `LAB_<NAME>` overrides a setting."""
 
     model_config = SettingsConfigDict(env_prefix="LAB_", frozen=True, extra="ignore")
 
@@ -41,7 +41,7 @@ class Settings(BaseSettings):
     @field_validator("allowed_hosts", mode="before")
     @classmethod
     def _host_names(cls, value: Any) -> Any:
-        """Split what the environment says. A name has no scheme, no port and no wildcard."""
+        """Split a comma-separated value. A name may not have a scheme, a port or a wildcard."""
         names = [name.strip().lower() for name in value.split(",")] if isinstance(value, str) else list(value)
         names = [name for name in names if name]
         if wrong := [name for name in names if not HOST_NAME.fullmatch(name)]:
@@ -50,7 +50,7 @@ class Settings(BaseSettings):
 
     @property
     def root(self) -> Path:
-        """Directory of this preset; presets never mix data, models or run files."""
+        """Directory of this preset. Presets share no data, models or run files."""
         return self.home.resolve() / self.preset
 
     def design_root(self, design: str) -> Path:
@@ -58,7 +58,7 @@ class Settings(BaseSettings):
 
     @property
     def run_dir(self) -> Path:
-        """Logs, process ids and locks of running services."""
+        """Directory for logs, process ids and locks of running services."""
         return self.root / "run"
 
     @property

@@ -85,8 +85,8 @@ class CtrBenchmarks:
             }
 
     def _strangers(self, count: int) -> list[int]:
-        """User numbers without requests in the last rounds, so the cache has evicted or expired them. If there are too
-        few users, the ones with the oldest requests."""
+        """Users without requests in the last rounds, so the cache has evicted or expired their entries. If there are
+        too few users, the users with the oldest requests."""
         start = self._round * count
         return [start + n for n in range(count)]
 
@@ -191,7 +191,7 @@ def raw_request(body: Mapping[str, Any]) -> bytes:
 
 
 def read_answer(connection: socket.socket) -> bytes:
-    """The status line and the headers. The body is read and dropped."""
+    """Read one response and return its status line and headers. The body is dropped."""
     data = b""
     while b"\r\n\r\n" not in data:
         data += _some(connection)
@@ -210,7 +210,7 @@ def _some(connection: socket.socket) -> bytes:
 
 
 def in_turns(works: Sequence[Callable[[], object]], runs: int) -> list[float]:
-    """Median seconds of each of `works`, called alternately, `runs` times each."""
+    """Median time in seconds of each function in `works`. The functions run alternately, `runs` times each."""
     times: list[list[float]] = [[] for _ in works]
     for _ in range(runs):
         for place, work in enumerate(works):
@@ -221,7 +221,7 @@ def in_turns(works: Sequence[Callable[[], object]], runs: int) -> list[float]:
 
 
 def quantised(source: Path, target: Path) -> Path:
-    """The network with int8 weights and dynamically quantised activations."""
+    """Write the network `source` to `target` with int8 weights and dynamically quantised activations."""
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     quantize_dynamic(source, target, weight_type=QuantType.QInt8)

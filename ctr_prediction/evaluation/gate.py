@@ -79,7 +79,7 @@ def reliabilities(holdout: Judged) -> dict[str, list[tuple[float, float, int]]]:
 
 
 def comparison_on(sample: Sample) -> Comparison:
-    """The gate's comparison on these impressions; those of one request are alike."""
+    """The gate's comparison on these impressions, grouped by request."""
 
     def predict_with(path: Path, digest: str) -> Array:
         bundle = load_bundle(path, digest)

@@ -1,7 +1,7 @@
-"""Prediction quality on the last day, against the true probabilities: overall, by slice, and beside the baselines.
+"""Prediction quality on the last day, against the true probabilities: overall, by slice, and against the baselines.
 
-The true probability of each impression is known. The figures are expectations under it, without the noise of one day's
-clicks.
+The world provides the true probability of each impression. The figures are expectations under the true probabilities,
+without the noise of one day's clicks.
 """
 
 from __future__ import annotations

@@ -58,7 +58,7 @@ class Judge:
         self.oracle = Oracle(self.world)
         self._eligible = Eligible.of(self.world)
         self._ads_there = int(np.searchsorted(self.world.ads.start_ts, start_ts(config.world, self.day)))
-        """ads of the history; those of the day after are not in any snapshot yet"""
+        """number of ads in the history; no snapshot includes the ads of the day after"""
 
     def cases(self, count: int) -> Sequence[Page]:
         """The next pages after the history, each of a different user."""
@@ -115,7 +115,7 @@ class Judge:
         return Worth(*np.array(rows, np.float64).T)
 
     def pool(self, page: Page) -> Ints:
-        """Every ad that targets this user."""
+        """All ads that target this user."""
         row = self._eligible.ads[self.world.people.segment[page.user_id]]
         mine = self.world.retargeting.ads[page.user_id]
         found = np.unique(np.concatenate([row, mine]))

@@ -1,9 +1,9 @@
-"""`knowable_gap_closed`: which share of what this log lets anyone learn has the student learned?
+"""`knowable_gap_closed`: the student's share of the log loss reduction that the log allows any model.
 
-`log_loss_gap_closed` divides by all of the avoidable log loss, and no model can close that: two weeks of clicks do not
-tell each user's click rate. This figure divides by the ceiling instead (`evaluation/studies/ceiling.py`), on the same
-impressions of the holdout. The ceiling takes 20 to 27 s of processor time at the preset `small`, so it is no
-part of a build: `lab evaluate` computes it from the outputs of the last one.
+`log_loss_gap_closed` divides by all of the avoidable log loss. No model can avoid all of it, because two weeks of
+clicks do not determine each user's click rate. `knowable_gap_closed` divides by the ceiling instead
+(`evaluation/studies/ceiling.py`), on the same impressions of the holdout. The ceiling takes 20 to 27 s of CPU time at
+the preset `small`, so builds omit it and `lab evaluate` computes it from the outputs of the last build.
 """
 
 from __future__ import annotations
@@ -28,14 +28,15 @@ from infra.progress import Progress
 from infra.training.click_metrics import excess_log_loss_rows
 
 MOST_IMPRESSIONS = 5_000_000
-"""of a history: the ceiling holds all of its rows in memory, about 400 MB for each million"""
+"""longest history, in impressions: the ceiling holds all rows in memory, about 400 MB per million"""
 
 
 def knowable_figures(config: CtrConfig, paths: Mapping[str, Path], report: Progress) -> list[Figure]:
-    """The student of this build against the ceiling, on the rows of the gate's holdout. `paths` has each step's output.
+    """Compare the student of this build with the ceiling, on the rows of the gate's holdout. `paths` has each step's
+    output.
 
-    No figures where the history has more than `MOST_IMPRESSIONS` (the preset `large`): `log_loss_gap_closed` is
-    reported there.
+    Returns no figures if the history has more than `MOST_IMPRESSIONS` (the preset `large`); `log_loss_gap_closed` is
+    available for every preset.
     """
     files = history_files(paths["world"])
     impressions = sum(pq.read_metadata(file).num_rows for file in files)
@@ -56,10 +57,10 @@ def knowable_figures(config: CtrConfig, paths: Mapping[str, Path], report: Progr
 
 
 def knowable_gap(truth: Array, p: Array, lost: Array, resample: Resample) -> list[Figure]:
-    """`truth`, `p` and `lost` float64[n]: true and predicted p(click), and the excess log loss that the ceiling leaves.
+    """`truth`, `p` and `lost` float64[n]: true p(click), predicted p(click), and the excess log loss of the ceiling.
 
-    Both figures have 95% intervals from resampling requests; a resample takes the numerator and the ceiling from the
-    same requests.
+    Both figures have 95% intervals from resampling requests. A draw uses the same requests for the numerator and the
+    ceiling.
     """
     constant = excess_log_loss_rows(truth, np.full_like(truth, truth.mean()))
     return [

@@ -28,14 +28,14 @@ from infra.serving.shared import SharedParts
 from infra.settings import Settings
 
 PATIENCE_MS, FRESH_S = 60_000.0, 60.0
-"""deadline of a request in an experiment, which is long because experiments measure slow settings too; and the
-lifetime of a cache entry"""
+"""deadline of a request in an experiment, long because experiments also measure slow settings; and lifetime of a cache
+entry"""
 
 
 @dataclass(frozen=True)
 class PlayedAuction:
-    """One response as experiments read it: `ads` int64[k] from the top, `seen` int64[k], the number of earlier
-    impressions of each in the features, and `p_click`, `price` and `bid` float64[k]."""
+    """One response for experiments: `ads` int64[k] from the top; `seen` int64[k], the number of earlier impressions of
+    each ad in the features; `p_click`, `price` and `bid` float64[k]."""
 
     ads: Ints
     seen: Ints

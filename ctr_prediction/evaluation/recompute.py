@@ -1,4 +1,4 @@
-"""Features as of any time, recomputed from the history and the live log by the functions of training."""
+"""Recomputes features as of any time from the history and the live log, with the functions of training."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _world(settings: Settings) -> Path:
 
 @dataclass(frozen=True)
 class FeatureRecount:
-    """Everything that was heard of, in the history and live since: from it any time's features can be counted."""
+    """The events of the history and the live log, from which features as of any time are recomputed."""
 
     log: EventLog
     catalogue: PublicCatalogue
@@ -45,7 +45,7 @@ class FeatureRecount:
 
     @classmethod
     def read(cls, settings: Settings, config: CtrConfig) -> FeatureRecount:
-        """The history of the build that is served, and all that was logged live, before that build and since."""
+        """Read the history of the served build and the whole live log."""
         catalogue = catalogue_of(settings)
         return cls(event_log(_world(settings), live_root(settings), catalogue), catalogue, config, {})
 

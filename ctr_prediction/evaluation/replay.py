@@ -42,7 +42,7 @@ MISSING = ("student_unavailable", "teacher_unavailable", "naive_model_unavailabl
 
 
 def replay(settings: Settings, since: Since, limit: int, report: Progress) -> Replayed:
-    """See `infra.prediction_log.results`. Raises `UsageError` where nothing is logged."""
+    """Replay auctions (`infra.prediction_log.results`). Raises `UsageError` if the log is empty."""
     root, base = settings.design_root(DESIGN.name), DESIGN.configuration(settings.preset)
     log = PredictionLog(live_root(settings) / PREDICTIONS, Auction, since, limit)
     catalogue = catalogue_of(settings)
@@ -57,7 +57,7 @@ def replay(settings: Settings, since: Since, limit: int, report: Progress) -> Re
 
 
 def was_missing(auction: Auction) -> str:
-    """The unavailable network that should have computed the scores, or the empty string."""
+    """The name of the network that was unavailable for the scores, or the empty string."""
     return next((reason for reason in auction.degraded if reason in MISSING), "")
 
 

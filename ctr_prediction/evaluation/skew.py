@@ -37,7 +37,7 @@ CHOICE = 7
 
 
 def skew(settings: Settings, since: Since, limit: int, report: Progress) -> Compared:
-    """See `infra.prediction_log.results`. Raises `UsageError` where nothing is logged."""
+    """Compare features (`infra.prediction_log.results`). Raises `UsageError` if the log is empty."""
     root = settings.design_root(DESIGN.name)
     log = PredictionLog(root / "live" / "predictions", Auction, since, limit, seed=CHOICE)
     release, left_out = read_release(root), Counter[str]()

@@ -152,8 +152,8 @@ def _ranks(values: Any) -> Any:
 
 
 def stale_cache(player: Player, judge: Any, users: int, report: Progress) -> list[Figure]:
-    """A day of those who open most pages, three times: with rows of the store that are up to date, an hour old, and
-    never read again. What a row does not know of it does not count: wear-out and caps come too late."""
+    """Revenue lost to stale cache rows. Plays one day of the most active users with fresh rows, with rows cached for an
+    hour, and with rows read once. Stale rows miss recent impressions, so wear-out and frequency caps lag."""
     figures, days = [], judge.days_of(users)
     revenue = {}
     for number, (name, ttl_s) in enumerate((("fresh", 0.0), ("hour", HOUR_S), ("day", DAY_S))):

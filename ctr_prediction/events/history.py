@@ -1,7 +1,7 @@
-"""Step `live`: keep the live events up to the start of this build; and readers of the generated and the live history.
+"""Step `live`: copies the live events up to the start of this build. Readers of the generated and the live history.
 
-Events come from apps: an event that was delivered twice counts once. A click belongs to an impression by its number.
-Both count from the time when the service heard of them (`features.aggregates`).
+Apps send the events. A duplicate event counts once. The impression id joins a click to its impression. Impressions and
+clicks count from the time when the service received them (`features.aggregates`).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from infra.live.kept_log import keep_cut, log_errors, read_folder, write_cut
 from infra.simulation.streams import end_ts
 
 LOG_COLUMNS = ("impression_id", "seen_ts", "user_id", "ad_id", "slot", "price", "clicked", "label_ts")
-"""The columns of the log that features count; a table may have more."""
+"""The columns of the log that features need; a table may have more."""
 USERS_AT_ONCE = 50_000
 
 
@@ -46,10 +46,12 @@ class PublicCatalogue:
 
 @dataclass(frozen=True)
 class EventLog:
-    """n impressions ordered by `at_s`, then by `number`. `at_s` float64[n] is when the service received the impression
-    (in the generated history: when the page was requested). int64[n]: `number`, `user`, `ad`, `campaign`, `slot`.
-    float64[n]: `price` of a click, and `label_s`, when the click was reported: infinite without a click, and never
-    before `at_s`. Impressions of an unknown user or ad are dropped."""
+    """n impressions ordered by `at_s`, then by `number`. Impressions of an unknown user or ad are dropped.
+
+    `at_s` float64[n] is the time when the service received the impression; in the generated history, the time of the
+    page request. int64[n]: `number`, `user`, `ad`, `campaign`, `slot`. float64[n]: `price` of a click, and `label_s`,
+    the report time of the click: infinite without a click, and never before `at_s`.
+    """
 
     at_s: Array
     number: Ints
@@ -108,9 +110,9 @@ class EventLog:
 
 
 def cut_log(context: StepContext) -> Facts:
-    """Write `shown/`, `clicks/` and `live.json` (`infra.live.kept_log`); returns how many impressions and clicks.
+    """Write `shown/`, `clicks/` and `live.json` (`infra.live.kept_log`). Returns the numbers of impressions and clicks.
 
-    Raises `LabError` when a file of the cut is missing or cannot be read.
+    Raises `LabError` if a file of the cut is missing or unreadable.
     """
     config: CtrConfig = context.config
     keep_cut(LIVE_LOG, context)
@@ -126,14 +128,14 @@ def cut_log(context: StepContext) -> Facts:
 
 
 def read_live(live: Path) -> pa.Table | None:
-    """The live impressions without duplicates, with `clicked` and `label_ts` of the click that was reported first; None
-    if there are none."""
+    """The live impressions without duplicates, with `clicked` and `label_ts` of the first reported click; None if there
+    are none."""
     shown = read_shown(live)
     return None if shown is None else with_clicks(shown, read_clicks(live))
 
 
 def read_shown(live: Path) -> pa.Table | None:
-    """The impressions that were shown live, each once; None if there is none."""
+    """The impressions of the live log without duplicates; None if there is none."""
     shown = read_folder(live / SHOWN)
     if shown is None or not len(shown):
         return None
@@ -142,8 +144,7 @@ def read_shown(live: Path) -> pa.Table | None:
 
 
 def read_clicks(live: Path) -> pa.Table | None:
-    """The clicks that were reported live, also those of impressions that one has not heard of; None if there is
-    none."""
+    """The clicks of the live log, including clicks without a logged impression; None if there is none."""
     clicks = read_folder(live / CLICKS)
     return clicks if clicks is not None and len(clicks) else None
 

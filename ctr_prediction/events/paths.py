@@ -1,4 +1,4 @@
-"""Where the worker keeps what happens live, and the time column of each folder."""
+"""The folders of the live log, and the time column of each folder."""
 
 from __future__ import annotations
 
@@ -17,6 +17,6 @@ LIVE_LOG = LiveLog(
 
 def end_of_log(live: Path) -> float:
     """See `infra.live.kept_log.end_of_log`."""
-    from infra.live import kept_log  # imports Arrow, which a build that skips every step does without
+    from infra.live import kept_log  # lazy: imports Arrow, which a build without changed steps does not need
 
     return kept_log.end_of_log(LIVE_LOG, live)

@@ -1,6 +1,6 @@
 """Event schemas of the ads' stream. ADR 0011 lists the producers and consumers of each topic.
 
-Times are seconds since the epoch, UTC, by the world's clock. An impression repeats the fields of its auction (the app
+Times are seconds since the epoch, UTC, of the world clock. An impression repeats the fields of its auction (the app
 sends them back). A click arrives later, often much later, and contains the id of its impression.
 """
 
@@ -35,7 +35,7 @@ def topics() -> tuple[str, ...]:
 @dataclass(frozen=True)
 class Impression:
     """An ad shown on a page. `seen` is the number of earlier impressions of the ad by this user, according to the
-    auction. A click costs `price`. `seen_ts` is when the service received the impression."""
+    auction. A click costs `price`. `seen_ts` is the time when the service received the impression."""
 
     SCHEMA: ClassVar[str] = "ctr.impression"
     VERSION: ClassVar[int] = 1
@@ -76,7 +76,8 @@ class Impression:
 
 @dataclass(frozen=True)
 class Click:
-    """A click: a positive label and a charge. `label_ts` is when the service received it; the auction set `price`."""
+    """A click: a positive label and a charge. `label_ts` is the time when the service received the click; the auction
+    set `price`."""
 
     SCHEMA: ClassVar[str] = "ctr.click"
     VERSION: ClassVar[int] = 1
@@ -111,11 +112,11 @@ class Click:
 class Auction:
     """One auction and its result, with everything that a replay needs.
 
-    `features` are the user's features as served (field of `UserFeatures` -> list). `feature_ts` is the time as of which
-    they are computed (0: defaults), `stats_ts` that of the ads' counts. `ads` int32[n] are the scored bidders, in
-    order; `numbers` float32[n, AD_NUMBERS] are their features and `scores` float32[n] p(click) in the first slot. All
-    three are base64 of their bytes (`codec.pack`). `bids` are the bids in the request, by ad. `chosen` are the indices
-    in `ads` of the winners, with `prices` and `propensity`.
+    `features` are the user's features as served (field of `UserFeatures` -> list). `feature_ts` is the as-of time of
+    the user's features (0: defaults), `stats_ts` the as-of time of the ads' counts. `ads` int32[n] are the scored
+    bidders, in order; `numbers` float32[n, AD_NUMBERS] are their features and `scores` float32[n] p(click) in the first
+    slot. These three arrays are base64 of their bytes (`codec.pack`). `bids` are the bids in the request, by ad.
+    `chosen` are the indices in `ads` of the winners, with `prices` and `propensity`.
     """
 
     SCHEMA: ClassVar[str] = "ctr.auction"

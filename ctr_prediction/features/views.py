@@ -37,7 +37,7 @@ ONLINE_VIEWS = ("user_now",)
 campaigns are served from the snapshot."""
 STORED = StoredFeatures("ctr_prediction", "ctr_user", "user_id", VIEWS, ONLINE_VIEWS)
 TRAINED_VIEWS = ("user_profile", "user_activity", "ad_stats", "campaign_stats")
-"""The views that training joins. The number of earlier impressions of an ad is in the log, as served."""
+"""The views that training joins. The log holds the served number of earlier impressions of an ad."""
 TRAINED_FEATURES = [f"{view}:{name}" for view in TRAINED_VIEWS for name in VIEWS[view][1]]
 USER_FEATURES = [f"{view}:{name}" for view in ONLINE_VIEWS for name in VIEWS[view][1]]
 AD_FEATURES = [f"{view}:{name}" for view in ("ad_stats", "campaign_stats") for name in VIEWS[view][1]]

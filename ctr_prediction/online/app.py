@@ -41,7 +41,7 @@ MOST_ADS = 1000
 
 
 class CandidateIn(StrictModel):
-    """An ad that may bid, with an optional bid per click that overrides its campaign's bid."""
+    """A candidate ad, with an optional bid per click that overrides its campaign's bid."""
 
     ad_id: Id
     bid: Price | None = None

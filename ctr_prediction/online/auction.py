@@ -17,8 +17,8 @@ from infra.pipeline.candidates import Candidates
 
 @dataclass(frozen=True)
 class AuctionSelector:
-    """Fills the page's slots. Adds `bid`, `price`, `propensity`, `p_click` (in the slot that the ad won), `seen`, and
-    `place`, the index among the bidders."""
+    """Fills the page's slots. Adds the columns `bid`, `price`, `propensity`, `p_click` (in the slot that the ad won),
+    `seen`, and `place` (the index among the bidders)."""
 
     market: Market
     bundle: Bundle
@@ -59,5 +59,5 @@ def bids_of(market: Market, query: AdQuery, ads: Ints) -> Array:
 
 
 def looks_of(bundle: Bundle, query: AdQuery) -> Floats:
-    """float32[SLOTS]: how often each slot is looked at, as the model that is asked has learned it."""
+    """float32[SLOTS]: examination probability of each slot, as learned by the model that the query uses."""
     return (bundle.undebiased if query.predict.position == "naive" else bundle.debiased).examination

@@ -1,4 +1,4 @@
-"""The composition root of the ads: makes a service from a release, and registers the faults of its ports."""
+"""The composition root of the ads: creates a service from a release and registers the faults of its ports."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ FAULTS = (
 
 @dataclass
 class CtrBootstrap:
-    """Makes a service from a release. All releases of a process share `shared` and `cache_metrics`."""
+    """Creates a service from a release. All releases of a process share `shared` and `cache_metrics`."""
 
     shared: SharedParts
     config: CtrConfig
@@ -47,10 +47,10 @@ class CtrBootstrap:
     def load(
         self, release: Release, *, features: OnlineFeatures | None = None, without_damaged: bool = False
     ) -> CtrService:
-        """Verify and load every part. Raises `CorruptArtifact`; a store that is down only degrades.
+        """Verify and load every part. Raises `CorruptArtifact`. An unavailable feature store only degrades responses.
 
-        `without_damaged` is for a process that serves nothing yet: it leaves out a damaged network, and marks every
-        answer as degraded. Damaged tables or a damaged snapshot are always refused.
+        `without_damaged` is for a process without a served release: a damaged network is left out, and every response
+        is marked as degraded. Damaged tables or a damaged snapshot always raise.
         """
         digest, path = release.model_digest, Path(release.model_path)
         snapshot = open_snapshot(Path(release.index_path), model_digest=digest)
@@ -71,7 +71,7 @@ class CtrBootstrap:
         version = f"{release.model_name}/{release.model_version}"
         service = CtrService(pipeline, user, cache, market, bundle, self.config, clock, version)
         if self.shared.stats_path is not None:
-            with contextlib.suppress(OSError, ValueError):  # nothing was counted yet
+            with contextlib.suppress(OSError, ValueError):  # no counts exist yet
                 self.count(service, LiveStats.read(self.shared.stats_path))
         warm_store(guarded)
         for model in ("student", "teacher"):
@@ -80,9 +80,10 @@ class CtrBootstrap:
         return service
 
     def count(self, service: CtrService | None, stats: LiveStats) -> None:
-        """Serve these counts from now on.
+        """Replace the served counts with `stats`.
 
-        Counts of the future are skipped: they are left from before the whole lab stopped, and the clock went back.
+        Counts with a future timestamp are skipped. They occur after a restart of the whole lab, which sets the clock
+        back.
         """
         if service is not None and stats.stats_ts <= service.clock.now():
             service.market.apply(stats)

@@ -26,7 +26,7 @@ AGES_S = (1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3600.0)
 
 @dataclass(frozen=True)
 class CachedUser:
-    """A user as read at `read_s` (monotonic clock). `feature_ts` is the time that the row speaks for, 0 for none.
+    """A user as read at `read_s` (monotonic clock). `feature_ts` is the as-of time of the row, 0 without a row.
 
     Precomputed: `person` float32[PERSON_NUMBERS], the user's numbers for the model; `logged`, the features as JSON for
     the log; `most_today`, the highest number of impressions of one ad today; `of_user`, the user part of the student's
@@ -46,7 +46,7 @@ class CachedUser:
 def known_of(
     user_id: int, user: UserFeatures, market: Market, *, is_cold: bool, feature_ts: float, read_s: float
 ) -> CachedUser:
-    """One user, with what is computed once."""
+    """Create the cache entry of a user, with its precomputed values."""
     priors, student = market.priors, market.view.student
     logged = orjson.dumps(user_as_lists(user))
     person = person_numbers(user, priors)[0]
@@ -56,7 +56,7 @@ def known_of(
 
 
 class CacheMetrics:
-    """Lookups by result (hit, miss, expired, stale: used although expired), the size, and the age of used rows."""
+    """Lookups by result (hit, miss, expired, or stale: used although expired), cache size, and age of the used rows."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.lookups = Counter(
@@ -80,7 +80,7 @@ class FeatureCache:
         self._lock = threading.Lock()
 
     def fresh(self, user_id: int) -> CachedUser | None:
-        """What was read within the time to live."""
+        """Return the user's entry if it is within the time to live; else None."""
         with self._lock:
             known = self._users.get(user_id)
             if known is not None:
@@ -97,12 +97,12 @@ class FeatureCache:
         return known
 
     def has(self, user_id: int) -> bool:
-        """Whether `fresh` would find the user. Does not count as a lookup."""
+        """True if `fresh` would return an entry. Does not count as a lookup."""
         known = self._users.get(user_id)
         return known is not None and self.clock() - known.read_s <= self._ttl_s
 
     def expired(self, user_id: int) -> CachedUser | None:
-        """What was read last, however long ago: for when the store does not answer."""
+        """Return the user's entry of any age, or None. The fallback while the feature store is unavailable."""
         with self._lock:
             known = self._users.get(user_id)
         if known is not None:

@@ -1,6 +1,6 @@
-"""HTTP for the ads' events: impressions and clicks, which go to the stream.
+"""HTTP for the ads' events: publishes impressions and clicks to the stream.
 
-Consumers recognise an impression or a click by its auction and slot.
+Consumers deduplicate impressions and clicks by auction and slot.
 """
 
 from __future__ import annotations

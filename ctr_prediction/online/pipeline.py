@@ -22,7 +22,7 @@ PORTS = {"student": "student", "teacher": "teacher", "naive": "naive_model"}
 def build_pipeline(
     user: UserHydrator, market: Market, bundle: Bundle, faults: FaultSwitch
 ) -> CandidatePipeline[AdQuery]:
-    """The user → ads that target them → with budget, under the cap, not excluded → p(click) → auction."""
+    """Build the pipeline: user → targeting → budget, frequency cap and exclusion filters → p(click) → auction."""
     student = bundle.student.of_sums if isinstance(bundle.student, Student) else bundle.student
     found = {name: getattr(bundle, name) for name in NETWORKS} | {"student": student}
     networks = {name: SwitchedModel(network, PORTS[name], faults) for name, network in found.items()}

@@ -51,7 +51,7 @@ class InputHydrator:
         return student.sums(ads, query.user_id, segment, query.known.of_user, of_place, at_ts, bidders)
 
     def fallback(self, query: AdQuery, candidates: Candidates, cause: DependencyError) -> Candidates:
-        """Same as `hydrate`: all inputs are in memory, so no cheaper fallback exists."""
+        """Call `hydrate`: all inputs are in memory, so no cheaper fallback exists."""
         return self.hydrate(query, candidates)
 
 

@@ -1,4 +1,4 @@
-"""One release of the ads, ready to answer: makes queries, runs the pipeline, and lists the slots that were won."""
+"""One loaded release of the ads: creates queries, runs the pipeline, and lists the filled slots."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ DEFAULT_USER = default_user()
 
 @dataclass(frozen=True)
 class CtrService:
-    """One release, ready to answer. A new release makes a new service; only the counts of its market change."""
+    """One loaded release. A new release gets a new service. Only the counts of the service's market change."""
 
     pipeline: CandidatePipeline[AdQuery]
     user: UserHydrator
@@ -56,7 +56,8 @@ class CtrService:
         bids: Mapping[int, float] | None = None,
         at_ts: float | None = None,
     ) -> AdQuery:
-        """A query with the request's knobs in place of the configured ones. Without `seed` it draws one."""
+        """Create a query. The request's `knobs` override the configured ones. If `seed` is None, a random one is
+        drawn."""
         drawn = secrets.randbits(53 + 48)  # one system call for seed and id
         seed = drawn >> 48 if seed is None else seed
         rules, config = stage_with_knobs(self.config.auction, knobs), self.config
@@ -81,8 +82,8 @@ class CtrService:
         )
 
     async def answer_soon(self, query: AdQuery) -> Outcome[AdQuery]:
-        """As `answer`, for an event loop: it awaits the read of the feature store, and computes the rest in place,
-        which is shorter than a switch to a thread and back."""
+        """Answer a query in an event loop: await the feature store read, then run the pipeline in the loop's thread.
+        The computation is shorter than a switch to another thread and back."""
         query.deadline.check("the pipeline")
         trace = Trace()
         return self.pipeline.run(await self.user.read_before(query, trace), trace)
@@ -92,8 +93,8 @@ class CtrService:
         return self.pipeline.run(query)
 
     def score(self, query: AdQuery, trace: Trace) -> tuple[AdQuery, Array]:
-        """float64[n, SLOTS]: p(click) of the query's candidates in each slot, without an auction; each ad once, in
-        their order. Also the query with what became known."""
+        """Return the hydrated query, and float64[n, SLOTS]: p(click) of the query's n distinct candidates in each slot,
+        in order, without an auction."""
         pipeline = self.pipeline
         for step in pipeline.query_hydrators:
             query = pipeline.hydrate_query(step, query, trace)
@@ -106,7 +107,7 @@ class CtrService:
         return query, p_everywhere(self.bundle, query, found)
 
     def slots_won(self, outcome: Outcome[AdQuery]) -> list[dict[str, Any]]:
-        """The slate as it is shown, from the top, in the shape of `WonOut`."""
+        """The slate in display order, with the fields of `WonOut`."""
         slate, snapshot = outcome.slate, self.market.snapshot
         ads, column = slate.ids, {name: slate.columns[name].tolist() for name in WON}
         campaign, creative = snapshot.campaign.take(ads).tolist(), snapshot.creative.take(ads).tolist()
@@ -127,5 +128,5 @@ class CtrService:
         ]
 
     def unknown(self, ads: Sequence[int]) -> list[int]:
-        """Those of `ads` that are not in this service's snapshot."""
+        """The ids in `ads` that are not in this service's snapshot."""
         return [ad for ad in ads if ad >= len(self.market.snapshot.campaign)]

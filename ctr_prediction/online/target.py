@@ -1,4 +1,4 @@
-"""Stage 1, target: selects the ads whose campaigns target the user's segment, some hundreds."""
+"""Stage 1, target: selects the ads whose campaigns target the user's segment, a few hundred."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from infra.pipeline.candidates import Candidates
 
 @dataclass(frozen=True)
 class TargetingSource:
-    """Fetches the retargeting ads of shops that the user has visited, then the ads that target the segment, best first
-    by bid × click rate so far; or exactly the ads that the request lists."""
+    """Fetches the retargeting ads of shops that the user has visited, then the ads that target the segment, ordered by
+    bid × observed click rate. If the request lists candidates, fetches exactly those."""
 
     market: Market
     name: str = "targeting"
@@ -29,7 +29,7 @@ class TargetingSource:
         segment = int(query.user.segment[0])
         ads = eligible[segment] if 0 <= segment < len(eligible) else eligible[0]
         mine = query.user.audience[0]
-        if query.policy == RANDOM_POLICY:  # the randomised bucket needs a random pool, too
+        if query.policy == RANDOM_POLICY:  # the randomised bucket also needs a random pool
             ads = np.random.default_rng([query.seed, 2]).permutation(ads)
         if mine[0] < 0:
             return ads[: query.target.eligible_limit]

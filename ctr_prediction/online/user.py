@@ -21,8 +21,8 @@ STAGE = "query"
 
 @dataclass(frozen=True)
 class UserHydrator:
-    """Fills in the user. Without the store it uses the user's expired cache row, or else the defaults of the user's
-    segment from the snapshot."""
+    """Adds the user's features. If the store is unavailable, it uses the user's expired cache entry, or else the
+    defaults of the user's segment from the snapshot."""
 
     features: GuardedFeatures
     cache: FeatureCache
@@ -42,8 +42,10 @@ class UserHydrator:
         return self._with(query, known)
 
     async def read_before(self, query: AdQuery, trace: Trace) -> AdQuery:
-        """The query with the user's row, or the error of the read. For an event loop, which awaits this read and then
-        runs the pipeline itself. Cached users are not read."""
+        """Return the query with the user's row, or with the error of the read. Cached users are not read.
+
+        An event loop awaits this method before it runs the pipeline.
+        """
         if self.cache.has(query.user_id):
             return query
         read: FeatureRow | DependencyError
@@ -57,7 +59,7 @@ class UserHydrator:
     def read_all(
         self, user_ids: Iterable[int], deadline: Deadline, trace: Trace
     ) -> Mapping[int, FeatureRow | DependencyError]:
-        """The row of each user that is not cached, or the error of the read; one read for all."""
+        """Read the rows of all users that are not cached in one call. Returns the row or the error for each user."""
         missing = [user_id for user_id in user_ids if not self.cache.has(user_id)]
         if not missing:
             return {}

@@ -26,7 +26,7 @@ MOST_WAITING = 50_000
 
 @dataclass(frozen=True)
 class Heard:
-    """New events: `user` int64[n], and `at_s` float64[n], the time from which each counts."""
+    """New events: `user` int64[n], and `at_s` float64[n], the arrival time, from which each event counts."""
 
     user: Ints
     at_s: Array

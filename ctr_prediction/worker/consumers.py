@@ -1,4 +1,4 @@
-"""The ads' consumers: one writes the log, one refreshes the features. Each is a consumer group of its own."""
+"""The ads' consumers: one writes the log, one refreshes the features. Each has its own consumer group."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from infra.stream.sink import Table
 from infra.stream.worker import WorkerContext
 
 AUCTIONS_KEPT = 2e9
-"""bytes: about 200,000 auctions"""
+"""size limit of the auction log in bytes: about 200,000 auctions"""
 
 
 def make_consumers(context: WorkerContext) -> Sequence[EventConsumer]:
-    """The consumers of the served release. Raises `UsageError` if there is no release."""
+    """Create the consumers of the served release. Raises `UsageError` if there is no release."""
     root = context.settings.design_root(context.design.name)
     live = root / LIVE
     clock = world_clock(root, live, end_of_log)

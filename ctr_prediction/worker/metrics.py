@@ -13,7 +13,7 @@ POLICIES = (SERVING_POLICY, RANDOM_POLICY)
 
 
 class OnlineMetrics:
-    """Counters. A ratio of two counters is a figure per impression or per click."""
+    """The worker's counters. The ratio of two counters is a figure per impression or per click."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         def counter(name: str, text: str, *labels: str) -> Counter:

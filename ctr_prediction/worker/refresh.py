@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 FOLDERS = {TOPICS.impressions: SHOWN, TOPICS.clicks: CLICKS}
 """Topic -> the folder of the live log that holds its events."""
 REMEMBERED = 50_000
-"""events to keep until the log sink has certainly written them"""
+"""number of recent events to keep; the log sink has written all older ones"""
 
 
 class FeatureEffect:
@@ -62,7 +62,8 @@ class FeatureEffect:
         self._timing, self._offsets, self._newest_ts = Refresher(root, clock), AppliedOffsets(), 0.0
 
     def resume(self, epoch: str) -> Mapping[tuple[str, int], int]:
-        """The first time, read all that is logged and go on behind it; later, go on behind what was applied."""
+        """Return the offsets to resume from. The first call loads the log and resumes after it; later calls resume
+        after the last applied events."""
         is_first = self._release is None
         if is_first:
             self._offsets.start(epoch, self._live, FOLDERS)
@@ -82,7 +83,7 @@ class FeatureEffect:
         self._offsets.take(batch)
 
     def _take(self, events: Sequence[Impression | Click]) -> None:
-        """Apply new events; impressions before their clicks."""
+        """Apply new events, impressions before their clicks."""
         shown = [event for event in events if isinstance(event, Impression)]
         clicks = [event for event in events if isinstance(event, Click)]
         if shown:
@@ -96,7 +97,8 @@ class FeatureEffect:
         self._late.update(heard.user[heard.at_s < self._timing.counted_ts].tolist())
 
     def tick(self) -> None:
-        """Push and write what is due. A store that does not answer is tried again; the events are kept."""
+        """Push rows and write counts if a refresh is due. If the store is unavailable, the effect keeps the events and
+        retries."""
         release = self._timing.new_release(self._release)
         if release is not None:
             self._load(release)

@@ -37,7 +37,7 @@ QUESTIONS, WARM_UP = 200, 10
 ITEMS = 1_000
 NEIGHBOURS = 500
 MANY = 500_000
-"""vectors of the large index: the posts alive in a feed about a hundred times as large"""
+"""number of vectors in the large index: the live posts of a feed about a hundred times as large"""
 LARGE_KIND, LARGE_NPROBE = "ivf", 64
 
 
@@ -55,7 +55,7 @@ class FeedBenchmarks:
         self._flat, self._large, self._askers = self._large_indices(np.asarray(snapshot.embeddings))
 
     def question(self, number: int) -> dict[str, Any]:
-        """The body of one request. Users are in random order; one of twenty is unknown."""
+        """The body of one request. Users are in random order; one in twenty is unknown."""
         users = self._config.world.users
         return {"user_id": 10**9 + number if number % 20 == 19 else number * 7919 % users, "k": 20, "seed": number}
 
@@ -92,7 +92,7 @@ class FeedBenchmarks:
         }
 
     def _ask(self, connection: HTTPConnection, body: Mapping[str, Any]) -> bytes:
-        """The answer to one request by `http.client`, whose small overhead leaves the time to the service."""
+        """Send one request with `http.client`, because its overhead is small, and return the response body."""
         connection.request("POST", "/v1/feed", json.dumps(body), {"content-type": "application/json"})
         response = connection.getresponse()
         answer = response.read()
@@ -142,8 +142,8 @@ class FeedBenchmarks:
         )
 
     def large_index(self) -> Mapping[str, float]:
-        """Time of an approximate index / time of an exact one, on 500,000 vectors, interleaved; and the recall of the
-        approximate one."""
+        """Search time of an approximate index / of an exact index, interleaved on 500,000 vectors; and the recall of
+        the approximate index."""
         exact_ms, approximate_ms = [], []
         exact: list[Ids] = []
         approximate: list[Ids] = []
@@ -158,7 +158,7 @@ class FeedBenchmarks:
         return {"ann_over_flat": ratio, "ann_recall_large": _recall(exact, approximate)}
 
     def _large_indices(self, embeddings: Floats) -> tuple[VectorIndex, VectorIndex, list[Floats]]:
-        """An exact and an approximate index of vectors like those of the posts, and vectors of some users."""
+        """An exact and an approximate index of vectors with the posts' distribution, and some users' vectors."""
         near = embeddings[self._rng.integers(0, len(embeddings), MANY)]
         noise = self._rng.normal(size=near.shape) * embeddings.std(axis=0) * 0.3
         many = (near + noise).astype(np.float32)
@@ -181,7 +181,7 @@ def _timed(work: Callable[[], object]) -> float:
 
 
 def _timed_with_cpu(work: Callable[[], object]) -> tuple[float, float]:
-    """Milliseconds on the clock, and of this process's processor time."""
+    """Wall time and CPU time of `work` in milliseconds."""
     cpu_s = time.process_time()
     wall_ms = _timed(work)
     return wall_ms, (time.process_time() - cpu_s) * 1000

@@ -1,7 +1,7 @@
-"""A reference for benchmarks: the feed's app, whose endpoint answers every valid request with the same bytes.
+"""A reference for benchmarks: the feed's app with an endpoint that answers every valid request with the same bytes.
 
-Everything around the endpoint is that of the service: server, accounting, body limit, framework, validation of the
-body. `python -m feed_ranking.evaluation.constant_route PORT BYTES` serves it on 127.0.0.1.
+The server, accounting, body limit, framework and body validation are those of the service.
+`python -m feed_ranking.evaluation.constant_route PORT BYTES` serves the app on 127.0.0.1.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ FRAME = b'{"slate": "%s"}'
 
 
 def create_app(settings: Settings, size: int) -> ASGIApp:
-    """`size` is the length of the answer in bytes. It needs no release."""
+    """Create the app. `size` is the length of the response in bytes. The app needs no release."""
     answer = FRAME % (b"x" * (size - len(FRAME % b"")))
     config: FeedConfig = PRESETS[settings.preset]
     metrics = ServiceMetrics(DESIGN)

@@ -80,7 +80,7 @@ def truth_of(config: FeedConfig, sample: Sample) -> Truth:
 
 
 def comparison_on(sample: Sample) -> Comparison:
-    """The gate's comparison on these impressions; those of one slate are alike."""
+    """The gate's comparison on these impressions, grouped by slate."""
 
     def predict_with(path: Path, digest: str) -> Array:
         return predict(load_bundle(path, digest), sample, "heavy").p_click_shown
@@ -91,8 +91,8 @@ def comparison_on(sample: Sample) -> Comparison:
 class Judge:
     """Values responses as of the end of the history: by the oracle, and by the random log of the next hours.
 
-    That log covers a day after all features and training data, with every slate drawn uniformly at random. Posts
-    published live are not part of the history and have no true value, so their places count as empty.
+    The random log covers a day after all features and training data, with every slate drawn uniformly at random. Posts
+    published live are not part of the history and have no true value, so their positions count as empty.
     """
 
     def __init__(self, config: FeedConfig) -> None:
@@ -109,12 +109,12 @@ class Judge:
         return self._log.sort_values("request_ts", kind="stable")["user_id"].unique()[:count].astype(np.int64)
 
     def alive(self) -> Ids:
-        """The ids of all posts that are alive."""
+        """The ids of all live posts."""
         first = self._published_before(self.now_ts - self.config.world.post_life_h * HOUR_S)
         return np.arange(first, self._published_before(self.now_ts))
 
     def known(self, ids: Ids) -> Ids:
-        """Post ids (or `AD`), with `EMPTY` in place of posts that are newer than the history."""
+        """Replace the ids of posts that are newer than the history with `EMPTY`. Other post ids and `AD` stay."""
         return np.where(ids < self._published_before(self.now_ts), ids, EMPTY)
 
     def value(self, users: Ids, slates: Sequence[Ids], of: Oracle | None = None) -> Array:
@@ -134,7 +134,7 @@ class Judge:
         return {"user_id": int(case), "k": SLATE, "seed": int(case), "knobs": {"epsilon": 0.0, "ads": 0}}
 
     def captured_by(self, cases: Sequence[int], answers: Sequence[Mapping[str, Any]]) -> Score:
-        """The value of HTTP responses: the gain over a random slate of all posts alive, as a share of the gain of the
+        """The value of HTTP responses: the gain over a random slate of all live posts, as a share of the gain of the
         oracle's slate."""
         users, everywhere = np.asarray(cases, np.int64), self.alive()
         rng = np.random.default_rng(self.config.world.seed)
@@ -162,7 +162,7 @@ class Judge:
         )
 
     def _published_before(self, at_ts: float) -> int:
-        """Number of posts published before `at_ts`. Ids ascend in time."""
+        """Number of posts published before `at_ts`. Post ids ascend with the publication time."""
         return int(np.searchsorted(self.world.posts.published_ts, at_ts))
 
     def _reactions(self, users: Ids) -> list[tuple[Ids, Array]]:
@@ -180,8 +180,8 @@ class Judge:
 
 @dataclass(frozen=True)
 class FeedTrial:
-    """A comparison on n users. `oracle`, `random` and `default` float64[n] are the values of the best slate from the
-    baseline's pool, of a random slate from it, and of the baseline's own slate."""
+    """A comparison on n users. `oracle`, `random` and `default` float64[n] are the values of three slates: the best and
+    a random slate from the baseline's pool, and the baseline's own slate."""
 
     judge: Judge
     users: Ids

@@ -26,7 +26,7 @@ from infra.settings import Settings
 
 SLATE = 20
 PATIENCE_MS = 60_000.0
-"""deadline of a request in an experiment; it is long, because experiments measure slow settings too"""
+"""deadline of a request in an experiment; long, because experiments also measure slow settings"""
 
 
 class FeedPlayer:

@@ -1,4 +1,4 @@
-"""Features as of any time, recomputed from the history and the live log by the functions of training."""
+"""Recomputes features as of any time from the history and the live log, with the functions of training."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ COUNTED = tuple(name for name in POST_COLUMNS if name not in CONTENT)
 
 @dataclass(frozen=True)
 class FeatureRecount:
-    """Everything that was heard of, in the history and live since: from it any time's features can be counted."""
+    """The events of the history and the live log, from which features as of any time are recomputed."""
 
     log: EventLog
     catalogue: PublicCatalogue
@@ -45,7 +45,7 @@ class FeatureRecount:
 
     @classmethod
     def read(cls, settings: Settings, release: Release, config: FeedConfig) -> FeatureRecount:
-        """The history of the build that is served, and all that was logged live, before that build and since."""
+        """Read the history of the served build and the whole live log."""
         world = Path(json.loads((settings.design_root(DESIGN.name) / CURRENT).read_text())["world"])
         catalogue = read_catalogue(world, live_root(settings))
         log = EventLog.of(read_log(world, live_root(settings)), catalogue)
@@ -60,8 +60,8 @@ class FeatureRecount:
         return ""
 
     def users(self, store: OfflineFeatures, predictions: Sequence[Prediction]) -> list[UserFeatures]:
-        """The user features of each prediction as of `feature_ts`. Rows that the build materialised come from Feast's
-        join, rows that the worker pushed from the log. Profiles do not change after the build."""
+        """The user features of each prediction as of `feature_ts`. Rows materialised by the build come from Feast's
+        join. Rows pushed by the worker are recomputed from the log. Profiles do not change after the build."""
         if not predictions:
             return []
         default = default_user(self.config.world.topics, self.config.features.creator_slots)
@@ -122,7 +122,7 @@ class FeatureRecount:
         return ranker_inputs(user, posts, item_side, score, context, bundle.priors)
 
     def _creators_of_seen(self, seen: Ids) -> Ids:
-        """The creators of those `seen` posts that the service can hold: posts alive at the build, and newer ones."""
+        """The creators of the `seen` posts that can be in the service: live posts at the build, and newer posts."""
         rows = self.catalogue.rows_of(seen)
         content = self.catalogue.posts.iloc[rows[rows >= 0]]
         life_s = self.config.world.post_life_h * HOUR_S

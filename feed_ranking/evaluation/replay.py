@@ -36,7 +36,7 @@ MISSING = ("heavy_ranker_unavailable", "light_ranker_unavailable")
 
 
 def replay(settings: Settings, since: Since, limit: int, report: Progress) -> Replayed:
-    """See `infra.prediction_log.results`. Raises `UsageError` where nothing is logged."""
+    """Replay predictions (`infra.prediction_log.results`). Raises `UsageError` if the log is empty."""
     root, base = settings.design_root(DESIGN.name), DESIGN.configuration(settings.preset)
     log = PredictionLog(live_root(settings) / PREDICTIONS, Prediction, since, limit)
 

@@ -40,7 +40,7 @@ INPUT_TOLERANCE = 1e-4
 
 
 def skew(settings: Settings, since: Since, limit: int, report: Progress) -> Compared:
-    """See `infra.prediction_log.results`. Raises `UsageError` where nothing is logged."""
+    """Compare features (`infra.prediction_log.results`). Raises `UsageError` if the log is empty."""
     root = settings.design_root(DESIGN.name)
     log = PredictionLog(root / "live" / "predictions", Prediction, since, limit, seed=CHOICE)
     release, config = read_release(root), DESIGN.configuration(settings.preset)

@@ -19,7 +19,7 @@ QUIET: Mapping[str, Any] = {"epsilon": 0.0, "ads": 0}
 """Knobs of quality comparisons: exploration and ads are off. Separate figures measure their cost."""
 ALL = 5000
 CUTS = (25, 50, 100, 200, 500, ALL)
-"""values of heavy_top_k among which `_smallest_cut` searches"""
+"""values of heavy_top_k that `_smallest_cut` compares"""
 CASES = 400
 
 SWEEPS = (
@@ -95,7 +95,7 @@ SWEEPS = (
 
 
 def measure_quality(player: Player, judge: Judge, report: Progress, cases: int = CASES) -> list[Figure]:
-    """The figures that need the truth, each with its 95% interval over users. Settings take turns user by user."""
+    """The figures that need the oracle, each with a 95% interval over users. Settings are interleaved by user."""
     settings: dict[str, tuple[Mapping[str, Any], tuple[str, ...]]] = {
         "heavy": (QUIET, ()),
         "light": ({**QUIET, "heavy_top_k": 0}, ()),
@@ -169,7 +169,7 @@ def _smallest_cut(scores: Mapping[str, Mapping[str, Score]], plays: Mapping[str,
 
 
 def _cost(dear: Mapping[str, Score], cheap: Mapping[str, Score]) -> Score:
-    """The share of the value of `dear` that `cheap` loses, per user."""
+    """The share of the value of `dear` that `cheap` loses, with one case per user."""
     full, left = dear["value_s"].above, cheap["value_s"].above
     return Score("cost", "", "", full - left, full)
 

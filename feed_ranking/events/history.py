@@ -1,7 +1,7 @@
-"""Step `live`: keep the live events up to the start of this build; and readers of the generated and the live history.
+"""Step `live`: copies the live events up to the start of this build. Readers of the generated and the live history.
 
-Events come from apps: an event that was delivered twice counts once, and an event that cannot be true is left out. A
-file that is gone or damaged ends the build.
+Apps send the events. A duplicate event counts once, and an implausible event is dropped. A missing or damaged file
+fails the build.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from infra.simulation.streams import end_ts
 
 LABELS = ("clicked", "liked", "commented", "dwell_s")
 LOG_COLUMNS = ("label_ts", "user_id", "post_id", "session_id", *LABELS)
-"""The columns of the log that features count; a table may have more."""
+"""The columns of the log that features need; a table may have more."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class PublicCatalogue:
         return cls(*(pq.read_table(world / f"{name}.parquet").to_pandas() for name in cls.__annotations__))
 
     def with_posts(self, posts: pd.DataFrame) -> PublicCatalogue:
-        """A catalogue with the new ones of `posts` appended. Existing posts keep their rows."""
+        """A catalogue with those of `posts` appended that it does not contain. Existing posts keep their rows."""
         new = posts.drop_duplicates("post_id")
         new = new[self.rows_of(new["post_id"].to_numpy()) < 0]
         together = pd.concat([self.posts, new[self.posts.columns]], ignore_index=True) if len(new) else self.posts
@@ -145,9 +145,9 @@ class EventLog:
 
 
 def cut_log(context: StepContext) -> Facts:
-    """Write `log/`, `posts/` and `live.json` (`infra.live.kept_log`); returns how many events and posts there are.
+    """Write `log/`, `posts/` and `live.json` (`infra.live.kept_log`). Returns the numbers of events and posts.
 
-    Raises `LabError` when a file of the cut is missing or cannot be read.
+    Raises `LabError` if a file of the cut is missing or unreadable.
     """
     config: FeedConfig = context.config
     keep_cut(LIVE_LOG, context)
@@ -161,7 +161,7 @@ def cut_log(context: StepContext) -> Facts:
 
 
 def read_log(world: Path, live: Path) -> pa.Table:
-    """The organic impressions of every day of the generated history, and the live ones."""
+    """All organic impressions of the generated history and of the live log."""
     log = ds.dataset(world / "log", partitioning="hive")
     table = log.to_table(columns=list(LOG_COLUMNS), filter=pc.field("post_id") >= 0)
     since = read_reactions(live, LOG_COLUMNS)
@@ -169,7 +169,7 @@ def read_log(world: Path, live: Path) -> pa.Table:
 
 
 def read_reactions(live: Path, columns: Sequence[str]) -> pa.Table | None:
-    """The organic impressions that were seen live, each once; None if there is none."""
+    """The organic impressions of the live log without duplicates; None if there is none."""
     table = read_folder(live / LOG)
     if table is None:
         return None
@@ -184,7 +184,7 @@ def read_reactions(live: Path, columns: Sequence[str]) -> pa.Table | None:
 
 
 def read_posts(live: Path) -> pd.DataFrame | None:
-    """The posts that were published live, each once; None if there is none."""
+    """The posts of the live log without duplicates; None if there is none."""
     table = read_folder(live / POSTS)
     return None if table is None or not len(table) else table.to_pandas().drop_duplicates("post_id", ignore_index=True)
 

@@ -1,7 +1,7 @@
 """Event schemas of the feed's stream. ADR 0011 lists the producers and consumers of each topic.
 
-Times are seconds since the epoch, UTC, by the world's clock. An impression or a reaction repeats the fields of the
-served slate (the app sends them back), so no consumer needs to join streams.
+Times are seconds since the epoch, UTC, of the world clock. An impression or a reaction repeats the fields of the served
+slate (the app sends them back), so no consumer needs to join streams.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def topics() -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class PostPublished:
-    """A post as its creator publishes it, with the signals of a content model."""
+    """A published post, with the signals of a content model."""
 
     SCHEMA: ClassVar[str] = "feed.post"
     VERSION: ClassVar[int] = 1
@@ -124,10 +124,10 @@ class Reaction(Impression):
 class Prediction:
     """One request and its response, with everything that a replay needs.
 
-    `features` are the user's features as served (field of `UserFeatures` -> list). `feature_ts` is the time as of which
-    they are computed (0: defaults), `stats_ts` that of the posts' counts. `post_ids` are the n posts of the heavy
-    ranker's batch, in order, with `creator_ids` and `published_ts`; `inputs` float32[n, ranker inputs] is base64 of
-    zlib of its bytes (`codec.pack`); `scores` float32[n] are the outputs. `chosen` are the batch positions of the
+    `features` are the user's features as served (field of `UserFeatures` -> list). `feature_ts` is the as-of time of
+    the user's features (0: defaults), `stats_ts` the as-of time of the posts' counts. `post_ids` are the n posts of the
+    heavy ranker's batch, in order, with `creator_ids` and `published_ts`. `inputs` float32[n, ranker inputs] is base64
+    of zlib of its bytes (`codec.pack`); `scores` float32[n] are the outputs. `chosen` are the batch positions of the
     organic slate, with `propensity` and `explored`.
     """
 

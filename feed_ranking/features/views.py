@@ -1,4 +1,4 @@
-"""What Feast stores of the feed: entities, views and the feature service, and rows as the feed's own types."""
+"""Feast definitions of the feed (entities, views, feature service), and conversion of Feast rows to domain types."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def user_from_row(row: FeatureRow, default: UserFeatures) -> UserFeatures:
 def users_from_frame(frame: pd.DataFrame, default: UserFeatures) -> UserFeatures:
     """The rows of an offline join as user features, with `default` for missing values.
 
-    Only lists of ids differ in length; they are padded with -1.
+    Lists of ids vary in length and are padded with -1.
     """
 
     def column(name: str, fallback: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:

@@ -1,4 +1,4 @@
-"""The composition root of the feed: makes a service from a release, and registers the faults of its ports."""
+"""The composition root of the feed: creates a service from a release and registers the faults of its ports."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ FAULTS = (
 
 @dataclass
 class FeedBootstrap:
-    """Makes a service from a release.
+    """Creates a service from a release.
 
-    All releases of a process share `shared` and the published posts: a release that lacks a published post gets it
-    behind its own posts.
+    All releases of a process share `shared` and the published posts. The bootstrap appends published posts that are
+    missing from a release.
     """
 
     shared: SharedParts
@@ -51,10 +51,10 @@ class FeedBootstrap:
     def load(
         self, release: Release, *, features: OnlineFeatures | None = None, without_damaged: bool = False
     ) -> FeedService:
-        """Verify and load every part. Raises `CorruptArtifact`; a store that is down only degrades.
+        """Verify and load every part. Raises `CorruptArtifact`. An unavailable feature store only degrades responses.
 
-        `without_damaged` is for a process that serves nothing yet: it leaves out a damaged network or index, and marks
-        every answer as degraded. A damaged catalogue is always refused.
+        `without_damaged` is for a process without a served release: a damaged network or index is left out, and every
+        response is marked as degraded. A damaged catalogue always raises.
         """
         path, digest, settings = Path(release.index_path), release.model_digest, self.shared.settings
         snapshot = open_snapshot(path, model_digest=digest, without_index=without_damaged)
@@ -80,22 +80,23 @@ class FeedBootstrap:
         return service
 
     def publish(self, service: FeedService | None, posts: Sequence[NewPost]) -> int:
-        """Make new posts visible to the next request and to later releases. Raises `CatalogueFull`."""
+        """Add new posts to the service's catalogue and to those of later releases. Raises `CatalogueFull`."""
         self.published.extend(posts)
         return 0 if service is None else service.catalogue.add(posts)
 
     def count(self, service: FeedService | None, stats: LiveStats) -> None:
-        """Serve these counts from now on.
+        """Replace the served counts with `stats`.
 
-        Counts of the future are skipped: they are left from before the whole lab stopped, and the clock went back.
+        Counts with a future timestamp are skipped. They occur after a restart of the whole lab, which sets the clock
+        back.
         """
         if service is not None and stats.stats_ts <= service.clock.now():
             service.catalogue.apply(stats)
 
     def _catch_up(self, service: FeedService) -> None:
-        """Apply the posts and the counts that are newer than the release."""
+        """Apply posts and counts that are newer than the release."""
         if self.published:
             service.catalogue.add(list(self.published))
         if self.shared.stats_path is not None:
-            with contextlib.suppress(OSError, ValueError):  # nothing was counted yet
+            with contextlib.suppress(OSError, ValueError):  # no counts exist yet
                 self.count(service, LiveStats.read(self.shared.stats_path))

@@ -12,11 +12,11 @@ from feed_ranking.model.slate_policy import is_by_new_creator
 from infra.pipeline.candidates import Candidates
 
 NEW_CREATORS_KEPT = 50
-"""posts by new creators that survive the cut while exploration is on; without it none of them could be explored"""
+"""number of posts by new creators that pass the cut while exploration is on; otherwise the cut would remove them"""
 
 
 def best(score: Floats, count: int) -> npt.NDArray[np.bool_]:
-    """bool[n]: True for the `count` highest scores; among equals, for the first."""
+    """bool[n]: True for the `count` highest scores; among ties, for the first."""
     keep = np.zeros(len(score), bool)
     keep[np.argsort(-score, kind="stable")[:count]] = True
     return keep
@@ -26,7 +26,7 @@ def best(score: Floats, count: int) -> npt.NDArray[np.bool_]:
 class ScoreCut:
     """Keeps the `heavy_top_k` highest scores, and the best posts by new creators while exploration is on.
 
-    For a random slate the candidates are drawn at random instead.
+    For a random slate, it draws the candidates at random instead.
     """
 
     topics: int

@@ -1,6 +1,6 @@
-"""HTTP for the feed's events: published posts, impressions and reactions, which go to the stream.
+"""HTTP for the feed's events: publishes posts, impressions and reactions to the stream.
 
-Consumers recognise a post by its id, and an impression or a reaction by its slate and place.
+Consumers deduplicate posts by id, and impressions and reactions by slate and position.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class PostIn(StrictModel):
 
 
 class PostsIn(StrictModel):
-    """Newly published posts. They become candidates within moments."""
+    """Newly published posts. They become candidates within seconds."""
 
     posts: list[PostIn] = Field(min_length=1, max_length=500)
 

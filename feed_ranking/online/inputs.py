@@ -19,7 +19,7 @@ ReadStats = Callable[[Ids, Ids], Floats]
 
 @dataclass(frozen=True)
 class InputHydrator:
-    """Adds `inputs` float32[n, ranker inputs] and `stats_ts`, the time as of which their counts are computed.
+    """Adds `inputs` float32[n, ranker inputs] and `stats_ts`, the as-of time of their counts.
 
     The inputs come from the catalogue. With the knob `hydration` = feast they come from the feature store
     (`read_stats`, None in builds without naive hydration).

@@ -27,7 +27,8 @@ def build_pipeline(
     faults: FaultSwitch,
     read_stats: ReadStats | None = None,
 ) -> CandidatePipeline[FeedQuery]:
-    """The user → posts from four sources → without seen posts → inputs → light score and cut → rank → slate."""
+    """Build the pipeline: user → four candidate sources → seen-post filter → inputs → light score and cut → rank →
+    slate."""
     priors, topics = bundle.priors, bundle.priors.topics
     tower = SwitchedModel(bundle.user_tower, "user_tower", faults)
     light = SwitchedModel(bundle.light, "light_ranker", faults)

@@ -39,8 +39,8 @@ __all__ = [
 
 @dataclass(frozen=True)
 class SlateSelector:
-    """Selects the organic part of the slate: freshness, repeat discount, then place by place. Ads fill the other
-    places."""
+    """Selects the organic part of the slate: freshness, repeat discount, then one post per position. Ads fill the other
+    positions."""
 
     catalogue: Catalogue
     topics: int

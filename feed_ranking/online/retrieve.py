@@ -1,4 +1,4 @@
-"""Stage 1, retrieve: candidate sources select about 1,500 of all posts that are alive.
+"""Stage 1, retrieve: candidate sources select about 1,500 of all live posts.
 
 Each source has its own ranking criterion and returns rows of the catalogue, best first. The union must be cheap to
 compute and must have a high recall.

@@ -1,4 +1,4 @@
-"""One release of the feed, ready to answer: makes queries, runs the pipeline, and turns slates into items."""
+"""One loaded release of the feed: creates queries, runs the pipeline, and converts slates to items."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from infra.resilience.deadline import Deadline
 
 @dataclass(frozen=True)
 class FeedService:
-    """One release, ready to answer. A new release makes a new service; only the catalogue of a service grows."""
+    """One loaded release. A new release gets a new service. Only the catalogue of a service grows."""
 
     pipeline: CandidatePipeline[FeedQuery]
     catalogue: Catalogue
@@ -36,7 +36,8 @@ class FeedService:
     def query(
         self, user_id: int, k: int, seen: list[int], knobs: Mapping[str, Any], seed: int | None = None
     ) -> FeedQuery:
-        """A query with the request's knobs in place of the configured ones. Without `seed` it draws one."""
+        """Create a query. The request's `knobs` override the configured ones. If `seed` is None, a random one is
+        drawn."""
         seen_ids = np.array(seen, np.int64)
         seed = secrets.randbits(53) if seed is None else seed
         rules = stage_with_knobs(self.config.rerank, knobs)
@@ -64,7 +65,7 @@ class FeedService:
         return self.pipeline.run(query)
 
     def known_post(self, post_id: int) -> dict[str, Any] | None:
-        """What is known of a post that can be a candidate; None if it cannot."""
+        """Return id, creator, topic and publication time of a post in the catalogue; None if it has no such post."""
         row = self.catalogue.row_of(post_id)
         if row is None:
             return None
@@ -77,7 +78,7 @@ class FeedService:
         }
 
     def items(self, outcome: Outcome[FeedQuery]) -> list[SlateItem]:
-        """The slate's rows as posts, with ads in the places that were left for them."""
+        """Convert the slate to items, with ads in the ad positions."""
         query, rules, slate = outcome.query, outcome.query.rerank, outcome.slate
         places = ad_places(query.k, rules.ads, rules.ad_gap)
         ads = int(self.catalogue.snapshot.meta["ads"])

@@ -30,7 +30,7 @@ class GrowingLog:
         return EventLog(**columns)
 
     def add(self, table: pa.Table, catalogue: PublicCatalogue) -> int:
-        """Append events; returns the number of events whose post and user are known."""
+        """Append events. Returns the number of events whose post and user are in the catalogue."""
         new = EventLog.of(table, catalogue)
         self.unknown += new.unknown
         count = self._count + len(new)

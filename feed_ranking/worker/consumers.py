@@ -1,4 +1,4 @@
-"""The feed's consumers: one writes the log, one refreshes the features. Each is a consumer group of its own."""
+"""The feed's consumers: one writes the log, one refreshes the features. Each has its own consumer group."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from infra.stream.sink import Table
 from infra.stream.worker import WorkerContext
 
 PREDICTIONS_KEPT = 2e9
-"""bytes: about 60,000 requests, three hours of `lab live --rate 5`"""
+"""size limit of the prediction log in bytes: about 60,000 requests, three hours of `lab live --rate 5`"""
 
 
 def make_consumers(context: WorkerContext) -> Sequence[EventConsumer]:
-    """The consumers of the served release. Raises `UsageError` if there is no release."""
+    """Create the consumers of the served release. Raises `UsageError` if there is no release."""
     root = context.settings.design_root(context.design.name)
     live = root / LIVE
     clock = world_clock(root, live, end_of_log)

@@ -17,7 +17,7 @@ POLICIES = (SERVING_POLICY, RANDOM_POLICY)
 
 
 class OnlineMetrics:
-    """Counters. A ratio of two counters is a figure per session or per impression."""
+    """The worker's counters. The ratio of two counters is a figure per session or per impression."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         def counter(name: str, text: str, *labels: str) -> Counter:

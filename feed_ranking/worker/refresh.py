@@ -39,7 +39,7 @@ from infra.stream.refresh_timing import AppliedOffsets, Refresher
 
 log = logging.getLogger(__name__)
 REMEMBERED = 50_000
-"""events to keep until the log sink has certainly written them"""
+"""number of recent events to keep; the log sink has written all older ones"""
 VIEW = "user_activity"
 FOLDERS = {TOPICS.reactions: LOG, TOPICS.posts: POSTS}
 """Topic -> the folder of the live log that holds its events."""
@@ -64,7 +64,8 @@ class FeatureEffect:
         self._timing, self._offsets = Refresher(root, clock), AppliedOffsets()
 
     def resume(self, epoch: str) -> Mapping[tuple[str, int], int]:
-        """The first time, read all that is logged and go on behind it; later, go on behind what was applied."""
+        """Return the offsets to resume from. The first call loads the log and resumes after it; later calls resume
+        after the last applied events."""
         is_first = self._release is None
         if is_first:
             self._offsets.start(epoch, self._live, FOLDERS)
@@ -85,7 +86,7 @@ class FeatureEffect:
         self._offsets.take(batch)
 
     def _take(self, events: Sequence[PostPublished | Reaction]) -> None:
-        """Apply new events; posts before the reactions to them."""
+        """Apply new events, posts before the reactions to them."""
         posts = [event for event in events if isinstance(event, PostPublished)]
         if posts:
             self._catalogue = self._catalogue.with_posts(post_rows(posts).to_pandas())
@@ -99,7 +100,8 @@ class FeatureEffect:
         self._recent.extend(events)
 
     def tick(self) -> None:
-        """Push and write what is due. A store that does not answer is tried again; the events are kept."""
+        """Push rows and write counts if a refresh is due. If the store is unavailable, the effect keeps the events and
+        retries."""
         release = self._timing.new_release(self._release)
         if release is not None:
             self._load(release)
@@ -134,14 +136,14 @@ class FeatureEffect:
         built = int(np.searchsorted(everything.known_s, release.world_now))
         self._pending = dict(zip(everything.user[built:].tolist(), everything.known_s[built:].tolist(), strict=True))
         recent, self._recent = list(self._recent), deque(maxlen=REMEMBERED)
-        self._take(recent)  # what the sink has not written yet
+        self._take(recent)  # events that the log sink has not written yet
         self._release = release
         self._timing.begin(release)
-        pa.default_memory_pool().release_unused()  # reading took three times what is kept
+        pa.default_memory_pool().release_unused()  # reading needs three times the memory of the result
         log.info("counting from %d events, %d of them since the build", len(everything), len(everything) - built)
 
 
 def activity_rows(known: EventLog, config: FeedConfig, at_ts: float, users: Ids) -> pd.DataFrame:
-    """Rows for the online store, as of `at_ts`, of those of `users` that have events."""
+    """Rows for the online store, as of `at_ts`, for the users in `users` with events."""
     rows: pd.DataFrame = activity_at(known, config, at_ts, users).to_pandas()
     return rows.rename(columns={"feature_ts": "event_ts"})

@@ -1,1 +1,1 @@
-"""Figures, intervals, experiments and drills as values."""
+"""Figures, intervals, experiments, drills and the release gate."""

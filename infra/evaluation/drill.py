@@ -1,6 +1,7 @@
-"""A failure drill as data: what is normal, what is broken, what must hold meanwhile, and how soon it must be over.
+"""A failure drill as data: the steady state, the fault, the hypothesis during the fault, and the recovery limits.
 
-The same value is drilled in both settings. `lab.drills.run` runs it under load; a design lists its own in `drills.py`.
+The same value works in both settings. `lab.drills.run` runs a drill under load; a design lists its drills in
+`drills.py`.
 """
 
 from __future__ import annotations
@@ -10,17 +11,17 @@ from dataclasses import dataclass
 STEADY, BROKEN, RECOVERED = "steady", "broken", "recovered"
 PHASES = (STEADY, BROKEN, RECOVERED)
 LEAST_REQUESTS = 1000
-"""in each phase; with fewer, a share of 0.999 means nothing"""
+"""requests per phase; a share of 0.999 is not measurable with fewer"""
 
 
 @dataclass(frozen=True)
 class Probe:
-    """A hypothesis with a number: `figure` lies within `low` and `high`, both included. A share is judged by its
-    interval (`infra.evaluation.shares`).
+    """A measurable hypothesis: `figure` lies between `low` and `high`, inclusive. `infra.evaluation.shares` judges a
+    share by its interval.
 
-    Figures of a phase are `requests`, `success_share`, `p99_ms` and `degraded_share`; of the whole drill,
-    `breaker_open_s` (from the first answer that was hurt until the breaker opened) and `recovery_s` (from the moment
-    when the part answered again until the last answer that was hurt).
+    A phase has the figures `requests`, `success_share`, `p99_ms` and `degraded_share`. The whole drill has
+    `breaker_open_s` (from the first affected response until the breaker opens) and `recovery_s` (from the end of the
+    fault until the last affected response).
     """
 
     figure: str
@@ -29,13 +30,13 @@ class Probe:
     unit: str = ""
 
     def holds(self, value: float | None) -> bool:
-        """What was never seen holds nothing."""
+        """True if `value` is within the limits; False for None, an unmeasured figure."""
         return value is not None and self.low <= value <= self.high
 
 
 @dataclass(frozen=True)
 class Inject:
-    """What is broken: a fault of the catalogue at a port (embedded), or a stopped container (composed)."""
+    """The fault of a drill: a catalogue fault at a port (embedded) or a stopped container (composed)."""
 
     port: str
     fault: str
@@ -45,8 +46,8 @@ class Inject:
 
 @dataclass(frozen=True)
 class Drill:
-    """Load goes on all the time: `steady` is probed before the fault and again when it is over, `expect` while it
-    lasts, `recover` about the way back."""
+    """One drill under continuous load. The lab checks `steady` before and after the fault, `expect` during the fault,
+    and `recover` for the recovery."""
 
     name: str
     title: str

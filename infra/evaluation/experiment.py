@@ -1,7 +1,7 @@
-"""How experiments ask a design: a player answers as the service would, a judge knows what the answers are worth.
+"""The interfaces of a design for experiments: a player answers requests like the service, and a judge scores answers.
 
-Neither knows the other. The player stands in the online wing, the judge in `offline.evaluate`, which alone may ask the
-oracle; the lab brings them together, in one process and without HTTP.
+The player and the judge do not import each other. The judge may use the oracle; the player may not. The lab connects
+both in one process, without HTTP.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Array = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Play:
-    """One answer in the design's own words, and what it took: milliseconds on the clock, and of processor time."""
+    """One answer in the design's own type, with its wall time and CPU time in milliseconds."""
 
     answer: Any
     wall_ms: float
@@ -32,35 +32,35 @@ class Player(Protocol):
     """Answers one case at a time. Opened by `design.player(release, config, settings)`."""
 
     def play(self, case: Any, knobs: Mapping[str, Any], without: Collection[str] = ()) -> Play:
-        """Answer with request-time knobs turned; `without` names ports that are down meanwhile (`infra.faults`)."""
+        """Answer with the request-time knobs in `knobs`. `without` names the ports that are down (`infra.faults`)."""
         ...
 
 
 class Judge(Protocol):
-    """Opened by `design.judge(config)`, with the configuration that has no knob turned."""
+    """Scores answers. Opened by `design.judge(config)` with the preset's configuration, without changed knobs."""
 
     def cases(self, count: int) -> Sequence[Any]:
-        """Whom or what to ask for: `count` cases, or as many as there are; always the same ones."""
+        """Return the same `count` cases on every call, or all cases if there are fewer."""
         ...
 
     def question(self, case: Any) -> dict[str, Any]:
-        """The body of a request over HTTP for one case, with everything off that would blur a comparison."""
+        """Return the HTTP request body for one case, with exploration and other sources of noise switched off."""
         ...
 
     def captured_by(self, cases: Sequence[Any], answers: Sequence[Mapping[str, Any]]) -> Score:
-        """What such answers are worth, as they came."""
+        """Return the value of `answers` (HTTP response bodies) to `cases`."""
         ...
 
     def trial(self, cases: Sequence[Any], baseline: Sequence[Play]) -> Trial:
-        """What answers to these cases are held against: what is best, what is worst, and the `baseline` answers."""
+        """Return the references for answers to `cases`: the best value, the worst value and the `baseline` answers."""
         ...
 
 
 class Trial(Protocol):
-    """Cases with everything that answers to them are compared with."""
+    """Cases with the reference values for scoring answers to them."""
 
     def scores(self, plays: Sequence[Play]) -> list[Score]:
-        """What these answers are worth, by themselves and against the baseline."""
+        """Return the scores of these answers, absolute and relative to the baseline."""
         ...
 
 
@@ -77,18 +77,20 @@ class Score:
 
     @property
     def value(self) -> float:
-        """0 where there was nothing to divide by."""
+        """The ratio of the sums, or 0 if the denominator is 0."""
         below = float(self.below.sum())
         return float(self.above.sum()) / below if below else 0.0
 
     def interval(self, seed: int = 0) -> tuple[float, float]:
-        """95% bootstrap interval, resampling cases. Both sums are taken over the same cases."""
+        """95% bootstrap interval over cases. Each draw uses the same cases for both sums."""
         return interval_of(self._resampled(seed))
 
     def change_from(self, other: Score, seed: int = 0) -> tuple[float, float, float]:
-        """By which share this is more than `other`, of the same cases, with the 95% interval of that share; for what is
-        a percentage already, the difference. Both are resampled together, so that what is hard for both does not count
-        as a difference."""
+        """Return the relative change from `other` on the same cases, with its 95% interval (change, low, high).
+
+        For a percentage, the change is the difference. Both scores use the same draws, so the variance that they share
+        cancels.
+        """
         mine, theirs = self._resampled(seed), other._resampled(seed)
         if self.unit == "%":
             return (self.value - other.value) / 100, *interval_of((mine - theirs) / 100)
@@ -102,18 +104,18 @@ class Score:
 
 
 def per_case(id: str, text: str, unit: str, values: npt.ArrayLike) -> Score:
-    """The mean over cases."""
+    """Return the score that is the mean of `values` float[n] over cases."""
     above = np.asarray(values, np.float64)
     return Score(id, text, unit, above, np.ones(len(above)))
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """An experiment as data: which knobs to vary over which values, and which two measures to hold against each other.
+    """An experiment as data: the knobs to vary with their values, and the two measures `x` and `y` to compare.
 
-    `question` is what it answers; `fixed` are knobs that every setting shares; `needs_option` names an optional step of
-    the build without which there is nothing to see. `one_sided` is a sentence for a sweep whose world plants only one
-    side of the trade-off: it names the side that is missing and why. `lab sweep` prints it below the finding.
+    `question` is the question that the sweep answers. `fixed` holds the knobs that all points share. `needs_option`
+    names the optional build step that the sweep requires. If the simulated world contains only one side of the
+    trade-off, `one_sided` names the missing side and the reason; `lab sweep` prints it below the finding.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""A measured number with its spread, its bounds and whether it keeps them. Tables are made from these rows only."""
+"""A measured figure with its spread, its bounds and the verdict. All tables are rendered from these rows."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FILE = "figures.json"
 
 @dataclass(frozen=True)
 class Bound:
-    """What a design promises of a figure before it is measured."""
+    """The bounds that a design declares for a figure before the measurement."""
 
     id: str
     description: str
@@ -25,7 +25,8 @@ class Bound:
 
 @dataclass(frozen=True)
 class Figure:
-    """`low` and `high` are the spread over rounds, or the interval. `must` and `aim` read like "<= 180"."""
+    """One measured figure. `low` and `high` are the range over rounds, or the interval. `must` and `aim` are bounds
+    such as "<= 180"."""
 
     id: str
     description: str
@@ -38,7 +39,7 @@ class Figure:
 
     @property
     def met(self) -> bool | None:
-        """Whether the value keeps `must`; None where nothing is demanded."""
+        """True if the value satisfies `must`; None if there is no `must`."""
         return None if self.must is None else keeps(self.value, self.must)
 
     def row(self) -> dict[str, Any]:
@@ -47,7 +48,7 @@ class Figure:
 
 
 def of_rounds(bound: Bound, rounds: Sequence[float]) -> Figure:
-    """The median of several rounds, with their smallest and largest value."""
+    """Return the median of several rounds as a figure, with their minimum and maximum."""
     value, low, high = median(rounds), min(rounds), max(rounds)
     return Figure(bound.id, bound.description, value, low, high, bound.unit, bound.must, bound.aim)
 
@@ -57,12 +58,13 @@ def write_figures(directory: Path, figures: Sequence[Figure]) -> None:
 
 
 def read_figures(directory: Path) -> list[Figure]:
-    """What a step has measured, without importing what measured it."""
+    """Read the figures of a step from its output `directory`, without importing the step."""
     return [Figure(**row) for row in json.loads((directory / FILE).read_text())]
 
 
 def keeps(value: float, bound: str) -> bool:
-    """`keeps(3.0, "<= 4")` is True. Raises `ValueError` for a bound that is not `<= n` or `>= n`."""
+    """True if `value` satisfies `bound`: `keeps(3.0, "<= 4")`. Raises `ValueError` unless `bound` is `<= n` or
+    `>= n`."""
     sign, _, limit = bound.partition(" ")
     if sign == "<=":
         return value <= float(limit)

@@ -1,4 +1,4 @@
-"""The gate: may a new model be served? The challenger is compared with one click rate for all and with the champion.
+"""The release gate: compares a challenger with a constant click rate and with the champion before it is served.
 
 Both comparisons are differences in log loss on the same rows, each with a 95% interval over groups of rows.
 """
@@ -21,15 +21,15 @@ from infra.training.click_metrics import Array, log_loss_rows
 
 
 class GateRefused(BudgetBroken):
-    """The new model is not good enough to be served. The champion stays."""
+    """The challenger did not pass the gate. The champion stays in service."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """The rows that models are compared on: `clicked` float64[n] in {0, 1}, and the group of each row int64[n].
+    """The rows for comparing models: `clicked` float64[n] in {0, 1}, and `groups` int64[n] with the group of each row.
 
-    `predict(path, digest)` loads a registered model and returns its p(click) float64[n] of the same rows. `more_rows`
-    names the knob that makes the training set larger.
+    `predict(path, digest)` loads a registered model and returns its p(click) float64[n] for the same rows. `more_rows`
+    names the knob that increases the training set.
     """
 
     clicked: Array
@@ -41,10 +41,10 @@ class Comparison:
 def promote(
     registered: Mapping[str, Any], comparison: Comparison, p: Array, registry: MlflowRegistry, models: Path
 ) -> str:
-    """Give the model that a training `registered` the alias challenger, compare it, and make it the champion.
+    """Set the alias challenger on the `registered` model, check the gate, and set the alias champion on it.
 
-    `p` float64[n] is the challenger's p(click); `models` is where fetched models are kept. Returns in a few words why
-    the model passes. Raises `GateRefused` (exit code 3) if it does not; the champion then stays.
+    `p` float64[n] is the challenger's p(click); `models` is the directory for fetched models. Returns a short text with
+    the verdict. Raises `GateRefused` (exit code 3) if the model fails the gate; the champion then stays.
     """
     name, version = registered["name"], registered["version"]
     registry.set_alias(name, "challenger", version)
@@ -56,7 +56,8 @@ def promote(
 def check_gate(
     comparison: Comparison, p: Array, champion: ModelVersion | None, registry: MlflowRegistry, models: Path
 ) -> str:
-    """Why a challenger with predictions `p` may be served. Raises `GateRefused` if it is clearly worse."""
+    """Return the reason why a challenger with predictions `p` float64[n] passes. Raises `GateRefused` if it is not
+    significantly better than the constant rate, or is significantly worse than the champion."""
     clicked, resample = comparison.clicked, Resample.of(comparison.groups)
     loss, ones = log_loss_rows(clicked, p), np.ones(len(clicked))
     constant = log_loss_rows(clicked, np.full_like(clicked, clicked.mean()))

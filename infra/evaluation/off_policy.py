@@ -1,13 +1,13 @@
-"""What another policy would have earned, estimated from the log of the one that ran.
+"""Off-policy evaluation: estimates the reward of a target policy from the log of another policy.
 
-A slate is a sequence of k choices, each with the probability that it had given those above it. Where what is shown
-above changes what is earned below (fatigue, people who leave) but not the other way round, the reward at a place is
-weighed by the product of the importance weights down to that place, and by no more: *reward-interaction* importance
+A slate is a sequence of k choices. The log holds the propensity of each choice given the choices above it. A choice
+affects the rewards below it (fatigue, users leaving) but not the rewards above it. The estimator therefore weights the
+reward at a position by the product of the importance weights down to that position: *reward-interaction* importance
 sampling (McInerney et al., Counterfactual Evaluation of Slate Recommendations with Sequential Reward Interactions,
-KDD 2020, arXiv 2007.12986). Weighing it with the whole slate's weight would be unbiased too, with far more noise.
+KDD 2020, arXiv 2007.12986). The weight of the whole slate would also be unbiased, with far higher variance.
 
-An estimate can only be as good as the log: where the other policy would often choose what the logged one hardly ever
-did, the weights are few and large, and `effective` says how few. What the logged policy never chose cannot be known.
+The accuracy depends on the overlap of the two policies. If the target policy often makes choices that are rare in the
+log, a few large weights dominate and `effective` is small. Choices that the logging policy never made have no estimate.
 """
 
 from __future__ import annotations
@@ -25,8 +25,11 @@ Array = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Estimate:
-    """`value` per slate with its 95% interval; `effective`: how many slates drawn by the other policy itself would be
-    worth as much as this log, at the place where it is the least (Kish's effective sample size)."""
+    """The estimated `value` per slate with its 95% interval.
+
+    `effective` is Kish's effective sample size at the position where it is smallest: the number of slates drawn from
+    the target policy that would give the same accuracy.
+    """
 
     value: float
     low: float
@@ -41,11 +44,10 @@ class Estimate:
 
 
 def slate_weights(logged: npt.ArrayLike, other: npt.ArrayLike) -> Array:
-    """float64[n, k]: how much more probable the slate down to each place is under the other policy.
+    """Return the importance weights float64[n, k]: w[i, j] is the product of other / logged over positions 0 to j.
 
-    `logged` and `other` float[n, k] are the propensities of what was shown, given what stands above: w[i, j] is the
-    product of other / logged over places 0 to j. Places that a slate does not have hold 1 in both. Raises `ValueError`
-    where something was shown that the log says could not happen.
+    `logged` and `other` float[n, k] are the propensities of the shown items, given the items above them. Positions
+    beyond the end of a slate hold 1 in both. Raises `ValueError` if a logged propensity is not above 0.
     """
     below = np.asarray(logged, np.float64)
     if not (below > 0).all():
@@ -56,17 +58,17 @@ def slate_weights(logged: npt.ArrayLike, other: npt.ArrayLike) -> Array:
 def importance_sampling(
     rewards: npt.ArrayLike, weights: Array, *, normalised: bool = True, rounds: int = CASE_ROUNDS, seed: int = 0
 ) -> Estimate:
-    """The value of a slate under the other policy: Σ_j mean_i(w[i, j] r[i, j]) (McInerney et al., 2020).
+    """Estimate the value of a slate under the target policy: Σ_j mean_i(w[i, j] r[i, j]) (McInerney et al., 2020).
 
-    `rewards` float[n, k] is what each place earned, `weights` of `slate_weights`. `normalised` divides by the mean
-    weight of each place (expected: 1), which trades a bias that vanishes with n for much less noise, and keeps the
-    value within the range of the rewards. The interval is a bootstrap over slates.
+    `rewards` float[n, k] holds the reward of each position, `weights` the result of `slate_weights`. `normalised`
+    divides by the mean weight of each position, whose expectation is 1. It adds a bias that vanishes with n, greatly
+    reduces the variance, and keeps the value within the range of the rewards. The interval is a bootstrap over slates.
     """
     earned = weights * np.asarray(rewards, np.float64)
     draws = count_matrix(len(earned), rounds, seed)
     if not normalised:
         return _estimate(earned.sum(axis=1).mean(), (draws @ earned.sum(axis=1)) / len(earned), weights)
-    with np.errstate(divide="ignore", invalid="ignore"):  # no slate of a round could be the other policy's
+    with np.errstate(divide="ignore", invalid="ignore"):  # all weights of a draw may be 0
         value = np.nansum(earned.sum(axis=0) / weights.sum(axis=0))
         spread = np.nansum((draws @ earned) / (draws @ weights), axis=1)
     return _estimate(float(value), spread, weights)
@@ -81,13 +83,13 @@ def doubly_robust(
     rounds: int = CASE_ROUNDS,
     seed: int = 0,
 ) -> Estimate:
-    """The same with a baseline: only what the prediction misses is weighed, so a good prediction leaves little noise.
+    """Estimate the value of a slate with a reward model as baseline: only the model's residuals are weighted.
 
     Σ_j mean_i(w[i, j] (r[i, j] - q[i, j]) + w[i, j-1] v[i, j]), w[i, -1] = 1: the doubly robust estimator of Dudík et
-    al. (ICML 2011) at each place (Kiyohara et al., WSDM 2022, arXiv 2202.01562, predict all that follows as well).
-    `predicted` q float[n, k] is the reward that the baseline predicts of what was shown, `expected` v float[n, k] what
-    it predicts on average of what the other policy would show in that place below the same ones. Whatever the
-    prediction, the estimate is unbiased.
+    al. (ICML 2011) at each position (Kiyohara et al., WSDM 2022, arXiv 2202.01562, also predict the rewards that
+    follow). `predicted` q float[n, k] is the predicted reward of the shown item. `expected` v float[n, k] is the mean
+    predicted reward of the target policy's choice at that position, given the same items above it. The estimate is
+    unbiased for any reward model, and an accurate model reduces the variance.
     """
     above = np.concatenate([np.ones((len(weights), 1)), weights[:, :-1]], axis=1)
     missed = np.asarray(rewards, np.float64) - np.asarray(predicted, np.float64)

@@ -1,7 +1,8 @@
-"""What `lab live` needs of a design: its simulated people, who ask over HTTP and react by the planted truth.
+"""The interface between `lab live` and a design's simulated users.
 
-They know the truth and the service does not, so nothing of a design imports them; `lab` resolves them by name. They do
-no I/O themselves: `lab.people.living` carries what they ask, get and tell.
+Simulated users react according to the simulation's true parameters, which the service must not read. No module of a
+design therefore imports them; `lab` resolves them by dotted name. They do no I/O: `lab.people.living` sends their
+requests and events over HTTP.
 """
 
 from __future__ import annotations
@@ -11,14 +12,14 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 Sums = Mapping[str, tuple[float, float]]
-"""per measure, what stands above and below the line of its ratio"""
+"""measure id -> (numerator, denominator)"""
 Events = Mapping[str, Sequence[Mapping[str, Any]]]
 """the body of one request to the events path: kind -> events"""
 
 
 @dataclass(frozen=True)
 class Measure:
-    """A figure of what happens online: a ratio of two sums over visits. `text` says what it is."""
+    """An online metric: the ratio of two sums over visits. `text` is its description."""
 
     id: str
     text: str
@@ -26,47 +27,47 @@ class Measure:
 
 
 class Visit(Protocol):
-    """One person's visit. All its random choices come from a stream of its own, so that the same answers have the same
-    effects, however visits overlap."""
+    """The visit of one simulated user. Each visit has its own random stream, so that the same responses cause the same
+    reactions regardless of concurrent visits."""
 
     def question(self) -> Mapping[str, Any] | None:
-        """The body of the next request; None when the visit is over."""
+        """Return the body of the next request, or None at the end of the visit."""
         ...
 
     def react(self, answer: Mapping[str, Any]) -> Events:
-        """What the person does with the answer; without events where there was nothing to see."""
+        """Return the user's events in reaction to a response; no events for an empty response."""
         ...
 
     @property
     def observed(self) -> Sums:
-        """What this visit has added to each measure so far."""
+        """The sums of this visit so far, per measure."""
         ...
 
     @property
     def expected(self) -> Sums:
-        """What the oracle expects of the same answers."""
+        """The sums that the oracle expects for the same responses."""
         ...
 
 
 class Population(Protocol):
-    """Opened by `design.people(config, seed)`."""
+    """The simulated users of a design. Opened by `design.people(config, seed)`."""
 
     measures: Sequence[Measure]
     events_path: str
     publish_path: str
     publish_field: str
-    """the field of a request to `publish_path` that holds what is published"""
+    """the field of the request body for `publish_path` that holds the published items"""
     until_ts: float
-    """world time up to which there is something to publish"""
+    """world time of the last publication, in seconds since the epoch"""
 
     def gaps_s(self, rate_per_s: float) -> Iterator[float]:
-        """Seconds between one visit's begin and the next one's, such that about `rate_per_s` requests come in all."""
+        """Yield the seconds between the starts of consecutive visits, for a total of about `rate_per_s` requests/s."""
         ...
 
     def visit(self, number: int) -> Visit:
-        """The visit of that number, from 0: always the same person with the same moods."""
+        """Return visit `number`, from 0. The same number always gives the same user and random stream."""
         ...
 
     def publications(self, from_ts: float, to_ts: float) -> Sequence[Mapping[str, Any]]:
-        """What is published from `from_ts` on and before `to_ts`, in world time."""
+        """Return the items published in [`from_ts`, `to_ts`), in world time."""
         ...

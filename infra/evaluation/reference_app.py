@@ -1,4 +1,4 @@
-"""Serves a reference app in a process of its own, for benchmarks that compare a service with it."""
+"""Runs a reference app in a separate process, for benchmarks that compare a service with it."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ START_S, STOP_S = 60.0, 10.0
 
 @contextmanager
 def reference_app(module: str, *arguments: str) -> Iterator[str]:
-    """The address of `python -m MODULE PORT ARGUMENTS…`, which listens on 127.0.0.1, until the block ends.
+    """Run `python -m MODULE PORT ARGUMENTS…` on 127.0.0.1 until the block ends, and yield its URL.
 
-    Raises `LabError` if nothing listens there in time.
+    Raises `LabError` if the app does not listen within `START_S` seconds.
     """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -1,6 +1,6 @@
-"""Bootstrap intervals: cases are drawn again with replacement, and a figure is computed from every draw.
+"""Bootstrap intervals: draws cases with replacement and computes a figure from every draw.
 
-Rows that are alike are drawn together: a request is drawn with all of its impressions.
+Correlated rows are drawn together: a request is drawn with all of its impressions.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ Array = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 Rows = npt.NDArray[np.intp]
 ROUNDS = 200
-"""draws of a figure over many rows"""
+"""number of draws for figures over many rows"""
 CASE_ROUNDS = 1000
-"""draws of a figure over some hundred cases"""
+"""number of draws for figures over a few hundred cases"""
 
 
 def draw_counts(n: int, rounds: int, seed: int = 0) -> Iterator[Array]:
-    """float64[n], `rounds` times: how often each of n cases is drawn when n are drawn with replacement."""
+    """Yield `rounds` arrays float64[n]: the number of times each case occurs in n draws with replacement."""
     rng = np.random.default_rng(seed)
     for _ in range(rounds):
         drawn = rng.integers(0, n, n) if n else np.zeros(0, np.int64)
@@ -31,13 +31,13 @@ def draw_counts(n: int, rounds: int, seed: int = 0) -> Iterator[Array]:
 
 
 def count_matrix(n: int, rounds: int, seed: int = 0) -> Array:
-    """float64[rounds, n]: the same counts as one matrix, for figures that are sums over cases."""
+    """Return the arrays of `draw_counts` as a matrix float64[rounds, n], for figures that are sums over cases."""
     return np.stack(list(draw_counts(n, rounds, seed)))
 
 
 def interval_of(values: Sequence[float] | Array) -> tuple[float, float]:
-    """The middle 95% of a figure's values over all draws. Draws without a finite value are left out; (0, 0) if no draw
-    has one."""
+    """Return the central 95% of a figure's values over all draws. Non-finite values are ignored; (0, 0) if no value is
+    finite."""
     found = np.asarray(values, np.float64)
     finite = found[np.isfinite(found)]
     return (float(np.quantile(finite, 0.025)), float(np.quantile(finite, 0.975))) if len(finite) else (0.0, 0.0)
@@ -45,9 +45,9 @@ def interval_of(values: Sequence[float] | Array) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class Resample:
-    """Draws `count` groups of rows again; `group` int64[n] is the group of each row.
+    """Resamples `count` groups of rows; `group` int64[n] is the group index of each row.
 
-    All groups are drawn at once, also where only some of their rows are measured (`among`).
+    Each draw covers all groups, also if only a subset of the rows is measured (`among`).
     """
 
     count: int
@@ -55,21 +55,21 @@ class Resample:
 
     @classmethod
     def of(cls, groups: npt.NDArray[np.int64]) -> Resample:
-        """`groups` int64[n] names the group of each row, such as a request or a slate."""
+        """Create a resample from `groups` int64[n], the id of each row's group, such as a request or a slate."""
         found, group = np.unique(groups, return_inverse=True)
         return cls(len(found), group)
 
     def among(self, rows: Bools) -> Resample:
-        """For the rows `rows` bool[n] only."""
+        """Restrict the resample to the rows in the mask `rows` bool[n]."""
         return Resample(self.count, self.group[rows])
 
     def weights(self, rounds: int = ROUNDS, seed: int = 0) -> Iterator[Array]:
-        """float64[n], `rounds` times: how often each row was drawn."""
+        """Yield `rounds` arrays float64[n]: the number of times each row was drawn."""
         for counts in draw_counts(self.count, rounds, seed):
             yield counts[self.group]
 
     def rows(self, rounds: int = ROUNDS, seed: int = 0) -> Iterator[Rows]:
-        """The rows that were drawn, `rounds` times, in order; a row that was drawn twice comes twice."""
+        """Yield `rounds` arrays of drawn row indices, in ascending order. A row that was drawn twice occurs twice."""
         everyone = np.arange(len(self.group))
         for weight in self.weights(rounds, seed):
             yield np.repeat(everyone, weight.astype(np.int64))
@@ -85,7 +85,7 @@ class Resample:
     def row_interval(
         self, statistic: Callable[[Rows], float], rounds: int = ROUNDS, seed: int = 0
     ) -> tuple[float, float]:
-        """95% interval of `statistic(rows)`, for a figure that takes no weights, such as a rank correlation."""
+        """95% interval of `statistic(rows)`, for a figure without a weighted form, such as a rank correlation."""
         return interval_of([statistic(rows) for rows in self.rows(rounds, seed)])
 
     def figure(self, id: str, text: str, statistic: Callable[[Array], float], must: str | None = None) -> Figure:

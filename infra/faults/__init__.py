@@ -1,1 +1,1 @@
-"""Faults as values, and the wrappers that put them at a port. Business code never asks whether it is tested."""
+"""Injectable faults, and the wrappers that apply them to a port. Business code has no fault-injection branches."""

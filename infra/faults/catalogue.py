@@ -1,4 +1,4 @@
-"""The faults that can be injected at the ports that every design may have. A design registers those of its own ports.
+"""The faults of the ports that all designs share. A design registers the faults of its own ports itself.
 
 `designs/failure_modes.md` has a row for each registered fault.
 """
@@ -16,7 +16,7 @@ from infra.faults.parts import DownIndex, DownModel, DownStream
 
 @dataclass(frozen=True)
 class Fault:
-    """`wrap(inner, delay_s, cleared)` puts the fault around a port; `cleared` is set when the fault is taken away."""
+    """One injectable fault. `wrap(inner, delay_s, cleared)` wraps a port; clearing the fault sets `cleared`."""
 
     port: str
     name: str
@@ -25,7 +25,7 @@ class Fault:
 
 
 def model_down(port: str, what: str) -> Fault:
-    """The fault of a network behind `port` that cannot compute. `what` names the network in the fault's title."""
+    """The fault "down" of the network at `port`: every call fails. `what` names the network in the fault's title."""
     return Fault(port, "down", f"{what} computes nothing", lambda *_: DownModel(port))
 
 

@@ -1,4 +1,4 @@
-"""Faults of the feature store: each wraps the port and behaves like the real thing gone wrong."""
+"""Faults of the feature store. Each class wraps the port and imitates one failure of a real store."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from infra.errors import FeatureStoreUnavailable
 from infra.feature_store.port import FeatureRow, OnlineFeatures
 
 LOOK_S = 0.02
-"""how often what awaits a hung store looks whether it was released"""
+"""polling interval of `HungFeatureStore.read_soon` in seconds"""
 
 
 @dataclass(frozen=True)
 class DownFeatureStore:
-    """Fault: every online read is refused at once."""
+    """Fault: every online read fails immediately."""
 
     inner: OnlineFeatures
 
@@ -53,7 +53,7 @@ class SlowFeatureStore:
 
 @dataclass(frozen=True)
 class HungFeatureStore:
-    """Fault: no online read returns until `released` is set, then all of them fail."""
+    """Fault: online reads block until `released` is set, then fail."""
 
     inner: OnlineFeatures
     released: threading.Event
@@ -63,7 +63,7 @@ class HungFeatureStore:
         raise FeatureStoreUnavailable("injected fault: the feature store hung")
 
     async def read_soon(self, entity_id: int) -> FeatureRow:
-        while not self.released.is_set():  # set by a thread that knows no loop
+        while not self.released.is_set():  # polled, because a thread outside the event loop sets it
             await asyncio.sleep(LOOK_S)
         return self.read_online(entity_id)
 

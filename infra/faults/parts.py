@@ -1,4 +1,4 @@
-"""Faults of parts inside a service: a network or an index that cannot be used."""
+"""Faults of a network, a vector index or the event stream."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from infra.errors import IndexUnavailable, ModelUnavailable, StreamUnavailable
 
 @dataclass(frozen=True)
 class DownModel:
-    """Fault: the network `name` refuses to compute."""
+    """Fault: every call of the network `name` fails."""
 
     name: str
 
@@ -20,14 +20,14 @@ class DownModel:
 
 @dataclass(frozen=True)
 class DownIndex:
-    """Fault: no search returns anything."""
+    """Fault: every search of the vector index fails."""
 
     def search(self, *_: Any, **__: Any) -> Any:
         raise IndexUnavailable("injected fault: the index is down")
 
 
 class DownStream:
-    """Fault: no broker is to be found."""
+    """Fault: the look-up of the broker's address fails."""
 
     def __call__(self) -> Any:
         raise StreamUnavailable("injected fault: the event stream is down")

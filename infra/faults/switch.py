@@ -1,4 +1,4 @@
-"""Puts faults at ports while a service runs, and takes them away again."""
+"""Injects faults at ports while a service runs, and clears them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Floats = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Injected:
-    """An active fault; `cleared` lets calls go that it holds."""
+    """An active fault. Setting `cleared` releases the calls that it blocks."""
 
     fault: Fault
     delay_s: float
@@ -31,7 +31,7 @@ class Injected:
 
 
 class FaultSwitch:
-    """Which fault is active at which port; one at a time per port. Only registered faults can be injected."""
+    """The active faults, at most one per port. Only registered faults can be injected."""
 
     def __init__(self, faults: Iterable[Fault] = ()) -> None:
         self._lock = threading.Lock()
@@ -39,7 +39,7 @@ class FaultSwitch:
         self.faults: tuple[Fault, ...] = tuple(faults)
 
     def register(self, faults: Iterable[Fault]) -> None:
-        """Offer these faults too; each is offered once."""
+        """Add `faults` to the registered faults. Duplicates are ignored."""
         self.faults = tuple(dict.fromkeys((*self.faults, *faults)))
 
     @property
@@ -50,7 +50,7 @@ class FaultSwitch:
         return self._active.get(port)
 
     def inject(self, port: str, name: str, delay_s: float) -> None:
-        """Raises `UsageError` for a fault that is not registered."""
+        """Activate a fault. Raises `UsageError` if the fault is not registered."""
         for fault in self.faults:
             if (fault.port, fault.name) == (port, name):
                 break
@@ -60,13 +60,13 @@ class FaultSwitch:
         self._replace(port, Injected(fault, delay_s))
 
     def clear(self, port: str) -> None:
-        """Take the fault away. Clearing a healthy port is no error; an unknown port is."""
+        """Clear the fault at `port`, if any. Raises `UsageError` for an unknown port."""
         if port not in self.ports:
             raise UsageError(f"there is no port {port!r}", hint=f"there are: {', '.join(self.ports)}")
         self._replace(port, None)
 
     def clear_all(self) -> None:
-        """Let go of every call that a fault holds, so that a process can end."""
+        """Clear all faults and release the calls that they block, so that the process can exit."""
         for port in self.ports:
             self._replace(port, None)
 
@@ -80,7 +80,7 @@ class FaultSwitch:
 
 
 class SwitchedFeatureStore:
-    """The feature store's port with whatever fault is active around it."""
+    """The feature store's port, wrapped with the active fault."""
 
     def __init__(self, inner: OnlineFeatures, switch: FaultSwitch) -> None:
         self._inner, self._switch = inner, switch
@@ -101,7 +101,7 @@ class SwitchedFeatureStore:
 
 
 class SwitchedModel:
-    """A network's port with whatever fault is active around it."""
+    """A network's port, wrapped with the active fault."""
 
     def __init__(self, inner: Callable[[Floats], Floats], port: str, switch: FaultSwitch) -> None:
         self._inner, self._port, self._switch = inner, port, switch
@@ -113,7 +113,7 @@ class SwitchedModel:
 
 
 class SwitchedIndex:
-    """A vector index's port with whatever fault is active around it."""
+    """A vector index's port, wrapped with the active fault."""
 
     def __init__(self, inner: Any, switch: FaultSwitch) -> None:
         self._inner, self._switch = inner, switch
@@ -126,7 +126,7 @@ class SwitchedIndex:
 
 
 class SwitchedStream:
-    """Where the broker is, with whatever fault is active around it."""
+    """The look-up of the broker's address, wrapped with the active fault."""
 
     def __init__(self, inner: Callable[[], StreamAddress], switch: FaultSwitch) -> None:
         self._inner, self._switch = inner, switch

@@ -1,1 +1,1 @@
-"""How a design's parts are put in order: online the stages of a request, offline the steps of a build."""
+"""The online candidate pipeline: its stages, their execution order, and the trace of each request."""

@@ -1,7 +1,7 @@
-"""A batch of candidates as columns. Stages pass it on; none changes it in place.
+"""A columnar batch of candidates. A stage returns a new batch and never changes one in place.
 
-One Python object per candidate would cost more than the ranking itself at a thousand candidates, so the unit
-of work is the batch: an array of ids, a bit mask of the sources that found each, and named float columns.
+The unit of work is the batch: an array of ids, a bit mask of candidate sources per id, and named float columns. One
+Python object per candidate would cost more than the ranking itself at 1,000 candidates.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Keep = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Candidates:
-    """`ids` int64[n]; `sources` uint32[n], bit i set where source i found it; `columns` name -> floats [n, …]."""
+    """`ids` int64[n]; `sources` uint32[n] with bit i set if source i found the id; `columns` name -> float[n, …]."""
 
     ids: Ids
     sources: Mask
@@ -42,19 +42,19 @@ class Candidates:
         return cls(np.empty(0, np.int64), np.empty(0, np.uint32))
 
     def take(self, index: npt.NDArray[np.intp] | Keep) -> Candidates:
-        """The candidates at `index` (positions, or a boolean mask), in that order."""
+        """Return the candidates at `index` (positions or a boolean mask), in the order of `index`."""
         columns = {name: values[index] for name, values in self.columns.items()}
         return Candidates(self.ids[index], self.sources[index], columns)
 
     def with_columns(self, **columns: Floats) -> Candidates:
-        """The same candidates in the same order, with columns added or replaced."""
+        """Return the same candidates in the same order, with columns added or replaced."""
         return Candidates(self.ids, self.sources, {**self.columns, **columns})
 
 
 def merge(found: Sequence[Ids]) -> Candidates:
-    """Union of what the sources found, without doubles: `found[i]` are the ids of source i.
+    """Return the union of the sources' candidates without duplicates. `found[i]` int64[n_i] holds the ids of source i.
 
-    Keeps the order of first appearance, so that the result does not depend on the values of the ids.
+    The result keeps the order of first appearance, so the order does not depend on the id values.
     """
     if not any(len(ids) for ids in found):
         return Candidates.empty()

@@ -1,7 +1,7 @@
-"""Runs a request through its stages in order, records each in the trace, and contains what may fail.
+"""Runs a request through its stages in order, records each stage in the trace, and handles dependency failures.
 
-Only a `DependencyError` is contained: a failing source is left out, a failing hydrator or scorer falls back to what it
-has declared. Any other exception is a bug and passes through.
+The runner handles only `DependencyError`: it skips a failing source and calls the `fallback` of a failing hydrator or
+scorer. Any other exception is a bug and propagates.
 """
 
 from __future__ import annotations
@@ -21,8 +21,11 @@ from infra.pipeline.trace import Trace
 
 @dataclass(frozen=True)
 class Outcome(Generic[Q]):
-    """The slate in the order it is shown, how it came about, and the candidates that it was chosen from: all of them
-    (`pool`), and those that reached the last ranking, with its score (`ranked`)."""
+    """The result of one request. `slate` is in display order.
+
+    `pool` holds all candidates after the filters and hydrators. `ranked` holds the candidates that passed every ranking
+    stage, with the score of the last stage.
+    """
 
     query: Q
     slate: Candidates
@@ -37,10 +40,10 @@ class Outcome(Generic[Q]):
 
 @dataclass(frozen=True)
 class CandidatePipeline(Generic[Q]):
-    """query hydrators → sources → filters → hydrators → scorers → selector. Immutable, shared by threads.
+    """query hydrators → sources → filters → hydrators → scorers → selector. Immutable and shared by threads.
 
-    `names` are the design's names of the stages. `scorers` maps the name of a ranking stage to its scorer, the cheap
-    ones first. `cuts` maps the name of a ranking stage to the rule that removes candidates after it.
+    `names` holds the design's stage names. `scorers` maps the name of a ranking stage to its scorer, cheapest first.
+    `cuts` maps the name of a ranking stage to the filter that removes candidates after it.
     """
 
     names: StageNames
@@ -53,13 +56,15 @@ class CandidatePipeline(Generic[Q]):
     cuts: Mapping[str, Filter[Q]] = field(default_factory=dict)
 
     def run(self, query: Q, trace: Trace | None = None) -> Outcome[Q]:
-        """Answer one query. Never raises a `DependencyError` of a source, hydrator or scorer. `trace` has what was done
-        for it before."""
+        """Answer one query. A `DependencyError` of a source, hydrator or scorer is never raised.
+
+        `trace` may already hold earlier stages of the same request.
+        """
         trace = Trace() if trace is None else trace
         for hydrator in self.query_hydrators:
             query = self.hydrate_query(hydrator, query, trace)
         found = [self._fetch(source, query, trace) for source in self.sources]
-        # what one source finds has no doubles, and needs no union
+        # a single source returns no duplicates, so the union is skipped
         pool = merge(found) if len(found) > 1 else Candidates(found[0], np.ones(len(found[0]), np.uint32))
         for rule in self.filters:
             with trace.stage(self.names.filter, rule.name, len(pool)) as entry:

@@ -1,8 +1,8 @@
-"""The stages of a request, as protocols. A design fills them in; `CandidatePipeline` runs them in order.
+"""Protocols of the stages of a request. A design implements them; `CandidatePipeline` runs them in order.
 
-`Q` is the design's query: a frozen value with all that is known of the request. Each stage has a `name` that
-traces and metrics use. A stage that cannot reach what it needs raises a `DependencyError`; the runner then
-takes the stage's way out (skip a source, fill in declared defaults) and marks the answer as degraded.
+`Q` is the design's query: a frozen value that holds the request and its features. Traces and metrics use the `name` of
+each stage. A stage raises `DependencyError` if a dependency fails. The runner then skips the source or calls the
+stage's `fallback`, and marks the response as degraded.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ Q_contra = TypeVar("Q_contra", contravariant=True)
 
 @dataclass(frozen=True)
 class StageNames:
-    """What a design calls its stages. Traces, the `Server-Timing` header and metrics show these names.
+    """A design's names for its stages, as shown by traces, the `Server-Timing` header and metrics.
 
-    The scorers' stages have their names in `CandidatePipeline.scorers`.
+    The names of the scoring stages are the keys of `CandidatePipeline.scorers`.
     """
 
     query: str
@@ -32,7 +32,7 @@ class StageNames:
 
 
 class QueryHydrator(Protocol[Q]):
-    """Enriches the query with what is known of the asking entity."""
+    """Adds the features of the requesting entity to the query."""
 
     @property
     def name(self) -> str: ...
@@ -40,12 +40,12 @@ class QueryHydrator(Protocol[Q]):
     def hydrate(self, query: Q) -> Q: ...
 
     def fallback(self, query: Q, cause: DependencyError) -> Q:
-        """The query with declared defaults (or a stale row that `cause` carries), when `hydrate` raises."""
+        """Return the query with declared defaults, or with the stale row in `cause`, after `hydrate` raised."""
         ...
 
 
 class CandidateSource(Protocol[Q_contra]):
-    """Fetches the ids of candidates: int64[n], best first, without doubles. May return none."""
+    """Fetches candidate ids: int64[n], best first, without duplicates. The array may be empty."""
 
     @property
     def name(self) -> str: ...
@@ -54,7 +54,7 @@ class CandidateSource(Protocol[Q_contra]):
 
 
 class Filter(Protocol[Q_contra]):
-    """Marks the candidates that stay: bool[n], or None for all. `name` is the reason of the removal in the trace."""
+    """Marks the candidates to keep: bool[n], or None for all. The trace shows `name` as the reason for a removal."""
 
     @property
     def name(self) -> str: ...
@@ -71,7 +71,7 @@ class Hydrator(Protocol[Q_contra]):
     def hydrate(self, query: Q_contra, candidates: Candidates) -> Candidates: ...
 
     def fallback(self, query: Q_contra, candidates: Candidates, cause: DependencyError) -> Candidates:
-        """The same columns from a poorer source, when `hydrate` raises."""
+        """Return the same columns from a less accurate source, after `hydrate` raised."""
         ...
 
 
@@ -84,12 +84,12 @@ class Scorer(Protocol[Q_contra]):
     def score(self, query: Q_contra, candidates: Candidates) -> Candidates: ...
 
     def fallback(self, query: Q_contra, candidates: Candidates, cause: DependencyError) -> Candidates:
-        """The same candidates with a poorer `score`, when `score` raises."""
+        """Return the same candidates with a less accurate `score` column, after `score` raised."""
         ...
 
 
 class Selector(Protocol[Q_contra]):
-    """Builds the slate: returns the chosen candidates in the order they are shown, and why others were left out."""
+    """Builds the slate. Returns the selected candidates in display order, and the number removed per reason."""
 
     @property
     def name(self) -> str: ...

@@ -1,4 +1,4 @@
-"""What happened to one request: per stage the time, the counts, what was removed and why, what degraded."""
+"""The trace of one request: time, candidate counts, removals by reason and degradation of each stage."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from infra.errors import DependencyError
 class StageTrace:
     """One stage of one request. Counts are numbers of candidates; `removed` maps a reason to a count.
 
-    Entered as a context it times itself, and notes why it degraded. Written out, since a request enters ten of them and
-    `contextlib` takes three times as long.
+    As a context manager it measures its own duration and records the reason for a degradation. It implements the
+    context protocol itself because a request enters ten stages and `contextlib` takes three times as long.
     """
 
     counts_candidates: ClassVar[bool] = True
@@ -41,41 +41,41 @@ class StageTrace:
 
 @dataclass
 class QueryStageTrace(StageTrace):
-    """A stage that enriches the query, before there are candidates to count."""
+    """A stage that runs before candidates exist, such as a query hydrator."""
 
     counts_candidates: ClassVar[bool] = False
 
 
 @dataclass
 class Trace:
-    """Filled by the runner while a request passes; read by metrics, `Server-Timing` and `?explain=true`."""
+    """The stages of one request. The runner fills it; metrics, `Server-Timing` and `?explain=true` read it."""
 
     stages: list[StageTrace] = field(default_factory=list)
 
     def stage(self, stage: str, name: str, count_in: int = 0) -> StageTrace:
-        """Time one stage. The entry is kept even when the stage raises."""
+        """Time one stage. The trace keeps the entry even if the stage raises."""
         entry = StageTrace(stage, name, 0.0, count_in)
         self.stages.append(entry)
         return entry
 
     def query_stage(self, stage: str, name: str) -> StageTrace:
-        """As `stage`, for a stage without candidates."""
+        """Time one stage that has no candidates."""
         entry = QueryStageTrace(stage, name)
         self.stages.append(entry)
         return entry
 
     @property
     def degraded(self) -> list[str]:
-        """Reasons in order of appearance, each once."""
+        """The reasons for degradation in order of appearance, without duplicates."""
         return list(dict.fromkeys(entry.degraded for entry in self.stages if entry.degraded))
 
     def stage_ms(self) -> dict[str, float]:
-        """Total milliseconds per kind of stage, in the order in which the kinds first ran."""
+        """Return the total milliseconds per stage name, in the order in which the stages first ran."""
         totals: dict[str, float] = {}
         for entry in self.stages:
             totals[entry.stage] = totals.get(entry.stage, 0.0) + entry.time_ms
         return totals
 
     def server_timing(self) -> str:
-        """The value of a `Server-Timing` header (W3C Server Timing)."""
+        """Return the value of a `Server-Timing` header (W3C Server Timing)."""
         return ", ".join(f"{stage};dur={ms:.2f}" for stage, ms in self.stage_ms().items())

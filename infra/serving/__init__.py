@@ -1,1 +1,1 @@
-"""HTTP around a design: app factory, health, problem details, body cap, admission, and the release slot."""
+"""The HTTP layer of every design: app factory, health, problem details, body limit, admission and release slot."""

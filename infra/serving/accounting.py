@@ -1,4 +1,4 @@
-"""Counts every request of the design's own endpoint exactly once, by how it ended."""
+"""Counts every request to the design's endpoint exactly once, by outcome."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from infra.telemetry.metrics import ServiceMetrics
 
 @dataclass(frozen=True)
 class Accounting:
-    """ASGI middleware around everything else, so that refusals by the layers below are counted too.
+    """The outermost ASGI middleware, so that it also counts requests that inner layers reject.
 
-    The endpoint sets `scope["state"]["degraded"]` where its answer is degraded.
+    The endpoint sets `scope["state"]["degraded"]` if its response is degraded.
     """
 
     app: ASGIApp
@@ -39,7 +39,7 @@ class Accounting:
         try:
             await self.app(scope, receive, watch)
         except BaseException:
-            status = 0  # whatever was announced, the answer did not arrive whole
+            status = 0  # the response is incomplete even if its status was already sent
             raise
         finally:
             self.metrics.latency.observe(time.perf_counter() - started)
@@ -47,7 +47,7 @@ class Accounting:
 
 
 def outcome_of(status: int, *, degraded: bool) -> str:
-    """`status` 0 means that no response was started: a bug, or a client that went away."""
+    """Return the outcome of a response. `status` 0 means no complete response: a bug, or a client that disconnected."""
     if status == 503:
         return "shed"
     if status == 0 or status >= 500:

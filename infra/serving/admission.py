@@ -1,7 +1,6 @@
-"""Bounded work: at most `workers` requests compute and `queue` wait; the next one is shed with a 503.
+"""Admission control: at most `workers` requests compute and `queue` requests wait; any further request gets a 503.
 
-Ranking is native code that releases the interpreter lock, so it runs in threads; the event loop stays free to
-refuse what cannot be served in time.
+Ranking runs in threads because its native code releases the interpreter lock. The event loop stays free to shed load.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ T = TypeVar("T")
 
 
 class Admission:
-    """Used from one event loop only."""
+    """Limits concurrent requests. Not thread-safe: only one event loop may use an instance."""
 
     def __init__(self, *, workers: int, queue: int) -> None:
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="request")
@@ -25,15 +24,15 @@ class Admission:
         self._pending = 0
 
     async def run(self, work: Callable[[], T]) -> T:
-        """Run `work` in a thread. Raises `Overloaded` at once when every place is taken."""
+        """Run `work` in a thread. Raises `Overloaded` immediately if all workers and queue slots are in use."""
         self._need_room()
         future = asyncio.get_running_loop().run_in_executor(self._pool, work)
         self._pending += 1
-        future.add_done_callback(self._leave)  # also when the caller gives up: the thread goes on until it is done
+        future.add_done_callback(self._leave)  # also after a cancellation, because the thread keeps running
         return await asyncio.shield(future)
 
     async def run_async(self, work: Callable[[], Awaitable[T]]) -> T:
-        """Await `work`, which mostly waits for I/O, in a place but without a thread. Raises as `run` does."""
+        """Await `work`, which mostly waits for I/O. It takes a slot but no thread. Raises `Overloaded` like `run`."""
         self._need_room()
         self._pending += 1
         try:

@@ -1,8 +1,7 @@
-"""The app factory: everything about a service that is not its question.
+"""The app factory: builds the parts of a service that all designs share.
 
-A design gives its endpoint and a `ServiceCore` (what to load, how it is doing); it gets health, readiness,
-metrics, its own description, the fault switch, a front page, problem details, accounting, a body limit and a check of
-the `Host` header.
+A design supplies its endpoint and a `ServiceCore`. The factory adds health, readiness, metrics, the design document,
+the fault switch, a front page, problem details, accounting, a body limit and a check of the `Host` header.
 """
 
 from __future__ import annotations
@@ -42,8 +41,8 @@ from infra.telemetry.metrics import ServiceMetrics
 
 log = logging.getLogger(__name__)
 COLLECT = (50_000, 20, 20)
-"""objects more than before, and collections of the younger ones, until garbage is looked for. Requests leave none that
-counting references does not free; a cache that fills had Python walk all of it again and again, up to 100 ms each."""
+"""Thresholds of the cyclic garbage collector (`gc.set_threshold`). Requests create no reference cycles. With default
+thresholds, a growing cache made the collector scan all objects repeatedly, for up to 100 ms each time."""
 PROBLEM: Any = {"model": Problem, "content": {"application/problem+json": {}}}
 ASK_RESPONSES: dict[int | str, Any] = dict.fromkeys((400, 408, 413, 422, 500, 503), PROBLEM)
 
@@ -56,7 +55,7 @@ class Background(Protocol):
 
 @dataclass(frozen=True)
 class ServiceCore:
-    """The parts that outlive a release: they are made once and shared by all requests."""
+    """The parts of a service that outlive a release. The process creates them once, and all requests share them."""
 
     design: Design
     settings: Settings
@@ -68,7 +67,7 @@ class ServiceCore:
     max_body_bytes: int
     producer: EventProducer | None = None
     background: Sequence[Background] = ()
-    """what runs beside the requests, started once something is served, and closed in the opposite order"""
+    """background tasks; the app starts them after the release is loaded and closes them in reverse order"""
 
 
 def create_service(
@@ -77,8 +76,11 @@ def create_service(
     version: str,
     quick: tuple[type[BaseModel], Answer] | None = None,
 ) -> ASGIApp:
-    """Build the app, and what stands before it. The release is loaded at start-up, not at import. `quick` is the body
-    of the design's endpoint and what answers it, where the framework's own way there costs too much."""
+    """Build the app and its middleware. The app loads the release at start-up, not at import.
+
+    `quick` holds the body model and the handler of the design's endpoint for `QuickAsk`, which bypasses the framework.
+    A design sets it if the framework's overhead is too high for its latency budget.
+    """
     design, registry = core.design, RegistryWatch(core.settings)
 
     @asynccontextmanager
@@ -89,10 +91,10 @@ def create_service(
         for part in core.background:
             part.start()
         gc.collect()
-        gc.freeze()  # what was loaded stays: collections need not walk it again during requests
+        gc.freeze()  # loaded objects are permanent, so later collections skip them
         gc.set_threshold(*COLLECT)
         yield
-        core.faults.clear_all()  # a fault that hangs would hold its threads, and they the process
+        core.faults.clear_all()  # threads that an injected hang blocks would keep the process alive
         core.slot.close()
         for part in reversed(core.background):
             await run_in_threadpool(part.close)
@@ -114,7 +116,7 @@ def create_service(
 
 
 def nothing_to_serve(why: str) -> Response:
-    """The answer of a service that waits for a release: there is none, or the one there was refused."""
+    """The 503 response of a service without a loaded release: no release exists, or its load failed."""
     return problem(
         503,
         f"no release is loaded yet: {why}; this service answers as soon as a build has ended well",
@@ -123,7 +125,7 @@ def nothing_to_serve(why: str) -> Response:
 
 
 def describe(design: Design, preset: str) -> dict[str, Any]:
-    """The document that `GET /v1/design` serves; load tests and drills read their numbers here."""
+    """The document that `GET /v1/design` serves. Load tests and drills read budgets and knobs from it."""
     return {
         "name": design.name,
         "title": design.title,

@@ -1,4 +1,4 @@
-"""Refuses bodies that are too large or arrive too slowly, before any of the application sees them."""
+"""Rejects request bodies that are too large or arrive too slowly, before the application runs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ class _TooLarge(Exception): ...
 
 @dataclass(frozen=True)
 class BodyLimit:
-    """ASGI middleware: reads the whole body (at most `max_bytes`, within `timeout_s`) and then passes it on."""
+    """ASGI middleware that reads the whole body, then calls the app. Answers 413 above `max_bytes`, 408 after
+    `timeout_s`."""
 
     app: ASGIApp
     max_bytes: int
@@ -40,12 +41,15 @@ class BodyLimit:
             detail = f"the body did not arrive within {self.timeout_s:.0f} s"
             await problem(408, detail, headers={"Connection": "close"})(scope, receive, send)
             return
-        if body is None:  # the client went away
+        if body is None:  # the client disconnected
             return
         await self.app(scope, replay(body, receive), send)
 
     async def _read_in_time(self, scope: Scope, receive: Receive) -> bytes | None:
-        """Most bodies are there when their head is; to set a clock for those took longer than to read them."""
+        """Read the body, and start a timeout only if the first step has to wait.
+
+        Most bodies arrive with the header, and setting a timeout for them took longer than reading them.
+        """
         reading = self._read(scope, receive)
         try:
             waits_for = reading.send(None)
@@ -75,7 +79,7 @@ class BodyLimit:
 
 @coroutine
 def _rest_of(begun: Coroutine[Any, Any, T], waits_for: Any) -> Generator[Any, Any, T]:
-    """Awaits a coroutine that was begun, and waits for something now."""
+    """Continue a coroutine that has already started. `waits_for` is the object that it currently awaits."""
     try:
         while True:
             try:
@@ -90,7 +94,7 @@ def _rest_of(begun: Coroutine[Any, Any, T], waits_for: Any) -> Generator[Any, An
 
 
 def replay(body: bytes, receive: Receive) -> Receive:
-    """Gives out a body that was read already, once."""
+    """Return an ASGI `receive` that first returns the buffered `body`, then delegates to `receive`."""
     sent = False
 
     async def once() -> Message:

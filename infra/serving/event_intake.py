@@ -1,7 +1,7 @@
-"""Event intake over HTTP: ids, the world's clock, and events that are acknowledged once the broker has them.
+"""Event intake over HTTP: id limits, the world clock, and publishing with acknowledgement.
 
-202 means that the broker has the events. With 503 nothing is acknowledged and the caller sends the same events again:
-consumers recognise them by their ids.
+202 means that the broker has stored the events. 503 means that no event is acknowledged, and the client retries with
+the same events. Consumers deduplicate events by id.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from infra.stream.event import Event
 from infra.stream.producer import EventProducer
 
 MAX_ID = 2**53 - 1
-"""Largest integer that every JSON reader keeps exact."""
+"""Largest integer that every JSON parser represents exactly."""
 ACKNOWLEDGED_S = 2.0
 FUTURE_S = 1.0
-"""by how much the clock of a caller may be ahead"""
+"""maximum lead of a client's clock, in seconds"""
 
 Id = Annotated[int, Field(ge=0, le=MAX_ID)]
 
@@ -51,14 +51,15 @@ class HasRequestTime(Protocol):
 
 
 def refuse_future(items: Sequence[HasRequestTime], now: float) -> Response | None:
-    """422 where an item was requested after `now`, in seconds since the epoch; else None."""
+    """Return a 422 if an item's `request_ts` is after `now` (seconds since the epoch) plus `FUTURE_S`; else None."""
     if late := [item for item in items if item.request_ts > now + FUTURE_S]:
         return problem(422, f"request_ts {late[0].request_ts} lies in the future: it is {now:.3f} in this world")
     return None
 
 
 async def accept(found: Sequence[tuple[str, Event]], producer: EventProducer, intake: Admission) -> Response:
-    """Publish (topic, event) pairs: 202 once the broker has all of them, 503 where it does not answer in time."""
+    """Publish (topic, event) pairs. Answers 202 once the broker has stored all, 503 if the broker does not answer in
+    time."""
     try:
         await intake.run(lambda: producer.publish(found, ACKNOWLEDGED_S))
     except StreamUnavailable as exc:
@@ -69,7 +70,7 @@ async def accept(found: Sequence[tuple[str, Event]], producer: EventProducer, in
 
 
 def add_clock(app: FastAPI, slot: ReleaseSlot[Any]) -> None:
-    """Add `GET /v1/clock`. What the slot holds has a `clock` (`HasClock`)."""
+    """Add `GET /v1/clock`. The service in the slot must have a `clock` (`HasClock`)."""
 
     @app.get("/v1/clock", tags=["events"], summary="What time is it in this world?", response_model=Clock,
         responses={503: PROBLEM},

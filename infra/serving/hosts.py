@@ -1,7 +1,7 @@
-"""Refuses requests whose `Host` header names another site, before the application sees them.
+"""Rejects requests whose `Host` header names another site, before the application runs.
 
-A browser may be led to 127.0.0.1 by the name of a foreign page (DNS rebinding). Its requests then carry that name in
-`Host`, and would otherwise reach every route, `PUT /v1/faults` included.
+DNS rebinding can resolve the name of a foreign page to 127.0.0.1. The browser's requests then carry that name in
+`Host`. Without this check, such a page could call every route, including `PUT /v1/faults`.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ MISDIRECTED = 421
 
 @dataclass(frozen=True)
 class AllowedHosts:
-    """ASGI middleware: passes requests for `LOCAL`, for `names`, and for the address at which the connection arrived.
+    """ASGI middleware that accepts the hosts in `LOCAL` and `names`, and the local address of the connection.
 
-    The address is safe, since a page can send it only if it was opened at this address. Monitoring and probes use it
-    where they find a container by its address. Anything else is answered with 421 as an RFC 9457 problem.
+    The local address is safe because a page can send it only if the browser opened the page at this address. Monitoring
+    and probes that find a container by address use it. Any other host gets a 421 with an RFC 9457 problem.
     """
 
     app: ASGIApp
@@ -39,20 +39,20 @@ class AllowedHosts:
         await self.app(scope, receive, send)
 
     def _is_allowed(self, scope: Scope) -> bool:
-        """Whether there is a `Host` header, and each that there is has an allowed name."""
+        """True if the request has at least one `Host` header and every `Host` header has an allowed name."""
         found = [host_of(value.decode("latin-1")) for name, value in scope["headers"] if name == b"host"]
         return bool(found) and all(host in self.names or host == _own_address(scope) for host in found)
 
 
 def host_of(header: str) -> str:
-    """The name in a `Host` header, in lower case and without the port: `Feed:8010` is `feed`, `[::1]:80` is `[::1]`."""
+    """The host in a `Host` header, lower case, without the port: `Feed:8010` → `feed`, `[::1]:80` → `[::1]`."""
     host, colon, port = header.rpartition(":")
     is_port = bool(colon) and (port.isdecimal() or not port)
     return (host if is_port else header).lower()
 
 
 def _own_address(scope: Scope) -> str | None:
-    """Where the connection arrived, as a `Host` header writes it."""
+    """The local address of the connection, in the format of a `Host` header."""
     server = scope.get("server")
     if server is None:
         return None

@@ -1,4 +1,4 @@
-"""An ONNX network as a function on numpy arrays: one thread, no spinning, bytes verified before."""
+"""An ONNX network as a function on numpy arrays: one thread, no spinning. The caller verifies the bytes first."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from infra.errors import CorruptArtifact, ModelUnavailable
 
 
 class OnnxModel:
-    """float32[n, width] -> float32[n, …]. Safe to share between threads."""
+    """A loaded network: float32[n, width] -> float32[n, …]. Thread-safe."""
 
     def __init__(self, path: Path, *, width: int) -> None:
-        """`path` must have been verified. Raises `CorruptArtifact` if it is no network of this input width."""
+        """Load the verified file `path`. Raises `CorruptArtifact` if it is not a network with input width `width`."""
         options = ort.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.enable_cpu_mem_arena = False  # batches differ in size; the arena would keep the largest for ever
+        options.enable_cpu_mem_arena = False  # batch sizes vary, and the arena never frees the largest one
         options.log_severity_level = 3
         try:
             self._session = ort.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
-        except Exception as exc:  # onnxruntime raises classes of its own that share no base
+        except Exception as exc:  # onnxruntime's exceptions share no base class
             raise CorruptArtifact(f"{path.name} is not a network that ONNX Runtime can load: {exc}") from exc
         (self._input,) = self._session.get_inputs()
         if self._input.shape[-1] != width:
@@ -35,7 +35,8 @@ class OnnxModel:
 
 
 class MissingModel:
-    """Stands where a network should be that was refused: says so at each use, so that the answer can."""
+    """Placeholder for a network that failed to load. Every call raises `ModelUnavailable`, so responses are marked as
+    degraded."""
 
     def __init__(self, name: str, why: str) -> None:
         self._name, self._why = name, why

@@ -1,6 +1,6 @@
-"""The front page of a service: what it is, a form that asks it once, and where its milliseconds went.
+"""The front page of a service: its description, a form that sends one request, and the latency of each stage.
 
-One page for every design, made from the design itself. It loads nothing from anywhere else.
+All designs share the template, which is filled from the `Design` value. The page loads no external resources.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ TEMPLATE = Path(__file__).with_name("page.html")
 
 
 def render_page(design: Design, preset: str) -> str:
-    """The page as HTML, with the design's form, knobs and budgets filled in."""
+    """Return the page as HTML, with the design's form, knobs and budgets."""
     knobs = [knob for knob in design.knobs(preset) if knob.per_request]
     settings = {
         "path": design.ask.path,

@@ -1,4 +1,4 @@
-"""The health check of a container: exit code 0 where a URL answers with 200. It imports next to nothing."""
+"""The health check of a container: exit code 0 if a URL answers with 200. Few imports keep it fast."""
 
 from __future__ import annotations
 

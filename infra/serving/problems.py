@@ -1,4 +1,4 @@
-"""Errors as RFC 9457 problem details: one shape for every refusal, with a field list and no stack trace."""
+"""Errors as RFC 9457 problem details: one format for every error response, with a field list and no stack trace."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ TITLES = {
 
 
 class Problem(BaseModel):
-    """The body of every 4xx and 5xx answer (RFC 9457)."""
+    """The body of every 4xx and 5xx response (RFC 9457)."""
 
     type: str = Field("about:blank", description="kind of problem; about:blank means that `status` says it all")
     title: str = Field(examples=["Request not valid"])
@@ -40,7 +40,7 @@ class Problem(BaseModel):
 
 
 class Overloaded(Exception):
-    """Every worker and waiting place is taken; the request was not started."""
+    """All workers and queue slots are in use. The request was not started."""
 
 
 def problem(
@@ -57,14 +57,14 @@ def problem(
 
 
 def problem_of(exc: UsageError | Overloaded | DependencyError) -> Response:
-    """The answer to a request that asked for what is not there, or that cannot be served now."""
+    """The response to a request that is invalid or cannot be served now."""
     if isinstance(exc, UsageError):
         return problem(422, f"{exc}. {exc.hint}" if exc.hint else str(exc))
     return problem(503, str(exc), headers={"Retry-After": "1"})
 
 
 def bug(path: str, exc: Exception) -> Response:
-    """The answer where something was raised that nobody expected; logs it."""
+    """The 500 response to an unexpected exception. Logs the exception."""
     log.error("unhandled error in %s", path, exc_info=exc)
     return problem(500, "This is a bug. The log of the service has the traceback.")
 
@@ -78,7 +78,7 @@ def add_problem_handlers(app: FastAPI) -> None:
 
     async def on_invalid(_: Request, exc: Exception) -> Response:
         assert isinstance(exc, RequestValidationError)
-        # `input` is left out on purpose: it may be large, or a NaN that JSON cannot carry.
+        # `input` is omitted: it may be large, or a NaN, which JSON cannot represent
         errors = [{"field": _field(item["loc"]), "message": str(item["msg"])[:200]} for item in exc.errors()[:20]]
         malformed = any(item["type"] == "json_invalid" for item in exc.errors())
         detail = "; ".join(f"{item['field']}: {item['message']}" for item in errors[:3])
@@ -99,6 +99,7 @@ def add_problem_handlers(app: FastAPI) -> None:
 
 
 def _field(location: Sequence[int | str]) -> str:
-    """Where in the request: `knobs.creator_cap`, `seen.3`; `body` for the whole, and for a place in malformed JSON."""
+    """The path of the invalid field, such as `knobs.creator_cap` or `seen.3`; `body` for the whole body or malformed
+    JSON."""
     parts = [str(part)[:60] for part in location if part not in ("body", "query", "path")]
     return "body" if not parts or parts[0].isdigit() else ".".join(parts)

@@ -1,8 +1,8 @@
-"""Answers the design's own endpoint without the framework's machinery, where a request is an ordinary one.
+"""Fast path for the design's endpoint: answers ordinary requests without the web framework.
 
-Entering the framework, routing, solving dependencies and a stack of contexts cost more than some designs have for a
-whole answer. What is out of the ordinary (a query string, another media type, a body that is not valid) passes on to
-the app, which explains it; so the framework's route stays, documents the endpoint, and answers the same.
+The framework's routing, dependency resolution and context stack cost more than the whole latency budget of some
+designs. A request with a query string, another media type or an invalid body goes to the app, which answers with the
+exact error. The framework's route documents the endpoint and gives the same answers.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from infra.serving.problems import Overloaded, bug, problem_of
 
 JSON = (b"content-type", b"application/json")
 Answer = Callable[[dict[str, Any], Any], Awaitable[Response]]
-"""from the request's state and its body, which the model has checked"""
+"""(request state, validated body) -> response"""
 
 
 @dataclass(frozen=True)
 class QuickAsk:
-    """ASGI middleware; stands inside the body limit, which hands it the whole body at once."""
+    """ASGI middleware inside `BodyLimit`, which delivers the whole body in one message."""
 
     app: ASGIApp
     path: str
@@ -54,6 +54,6 @@ class QuickAsk:
             response = await self.answer(scope.setdefault("state", {}), asked)
         except (Overloaded, DependencyError, UsageError) as exc:
             response = problem_of(exc)
-        except Exception as exc:  # nobody stands outside of this layer who would answer
+        except Exception as exc:  # no outer layer handles exceptions
             response = bug(self.path, exc)
         await response(scope, receive, send)

@@ -1,4 +1,4 @@
-"""The documents that every service gives out, as OpenAPI shows them."""
+"""Request and response bodies that all services share, as documented by OpenAPI."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from infra.design import Knob
 
 
 class StrictModel(BaseModel):
-    """Refuses unknown fields and wrong types instead of guessing what was meant."""
+    """A model that rejects unknown fields and wrong types instead of converting them."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
 class StageOut(BaseModel):
-    """One stage of one request; counts are candidates."""
+    """One stage of one request. Counts are numbers of candidates."""
 
     stage: str
     name: str
@@ -33,7 +33,8 @@ class Health(BaseModel):
 
 
 class Ready(BaseModel):
-    """503 until a release is loaded. A part that only degrades answers does not make a service unready."""
+    """Readiness; 503 until a release is loaded. A failed dependency that only degrades responses keeps the service
+    ready."""
 
     status: str = Field(examples=["ready"])
     model_version: str = Field("", examples=["feed_ranking-small/1"])
@@ -56,7 +57,7 @@ class FaultOut(BaseModel):
 
 
 def knobs_model(name: str, knobs: tuple[Knob, ...]) -> type[StrictModel]:
-    """A model with one optional field per request-time knob, with the knob's own range."""
+    """Create a model with one optional field per request-time knob. Each field has the range of its knob."""
     fields: dict[str, Any] = {}
     for knob in knobs:
         if knob.per_request and knob.choices:

@@ -1,6 +1,7 @@
-"""Puts a service together: the parts of its process, the slot for its releases, and the app around its routes.
+"""Assembles a service: the parts of its process, the release slot, and the app with the design's routes.
 
-A design's `create_app` calls `make_parts`, makes its bootstrap from `parts.shared`, and calls `open_slot` and `serve`.
+A design's `create_app` calls `make_parts`, creates its bootstrap from `parts.shared`, and calls `open_slot` and
+`serve`.
 """
 
 from __future__ import annotations
@@ -37,16 +38,16 @@ S = TypeVar("S")
 
 
 class Bootstrap(Protocol[S_co]):
-    """Makes a service from a release."""
+    """Creates a service from a release."""
 
     def load(self, release: Release, *, without_damaged: bool = False) -> S_co: ...
 
 
 @dataclass(frozen=True)
 class ServiceParts:
-    """What one process makes once. `live` is the folder of the live log, and `config` the design's configuration.
+    """The parts that a process creates once. `live` is the folder of the live log; `config` is the configuration.
 
-    `admission` bounds the design's requests and `intake` the calls that wait for the broker.
+    `admission` limits the design's requests. `intake` limits the calls that wait for the broker.
     """
 
     design: Design
@@ -64,8 +65,10 @@ class ServiceParts:
 def make_parts(design: Design, settings: Settings, live: Path, stats: str, topics: tuple[str, ...],
     counted: tuple[str, ...],
 ) -> ServiceParts:  # fmt: skip
-    """The parts under `settings`. `stats` names the file of the live counts in `live`; `topics` are created where they
-    are missing; the metrics of the stream show the topics in `counted` from the start."""
+    """Create the parts for `settings`. `stats` is the name of the live counts file in `live`.
+
+    The producer creates missing `topics`. The stream metrics export the topics in `counted` from the start.
+    """
     config = design.configuration(settings.preset)
     limits = config.serve
     metrics, faults = ServiceMetrics(design), FaultSwitch()
@@ -94,8 +97,11 @@ def make_parts(design: Design, settings: Settings, live: Path, stats: str, topic
 
 
 def open_slot(parts: ServiceParts, bootstrap: Bootstrap[S], end_of_log: Callable[[Path], float]) -> ReleaseSlot[S]:
-    """The slot that holds what `bootstrap` makes of the current release. `end_of_log` gives the time at which the live
-    log in a folder ends; the world's clock starts there, or at the end of the release's log."""
+    """Create the slot that holds the service which `bootstrap` creates from the current release.
+
+    `end_of_log` returns the end of the live log in a folder. The world clock starts at the later of that time and
+    the end of the release's log.
+    """
     shared, settings = parts.shared, parts.shared.settings
 
     def load(release: Release) -> S:
@@ -122,7 +128,7 @@ def serve(
     followers: Sequence[Background] = (),
     quick: tuple[type[BaseModel], Answer] | None = None,
 ) -> ASGIApp:
-    """The app. `followers` run beside the requests; `quick` is explained at `create_service`."""
+    """Create the app. `followers` are further background tasks; `create_service` describes `quick`."""
     shared = parts.shared
     core = ServiceCore(
         parts.design,

@@ -1,6 +1,6 @@
-"""The parts of a serving process that every release uses: the guard around the feature store, faults and the clock.
+"""The parts of a serving process that all releases share: feature store guard, faults and clock.
 
-A design's bootstrap takes these parts and makes a service from a release.
+A design's bootstrap creates a service from these parts and a release.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ WARM_UP_MS = 5_000
 
 @dataclass
 class SharedParts:
-    """Made once for a process. `saw_age_s` receives the age of every feature row that is read.
+    """The shared parts, created once per process. `saw_age_s` receives the age in seconds of every feature row read.
 
-    `clock` is the world's clock where time continues across releases; without it, each release starts a clock at the
-    end of its log. `stats_path` is the file in which the worker writes the live counts.
+    `clock` is the world clock that continues across releases. If it is None, each release starts its own clock at
+    the end of its log. `stats_path` is the file to which the worker writes the live counts.
     """
 
     settings: Settings
@@ -42,13 +42,13 @@ class SharedParts:
     stats_path: Path | None = None
 
     def clock_of(self, release: Release) -> WorldClock:
-        """The clock to serve `release` by. It is never before the end of the release's log."""
+        """Return the clock for serving `release`. Its time is never before the end of the release's log."""
         clock = self.clock or WorldClock(release.world_now)
         clock.at_least(release.world_now)
         return clock
 
     def guarded(self, store: OnlineFeatures, clock: WorldClock, *, timeout_ms: float, ttl_s: float) -> GuardedFeatures:
-        """`store` behind the process's faults, breaker and bulkhead."""
+        """Wrap `store` with the process's faults, breaker and bulkhead."""
         return GuardedFeatures(
             inner=SwitchedFeatureStore(store, self.faults),
             breaker=self.breaker,
@@ -61,7 +61,8 @@ class SharedParts:
 
 
 def warm_store(features: GuardedFeatures) -> None:
-    """Read one row before the first request: the first read opens connections. A store that fails only degrades."""
+    """Read one row before the first request, because the first read opens connections. A failing store does not stop
+    the start-up: it only degrades responses."""
     try:
         features.bulkhead.run(lambda: features.inner.read_online(0), Deadline.after_ms(WARM_UP_MS))
     except DependencyError as exc:

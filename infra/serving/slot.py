@@ -1,8 +1,8 @@
-"""What is served now, and its exchange while requests run.
+"""Holds the served release and replaces it while requests run.
 
-A service holds one immutable value made from one release. A watcher looks at the release file; when it
-changes, the new value is made aside and takes the place of the old one in a single assignment. If making it
-fails (a corrupt model, a missing index), the old value stays and the failure is counted and shown.
+A service holds one immutable value created from one release. A watcher polls the release file. On a change, the slot
+loads the new value and replaces the old one in a single assignment. If the load fails (a corrupt model, a missing
+index), the slot keeps the old value, counts the failure and reports it in `last_error`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 class ReleaseSlot(Generic[T]):
-    """`load` makes the served value from a release; `swapped(ok)` is told of every exchange."""
+    """`load` creates the served value from a release. The slot calls `swapped(ok)` after every attempt."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class ReleaseSlot(Generic[T]):
 
     @property
     def value(self) -> T | None:
-        """The value being served, or None before the first release was loaded."""
+        """The served value, or None before the first release is loaded."""
         return self._value
 
     @property
@@ -49,9 +49,9 @@ class ReleaseSlot(Generic[T]):
         return self._seen
 
     def start(self) -> None:
-        """Load the current release and watch for the next. Raises what loading the first one raises.
+        """Load the current release and start the watcher. Errors of the first load propagate.
 
-        A slot that may wait starts empty where nothing was built yet, and fills itself when a build ends.
+        With `may_wait`, a slot without a release starts empty, and the watcher loads the first release after a build.
         """
         try:
             self._exchange(read_release(self._root))
@@ -63,14 +63,14 @@ class ReleaseSlot(Generic[T]):
         threading.Thread(target=self._watch, name="release-watcher", daemon=True).start()
 
     def check(self) -> bool:
-        """Look once; returns True if a new release is being served now."""
+        """Read the release file once. Returns True if the slot loaded a new release."""
         try:
             release = read_release(self._root)
             if release == self._seen:
-                self.last_error = ""  # whatever was refused is not asked for any more
+                self.last_error = ""  # the refused release is no longer current
                 return False
             self._exchange(release)
-        except Exception as exc:  # whatever is wrong with the new one, it must not take the old one with it
+        except Exception as exc:  # no failure of the new release may stop the old one
             reason = str(exc) or type(exc).__name__
             if reason != self.last_error:
                 log.error(

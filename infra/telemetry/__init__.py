@@ -1,1 +1,1 @@
-"""What the lab can be asked while it runs: metrics and logs."""
+"""Metrics and logs of running services."""

@@ -1,4 +1,4 @@
-"""One JSON object per line on standard error: time, level, logger, message, and the traceback if there is one."""
+"""Structured logs: one JSON object per line on standard error, with time, level, logger, message and traceback."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class JsonFormatter(logging.Formatter):
 def configure_logs(*packages: str, level: int = logging.INFO) -> None:
     """Send every logger of this process to standard error as JSON lines.
 
-    `packages` are logged from `level` on, and so is `OWN`. Libraries are logged from WARNING on, unless `level` is
-    DEBUG, so that their start-up messages (such as FAISS's search for vector instructions) stay out of the log.
+    `packages` and `OWN` log at `level`. Libraries log at WARNING unless `level` is DEBUG, so that the log omits their
+    start-up messages, such as FAISS's detection of vector instructions.
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())

@@ -1,7 +1,7 @@
 """The metrics of one service, in Prometheus conventions: base units, `_total`, no ids of users or items.
 
-Counting invariant, exported so that it can be checked from outside: at rest, `lab_requests_total` equals the sum
-of `lab_responses_total` over its outcomes.
+Invariant: while no request is in flight, `lab_requests_total` equals the sum of `lab_responses_total` over all
+outcomes.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ OUTCOMES = ("ok", "degraded", "shed", "failed", "rejected")
 
 
 def latency_buckets(budget_ms: float) -> list[float]:
-    """Bucket edges in seconds around a budget, with the budget itself as one edge.
+    """Return bucket edges in seconds around a budget. The budget is one edge.
 
-    Without that edge, the share of requests within the budget could only be interpolated.
+    The share of requests within the budget is therefore exact and not interpolated.
     """
     shares = (0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.375, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0, 10.0)
     return [round(budget_ms * share / 1000, 6) for share in shares]
 
 
 class ServiceMetrics:
-    """One registry per service object, so that two apps in one test process do not share counters."""
+    """The metrics of one service. Each object has its own registry, so two apps in one process share no counters."""
 
     def __init__(self, design: Design) -> None:
-        disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each that nobody reads
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # omits the unused `_created` series
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         budget = next((b.limit for b in design.budgets if b.unit == "ms"), 1000.0)
@@ -63,7 +63,7 @@ class ServiceMetrics:
             buckets=[hours * 3600.0 for hours in FEATURE_AGE_HOURS],
             registry=self.registry,
         )
-        # present at zero: an absent series cannot be alerted on; and to look one up is the dearest part of counting
+        # created at zero, because alerts need existing series; cached, because the label look-up is the main cost
         self._outcomes = {outcome: self.responses.labels(outcome) for outcome in OUTCOMES}
 
     def observe(self, trace: Trace) -> None:
@@ -82,6 +82,6 @@ class ServiceMetrics:
         self.model_released.set(released_ts)
 
     def expose(self) -> bytes:
-        """The text exposition format."""
+        """Return all metrics in the text exposition format."""
         text: bytes = generate_latest(self.registry)
         return text

@@ -1,7 +1,7 @@
-"""What the stages of requests took, and how many candidates went in and came out, as a collector of Prometheus.
+"""A Prometheus collector of stage durations and of the candidate counts into and out of each stage.
 
-A request passes ten stages. To count each by the library's own counters, a lock for every number, took a twelfth of
-a whole auction; here numbers are added up in place, and a scrape makes metrics of them.
+A request has ten stages. The client library's counters take a lock per value, which cost a twelfth of an auction's
+latency. This collector adds plain numbers and creates the metrics at scrape time.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from infra.pipeline.trace import Trace
 
 
 class StageTally(Collector):
-    """`lab_stage_seconds` by stage, with `edges` of buckets in seconds, and `lab_candidates_total` by step.
+    """Collects `lab_stage_seconds` per stage, with bucket `edges` in seconds, and `lab_candidates_total` per step.
 
-    Only one thread may observe, that of the event loop.
+    Only the event loop's thread may call `observe`.
     """
 
     def __init__(self, edges: Sequence[float], registry: CollectorRegistry) -> None:
@@ -31,7 +31,7 @@ class StageTally(Collector):
         registry.register(self)
 
     def observe(self, trace: Trace) -> None:
-        """Add one answered request."""
+        """Add the stages of one answered request."""
         sums, edges = self._sums, self._edges
         for stage, ms in trace.stage_ms().items():
             if stage not in sums:

@@ -1,4 +1,4 @@
-"""What all trainings share: batches over devices, checkpoints, the way out to ONNX, measures of clicks.
+"""Training code that all designs share: sharded batches, checkpoints, ONNX export and click metrics.
 
-Imports jax; serving imports nothing of it.
+The package imports jax. Serving code does not import this package.
 """

@@ -1,4 +1,4 @@
-"""A batch as a training step reads it, on one device or on several."""
+"""Training batches on one device or several."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from jax.sharding import NamedSharding
 
 
 def batch_of(rows: Mapping[str, npt.NDArray[Any]], chosen: npt.NDArray[np.integer[Any]], split: NamedSharding) -> Any:
-    """The rows at `chosen` int[size] of every array, by name, each in slices over the devices of `split`; placed all at
-    once, which takes less than one after the other."""
+    """Return the rows at `chosen` int[size] of every named array, sharded over the devices of `split`.
+
+    One transfer for all arrays is faster than one per array.
+    """
     return jax.device_put({name: values[chosen] for name, values in rows.items()}, split)

@@ -1,4 +1,4 @@
-"""The newest complete epoch of one training, through Orbax, which writes aside and renames."""
+"""Checkpoints of the newest complete epoch of one training. Orbax writes a temporary directory and renames it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import orbax.checkpoint as ocp
 
 
 class Checkpoints:
-    """Use as a context. Without a directory it keeps none."""
+    """Saves and restores checkpoints. Use as a context manager. Without a directory, nothing is saved."""
 
     def __init__(self, directory: Path | None) -> None:
         options = ocp.CheckpointManagerOptions(max_to_keep=1, enable_async_checkpointing=False)
@@ -23,7 +23,8 @@ class Checkpoints:
             self._manager.close()
 
     def resume(self, state: Any) -> tuple[Any, list[float]]:
-        """The newest state, in the shape of `state`, and the losses so far; `state` itself where none was kept."""
+        """Return the newest saved state, in the structure of `state`, and the losses so far; `state` and no losses if
+        there is no checkpoint."""
         if self._manager is None or (epoch := self._manager.latest_step()) is None:
             return state, []
         found = self._manager.restore(

@@ -1,4 +1,4 @@
-"""Measures of a click model. Their intervals come from `infra.evaluation.resample`."""
+"""Metrics of a click model. `infra.evaluation.resample` computes their intervals."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def log_loss_rows(clicked: Array, p: Array) -> Array:
 def excess_log_loss_rows(truth: Array, p: Array) -> Array:
     """KL divergence of each impression's true click probability from the predicted one, in nats; 0 is perfect.
 
-    Free of the noise of the clicks themselves, because the truth of a synthetic world is known.
+    The simulation provides the true probability, so the metric has no noise from the sampled clicks.
     """
     return (
         truth * log_loss_rows(np.ones_like(p), p) + (1 - truth) * log_loss_rows(np.zeros_like(p), p) - _entropy(truth)
@@ -27,13 +27,15 @@ def excess_log_loss_rows(truth: Array, p: Array) -> Array:
 
 
 def auc(clicked: Array, score: Array) -> float:
-    """Probability that a clicked impression scores above one that was not; 0.5 where there is only one kind."""
+    """Probability that a clicked impression scores above an unclicked one; 0.5 if either kind is missing."""
     return float(roc_auc_score(clicked, score)) if 0 < clicked.sum() < len(clicked) else 0.5
 
 
 def auc_at(place: npt.NDArray[np.intp], truth: Array, weight: Array) -> float:
-    """AUC of impressions with true click probabilities `truth` float64[n] that count `weight` float64[n] each; `place`
-    int64[n] is the rank of each impression's score."""
+    """Expected AUC of impressions with true click probabilities `truth` float64[n] and row weights `weight` float64[n].
+
+    `place` int64[n] is the rank of each impression's score.
+    """
     click = np.bincount(place, truth * weight)
     other = np.bincount(place, (1.0 - truth) * weight)
     below = np.cumsum(other) - other

@@ -1,7 +1,7 @@
-"""The training loop of every network here: batches over all local devices, a checkpoint after each epoch.
+"""The training loop of all networks: batches sharded over all local devices, and a checkpoint after each epoch.
 
-Data parallelism by sharding: each device holds the whole model and a slice of each batch; XLA adds up the gradients.
-A training that was killed goes on after its last complete epoch and ends with the same weights.
+Data parallelism: each device holds the whole model and a slice of each batch, and XLA sums the gradients. A killed
+training resumes after its last complete epoch and ends with the same weights.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ Batch = Mapping[str, jax.Array]
 
 @dataclass(frozen=True)
 class Plan:
-    """How one network is trained. `checkpoints` is a directory of its own, or None to keep none."""
+    """Hyperparameters of one training. `checkpoints` is a directory for this training only, or None for no
+    checkpoints."""
 
     epochs: int
     batch: int
@@ -41,7 +42,8 @@ class Plan:
 
 @dataclass(frozen=True)
 class Fit(Generic[M]):
-    """`losses` holds the mean loss of each epoch; `resumed` is the number of epochs that an earlier run had done."""
+    """A trained model. `losses` holds the mean loss of each epoch; `resumed` is the number of epochs that an earlier,
+    interrupted run completed."""
 
     model: M
     losses: list[float]
@@ -55,7 +57,8 @@ def fit(
     plan: Plan,
     report: Progress,
 ) -> Fit[M]:
-    """Minimise `loss_of(model, batch)`; `rows` are named arrays of equal length, and a batch is a slice of each."""
+    """Minimise `loss_of(model, batch)`. `rows` holds named arrays of equal length; a batch is a subset of their
+    rows."""
     count = len(next(iter(rows.values())))
     devices = jax.local_devices()
     size = min(plan.batch, count) // len(devices) * len(devices)
@@ -77,7 +80,7 @@ def fit(
         found, losses = checkpoints.resume(nnx.state((model, optimizer)))
         nnx.update((model, optimizer), found)
         resumed = len(losses)
-        # taken apart once, not for every batch as `nnx.jit` does
+        # split once; `nnx.jit` would split for every batch
         structure, state = nnx.split((model, optimizer))
         for epoch in range(resumed, plan.epochs):
             order = np.random.default_rng([plan.seed, epoch]).permutation(count)[: steps * size]

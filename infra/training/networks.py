@@ -1,5 +1,5 @@
-"""What networks of all designs share: a multilayer perceptron in Flax that carries its own normalisation, and the way
-out to ONNX."""
+"""Network code that all designs share: a multilayer perceptron in Flax with built-in normalisation, and ONNX
+export."""
 
 from __future__ import annotations
 
@@ -21,15 +21,14 @@ from infra.serving.onnx_model import OnnxModel
 
 Floats = npt.NDArray[np.float32]
 FARTHEST = 6.0
-"""standard deviations; inputs beyond are drawn in, so that a value never seen before cannot blow up a score"""
+"""limit of normalised inputs in standard deviations; clipping bounds the effect of values unseen in training"""
 
 
 class Mlp(nnx.Module):
-    """Hidden layers of the given widths with ReLU, and beside them a linear part straight from inputs to outputs, which
-    needs less data for what is linear (wide and deep: Cheng et al., DLRS 2016).
+    """Hidden ReLU layers, plus a linear layer from inputs to outputs (wide and deep: Cheng et al., DLRS 2016).
 
-    The mean and scale of the training inputs are constants of the network, so that serving passes raw features and
-    cannot normalise them differently.
+    The linear layer learns linear effects from less data. The mean and scale of the training inputs are constants of
+    the network. Serving therefore passes raw features and cannot normalise them differently.
     """
 
     def __init__(self, inputs: Floats, hidden: Sequence[int], out: int, rngs: nnx.Rngs) -> None:
@@ -49,15 +48,15 @@ class Mlp(nnx.Module):
 
 
 def prepare_export() -> threading.Thread:
-    """Load the exporter's plugins in the background. They compile some seconds' worth of examples when they are
-    imported, most of it outside the interpreter lock, so that training can use the time.
+    """Import the exporter's plugins in a background thread.
 
-    Nothing is exported there: an export replaces functions of jax while it runs, for every thread of the process.
+    The import compiles examples for some seconds, mostly outside the interpreter lock, so training can run meanwhile.
+    The thread does not export, because an export replaces jax functions for all threads of the process.
     """
 
     def load() -> None:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # deprecations between the exporter and Flax
+            warnings.simplefilter("ignore")  # deprecation warnings of the exporter and Flax
             from jax2onnx.plugins.plugin_system import import_all_plugins
 
             import_all_plugins()
@@ -68,9 +67,9 @@ def prepare_export() -> threading.Thread:
 
 
 def export(function: Callable[[jax.Array], jax.Array], width: int, path: Path, sample: Floats) -> float:
-    """Write `function` (float32[n, width] -> …) as ONNX; returns the largest relative difference to jax on `sample`.
+    """Write `function` (float32[n, width] -> …) as ONNX. Returns the largest relative difference to jax on `sample`.
 
-    Raises `ValueError` when the exported network computes something else.
+    Raises `ValueError` if the difference is not below 1e-4.
     """
     from jax2onnx import to_onnx
 
