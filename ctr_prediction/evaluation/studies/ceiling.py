@@ -44,8 +44,10 @@ COLUMNS = ("user_id", "ad_id", "publisher_id", "device", "seen", "slot", "reques
 
 @dataclass(frozen=True)
 class Shown:
-    """n impressions with their true `logit` of p(click | examined) and `looks`, p(examined), float64[n]; `clicked`
-    bool[n] for impressions of the history, None for impressions to predict."""
+    """n impressions with their true `logit` of p(click | examined) and `examination`, p(examined), float64[n].
+
+    `clicked` is bool[n] for impressions of the history, and None for impressions to predict.
+    """
 
     user: Ints
     ad: Ints
