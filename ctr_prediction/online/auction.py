@@ -59,5 +59,5 @@ def bids_of(market: Market, query: AdQuery, ads: Ints) -> Array:
 
 
 def looks_of(bundle: Bundle, query: AdQuery) -> Floats:
-    """float32[SLOTS]: examination probability of each slot, as learned by the model that the query uses."""
+    """float32[SLOTS]: examination of each slot relative to the first, as learned by the model that the query uses."""
     return (bundle.undebiased if query.predict.position == "naive" else bundle.debiased).examination

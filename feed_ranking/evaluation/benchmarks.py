@@ -69,8 +69,8 @@ class FeedBenchmarks:
         }
 
     def http(self) -> Mapping[str, float]:
-        """Overhead of HTTP over the bare kernels. One keep-alive client calls the service and the constant route, and
-        the kernels run on the same inputs, in turns. No other load runs."""
+        """Overhead of HTTP over the bare kernels. One keep-alive client calls the service and the constant route,
+        interleaved with the kernels on the same inputs. No other load runs."""
         over_http, constant, alone, cpu = [], [], [], []
         with ExitStack() as stack:
             ours = stack.enter_context(closing(_connection(self._url)))

@@ -50,7 +50,7 @@ class PublicCatalogue:
         return cls(*(pq.read_table(world / f"{name}.parquet").to_pandas() for name in cls.__annotations__))
 
     def with_posts(self, posts: pd.DataFrame) -> PublicCatalogue:
-        """A catalogue with those of `posts` appended that it does not contain. Existing posts keep their rows."""
+        """A catalogue with the new posts in `posts` appended. Existing posts keep their rows."""
         new = posts.drop_duplicates("post_id")
         new = new[self.rows_of(new["post_id"].to_numpy()) < 0]
         together = pd.concat([self.posts, new[self.posts.columns]], ignore_index=True) if len(new) else self.posts

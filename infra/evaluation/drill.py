@@ -20,8 +20,8 @@ class Probe:
     share by its interval.
 
     A phase has the figures `requests`, `success_share`, `p99_ms` and `degraded_share`. The whole drill has
-    `breaker_open_s` (from the first affected response until the breaker opens) and `recovery_s` (from the end of the
-    fault until the last affected response).
+    `breaker_open_s` (from the first affected response until the breaker opens) and `recovery_s` (from the time when the
+    dependency is available again until the last affected response).
     """
 
     figure: str

@@ -1,1 +1,2 @@
-"""Studies to run by hand: the ceiling of what the log can teach, user × ad crosses, and the cost of a training step."""
+"""Studies outside the build: the ceiling of any model on this log, user × ad crosses, and the speed of a training
+step."""

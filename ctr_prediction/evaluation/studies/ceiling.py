@@ -1,14 +1,14 @@
-"""The ceiling: which share of the avoidable log loss can any model close that learns from this log?
+"""The ceiling: the largest share of the avoidable log loss that any model can close by learning from this log.
 
-The best possible model has the rules of the world and all of its numbers but those of one kind (how often each user
-clicks, say), and learns that kind from the history by Bayes' rule. The log loss that is left to it is left to every
-model. By the chain rule of information the losses of several kinds nearly add up. Each is measured as if the other
-kinds were given, which makes it smaller, so one minus their sum is an upper bound, and a generous one. Clicks of the
-evaluated day itself are left out: models get those on ads, a quarter of a day later.
+The best possible model has the rules of the world and all of its parameters except those of one kind, such as the click
+rate of each user. It infers that kind from the history by Bayes' rule. No model can have a lower log loss. By the chain
+rule of information, the losses of several kinds approximately add up. Each loss is measured with the parameters of the
+other kinds given, which makes it smaller. One minus the sum of the losses is therefore an upper bound, and a loose one.
+The ceiling ignores clicks of the evaluated day; models receive the clicks on ads a quarter of a day later.
 
-Users, ads and crosses are computed on a grid of values; a creative's vector by Laplace's approximation around its most
-likely value (MacKay, Information Theory, Inference, and Learning Algorithms, 2003, chapter 27). The ceiling is part of
-no build step: `lab evaluate` computes it (`evaluation/knowable.py`), and
+The posteriors of users, ads and crosses are computed on a grid of values. The posterior of a creative's vector is a
+Laplace approximation around its mode (MacKay, Information Theory, Inference, and Learning Algorithms, 2003, chapter
+27). The ceiling is not a build step: `lab evaluate` computes it (`evaluation/knowable.py`), and
 `python -m ctr_prediction.evaluation.studies.ceiling` prints it by kind for the log of the last build.
 """
 
@@ -36,15 +36,18 @@ from infra.settings import Settings
 from infra.training.click_metrics import excess_log_loss_rows
 
 GRID, WIDTH, NODES, STEPS = 57, 3.5, 15, 30
-"""values of a normal prior's grid and its half width in standard deviations; nodes of the Gauss-Hermite quadrature over
-a creative's score; Newton steps at most. `tests/unit/ctr_prediction/evaluation/test_ceiling.py` freezes them."""
+"""number of grid values of a normal prior; half width of the grid in standard deviations; nodes of the Gauss-Hermite
+quadrature over a creative's score; maximum number of Newton steps.
+`tests/unit/ctr_prediction/evaluation/test_ceiling.py` freezes these values."""
 COLUMNS = ("user_id", "ad_id", "publisher_id", "device", "seen", "slot", "request_ts", "clicked")
 
 
 @dataclass(frozen=True)
 class Shown:
-    """n impressions with their true `logit` of p(click | examined) and `looks`, p(examined), float64[n]; `clicked`
-    bool[n] for impressions of the history, None for those to be predicted."""
+    """n impressions with their true `logit` of p(click | examined) and `examination`, p(examined), float64[n].
+
+    `clicked` is bool[n] for impressions of the history, and None for impressions to predict.
+    """
 
     user: Ints
     ad: Ints
@@ -67,9 +70,11 @@ class Shown:
 
 @dataclass(frozen=True)
 class Unknown:
-    """One unknown number for each of `count` groups, with its prior: `values` and `weights` float64[k]. `group`
-    int64[n] and `true` float64[n], what the number adds to the logit, are pairs: of the history, and of what is to be
-    predicted."""
+    """One unknown parameter for each of `count` groups, with its prior: `values` and `weights` float64[k].
+
+    `group` int64[n] and `true` float64[n] (the true contribution of the parameter to the logit) are pairs: one array
+    for the history and one for the impressions to predict.
+    """
 
     count: int
     values: Array
@@ -86,7 +91,7 @@ def normal(spread: float) -> tuple[Array, Array]:
 
 
 def unknowns(world: World, history: Shown, later: Shown) -> Iterator[tuple[str, Unknown]]:
-    """(name, prior) of each kind that has one number per group: users, ads, and pairs of a segment and an ad."""
+    """(name, prior) of each kind with one parameter per group: users, ads, and pairs of a segment and an ad."""
     config, segment = world.config, world.people.segment
     for name, spread, table, group in (
         ("users", config.user_click, world.people.leaning, (history.user, later.user)),
@@ -101,7 +106,8 @@ def unknowns(world: World, history: Shown, later: Shown) -> Iterator[tuple[str, 
 
 
 def predicted(unknown: Unknown, history: Shown, later: Shown) -> Array:
-    """float64[n]: p(click) of each impression of `later`, by the unknown numbers' posterior after the `history`."""
+    """float64[n]: p(click) of each impression of `later`, under the posterior of the unknown parameters given the
+    `history`."""
     assert history.clicked is not None
     log_odds = np.tile(np.log(unknown.weights), (unknown.count, 1))
     for column, value in enumerate(unknown.values):
@@ -116,8 +122,8 @@ def predicted(unknown: Unknown, history: Shown, later: Shown) -> Array:
 
 
 def predicted_by_creatives(world: World, history: Shown, later: Shown) -> Array:
-    """float64[n]: p(click) of each impression of `later` where only the vectors of creatives are unknown; their prior
-    is the standard normal."""
+    """float64[n]: p(click) of each impression of `later` if only the vectors of creatives are unknown. Their prior is
+    the standard normal distribution."""
     assert history.clicked is not None
     config, found = world.config, np.zeros(len(later.logit))
     creative, asked = (world.ads.creative[of.ad] for of in (history, later))
@@ -136,7 +142,7 @@ def predicted_by_creatives(world: World, history: Shown, later: Shown) -> Array:
 
 
 def _tastes(world: World, shown: Shown) -> Array:
-    """float64[n, latent]: what one unit of each component of a creative's vector adds to the logit."""
+    """float64[n, latent]: the derivative of the logit with respect to each component of the creative's vector."""
     affinity, segment = world.affinity, world.people.segment[shown.user]
     angle = (affinity.radians_per_s * (shown.at_ts - affinity.start_ts))[:, None]
     found: Array = np.cos(angle) * affinity.segment[segment] + np.sin(angle) * affinity.turned[segment]
@@ -144,8 +150,8 @@ def _tastes(world: World, shown: Shown) -> Array:
 
 
 def _laplace(x: Array, rest: Array, looks: Array, clicked: Array) -> tuple[Array, Array]:
-    """(mode, covariance) of the posterior: Newton steps with the expected curvature, none longer than the prior's
-    standard deviation."""
+    """(mode, covariance) of the posterior. Newton steps use the expected curvature and are at most one standard
+    deviation of the prior long."""
     mode: Array = np.zeros(x.shape[1])
     curvature: Array = np.eye(x.shape[1])
     for _ in range(STEPS):
@@ -161,15 +167,16 @@ def _laplace(x: Array, rest: Array, looks: Array, clicked: Array) -> tuple[Array
 
 
 def lost_rows(world: World, history: Shown, later: Shown) -> dict[str, Array]:
-    """By kind of number, float64[n]: the excess log loss of each impression of `later`, in nats, where the numbers of
-    this kind alone are unknown and learned from the `history`."""
+    """Kind of parameter -> float64[n]: the excess log loss of each impression of `later`, in nats, if only the
+    parameters of this kind are unknown and inferred from the `history`."""
     p = {name: predicted(unknown, history, later) for name, unknown in unknowns(world, history, later)}
     p["creatives"] = predicted_by_creatives(world, history, later)
     return {name: excess_log_loss_rows(later.p_click, of) for name, of in p.items()}
 
 
 def ceilings(world: World, history: Shown, later: Shown) -> dict[str, float]:
-    """Share of the avoidable log loss that can be closed where only this kind is unknown; `together` where all are."""
+    """Kind -> share of the avoidable log loss that a model can close if only this kind is unknown; `together` if all
+    kinds are unknown."""
     truth = later.p_click
     constant = excess_log_loss_rows(truth, np.full_like(truth, truth.mean())).sum()
     lost = {name: float(rows.sum() / constant) for name, rows in lost_rows(world, history, later).items()}
@@ -177,12 +184,12 @@ def ceilings(world: World, history: Shown, later: Shown) -> dict[str, float]:
 
 
 def history_files(world: Path) -> list[Path]:
-    """The files of the generated log, one per day, without those of the holdout."""
+    """The files of the generated log, one per day, without the days of the holdout."""
     return sorted((world / "log").glob("date=*/part-0.parquet"))[:-HOLDOUT_DAYS]
 
 
 def read_history(world: World, files: Sequence[Path]) -> Shown:
-    """Every impression of these files of the log, with its click."""
+    """All impressions in these log files, with their clicks."""
     log = pa.concat_tables(pq.read_table(file, partitioning=None, columns=list(COLUMNS)) for file in files)
     column = {name: log[name].to_numpy() for name in COLUMNS}
     where = Context(column["publisher_id"], column["device"], seconds(column["request_ts"]), column["seen"])
@@ -190,7 +197,7 @@ def read_history(world: World, files: Sequence[Path]) -> Shown:
 
 
 def shown_in(world: World, sample: Sample) -> Shown:
-    """The impressions of a sample, without their clicks: what is to be predicted."""
+    """The impressions of a sample to predict, without their clicks."""
     where = Context(sample.context.publisher, sample.context.device, sample.context.at_ts, sample.seen)
     return Shown.of(world, sample.user_id, sample.ad_id, where, sample.slot, None)
 

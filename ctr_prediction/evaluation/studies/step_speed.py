@@ -1,7 +1,7 @@
 """Compares the speed of a training step with a step that only multiplies matrices of the same shapes. Prints JSON.
 
-`python -m ctr_prediction.evaluation.studies.step_speed BATCH` runs both in turns in one process, on random data of the
-sizes of SMALL.
+`python -m ctr_prediction.evaluation.studies.step_speed BATCH` alternates both steps in one process, on random data with
+the sizes of SMALL.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 """Measures the effect of a weight per pair of user and ad, for users in a retargeting audience and for all others.
 
-Only users that have visited an advertiser have pairs with information. Every other pair has a few impressions, mostly
-without a click, and its weight fits noise: training loss falls, and predictions of the next day get worse. The feature
-"this user has visited this ad's shop" generalises to pairs outside the log, and leaves nothing for a weight per pair to
-learn.
+Only pairs of a user and an advertiser that the user has visited contain information. Every other pair has a few
+impressions, mostly without a click, and its weight fits noise: training loss falls, and predictions of the next day get
+worse. The feature "this user has visited this ad's shop" contains the same information as a weight per pair, and
+generalises to pairs outside the log.
 
-The study trains the model five times, so it is no step of the build. `python -m
+The study trains the model five times, so it is not a build step. `python -m
 ctr_prediction.evaluation.studies.user_cross` reads the samples of the last build and prints its figures.
 """
 
