@@ -68,7 +68,7 @@ e2e: env-dev ## processes and HTTP, as a user meets them
 	$(BIN)/pytest tests/e2e $(PAIR) $(TOGETHER)
 
 timing: env-dev ## budgets and drills, one at a time; a try that a busy machine spoilt is repeated
-	$(BIN)/pytest $(ALONE) -k "not kafka" -rP
+	$(BIN)/pytest $(ALONE) -k "not kafka" -rsP --show-capture=stdout
 
 compose-up: engine ## the same with Docker: Redis, PostgreSQL, MLflow, Prometheus; stays up in the background
 	docker compose --profile ads up --build --detach
