@@ -21,7 +21,7 @@ from lab.designs import find_design
 from lab.services.ports import free_port, url_of
 from tests.conftest import ENVIRONMENT, HOME
 from tests.support.smoke_build import copy_home
-from tests.support.tries import conclusive_run
+from tests.support.tries import BROKEN, broken_by_speed_alone, conclusive_run
 from tests.support.waiting import PATIENCE_S
 
 FEED_HOME, ADS_HOME, OWN_HOME = (REPOSITORY / "var" / name for name in ("live1", "live2", "live3"))
@@ -64,7 +64,12 @@ class Lab:
 
     def measure(self, *words: str, code: int = 0, parse: bool = False) -> Any:
         """Like `run`, for a command that measures speed: it is repeated while it is inconclusive."""
-        return self._read(conclusive_run(lambda: run_lab(*words, environment=self.environment), code), code, parse)
+        done = conclusive_run(lambda: run_lab(*words, environment=self.environment), code)
+        if done.returncode == BROKEN != code and parse:
+            rows = [row | {"figure": row["budget"], "phase": "load"} for row in json.loads(done.stdout)["budgets"]]
+            if slow := broken_by_speed_alone(rows):
+                pytest.skip(f"the machine is too slow: {slow}")
+        return self._read(done, code, parse)
 
     @contextmanager
     def fault(self, port: str, kind: str, *words: str) -> Iterator[None]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support import tries
-from tests.support.tries import Inconclusive, conclusive, conclusive_run, stays_below
+from tests.support.tries import Inconclusive, broken_by_speed_alone, conclusive, conclusive_run, stays_below
 
 
 @pytest.fixture(autouse=True)
@@ -51,6 +51,18 @@ def test_three_inconclusive_tries_skip_where_the_machine_need_not_be_quiet(monke
     runs = ended(5, 5, 5)
     with pytest.raises(pytest.skip.Exception, match="inconclusive"):
         conclusive_run(lambda: next(runs))
+
+
+def test_only_a_latency_excuses_a_broken_drill(monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = {"phase": "steady", "figure": "p99_ms", "value": 14.5, "judgement": "broken"}
+    well = {"phase": "steady", "figure": "success_share", "value": 1.0, "judgement": "holds"}
+    with pytest.raises(AssertionError):
+        broken_by_speed_alone([slow, well])  # the machine is said to be quiet
+    monkeypatch.delenv(tries.QUIET)
+    assert broken_by_speed_alone([slow, well]) == "steady: p99_ms 14.5"
+    assert broken_by_speed_alone([well]) == ""
+    with pytest.raises(AssertionError):
+        broken_by_speed_alone([slow, well | {"judgement": "broken"}])
 
 
 def test_an_error_that_is_not_about_time_is_raised_at_once() -> None:
