@@ -1,4 +1,4 @@
-"""A busy machine is noticed, its own programs are told from others, and only a broken limit is excused by it."""
+"""The watch notices a busy machine, does not count the CPU of the lab itself, and excuses only broken limits."""
 
 from __future__ import annotations
 
