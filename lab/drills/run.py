@@ -188,10 +188,10 @@ def _verdict(run: DrillRun, phase: str, probe: Probe) -> Verdict:
         return Verdict(phase, probe, None, Judgement.BROKEN)
     if probe.figure not in SHARES:
         found = Judgement.HOLDS if probe.holds(value) else Judgement.BROKEN
-        return Verdict(phase, probe, value, run.conditions.excuse(found))
+        return Verdict(phase, probe, value, run.conditions.excuse_time(found))
     sent = run.of(phase)
     share = Share(sum(map(SHARES[probe.figure], sent)), len(sent))
-    judgement = run.conditions.excuse(share.judge(probe.low, probe.high))
+    judgement = run.conditions.excuse_share(share.judge(probe.low, probe.high))
     not_wrong = Share(sum(not one.is_wrong for one in sent), len(sent))
     if probe.figure == "success_share" and not_wrong.judge(probe.low) is Judgement.BROKEN:
         judgement = Judgement.BROKEN

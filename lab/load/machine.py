@@ -1,7 +1,8 @@
 """Measures how busy the machine is during a run: the CPU time of other programs, and the load generator's lateness.
 
-A time limit that breaks on a disturbed machine proves nothing about the service: the verdict is *inconclusive*. A limit
-that holds on a disturbed machine counts as held. A wrong response breaks a run on any machine. The bounds:
+A limit that breaks on a disturbed machine proves nothing about the service: the verdict is *inconclusive*. A limit that
+holds on a disturbed machine counts as held. Other programs excuse any limit. A late generator excuses limits of time
+only, because it does not change what a response holds. A wrong response breaks a run on any machine. The bounds:
 
 - Other programs may take more than `BUSY_SHARE` of all cores for at most `BUSY_TIME` of the run. A 99th percentile
   covers the worst hundredth of a run, so a disturbance for a hundredth of the time can break it.
@@ -42,10 +43,15 @@ class Conditions:
     late_limit_ms: float = float("inf")
 
     @property
+    def is_busy(self) -> bool:
+        """True if other programs took the CPU for longer than the bound."""
+        return self.busy_time is not None and self.busy_time > BUSY_TIME
+
+    @property
     def disturbances(self) -> list[str]:
         """Descriptions of the exceeded bounds."""
         found = []
-        if self.busy_time is not None and self.busy_time > BUSY_TIME:
+        if self.busy_time is not None and self.is_busy:
             found.append(
                 f"other programs took more than {BUSY_SHARE:.0%} of the CPU for {self.busy_time:.0%} of the run "
                 f"(bound {BUSY_TIME:.0%})"
@@ -57,9 +63,13 @@ class Conditions:
             )
         return found
 
-    def excuse(self, judgement: Judgement) -> Judgement:
-        """Return *inconclusive* for a broken time limit on a disturbed machine, else the judgement unchanged."""
+    def excuse_time(self, judgement: Judgement) -> Judgement:
+        """Return *inconclusive* for a broken limit of time on a disturbed machine, else the judgement unchanged."""
         return Judgement.INCONCLUSIVE if judgement is Judgement.BROKEN and self.disturbances else judgement
+
+    def excuse_share(self, judgement: Judgement) -> Judgement:
+        """Return *inconclusive* for a broken share if other programs took the CPU, else the judgement unchanged."""
+        return Judgement.INCONCLUSIVE if judgement is Judgement.BROKEN and self.is_busy else judgement
 
     def row(self) -> dict[str, Any]:
         """The conditions as JSON values."""

@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx
 
-from infra.errors import DependencyError, LabError
+from infra.errors import BudgetBroken, DependencyError, LabError
 from infra.settings import REPOSITORY
 from lab.services.ports import free_port
 
@@ -76,13 +76,14 @@ class Stack:
         return {row["Service"]: row for row in map(json.loads, lines)}
 
     def is_settled(self) -> bool:
-        """True if every server is healthy and every one-shot service ended with status 0.
+        """True if every server is healthy and every one-shot service has ended.
 
-        Raises `LabError` if a one-shot service failed.
+        A build also ends well if the gate refuses the new model: the old release serves. Without an old release the
+        server never becomes healthy. Raises `LabError` if a one-shot service failed.
         """
         states = self.states()
         for name, row in states.items():
-            if name in ONE_SHOT and row["State"] == "exited" and row["ExitCode"] != 0:
+            if name in ONE_SHOT and row["State"] == "exited" and row["ExitCode"] not in (0, BudgetBroken.exit_code):
                 log = self.compose("logs", "--no-log-prefix", "--tail", "20", name)
                 raise LabError(f"{name} ended with status {row['ExitCode']}", hint=log)
         return bool(states) and all(

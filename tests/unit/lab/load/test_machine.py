@@ -20,13 +20,18 @@ UNKNOWN = Conditions(late_p99_ms=1.0, late_limit_ms=50.0)
 SPIN = "import time\nuntil = time.perf_counter() + 60\nwhile time.perf_counter() < until: pass"
 
 
-@pytest.mark.parametrize(("conditions", "is_disturbed"), [(QUIET, False), (BUSY, True), (LATE, True), (UNKNOWN, False)])
-def test_only_a_broken_limit_on_a_disturbed_machine_is_inconclusive(conditions: Conditions, is_disturbed: bool) -> None:
-    assert bool(conditions.disturbances) == is_disturbed
-    broken = Judgement.INCONCLUSIVE if is_disturbed else Judgement.BROKEN
-    assert conditions.excuse(Judgement.BROKEN) is broken
-    for other in (Judgement.HOLDS, Judgement.TOO_FEW):
-        assert conditions.excuse(other) is other
+@pytest.mark.parametrize(
+    ("conditions", "excuses_time", "excuses_share"),
+    [(QUIET, False, False), (BUSY, True, True), (LATE, True, False), (UNKNOWN, False, False)],
+)
+def test_only_a_broken_limit_is_excused_and_a_late_generator_excuses_no_share(
+    conditions: Conditions, excuses_time: bool, excuses_share: bool
+) -> None:
+    assert bool(conditions.disturbances) == excuses_time
+    for excuse, is_excused in ((conditions.excuse_time, excuses_time), (conditions.excuse_share, excuses_share)):
+        assert excuse(Judgement.BROKEN) is (Judgement.INCONCLUSIVE if is_excused else Judgement.BROKEN)
+        for other in (Judgement.HOLDS, Judgement.TOO_FEW):
+            assert excuse(other) is other
 
 
 def test_at_the_bounds_a_machine_is_not_disturbed_and_beyond_them_it_is() -> None:

@@ -38,6 +38,12 @@ def test_a_stack_is_settled_when_all_is_healthy_and_the_build_has_ended() -> Non
     assert not Told([]).is_settled()
 
 
+def test_a_stack_whose_new_model_was_refused_is_settled_when_the_old_release_serves() -> None:
+    refused = [row("setup", "exited"), row("build", "exited", code=3)]
+    assert Told([*refused, row("feed", "running", health="healthy")]).is_settled()
+    assert not Told([*refused, row("feed", "running", health="starting")]).is_settled()
+
+
 def test_a_build_that_ended_badly_is_told_with_its_log() -> None:
     with pytest.raises(LabError, match="build ended with status 137") as caught:
         Told([row("build", "exited", code=137)]).is_settled()
