@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Runs once before everything else: is there enough memory, are the volumes of this version, has everyone a password?
+# Runs once before the other containers: checks the memory and the database's version, and creates the passwords.
 set -euo pipefail
 needed_mb=3500
-root=${1:-} # tests try it in a directory of their own
+root=${1:-} # tests pass a directory of their own
 
 fail() { printf 'setup: %s\n' "$@" >&2; exit 1; }
 
@@ -16,9 +16,9 @@ if [ -s "$root/postgres/PG_VERSION" ]; then
   found=$(cat "$root/postgres/PG_VERSION")
   [ "$found" = "${PG_MAJOR:-15}" ] ||
     fail "the database's volume was written by PostgreSQL $found, this is ${PG_MAJOR:-15}." \
-         "Forget the old data with: docker compose down --volumes"
+         "Remove the old data with: docker compose down --volumes"
   [ -s "$root/run/postgres/password" ] ||
-    fail "the database's volume has lost its password." "Forget the old data with: docker compose down --volumes"
+    fail "the database's volume has lost its password." "Remove the old data with: docker compose down --volumes"
 fi
 
 secret() { head -c 24 /dev/urandom | od -An -tx1 | tr -d ' \n'; }

@@ -1,7 +1,7 @@
 #!/bin/sh
-# A health check that is frequent until all is well, and rare from then on: `watch.sh COMMAND...`, within the container.
-# To start a process in a container takes the engine up to a tenth of a second of a core, and meanwhile answers are late
-# that should come within milliseconds. So a check that follows one that went well waits for a minute or more first.
+# Runs a container's health check, `watch.sh COMMAND...`: every few seconds until it succeeds, then once a minute.
+# Each check starts a process in the container, which takes the engine up to 0.1 CPU-seconds and delays requests with
+# budgets of milliseconds. After a successful check the script therefore sleeps for a minute or more before the next one.
 well=/tmp/.well
 if [ -e "$well" ]; then sleep $((60 + $$ % 30)); fi
 if timeout 4 "$@"; then
