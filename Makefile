@@ -13,11 +13,12 @@ UV := $(BIN)/python -m uv
 # Compiled modules are kept: without them every process compiles its libraries again, for seconds.
 unexport PYTHONDONTWRITEBYTECODE
 # Two test processes; tests/conftest.py groups tests that share fixtures, and a group stays in one of them.
-PAIR := -n 2 --dist loadfile
+PAIR := -n 2 --dist loadfile --no-loadscope-reorder
 ALONE := -m "timing or alone"
 TOGETHER := -m "not timing and not alone"
 
-.PHONY: help up down env env-dev test all-tests some-tests quick lint types unit contracts integration e2e timing \
+.PHONY: help up down env env-dev test all-tests some-tests quick checks together lint types unit contracts \
+	integration e2e timing \
 	compose-up compose-down compose-test engine bench evaluate lock clean
 
 help: ## show the targets
@@ -31,13 +32,20 @@ down: env ## stop a lab that was left running
 
 test: $(if $(SUITE)$(FILE),some-tests,all-tests) ## everything that must be green; or SUITE=unit FILE=infra/test_design.py
 
-all-tests: lint types unit contracts integration e2e timing
+all-tests: checks together timing
 
 some-tests: env-dev
 	$(BIN)/pytest $(if $(SUITE),tests/$(SUITE)$(if $(FILE),/$(FILE)),$(FILE))
 
 quick: env-dev ## ruff, import contracts and unit tests of what has changed, in seconds
 	@$(BIN)/python scripts/quick.py
+
+checks: env-dev
+	@$(MAKE) --no-print-directory -j 2 lint types
+
+# One run of all suites but `timing`, the long files first, so that both test processes end at about the same time.
+together: env-dev
+	$(BIN)/pytest tests/e2e tests/integration tests/contracts tests/unit $(PAIR) $(TOGETHER) -k "not kafka"
 
 env:
 	@command -v $(PYTHON) >/dev/null 2>&1 || { echo "set-up: no Python found; install Python 3.11, 3.12 or 3.13" >&2; exit 1; }

@@ -24,6 +24,11 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "lab"))
 
 HOME = REPOSITORY / "var" / "tests"
 OURS = ("LAB_", "PYTEST_", "HYPOTHESIS_")
+os.environ |= {
+    "JAX_COMPILATION_CACHE_DIR": str(HOME / ".jax"),
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+}
+"""All processes of a test run, and later runs, share compiled functions."""
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith(OURS)} | {
     "LAB_HOME": str(HOME),
     "LAB_PRESET": "smoke",
@@ -33,8 +38,11 @@ ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.sta
 SHARED = {
     "broker": {f"tests/integration/test_{name}.py" for name in ("ctr_service", "feed_service", "feed_faults")},
     "lab": {f"tests/e2e/test_{name}.py" for name in ("live", "load", "staying_up", "using")},
+    "learned": {
+        f"tests/integration/ctr_prediction/{name}.py" for name in ("offline/test_learning", "evaluation/test_ceiling")
+    },
 }
-"""Group -> test files that share the broker of the shared home, or one running lab."""
+"""Group -> test files that share the broker of the shared home, one running lab, or trained models."""
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
@@ -44,7 +52,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 
 class FilesTogether(LoadScopeScheduling):  # type: ignore[misc]
-    """Keeps the tests of one file in one test process, and likewise all files that share a broker or a lab."""
+    """Keeps the tests of one file in one test process, and likewise all files of a group of `SHARED`."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]

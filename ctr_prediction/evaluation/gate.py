@@ -12,11 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from ctr_prediction.config import CtrConfig
-from ctr_prediction.evaluation.holdout import Judged, Truth, holdout_figures, judge, reliability, slices
+from ctr_prediction.evaluation.holdout import Judged, Truth, holdout_figures, judge, reliability, slices, student_p
 from ctr_prediction.model.artifact import load_bundle
 from ctr_prediction.offline.baselines import BASELINES
 from ctr_prediction.offline.samples import Sample
-from ctr_prediction.offline.train import inputs_of
 from ctr_prediction.world.oracle import Context, Oracle
 from ctr_prediction.world.truth import make_world
 from infra.build.runner import Facts, StepContext
@@ -82,9 +81,6 @@ def comparison_on(sample: Sample) -> Comparison:
     """The gate's comparison on these impressions, grouped by request."""
 
     def predict_with(path: Path, digest: str) -> Array:
-        bundle = load_bundle(path, digest)
-        return bundle.p_click("student", bundle.student(inputs_of(bundle.debiased, sample)), sample.slot).astype(
-            np.float64
-        )
+        return student_p(load_bundle(path, digest), sample)
 
     return Comparison(sample.clicked.astype(np.float64), sample.request_id, predict_with, more_rows="negative_share")

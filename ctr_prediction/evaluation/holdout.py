@@ -57,6 +57,12 @@ def judge(bundle: Bundle, sample: Sample, truth: Truth, baselines: Mapping[str, 
     return Judged(sample, truth, {**p, **baselines}, relevance)
 
 
+def student_p(bundle: Bundle, sample: Sample) -> Array:
+    """float64[n]: the student's p(click) of each impression in its slot."""
+    z = bundle.student(inputs_of(bundle.debiased, sample))
+    return bundle.p_click("student", z, sample.slot).astype(np.float64)
+
+
 def expected_auc(truth: Array, score: Array) -> float:
     """P(a click scores higher than an impression without a click), if each impression is a click with probability
     `truth`: the expected AUC over many such days, with ties counted half."""

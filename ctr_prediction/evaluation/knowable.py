@@ -17,10 +17,10 @@ import pyarrow.parquet as pq
 
 from ctr_prediction.config import CtrConfig
 from ctr_prediction.domain import Array
+from ctr_prediction.evaluation.holdout import student_p
 from ctr_prediction.evaluation.studies.ceiling import history_files, lost_rows, read_history, shown_in
 from ctr_prediction.model.artifact import load_bundle
 from ctr_prediction.offline.samples import Sample
-from ctr_prediction.offline.train import inputs_of
 from ctr_prediction.world.truth import make_world
 from infra.evaluation.figures import Figure
 from infra.evaluation.resample import Resample
@@ -46,7 +46,7 @@ def knowable_figures(config: CtrConfig, paths: Mapping[str, Path], report: Progr
     registered = json.loads((paths["train"] / "registered.json").read_text())
     bundle = load_bundle(paths["train"] / "bundle", registered["digest"])
     sample = Sample.read(paths["sample"] / "holdout.npz")
-    p = bundle.p_click("student", inputs_of(bundle.debiased, sample), sample.slot).astype(np.float64)
+    p = student_p(bundle, sample)
     report(0.1, f"reading {impressions:,} impressions")
     world = make_world(config.world)
     history, later = read_history(world, files), shown_in(world, sample)

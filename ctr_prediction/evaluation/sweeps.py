@@ -131,16 +131,20 @@ def measure_quality(
 
 def order_among_chance(player: Player, judge: Any, pages: Sequence[Any]) -> Figure:
     """Gain in rank correlation with true relevance of the debiased model over the naive one, on random bidders. The log
-    cannot answer this, because the logging policy selected its bidders."""
+    cannot answer this, because the logging policy selected its bidders. Pages with fewer than two bidders have no order
+    and do not count."""
     gains = []
     for page in pages:
         found = {}
         for position in ("debiased", "naive"):
             knobs = {"randomised_share": 1.0, "pacing": "none", "model": "teacher", "position": position}
             answer = player.play(page, knobs).answer
+            if len(answer.bidders) < 2:
+                break
             truth = judge.relevance(page, answer.bidders, answer.bidders_seen)
             found[position] = np.corrcoef(_ranks(answer.score), _ranks(truth))[0, 1]
-        gains.append(found["debiased"] - found["naive"])
+        if len(found) == 2:
+            gains.append(found["debiased"] - found["naive"])
     text = "rank correlation with true relevance on a page with random bidders: debiased minus naive"
     return _figure(per_case("", "", "", np.array(gains)), "debias_gain_page", text)
 

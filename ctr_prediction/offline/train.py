@@ -31,7 +31,7 @@ from infra.build.runner import Facts, StepContext
 from infra.progress import Progress
 from infra.registry.manifest import write_manifest
 from infra.registry.mlflow_registry import MlflowRegistry
-from infra.training.networks import export, prepare_export
+from infra.training.networks import export, keep_compiled, prepare_export
 
 NETWORK_RATE, TABLE_RATE, L2 = 0.001, 0.3, 2e-4
 """chosen on the same data as the spreads in `networks.spec`"""
@@ -43,7 +43,7 @@ def fit_and_register(context: StepContext) -> Facts:
     """Write the bundle (networks, tables and a manifest) and `registered.json`."""
     config: CtrConfig = context.config
     seed, shape = config.world.seed, shape_of(config)
-    jax.config.update("jax_compilation_cache_dir", str(context.settings.home.resolve() / ".jax"))
+    keep_compiled(context.settings.home)
     exporter = prepare_export()
     checkpoints = context.settings.design_root(context.design.name) / "checkpoints" / context.out.stem
     sample, later = (Sample.read(context.inputs["sample"] / f"{name}.npz") for name in ("train", "calibration"))

@@ -11,7 +11,6 @@ import shutil
 from dataclasses import asdict
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -37,14 +36,14 @@ from infra.progress import Progress
 from infra.registry.manifest import write_manifest
 from infra.registry.mlflow_registry import MlflowRegistry
 from infra.training.fitting import Plan
-from infra.training.networks import Floats, export, prepare_export
+from infra.training.networks import Floats, export, keep_compiled, prepare_export
 
 
 def fit_and_register(context: StepContext) -> Facts:
     """Write the bundle (four networks and a manifest) and `registered.json`."""
     config: FeedConfig = context.config
     seed = config.world.seed
-    jax.config.update("jax_compilation_cache_dir", str(context.settings.home.resolve() / ".jax"))
+    keep_compiled(context.settings.home)
     exporter = prepare_export()
     checkpoints = context.settings.design_root(context.design.name) / "checkpoints" / context.out.stem
     sample = Sample.read(context.inputs["sample"] / "train.npz")

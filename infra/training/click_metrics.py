@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.metrics import roc_auc_score
 
 Array = npt.NDArray[np.float64]
 
@@ -27,8 +26,14 @@ def excess_log_loss_rows(truth: Array, p: Array) -> Array:
 
 
 def auc(clicked: Array, score: Array) -> float:
-    """Probability that a clicked impression scores above an unclicked one; 0.5 if either kind is missing."""
-    return float(roc_auc_score(clicked, score)) if 0 < clicked.sum() < len(clicked) else 0.5
+    """Probability that a clicked impression scores above an unclicked one; 0.5 if either kind is missing.
+
+    scikit-learn's `roc_auc_score` gives the same value. It takes about ten times as long on a few thousand rows, and an
+    interval needs 200 values.
+    """
+    if not 0 < clicked.sum() < len(clicked):
+        return 0.5
+    return auc_at(np.unique(score, return_inverse=True)[1], clicked, np.ones_like(clicked))
 
 
 def auc_at(place: npt.NDArray[np.intp], truth: Array, weight: Array) -> float:

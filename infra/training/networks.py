@@ -47,6 +47,17 @@ class Mlp(nnx.Module):
         return self.last(deep) + self.wide(x)
 
 
+def keep_compiled(home: Path) -> None:
+    """Keep every compiled function under `home` for later processes, unless `JAX_COMPILATION_CACHE_DIR` is set.
+
+    By default JAX keeps only functions that take a second to compile. A training compiles over 100 smaller ones, which
+    take longer than the training itself on a small world.
+    """
+    if jax.config.jax_compilation_cache_dir is None:
+        jax.config.update("jax_compilation_cache_dir", str(home.resolve() / ".jax"))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+
+
 def prepare_export() -> threading.Thread:
     """Import the exporter's plugins in a background thread.
 

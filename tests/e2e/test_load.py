@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.timing, pytest.mark.timeout(1200)]
 
 
 def test_a_healthy_feed_keeps_its_budgets_under_load(lab: Lab, tmp_path: Path) -> None:
-    words = ("load", "feed_ranking", "--users", "8", "--seconds", "28", "--out", str(tmp_path), "--json")
+    words = ("load", "feed_ranking", "--users", "8", "--seconds", "27", "--out", str(tmp_path), "--json")
     verdict = lab.measure(*words, parse=True)
     assert verdict["passed"]
     assert verdict["figures"]["requests"] >= 1000
@@ -26,7 +26,7 @@ def test_a_healthy_feed_keeps_its_budgets_under_load(lab: Lab, tmp_path: Path) -
 
 def test_a_broken_feature_store_breaks_a_budget_and_the_exit_code_says_so(lab: Lab, tmp_path: Path) -> None:
     with lab.fault("feature_store", "down"):
-        said = lab.measure("load", "feed_ranking", "--users", "12", "--seconds", "20", "--out", str(tmp_path), code=3)
+        said = lab.measure("load", "feed_ranking", "--users", "8", "--seconds", "6", "--out", str(tmp_path), code=3)
     assert "degraded_share" in said
     assert "BROKEN" in said
 

@@ -83,17 +83,6 @@ def test_build_skips_what_is_done(lab: Lab) -> None:
     assert "no step" in lab.run("build", "feed_ranking", "--from", "nowhere", code=2)
 
 
-def test_evaluate_prints_rows_with_the_agreed_keys(lab: Lab) -> None:
-    done = run_lab("evaluate", "feed_ranking", "--json", environment=lab.environment)
-    rows = json.loads(done.stdout)
-    assert done.returncode == (0 if all(row["met"] is not False for row in rows) else 3)
-    assert {"auc", "excess_log_loss"} <= {row["id"] for row in rows}
-    for row in rows:
-        assert list(row) == ["id", "description", "value", "low", "high", "unit", "must", "aim", "met"]
-        assert row["low"] <= row["value"] <= row["high"]
-    assert "| `auc` |" in run_lab("evaluate", "feed_ranking", "--markdown", environment=lab.environment).stdout
-
-
 def test_bench_refuses_a_figure_that_does_not_exist(lab: Lab) -> None:
     assert "serve_pss_mb" in lab.run("bench", "feed_ranking", "--only", "beauty", code=2)
 

@@ -12,18 +12,20 @@ from typer.testing import CliRunner
 
 from feed_ranking.design import DESIGN
 from infra.build.fingerprints import step_paths
+from infra.design import resolve
 from infra.evaluation.experiment import Sweep
 from infra.evaluation.figures import Figure
 from infra.registry.mlflow_registry import MlflowRegistry
 from infra.settings import Settings
 from lab.cli import app
-from lab.sweeps.open import measure_quality, open_judge, open_player
+from lab.sweeps.open import open_judge, open_player
 from lab.sweeps.run import run_sweep
 
 
 @pytest.fixture(scope="module")
 def figures(settings: Settings) -> dict[str, Figure]:
-    measured = measure_quality(DESIGN, settings, step_paths(DESIGN, settings)["release"])
+    player = open_player(DESIGN, settings, step_paths(DESIGN, settings)["release"])
+    measured = resolve(DESIGN.quality)(player, open_judge(DESIGN, settings), lambda *_: None, cases=120)
     return {figure.id: figure for figure in measured}
 
 

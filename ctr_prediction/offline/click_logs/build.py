@@ -13,7 +13,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
 from ctr_prediction.offline.click_logs.crosses import pairs_of
@@ -29,6 +28,7 @@ from infra.build.step_code import code_digest
 from infra.evaluation.figures import read_figures, write_figures
 from infra.progress import Progress
 from infra.settings import Settings
+from infra.training.networks import keep_compiled
 
 ROOM, FACTS = "real_logs", "report.json"
 SEED = 11
@@ -41,7 +41,7 @@ def build(source: ClickLog, settings: Settings, report: Progress) -> LogBuild:
     if (place / FACTS).exists():
         return LogBuild(place, read_figures(place), json.loads((place / FACTS).read_text()), found=True)
     work = place.with_suffix(".part")  # not `.partial`, which the start of a build deletes
-    jax.config.update("jax_compilation_cache_dir", str(settings.home.resolve() / ".jax"))
+    keep_compiled(settings.home)
     with disk_errors(settings.home), only_build(place.parent):
         check_free_space(place.parent)
         figures, facts = _make(source, work, report)

@@ -21,7 +21,7 @@ from infra.evaluation.off_policy import Array, Estimate, doubly_robust, importan
 from infra.simulation.streams import end_ts
 
 LOGGED, K, CAP = 0.1, 8, 3
-REQUESTS, BANK, SLATES, LOGS, ROUNDS = 150, 30_000, 4_000, 100, 300
+REQUESTS, BANK, SLATES, LOGS, ROUNDS = 150, 15_000, 4_000, 100, 300
 NOW = end_ts(SMOKE.world)
 POSITION = np.arange(K)
 
@@ -130,7 +130,7 @@ def under(epsilon: float) -> Array:
 @cache
 def true_value(epsilon: float) -> float:
     """By the oracle, which knows what each slate is worth on average; over many slates that this exploration draws."""
-    shown = [(requests()[number], chosen) for number, chosen, _ in drawn(epsilon, 40_000, seed=2)]
+    shown = [(requests()[number], chosen) for number, chosen, _ in drawn(epsilon, 20_000, seed=2)]
     users = np.array([one.user for one, _ in shown])
     slates = np.stack([one.posts[chosen] for one, chosen in shown])
     return float(oracle().slate_value(users, slates, NOW).mean())

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
+from sklearn.metrics import roc_auc_score
 
 from feed_ranking.evaluation.ranking_metrics import mean_ndcg
 from infra.training.click_metrics import auc, excess_log_loss_rows, log_loss_rows
@@ -91,5 +92,12 @@ def test_auc_is_the_chance_that_a_click_scores_higher() -> None:
 
 
 @pytest.mark.parametrize("clicked", [np.zeros(3), np.ones(3)], ids=["no click", "only clicks"])
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 9)), min_size=2, max_size=60))
+def test_auc_is_that_of_scikit_learn(rows: list[tuple[bool, int]]) -> None:
+    clicked, score = np.array(rows, np.float64).T
+    assume(0 < clicked.sum() < len(clicked))
+    assert auc(clicked, score) == pytest.approx(roc_auc_score(clicked, score))
+
+
 def test_auc_of_one_kind_is_that_of_a_coin(clicked: Array) -> None:
     assert auc(clicked, np.array([0.1, 0.5, 0.9])) == 0.5
