@@ -3,6 +3,7 @@ export."""
 
 from __future__ import annotations
 
+import os
 import threading
 import warnings
 from collections.abc import Callable, Sequence
@@ -53,7 +54,7 @@ def keep_compiled(home: Path) -> None:
     By default JAX keeps only functions that take a second to compile. A training compiles over 100 smaller ones, which
     take longer than the training itself on a small world.
     """
-    if jax.config.jax_compilation_cache_dir is None:
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         jax.config.update("jax_compilation_cache_dir", str(home.resolve() / ".jax"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 

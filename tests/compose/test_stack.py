@@ -24,8 +24,9 @@ from tests.support.tries import BROKEN, broken_by_speed_alone, conclusive_run
 
 ASK = {"user_id": 7, "k": 10}
 PROJECT = "lab-compose-test"
-RATE = ("--rate", "25")
-"""of the drills: all containers, their tests and the load share two cores, and a JVM that starts takes both"""
+STORE, STREAM, ADS = (("--rate", rate) for rate in ("40", "25", "60"))
+"""Request rates of the drills. All containers, their tests and the load share two cores. The drill of the stream starts
+a JVM, which takes both cores for seconds. The drill of the ads stops all containers that the ads do not need."""
 
 
 @pytest.fixture(scope="module")
@@ -161,7 +162,7 @@ def test_locust_comes_with_its_profile(stack: Stack) -> None:
 
 @pytest.mark.timeout(1800)
 def test_it_survives_a_feature_store_that_is_down(stack: Stack) -> None:
-    done = measured(stack, "drill", "feature_store_down", "--setting", "compose", *RATE)
+    done = measured(stack, "drill", "feature_store_down", "--setting", "compose", *STORE)
     assert done.returncode == 0, done.stdout[:3000] + done.stderr
     journal = json.loads(done.stdout)
     assert journal["holds"]
@@ -172,7 +173,7 @@ def test_it_survives_a_feature_store_that_is_down(stack: Stack) -> None:
 
 @pytest.mark.timeout(1800)
 def test_it_survives_a_stream_that_is_down(stack: Stack) -> None:
-    done = measured(stack, "drill", "stream_down", "--setting", "compose", *RATE)
+    done = measured(stack, "drill", "stream_down", "--setting", "compose", *STREAM)
     assert done.returncode == 0, done.stdout[:3000] + done.stderr
     assert json.loads(done.stdout)["holds"]
 
@@ -219,7 +220,7 @@ def test_a_service_starts_without_the_registry_from_its_verified_copy(stack: Sta
 
 @pytest.mark.timeout(900)
 def test_the_ads_come_with_their_profile_beside_the_feed(stack: Stack) -> None:
-    stack.compose("--profile", "ads", "up", "--detach")
+    stack.compose("--profile", "ads", "up", "--detach", "ads-build", "ads", "ads-worker")
     stack.await_(stack.is_settled, "the ads' model built, everything healthy", 600)
     answer = httpx.post(f"{stack.ads_url}/v1/ads/rank", json={"user_id": 7, "slots": 3}, timeout=5).json()
     assert len(answer["slate"]) == 3
@@ -235,7 +236,7 @@ def test_the_ads_survive_a_feature_store_that_is_down(stack: Stack) -> None:
     """With nothing beside them that they do not need: ten milliseconds are less than a dozen containers on two cores
     wait for one another."""
     stack.compose("stop", "feed", "worker", "mlflow", "prometheus")
-    words = ("drill", "feature_store_down", "--design", "ctr_prediction", "--setting", "compose", *RATE)
+    words = ("drill", "feature_store_down", "--design", "ctr_prediction", "--setting", "compose", *ADS)
     done = measured(stack, *words)
     assert done.returncode in (0, BROKEN), done.stdout[:3000] + done.stderr
     journal = json.loads(done.stdout)
