@@ -15,8 +15,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from scipy.special import betaincinv
-
 CONFIDENCE = 0.95
 FEWEST = 100
 
@@ -51,6 +49,8 @@ class Share:
 
     def interval(self) -> tuple[float, float]:
         """Return the two-sided Clopper-Pearson interval at `CONFIDENCE`; (0, 1) without requests."""
+        from scipy.special import betaincinv  # half a second, which most commands of `lab` need not spend
+
         tail, misses = (1 - CONFIDENCE) / 2, self.total - self.hits
         low = float(betaincinv(self.hits, misses + 1, tail)) if self.hits else 0.0
         high = float(betaincinv(self.hits + 1, misses, 1 - tail)) if misses else 1.0

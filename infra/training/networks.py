@@ -4,11 +4,14 @@ export."""
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Sequence
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import jax
@@ -21,6 +24,8 @@ from flax import nnx
 from infra.serving.onnx_model import OnnxModel
 
 Floats = npt.NDArray[np.float32]
+UNUSED_PLUGINS = ("equinox", "examples", "dm_pix")
+"""packages of the exporter's plugins for libraries that no design uses"""
 FARTHEST = 6.0
 """limit of normalised inputs in standard deviations; clipping bounds the effect of values unseen in training"""
 
@@ -60,22 +65,32 @@ def keep_compiled(home: Path) -> None:
 
 
 def prepare_export() -> threading.Thread:
-    """Import the exporter's plugins in a background thread.
+    """Import the exporter's plugins in a background thread, because the import takes seconds.
 
-    The import compiles examples for some seconds, mostly outside the interpreter lock, so training can run meanwhile.
     The thread does not export, because an export replaces jax functions for all threads of the process.
     """
-
-    def load() -> None:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # deprecation warnings of the exporter and Flax
-            from jax2onnx.plugins.plugin_system import import_all_plugins
-
-            import_all_plugins()
-
-    thread = threading.Thread(target=load, name="prepare-export", daemon=True)
+    thread = threading.Thread(target=import_plugins, name="prepare-export", daemon=True)
     thread.start()
     return thread
+
+
+@cache
+def import_plugins() -> None:
+    """Import the exporter's plugins, but not those in `UNUSED_PLUGINS`.
+
+    The exporter imports every file of its package `plugins` at the first export. The unused ones compile examples of
+    other libraries for 10 CPU-seconds. A module that is listed in `sys.modules` counts as imported.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # deprecation warnings of the exporter and Flax
+        from jax2onnx.plugins import plugin_system
+
+        root = Path(plugin_system.__file__).parent
+        for file in (found for name in UNUSED_PLUGINS for found in (root / name).rglob("*.py")):
+            parts = file.relative_to(root).with_suffix("").parts
+            name = ".".join(["jax2onnx.plugins", *parts]).removesuffix(".__init__")
+            sys.modules.setdefault(name, ModuleType(name))
+        plugin_system.import_all_plugins()
 
 
 def export(function: Callable[[jax.Array], jax.Array], width: int, path: Path, sample: Floats) -> float:
@@ -85,6 +100,7 @@ def export(function: Callable[[jax.Array], jax.Array], width: int, path: Path, s
     """
     from jax2onnx import to_onnx
 
+    import_plugins()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model: Any = to_onnx(function, inputs=[("n", width)])

@@ -202,7 +202,7 @@ def learned(
     """
     config = replace(CONFIG, model=replace(CONFIG.model, user_cross=user_cross))
     if small_batches:
-        config = replace(config, model=replace(config.model, batch=128, epochs=3))
+        config = replace(config, model=replace(config.model, batch=256, epochs=3))
     shape, parts = shape_of(config), split()
     network = WideDeep(
         shape, hidden_of(config), SLOTS, 0.05, config.world.seed,

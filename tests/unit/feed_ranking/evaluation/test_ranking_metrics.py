@@ -91,7 +91,6 @@ def test_auc_is_the_chance_that_a_click_scores_higher() -> None:
     assert auc(clicked, clicked) == 1.0
 
 
-@pytest.mark.parametrize("clicked", [np.zeros(3), np.ones(3)], ids=["no click", "only clicks"])
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 9)), min_size=2, max_size=60))
 def test_auc_is_that_of_scikit_learn(rows: list[tuple[bool, int]]) -> None:
     clicked, score = np.array(rows, np.float64).T
@@ -99,5 +98,6 @@ def test_auc_is_that_of_scikit_learn(rows: list[tuple[bool, int]]) -> None:
     assert auc(clicked, score) == pytest.approx(roc_auc_score(clicked, score))
 
 
+@pytest.mark.parametrize("clicked", [np.zeros(3), np.ones(3)], ids=["no click", "only clicks"])
 def test_auc_of_one_kind_is_that_of_a_coin(clicked: Array) -> None:
     assert auc(clicked, np.array([0.1, 0.5, 0.9])) == 0.5
