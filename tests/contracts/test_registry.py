@@ -106,14 +106,14 @@ def test_versions_increase_and_an_alias_can_be_moved(registry: MlflowRegistry, t
 def test_missing_alias_or_model_is_none(registry: MlflowRegistry, tmp_path: Path) -> None:
     register(registry, tmp_path / "made", b"x", "lonely")
     assert registry.by_alias("lonely", "champion") is None
-    assert registry.by_alias("nobody", "champion") is None
+    assert registry.by_alias("missing", "champion") is None
 
 
 def test_registry_detects_a_missing_version(registry: MlflowRegistry, settings: Settings, tmp_path: Path) -> None:
     version = register(registry, tmp_path / "made", b"kept", "kept")
     assert registry.digest_of("kept", version.version) == version.digest
     assert registry.digest_of("kept", version.version + 1) is None
-    assert registry.digest_of("nobody", 1) is None
+    assert registry.digest_of("missing", 1) is None
     (tmp_path / "registered.json").write_text(json.dumps({"name": "gone", "version": 1, "digest": version.digest}))
     assert has_model(tmp_path, settings) == (settings.registry_uri is None)
 

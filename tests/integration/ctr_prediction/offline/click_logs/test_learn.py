@@ -144,8 +144,8 @@ def test_builds_of_the_same_log_give_the_same_figures(tmp_path: Path, one_epoch:
     assert (built.found, again.found) == (False, True)
     assert again.figures == built.figures
     shutil.rmtree(built.place)
-    anew = build(source, settings, REPORT)
-    assert (anew.figures, anew.found) == (built.figures, False)
+    rebuilt = build(source, settings, REPORT)
+    assert (rebuilt.figures, rebuilt.found) == (built.figures, False)
 
 
 def run(*arguments: str) -> tuple[int, str]:
