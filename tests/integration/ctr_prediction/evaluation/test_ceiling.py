@@ -60,8 +60,7 @@ def later_impressions(unknown: Unknown) -> Shown:
 
 
 def remaining_loss(unknown: Unknown, history: Shown) -> float:
-    later = later_impressions(unknown)
-    p, truth = predicted(unknown, history, later), later.p_click
+    p, truth = predicted(unknown, history, later_impressions(unknown)), later_impressions(unknown).p_click
     return float((truth * np.log(truth / p) + (1 - truth) * np.log((1 - truth) / (1 - p))).mean())
 
 
