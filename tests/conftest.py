@@ -16,7 +16,7 @@ from xdist.scheduler import LoadScopeScheduling
 from infra.registry.release import Release, read_release
 from infra.settings import REPOSITORY, Settings
 from lab.services import ports
-from tests.support.smoke_build import build_once, forget_used
+from tests.support.smoke_build import build_once, remove_used
 
 hypothesis.settings.register_profile("lab", deadline=None, derandomize=True)
 hypothesis.settings.register_profile("search", deadline=None)
@@ -48,7 +48,7 @@ SHARED = {
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Remove a smoke world that a running lab has written live data into, before any test process reads the world."""
     if not hasattr(session.config, "workerinput"):
-        forget_used(HOME)
+        remove_used(HOME)
 
 
 class FilesTogether(LoadScopeScheduling):  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""What the compose file promises of every service, read from `docker compose config`; no engine is needed for that."""
+"""Every service of the compose file meets the rules for security, limits, volumes and health."""
 
 from __future__ import annotations
 
@@ -50,51 +50,53 @@ def service(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
     return request.param, config()["services"][request.param]
 
 
-def test_the_file_names_no_version_and_builds_in_a_fresh_clone() -> None:
+def test_compose_file_has_a_project_name_and_no_version() -> None:
     assert "version" not in raw()
     assert config()["name"] == "ml-system-design-lab"
     assert (REPOSITORY / "Dockerfile").exists()
 
 
-def test_it_may_do_next_to_nothing_to_its_host(service: tuple[str, dict[str, Any]]) -> None:
-    name, told = service
-    assert told["cap_drop"] == ["ALL"]
-    assert told.get("cap_add", []) == MAY_ADD.get(name, [])
-    assert told["security_opt"] == ["no-new-privileges:true"]
-    assert told["read_only"]
-    assert not told.get("privileged")
-    assert told.get("network_mode") in (None, "none")
+def test_service_drops_capabilities_and_has_a_read_only_root(service: tuple[str, dict[str, Any]]) -> None:
+    name, options = service
+    assert options["cap_drop"] == ["ALL"]
+    assert options.get("cap_add", []) == MAY_ADD.get(name, [])
+    assert options["security_opt"] == ["no-new-privileges:true"]
+    assert options["read_only"]
+    assert not options.get("privileged")
+    assert options.get("network_mode") in (None, "none")
 
 
-def test_it_has_bounds(service: tuple[str, dict[str, Any]]) -> None:
-    _, told = service
-    assert int(told["mem_limit"]) > 0
-    assert told["logging"]["options"].keys() >= {"max-size", "max-file"}
-    assert _seconds(told["stop_grace_period"]) < 10
+def test_service_limits_memory_logs_and_stop_time(service: tuple[str, dict[str, Any]]) -> None:
+    _, options = service
+    assert int(options["mem_limit"]) > 0
+    assert options["logging"]["options"].keys() >= {"max-size", "max-file"}
+    assert _seconds(options["stop_grace_period"]) < 10
 
 
-def test_servers_are_watched_and_started_again_and_one_shots_are_not(service: tuple[str, dict[str, Any]]) -> None:
-    name, told = service
-    assert told["restart"] == ("no" if name in ONE_SHOT else "unless-stopped")
-    assert ("healthcheck" in told) == (name not in ONE_SHOT)
+def test_only_long_running_services_have_a_healthcheck_and_a_restart_policy(
+    service: tuple[str, dict[str, Any]],
+) -> None:
+    name, options = service
+    assert options["restart"] == ("no" if name in ONE_SHOT else "unless-stopped")
+    assert ("healthcheck" in options) == (name not in ONE_SHOT)
 
 
-def test_what_is_published_is_published_on_this_machine_only(service: tuple[str, dict[str, Any]]) -> None:
-    _, told = service
-    assert all(port["host_ip"] == "127.0.0.1" for port in told.get("ports", []))
+def test_published_ports_bind_to_localhost_only(service: tuple[str, dict[str, Any]]) -> None:
+    _, options = service
+    assert all(port["host_ip"] == "127.0.0.1" for port in options.get("ports", []))
 
 
-def test_no_password_stands_in_the_file(service: tuple[str, dict[str, Any]]) -> None:
-    _, told = service
-    for name, value in (told.get("environment") or {}).items():
+def test_passwords_come_from_secret_files(service: tuple[str, dict[str, Any]]) -> None:
+    _, options = service
+    for name, value in (options.get("environment") or {}).items():
         if "PASSWORD" in name or "SECRET" in name:
             assert name.endswith("_FILE"), name
             assert value.startswith("/run/")
 
 
-def test_data_lies_in_named_volumes_and_code_is_mounted_read_only(service: tuple[str, dict[str, Any]]) -> None:
-    _, told = service
-    for volume in told.get("volumes", []):
+def test_data_is_in_named_volumes_and_bind_mounts_are_read_only(service: tuple[str, dict[str, Any]]) -> None:
+    _, options = service
+    for volume in options.get("volumes", []):
         if volume["type"] == "bind":
             assert volume["read_only"]
         else:
@@ -107,17 +109,17 @@ DECLARED = {
     "prom/prometheus": ["/prometheus"],
     "apache/kafka": ["/etc/kafka/secrets", "/var/lib/kafka/data", "/mnt/shared/config"],
 }
-"""the places where an image asks for a volume; with nothing there, every start would leave a nameless one"""
+"""Paths for which an image declares a volume. An unmounted path gets an anonymous volume at every start."""
 
 
-def test_no_service_leaves_a_nameless_volume_behind(service: tuple[str, dict[str, Any]]) -> None:
-    _, told = service
-    mounted = {volume["target"] for volume in told.get("volumes", [])}
-    mounted |= {entry.partition(":")[0] for entry in told.get("tmpfs", [])}
-    assert set(DECLARED.get(told["image"].partition(":")[0], [])) <= mounted
+def test_service_creates_no_anonymous_volume(service: tuple[str, dict[str, Any]]) -> None:
+    _, options = service
+    mounted = {volume["target"] for volume in options.get("volumes", [])}
+    mounted |= {entry.partition(":")[0] for entry in options.get("tmpfs", [])}
+    assert set(DECLARED.get(options["image"].partition(":")[0], [])) <= mounted
 
 
-def test_the_stream_is_bounded_and_the_feed_starts_without_it() -> None:
+def test_broker_limits_memory_and_retention_and_the_feed_does_not_depend_on_it() -> None:
     services = config()["services"]
     broker = services["kafka"]
     assert "ports" not in broker
@@ -126,34 +128,34 @@ def test_the_stream_is_bounded_and_the_feed_starts_without_it() -> None:
     lines = [
         line for line in (REPOSITORY / "infra/deploy/kafka/server.properties").read_text().splitlines() if "=" in line
     ]
-    told = dict(line.split("=", 1) for line in lines if not line.startswith("#"))
-    assert told["auto.create.topics.enable"] == "false"
-    assert int(told["num.partitions"]) == PARTITIONS
-    assert int(told["log.retention.bytes"]) + int(told["log.segment.bytes"]) < 300_000_000
+    options = dict(line.split("=", 1) for line in lines if not line.startswith("#"))
+    assert options["auto.create.topics.enable"] == "false"
+    assert int(options["num.partitions"]) == PARTITIONS
+    assert int(options["log.retention.bytes"]) + int(options["log.segment.bytes"]) < 300_000_000
     host, _, port = services["feed"]["environment"]["LAB_STREAM"].partition(":")
-    assert told["advertised.listeners"] == f"CLIENTS://{host}:{port}"
+    assert options["advertised.listeners"] == f"CLIENTS://{host}:{port}"
     assert host == "kafka"
     assert "kafka" not in services["feed"]["depends_on"]
     assert "kafka" in services["worker"]["depends_on"]
 
 
-def test_images_have_a_tag_that_does_not_move(service: tuple[str, dict[str, Any]]) -> None:
-    _, told = service
-    if "build" not in told:
-        assert ":" in told["image"]
-        assert not told["image"].endswith(":latest")
+def test_images_have_a_fixed_tag(service: tuple[str, dict[str, Any]]) -> None:
+    _, options = service
+    if "build" not in options:
+        assert ":" in options["image"]
+        assert not options["image"].endswith(":latest")
 
 
-def test_what_is_waited_for_is_healthy_or_has_ended_well() -> None:
+def test_dependencies_wait_for_health_or_successful_completion() -> None:
     conditions = {
-        (name, needed): told["condition"]
+        (name, needed): options["condition"]
         for name, service in config()["services"].items()
-        for needed, told in service.get("depends_on", {}).items()
+        for needed, options in service.get("depends_on", {}).items()
     }
     assert {name for (name, needed) in conditions if needed == "setup"} >= {"redis", "postgres"}
     for (_, needed), condition in conditions.items():
         assert condition == ("service_completed_successfully" if needed in ONE_SHOT else "service_healthy")
-    assert ("feed", "build") not in conditions, "the feed says that it waits, instead of not being there"
+    assert ("feed", "build") not in conditions, "the feed starts before the build ends and responds 503"
 
 
 def test_every_design_has_a_service_on_its_port() -> None:
@@ -161,7 +163,7 @@ def test_every_design_has_a_service_on_its_port() -> None:
     assert {design.port for design in load_designs()} <= published
 
 
-def test_dashboards_load_and_the_ads_come_only_when_asked_for() -> None:
+def test_only_grafana_locust_and_the_ads_need_a_profile() -> None:
     profiles = {name: service.get("profiles", []) for name, service in raw()["services"].items()}
     assert {name for name, found in profiles.items() if found} == {"grafana", "locust", *ADS}
     assert all(profiles[name] == ["ads"] for name in ADS)

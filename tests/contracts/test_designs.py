@@ -1,4 +1,4 @@
-"""What every design must keep, whatever it is about."""
+"""Every design has valid steps, dotted names, drills, knobs, budgets and ports."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ def design(request: pytest.FixtureRequest) -> Design:
     return found
 
 
-def test_reading_a_design_imports_nothing_heavy(design: Design) -> None:
+def test_design_module_imports_no_heavy_library(design: Design) -> None:
     code = f"import sys, {design.name}.design; print([m for m in {HEAVY!r} if m in sys.modules])"
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert printed.strip() == "[]"
 
 
-def test_every_step_comes_after_the_steps_it_reads(design: Design) -> None:
+def test_steps_come_after_their_inputs(design: Design) -> None:
     seen: set[str] = set()
     for step in design.steps:
         assert set(step.after) <= seen, step.name
         seen.add(step.name)
 
 
-def test_steps_and_app_point_to_code_that_exists(design: Design) -> None:
+def test_dotted_names_of_a_design_resolve_to_code(design: Design) -> None:
     for step in design.steps:
         assert callable(resolve(step.target))
     for name in (
@@ -57,12 +57,12 @@ def test_steps_and_app_point_to_code_that_exists(design: Design) -> None:
     assert all(sweep.question for sweep in resolve(design.sweeps))
 
 
-def test_sweeps_whose_world_shows_one_side_of_a_trade_off_say_so() -> None:
+def test_sweeps_that_show_one_side_of_a_trade_off_are_marked() -> None:
     one_sided = {sweep.name for design in DESIGNS for sweep in resolve(design.sweeps) if sweep.one_sided}
     assert one_sided == {"epsilon", "ads", "calibration", "reserve", "randomised_share"}
 
 
-def test_every_drill_breaks_what_can_be_broken_and_probes_what_is_measured(design: Design) -> None:
+def test_drills_use_existing_faults_containers_and_figures(design: Design) -> None:
     faults = {(fault.port, fault.name) for fault in resolve(design.faults)}
     containers = yaml.safe_load((REPOSITORY / "docker-compose.yml").read_text())["services"]
     figures = {"requests", "success_share", "p99_ms", "degraded_share", "breaker_open_s", "recovery_s"}
@@ -80,8 +80,8 @@ def test_every_drill_breaks_what_can_be_broken_and_probes_what_is_measured(desig
     assert (REPOSITORY / design.loadtest).exists()
 
 
-def test_a_step_runs_again_when_any_module_of_its_design_that_it_imports_changes(design: Design) -> None:
-    """Otherwise a build would skip a step whose code is new. `config` counts by its values instead."""
+def test_step_fingerprint_covers_every_imported_module_of_the_design(design: Design) -> None:
+    """Otherwise a build would skip a step with changed code. The fingerprint has the values of `config`."""
     graph = grimp.build_graph(design.name)
     for step in design.steps:
         module = step.target.partition(":")[0]
@@ -95,13 +95,13 @@ def graph_file(module: str) -> str:
     return f"{path}/__init__.py" if (REPOSITORY / path).is_dir() else f"{path}.py"
 
 
-def test_a_step_lists_the_configuration_of_the_steps_it_stands_on(design: Design) -> None:
+def test_steps_name_existing_configuration_stages(design: Design) -> None:
     stages = set(vars(design.configuration("smoke")))
     for step in design.steps:
         assert set(step.config) <= stages, step.name
 
 
-def test_knobs_are_the_same_in_every_preset_and_say_what_they_trade(design: Design) -> None:
+def test_knobs_are_equal_in_all_presets_and_describe_their_trade_off(design: Design) -> None:
     presets = list(design.presets())
     assert {"smoke", "small", "large"} <= set(presets)
     first = [(knob.name, knob.low, knob.high) for knob in design.knobs(presets[0])]
@@ -111,14 +111,14 @@ def test_knobs_are_the_same_in_every_preset_and_say_what_they_trade(design: Desi
         assert len(knob.trades) > 15, knob.name
         assert knob.check(knob.default) == knob.default
     names = [knob.name for knob in design.knobs("small")]
-    assert len(set(names)) == len(names), "requests and sweeps name a knob without its stage"
+    assert len(set(names)) == len(names), "requests and sweeps refer to a knob by name, without its stage"
 
 
-def test_budgets_name_figures_that_a_load_run_measures(design: Design) -> None:
+def test_budgets_use_figures_of_a_load_run(design: Design) -> None:
     measured = {"p50_ms", "p99_ms", "success_share", "degraded_share", "requests_per_s"}
     assert {budget.name for budget in design.budgets} <= measured
     assert any(budget.unit == "ms" for budget in design.budgets)
 
 
-def test_ports_differ() -> None:
+def test_designs_have_different_ports() -> None:
     assert len({design.port for design in DESIGNS}) == len(DESIGNS)

@@ -1,4 +1,4 @@
-"""The feature store's port, asked of Feast on a small repository of its own, in both settings: SQLite, and Redis."""
+"""The Feast adapter meets the contract of the feature store port, with SQLite and with Redis."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def definitions(table: Path) -> list[object]:
 
 
 def settings_of(setting: str, home: Path) -> Iterator[Settings]:
-    """Settings of a store of that setting. Redis is a container of its own, with a password as in the compose file."""
+    """Yield the settings of a store. The composed one is a Redis container with a password, as in compose."""
     if setting == "embedded":
         yield Settings(home=home)
         return
@@ -69,7 +69,7 @@ def settings(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 @pytest.fixture(scope="module")
 def store(settings: Settings) -> FeastStore:
-    """Riders 0 to 49 with one row a day for three days: count = 10 * day + rider / 100, places = [rider, day]."""
+    """Riders 0 to 49 have one row a day for three days: count = 10 * day + rider / 100, places = [rider, day]."""
     root = settings.home
     riders, days = np.tile(np.arange(50), 3), np.repeat(np.arange(3), 50)
     table = pa.table(
@@ -87,11 +87,11 @@ def store(settings: Settings) -> FeastStore:
     return made
 
 
-def asked(riders: list[int], at: list[datetime]) -> pd.DataFrame:
+def entity_rows(riders: list[int], at: list[datetime]) -> pd.DataFrame:
     return pd.DataFrame({"rider_id": riders, "event_ts": pd.to_datetime(pd.Series(at), utc=True)})
 
 
-def test_an_online_read_gives_the_newest_row_and_its_time(store: FeastStore) -> None:
+def test_online_read_returns_the_newest_row_and_its_time(store: FeastStore) -> None:
     row = store.read_online(7)
     assert row.values["count"] == pytest.approx(20.07)
     np.testing.assert_array_equal(np.asarray(row.values["places"]), [7, 2])
@@ -100,12 +100,12 @@ def test_an_online_read_gives_the_newest_row_and_its_time(store: FeastStore) -> 
 
 @pytest.fixture(scope="module")
 def loop() -> Iterator[asyncio.Runner]:
-    """One for all: a connection belongs to the loop that opened it, as in a service."""
+    """One event loop for all tests, as in a service: a connection belongs to the loop that opened it."""
     with asyncio.Runner() as runner:
         yield runner
 
 
-def test_what_is_awaited_is_the_same_row(store: FeastStore, loop: asyncio.Runner) -> None:
+def test_async_reads_equal_blocking_reads(store: FeastStore, loop: asyncio.Runner) -> None:
     for rider in (7, 11, 10**15):
         row, found = store.read_online(rider), loop.run(store.read_soon(rider))
         assert found.event_ts == row.event_ts
@@ -119,7 +119,7 @@ def test_what_is_awaited_is_the_same_row(store: FeastStore, loop: asyncio.Runner
     assert [row.values["count"] for row in loop.run(at_once())] == pytest.approx([20 + n / 100 for n in range(8)])
 
 
-def test_many_rows_are_those_of_each_alone_in_their_order(store: FeastStore) -> None:
+def test_batch_read_equals_single_reads_in_order(store: FeastStore) -> None:
     riders = [11, 10**15, 7, 11]
     for rider, row in zip(riders, store.read_many(riders), strict=True):
         alone = store.read_online(rider)
@@ -130,7 +130,7 @@ def test_many_rows_are_those_of_each_alone_in_their_order(store: FeastStore) -> 
     assert store.read_many([]) == []
 
 
-def test_a_read_that_was_given_up_spoils_no_other(store: FeastStore, loop: asyncio.Runner) -> None:
+def test_cancelled_reads_do_not_affect_later_reads(store: FeastStore, loop: asyncio.Runner) -> None:
     async def impatient() -> None:
         for rider in range(20):
             with contextlib.suppress(TimeoutError):
@@ -144,7 +144,7 @@ def test_a_read_that_was_given_up_spoils_no_other(store: FeastStore, loop: async
 
 
 @pytest.mark.parametrize("rider", [0, 7, 49, 10**15])
-def test_a_read_is_what_feasts_own_method_gives(store: FeastStore, rider: int) -> None:
+def test_online_read_equals_the_result_of_feast(store: FeastStore, rider: int) -> None:
     theirs, ours = store.read_by_service(rider), store.read_online(rider).values
     assert theirs.keys() == {"count", "places"}
     for name, value in theirs.items():
@@ -154,17 +154,17 @@ def test_a_read_is_what_feasts_own_method_gives(store: FeastStore, rider: int) -
             np.testing.assert_array_equal(np.asarray(ours[name]), np.asarray(value))
 
 
-def test_an_unknown_entity_is_an_empty_row(store: FeastStore) -> None:
+def test_unknown_entity_has_an_empty_row(store: FeastStore) -> None:
     row = store.read_online(10**15)
     assert not row.is_known
     assert row.values == {}
 
 
-def test_a_join_keeps_rows_order_and_index(store: FeastStore) -> None:
+def test_join_keeps_rows_order_and_index(store: FeastStore) -> None:
     rng = np.random.default_rng(1)
     riders = rng.integers(0, 50, 500).tolist()
     days = rng.integers(0, 3, 500).tolist()
-    rows = asked(riders, [START + DAY * day + timedelta(hours=1) for day in days])
+    rows = entity_rows(riders, [START + DAY * day + timedelta(hours=1) for day in days])
     rows.index = pd.Index(range(1000, 1500))
     joined = store.join(rows, ["trips:count"])
     assert joined.index.tolist() == rows.index.tolist()
@@ -174,42 +174,40 @@ def test_a_join_keeps_rows_order_and_index(store: FeastStore) -> None:
     )
 
 
-def test_a_join_sees_nothing_from_after_its_time(store: FeastStore) -> None:
+def test_join_excludes_values_after_the_event_time(store: FeastStore) -> None:
     just_before, at = START + DAY - timedelta(microseconds=1), START + DAY
-    joined = store.join(asked([3, 3, 3], [just_before, at, START - DAY]), ["trips:count"])
+    joined = store.join(entity_rows([3, 3, 3], [just_before, at, START - DAY]), ["trips:count"])
     assert joined["count"].tolist()[:2] == pytest.approx([0.03, 10.03])
     assert pd.isna(joined["count"].tolist()[2])
 
 
-def test_rows_that_share_entity_and_time_do_not_collapse(store: FeastStore) -> None:
-    joined = store.join(asked([5] * 40, [START + DAY] * 40), ["trips:count", "trips:places"])
+def test_join_keeps_rows_with_equal_entity_and_time(store: FeastStore) -> None:
+    joined = store.join(entity_rows([5] * 40, [START + DAY] * 40), ["trips:count", "trips:places"])
     assert len(joined) == 40
     assert joined["count"].nunique() == 1
 
 
-def test_online_and_offline_agree(store: FeastStore) -> None:
-    joined = store.join(asked(list(range(50)), [START + DAY * 5] * 50), ["trips:count"])
+def test_online_values_equal_offline_values(store: FeastStore) -> None:
+    joined = store.join(entity_rows(list(range(50)), [START + DAY * 5] * 50), ["trips:count"])
     online = [store.read_online(rider).values["count"] for rider in range(50)]
     np.testing.assert_allclose(joined["count"], np.array(online, float), rtol=1e-6)
 
 
-def test_a_push_is_read_at_once(store: FeastStore) -> None:
-    row = asked([49], [START + DAY * 9]).assign(count=np.float32(99.0), places=[[1, 2, 3]])
+def test_pushed_row_is_readable_at_once(store: FeastStore) -> None:
+    row = entity_rows([49], [START + DAY * 9]).assign(count=np.float32(99.0), places=[[1, 2, 3]])
     store.push("trips", row)
     pushed = store.read_online(49)
     assert pushed.values["count"] == 99.0
     assert pushed.event_ts == START + DAY * 9
 
 
-def test_what_serves_reads_the_same_rows(store: FeastStore, settings: Settings) -> None:
+def test_online_only_store_reads_the_same_rows(store: FeastStore, settings: Settings) -> None:
     reader = open_store(settings.home, settings, online_only=True)
     assert reader.read_online(11).values["count"] == pytest.approx(20.11)
     assert store.count("trips") == 50
 
 
-def test_builds_that_share_a_server_keep_their_rows_apart(
-    store: FeastStore, settings: Settings, tmp_path: Path
-) -> None:
+def test_builds_on_a_shared_server_have_separate_rows(store: FeastStore, settings: Settings, tmp_path: Path) -> None:
     other = open_store(tmp_path, settings, project="contract_of_another_build")
     other.apply(definitions(settings.home / "trips.parquet"))
     assert not other.read_online(7).is_known
@@ -223,7 +221,7 @@ def test_builds_that_share_a_server_keep_their_rows_apart(
         assert store.read_online(7).is_known
 
 
-def test_a_redis_that_is_down_or_hangs_is_noticed_at_once_and_comes_back(tmp_path: Path) -> None:
+def test_reads_fail_fast_while_redis_hangs_or_is_down_and_recover_afterwards(tmp_path: Path) -> None:
     need_image(REDIS)
     with container(REDIS, port=6379) as (name, address):
         wait_for(lambda: redis_answers(address), "Redis")
@@ -235,20 +233,20 @@ def test_a_redis_that_is_down_or_hangs_is_noticed_at_once_and_comes_back(tmp_pat
         writer.materialize("trips", START)
         reader = open_store(tmp_path, settings, online_only=True).open()
         with asyncio.Runner() as loop:
-            ways = (lambda: reader.read_online(1), lambda: loop.run(reader.read_soon(1)))
-            assert [read().is_known for read in ways] == [True, True]
+            reads = (lambda: reader.read_online(1), lambda: loop.run(reader.read_soon(1)))
+            assert [read().is_known for read in reads] == [True, True]
             for stop, start in (("pause", "unpause"), ("stop", "")):
                 docker(stop, name)
-                for read in (*ways, *ways):
-                    stays_below(1.5, partial(refused_s, read), "seconds of one timeout, without retries")
+                for read in (*reads, *reads):
+                    stays_below(1.5, partial(refused_s, read), "seconds until a read fails, without retries")
                 if start:
                     docker(start, name)
-                    for read in ways:
+                    for read in reads:
                         wait_for(lambda read=read: answers(read), "a read after the pause")  # type: ignore[misc]
 
 
 def refused_s(read: Callable[[], FeatureRow]) -> float:
-    """How long a read takes to be refused."""
+    """Return the seconds until a read fails."""
     started = time.monotonic()
     with pytest.raises(FeatureStoreUnavailable):
         read()
@@ -263,14 +261,16 @@ def answers(read: Callable[[], FeatureRow]) -> bool:
     return True
 
 
-def test_a_store_that_is_gone_is_unavailable_and_nothing_else(tmp_path: Path) -> None:
+def test_missing_store_raises_feature_store_unavailable(tmp_path: Path) -> None:
     with pytest.raises(FeatureStoreUnavailable):
         FeastStore(tmp_path, "gone", service="rider", entity="rider_id", online_only=True).open()
 
 
-def test_a_database_that_is_damaged_is_unavailable(tmp_path: Path, store: FeastStore, settings: Settings) -> None:
+def test_damaged_database_raises_feature_store_unavailable(
+    tmp_path: Path, store: FeastStore, settings: Settings
+) -> None:
     if settings.redis:
-        pytest.skip("Redis keeps no file here")
+        pytest.skip("with Redis, the store has no database file")
     store.close()
     source = store._repository
     for name in ("registry.db", "online.db"):

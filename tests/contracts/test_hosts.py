@@ -1,4 +1,4 @@
-"""Every service and every worker refuses requests whose `Host` header names another site."""
+"""Every service and every worker refuses requests with a foreign `Host` header."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OWN = ("127.0.0.1:8010", "localhost:8010", "LOCALHOST", "[::1]:8010", "feed:8010
 DESIGNS = load_designs()
 
 
-def own(home: Path) -> Settings:
+def settings_of(home: Path) -> Settings:
     return Settings(home=home, preset="smoke", allowed_hosts=("feed",))
 
 
@@ -31,14 +31,14 @@ def design(request: pytest.FixtureRequest) -> Design:
 
 @pytest.fixture(scope="module")
 def service(design: Design, tmp_path_factory: pytest.TempPathFactory) -> TestClient:
-    """Not started: the header is checked before anything that a release is needed for."""
-    app: ASGIApp = resolve(design.app)(own(tmp_path_factory.mktemp("home")))
+    """A client of an app that is not started: the app checks the header before it needs a release."""
+    app: ASGIApp = resolve(design.app)(settings_of(tmp_path_factory.mktemp("home")))
     return TestClient(app, raise_server_exceptions=False)
 
 
 @pytest.fixture(scope="module")
 def worker(design: Design, tmp_path_factory: pytest.TempPathFactory) -> TestClient:
-    return TestClient(create_worker(design, own(tmp_path_factory.mktemp("home"))))
+    return TestClient(create_worker(design, settings_of(tmp_path_factory.mktemp("home"))))
 
 
 def routes(service: TestClient) -> list[tuple[str, str]]:
@@ -48,7 +48,7 @@ def routes(service: TestClient) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("host", FOREIGN)
-def test_a_service_refuses_a_foreign_host_on_every_route(service: TestClient, host: str) -> None:
+def test_service_refuses_a_foreign_host_on_every_route(service: TestClient, host: str) -> None:
     every = routes(service)
     assert ("PUT", "/v1/faults/{port}") in every
     for method, path in every:
@@ -58,37 +58,37 @@ def test_a_service_refuses_a_foreign_host_on_every_route(service: TestClient, ho
         assert answer.json()["status"] == 421
 
 
-def test_a_foreign_host_injects_no_fault(service: TestClient) -> None:
+def test_foreign_host_cannot_inject_a_fault(service: TestClient) -> None:
     fault = {"fault": "down", "delay_s": 0.1}
     refused = service.put("/v1/faults/feature_store", json=fault, headers={"host": "evil.example"})
     assert refused.status_code == 421
     assert not any(row["active"] for row in service.get("/v1/faults").json())
 
 
-def test_the_short_way_to_an_answer_is_guarded_too(service: TestClient, design: Design) -> None:
+def test_fast_path_refuses_a_foreign_host(service: TestClient, design: Design) -> None:
     refused = service.post(design.ask.path, json=design.ask.example(), headers={"host": "evil.example"})
     assert refused.status_code == 421
 
 
 @pytest.mark.parametrize("host", OWN)
-def test_a_service_and_its_worker_answer_to_their_own_names(service: TestClient, worker: TestClient, host: str) -> None:
+def test_service_and_worker_accept_their_own_host_names(service: TestClient, worker: TestClient, host: str) -> None:
     assert [client.get("/healthz", headers={"host": host}).status_code for client in (service, worker)] == [200, 200]
 
 
 @pytest.mark.parametrize("host", FOREIGN)
 @pytest.mark.parametrize("path", ["/healthz", "/metrics", "/nowhere"])
-def test_a_worker_refuses_a_foreign_host_on_every_route(worker: TestClient, host: str, path: str) -> None:
+def test_worker_refuses_a_foreign_host_on_every_route(worker: TestClient, host: str, path: str) -> None:
     assert worker.get(path, headers={"host": host}).status_code == 421
 
 
-def test_the_address_at_which_a_connection_arrived_is_allowed_and_a_neighbours_is_not(worker: TestClient) -> None:
-    """Prometheus scrapes the containers of the ads by their address."""
+def test_worker_accepts_its_own_ip_address_and_refuses_another(worker: TestClient) -> None:
+    """Prometheus scrapes the containers of the ads by IP address."""
     client = TestClient(worker.app, base_url="http://172.18.0.5:8021")
     assert client.get("/metrics").status_code == 200
     assert client.get("/metrics", headers={"host": "172.18.0.6:8021"}).status_code == 421
 
 
-def test_each_container_that_serves_is_allowed_its_own_name() -> None:
+def test_containers_of_services_and_workers_allow_their_own_name() -> None:
     for name, service in raw()["services"].items():
         if service.get("command", [""])[0] in ("serve", "work"):
             assert service["environment"]["LAB_ALLOWED_HOSTS"] == name

@@ -1,4 +1,4 @@
-"""Rules and dashboards speak of metrics that services export, and of the budgets that designs declare."""
+"""Alert rules and dashboards use exported metrics and the budgets of the designs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def rules() -> list[dict[str, Any]]:
 
 
 def dashboards() -> dict[str, dict[str, Any]]:
-    """Design -> its dashboard."""
+    """Return design -> dashboard."""
     return {path.stem: json.loads(path.read_text()) for path in sorted((GRAFANA / "dashboards").glob("*.json"))}
 
 
@@ -38,13 +38,13 @@ def queries(design: str) -> list[str]:
     return [target["expr"] for panel in dashboards()[design]["panels"] for target in panel["targets"]]
 
 
-def asked_for() -> list[str]:
-    """By rules and by dashboards."""
+def all_queries() -> list[str]:
+    """Return the queries of all rules and dashboards."""
     return [*(rule["expr"] for rule in rules()), *(text for design in dashboards() for text in queries(design))]
 
 
 def exported(design: Design) -> set[str]:
-    """By the service and by the worker."""
+    """Return the names of the metrics that the service and the worker export."""
     metrics = ServiceMetrics(design)
     StreamMetrics(metrics.registry, tuple(resolve(design.topics)()))
     if design.name == "ctr_prediction":
@@ -57,8 +57,8 @@ def exported(design: Design) -> set[str]:
     return families | {f"{name}{end}" for name in families for end in ("_bucket", "_sum", "_count")}
 
 
-@pytest.mark.parametrize("text", asked_for())
-def test_every_metric_that_is_asked_for_is_exported(text: str) -> None:
+@pytest.mark.parametrize("text", all_queries())
+def test_queried_metrics_are_exported(text: str) -> None:
     recorded = {rule["record"] for rule in rules() if "record" in rule}
     for name in recorded:
         text = text.replace(name, "")
@@ -66,9 +66,9 @@ def test_every_metric_that_is_asked_for_is_exported(text: str) -> None:
     assert asked <= set[str]().union(*map(exported, DESIGNS))
 
 
-def test_every_recorded_series_that_is_asked_for_is_recorded() -> None:
+def test_queried_recorded_series_exist() -> None:
     recorded = {rule["record"] for rule in rules() if "record" in rule}
-    for text in asked_for():
+    for text in all_queries():
         assert set(re.findall(r"\b[a-z]+:[a-z_:0-9]+", text)) <= recorded
 
 
@@ -77,14 +77,14 @@ def test_every_recorded_series_that_is_asked_for_is_recorded() -> None:
     ("alert", "budget", "unit"),
     [("LatencyBudgetBroken", "p99_ms", 1000), ("DegradedShareTooHigh", "degraded_share", 1)],
 )
-def test_an_alert_fires_at_the_budget_of_its_design(design: Design, alert: str, budget: str, unit: float) -> None:
+def test_alert_threshold_equals_the_budget_of_its_design(design: Design, alert: str, budget: str, unit: float) -> None:
     limit = next(item.limit for item in design.budgets if item.name == budget)
     found = [rule["expr"] for rule in rules() if rule.get("alert") == alert and design.name in rule["expr"]]
     assert [float(text.rpartition(">")[2]) for text in found] == [limit / unit]
 
 
 @pytest.mark.parametrize("design", DESIGNS, ids=str)
-def test_every_design_has_a_dashboard_that_asks_for_it_alone_and_draws_its_budget(design: Design) -> None:
+def test_dashboard_queries_only_its_design_and_draws_the_latency_budget(design: Design) -> None:
     panels, asked = dashboards()[design.name]["panels"], queries(design.name)
     assert {name for text in asked for name in re.findall(r'design="(\w+)"', text)} == {design.name}
     assert all("design=" in text for text in asked)
@@ -94,7 +94,7 @@ def test_every_design_has_a_dashboard_that_asks_for_it_alone_and_draws_its_budge
 
 
 @pytest.mark.parametrize("design", DESIGNS, ids=str)
-def test_every_design_is_scraped_under_its_name_and_ports(design: Design) -> None:
+def test_prometheus_scrapes_every_design_on_its_ports(design: Design) -> None:
     config = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text())
     targets = [
         (target["labels"]["design"], address)
@@ -114,7 +114,7 @@ def test_every_design_is_scraped_under_its_name_and_ports(design: Design) -> Non
         assert any(name == design.name and address.endswith(f":{port}") for name, address in targets)
 
 
-def test_every_alert_says_what_to_do() -> None:
+def test_every_alert_has_a_summary_and_an_action() -> None:
     for rule in rules():
         if "alert" in rule:
             assert rule["annotations"]["summary"]

@@ -1,4 +1,4 @@
-"""Docs cannot rot: every command, file and link that a page names is there."""
+"""Every command, file and link on a documentation page exists."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ def page(request: pytest.FixtureRequest) -> Path:
 
 
 def commands(text: str) -> list[str]:
-    """Shell lines of code blocks, and inline code that begins like a command."""
+    """Return the shell lines of code blocks, and all inline code."""
     blocks = re.findall(r"```(?:bash|sh|console)?\n(.*?)```", text, re.S)
     lines = [line.strip().removeprefix("$ ") for block in blocks for line in block.splitlines()]
     inline = re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", text, flags=re.S))
     return [line.split("#")[0].strip() for line in [*lines, *inline] if "…" not in line]
 
 
-def test_every_lab_command_is_one(page: Path) -> None:
+def test_lab_commands_on_pages_parse(page: Path) -> None:
     for line in commands(page.read_text()):
         words = shlex.split(line) if re.match(r"^(\.venv/bin/)?lab ", line) else []
         placeholder = any(word.isupper() and len(word) > 2 for word in words)  # such as DESIGN
@@ -56,14 +56,14 @@ def test_every_lab_command_is_one(page: Path) -> None:
         assert context.params.get("design", NAMES[0]) in NAMES, line
 
 
-def test_every_make_target_is_one(page: Path) -> None:
+def test_make_targets_on_pages_exist(page: Path) -> None:
     for line in commands(page.read_text()):
         words = shlex.split(line) if re.match(r"^([A-Z_]+=\S+ )?make\b", line) else []
         targets = [word for word in words if "=" not in word and word != "make"]
         assert set(targets) <= TARGETS, line
 
 
-def test_every_file_named_in_code_is_there(page: Path) -> None:
+def test_files_named_on_pages_exist(page: Path) -> None:
     for name in re.findall(r"`([\w./-]+)`", page.read_text()):
         is_path = ("/" in name and name.split("/")[0] in TOP) or re.fullmatch(r"[\w-]+\.(md|toml|yml)", name)
         if is_path and not name.startswith(GENERATED):
@@ -71,13 +71,13 @@ def test_every_file_named_in_code_is_there(page: Path) -> None:
             assert found, f"{page.name} names {name}"
 
 
-def test_every_relative_link_leads_somewhere(page: Path) -> None:
+def test_relative_links_on_pages_resolve(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text()):
         if not re.match(r"https?:", target):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
-def test_the_failure_modes_page_has_a_row_for_every_fault() -> None:
+def test_failure_modes_page_has_a_row_for_every_fault() -> None:
     rows = (REPOSITORY / "designs" / "failure_modes.md").read_text()
     found = set(re.findall(r"^\| `(\w+)` \| `(\w+)` \|", rows, re.M))
     faults = {fault for name in NAMES for fault in resolve(find_design(name).faults)}
@@ -88,20 +88,20 @@ DESIGN_PAGES = list(NAMES)
 
 
 @pytest.mark.parametrize("name", DESIGN_PAGES)
-def test_every_sweep_stands_on_its_page_with_command_plot_and_finding(name: str) -> None:
+def test_design_page_shows_command_plot_and_finding_of_every_sweep(name: str) -> None:
     page = (REPOSITORY / "designs" / f"{name}.md").read_text()
     for sweep in resolve(find_design(name).sweeps):
         assert f"`.venv/bin/lab sweep {name} {sweep.name}`" in page, sweep.name
         assert f"](plots/{sweep.name}.svg)" in page, sweep.name
         plots = REPOSITORY / "designs" / "plots"
         finding = (plots / f"{sweep.name}.txt").read_text().strip()
-        assert finding in " ".join(page.replace("\n> ", " ").split()), f"{sweep.name}: the page says something else"
+        assert finding in " ".join(page.replace("\n> ", " ").split()), f"{sweep.name}: the page has another finding"
         rows = (plots / f"{sweep.name}.csv").read_text().splitlines()
         assert len(rows) == 1 + prod(len(values) for values in sweep.vary.values()), sweep.name
 
 
 @pytest.mark.parametrize("name", DESIGN_PAGES)
-def test_every_box_of_the_sketch_leads_to_its_file(name: str) -> None:
+def test_every_box_of_the_diagram_links_to_an_existing_file(name: str) -> None:
     (diagram,) = re.findall(r"```mermaid\n(.*?)```", (REPOSITORY / "designs" / f"{name}.md").read_text(), re.S)
     boxes = set(re.findall(r"(\w+)\[[^\]\"]+\]", diagram)) | set(re.findall(r"(\w+)\[\(", diagram))
     links = dict(re.findall(r'click (\w+) "([^"]+)"', diagram))
@@ -110,7 +110,7 @@ def test_every_box_of_the_sketch_leads_to_its_file(name: str) -> None:
         assert (REPOSITORY / "designs" / target).exists(), target
 
 
-def test_every_decision_has_its_sections_and_is_listed() -> None:
+def test_every_adr_has_the_required_sections_and_is_in_the_index() -> None:
     directory = REPOSITORY / "designs" / "adr"
     index = (directory / "README.md").read_text()
     sections = ["The need", "Alternatives", "The choice", "What it costs", "When you would choose otherwise"]
@@ -121,7 +121,7 @@ def test_every_decision_has_its_sections_and_is_listed() -> None:
         assert path.name in index, path.name
 
 
-def test_no_page_or_file_names_a_machine_or_a_package_host() -> None:
+def test_pages_and_build_files_name_no_machine_or_package_host() -> None:
     hosts = re.compile("pypi" + r"\.org|files\.python" + r"hosted|/work" + "/main")
     for path in [*PAGES, *(REPOSITORY / "requirements").iterdir(), REPOSITORY / "Makefile"]:
         assert not hosts.search(path.read_text()), path.name

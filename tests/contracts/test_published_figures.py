@@ -1,4 +1,4 @@
-"""Committed figures are what was measured: pages and the README's table follow from the JSON files."""
+"""Pages of figures and the table in the README are rendered from the committed JSON files."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def test_every_design_has_published_figures() -> None:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_a_page_of_figures_is_the_rendering_of_its_data(path: Path) -> None:
+def test_figures_page_is_rendered_from_its_data(path: Path) -> None:
     assert path.with_suffix(".md").read_text() == page_of(read_published(path.stem))
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_every_run_names_its_machine_and_every_figure_stands_once(path: Path) -> None:
+def test_runs_name_their_machine_and_figures_are_unique(path: Path) -> None:
     for runs in read_published(path.stem).sections.values():
         for run in runs:
             assert all([run.measured.processor, run.measured.cores, run.measured.date, run.measured.commit])
@@ -36,19 +36,19 @@ def test_every_run_names_its_machine_and_every_figure_stands_once(path: Path) ->
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_published_benchmarks_have_the_bounds_that_hold_today(path: Path) -> None:
+def test_published_benchmarks_have_the_current_bounds(path: Path) -> None:
     bounds = {bound.id: (bound.must, bound.aim) for bound in BOUNDS[path.stem]}
     for run in read_published(path.stem).sections.get("bench", ()):
         assert {figure.id: (figure.must, figure.aim) for figure in run.figures}.items() <= bounds.items()
 
 
-def test_the_readme_shows_the_published_headline() -> None:
+def test_readme_shows_the_published_headline() -> None:
     page = README.read_text()
     table = headline(load_designs(), {name: read_published(name) for name in NAMES})
     assert with_headline(page, table) == page
 
 
-def test_the_headline_is_short_and_names_figures_that_are_measured() -> None:
+def test_headline_is_short_and_uses_measured_figures() -> None:
     designs = load_designs()
     assert sum(len(design.headline) for design in designs) <= MOST
     for design in designs:
@@ -58,5 +58,5 @@ def test_the_headline_is_short_and_names_figures_that_are_measured() -> None:
         assert set(design.headline) <= {bound.id for bound in design.bench} | evaluated
 
 
-def test_no_page_of_figures_is_left_without_data() -> None:
+def test_every_figures_page_has_data() -> None:
     assert {path.stem for path in (REPOSITORY / "designs" / "figures").glob("*.md")} == {path.stem for path in FILES}

@@ -1,4 +1,4 @@
-"""The model registry's port, asked of MLflow in both settings: SQLite and a directory; a server on PostgreSQL."""
+"""The MLflow adapter meets the contract of the registry port, with SQLite and with a server on PostgreSQL."""
 
 from __future__ import annotations
 
@@ -35,19 +35,15 @@ def settings(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
             yield Settings(home=home, preset="smoke", registry_uri=uri)
 
 
-def test_a_database_that_is_up_to_date_stays_as_it_is(
-    registry: MlflowRegistry, settings: Settings, tmp_path: Path
-) -> None:
+def test_migration_keeps_an_up_to_date_database(registry: MlflowRegistry, settings: Settings, tmp_path: Path) -> None:
     version = register(registry, tmp_path / "made", b"kept", "migrated")
     uri = settings.mlflow_uri if settings.registry_uri is None else (settings.home / "database").read_text()
     bring_up_to_date(uri)
     assert registry.digest_of("migrated", version.version) == version.digest
 
 
-def test_a_database_that_cannot_be_brought_up_to_date_says_what_to_do(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "no.db").write_text("this is no database at all, whatever its name")
+def test_failed_migration_exits_with_an_instruction(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "no.db").write_text("this file is not a database")
     with pytest.raises(SystemExit, match="docker compose down --volumes"):
         bring_up_to_date(f"sqlite:///{tmp_path / 'no.db'}")
     assert "cannot be migrated" in capsys.readouterr().err
@@ -55,7 +51,7 @@ def test_a_database_that_cannot_be_brought_up_to_date_says_what_to_do(
 
 @contextmanager
 def served_by_postgres(home: Path) -> Iterator[str]:
-    """The URI of an MLflow server as the compose file starts it, but in this environment and on a free port."""
+    """Yield the URI of an MLflow server. It starts as in the compose file, but without a container."""
     (home / "password").write_text("a-password")
     names = [f"POSTGRES_{name}" for name in ("USER=mlflow", "DB=mlflow", "PASSWORD=a-password")]
     words = [word for name in names for word in ("--env", name)]
@@ -90,13 +86,13 @@ def register(registry: MlflowRegistry, directory: Path, content: bytes, name: st
     return registry.register(name, directory, params={"size": len(content)}, metrics={"loss": 0.5})
 
 
-def test_what_is_registered_can_be_fetched_unchanged(registry: MlflowRegistry, tmp_path: Path) -> None:
+def test_fetch_returns_the_registered_files_unchanged(registry: MlflowRegistry, tmp_path: Path) -> None:
     version = register(registry, tmp_path / "made", b"weights")
     fetched = registry.fetch(version, tmp_path / "fetched")
     assert (fetched / "net.onnx").read_bytes() == b"weights"
 
 
-def test_versions_count_up_and_an_alias_points_to_one(registry: MlflowRegistry, tmp_path: Path) -> None:
+def test_versions_increase_and_an_alias_can_be_moved(registry: MlflowRegistry, tmp_path: Path) -> None:
     first = register(registry, tmp_path / "a", b"one", "counted")
     second = register(registry, tmp_path / "b", b"two", "counted")
     assert (first.version, second.version) == (1, 2)
@@ -107,43 +103,41 @@ def test_versions_count_up_and_an_alias_points_to_one(registry: MlflowRegistry, 
     assert (champion.version, champion.digest, champion.metrics) == (2, second.digest, {"loss": 0.5})
 
 
-def test_an_alias_or_model_that_does_not_exist_is_none(registry: MlflowRegistry, tmp_path: Path) -> None:
+def test_missing_alias_or_model_is_none(registry: MlflowRegistry, tmp_path: Path) -> None:
     register(registry, tmp_path / "made", b"x", "lonely")
     assert registry.by_alias("lonely", "champion") is None
-    assert registry.by_alias("nobody", "champion") is None
+    assert registry.by_alias("missing", "champion") is None
 
 
-def test_a_version_that_the_registry_lost_is_noticed(
-    registry: MlflowRegistry, settings: Settings, tmp_path: Path
-) -> None:
+def test_registry_detects_a_missing_version(registry: MlflowRegistry, settings: Settings, tmp_path: Path) -> None:
     version = register(registry, tmp_path / "made", b"kept", "kept")
     assert registry.digest_of("kept", version.version) == version.digest
     assert registry.digest_of("kept", version.version + 1) is None
-    assert registry.digest_of("nobody", 1) is None
+    assert registry.digest_of("missing", 1) is None
     (tmp_path / "registered.json").write_text(json.dumps({"name": "gone", "version": 1, "digest": version.digest}))
     assert has_model(tmp_path, settings) == (settings.registry_uri is None)
 
 
-def test_an_artifact_changed_in_the_store_is_refused(
+def test_fetch_refuses_an_artifact_that_changed_in_the_store(
     registry: MlflowRegistry, settings: Settings, tmp_path: Path
 ) -> None:
     version = register(registry, tmp_path / "made", b"honest weights", "tampered")
-    home = settings.home  # both settings keep their artifacts somewhere below it here
+    home = settings.home  # in this test, both settings store artifacts below it
     (stored,) = [path for path in home.rglob("net.onnx") if path.read_bytes() == b"honest weights"]
     stored.write_bytes(b"honest weighty")
     with pytest.raises(CorruptArtifact):
         registry.fetch(version, tmp_path / "fetched")
-    assert not list((tmp_path / "fetched").iterdir()), "nothing is left of what was refused"
+    assert not list((tmp_path / "fetched").iterdir()), "the refused files are removed"
 
 
-def test_a_copy_changed_on_disk_is_fetched_anew(registry: MlflowRegistry, tmp_path: Path) -> None:
+def test_fetch_replaces_a_local_copy_that_changed(registry: MlflowRegistry, tmp_path: Path) -> None:
     version = register(registry, tmp_path / "made", b"cached", "cached")
     copy = registry.fetch(version, tmp_path / "fetched")
     (copy / "net.onnx").write_bytes(b"cachex")
     assert (registry.fetch(version, tmp_path / "fetched") / "net.onnx").read_bytes() == b"cached"
 
 
-def test_a_registry_that_is_down_is_noticed_in_seconds(tmp_path: Path, free_port: int) -> None:
+def test_unreachable_registry_raises_registry_unavailable(tmp_path: Path, free_port: int) -> None:
     settings = Settings(home=tmp_path, preset="smoke", registry_uri=f"http://127.0.0.1:{free_port}")
     with pytest.raises(RegistryUnavailable):
         MlflowRegistry(settings).by_alias("model", "champion")

@@ -1,4 +1,4 @@
-"""The script that runs before every container of the compose file: it refuses clearly, and makes secrets once."""
+"""The setup script of the compose file creates passwords once and refuses hosts and volumes that cannot work."""
 
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ def passwords(root: Path) -> list[str]:
     return [(root / f"run/{place}/password").read_text() for place in PLACES]
 
 
-def test_everyone_gets_a_long_password_of_their_own(root: Path) -> None:
+def test_each_service_gets_its_own_long_password(root: Path) -> None:
     assert setup(root).returncode == 0
     assert len(set(passwords(root))) == len(PLACES)
     assert all(len(password) == 48 and password.isalnum() for password in passwords(root))
     assert (root / "run/redis/redis.conf").read_text() == f"requirepass {passwords(root)[0]}\n"
 
 
-def test_a_second_start_changes_none_of_them(root: Path) -> None:
+def test_second_run_keeps_the_passwords(root: Path) -> None:
     setup(root)
     before = passwords(root)
     assert setup(root).returncode == 0
     assert passwords(root) == before
 
 
-def test_too_little_memory_is_named_with_a_way_out(root: Path) -> None:
+def test_too_little_memory_is_refused_with_an_instruction(root: Path) -> None:
     (root / "proc/meminfo").write_text("MemTotal:        1990000 kB\n")
     done = setup(root)
     assert done.returncode == 1
@@ -52,7 +52,7 @@ def test_too_little_memory_is_named_with_a_way_out(root: Path) -> None:
     assert not list((root / "run").rglob("password"))
 
 
-def test_a_volume_of_another_postgresql_is_named_with_a_way_out(root: Path) -> None:
+def test_volume_of_another_postgresql_version_is_refused_with_an_instruction(root: Path) -> None:
     (root / "postgres/PG_VERSION").write_text("13\n")
     done = setup(root)
     assert done.returncode == 1
@@ -60,7 +60,7 @@ def test_a_volume_of_another_postgresql_is_named_with_a_way_out(root: Path) -> N
     assert "docker compose down --volumes" in done.stderr
 
 
-def test_a_database_without_its_password_is_named_with_a_way_out(root: Path) -> None:
+def test_existing_database_is_refused_without_its_password(root: Path) -> None:
     (root / "postgres/PG_VERSION").write_text("15\n")
     assert "lost its password" in setup(root).stderr
     (root / "run/postgres/password").write_text("kept")

@@ -1,4 +1,4 @@
-"""What the stages of every design must keep, asked of the real pipeline on a built world."""
+"""The stages of every design keep the contract of the pipeline, tested on a built world."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def subject(request: pytest.FixtureRequest, settings: Settings) -> Subject:
 
 
 def hydrated(subject: Subject) -> list[tuple[Any, Candidates]]:
-    """Each query after its hydrators, with the candidates of all sources."""
+    """Return each query after its hydrators, with the candidates of all sources."""
     found = []
     for query in subject.queries():
         for hydrator in subject.pipeline.query_hydrators:
@@ -34,7 +34,7 @@ def test_every_design_has_a_subject() -> None:
     assert set(SUBJECTS) == set(NAMES)
 
 
-def test_sources_return_ids_without_doubles(subject: Subject) -> None:
+def test_sources_return_unique_ids(subject: Subject) -> None:
     for query, _ in hydrated(subject):
         for source in subject.pipeline.sources:
             ids = source.fetch(query)
@@ -42,7 +42,7 @@ def test_sources_return_ids_without_doubles(subject: Subject) -> None:
             assert len(np.unique(ids)) == len(ids), source.name
 
 
-def test_filters_say_for_each_candidate_whether_it_stays(subject: Subject) -> None:
+def test_filters_return_one_boolean_per_candidate(subject: Subject) -> None:
     for query, candidates in hydrated(subject):
         for rule in subject.pipeline.filters:
             keep = rule.keep(query, candidates)
@@ -67,7 +67,7 @@ def test_hydrators_and_scorers_keep_candidates_in_order(subject: Subject) -> Non
 
 
 def kept(subject: Subject, stage: str, query: Any, scored: Candidates) -> Candidates:
-    """What the stage's cut leaves for the next stage."""
+    """Return the candidates that the stage's cut keeps."""
     cut = subject.pipeline.cuts.get(stage)
     keep = None if cut is None else cut.keep(query, scored)
     return scored if keep is None else scored.take(keep)
@@ -81,7 +81,7 @@ def ranked(subject: Subject, query: Any, candidates: Candidates) -> Candidates:
     return candidates
 
 
-def test_a_cut_keeps_the_highest_scores_and_their_order(subject: Subject) -> None:
+def test_cut_keeps_the_highest_scores_in_order(subject: Subject) -> None:
     for query, candidates in hydrated(subject):
         for hydrator in subject.pipeline.hydrators:
             candidates = hydrator.hydrate(query, candidates)
@@ -94,7 +94,7 @@ def test_a_cut_keeps_the_highest_scores_and_their_order(subject: Subject) -> Non
                 assert candidates.columns["score"].max() == scored.columns["score"].max()
 
 
-def test_what_a_failing_part_falls_back_to_has_the_same_columns_and_candidates(subject: Subject) -> None:
+def test_fallbacks_return_the_same_columns_and_candidates(subject: Subject) -> None:
     cause = FeatureStoreUnavailable("test")
     for query, candidates in hydrated(subject):
         for hydrator in subject.pipeline.hydrators:
@@ -109,7 +109,7 @@ def test_what_a_failing_part_falls_back_to_has_the_same_columns_and_candidates(s
             candidates = scorer.score(query, candidates)
 
 
-def test_a_score_does_not_depend_on_the_other_candidates(subject: Subject) -> None:
+def test_score_does_not_depend_on_other_candidates(subject: Subject) -> None:
     query, candidates = hydrated(subject)[0]
     for hydrator in subject.pipeline.hydrators:
         candidates = hydrator.hydrate(query, candidates)
@@ -120,7 +120,7 @@ def test_a_score_does_not_depend_on_the_other_candidates(subject: Subject) -> No
         np.testing.assert_allclose(alone, whole[half], rtol=1e-4)
 
 
-def test_the_slate_is_chosen_from_the_candidates_and_the_rest_is_accounted_for(subject: Subject) -> None:
+def test_slate_and_removed_counts_add_up_to_the_candidates(subject: Subject) -> None:
     for query, candidates in hydrated(subject):
         scored = ranked(subject, query, candidates)
         slate, removed = subject.pipeline.selector.select(query, scored)
@@ -129,13 +129,13 @@ def test_the_slate_is_chosen_from_the_candidates_and_the_rest_is_accounted_for(s
         assert len(scored) == len(slate) + sum(removed.values())
 
 
-def test_the_same_query_gets_the_same_slate(subject: Subject) -> None:
+def test_same_query_gets_the_same_slate(subject: Subject) -> None:
     for first, second in zip(subject.queries(), subject.queries(), strict=True):
         again = replace(first, deadline=second.deadline)
         np.testing.assert_array_equal(subject.pipeline.run(first).slate.ids, subject.pipeline.run(again).slate.ids)
 
 
-def test_a_healthy_request_is_not_degraded_and_its_trace_adds_up(subject: Subject) -> None:
+def test_healthy_request_is_not_degraded_and_its_trace_counts_add_up(subject: Subject) -> None:
     for query in subject.queries():
         outcome = subject.pipeline.run(query)
         assert outcome.degraded == []

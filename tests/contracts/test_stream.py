@@ -1,4 +1,4 @@
-"""What the stream promises, held against both brokers: nothing acknowledged is lost, nothing is done twice."""
+"""On both brokers, the stream loses no acknowledged event, and no event takes effect twice."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def broker(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 class Rig:
-    """A producer, and consumers of one topic of its own."""
+    """A producer and consumers with a topic of their own."""
 
     def __init__(self, broker: Broker, name: str) -> None:
         self.broker, self.topic, self.dead = broker, f"t.{name}.{time.time_ns()}", f"dead.{name}.{time.time_ns()}"
@@ -101,7 +101,7 @@ def rig(broker: Broker, request: pytest.FixtureRequest) -> Iterator[Rig]:
     found.close()
 
 
-def test_what_is_published_is_read_once_and_the_counts_add_up(rig: Rig) -> None:
+def test_published_events_are_read_once_and_counts_add_up(rig: Rig) -> None:
     effect = Collected()
     consumer = rig.consume(effect)
     rig.publish(range(300))
@@ -111,11 +111,11 @@ def test_what_is_published_is_read_once_and_the_counts_add_up(rig: Rig) -> None:
     assert sorted(effect.numbers) == list(range(400))
     until(lambda: count(rig.metrics.acked, rig.topic) == 400, "all acknowledgements")
     assert count(rig.metrics.offered, rig.topic) == 400
-    until(lambda: count(consumer.metrics.read, rig.topic, "applied") == 400, "the count of what was applied")
+    until(lambda: count(consumer.metrics.read, rig.topic, "applied") == 400, "the count of applied events")
     until(lambda: count(consumer.metrics.lag, rig.topic, "g") == 0, "no lag")
 
 
-def test_what_is_handed_over_is_sent_and_waits_while_the_broker_is_away(broker: Broker, rig: Rig) -> None:
+def test_handed_over_events_wait_for_a_stopped_broker_and_arrive_once(broker: Broker, rig: Rig) -> None:
     effect = Collected()
     rig.consume(effect)
     for number in range(100):
@@ -125,16 +125,16 @@ def test_what_is_handed_over_is_sent_and_waits_while_the_broker_is_away(broker: 
     for number in range(100, 200):
         begun = time.monotonic()
         assert rig.producer.hand_over(rig.topic, Tick(number, time.time()))
-        assert time.monotonic() - begun < 30, "a broker that is away is not waited for"
-    time.sleep(6)  # longer than one that was sent may wait
+        assert time.monotonic() - begun < 30, "the caller does not wait for a stopped broker"
+    time.sleep(6)  # longer than the timeout of a sent event
     broker.start()
-    until(lambda: set(effect.numbers) == set(range(200)), "what waited meanwhile")
-    assert len(effect.numbers) == 200, "nothing comes twice"
+    until(lambda: set(effect.numbers) == set(range(200)), "the waiting events")
+    assert len(effect.numbers) == 200, "an event arrived twice"
     until(lambda: count(rig.metrics.acked, rig.topic) >= 200, "all acknowledgements")
     assert count(rig.metrics.offered, rig.topic) == 200
 
 
-def test_what_somebody_waits_for_goes_at_once_and_takes_along_what_gathers(broker: Broker, rig: Rig) -> None:
+def test_publish_sends_at_once_together_with_gathered_events(broker: Broker, rig: Rig) -> None:
     effect = Collected()
     rig.consume(effect)
     metrics = StreamMetrics(CollectorRegistry(), (rig.topic,))
@@ -144,23 +144,23 @@ def test_what_somebody_waits_for_goes_at_once_and_takes_along_what_gathers(broke
     for number in range(10):
         assert producer.hand_over(rig.topic, Tick(number, time.time()))
     time.sleep(1)
-    assert count(metrics.acked, rig.topic) == 0, "nobody waits for them"
+    assert count(metrics.acked, rig.topic) == 0, "no caller waits for the gathered events"
     producer.publish([(rig.topic, Tick(10, time.time()))], 20)
-    until(lambda: sorted(effect.numbers) == list(range(11)), "all of them")
+    until(lambda: sorted(effect.numbers) == list(range(11)), "all events, including the gathered ones")
     producer.close()
 
 
-def test_what_was_offered_just_before_the_end_is_sent(rig: Rig) -> None:
+def test_closing_the_producer_sends_offered_events(rig: Rig) -> None:
     effect = Collected()
     rig.consume(effect)
     for number in range(50):
         rig.producer.offer(rig.topic, lambda number=number: Tick(number, time.time()))
     rig.producer.close()
-    until(lambda: sorted(effect.numbers) == list(range(50)), "all of it")
+    until(lambda: sorted(effect.numbers) == list(range(50)), "all offered events")
     assert count(rig.metrics.dropped, rig.topic, "closed") == 0
 
 
-def test_a_backlog_is_read_in_batches_of_bounded_size(rig: Rig) -> None:
+def test_backlog_is_read_in_batches_of_bounded_size(rig: Rig) -> None:
     sizes: list[int] = []
 
     class Sized(Collected):
@@ -174,10 +174,10 @@ def test_a_backlog_is_read_in_batches_of_bounded_size(rig: Rig) -> None:
     rig.consume(effect, linger_s=2.0, batch=1_000, batch_bytes=500_000)
     until(lambda: len(effect.numbers) == 300, "the backlog")
     assert sum(sizes) > 15_000_000
-    assert max(sizes) < 500_000 + PARTITIONS * 1_100_000  # what one poll brings of each partition comes on top
+    assert max(sizes) < 500_000 + PARTITIONS * 1_100_000  # one poll can exceed the limit by its data of each partition
 
 
-def test_duplicates_and_a_shuffle_change_nothing(rig: Rig) -> None:
+def test_duplicate_and_shuffled_events_take_effect_once(rig: Rig) -> None:
     effect = Collected()
     consumer = rig.consume(effect)
     numbers = [*range(200), *range(200)]
@@ -187,14 +187,14 @@ def test_duplicates_and_a_shuffle_change_nothing(rig: Rig) -> None:
     assert sorted(effect.numbers) == list(range(200))
 
 
-def test_a_poison_message_is_buried_with_its_reason_and_the_rest_goes_on(rig: Rig) -> None:
+def test_unreadable_messages_become_dead_letters_with_a_reason(rig: Rig) -> None:
     effect = Collected()
     consumer = rig.consume(effect)
     rig.publish(range(50))
     values = [b"\xff not json", b'{"schema":"test.tick","version":2,"data":{}}', b'{"schema":"other","data":{}}']
     rig.raw([(b"1", value) for value in values])
     rig.publish(range(50, 100))
-    until(lambda: len(effect.numbers) == 100, "the good ones")
+    until(lambda: len(effect.numbers) == 100, "the readable events")
     until(lambda: count(consumer.metrics.read, rig.topic, "dead_letter") == 3, "three dead letters")
     reasons = " ".join(letter.reason for letter in read_all(rig.broker.find(), rig.dead))
     assert "not JSON" in reasons
@@ -202,37 +202,37 @@ def test_a_poison_message_is_buried_with_its_reason_and_the_rest_goes_on(rig: Ri
     assert "unknown schema 'other'" in reasons
 
 
-def test_an_effect_that_has_a_bug_with_one_event_buries_that_one(rig: Rig) -> None:
-    class Picky(Collected):
+def test_event_that_crashes_the_effect_becomes_a_dead_letter(rig: Rig) -> None:
+    class Crashing(Collected):
         def apply(self, batch: Sequence[Received]) -> None:
             if any(received.event.number == 7 for received in batch):
                 raise ZeroDivisionError("seven")
             super().apply(batch)
 
-    effect = Picky()
+    effect = Crashing()
     consumer = rig.consume(effect, linger_s=0.5)
     rig.publish(range(20))
-    until(lambda: len(effect.numbers) == 19, "all but one")
+    until(lambda: len(effect.numbers) == 19, "all events but one")
     until(lambda: count(consumer.metrics.read, rig.topic, "dead_letter") == 1, "a dead letter")
     assert 7 not in effect.numbers
 
 
-def test_an_effect_whose_dependency_is_away_gets_the_same_again(rig: Rig) -> None:
-    class Away(Collected):
+def test_batch_is_retried_while_a_dependency_is_unavailable(rig: Rig) -> None:
+    class Unavailable(Collected):
         def apply(self, batch: Sequence[Received]) -> None:
             if self.batches < 3:
                 self.batches += 1
                 raise FeatureStoreUnavailable("away")
             super().apply(batch)
 
-    effect = Away()
+    effect = Unavailable()
     rig.consume(effect)
     rig.publish(range(30))
-    until(lambda: len(effect.numbers) == 30, "everything, later")
+    until(lambda: len(effect.numbers) == 30, "all events after the retries")
     assert sorted(effect.numbers) == list(range(30))
 
 
-def test_a_second_consumer_of_the_group_goes_on_where_the_first_ended(rig: Rig) -> None:
+def test_second_consumer_of_a_group_resumes_after_the_first(rig: Rig) -> None:
     first, second = Collected(), Collected()
     consumer = rig.consume(first)
     rig.publish(range(100))
@@ -244,7 +244,7 @@ def test_a_second_consumer_of_the_group_goes_on_where_the_first_ended(rig: Rig) 
     assert sorted(second.numbers) == list(range(100, 150))
 
 
-def test_a_consumer_that_stands_still_is_made_anew(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stalled_consumer_is_rebuilt(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     effect = Collected()
     consumer = rig.consume(effect, stalled_s=2.0)
     rig.publish(range(10))
@@ -259,15 +259,15 @@ def test_a_consumer_that_stands_still_is_made_anew(rig: Rig, monkeypatch: pytest
         return []
 
     monkeypatch.setattr(consumer, "_gather", gather_nothing)
-    until(lambda: bool(asked), "the end of a poll that was under way")
+    until(lambda: bool(asked), "the end of the current poll")
     rig.publish(range(10, 20))
     until(lambda: count(consumer.metrics.rebuilt, "g", "stream_unavailable") >= 1, "a rebuilt consumer")
     stuck[0] = False
-    until(lambda: len(effect.numbers) == 20, "what it had not read")
+    until(lambda: len(effect.numbers) == 20, "the unread events")
 
 
-def test_a_broker_that_is_away_for_a_while_costs_nothing_that_was_acknowledged(broker: Broker, rig: Rig) -> None:
-    """With the embedded one, what it held and nobody had read is lost, and counted."""
+def test_acknowledged_events_survive_a_broker_outage(broker: Broker, rig: Rig) -> None:
+    """All events are read before the outage, because the embedded broker loses unread events."""
     away_s = 30.0 if isinstance(broker, KafkaBroker) else 4.0
     effect = Collected()
     consumer = rig.consume(effect, lag_every_s=0.2)
@@ -280,19 +280,19 @@ def test_a_broker_that_is_away_for_a_while_costs_nothing_that_was_acknowledged(b
     begun = time.monotonic()
     with pytest.raises(StreamUnavailable):
         rig.publish([1000], 1.0)
-    assert time.monotonic() - begun < 30, "the caller said one second"
+    assert time.monotonic() - begun < 30, "publish returns soon after its timeout of one second"
     broker.start()
-    until(lambda: len(set(effect.numbers) & set(range(100, 200))) == 100, "what waited meanwhile")
+    until(lambda: len(set(effect.numbers) & set(range(100, 200))) == 100, "the waiting events")
     assert len(effect.numbers) == len(set(effect.numbers))
-    until(lambda: count(rig.metrics.acked, rig.topic) >= 200, "their acknowledgement")
+    until(lambda: count(rig.metrics.acked, rig.topic) >= 200, "the acknowledgements of the waiting events")
     assert count(consumer.metrics.lost, rig.topic) == 0
     rig.publish([2000])
-    until(lambda: 2000 in effect.numbers, "ordinary life again")
+    until(lambda: 2000 in effect.numbers, "an event after the outage")
 
 
-def test_what_an_embedded_broker_held_and_nobody_had_read_is_counted_as_lost(broker: Broker, rig: Rig) -> None:
+def test_unread_events_of_a_stopped_embedded_broker_count_as_lost(broker: Broker, rig: Rig) -> None:
     if not isinstance(broker, EmbeddedBroker):
-        pytest.skip("Kafka keeps what it acknowledged")
+        pytest.skip("Kafka keeps acknowledged events")
 
     class Slow(Collected):
         def apply(self, batch: Sequence[Received]) -> None:
@@ -302,65 +302,63 @@ def test_what_an_embedded_broker_held_and_nobody_had_read_is_counted_as_lost(bro
     effect = Slow()
     rig.publish(range(100))
     consumer = rig.consume(effect, batch=5)
-    until(lambda: count(consumer.metrics.lag, rig.topic, "g") > 0, "a lag that somebody looked at")
+    until(lambda: count(consumer.metrics.lag, rig.topic, "g") > 0, "a measured lag")
     broker.stop()
     broker.start()
-    until(lambda: count(consumer.metrics.lost, rig.topic) > 0, "a loss that is counted")
+    until(lambda: count(consumer.metrics.lost, rig.topic) > 0, "a counted loss")
     assert count(consumer.metrics.lost, rig.topic) + len(effect.numbers) == 100
 
 
-def test_two_of_a_group_share_the_work_and_do_nothing_twice_when_one_comes_and_one_goes(
+def test_consumers_of_a_group_write_each_event_once_while_members_join_and_leave(
     broker: Broker, rig: Rig, tmp_path: Path
 ) -> None:
     if not isinstance(broker, KafkaBroker):
         pytest.skip("the embedded broker has one consumer of each group by construction")
     first = rig.consume(numbers_sink(tmp_path, rig.topic))
     rig.publish(range(200))
-    until(lambda: written(tmp_path) == list(range(200)), "the first alone")
+    until(lambda: written(tmp_path) == list(range(200)), "the events of the first consumer")
     rig.consume(numbers_sink(tmp_path, rig.topic))
     for begin in range(200, 1000, 20):
         rig.publish(range(begin, begin + 20))
         time.sleep(0.1)
         if begin == 700:
             first.close()
-    until(lambda: len(written(tmp_path)) >= 1000, "everything")
+    until(lambda: len(written(tmp_path)) >= 1000, "all events")
     assert written(tmp_path) == list(range(1000))
 
 
 @pytest.mark.parametrize("remembers", ["too much", "too little"])
-def test_an_effect_that_came_further_than_the_broker_or_less_far_goes_on_where_there_is_something(
-    rig: Rig, remembers: str
-) -> None:
-    class Forgetful(Collected):
+def test_effect_with_offsets_outside_the_log_resumes_within_the_log(rig: Rig, remembers: str) -> None:
+    class WrongOffsets(Collected):
         def resume(self, epoch: str) -> dict[tuple[str, int], int]:
             return {(rig.topic, number): 10_000 if remembers == "too much" else -5 for number in range(PARTITIONS)}
 
     rig.publish(range(50))
-    effect = Forgetful()
+    effect = WrongOffsets()
     consumer = rig.consume(effect)
     until(lambda: count(consumer.metrics.lag, rig.topic, "g") == 0 and not consumer.last_error, "a running consumer")
     if remembers == "too little":
-        until(lambda: len(effect.numbers) == 50, "what is there")
+        until(lambda: len(effect.numbers) == 50, "the existing events")
     else:
-        until(lambda: bool(consumer._place), "its place at the end")
+        until(lambda: bool(consumer._place), "the position at the end of the log")
     rig.publish(range(50, 60))
-    until(lambda: set(effect.numbers) >= set(range(50, 60)), "what came after")
+    until(lambda: set(effect.numbers) >= set(range(50, 60)), "the later events")
     assert len(effect.numbers) == (60 if remembers == "too little" else 10)
 
 
-def test_topics_that_were_made_anew_are_read_from_their_begin(broker: Broker, rig: Rig, tmp_path: Path) -> None:
-    """Whatever the files say of the topics' earlier life."""
+def test_recreated_topics_are_read_from_the_beginning(broker: Broker, rig: Rig, tmp_path: Path) -> None:
+    """The effect ignores the offsets that its files hold for the deleted topic."""
     if not isinstance(broker, KafkaBroker):
         pytest.skip("the embedded broker's topics are new after each restart; its epoch says so")
     consumer = rig.consume(numbers_sink(tmp_path, rig.topic))
     rig.publish(range(100))
-    until(lambda: written(tmp_path) == list(range(100)), "the first life")
+    until(lambda: written(tmp_path) == list(range(100)), "the events of the first topic")
     consumer.close()
     before = epoch_of(broker.find(), [rig.topic])
     forget_topic(broker.find(), rig.topic)
 
     def is_new() -> bool:
-        try:  # a broker may speak of the old one for a while, and may not know the new one yet
+        try:  # for a while, a broker may list the old topic or not the new one
             make_topics(broker.find(), [rig.topic])
             return epoch_of(broker.find(), [rig.topic]) != before
         except StreamUnavailable:
@@ -369,14 +367,12 @@ def test_topics_that_were_made_anew_are_read_from_their_begin(broker: Broker, ri
     until(is_new, "the new topic")
     rig.publish(range(90, 120))
     consumer = rig.consume(numbers_sink(tmp_path, rig.topic))
-    until(lambda: written(tmp_path) == list(range(120)), "the second life")
-    until(lambda: count(consumer.metrics.read, rig.topic, "duplicate") == 10, "those that the files held already")
+    until(lambda: written(tmp_path) == list(range(120)), "the events of the new topic")
+    until(lambda: count(consumer.metrics.read, rig.topic, "duplicate") == 10, "the events that the files already held")
 
 
-def test_a_reader_that_is_killed_between_effect_and_commit_does_nothing_twice_and_loses_nothing(
-    rig: Rig, tmp_path: Path
-) -> None:
-    """Messages twice, shuffled, and one of a hundred poison; it dies at a random batch, again and again."""
+def test_reader_killed_between_effect_and_commit_writes_each_event_once(rig: Rig, tmp_path: Path) -> None:
+    """One event in five is duplicated, one message in a hundred is unreadable; the reader dies at random batches."""
     dice = random.Random(11)
     good = [*range(3000), *dice.sample(range(3000), 600)]
     values = [encode(rig.topic, Tick(number, time.time())) for number in good]
@@ -392,7 +388,7 @@ def test_a_reader_that_is_killed_between_effect_and_commit_does_nothing_twice_an
         deaths += 1
         assert len(written(tmp_path)) == len(set(written(tmp_path))), f"after {deaths} deaths"
     with killed_reader(address, rig.topic, rig.dead, tmp_path, dies_at=0):
-        until(lambda: len(written(tmp_path)) >= 3000, "everything")
+        until(lambda: len(written(tmp_path)) >= 3000, "all events")
         until(lambda: is_committed(address, rig.topic, "g"), "the last commit")
     assert written(tmp_path) == list(range(3000))
     letters = read_all(address, rig.dead)

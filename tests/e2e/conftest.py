@@ -1,4 +1,4 @@
-"""The lab as a user runs it: `lab up` in a process of its own, on a port of its own."""
+"""Fixtures that run `lab up` in a separate process on a free port."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.support.tries import BROKEN, broken_by_speed_alone, conclusive_run
 from tests.support.waiting import PATIENCE_S
 
 FEED_HOME, ADS_HOME, OWN_HOME = (REPOSITORY / "var" / name for name in ("live1", "live2", "live3"))
-"""copies of the built home, one of each lab: what happens live changes what is served, and the next build"""
+"""Copies of the built home, one per lab, because live events change the served data and the next build."""
 LAB = str(REPOSITORY / ".venv" / "bin" / "lab")
 
 
@@ -49,21 +49,21 @@ class Lab:
         return self.pid_of(self.design)
 
     def pid_of(self, name: str) -> int:
-        """Of the service, its worker (`feed_ranking-worker`) or the broker (`stream`)."""
+        """Return the process id of the service, its worker (`feed_ranking-worker`) or the broker (`stream`)."""
         rows = self.run("status", "--json", parse=True)
         return next(int(row["pid"]) for row in rows if row["service"] == name)
 
     def has_new_process(self, old: int) -> bool:
-        """Whether the supervisor lists the service, and with another process than `old`."""
+        """True if the supervisor lists the service with another process than `old`."""
         rows = self.run("status", "--json", parse=True)
         return any(row["service"] == self.design and row["pid"] not in (None, old) for row in rows)
 
     def run(self, *words: str, code: int = 0, parse: bool = False) -> Any:
-        """`lab words…`; returns what it printed, as JSON if asked. Fails on another exit code."""
+        """Run `lab words…` and return its output, or the parsed JSON. Fails if the exit code is not `code`."""
         return self._read(run_lab(*words, environment=self.environment), code, parse)
 
     def measure(self, *words: str, code: int = 0, parse: bool = False) -> Any:
-        """Like `run`, for a command that measures speed: it is repeated while it is inconclusive."""
+        """Like `run`, for a command that measures speed. Repeats the command while its result is inconclusive."""
         done = conclusive_run(lambda: run_lab(*words, environment=self.environment), code)
         if done.returncode == BROKEN != code and parse:
             rows = [row | {"figure": row["budget"], "phase": "load"} for row in json.loads(done.stdout)["budgets"]]
@@ -73,7 +73,7 @@ class Lab:
 
     @contextmanager
     def fault(self, port: str, kind: str, *words: str) -> Iterator[None]:
-        """Inject a fault, and clear it whatever happens meanwhile."""
+        """Inject a fault for the length of the block."""
         self.run("fault", self.design, port, kind, *words)
         try:
             yield
@@ -119,7 +119,7 @@ def start_lab(home: Path | None = None, design: str = "feed_ranking") -> Lab:
 
 
 def alive(pids: list[int]) -> list[int]:
-    """Those of `pids` that still run (a zombie does not)."""
+    """Return the `pids` that still run; a zombie does not."""
     running = []
     for pid in pids:
         try:
@@ -139,19 +139,19 @@ def answers(url: str) -> bool:
 
 @pytest.fixture(scope="session")
 def lab(settings: Settings) -> Iterator[Lab]:
-    """One lab with the feed for all tests that use it, live with it, break a part of it or measure it."""
+    """One lab with the feed, shared by the tests that use it, send live traffic, break a part or measure speed."""
     copy_home(HOME, FEED_HOME)
-    yield from kept_up(start_lab(FEED_HOME))
+    yield from running_until_the_end(start_lab(FEED_HOME))
 
 
 @pytest.fixture(scope="module")
 def ads(settings: Settings) -> Iterator[Lab]:
     copy_home(HOME, ADS_HOME)
-    yield from kept_up(start_lab(ADS_HOME, "ctr_prediction"))
+    yield from running_until_the_end(start_lab(ADS_HOME, "ctr_prediction"))
 
 
-def kept_up(running: Lab) -> Iterator[Lab]:
-    """Stop the lab at the end, by force if it does not stop by itself."""
+def running_until_the_end(running: Lab) -> Iterator[Lab]:
+    """Yield the lab and stop it at the end, by force if it does not stop by itself."""
     yield running
     if running.process.poll() is None:
         try:

@@ -1,4 +1,4 @@
-"""Ctrl-C, kills, crashes and taken ports: a clear word, and nothing left behind."""
+"""Ctrl-C, kills, taken ports and bad settings lead to a clear message and leave no process behind."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.smoke_build import copy_home
 from tests.support.waiting import PATIENCE_S, until
 
 
-def family(pid: int) -> list[int]:
+def process_tree(pid: int) -> list[int]:
     return [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
 
 
@@ -27,9 +27,9 @@ def own_home(settings: Settings) -> Path:
     return OWN_HOME
 
 
-def test_ctrl_c_stops_everything_cleanly(own_home: Path) -> None:
+def test_ctrl_c_stops_all_processes(own_home: Path) -> None:
     lab = start_lab(own_home)
-    pids = family(lab.process.pid)
+    pids = process_tree(lab.process.pid)
     assert len(pids) >= 2
     assert lab.stop() == 0
     assert lab.process.stdout is not None
@@ -38,25 +38,25 @@ def test_ctrl_c_stops_everything_cleanly(own_home: Path) -> None:
     assert "nothing is running" in lab.run("status")
 
 
-def test_down_stops_it_from_another_terminal(own_home: Path) -> None:
+def test_lab_down_stops_the_lab_from_another_terminal(own_home: Path) -> None:
     lab = start_lab(own_home)
-    pids = family(lab.process.pid)
+    pids = process_tree(lab.process.pid)
     assert "stopped" in lab.run("down")
     lab.process.wait(PATIENCE_S)
     assert alive(pids) == []
     assert "nothing was running" in lab.run("down")
 
 
-def test_a_supervisor_that_is_killed_takes_its_services_with_it(own_home: Path) -> None:
+def test_services_end_when_the_supervisor_is_killed(own_home: Path) -> None:
     lab = start_lab(own_home)
-    pids = family(lab.process.pid)
+    pids = process_tree(lab.process.pid)
     lab.process.kill()
     lab.process.wait(PATIENCE_S)
-    until(lambda: not alive(pids), "services outlive their supervisor")
+    until(lambda: not alive(pids), "the end of the services")
     assert "nothing is running" in lab.run("status")
 
 
-def test_a_taken_port_is_named_before_anything_is_built(settings: Settings, free_port: int, tmp_path: Path) -> None:
+def test_lab_up_reports_a_taken_port_before_the_build(settings: Settings, free_port: int, tmp_path: Path) -> None:
     environment = ENVIRONMENT | {"LAB_PORT": str(free_port), "LAB_HOME": str(tmp_path)}
     with socket.socket() as other:
         other.bind(("127.0.0.1", free_port))
@@ -68,11 +68,11 @@ def test_a_taken_port_is_named_before_anything_is_built(settings: Settings, free
     assert not (tmp_path / "smoke" / "feed_ranking").exists()
 
 
-def test_a_build_that_is_killed_leaves_nothing_half_written_and_goes_on(tmp_path: Path) -> None:
+def test_killed_build_keeps_only_finished_steps_and_resumes(tmp_path: Path) -> None:
     environment = ENVIRONMENT | {"LAB_HOME": str(tmp_path)}
     steps = tmp_path / "smoke" / "feed_ranking" / "steps"
     process = subprocess.Popen([LAB, "build", "feed_ranking"], env=environment, cwd=REPOSITORY, stderr=subprocess.PIPE)
-    until(lambda: list(steps.glob("train/*.partial")), "training begins")
+    until(lambda: list(steps.glob("train/*.partial")), "the start of training")
     time.sleep(0.5)
     process.kill()
     process.communicate()
@@ -85,28 +85,28 @@ def test_a_build_that_is_killed_leaves_nothing_half_written_and_goes_on(tmp_path
         [LAB, "build", "feed_ranking"], env=environment, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True
     )
     assert again.stderr is not None
-    told = [again.stderr.readline() for _ in range(3)]
-    assert all("there already" in line for line in told), told
-    until(lambda: list(steps.glob("train/*.partial")), "training begins again")
+    lines = [again.stderr.readline() for _ in range(3)]
+    assert all("there already" in line for line in lines), lines
+    until(lambda: list(steps.glob("train/*.partial")), "the start of training after the restart")
     again.terminate()
-    _, said = again.communicate(timeout=PATIENCE_S)
+    _, printed = again.communicate(timeout=PATIENCE_S)
     assert again.returncode == 143
-    assert "goes on" in said
+    assert "goes on" in printed
 
 
-def test_a_supervisor_that_is_killed_takes_its_build_with_it(free_port: int, tmp_path: Path) -> None:
+def test_build_ends_when_the_supervisor_is_killed(free_port: int, tmp_path: Path) -> None:
     environment = ENVIRONMENT | {"LAB_HOME": str(tmp_path), "LAB_PORT": str(free_port)}
     process = subprocess.Popen([LAB, "up"], env=environment, cwd=REPOSITORY, stderr=subprocess.PIPE)
     steps = tmp_path / "smoke" / "feed_ranking" / "steps"
-    until(lambda: list(steps.glob("world/*")), "building begins")
-    pids = family(process.pid)
+    until(lambda: list(steps.glob("world/*")), "the start of the build")
+    pids = process_tree(process.pid)
     assert len(pids) == 3, "the supervisor, the broker and the build"
     process.kill()
     process.communicate()
-    until(lambda: not alive(pids), "the build outlives its supervisor")
+    until(lambda: not alive(pids), "the end of the build")
 
 
-def test_a_directory_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+def test_build_reports_a_home_that_is_not_writable(tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("not a directory")
     done = run_lab("build", "feed_ranking", environment=ENVIRONMENT | {"LAB_HOME": str(blocked / "home")})
@@ -115,13 +115,13 @@ def test_a_directory_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_a_bad_environment_variable_is_named(free_port: int) -> None:
+def test_invalid_environment_variable_is_reported(free_port: int) -> None:
     done = run_lab("status", environment=ENVIRONMENT | {"LAB_PRESET": "gigantic"})
     assert done.returncode == 2
     assert "LAB_" in done.stderr
 
 
-def test_asking_when_nothing_runs_says_how_to_start(free_port: int, tmp_path: Path) -> None:
+def test_ask_without_a_running_service_prints_how_to_start_it(free_port: int, tmp_path: Path) -> None:
     environment = ENVIRONMENT | {"LAB_PORT": str(free_port), "LAB_HOME": str(tmp_path)}
     done = run_lab("ask", "feed_ranking", environment=environment)
     assert done.returncode == 4

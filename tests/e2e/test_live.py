@@ -1,4 +1,4 @@
-"""The live loop as a user meets it: people use the feed, it is kept, features follow, a build learns."""
+"""The live loop works end to end: simulated users, stored events, replay, restarts, and a build on live events."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def counted(lab: Lab, name: str, **labels: str) -> float:
 
 
 def worker_answers(lab: Lab) -> bool:
-    """Whether the worker of the moment consumes: its port is refused while it is started again."""
+    """True if the worker consumes. Its port refuses connections during a restart."""
     try:
         return bool(httpx.get(f"{worker_url(lab)}/healthz", timeout=5).json()["consumers"])
     except httpx.HTTPError:
@@ -52,10 +52,10 @@ def has_no_lag(lab: Lab) -> bool:
         return False
 
 
-def settled(lab: Lab) -> None:
-    """Every acknowledged event has been handled."""
+def await_settled(lab: Lab) -> None:
+    """Wait until every acknowledged event has been handled."""
     until(lambda: has_no_lag(lab), "no lag")
-    time.sleep(6.0)  # the sink gathers for five seconds
+    time.sleep(6.0)  # the sink collects events for five seconds
     until(lambda: has_no_lag(lab), "no lag")
 
 
@@ -67,14 +67,14 @@ def event_ids(live_dir: Path) -> list[int]:
     ]
 
 
-def people(lab: Lab, out: Path, seed: int, seconds: int = 10) -> dict[str, Any]:
+def run_visitors(lab: Lab, out: Path, seed: int, seconds: int = 10) -> dict[str, Any]:
     words = ("live", "feed_ranking", "--rate", "12", "--seconds", str(seconds), "--seed", str(seed), "--json")
     found: dict[str, Any] = lab.run(*words, "--out", str(out), parse=True)
     return found
 
 
-def told(out: Path) -> set[int]:
-    """The ids of the reactions that people sent, by what they wrote down themselves."""
+def sent_reactions(out: Path) -> set[int]:
+    """Return the event ids of the sent reactions, from the log that the simulated users wrote."""
     found = set()
     for line in (out / "events.jsonl").read_text().splitlines():
         one = json.loads(line)
@@ -84,55 +84,55 @@ def told(out: Path) -> set[int]:
 
 
 @pytest.mark.timing
-def test_a_published_post_is_a_candidate_within_seconds(lab: Lab) -> None:
+def test_published_post_is_a_candidate_within_seconds(lab: Lab) -> None:
     def publish_and_find(first: int) -> float:
         posts = [{"post_id": first + number, "creator_id": 3, "topic": 2} for number in range(3)]
         started = time.monotonic()
         assert httpx.post(f"{lab.url}/v1/posts", json={"posts": posts}, timeout=30).status_code == 202
         for post in posts:
-            until(lambda post=post: is_known(lab, post["post_id"]), "a post")
+            until(lambda post=post: is_candidate(lab, post["post_id"]), "a post")
         return time.monotonic() - started
 
     ids = itertools.count(10**9, 3)
     stays_below(5.0, lambda: publish_and_find(next(ids)), "seconds until three posts are candidates")
 
 
-def is_known(lab: Lab, post_id: int) -> bool:
+def is_candidate(lab: Lab, post_id: int) -> bool:
     return httpx.get(f"{lab.url}/v1/posts/{post_id}", timeout=30).status_code == 200
 
 
-def test_people_use_it_and_what_they_do_is_kept_once(lab: Lab, live_dir: Path, tmp_path: Path) -> None:
-    report = people(lab, tmp_path, seed=1)
+def test_reactions_of_simulated_users_are_stored_once(lab: Lab, live_dir: Path, tmp_path: Path) -> None:
+    report = run_visitors(lab, tmp_path, seed=1)
     assert report["counts"]["requests"] > 60
     assert report["counts"]["events_given_up"] == 0
-    settled(lab)
+    await_settled(lab)
     ids = event_ids(live_dir)
-    assert sorted(ids) == sorted(told(tmp_path))
+    assert sorted(ids) == sorted(sent_reactions(tmp_path))
     assert counted(lab, "lab_online_sessions_total") == report["counts"]["sessions"]
     assert counted(lab, "lab_online_reactions_total", kind="click") > 0
     assert counted(lab, "lab_stream_read_total", result="dead_letter") == 0
 
 
-def test_what_was_served_can_be_made_again_and_its_features_too(lab: Lab) -> None:
+def test_replay_reproduces_slates_and_skew_finds_no_difference(lab: Lab) -> None:
     assert "every number is the same" in lab.run("replay", "feed_ranking")
     assert "all are the same" in lab.run("skew", "feed_ranking")
 
 
-def test_a_worker_that_is_killed_loses_and_doubles_nothing(lab: Lab, live_dir: Path, tmp_path: Path) -> None:
+def test_killed_worker_neither_loses_nor_duplicates_events(lab: Lab, live_dir: Path, tmp_path: Path) -> None:
     before = set(event_ids(live_dir))
     first, second = tmp_path / "first", tmp_path / "second"
-    people(lab, first, seed=2, seconds=6)
+    run_visitors(lab, first, seed=2, seconds=6)
     psutil.Process(lab.pid_of("feed_ranking-worker")).kill()
-    people(lab, second, seed=3, seconds=6)
-    until(lambda: worker_answers(lab), "the worker again")
-    settled(lab)
+    run_visitors(lab, second, seed=3, seconds=6)
+    until(lambda: worker_answers(lab), "the restarted worker")
+    await_settled(lab)
     ids = event_ids(live_dir)
     assert len(ids) == len(set(ids))
-    assert set(ids) - before == told(first) | told(second)
+    assert set(ids) - before == sent_reactions(first) | sent_reactions(second)
     assert "all are the same" in lab.run("skew", "feed_ranking")
 
 
-def test_a_broker_that_dies_takes_nothing_from_the_answers_and_comes_back(lab: Lab) -> None:
+def test_feed_responses_stay_undegraded_while_the_broker_restarts(lab: Lab) -> None:
     psutil.Process(lab.pid_of("stream")).kill()
     body = {"user_id": 7, "k": 10}
     for _ in range(20):
@@ -140,10 +140,10 @@ def test_a_broker_that_dies_takes_nothing_from_the_answers_and_comes_back(lab: L
         assert (answer.status_code, answer.json()["degraded"]) == (200, [])
     post = {"posts": [{"post_id": 2 * 10**9, "creator_id": 3, "topic": 2}]}
     until(lambda: httpx.post(f"{lab.url}/v1/posts", json=post, timeout=30).status_code == 202, "the stream")
-    until(lambda: is_known(lab, 2 * 10**9), "the post")
+    until(lambda: is_candidate(lab, 2 * 10**9), "the post")
 
 
-def test_the_next_build_learns_from_it_and_is_served(lab: Lab) -> None:
+def test_next_build_trains_on_live_events_and_is_served(lab: Lab) -> None:
     before = httpx.get(f"{lab.url}/readyz").json()["model_version"]
     printed = lab.run("build", "feed_ranking")
     found = re.search(r"live_rows ([\d,]+)", printed)
@@ -152,5 +152,5 @@ def test_the_next_build_learns_from_it_and_is_served(lab: Lab) -> None:
     until(lambda: httpx.get(f"{lab.url}/readyz", timeout=30).json()["model_version"] != before, "the new model")
     answer = httpx.post(f"{lab.url}/v1/feed", json={"user_id": 7, "k": 10}, timeout=30).json()
     assert answer["degraded"] == []
-    settled(lab)
-    assert "every number is the same" in lab.run("replay", "feed_ranking"), "of both versions"
+    await_settled(lab)
+    assert "every number is the same" in lab.run("replay", "feed_ranking"), "predictions of both model versions"

@@ -1,4 +1,4 @@
-"""A service that crashes comes back; one that is asked for too much says so and goes on."""
+"""A crashed service is restarted, and an overloaded service sheds requests and recovers."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from tests.e2e.conftest import Lab, alive, answers
 from tests.support.waiting import until
 
 
-def test_a_crashed_service_comes_back(lab: Lab) -> None:
+def test_crashed_service_is_restarted(lab: Lab) -> None:
     first = lab.service_pid
     os.kill(first, signal.SIGKILL)
-    until(lambda: not alive([first]), "killed")
-    until(lambda: answers(lab.url), "restarted")
-    until(lambda: lab.has_new_process(first), "the new process is known")
+    until(lambda: not alive([first]), "the end of the killed process")
+    until(lambda: answers(lab.url), "the restarted service")
+    until(lambda: lab.has_new_process(first), "the new process in `lab status`")
 
 
-def test_a_service_whose_store_hangs_can_still_be_stopped(lab: Lab) -> None:
+def test_service_with_a_hanging_feature_store_stops_on_sigterm(lab: Lab) -> None:
     lab.run("fault", "feed_ranking", "feature_store", "hang")
     assert lab.run("ask", "feed_ranking", "--json", parse=True)["degraded"]
     first = lab.service_pid
     os.kill(first, signal.SIGTERM)
-    until(lambda: not alive([first]), "it ends although calls hang")
-    until(lambda: answers(lab.url), "restarted")
+    until(lambda: not alive([first]), "the end of the process despite hanging calls")
+    until(lambda: answers(lab.url), "the restarted service")
     assert not lab.run("ask", "feed_ranking", "--json", parse=True)["degraded"], "a new process has no fault"
 
 
 def test_overload_is_shed_with_503_and_retry_after(lab: Lab) -> None:
-    """More requests at once than there are places: some are refused, none fails, and it recovers."""
+    """With more concurrent requests than capacity, some are refused, none fails, and the service recovers."""
 
     async def flood() -> list[httpx.Response]:
         limits = httpx.Limits(max_connections=120)

@@ -1,4 +1,4 @@
-"""A first session with the lab, command by command."""
+"""The commands of a first session with the lab work as printed and documented."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from tests.conftest import ENVIRONMENT
 from tests.e2e.conftest import Lab, run_lab
 
 
-def test_the_printed_curl_returns_a_slate(lab: Lab) -> None:
+def test_printed_curl_command_returns_a_slate(lab: Lab) -> None:
     (line,) = [line for line in lab.welcome.splitlines() if "curl -s" in line]
     command = line[line.index("curl -s") :]
-    printed = subprocess.run(shlex.split(command), capture_output=True, text=True, timeout=120, check=True).stdout
-    assert len(json.loads(printed)["slate"]) == 10
+    output = subprocess.run(shlex.split(command), capture_output=True, text=True, timeout=120, check=True).stdout
+    assert len(json.loads(output)["slate"]) == 10
 
 
-def test_every_printed_lab_command_can_be_pasted(lab: Lab) -> None:
+def test_printed_lab_commands_run(lab: Lab) -> None:
     commands = [line[line.index(".venv/bin/lab") :] for line in lab.welcome.splitlines() if ".venv/bin/lab" in line]
     assert len(commands) == 4
     for command in commands:
         if " load " in command:
             continue  # test_load runs it
         if " live " in command:
-            command += " --seconds 3"  # or it would go on until Ctrl-C
+            command += " --seconds 3"  # otherwise it runs until Ctrl-C
         done = subprocess.run(
             shlex.split(command), env=lab.environment, cwd=REPOSITORY, capture_output=True, text=True, check=False
         )
@@ -48,14 +48,14 @@ def test_ask_shows_the_slate_and_its_trace(lab: Lab) -> None:
     assert len({item["creator_id"] for item in answer["slate"]}) == 3
 
 
-def test_ask_refuses_what_makes_no_sense(lab: Lab) -> None:
+def test_ask_refuses_invalid_options(lab: Lab) -> None:
     assert "--user" in lab.run("ask", "feed_ranking", "--usr", "7", code=2)
     assert "number" in lab.run("ask", "feed_ranking", "--user", "seven", code=2)
     assert "200" in lab.run("ask", "feed_ranking", "--k", "201", code=2)
     assert "feed_ranking" in lab.run("ask", "food_ranking", code=2)
 
 
-def test_status_and_designs_are_data(lab: Lab) -> None:
+def test_status_and_designs_print_json(lab: Lab) -> None:
     broker, worker, row = lab.run("status", "--json", parse=True)
     assert (broker["service"], broker["state"]) == ("stream", "up")
     assert (worker["service"], worker["state"]) == ("feed_ranking-worker", "up")
@@ -65,36 +65,36 @@ def test_status_and_designs_are_data(lab: Lab) -> None:
     assert (feed["budgets"]["p99_ms"], ads["budgets"]["p99_ms"]) == (200, 10)
 
 
-def test_doctor_finds_this_machine_fit(lab: Lab) -> None:
+def test_doctor_passes_every_check(lab: Lab) -> None:
     findings = {item["check"]: item for item in lab.run("doctor", "--json", parse=True)}
     assert all(item["ok"] for item in findings.values()), findings
 
 
-def test_a_second_up_says_that_it_is_up_already(lab: Lab) -> None:
-    said = lab.run("up", "feed_ranking")
-    assert "up already" in said
-    assert lab.url in said
+def test_second_lab_up_reports_the_running_service(lab: Lab) -> None:
+    printed = lab.run("up", "feed_ranking")
+    assert "up already" in printed
+    assert lab.url in printed
 
 
-def test_build_skips_what_is_done(lab: Lab) -> None:
-    """In the home where nothing happens live: there, a build would learn what did."""
+def test_build_skips_finished_steps(lab: Lab) -> None:
+    """Uses the home without live data, because live data makes a build run again."""
     done = run_lab("build", "feed_ranking", "--json", environment=ENVIRONMENT)
     assert all(run["skipped"] for run in json.loads(done.stdout)), done.stderr
     assert "no step" in lab.run("build", "feed_ranking", "--from", "nowhere", code=2)
 
 
-def test_bench_refuses_a_figure_that_does_not_exist(lab: Lab) -> None:
+def test_bench_refuses_an_unknown_figure(lab: Lab) -> None:
     assert "serve_pss_mb" in lab.run("bench", "feed_ranking", "--only", "beauty", code=2)
 
 
-def test_nothing_listens_beyond_this_machine(lab: Lab) -> None:
+def test_service_listens_on_localhost_only(lab: Lab) -> None:
     import psutil
 
     listening = [c.laddr[0] for c in psutil.Process(lab.service_pid).net_connections() if c.status == "LISTEN"]
     assert listening == ["127.0.0.1"]
 
 
-def test_a_large_body_is_refused_over_a_real_socket(lab: Lab) -> None:
+def test_large_body_is_refused_over_a_real_socket(lab: Lab) -> None:
     response = httpx.post(f"{lab.url}/v1/feed", content=b"x" * 10_000_000, timeout=120)
     assert response.status_code == 413
     endless = httpx.post(f"{lab.url}/v1/feed", content=(b"x" * 10_000 for _ in range(1000)), timeout=120)
@@ -111,12 +111,12 @@ def test_schemathesis_finds_no_server_error(lab: Lab, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("words", [["--help"], ["ask", "--help"], ["bench", "-h"]])
-def test_help_needs_nothing_running(words: list[str], lab: Lab) -> None:
+def test_help_prints_usage(words: list[str], lab: Lab) -> None:
     assert "Usage" in lab.run(*words)
 
 
-def test_drills_are_listed_and_refused_where_they_cannot_run(lab: Lab, free_port: int) -> None:
+def test_drills_are_listed_and_refused_without_a_service(lab: Lab, free_port: int) -> None:
     assert "feature_store_down" in {row["name"] for row in lab.run("drills", "--json", parse=True)}
     assert "feature_store_down" in lab.run("drill", "nonsense", code=2)
-    nobody = f"http://127.0.0.1:{free_port}"
-    assert "lab up" in lab.run("drill", "feature_store_down", "--url", nobody, code=4)
+    unused_url = f"http://127.0.0.1:{free_port}"
+    assert "lab up" in lab.run("drill", "feature_store_down", "--url", unused_url, code=4)

@@ -1,4 +1,4 @@
-"""The parts of `lab bench stream` that need no service, with few messages, against the embedded broker."""
+"""The parts of `lab bench stream` that need no service run with few messages on the embedded broker."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StreamAddress]
         yield found
 
 
-def test_both_loops_read_all_messages_and_the_lab_is_not_ten_times_slower(address: StreamAddress) -> None:
+def test_consumer_throughput_is_within_a_factor_of_ten_of_a_bare_loop(address: StreamAddress) -> None:
     bench = SpeedBench(address, messages=3_000, turns=1)
     bench.fill()
     assert 0.1 < bench.round() < 10
 
 
-def test_a_reader_that_is_killed_loses_and_doubles_nothing(address: StreamAddress, tmp_path: Path) -> None:
+def test_killed_reader_neither_loses_nor_duplicates_events(address: StreamAddress, tmp_path: Path) -> None:
     bench = KillBench(address, tmp_path, number=1, events=2_500, kills=1)
     assert bench.run() == Toll(lost=0, doubled=0)

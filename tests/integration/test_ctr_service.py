@@ -1,4 +1,4 @@
-"""The ads over their ASGI door: good questions, bad questions, budgets and caps, and parts that are missing."""
+"""The ads service handles valid and invalid requests, budgets, frequency caps and faults, tested over ASGI."""
 
 from __future__ import annotations
 
@@ -65,8 +65,8 @@ def score(client: TestClient, *rows: dict[str, Any]) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class _Counting:
-    """A store that writes down whom it is asked for at once."""
+class _RecordingStore:
+    """A feature store that records the entity ids of each batch read."""
 
     inner: OnlineFeatures
     asked: list[list[int]]
@@ -94,19 +94,19 @@ def ask(client: TestClient, **body: Any) -> dict[str, Any]:
     return answer
 
 
-def test_the_short_way_to_an_auction_and_the_frameworks_own_hold_the_same(client: TestClient) -> None:
+def test_fast_path_and_framework_path_return_the_same_auction(client: TestClient) -> None:
     for user in (3, 10**9):
         quick = ask(client, user_id=user, seed=5)
         again = client.post(f"{RANK}?explain=true", json={"user_id": user, "seed": 5}).json()
         for name in ("slate", "seed", "policy", "bidders", "is_cold_start", "degraded"):
-            if name == "slate":  # the hour goes on between the two
+            if name == "slate":  # scores may differ: time passes between the two requests
                 assert [won["ad_id"] for won in quick[name]] == [won["ad_id"] for won in again[name]]
             else:
                 assert quick[name] == again[name]
         assert {entry["stage"] for entry in again["trace"]} >= {"query", "target", "filter", "predict", "auction"}
 
 
-def test_an_auction_is_ordered_and_nobody_pays_more_than_the_bid(client: TestClient) -> None:
+def test_auction_slots_are_in_order_and_no_price_exceeds_its_bid(client: TestClient) -> None:
     for user in range(30):
         answer = ask(client, user_id=user, slots=4)
         slate = answer["slate"]
@@ -120,25 +120,25 @@ def test_an_auction_is_ordered_and_nobody_pays_more_than_the_bid(client: TestCli
             assert won["ecpm"] >= 1000 * SMOKE.auction.reserve_cpm / 1000 * 0.99
 
 
-def test_the_reserve_leaves_slots_empty(client: TestClient) -> None:
+def test_reserve_price_leaves_slots_empty(client: TestClient) -> None:
     assert len(ask(client, knobs={"reserve_cpm": 0.0})["slate"]) == 4
     assert ask(client, knobs={"reserve_cpm": 1000.0})["slate"] == []
 
 
-def test_each_pays_what_the_next_would_have_paid(client: TestClient) -> None:
+def test_second_price_follows_the_next_ad_and_first_price_equals_the_bid(client: TestClient) -> None:
     bids = [{"ad_id": ad, "bid": 1.0} for ad in (1, 2, 3)]
     quiet = {"pacing": "none", "frequency_cap": 1000, "reserve_cpm": 0.0}
     won = ask(client, slots=3, candidates=bids, knobs=quiet)["slate"]
     alone = ask(client, slots=1, candidates=[{"ad_id": won[0]["ad_id"], "bid": 1.0}], knobs=quiet)["slate"]
-    assert alone[0]["price"] == 0.0, "nobody competes, and there is no reserve"
-    # the second ad's score in the first slot: what it bids times its probability there
+    assert alone[0]["price"] == 0.0, "there is no competitor and no reserve price"
+    # the second ad's score in the first slot: its bid times its click probability there
     p = score(client, *({"user_id": 7, "ad_id": item["ad_id"]} for item in won))["p_click"]
     assert won[0]["price"] == pytest.approx(p[1] / p[0], rel=1e-5)
     first = ask(client, slots=3, candidates=bids, knobs=quiet | {"pricing": "first"})["slate"]
     assert [item["price"] for item in first] == [1.0, 1.0, 1.0]
 
 
-def test_scores_are_those_of_the_auction_and_fall_with_the_slot(client: TestClient) -> None:
+def test_scores_equal_those_of_the_auction_and_fall_with_the_slot(client: TestClient) -> None:
     slate = ask(client)["slate"]
     by_slot = [
         score(client, *({"user_id": 7, "ad_id": won["ad_id"], "slot": slot} for won in slate))["p_click"]
@@ -149,7 +149,7 @@ def test_scores_are_those_of_the_auction_and_fall_with_the_slot(client: TestClie
     assert all(a > b for upper, lower in itertools.pairwise(by_slot) for a, b in zip(upper, lower, strict=True))
 
 
-def test_rows_of_many_users_and_pages_are_scored_as_each_alone(service: CtrService) -> None:
+def test_batch_scores_equal_single_row_scores(service: CtrService) -> None:
     rng = np.random.default_rng(4)
     rows = [
         {
@@ -168,10 +168,10 @@ def test_rows_of_many_users_and_pages_are_scored_as_each_alone(service: CtrServi
     assert len(set(together.p_click)) > 50
 
 
-def test_users_who_are_not_cached_are_read_at_once_and_others_not_at_all(service: CtrService) -> None:
+def test_uncached_users_are_read_in_one_batch_and_cached_users_not_at_all(service: CtrService) -> None:
     asked: list[list[int]] = []
     store, cache = service.user.features, FeatureCache(60.0, 100, CacheMetrics(CollectorRegistry()))
-    user = replace(service.user, features=replace(store, inner=_Counting(store.inner, asked)), cache=cache)
+    user = replace(service.user, features=replace(store, inner=_RecordingStore(store.inner, asked)), cache=cache)
     service = replace(service, user=user, pipeline=replace(service.pipeline, query_hydrators=[user]))
     rows = [{"user_id": user, "ad_id": 1} for user in (3, 4, 5, 4, 999_999)]
     found = score_rows(service, ScoreRequest.model_validate({"rows": rows}).rows, {})
@@ -181,7 +181,7 @@ def test_users_who_are_not_cached_are_read_at_once_and_others_not_at_all(service
     assert asked[1:] == [[6]]
 
 
-def test_without_the_store_rows_are_scored_by_what_is_cached_and_say_so(client: TestClient) -> None:
+def test_scores_without_the_feature_store_use_cached_rows_and_are_degraded(client: TestClient) -> None:
     rows = [{"user_id": user, "ad_id": 1} for user in (411, 412)]
     before = score(client, rows[0])
     client.put("/v1/faults/feature_store", json={"fault": "down"})
@@ -192,7 +192,7 @@ def test_without_the_store_rows_are_scored_by_what_is_cached_and_say_so(client: 
     assert after["feature_age_s"] > 0
 
 
-def test_an_unknown_user_and_publisher_are_no_error(client: TestClient) -> None:
+def test_unknown_user_and_publisher_get_a_cold_start_slate(client: TestClient) -> None:
     for user in (999_999, MAX_ID):
         answer = ask(client, user_id=user, context={"publisher_id": MAX_ID, "device": "tablet"})
         assert answer["is_cold_start"]
@@ -200,7 +200,7 @@ def test_an_unknown_user_and_publisher_are_no_error(client: TestClient) -> None:
         assert answer["slate"]
 
 
-def test_the_same_seed_draws_the_same_page_by_chance(client: TestClient) -> None:
+def test_same_seed_draws_the_same_random_slate(client: TestClient) -> None:
     pages = [ask(client, seed=5, knobs={"randomised_share": 1.0}) for _ in range(2)]
     assert pages[0]["policy"] == "uniform_v1"
     assert [won["ad_id"] for won in pages[0]["slate"]] == [won["ad_id"] for won in pages[1]["slate"]]
@@ -242,7 +242,7 @@ BAD: dict[str, tuple[str, Any]] = {
 
 
 @pytest.mark.parametrize("path_and_body", BAD.values(), ids=BAD)
-def test_bad_input_is_refused_with_words(client: TestClient, path_and_body: tuple[str, Any]) -> None:
+def test_invalid_request_is_refused_with_a_detail(client: TestClient, path_and_body: tuple[str, Any]) -> None:
     path, body = path_and_body
     response = client.post(path, json=body)
     assert response.status_code == 422
@@ -251,32 +251,32 @@ def test_bad_input_is_refused_with_words(client: TestClient, path_and_body: tupl
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
-def test_numbers_that_are_none_are_refused(client: TestClient, number: str) -> None:
+def test_non_finite_numbers_are_refused(client: TestClient, number: str) -> None:
     body = f'{{"user_id": 7, "candidates": [{{"ad_id": 1, "bid": {number}}}]}}'
     response = client.post(RANK, content=body, headers={"content-type": "application/json"})
     assert response.status_code in (400, 422)
     assert response.headers["content-type"] == "application/problem+json"
 
 
-def test_what_is_no_json_or_too_long_is_refused(client: TestClient) -> None:
+def test_malformed_or_oversized_body_is_refused(client: TestClient) -> None:
     assert client.post(RANK, content=b"{", headers={"content-type": "application/json"}).status_code in (400, 422)
     huge = json.dumps({"user_id": 7, "exclude": [MAX_ID] * 10_000})
     assert client.post(RANK, content=huge, headers={"content-type": "application/json"}).status_code == 413
 
 
-def test_without_the_store_the_cache_serves_and_then_the_segment(client: TestClient) -> None:
+def test_auction_without_the_feature_store_uses_the_cache_or_segment_defaults(client: TestClient) -> None:
     cached = ask(client, user_id=3)
     client.put("/v1/faults/feature_store", json={"fault": "down"})
     again = ask(client, user_id=3)
-    assert again["degraded"] == [], "this user was read a moment ago"
+    assert again["degraded"] == [], "the user's row is cached"
     assert again["feature_age_s"] >= cached["feature_age_s"]
-    stranger = ask(client, user_id=500)
-    assert stranger["degraded"][0] in ("feature_store_unavailable", "breaker_open")
-    assert stranger["is_cold_start"]
-    assert stranger["slate"], "the defaults of the user's segment hold an auction"
+    uncached = ask(client, user_id=500)
+    assert uncached["degraded"][0] in ("feature_store_unavailable", "breaker_open")
+    assert uncached["is_cold_start"]
+    assert uncached["slate"], "the auction uses the defaults of the user's segment"
 
 
-def test_past_its_time_a_cached_user_is_read_again_and_flagged_where_that_fails(settings: Settings) -> None:
+def test_cached_row_past_its_ttl_is_reread_and_degrades_if_the_read_fails(settings: Settings) -> None:
     faults, breaker = FaultSwitch(), CircuitBreaker("feature_store", open_s=60)
     config = replace(SMOKE, serve=replace(SMOKE.serve, deadline_ms=PATIENCE_MS, feature_timeout_ms=PATIENCE_MS))
     metrics = CacheMetrics(CollectorRegistry())
@@ -291,12 +291,12 @@ def test_past_its_time_a_cached_user_is_read_again_and_flagged_where_that_fails(
     stale = service.answer(service.query(3, 0, 0, 4, {}))
     assert stale.degraded == ["feature_store_unavailable"]
     assert stale.query.feature_age_s == pytest.approx(SMOKE.cache.cache_ttl_s + 1)
-    assert not stale.query.is_cold, "an old row is better than none"
+    assert not stale.query.is_cold, "the stale row is used"
     np.testing.assert_array_equal(stale.query.user.seen_ads, first.query.user.seen_ads)
     assert metrics.lookups.labels("stale")._value.get() == 1
 
 
-def test_without_the_network_click_rates_so_far_hold_the_auction(client: TestClient) -> None:
+def test_auction_without_the_network_ranks_by_past_click_rates(client: TestClient) -> None:
     client.put("/v1/faults/student", json={"fault": "down"})
     answer = ask(client)
     assert answer["degraded"] == ["student_unavailable"]
@@ -304,7 +304,7 @@ def test_without_the_network_click_rates_so_far_hold_the_auction(client: TestCli
     assert ask(client, knobs={"model": "teacher"})["degraded"] == []
 
 
-def test_budgets_and_pacing_follow_the_counts_that_are_served(service: CtrService) -> None:
+def test_campaign_that_spent_its_daily_budget_leaves_the_auction(service: CtrService) -> None:
     market = service.market
     old, snapshot = market.snapshot.stats, market.snapshot
     query = service.query(7, 0, 0, 4, {}, seed=1)
@@ -317,11 +317,11 @@ def test_budgets_and_pacing_follow_the_counts_that_are_served(service: CtrServic
     )
     for knobs in ({}, {"pacing": "none"}):
         bidders = service.answer(service.query(7, 0, 0, 4, knobs, seed=1)).ranked.ids
-        assert campaign not in snapshot.campaign[bidders], "its money of today is gone"
-    assert not market.apply(old), "older counts do not come back"
+        assert campaign not in snapshot.campaign[bidders], "its daily budget is spent"
+    assert not market.apply(old), "older counts are ignored"
 
 
-def test_an_ad_that_was_shown_often_today_is_capped(service: CtrService) -> None:
+def test_frequency_cap_excludes_ads_that_the_user_saw_today(service: CtrService) -> None:
     for user in range(200):
         query = service.pipeline.query_hydrators[0].hydrate(service.query(user, 0, 0, 4, {"frequency_cap": 1}, seed=1))
         capped = query.user.seen_ads[0][query.user.seen_today[0] >= 1]
@@ -329,10 +329,10 @@ def test_an_ad_that_was_shown_often_today_is_capped(service: CtrService) -> None
             outcome = service.answer(service.query(user, 0, 0, 4, {"frequency_cap": 1, "eligible_limit": 5000}, seed=1))
             assert not set(capped.tolist()) & set(outcome.ranked.ids.tolist())
             return
-    raise AssertionError("nobody was shown anything on the last day")
+    raise AssertionError("no user has an impression on the last day")
 
 
-def test_events_are_acknowledged_and_those_that_cannot_be_true_are_refused(client: TestClient) -> None:
+def test_valid_events_are_acknowledged_and_impossible_events_are_refused(client: TestClient) -> None:
     answer = ask(client)
     won = answer["slate"][0]
     click = {
@@ -343,13 +343,13 @@ def test_events_are_acknowledged_and_those_that_cannot_be_true_are_refused(clien
     }
     shown = click | {"publisher_id": 0, "device": 0, "policy": answer["policy"]}
     shown |= {name: won[name] for name in ("campaign_id", "seen", "bid", "p_click", "propensity")}
-    told = client.post("/v1/events", json={"impressions": [shown], "clicks": [click]})
-    assert (told.status_code, told.json()) == (202, {"accepted": 2})
+    response = client.post("/v1/events", json={"impressions": [shown], "clicks": [click]})
+    assert (response.status_code, response.json()) == (202, {"accepted": 2})
     for wrong in ({"ad_id": 10**6}, {"price": -1}, {"request_ts": answer["request_ts"] + 10**6}, {"slot": 99}):
         assert client.post("/v1/events", json={"clicks": [click | wrong]}).status_code == 422, wrong
 
 
-def test_cache_metrics_tell_of_hits_and_misses(client: TestClient) -> None:
+def test_cache_metrics_count_hits(client: TestClient) -> None:
     def hits() -> float:
         lines = client.get("/metrics").text.splitlines()
         return next(

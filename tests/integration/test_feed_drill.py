@@ -1,4 +1,4 @@
-"""The drill on a served feed: it holds, its fault is gone afterwards, and without the fallback it deviates."""
+"""The feature store drill holds on a running feed, removes its fault, and fails without the fallback."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ pytestmark = pytest.mark.timing
 
 BAD = Judgement.BROKEN
 QUICK = replace(DRILLS[0], rate_per_s=60.0, requests=150)
-"""enough to see whether it holds, not to prove a share of 0.999"""
+"""Enough requests to see whether the drill holds, too few to prove a share of 0.999."""
 
 
 @contextmanager
@@ -72,14 +72,14 @@ def url(settings: Settings) -> Iterator[str]:
 
 
 def judged(url: str) -> DrillRun:
-    """A drill on a machine that was quiet enough to judge it; raises `Inconclusive` otherwise."""
+    """Run a drill. Raises `Inconclusive` if the machine was too busy to judge it."""
     run = drilled(url, QUICK)
     if run.judgement is Judgement.INCONCLUSIVE:
         raise Inconclusive("; ".join(run.conditions.disturbances))
     return run
 
 
-def test_the_feed_survives_and_a_report_tells_it(url: str, tmp_path: Path) -> None:
+def test_drill_holds_and_writes_a_report(url: str, tmp_path: Path) -> None:
     run = conclusive(lambda: judged(url), "a drill")
     assert run.judgement in (Judgement.HOLDS, Judgement.TOO_FEW), [vars(v) for v in run.verdicts]
     assert active(url) == []
@@ -87,15 +87,17 @@ def test_the_feed_survives_and_a_report_tells_it(url: str, tmp_path: Path) -> No
     assert "too few requests" in page, "150 requests cannot prove a share of 0.999"
     assert "CPU of other programs" in page
     assert "<svg" in page
-    assert "http" not in page.replace(url, "").replace("http://www.w3.org", ""), "it loads nothing from elsewhere"
+    assert "http" not in page.replace(url, "").replace("http://www.w3.org", ""), (
+        "the report loads no external resources"
+    )
     journal = json.loads((tmp_path / "journal.json").read_text())
     assert journal["judgement"] == run.judgement
     assert sum(row["degraded"] for row in journal["seconds"]) >= QUICK.requests
 
 
-def test_without_the_fallback_the_drill_deviates(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_drill_fails_without_the_fallback(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     def no_fallback(self: UserHydrator, query: object, cause: Exception) -> object:
-        raise RuntimeError("nobody thought of this") from cause
+        raise RuntimeError("there is no fallback") from cause
 
     monkeypatch.setattr(UserHydrator, "fallback", no_fallback)
     with served(settings) as url:
@@ -105,7 +107,7 @@ def test_without_the_fallback_the_drill_deviates(settings: Settings, monkeypatch
 
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt(), LabError("the engine is gone")])
-def test_whatever_ends_a_drill_what_it_broke_is_mended(url: str, stop: BaseException) -> None:
+def test_aborted_drill_removes_its_fault(url: str, stop: BaseException) -> None:
     class Cut(SwitchedFaults):
         def inject(self, method: Any) -> None:
             super().inject(method)
@@ -118,7 +120,7 @@ def test_whatever_ends_a_drill_what_it_broke_is_mended(url: str, stop: BaseExcep
     assert active(url) == []
 
 
-def test_a_drill_that_cannot_mend_says_so(url: str) -> None:
+def test_drill_reports_a_fault_that_it_cannot_remove(url: str) -> None:
     class Lost(SwitchedFaults):
         def mend(self, method: Any) -> None:
             raise LabError("the engine is gone")

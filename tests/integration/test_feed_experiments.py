@@ -1,4 +1,4 @@
-"""Experiments on the smoke world: the ladder of rankers, variants of a build, and a sweep with all that it leaves."""
+"""Experiments on the smoke world rank the models as expected, and a sweep builds variants and writes its outputs."""
 
 from __future__ import annotations
 
@@ -29,25 +29,25 @@ def figures(settings: Settings) -> dict[str, Figure]:
     return {figure.id: figure for figure in measured}
 
 
-def test_each_rung_of_the_ladder_is_worth_more_than_the_one_below(figures: dict[str, Figure]) -> None:
+def test_captured_value_rises_from_random_to_the_heavy_ranker(figures: dict[str, Figure]) -> None:
     rungs = [figures[f"captured_value{name}"].value for name in ("_random", "_popularity", "_light", "")]
     assert rungs == sorted(rungs)
     assert abs(rungs[0]) < 0.1
     assert rungs[-1] < 1
 
 
-def test_the_pool_holds_more_than_any_source_and_loses_little(figures: dict[str, Figure]) -> None:
+def test_pool_recall_exceeds_every_source_and_retrieval_loss_is_small(figures: dict[str, Figure]) -> None:
     sources = ("follow", "interest", "trending", "fresh")
     assert figures["recall_pool"].value >= max(figures[f"recall_{name}"].value for name in sources)
     assert 0 <= figures["retrieval_loss"].value < 0.1
 
 
-def test_exploration_and_ads_cost_something(figures: dict[str, Figure]) -> None:
+def test_exploration_and_ads_have_a_cost(figures: dict[str, Figure]) -> None:
     assert figures["exploration_cost"].low > 0
     assert figures["ads_cost"].low > 0
 
 
-def test_the_judge_asks_of_a_day_that_no_feature_has_seen(settings: Settings) -> None:
+def test_judge_cases_are_reproducible_and_pools_hold_only_live_posts(settings: Settings) -> None:
     judge = open_judge(DESIGN, settings)
     users = judge.cases(50)
     assert len(set(users)) == 50
@@ -59,13 +59,13 @@ def test_the_judge_asks_of_a_day_that_no_feature_has_seen(settings: Settings) ->
     assert all(not play.degraded for play in plays)
 
 
-def test_a_part_that_is_down_is_down_for_one_play_only(settings: Settings) -> None:
+def test_fault_of_a_play_ends_with_the_play(settings: Settings) -> None:
     player = open_player(DESIGN, settings, step_paths(DESIGN, settings)["release"])
     assert player.play(3, {}, ("heavy_ranker",)).degraded == ["heavy_ranker_unavailable"]
     assert player.play(3, {}).degraded == []
 
 
-def test_a_variant_is_built_beside_the_build_that_serves(settings: Settings) -> None:
+def test_variant_build_leaves_the_served_build_unchanged(settings: Settings) -> None:
     pointer = settings.design_root(DESIGN.name) / "current.json"
     before = pointer.read_text()
     results = run_sweep(DESIGN, settings, Sweep("own", "", {"index": ["flat", "ivf"]}, requests=25))
@@ -77,7 +77,7 @@ def test_a_variant_is_built_beside_the_build_that_serves(settings: Settings) -> 
     assert json.loads((ivf["index"] / "snapshot" / "manifest.json").read_text())["meta"]["index"] == "ivf"
 
 
-def test_a_sweep_leaves_table_chart_sentence_and_runs(settings: Settings, tmp_path: Path) -> None:
+def test_sweep_writes_table_chart_finding_and_mlflow_runs(settings: Settings, tmp_path: Path) -> None:
     command = ["sweep", DESIGN.name, "--vary", "heavy_top_k=0,100", "--requests", "25", "--publish", str(tmp_path)]
     environment = {"LAB_HOME": str(settings.home), "LAB_PRESET": settings.preset}
     done = CliRunner().invoke(app, [*command, "--json"], env=environment, catch_exceptions=False)
@@ -109,7 +109,7 @@ def test_a_sweep_leaves_table_chart_sentence_and_runs(settings: Settings, tmp_pa
         (["no_such_sweep"], "has no sweep"),
     ],
 )
-def test_a_sweep_that_cannot_be_made_is_refused_at_once(settings: Settings, arguments: list[str], says: str) -> None:
+def test_invalid_sweep_is_refused(settings: Settings, arguments: list[str], says: str) -> None:
     environment = {"LAB_HOME": str(settings.home), "LAB_PRESET": settings.preset}
     done = CliRunner().invoke(app, ["sweep", DESIGN.name, *arguments], env=environment)
     assert done.exception is not None

@@ -1,4 +1,4 @@
-"""The feed while a part of it misbehaves: what stands in, what the answer says."""
+"""The feed falls back while one of its parts is faulty, and the response names the reason."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from infra.settings import Settings
 from tests.support.feed_served import PLAIN, ask, counted, posts, recovered, served  # noqa: F401  (fixtures)
 
 
-def test_the_breaker_spares_a_store_that_is_down(client: TestClient) -> None:
+def test_breaker_stops_reads_of_a_feature_store_that_is_down(client: TestClient) -> None:
     client.put("/v1/faults/feature_store", json={"fault": "down"}).raise_for_status()
     reasons = [ask(client)["degraded"][0] for _ in range(40)]
     assert reasons[0] == "feature_store_unavailable"
@@ -27,7 +27,7 @@ def test_the_breaker_spares_a_store_that_is_down(client: TestClient) -> None:
         ("heavy_ranker", "heavy_ranker_unavailable"),
     ],
 )
-def test_each_part_that_is_down_is_done_without_and_named(client: TestClient, port: str, reason: str) -> None:
+def test_feed_serves_without_a_part_that_is_down_and_names_it(client: TestClient, port: str, reason: str) -> None:
     usual = posts(ask(client, knobs=PLAIN))
     client.put(f"/v1/faults/{port}", json={"fault": "down"}).raise_for_status()
     before = counted(client)
@@ -36,7 +36,7 @@ def test_each_part_that_is_down_is_done_without_and_named(client: TestClient, po
     assert len(answer["slate"]) == 20
     assert counted(client)["degraded"] == before["degraded"] + 1
     if port == "heavy_ranker":
-        assert posts(answer) == posts(ask(client, knobs=PLAIN | {"heavy_top_k": 0})), "the light score stands"
+        assert posts(answer) == posts(ask(client, knobs=PLAIN | {"heavy_top_k": 0})), "the order of the light ranker"
     elif port == "index":
         found = {source for item in answer["slate"] for source in item["sources"]}
         assert found <= {"follow", "trending", "fresh"}
@@ -44,7 +44,7 @@ def test_each_part_that_is_down_is_done_without_and_named(client: TestClient, po
         assert posts(answer) != usual
 
 
-def test_without_any_model_the_feed_is_what_is_popular(client: TestClient) -> None:
+def test_feed_without_any_model_ranks_by_popularity(client: TestClient) -> None:
     for port in ("user_tower", "light_ranker", "heavy_ranker"):
         client.put(f"/v1/faults/{port}", json={"fault": "down"}).raise_for_status()
     answer = ask(client, knobs=PLAIN)
@@ -54,7 +54,7 @@ def test_without_any_model_the_feed_is_what_is_popular(client: TestClient) -> No
     assert len(answer["slate"]) == 20
 
 
-def test_naive_hydration_without_its_columns_says_what_to_run_and_answers_from_the_snapshot(client: TestClient) -> None:
+def test_naive_hydration_without_its_columns_falls_back_to_the_snapshot(client: TestClient) -> None:
     body = {"user_id": 7, "knobs": PLAIN | {"hydration": "feast"}}
     answer = client.post("/v1/feed?explain=true", json=body).json()
     assert answer["degraded"] == ["feature_store_unavailable"]
@@ -63,7 +63,7 @@ def test_naive_hydration_without_its_columns_says_what_to_run_and_answers_from_t
     assert posts(answer) == posts(ask(client, knobs=PLAIN))
 
 
-def test_a_row_older_than_its_ttl_is_used_and_flagged(settings: Settings) -> None:
+def test_row_past_its_ttl_is_used_and_marked_stale(settings: Settings) -> None:
     from tests.support.harness import load_feed
 
     service, _, _ = load_feed(settings)
@@ -73,13 +73,13 @@ def test_a_row_older_than_its_ttl_is_used_and_flagged(settings: Settings) -> Non
     assert not outcome.query.is_cold
 
 
-def test_faults_that_do_not_exist_are_refused(client: TestClient) -> None:
+def test_unknown_faults_and_ports_are_refused(client: TestClient) -> None:
     assert client.put("/v1/faults/feature_store", json={"fault": "explode"}).status_code == 422
     assert client.put("/v1/faults/moon", json={"fault": "down"}).status_code == 422
     assert client.delete("/v1/faults/moon").status_code == 422
 
 
-def test_without_the_setting_nobody_can_inject_faults(settings: Settings) -> None:
+def test_fault_routes_are_absent_without_the_fault_injection_setting(settings: Settings) -> None:
     app = create_app(settings.model_copy(update={"fault_injection": False}))
     with TestClient(app) as quiet:
         assert quiet.get("/v1/faults").status_code == 404

@@ -1,4 +1,4 @@
-"""What is served can be made again and was what training sees; a change on one side only is found and named."""
+"""Replay and skew confirm served predictions and features, and name a change that affects only one side."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def player(settings: Settings) -> FeedPlayer:
 
 @pytest.fixture(scope="module")
 def served(player: FeedPlayer) -> list[Prediction]:
-    """Plain requests, unknown users, turned knobs, a session's second page, chance's own slates."""
+    """Plain requests, an unknown user, changed knobs, the second page of a session, and a random slate."""
     service = player.service
     first = [ask(service, user, seed=100 + user) for user in range(8)]
     turned = {
@@ -82,7 +82,7 @@ def served(player: FeedPlayer) -> list[Prediction]:
 
 @pytest.fixture
 def home(settings: Settings, tmp_path: Path) -> Settings:
-    """The same build, with a live log of its own."""
+    """The same build with its own live log."""
     root = tmp_path / "smoke" / "feed_ranking"
     root.mkdir(parents=True)
     (root / CURRENT).write_text((settings.design_root("feed_ranking") / CURRENT).read_text())
@@ -100,15 +100,15 @@ def compared(home: Settings, predictions: Sequence[Prediction]) -> Compared:
     return skew(home, ALL, 200, quiet)
 
 
-def test_a_world_that_was_stopped_goes_on_behind_what_it_was_asked(home: Settings, served: list[Prediction]) -> None:
-    """Else a minute would be lived twice, and `skew` would hold its first time against its second."""
+def test_end_of_log_is_the_last_request_time(home: Settings, served: list[Prediction]) -> None:
+    """A restarted world continues after this time. A repeated minute would give `skew` two states of the same time."""
     root = home.design_root("feed_ranking")
     assert end_of_log(root / "live") == 0
     write_predictions(root, served)
     assert end_of_log(root / "live") == pytest.approx(max(one.request_ts for one in served), abs=1e-3)
 
 
-def test_counts_of_a_time_that_has_not_come_stand_in_nobodys_way(settings: Settings, release: Release) -> None:
+def test_live_counts_with_a_future_time_are_ignored(settings: Settings, release: Release) -> None:
     breaker, bulkhead = CircuitBreaker("feature_store", open_s=1.0), Bulkhead("feature_store", workers=1, queue=1)
     bootstrap = FeedBootstrap(SharedParts(settings, breaker, bulkhead, FaultSwitch()), SMOKE)
     service = bootstrap.load(release)
@@ -125,13 +125,13 @@ def test_counts_of_a_time_that_has_not_come_stand_in_nobodys_way(settings: Setti
     assert service.catalogue.view.stats_ts == now
 
 
-def test_everything_that_was_served_comes_out_again(home: Settings, served: list[Prediction]) -> None:
+def test_replay_reproduces_every_prediction(home: Settings, served: list[Prediction]) -> None:
     done = replayed(home, served)
     assert (done.rows, done.checked, done.differing) == (len(served), len(served), 0), done.differences
     assert list(done.models) == [served[0].model_version]
 
 
-def test_a_number_that_moved_is_named(home: Settings, served: list[Prediction]) -> None:
+def test_replay_names_each_changed_field(home: Settings, served: list[Prediction]) -> None:
     last = np.nextafter(np.float32(served[0].scores[7]), np.float32(1e9))
     scores = [*served[0].scores[:7], float(last), *served[0].scores[8:]]
     counts = {**served[1].features, "counts_long": [1e3] * 6}
@@ -149,15 +149,15 @@ def test_a_number_that_moved_is_named(home: Settings, served: list[Prediction]) 
     assert next(one.how for one in done.differences if one.field == "scores").startswith("1 of ")
 
 
-def test_a_rule_that_changed_since_moves_slates_and_no_score(
+def test_replay_detects_a_changed_slate_policy(
     home: Settings, served: list[Prediction], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("feed_ranking.model.slate_policy.FRESH_HALF_LIFE_H", 1.0)
-    fresh = [ask_again for ask_again in served if ask_again.policy != RANDOM_POLICY]
+    fresh = [one for one in served if one.policy != RANDOM_POLICY]
     assert {one.field for one in replayed(home, fresh).differences} >= {"chosen"}
 
 
-def test_what_cannot_be_made_again_is_counted_by_its_reason(home: Settings, served: list[Prediction]) -> None:
+def test_replay_counts_left_out_predictions_by_reason(home: Settings, served: list[Prediction]) -> None:
     gone = replace(served[1], model_digest="0" * 64, model_version="feed_ranking-smoke/977")
     other = replace(served[2], model_digest="0" * 63 + "1", model_version="feed_ranking-smoke/1")
     done = replayed(
@@ -172,7 +172,7 @@ def test_what_cannot_be_made_again_is_counted_by_its_reason(home: Settings, serv
     }
 
 
-def test_an_older_version_comes_from_the_registry(
+def test_replay_fetches_an_older_model_version_from_the_registry(
     home: Settings, served: list[Prediction], release: Release, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     newer = replace(release, model_digest="f" * 64, model_path="/nowhere")
@@ -182,7 +182,7 @@ def test_an_older_version_comes_from_the_registry(
     assert list((home.design_root("feed_ranking") / "models").iterdir())
 
 
-def test_since_and_limit_choose_the_newest(home: Settings, served: list[Prediction]) -> None:
+def test_replay_since_and_limit_select_the_newest_predictions(home: Settings, served: list[Prediction]) -> None:
     spread = [replace(one, request_ts=served[0].request_ts + 60 * at) for at, one in enumerate(served[:8])]
     write_predictions(home.design_root("feed_ranking"), spread)
     newest = spread[-1].request_ts
@@ -193,7 +193,7 @@ def test_since_and_limit_choose_the_newest(home: Settings, served: list[Predicti
         replay(home, Since(from_ts=newest + 1), 100, quiet)
 
 
-def test_served_features_are_those_of_the_offline_join(home: Settings, served: list[Prediction]) -> None:
+def test_skew_finds_served_features_equal_to_the_offline_join(home: Settings, served: list[Prediction]) -> None:
     done = compared(home, served)
     assert done.skews == []
     assert (done.checked, done.left_out) == (len(served), {})
@@ -207,7 +207,7 @@ def test_served_features_are_those_of_the_offline_join(home: Settings, served: l
         ("feed_ranking.evaluation.recompute.post_inputs", {"post_clicks_log"}),
     ],
 )
-def test_a_transform_that_changed_on_one_side_is_named(
+def test_skew_names_a_transform_that_changed_on_one_side(
     home: Settings, served: list[Prediction], monkeypatch: pytest.MonkeyPatch, where: str, names: set[str]
 ) -> None:
     module, _, name = where.rpartition(".")
@@ -229,10 +229,10 @@ def known_column(name: str) -> int:
     return item_names(SMOKE.world.topics).index(name)
 
 
-def test_a_count_that_the_worker_pushes_otherwise_is_named(
+def test_skew_names_counts_that_the_worker_computes_differently(
     home: Settings, settings: Settings, release: Release, player: FeedPlayer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Reactions come in live; the worker counts and pushes; the offline side counts again from the log."""
+    """The worker counts and pushes live reactions, and the offline side counts them again from the log."""
     t = release.world_now + 500
     write_reactions(home.design_root("feed_ranking") / "live", "0", live_reactions(player.service, release.world_now))
     log = FeatureRecount.read(home, release, SMOKE).log
@@ -242,7 +242,7 @@ def test_a_count_that_the_worker_pushes_otherwise_is_named(
         breaker = CircuitBreaker("feature_store", open_s=1.0)
         bulkhead = Bulkhead("feature_store", workers=1, queue=1)
         bootstrap = FeedBootstrap(SharedParts(settings, breaker, bulkhead, FaultSwitch()), SMOKE)
-        store = Pushed(open_store(Path(release.features_path), settings, online_only=True), rows, t)
+        store = PushedStore(open_store(Path(release.features_path), settings, online_only=True), rows, t)
         service = bootstrap.load(release, features=store)
         return [ask(service, user, seed=user, feature_ts=t) for user in range(4)]
 
@@ -256,8 +256,8 @@ def test_a_count_that_the_worker_pushes_otherwise_is_named(
     assert not found & {"user.follows", "user.creators", "post_clicks_log"}
 
 
-class Pushed:
-    """The online store after a push: the build's row, with the activity that was counted since."""
+class PushedStore:
+    """The online store after a push: the build's rows with newer activity counts."""
 
     def __init__(self, store: object, rows: pd.DataFrame, t: float) -> None:
         self.store, self.rows, self.t = store, rows, t
@@ -274,7 +274,7 @@ class Pushed:
 
 
 def live_reactions(service: FeedService, now: float) -> list[dict[str, Any]]:
-    """Of the first four users, in the minutes after the history's end."""
+    """Return reactions of the first four users in the minutes after the end of the history."""
     rng, posts = np.random.default_rng(5), service.catalogue.snapshot.post_id
     return [
         reaction(
@@ -290,9 +290,7 @@ def live_reactions(service: FeedService, now: float) -> list[dict[str, Any]]:
     ]
 
 
-def test_posts_published_live_have_their_creators_counts_and_none_of_their_own(
-    home: Settings, release: Release
-) -> None:
+def test_live_posts_have_creator_counts_and_zero_post_counts(home: Settings, release: Release) -> None:
     creator = int(known_posts(home)["creator_id"].iloc[-1])
     new = {"post_id": 2**40, "creator_id": creator, "quality_signal": 0.25, "published_ts": release.world_now + 60.0}
     write_posts(home.design_root("feed_ranking") / "live", "0", [new])
@@ -308,7 +306,7 @@ def test_posts_published_live_have_their_creators_counts_and_none_of_their_own(
     assert posts.published_ts.tolist() == [release.world_now + 60.0, old["published_ts"]]
 
 
-def test_counts_of_a_later_time_hold_what_happened_live_until_then(
+def test_recounted_post_counts_include_live_reactions_up_to_their_time(
     home: Settings, release: Release, player: FeedPlayer
 ) -> None:
     reactions = live_reactions(player.service, release.world_now)
@@ -327,13 +325,13 @@ def known_posts(home: Settings) -> pd.DataFrame:
     return posts
 
 
-def test_a_prediction_of_posts_that_are_in_no_log_is_left_out(home: Settings, served: list[Prediction]) -> None:
+def test_skew_leaves_out_predictions_with_unlogged_posts(home: Settings, served: list[Prediction]) -> None:
     unknown = replace(served[0], post_ids=[2**41, *served[0].post_ids[1:]])
     done = compared(home, [unknown, served[1]])
     assert (done.checked, done.left_out) == (1, {"a post of it is not in the log": 1})
 
 
-def test_the_commands_say_how_it_went(
+def test_replay_and_skew_commands_print_results_and_set_exit_codes(
     home: Settings, served: list[Prediction], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LAB_HOME", str(home.home))

@@ -1,4 +1,4 @@
-"""One feature, two ways: online against offline, snapshot against store. They must agree."""
+"""Online features equal offline features, and the snapshot equals the feature store."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def now(release: Release, count: int) -> pd.Series:
     return pd.to_datetime(pd.Series(np.full(count, release.world_now)), unit="s", utc=True)
 
 
-def test_users_online_are_users_offline(store: FeastStore, release: Release) -> None:
+def test_online_user_features_equal_offline_user_features(store: FeastStore, release: Release) -> None:
     default = default_user(16, SMOKE.features.creator_slots)
     users = np.arange(0, 600, 7)
     offline = join_users(store, users, now(release, len(users)), default)
@@ -50,7 +50,7 @@ def test_users_online_are_users_offline(store: FeastStore, release: Release) -> 
         np.testing.assert_array_equal(np.sort(user.follows[0]), np.sort(followed))
 
 
-def test_the_snapshot_is_what_the_store_says_now(store: FeastStore, release: Release) -> None:
+def test_snapshot_features_equal_the_feature_store(store: FeastStore, release: Release) -> None:
     snapshot = open_snapshot(Path(release.index_path), model_digest=release.model_digest)
     rows = np.arange(0, len(snapshot), 3)
     posts = snapshot.posts.take(rows)
@@ -58,7 +58,7 @@ def test_the_snapshot_is_what_the_store_says_now(store: FeastStore, release: Rel
     assert compare(vars(posts), vars(joined)) == []
 
 
-def test_the_index_holds_the_embeddings_of_the_released_model(release: Release) -> None:
+def test_index_holds_the_embeddings_of_the_released_model(release: Release) -> None:
     snapshot = open_snapshot(Path(release.index_path), model_digest=release.model_digest)
     bundle = load_bundle(Path(release.model_path), release.model_digest)
     rows = np.arange(0, len(snapshot), 11)

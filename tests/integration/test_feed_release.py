@@ -1,4 +1,4 @@
-"""A release is served only if every byte is what was registered; a bad new one leaves the old one serving."""
+"""A service loads only files that match their registered hash, and keeps its release if a new one is corrupt."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.support.waiting import until
 
 @pytest.fixture
 def copied(release: Release, tmp_path: Path) -> Release:
-    """The release with copies of its files that may be damaged."""
+    """The release with copies of its files, which tests may damage."""
     model = shutil.copytree(release.model_path, tmp_path / "model")
     index = shutil.copytree(release.index_path, tmp_path / "index")
     return replace(release, model_path=str(model), index_path=str(index))
@@ -44,13 +44,13 @@ def flip_a_byte(path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["heavy.onnx", "light.onnx", "user_tower.onnx", "post_tower.onnx", "manifest.json"])
-def test_one_flipped_byte_of_the_model_is_refused(copied: Release, name: str) -> None:
+def test_model_with_one_flipped_byte_is_refused(copied: Release, name: str) -> None:
     flip_a_byte(Path(copied.model_path) / name)
     with pytest.raises(CorruptArtifact):
         load_bundle(Path(copied.model_path), copied.model_digest)
 
 
-def test_a_model_trained_on_other_features_is_refused(copied: Release) -> None:
+def test_model_trained_on_other_features_is_refused(copied: Release) -> None:
     meta = dict(verify(Path(copied.model_path)).meta)
     write_manifest(Path(copied.model_path), meta | {"ranker_inputs": meta["ranker_inputs"][::-1]})
     with pytest.raises(CorruptArtifact, match="other features"):
@@ -58,7 +58,7 @@ def test_a_model_trained_on_other_features_is_refused(copied: Release) -> None:
 
 
 @pytest.mark.parametrize("name", ["index.faiss", "embeddings.npy", "stats.npy", "item_side.npy", "post_id.npy"])
-def test_one_flipped_byte_of_the_index_is_refused(copied: Release, name: str) -> None:
+def test_index_with_one_flipped_byte_is_refused(copied: Release, name: str) -> None:
     flip_a_byte(Path(copied.index_path) / name)
     with pytest.raises(CorruptArtifact):
         open_snapshot(Path(copied.index_path), model_digest=copied.model_digest)
@@ -72,7 +72,7 @@ def test_one_flipped_byte_of_the_index_is_refused(copied: Release, name: str) ->
         ("manifest.json", {"user_tower_unavailable", "light_ranker_unavailable", "heavy_ranker_unavailable"}),
     ],
 )
-def test_a_service_that_starts_on_a_damaged_model_refuses_that_part_and_says_so(
+def test_service_serves_without_a_damaged_model_and_names_it(
     copied: Release, tmp_path: Path, name: str, reasons: set[str]
 ) -> None:
     own = Settings(home=tmp_path / "home", preset="smoke")
@@ -84,7 +84,7 @@ def test_a_service_that_starts_on_a_damaged_model_refuses_that_part_and_says_so(
     assert len(answer["slate"]) == 20
 
 
-def test_a_service_that_starts_on_a_damaged_index_does_without_it(copied: Release, tmp_path: Path) -> None:
+def test_service_serves_without_a_damaged_index_and_names_it(copied: Release, tmp_path: Path) -> None:
     own = Settings(home=tmp_path / "home", preset="smoke")
     point_to(own, copied)
     flip_a_byte(Path(copied.index_path) / "index.faiss")
@@ -94,7 +94,7 @@ def test_a_service_that_starts_on_a_damaged_index_does_without_it(copied: Releas
     assert {source for item in answer["slate"] for source in item["sources"]} <= {"follow", "trending", "fresh"}
 
 
-def test_a_service_does_not_start_on_a_damaged_catalogue(copied: Release, tmp_path: Path) -> None:
+def test_service_does_not_start_with_a_damaged_catalogue(copied: Release, tmp_path: Path) -> None:
     own = Settings(home=tmp_path / "home", preset="smoke")
     point_to(own, copied)
     flip_a_byte(Path(copied.index_path) / "embeddings.npy")
@@ -102,7 +102,7 @@ def test_a_service_does_not_start_on_a_damaged_catalogue(copied: Release, tmp_pa
         pass
 
 
-def test_a_post_that_was_published_outlives_the_next_release(release: Release, copied: Release, tmp_path: Path) -> None:
+def test_published_post_survives_a_release_swap(release: Release, copied: Release, tmp_path: Path) -> None:
     own = Settings(home=tmp_path / "home", preset="smoke")
     point_to(own, release)
     with embedded_for(own), TestClient(create_app(own)) as client:
@@ -118,7 +118,7 @@ def test_a_post_that_was_published_outlives_the_next_release(release: Release, c
         assert client.get("/v1/posts/1000000000").status_code == 200
 
 
-def test_a_corrupt_new_release_leaves_the_old_one_serving_and_a_good_one_takes_over(
+def test_corrupt_release_is_refused_and_a_valid_release_takes_over(
     release: Release, copied: Release, tmp_path: Path
 ) -> None:
     own = Settings(home=tmp_path / "home", preset="smoke")
@@ -134,7 +134,7 @@ def test_a_corrupt_new_release_leaves_the_old_one_serving_and_a_good_one_takes_o
         )
         assert 'lab_release_swaps_total{result="refused"} 1.0' in client.get("/metrics").text
 
-        flip_a_byte(Path(copied.model_path) / "heavy.onnx")  # mended
+        flip_a_byte(Path(copied.model_path) / "heavy.onnx")  # repaired
         point_to(own, replace(copied, model_version=1002))
         until(
             lambda: client.post("/v1/feed", json=body).json()["model_version"] == "feed_ranking-smoke/1002",
@@ -144,7 +144,7 @@ def test_a_corrupt_new_release_leaves_the_old_one_serving_and_a_good_one_takes_o
         assert 'lab_model_info{name="feed_ranking-smoke",version="1002"} 1.0' in client.get("/metrics").text
 
 
-def test_a_service_starts_without_its_feature_store_and_says_so(copied: Release, tmp_path: Path) -> None:
+def test_service_starts_degraded_without_its_feature_store(copied: Release, tmp_path: Path) -> None:
     own = Settings(home=tmp_path / "home", preset="smoke")
     features = tmp_path / "features"
     features.mkdir()
@@ -155,13 +155,13 @@ def test_a_service_starts_without_its_feature_store_and_says_so(copied: Release,
     assert answer["degraded"] == ["feature_store_unavailable"]
 
 
-def test_without_a_build_the_error_says_what_to_run(tmp_path: Path) -> None:
+def test_missing_build_error_names_the_build_command(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
         read_release(tmp_path / "feed_ranking")
     assert caught.value.hint == "run: lab build feed_ranking"
 
 
-def test_a_service_that_waits_answers_503_with_the_reason_and_serves_when_a_build_ends(
+def test_service_responds_503_until_a_build_ends_and_then_serves(
     settings: Settings, release: Release, tmp_path: Path
 ) -> None:
     waiting = settings.model_copy(update={"home": tmp_path, "wait_for_release": True})

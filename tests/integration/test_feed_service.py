@@ -1,4 +1,4 @@
-"""The service over its ASGI door: good questions and bad questions."""
+"""The feed service handles valid and invalid requests, tested over ASGI."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.containers import wait_for
 from tests.support.feed_served import PLAIN, ask, counted, posts, recovered, served  # noqa: F401  (fixtures)
 
 
-def test_a_known_user_gets_a_personal_slate(client: TestClient) -> None:
+def test_known_user_gets_a_personalised_slate(client: TestClient) -> None:
     answer = ask(client, k=10, knobs=PLAIN)
     assert len(answer["slate"]) == 10
     assert [item["position"] for item in answer["slate"]] == list(range(10))
@@ -33,7 +33,7 @@ def test_users_get_different_slates(client: TestClient) -> None:
     assert len(slates) > 15
 
 
-def test_an_unknown_user_gets_the_cold_start_slate_and_no_error(client: TestClient) -> None:
+def test_unknown_user_gets_a_cold_start_slate(client: TestClient) -> None:
     for user in (999_999, MAX_ID):
         answer = ask(client, user_id=user, k=5)
         assert answer["is_cold_start"]
@@ -41,14 +41,14 @@ def test_an_unknown_user_gets_the_cold_start_slate_and_no_error(client: TestClie
         assert len(answer["slate"]) == 5
 
 
-def test_seen_posts_do_not_come_again(client: TestClient) -> None:
+def test_seen_posts_are_not_recommended_again(client: TestClient) -> None:
     first = posts(ask(client))
     second = posts(ask(client, seen=first, knobs={"ads": 0}))
     assert not set(first) & set(second)
     assert len(second) == 20
 
 
-def test_the_creator_cap_holds_for_the_request_that_turns_it(client: TestClient) -> None:
+def test_creator_cap_knob_limits_the_posts_per_creator(client: TestClient) -> None:
     for cap in (1, 2):
         creators = [item["creator_id"] for item in ask(client, k=30, knobs={"creator_cap": cap, "ads": 0})["slate"]]
         assert max(creators.count(creator) for creator in creators) <= cap
@@ -65,14 +65,14 @@ def test_every_request_time_knob_reaches_a_stage(settings: Settings) -> None:
             assert getattr(getattr(query, knob.stage), knob.name) == value
 
 
-def test_a_source_can_be_turned_off(client: TestClient) -> None:
+def test_candidate_sources_can_be_turned_off(client: TestClient) -> None:
     knobs = {"follow_limit": 0, "trending_limit": 0, "fresh_limit": 0, "ads": 0}
     assert {tuple(item["sources"]) for item in ask(client, knobs=knobs)["slate"]} == {("interest",)}
     nothing = ask(client, knobs=knobs | {"interest_limit": 0})
     assert nothing["slate"] == []
 
 
-def test_explain_adds_the_trace_and_every_answer_has_server_timing(client: TestClient) -> None:
+def test_explain_adds_the_trace_and_responses_have_server_timing(client: TestClient) -> None:
     response = client.post("/v1/feed?explain=true", json={"user_id": 7})
     trace = response.json()["trace"]
     stages = [entry["stage"] for entry in trace]
@@ -120,7 +120,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_bad_input_is_a_clear_problem_and_no_stack_trace(client: TestClient, case: str) -> None:
+def test_invalid_body_gets_problem_details_without_a_stack_trace(client: TestClient, case: str) -> None:
     body, status = BAD[case]
     before = counted(client)
     response = client.post("/v1/feed", content=body, headers={"content-type": "application/json"})
@@ -129,19 +129,19 @@ def test_bad_input_is_a_clear_problem_and_no_stack_trace(client: TestClient, cas
     problem = response.json()
     assert problem["status"] == status
     assert problem["title"]
-    assert problem["detail"], "it must say what is wrong"
+    assert problem["detail"], "the detail describes the error"
     assert "Traceback" not in response.text
     assert len(response.content) < 5000
     assert counted(client)["rejected"] == before["rejected"] + 1
 
 
-def test_a_wrong_method_or_path_is_a_problem_document_too(client: TestClient) -> None:
+def test_wrong_method_or_path_gets_problem_details(client: TestClient) -> None:
     for response in (client.get("/v1/feed"), client.post("/v1/nothing", json={})):
         assert response.status_code in (404, 405)
         assert response.headers["content-type"] == "application/problem+json"
 
 
-def test_the_same_seed_repeats_every_choice_and_another_does_not(client: TestClient) -> None:
+def test_same_seed_repeats_the_slate_and_other_seeds_change_it(client: TestClient) -> None:
     knobs = {"epsilon": 0.8}
     first = ask(client, knobs=knobs)
     again = ask(client, knobs=knobs, seed=first["seed"])
@@ -153,20 +153,20 @@ def test_the_same_seed_repeats_every_choice_and_another_does_not(client: TestCli
     assert len({tuple(posts(ask(client, knobs=knobs, seed=seed))) for seed in range(8)}) > 1
 
 
-def test_ads_keep_their_distance_and_can_be_turned_off(client: TestClient) -> None:
+def test_ads_keep_the_configured_gap_and_can_be_turned_off(client: TestClient) -> None:
     slate = ask(client, k=30, knobs={"ads": 3, "ad_gap": 5})["slate"]
     assert [item["position"] for item in slate if item["ad_id"] is not None] == [5, 11, 17]
     assert len(slate) == 30
     assert all(item["ad_id"] is None for item in ask(client, knobs={"ads": 0})["slate"])
 
 
-def test_a_post_that_is_published_is_a_candidate_a_moment_later(client: TestClient) -> None:
+def test_published_post_becomes_a_candidate(client: TestClient) -> None:
     knobs = PLAIN | {"interest_limit": 0, "follow_limit": 0, "trending_limit": 0, "fresh_limit": 2000}
     number = time.time_ns() // 1000
     new = {"post_id": number, "creator_id": 3, "topic": 2, "quality_signal": 3.0, "bait_signal": -2.0}
     before = client.post("/v1/feed?explain=true", json={"user_id": 7, "knobs": knobs}).json()["trace"]
     assert client.get(f"/v1/posts/{number}").status_code == 404
-    for _ in range(2):  # the second time changes nothing
+    for _ in range(2):  # publishing a post twice has no effect
         answer = client.post("/v1/posts", json={"posts": [new]})
         assert (answer.status_code, answer.json()) == (202, {"accepted": 1})
         wait_for(lambda: client.get(f"/v1/posts/{number}").status_code == 200, "the post")
@@ -179,25 +179,25 @@ def test_a_post_that_is_published_is_a_candidate_a_moment_later(client: TestClie
 
 
 ITEM = {"session_id": 1, "user_id": 7, "creator_id": 3, "ad_id": -1, "depth": 0, "creator_before": 0}
-"""What an app adds to an item of a slate that it shows."""
+"""Fields that a client adds to each item that it shows."""
 
 
-def told(answer: dict[str, Any], **changed: Any) -> dict[str, Any]:
+def shown_item(answer: dict[str, Any], **changed: Any) -> dict[str, Any]:
     first = answer["slate"][0]
     item = ITEM | {name: answer[name] for name in ("slate_id", "policy", "request_ts")}
     return item | {name: first[name] for name in ("post_id", "position", "propensity")} | changed
 
 
-def test_what_people_saw_and_did_is_taken_in(client: TestClient) -> None:
-    item = told(ask(client))
+def test_impressions_and_reactions_are_acknowledged(client: TestClient) -> None:
+    item = shown_item(ask(client))
     body = {"impressions": [item], "reactions": [item | {"clicked": True, "dwell_s": 12.5}]}
     answer = client.post("/v1/events", json=body)
     assert (answer.status_code, answer.json()) == (202, {"accepted": 2})
     assert client.post("/v1/events", json={}).json() == {"accepted": 0}
 
 
-def test_events_that_cannot_be_true_are_refused(client: TestClient) -> None:
-    item = told(ask(client))
+def test_impossible_events_are_refused(client: TestClient) -> None:
+    item = shown_item(ask(client))
     now = client.get("/v1/clock").json()["now"]
     for bad, says in (
         ({"request_ts": now + 60}, "future"),
@@ -214,8 +214,8 @@ def test_events_that_cannot_be_true_are_refused(client: TestClient) -> None:
     assert client.post("/v1/events", json={"impressions": [item] * 501}).status_code in (413, 422)
 
 
-def test_without_a_broker_answers_are_whole_and_nothing_is_acknowledged(client: TestClient) -> None:
-    item = told(ask(client))
+def test_feed_without_a_broker_serves_undegraded_and_acknowledges_no_events(client: TestClient) -> None:
+    item = shown_item(ask(client))
     client.put("/v1/faults/stream", json={"fault": "down"})
     wait_for(lambda: client.get("/readyz").json()["stream"].startswith("does not answer"), "the stream to be down")
     assert ask(client)["degraded"] == []
@@ -231,7 +231,7 @@ def test_without_a_broker_answers_are_whole_and_nothing_is_acknowledged(client: 
 POST = {"creator_id": 3, "topic": 2}
 
 
-def test_a_randomised_slate_is_one_that_chance_has_drawn(client: TestClient) -> None:
+def test_randomised_slate_has_uniform_propensities_and_follows_the_seed(client: TestClient) -> None:
     knobs = {"randomised_share": 1.0, "ads": 0}
     answer = ask(client, k=5, seed=11, knobs=knobs)
     assert answer["policy"] == "uniform_v1"
@@ -244,7 +244,7 @@ def test_a_randomised_slate_is_one_that_chance_has_drawn(client: TestClient) -> 
     assert ask(client, seed=11)["policy"] == "ranked_v1"
 
 
-def test_bad_posts_are_refused(client: TestClient) -> None:
+def test_invalid_posts_are_refused(client: TestClient) -> None:
     good = {"post_id": 5 * 10**9, "creator_id": 3, "topic": 2}
     for bad in ({"topic": 99}, {"topic": -1}, {"post_id": "x"}, {"media": 7}, {"quality_signal": 1e9}, {"magic": 1}):
         response = client.post("/v1/posts", json={"posts": [good | bad]})
@@ -253,7 +253,7 @@ def test_bad_posts_are_refused(client: TestClient) -> None:
     assert client.post("/v1/posts", json={"posts": []}).status_code == 422
 
 
-def test_requests_are_the_sum_of_their_outcomes(client: TestClient) -> None:
+def test_request_count_is_the_sum_of_the_outcome_counts(client: TestClient) -> None:
     ask(client)
     client.post("/v1/feed", content=b"{")
     found = counted(client)
@@ -261,7 +261,7 @@ def test_requests_are_the_sum_of_their_outcomes(client: TestClient) -> None:
     assert found["failed"] == 0
 
 
-def test_metrics_name_the_model_the_stages_and_no_user(client: TestClient) -> None:
+def test_metrics_have_model_and_stages_but_no_user_ids(client: TestClient) -> None:
     ask(client, user_id=424_242)
     text = client.get("/metrics").text
     assert 'lab_model_info{name="feed_ranking-smoke"' in text
@@ -271,7 +271,7 @@ def test_metrics_name_the_model_the_stages_and_no_user(client: TestClient) -> No
     assert "424242" not in text
 
 
-def test_the_design_document_has_budgets_knobs_and_steps(client: TestClient) -> None:
+def test_design_document_has_budgets_knobs_and_steps(client: TestClient) -> None:
     found = client.get("/v1/design").json()
     assert {budget["name"]: budget["limit"] for budget in found["budgets"]}["p99_ms"] == 200
     cap = next(knob for knob in found["knobs"] if knob["name"] == "creator_cap")
@@ -281,7 +281,7 @@ def test_the_design_document_has_budgets_knobs_and_steps(client: TestClient) -> 
     assert [step["name"] for step in found["steps"]] == [step.name for step in DESIGN.steps]
 
 
-def test_the_front_page_and_the_docs_load_nothing_from_elsewhere(client: TestClient) -> None:
+def test_front_page_and_docs_load_no_external_resources(client: TestClient) -> None:
     for path in ("/", "/docs"):
         page = client.get(path).text
         assert not re.findall(r'(?:src|href)="(?:https?:)?//', page), path
@@ -292,7 +292,7 @@ def test_the_front_page_and_the_docs_load_nothing_from_elsewhere(client: TestCli
     assert "{{" not in page
 
 
-def test_openapi_has_examples_and_every_error(client: TestClient) -> None:
+def test_openapi_has_examples_and_error_responses(client: TestClient) -> None:
     feed = client.get("/openapi.json").json()["paths"]["/v1/feed"]["post"]
     assert feed["requestBody"]["content"]["application/json"]["examples"]
     assert {"200", "400", "413", "422", "503"} <= set(feed["responses"])

@@ -1,4 +1,4 @@
-"""What was planted is found again: the model recovers the truth that caused the log."""
+"""The model recovers the planted parameters behind the log, and the gate refuses worse models."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def holdout(settings: Settings) -> Sample:
     return Sample.read(step_paths(DESIGN, settings)["sample"] / "holdout.npz")
 
 
-def test_training_recovers_the_examination_of_each_position(bundle: Bundle) -> None:
-    """Although the log was made by a policy that puts what it likes on top."""
+def test_training_recovers_the_examination_probability_of_each_position(bundle: Bundle) -> None:
+    """The logging policy ranks better posts higher, so raw click rates mix position and relevance."""
     learned = np.array(bundle.meta["examination"]["heavy"])
     planted = examination(PRESETS["smoke"].world, np.arange(len(learned)))
     assert learned[0] == 1.0
@@ -49,18 +49,18 @@ def test_training_recovers_the_examination_of_each_position(bundle: Bundle) -> N
     assert np.abs(learned - planted).mean() < np.abs(naive - planted).mean()
 
 
-def test_no_model_beats_the_truth(measured: dict[str, Figure]) -> None:
+def test_model_does_not_beat_the_oracle(measured: dict[str, Figure]) -> None:
     assert measured["auc"].value <= measured["auc_oracle"].high
     assert measured["excess_log_loss"].value > 0
 
 
-def test_each_head_is_calibrated_on_the_randomised_bucket(measured: dict[str, Figure]) -> None:
+def test_heads_are_calibrated_on_the_randomised_bucket(measured: dict[str, Figure]) -> None:
     for head in ("click", "like", "comment", "dwell"):
         assert 0.6 < measured[f"calibration_{head}"].value < 1.6, head
 
 
-def test_the_ranker_sees_through_bait(holdout: Sample, bundle: Bundle) -> None:
-    """Bait raises clicks and shortens visits: predicted dwell must fall with what the content model sees of it."""
+def test_ranker_predicts_more_clicks_and_shorter_dwell_for_clickbait(holdout: Sample, bundle: Bundle) -> None:
+    """Clickbait raises clicks and shortens dwell, so predicted dwell falls with the bait signal."""
     x = holdout_inputs(bundle, holdout)
     seen = x[:, bundle.meta["ranker_inputs"].index("post_bait_signal")]
     heads = bundle.heavy(x)
@@ -70,7 +70,7 @@ def test_the_ranker_sees_through_bait(holdout: Sample, bundle: Bundle) -> None:
     assert np.corrcoef(np.log(heads[:, 3]), np.log(truth.dwell_s))[0, 1] > 0.5
 
 
-def test_the_gate_refuses_a_model_that_knows_nothing(holdout: Sample, settings: Settings, bundle: Bundle) -> None:
+def test_gate_refuses_an_uninformative_model(holdout: Sample, settings: Settings, bundle: Bundle) -> None:
     good = predict(bundle, holdout, "heavy")
     shuffled = np.random.default_rng(0).permutation(good.p_click_shown)
     registry = MlflowRegistry(settings)
@@ -78,7 +78,7 @@ def test_the_gate_refuses_a_model_that_knows_nothing(holdout: Sample, settings: 
         check_gate(comparison_on(holdout), shuffled, None, registry, settings.design_root(DESIGN.name) / "models")
 
 
-def test_the_gate_refuses_a_model_that_is_worse_than_the_champion(
+def test_gate_refuses_a_model_that_is_worse_than_the_champion(
     holdout: Sample, settings: Settings, bundle: Bundle, release: Release
 ) -> None:
     registry = MlflowRegistry(settings)
@@ -88,12 +88,12 @@ def test_the_gate_refuses_a_model_that_is_worse_than_the_champion(
     models = settings.design_root(DESIGN.name) / "models"
     assert "not worse" in check_gate(comparison_on(holdout), good.p_click_shown, champion, registry, models)
     p = good.p_click_shown
-    blurred = 0.2 * p + 0.8 * p.mean()  # better than nothing, clearly worse than the champion
+    blurred = 0.2 * p + 0.8 * p.mean()  # better than a constant click rate, clearly worse than the champion
     with pytest.raises(GateRefused, match="worse than champion"):
         check_gate(comparison_on(holdout), blurred, champion, registry, models)
 
 
-def test_the_release_serves_the_champion_that_was_evaluated(settings: Settings, release: Release) -> None:
+def test_release_serves_the_registered_model(settings: Settings, release: Release) -> None:
     registered = json.loads((step_paths(DESIGN, settings)["train"] / "registered.json").read_text())
     assert (release.model_name, release.model_version) == (registered["name"], registered["version"])
     assert release.model_digest == registered["digest"]

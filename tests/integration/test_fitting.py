@@ -1,4 +1,4 @@
-"""A training that is killed goes on where it was, and more devices learn the same."""
+"""A killed training resumes from its checkpoint, and more devices give the same losses."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def toy(plan: Plan, stop_after: int | None = None) -> Fit[Mlp]:
     return fit(Mlp(x, (32, 16), 1, nnx.Rngs(3)), loss, {"x": x, "y": y.astype(np.float32)}, plan, report)
 
 
-def test_a_killed_training_resumes_and_ends_with_the_same_losses_and_weights(tmp_path: Path) -> None:
+def test_killed_training_resumes_and_ends_with_the_same_losses_and_weights(tmp_path: Path) -> None:
     plan = Plan(epochs=4, batch=256, learning_rate=3e-3, seed=1, checkpoints=tmp_path / "one")
     whole = toy(plan)
     assert whole.resumed == 0
@@ -52,13 +52,13 @@ def test_a_killed_training_resumes_and_ends_with_the_same_losses_and_weights(tmp
         np.testing.assert_allclose(left, right, rtol=1e-5, atol=1e-6)
 
 
-def test_another_seed_learns_something_else() -> None:
+def test_another_seed_gives_other_losses() -> None:
     one, two = (toy(Plan(epochs=1, batch=256, learning_rate=3e-3, seed=seed)) for seed in (1, 2))
     assert one.losses != two.losses
 
 
-def test_four_devices_have_the_losses_of_one() -> None:
-    """Each holds a slice of every batch; XLA adds up the gradients."""
+def test_four_devices_give_the_losses_of_one() -> None:
+    """Each device holds a slice of every batch; XLA sums the gradients."""
     code = (
         "import json, jax; from tests.integration.test_fitting import Plan, toy; "
         "print(json.dumps([len(jax.local_devices()), *toy(Plan(3, 256, 3e-3, 1)).losses]))"

@@ -58,10 +58,10 @@ def bundle(user_cross: str = "audience") -> Bundle:
     def network(x: Floats) -> Floats:
         return x[:, -1] - np.float32(3)
 
-    said: dict[str, Network] = {"student": network, "teacher": network, "naive": network}
-    curves = {name: Curve("none", (), ()) for name in said}
+    networks: dict[str, Network] = {"student": network, "teacher": network, "naive": network}
+    curves = {name: Curve("none", (), ()) for name in networks}
     return Bundle(
-        model(user_cross), model(user_cross, 1), **said, curves=curves, negative_rate=0.1, meta={}, digest="d"
+        model(user_cross), model(user_cross, 1), **networks, curves=curves, negative_rate=0.1, meta={}, digest="d"
     )
 
 

@@ -19,7 +19,7 @@ from infra.settings import REPOSITORY, Settings
 from lab.designs import NAMES, find_design
 
 
-def forget_used(home: Path) -> None:
+def remove_used(home: Path) -> None:
     """Remove a built world with live data, because the next build would train on that data."""
     settings = Settings(home=home, preset="smoke")
     if any((settings.design_root(name) / "live" / part).exists() for name in NAMES for part in ("log", "shown")):
@@ -29,7 +29,7 @@ def forget_used(home: Path) -> None:
 def build_once(home: Path, environment: Mapping[str, str]) -> None:
     """Build the designs that are not built under `home`. A failed build raises `AssertionError` with its messages."""
     settings = Settings(home=home, preset="smoke")
-    with lone(home / "tests.lock"):
+    with exclusive(home / "tests.lock"):
         has_registry = (settings.root / "mlflow" / "mlflow.db").exists()
         missing = [name for name in NAMES if not (has_registry and is_built(find_design(name), settings))]
         builds = {name: start_build(name, environment) for name in missing}
@@ -52,7 +52,7 @@ def copy_home(home: Path, copy: Path) -> None:
     old, new = str(home.resolve()).encode(), str(copy.resolve()).encode()
     assert len(old) == len(new), f"{copy} must be as long as {home}"
     shutil.rmtree(copy, ignore_errors=True)
-    with lone(home / "tests.lock"):
+    with exclusive(home / "tests.lock"):
         shutil.copytree(home, copy, ignore=shutil.ignore_patterns("run", "*.lock"))
     for name in NAMES:  # the copy starts without live data
         shutil.rmtree(Settings(home=copy, preset="smoke").design_root(name) / "live", ignore_errors=True)
@@ -63,7 +63,7 @@ def copy_home(home: Path, copy: Path) -> None:
 
 
 @contextmanager
-def lone(lock: Path) -> Iterator[None]:
+def exclusive(lock: Path) -> Iterator[None]:
     """Hold a lock across processes. The kernel releases the lock when the process that holds it ends."""
     lock.parent.mkdir(parents=True, exist_ok=True)
     with lock.open("w") as held:

@@ -48,9 +48,9 @@ def killed_reader(
     address: StreamAddress, topic: str, dead: str, root: Path, dies_at: int
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run a reader in a separate process. It dies at batch `dies_at`, or is killed at the end of the block."""
-    told = {"address": asdict(address), "topic": topic, "dead": dead, "root": str(root), "dies_at": dies_at}
+    options = {"address": asdict(address), "topic": topic, "dead": dead, "root": str(root), "dies_at": dies_at}
     process = subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-m", "tests.support.stream_reader", json.dumps(told)],
+        [sys.executable, "-W", "ignore", "-m", "tests.support.stream_reader", json.dumps(options)],
         cwd=REPOSITORY,
         stderr=subprocess.DEVNULL,
     )
@@ -65,7 +65,7 @@ def _rows(events: Sequence[Tick]) -> pa.Table:
     return pa.table({"number": pa.array([event.number for event in events], pa.int64())})
 
 
-class _Mortal(ParquetSink):
+class _DyingSink(ParquetSink):
     dies_at = 0
     batches = 0
 
@@ -77,10 +77,10 @@ class _Mortal(ParquetSink):
 
 
 def main() -> None:
-    told = json.loads(sys.argv[1])
-    address, topic, dead = StreamAddress(**told["address"]), told["topic"], told["dead"]
-    sink = _Mortal(Path(told["root"]), {topic: Table(FOLDER, _rows, "number")}, time.time)
-    sink.dies_at = told["dies_at"]
+    options = json.loads(sys.argv[1])
+    address, topic, dead = StreamAddress(**options["address"]), options["topic"], options["dead"]
+    sink = _DyingSink(Path(options["root"]), {topic: Table(FOLDER, _rows, "number")}, time.time)
+    sink.dies_at = options["dies_at"]
     metrics = StreamMetrics(CollectorRegistry(), (topic, dead))
     producer = EventProducer(lambda: address, [dead], metrics)
     producer.start()

@@ -30,7 +30,7 @@ print(json.dumps([value for column in read for value in column.to_pylist()]))
 """
 
 
-def written(stack: Stack, folder: str, column: str) -> list[int]:
+def logged_ids(stack: Stack, folder: str, column: str) -> list[int]:
     """Return the ids in the complete files of the live log, with repetitions."""
     found: list[int] = json.loads(
         stack.compose("exec", "-T", "worker", "python", "-c", WRITTEN, folder, column, timeout_s=60)
@@ -73,26 +73,26 @@ def reactions_to(answer: dict[str, Any], user_id: int) -> list[dict[str, Any]]:
 
 
 @dataclass
-class Told:
+class LoadResult:
     """Results of the load: ids of acknowledged posts and reactions, the number of refusals, the status of every slate
     request, and unexpected errors."""
 
     posts: list[int] = field(default_factory=list)
     reactions: list[int] = field(default_factory=list)
     refused: int = 0
-    asked: list[int] = field(default_factory=list)
-    trouble: list[str] = field(default_factory=list)
+    slate_statuses: list[int] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
 
 
 @contextmanager
-def telling(url: str) -> Iterator[Told]:
+def acknowledged_load(url: str) -> Iterator[LoadResult]:
     """Request slates, publish posts and send reactions until the block ends."""
-    told, over = Told(), threading.Event()
+    result, is_over = LoadResult(), threading.Event()
     slates: list[dict[str, Any]] = []
 
     def ask(client: httpx.Client) -> None:
         response = client.post("/v1/feed", json={"user_id": 7, "k": 10})
-        told.asked.append(response.status_code)
+        result.slate_statuses.append(response.status_code)
         if response.is_success:
             slates[:] = [response.json()]
         time.sleep(0.02)
@@ -100,7 +100,7 @@ def telling(url: str) -> Iterator[Told]:
     def publish(client: httpx.Client) -> None:
         post = new_post()
         if _accepted(client, "/v1/posts", {"posts": [post]}):
-            told.posts.append(post["post_id"])
+            result.posts.append(post["post_id"])
 
     def react(client: httpx.Client) -> None:
         time.sleep(0.05)
@@ -110,7 +110,7 @@ def telling(url: str) -> Iterator[Told]:
         reactions = reactions_to(answer, 7)
         impressions = [{key: item[key] for key in item if key not in ("clicked", "dwell_s")} for item in reactions]
         if _accepted(client, "/v1/events", {"impressions": impressions, "reactions": reactions}):
-            told.reactions.extend(item["slate_id"] * MAX_PLACES + item["position"] for item in reactions)
+            result.reactions.extend(item["slate_id"] * MAX_PLACES + item["position"] for item in reactions)
 
     def _accepted(client: httpx.Client, path: str, body: dict[str, Any]) -> bool:
         while True:
@@ -118,27 +118,27 @@ def telling(url: str) -> Iterator[Told]:
             if status == 202:
                 return True
             if status != 503:
-                told.trouble.append(f"{path}: {status}")
+                result.errors.append(f"{path}: {status}")
                 return False
-            told.refused += 1
-            if over.is_set():
+            result.refused += 1
+            if is_over.is_set():
                 return False
             time.sleep(0.2)
 
     def run(step: Any) -> None:
         with httpx.Client(base_url=url, timeout=10) as client:
-            while not over.is_set():
+            while not is_over.is_set():
                 try:
                     step(client)
                 except httpx.HTTPError as exc:
-                    told.trouble.append(repr(exc))
+                    result.errors.append(repr(exc))
 
     threads = [threading.Thread(target=run, args=(step,)) for step in (ask, publish, react)]
     for thread in threads:
         thread.start()
     try:
-        yield told
+        yield result
     finally:
-        over.set()
+        is_over.set()
         for thread in threads:
             thread.join(30)

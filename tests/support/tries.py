@@ -20,7 +20,8 @@ import pytest
 T = TypeVar("T")
 TRIES = 3
 BROKEN, INCONCLUSIVE = 3, 5
-"""exit code of `lab load` and `lab drill` where other programs or a late load generator spoilt the measurement"""
+"""Exit codes of `lab load` and `lab drill`: a broken budget or probe, and a measurement that other programs or a late
+load generator disturbed."""
 MOST_FOREIGN_CORES = 0.25
 """Largest CPU use of other programs, in cores, during a measurement in the test's own process."""
 QUIET = "LAB_TESTS_QUIET"
@@ -45,10 +46,10 @@ def conclusive(attempt: Callable[[], T], what: str) -> T:
 def conclusive_run(
     run: Callable[[], subprocess.CompletedProcess[str]], wanted: int = 0
 ) -> subprocess.CompletedProcess[str]:
-    """A command that measures, run until it ends with another code than `INCONCLUSIVE`.
+    """Run a measuring command until its exit code is not `INCONCLUSIVE`, and return the last run.
 
-    A budget that is broken although the test wants another result is measured again too, since a slow machine breaks a
-    budget without being busy. The last try decides.
+    A broken budget is measured again too if the test expects another result, because a slow machine breaks budgets
+    without being busy. The last try decides.
     """
     tries = iter(range(1, TRIES + 1))
 
@@ -63,8 +64,8 @@ def conclusive_run(
 
 
 def broken_by_speed_alone(probes: Sequence[Mapping[str, Any]]) -> str:
-    """The latencies that broke a drill on a slow machine; empty where every latency held. Fails at once where anything
-    else broke. Fails for a latency too where `LAB_TESTS_QUIET=1` states that the machine is quiet."""
+    """Return the broken latencies of a drill, or an empty text. Fails if any other probe is broken. With
+    `LAB_TESTS_QUIET=1`, which states that the machine is quiet, a broken latency fails too."""
     broken = [probe for probe in probes if probe["judgement"] == "broken"]
     assert {probe["figure"] for probe in broken} <= {"p99_ms"}, broken
     assert not broken or os.environ.get(QUIET) != "1", broken

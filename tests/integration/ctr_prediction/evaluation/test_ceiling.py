@@ -1,4 +1,4 @@
-"""What the ceiling says where it can be worked out otherwise."""
+"""The ceiling of the closable log loss equals values that can be derived in another way."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ PLANTED = {
     "creatives": 0.9455669211955854,
     "together": 0.7603362614813413,
 }
-"""share of the avoidable log loss of the planted log that can be closed"""
+"""Share of the avoidable log loss of the planted log that a model can close."""
 
 
 def shown(groups: int, each: int, spread: float, seed: int) -> tuple[Shown, Unknown]:
-    """`groups` with a number of their own, seen `each` times, and asked for once more."""
+    """Return a history with `each` impressions of every group, and the unknown effect of every group."""
     rng = np.random.default_rng(seed)
     own = rng.normal(0, spread, groups)
     group = np.repeat(np.arange(groups), each)
@@ -54,34 +54,34 @@ def shown(groups: int, each: int, spread: float, seed: int) -> tuple[Shown, Unkn
     return history, Unknown(groups, *normal(spread), (group, np.arange(groups)), (own[group], own))
 
 
-def asked(unknown: Unknown) -> Shown:
+def later_impressions(unknown: Unknown) -> Shown:
     ids, ones = np.arange(unknown.count), np.ones(unknown.count)
     return Shown(ids, ids, ones, -1 + unknown.true[1], ones)
 
 
-def left(unknown: Unknown, history: Shown) -> float:
-    p, truth = predicted(unknown, history, asked(unknown)), asked(unknown).p_click
+def remaining_loss(unknown: Unknown, history: Shown) -> float:
+    p, truth = predicted(unknown, history, later_impressions(unknown)), later_impressions(unknown).p_click
     return float((truth * np.log(truth / p) + (1 - truth) * np.log((1 - truth) / (1 - p))).mean())
 
 
-def test_who_has_seen_nothing_says_the_mean_of_the_prior() -> None:
+def test_prediction_without_history_is_the_prior_mean() -> None:
     _, unknown = shown(50, 1, 0.5, 0)
     none = np.zeros(0, np.int64)
     nothing = Shown(none, none, np.zeros(0), np.zeros(0), np.zeros(0), np.zeros(0, bool))
     unseen = replace(unknown, group=(none, unknown.group[1]), true=(np.zeros(0), unknown.true[1]))
-    said = predicted(unseen, nothing, asked(unknown))
-    usual = float((unknown.weights * sigmoid(-1 + unknown.values)).sum())
-    np.testing.assert_allclose(said, usual)
+    found = predicted(unseen, nothing, later_impressions(unknown))
+    prior_mean = float((unknown.weights * sigmoid(-1 + unknown.values)).sum())
+    np.testing.assert_allclose(found, prior_mean)
 
 
-def test_the_more_is_seen_the_less_is_left_and_at_last_nothing() -> None:
-    losses = [left(*reversed(shown(400, each, 0.8, 1))) for each in (1, 10, 100, 2000)]
+def test_remaining_loss_falls_towards_zero_with_more_history() -> None:
+    losses = [remaining_loss(*reversed(shown(400, each, 0.8, 1))) for each in (1, 10, 100, 2000)]
     assert losses == sorted(losses, reverse=True)
     assert losses[0] > 0.02
     assert losses[-1] < 0.001
 
 
-def test_laplace_finds_the_vector_and_how_sure_it_is() -> None:
+def test_laplace_recovers_the_vector_and_its_variance() -> None:
     rng = np.random.default_rng(2)
     errors, variances = [], []
     for _ in range(200):
@@ -93,11 +93,11 @@ def test_laplace_finds_the_vector_and_how_sure_it_is() -> None:
         errors.append((mode - true) ** 2)
         variances.append(np.diag(spread))
     assert np.mean(errors) == pytest.approx(np.mean(variances), rel=0.15)
-    assert np.mean(variances) < 0.3, "a third of the prior's"
+    assert np.mean(variances) < 0.3, "a third of the prior variance"
 
 
-def test_no_kind_of_number_is_known_whole_and_no_model_closes_more_than_is_left_of_all() -> None:
-    """The model has every click of the history, but not all that was not clicked: it knows less."""
+def test_model_closes_less_of_the_gap_than_the_combined_ceiling() -> None:
+    """The model trains on every click of the history, but only on a sample of the other impressions."""
     tables = [table for _, table in log_days(world())]
     history, later = (_shown(pa.concat_tables(part)) for part in (tables[:-1], tables[-1:]))
     np.testing.assert_allclose(later.p_click, split().p_click, rtol=1e-6)
@@ -110,8 +110,8 @@ def test_no_kind_of_number_is_known_whole_and_no_model_closes_more_than_is_left_
     assert 0 < 1 - learned().excess.sum() / constant.sum() < together
 
 
-def test_the_ceiling_of_a_planted_log_is_what_it_was() -> None:
-    """Freezes code and constants: `knowable_gap_closed` has a bound, and a ceiling that moves would move the bound."""
+def test_ceiling_of_a_planted_log_is_unchanged() -> None:
+    """Freezes code and constants, because a changed ceiling would change the bound of `knowable_gap_closed`."""
     assert (GRID, WIDTH, NODES, STEPS) == (57, 3.5, 15, 30)
     small = make_world(replace(ctr_log.CONFIG, users=200, campaigns=12, segments=8, targeted_segments=4, days=3))
     history, later = planted(small, 20_000, seed=1, clicks=True), planted(small, 4_000, seed=2, clicks=False)
@@ -125,7 +125,7 @@ def test_the_ceiling_of_a_planted_log_is_what_it_was() -> None:
 
 
 def planted(small: World, count: int, seed: int, *, clicks: bool) -> Shown:
-    """Impressions of users, ads, pages and slots that are drawn uniformly."""
+    """Return impressions with uniformly drawn users, ads, pages and slots."""
     rng, config = np.random.default_rng(seed), small.config
     user, ad = rng.integers(0, config.users, count), rng.integers(0, len(small.ads.leaning), count)
     where = Context(
@@ -134,8 +134,8 @@ def planted(small: World, count: int, seed: int, *, clicks: bool) -> Shown:
         start_ts(config) + rng.uniform(0, config.days * DAY_S, count),
         rng.integers(0, 4, count),
     )
-    asked = Shown.of(small, user, ad, where, rng.integers(0, 4, count), None)
-    return replace(asked, clicked=rng.random(count) < asked.p_click) if clicks else asked
+    found = Shown.of(small, user, ad, where, rng.integers(0, 4, count), None)
+    return replace(found, clicked=rng.random(count) < found.p_click) if clicks else found
 
 
 def _shown(table: pa.Table) -> Shown:

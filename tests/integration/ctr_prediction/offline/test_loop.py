@@ -1,4 +1,4 @@
-"""A training of the wide-and-deep model that is killed goes on where it was, and more devices learn the same."""
+"""A killed training of the wide-and-deep model resumes, and two devices give the results of one."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SHAPE = Shape(
 
 
 def rows() -> Mapping[str, npt.NDArray[Any]]:
-    """Clicks by numbers, ids and slots; users and ads come again many times."""
+    """Return clicks that depend on numbers, ids and slots. Users and ads occur many times."""
     rng = np.random.default_rng(0)
     user, ad, slot = (rng.integers(0, size, ROWS) for size in (50, 30, SLOTS))
     numeric = rng.normal(size=(ROWS, 2))
@@ -69,11 +69,11 @@ def sums(of: Fit) -> dict[str, float]:
 
 @pytest.fixture(scope="module")
 def whole() -> Fit:
-    """Never stopped, and without a directory for checkpoints."""
+    """A training without interruption and without checkpoints."""
     return toy(plan(4))
 
 
-def test_it_learns(whole: Fit) -> None:
+def test_training_reduces_the_loss(whole: Fit) -> None:
     assert whole.resumed == 0
     assert len(whole.losses) == 4
     assert whole.losses[3] < whole.losses[0] - 0.02
@@ -84,7 +84,7 @@ def test_it_learns(whole: Fit) -> None:
     }
 
 
-def test_a_killed_training_resumes_and_ends_with_the_same_losses_weights_and_tables(whole: Fit, tmp_path: Path) -> None:
+def test_killed_training_resumes_with_the_same_losses_weights_and_tables(whole: Fit, tmp_path: Path) -> None:
     cut = plan(4, checkpoints=tmp_path / "kept")
     with pytest.raises(KeyboardInterrupt):
         toy(cut, stop_after=2)
@@ -100,8 +100,8 @@ def test_a_killed_training_resumes_and_ends_with_the_same_losses_weights_and_tab
         np.testing.assert_array_equal(left, right)
 
 
-def test_tables_slow_down_as_the_training_goes_on() -> None:
-    """The second of two steps is half as long as it would be if it were the first."""
+def test_learning_rate_of_tables_decays_during_training() -> None:
+    """The update of the second of two steps is half as large as the same update in the first step."""
     data = rows()
     batch = {name: jnp.asarray(values[:256]) for name, values in data.items()}
     step, state = make_step(SHAPE, WideDeep(SHAPE, (4,), SLOTS, 0.1, seed=3), data, plan(1), 2)
@@ -116,8 +116,8 @@ def test_tables_slow_down_as_the_training_goes_on() -> None:
         np.testing.assert_allclose(short, 0.51 * long, rtol=1e-2, atol=1e-5, err_msg=name)
 
 
-def test_two_devices_have_the_losses_and_tables_of_one(whole: Fit) -> None:
-    """Each takes a slice of every batch, and rows of tables that stand in both slices get what both found."""
+def test_two_devices_give_the_losses_and_tables_of_one(whole: Fit) -> None:
+    """Each device takes a slice of every batch. Table rows in both slices get the gradients of both devices."""
     code = (
         "import json, jax, numpy as np; "
         "from tests.integration.ctr_prediction.offline.test_loop import plan, sums, toy; "

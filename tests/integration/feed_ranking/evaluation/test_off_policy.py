@@ -1,4 +1,4 @@
-"""What the log of one exploration says of another, held against what the oracle knows of it."""
+"""Off-policy estimates from the log of one exploration rate cover the true value of another, given by the oracle."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def oracle() -> Oracle:
 
 @dataclass(frozen=True)
 class Request:
-    """A user and a batch of posts, ranked by a guess of their worth; `guess` float64[n] is that guess."""
+    """A user and a batch of posts, ranked by `guess` float64[n], a noisy estimate of their value."""
 
     user: int
     posts: Ids
@@ -49,7 +49,7 @@ class Request:
 
 @cache
 def requests() -> list[Request]:
-    """As the service ranks: by a noisy idea of the true worth, with some posts of new creators far down."""
+    """Return requests ranked as in the service: by a noisy estimate, with posts of new creators at low ranks."""
     truth, rng = world(), np.random.default_rng(0)
     alive = truth.posts.published_ts > NOW - 72 * 3600
     is_new = truth.creators.joined_ts[truth.posts.creator] > NOW - 7 * 86_400
@@ -68,7 +68,7 @@ def requests() -> list[Request]:
 
 
 def drawn(epsilon: float, count: int, seed: int) -> Iterator[tuple[int, np.ndarray, Array]]:
-    """`count` slates, as many of each request: (which request, places chosen int64[k], propensity float64[k])."""
+    """Yield `count` slates, equally many of each request: (request, chosen places int64[k], propensity float64[k])."""
     rng = np.random.default_rng(seed)
     for number in (np.arange(count) % REQUESTS).tolist():
         one = requests()[number]
@@ -78,7 +78,7 @@ def drawn(epsilon: float, count: int, seed: int) -> Iterator[tuple[int, np.ndarr
 
 @dataclass(frozen=True)
 class Bank:
-    """Slates that were shown, each with all that chance is made of. All [m, k] but `request` [m]."""
+    """Shown slates with the probabilities of their random outcomes. Arrays are [m, k], `request` is [m]."""
 
     request: np.ndarray
     chosen: np.ndarray
@@ -90,7 +90,7 @@ class Bank:
     p_leave: Array
 
     def play(self, rows: np.ndarray, rng: np.random.Generator) -> Array:
-        """float64[n, k]: what each place earned in seconds, drawn as the world draws it."""
+        """Return the reward of each place in seconds, float64[n, k], drawn as the world draws it."""
         shape, objective = (len(rows), K), oracle().objective
         left = rng.random(shape) < self.p_leave[rows]
         there = np.cumsum(left, axis=1) - left == 0
@@ -106,7 +106,7 @@ class Bank:
 
 @cache
 def bank() -> Bank:
-    """Each log below is a small part of it, drawn anew; its rewards are never shared."""
+    """Return the bank. Each log is a random subset of it with newly drawn rewards."""
     request, chosen, propensity = map(np.array, zip(*drawn(LOGGED, BANK, seed=1), strict=True))
     users = np.array([one.user for one in requests()])[request][:, None]
     posts = np.stack([one.posts for one in requests()])[request[:, None], chosen]
@@ -118,8 +118,8 @@ def bank() -> Bank:
 
 
 @cache
-def under(epsilon: float) -> Array:
-    """float64[BANK, k]: the propensities that another exploration would have given the slates of the bank."""
+def propensity_under(epsilon: float) -> Array:
+    """Return the propensities of the slates of the bank under another exploration rate, float64[BANK, k]."""
     found = np.empty((BANK, K))
     for row, (number, chosen) in enumerate(zip(bank().request, bank().chosen, strict=True)):
         one = requests()[number]
@@ -129,7 +129,7 @@ def under(epsilon: float) -> Array:
 
 @cache
 def true_value(epsilon: float) -> float:
-    """By the oracle, which knows what each slate is worth on average; over many slates that this exploration draws."""
+    """Return the mean oracle value of many slates that are drawn with this exploration rate."""
     shown = [(requests()[number], chosen) for number, chosen, _ in drawn(epsilon, 20_000, seed=2)]
     users = np.array([one.user for one, _ in shown])
     slates = np.stack([one.posts[chosen] for one, chosen in shown])
@@ -145,18 +145,18 @@ def log_of(seed: int) -> tuple[np.ndarray, Array]:
 
 def from_log(seed: int, epsilon: float) -> Estimate:
     rows, rewards = log_of(seed)
-    weights = slate_weights(bank().propensity[rows], under(epsilon)[rows])
+    weights = slate_weights(bank().propensity[rows], propensity_under(epsilon)[rows])
     return importance_sampling(rewards, weights, rounds=ROUNDS, seed=seed)
 
 
 @cache
 def uncorrected() -> list[Estimate]:
-    """The plain mean of each log, as if it came from the other policy."""
+    """Return the plain mean of each log, without correction for the other policy."""
     return [importance_sampling(log_of(seed)[1], np.ones((SLATES, K)), rounds=ROUNDS) for seed in range(LOGS)]
 
 
 @pytest.mark.parametrize("epsilon", [0.3, 0.0])
-def test_the_interval_covers_what_another_exploration_is_truly_worth(epsilon: float) -> None:
+def test_interval_covers_the_true_value_of_another_exploration_rate(epsilon: float) -> None:
     truth = true_value(epsilon)
     estimates = [from_log(seed, epsilon) for seed in range(LOGS)]
     covered = sum(found.covers(truth) for found in estimates)
@@ -166,15 +166,15 @@ def test_the_interval_covers_what_another_exploration_is_truly_worth(epsilon: fl
     assert error < naive_error / 4, f"on average {error:.2f} s off, the plain mean {naive_error:.2f} s"
 
 
-def test_the_plain_mean_of_the_log_is_the_value_of_the_logged_policy_only() -> None:
+def test_plain_mean_covers_only_the_value_of_the_logged_policy() -> None:
     assert sum(found.covers(true_value(LOGGED)) for found in uncorrected()) >= 88
     assert sum(found.covers(true_value(0.3)) for found in uncorrected()) <= 10
 
 
-def test_with_a_baseline_the_interval_covers_too() -> None:
-    """The baseline is the ranking's own guess of each post's worth, where its place is reached and looked at.
+def test_doubly_robust_interval_covers_the_true_value() -> None:
+    """The baseline is the ranking's estimate of each post's value, times the probability that its place is examined.
 
-    It narrows nothing here: how long people stay is mostly chance, which no prediction takes away.
+    The interval is not narrower here, because dwell time is mostly random and no prediction removes that variance.
     """
     epsilon, logs = 0.3, range(20)
     stays = np.cumprod(np.r_[1.0, 1 - p_leave(SMOKE.world, POSITION, np.zeros(K, bool))[:-1]])
@@ -190,7 +190,7 @@ def test_with_a_baseline_the_interval_covers_too() -> None:
     covered, width = 0, np.zeros(2)
     for seed in logs:
         mine, rewards = (values[:1000] for values in log_of(seed))
-        weights, at = slate_weights(bank().propensity[mine], under(epsilon)[mine]), place[mine]
+        weights, at = slate_weights(bank().propensity[mine], propensity_under(epsilon)[mine]), place[mine]
         plain = importance_sampling(rewards, weights, normalised=False, rounds=ROUNDS)
         better = doubly_robust(rewards, weights, predicted[at], expected[at], rounds=ROUNDS)
         width += (plain.high - plain.low, better.high - better.low)

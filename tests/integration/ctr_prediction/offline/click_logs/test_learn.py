@@ -1,4 +1,4 @@
-"""A real log is encoded by its training part alone, split by its order, and learned so that crosses are found."""
+"""A build from a click log splits by order or time, encodes by the training part alone, and learns crosses."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ import pytest
 from typer.testing import CliRunner
 
 from ctr_prediction.design import DESIGN
-from ctr_prediction.offline.click_logs import build as build_room
-from ctr_prediction.offline.click_logs import learn as learn_room
+from ctr_prediction.offline.click_logs import build as build_module
+from ctr_prediction.offline.click_logs import learn as learn_module
 from ctr_prediction.offline.click_logs.build import build
 from ctr_prediction.offline.click_logs.encode import Encoder, log_buckets
 from ctr_prediction.offline.click_logs.kinds import inspect
@@ -36,9 +36,9 @@ from tests.support.click_logs import criteo_lines, crossed_lines, write
 
 
 @pytest.fixture
-def brief(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is learned does not matter here."""
-    monkeypatch.setattr(learn_room, "MOST_EPOCHS", 1)
+def one_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Train for one epoch, because the test does not check the model."""
+    monkeypatch.setattr(learn_module, "MOST_EPOCHS", 1)
 
 
 def quiet(share: float, text: str) -> None:
@@ -53,7 +53,7 @@ def log_of(path: Path, lines: list[str], label: str = "click", time: str | None 
     return read_log(file, inspect(file, label, time)[0])[0]
 
 
-def test_a_vocabulary_has_what_comes_again_in_the_training_part(tmp_path: Path) -> None:
+def test_vocabulary_holds_the_frequent_values_of_the_training_part(tmp_path: Path) -> None:
     words = ["often"] * 40 + ["twice"] * 2 + [""] * 6 + ["later"] * 12
     log = log_of(tmp_path, ["word,other,click", *(f"{word},{row % 2},{row % 2}" for row, word in enumerate(words))])
     train, test = split(log)
@@ -65,18 +65,18 @@ def test_a_vocabulary_has_what_comes_again_in_the_training_part(tmp_path: Path) 
     assert ids.tolist() == [FIRST] * 40 + [RARE] * 2 + [MISSING] * 6 + [RARE] * 12
 
 
-def test_an_empty_vocabulary_knows_only_blanks() -> None:
+def test_vocabulary_without_frequent_values_maps_to_rare_or_missing() -> None:
     assert Vocabulary.of(np.array([5, 6, -1])).ids(np.array([5, -1])).tolist() == [RARE, MISSING]
 
 
-def test_buckets_are_fine_where_counts_are_small() -> None:
+def test_log_buckets_separate_small_counts_and_merge_large_ones() -> None:
     found = log_buckets(np.array([np.nan, 0.0, 1.0, 2.0, 3.0, -1.0, -2.0, 1000.0, 1001.0, 2000.0]))
     assert found[0] == -1
     assert len(set(found[1:7])) == 6
     assert found[7] == found[8] != found[9]
 
 
-def test_columns_that_say_nothing_are_left_out_and_named(tmp_path: Path) -> None:
+def test_uninformative_columns_are_left_out_and_reported(tmp_path: Path) -> None:
     log = log_of(tmp_path, crossed_lines(300))
     encoder = Encoder.of(log, split(log)[0])
     assert {one.name for one in encoder.ids} == {"at.hour", "at.weekday", "page", "ad", "size"}
@@ -86,7 +86,7 @@ def test_columns_that_say_nothing_are_left_out_and_named(tmp_path: Path) -> None
     )
 
 
-def test_numbers_are_scaled_by_the_training_part(tmp_path: Path) -> None:
+def test_numbers_are_scaled_by_statistics_of_the_training_part(tmp_path: Path) -> None:
     rows = [f"{row * 0.5},{row % 2}" for row in range(40)] + [f"{'' if row else 1e9},{row % 2}" for row in range(10)]
     log = log_of(tmp_path, ["size,click", *rows])
     train, test = split(log)
@@ -95,7 +95,7 @@ def test_numbers_are_scaled_by_the_training_part(tmp_path: Path) -> None:
     assert encoder.numbers(log, test)[:, 0].tolist() == [5.0, *[0.0] * 9]
 
 
-def test_a_split_by_time_tests_the_latest_rows(tmp_path: Path) -> None:
+def test_time_split_tests_on_the_latest_rows(tmp_path: Path) -> None:
     hours = np.random.default_rng(1).permutation(50)
     lines = ["hour,page,click", *(f"2026-01-{1 + at // 24:02d} {at % 24:02d}:00:00,p,{at % 2}" for at in hours)]
     train, test = split(log_of(tmp_path, lines, time="hour"), "hour")
@@ -103,7 +103,7 @@ def test_a_split_by_time_tests_the_latest_rows(tmp_path: Path) -> None:
     assert hours[train].max() == 39
 
 
-def test_a_row_without_its_time_cannot_be_placed(tmp_path: Path) -> None:
+def test_row_without_a_split_time_is_refused(tmp_path: Path) -> None:
     lines = ["day,page,click", *(f"{row // 4},p{row % 3},{row % 2}" for row in range(60))]
     lines[8] = ",p,1"
     file = write(tmp_path / "log.csv", lines)
@@ -112,16 +112,16 @@ def test_a_row_without_its_time_cannot_be_placed(tmp_path: Path) -> None:
     assert "day is left out: the split is by it" in Encoder.of(log, *split(log, "day")[:1], "day").notes
 
 
-def test_a_part_without_a_click_is_refused(tmp_path: Path) -> None:
+def test_split_refuses_a_test_part_without_clicks(tmp_path: Path) -> None:
     lines = ["page,click", *(f"p{row % 3},{int(row < 70 and row % 2)}" for row in range(100))]
     with pytest.raises(LabError, match="tested part of the log has no click"):
         split(log_of(tmp_path, lines))
 
 
-def test_what_only_two_columns_say_together_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_build_learns_an_interaction_of_two_columns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = write(tmp_path / "log.csv", crossed_lines(4000), packed=True)
     source, settings = ClickLog("csv", file, "click"), Settings(home=tmp_path / "home", preset="smoke")
-    monkeypatch.setattr(learn_room, "MOST_EPOCHS", 2)
+    monkeypatch.setattr(learn_module, "MOST_EPOCHS", 2)
     built = build(source, settings, REPORT)
     found = {figure.id: figure for figure in built.figures}
     assert found["auc_model"].value > 0.7 > 0.6 > found["auc_lr"].value
@@ -133,19 +133,19 @@ def test_what_only_two_columns_say_together_is_found(tmp_path: Path, monkeypatch
     assert built.place.parent == settings.design_root("ctr_prediction") / "real_logs"
     assert read_figures(built.place) == built.figures
     assert not list(built.place.glob("check*"))
-    with np.load(built.place / "predictions.npz") as said:
-        assert said["line"].tolist() == list(range(3202, 4002))
+    with np.load(built.place / "predictions.npz") as predictions:
+        assert predictions["line"].tolist() == list(range(3202, 4002))
 
 
-def test_the_same_log_gives_the_same_figures(tmp_path: Path, brief: None) -> None:
+def test_builds_of_the_same_log_give_the_same_figures(tmp_path: Path, one_epoch: None) -> None:
     source = ClickLog("csv", write(tmp_path / "log.csv", crossed_lines(300)), "click")
     settings = Settings(home=tmp_path / "home", preset="smoke")
     built, again = (build(source, settings, REPORT) for _ in range(2))
     assert (built.found, again.found) == (False, True)
     assert again.figures == built.figures
     shutil.rmtree(built.place)
-    anew = build(source, settings, REPORT)
-    assert (anew.figures, anew.found) == (built.figures, False)
+    rebuilt = build(source, settings, REPORT)
+    assert (rebuilt.figures, rebuilt.found) == (built.figures, False)
 
 
 def run(*arguments: str) -> tuple[int, str]:
@@ -156,7 +156,7 @@ def run(*arguments: str) -> tuple[int, str]:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (("--data", "parquet:x"), "criteo:FILE or csv:FILE"),
         (("--data", "x.csv"), "criteo:FILE or csv:FILE"),
@@ -171,17 +171,17 @@ def run(*arguments: str) -> tuple[int, str]:
         (("--data", "criteo:/no/such/file"), "there is no file"),
     ],
 )
-def test_options_that_make_no_sense_together_say_so(arguments: tuple[str, ...], said: str) -> None:
+def test_conflicting_options_are_refused_with_a_message(arguments: tuple[str, ...], message: str) -> None:
     code, text = run("ctr_prediction", *arguments)
     assert code == 2
-    assert said in text
+    assert message in text
 
 
 @pytest.mark.parametrize(
     ("name", "message"), [("missing", "there is no file"), ("", "cannot be read"), ("empty", "is empty")]
 )
-def test_the_file_is_checked_before_training_code_is_imported(tmp_path: Path, name: str, message: str) -> None:
-    """Importing it takes seconds; `tmp_path` itself stands for a directory in place of a file."""
+def test_build_checks_the_file_before_it_imports_training_code(tmp_path: Path, name: str, message: str) -> None:
+    """The import takes seconds. With an empty name, the path is a directory instead of a file."""
     (tmp_path / "empty").touch()
     code = (
         "import sys\nfrom infra.errors import UsageError\nfrom lab.commands.making import build\n"
@@ -194,22 +194,22 @@ def test_the_file_is_checked_before_training_code_is_imported(tmp_path: Path, na
     assert done.stdout.endswith("[]\n")
 
 
-def test_a_time_that_the_log_has_not_is_named(tmp_path: Path) -> None:
+def test_unusable_time_column_is_refused_with_a_hint(tmp_path: Path) -> None:
     file = write(tmp_path / "log", criteo_lines(60))
-    with pytest.raises(UsageError, match="no column of times or numbers") as told:
+    with pytest.raises(UsageError, match="no column of times or numbers") as caught:
         build(ClickLog("criteo", file, split="time:C1"), Settings(home=tmp_path, preset="smoke"), REPORT)
-    assert "I1, I2" in told.value.hint
+    assert "I1, I2" in caught.value.hint
 
 
-def test_a_design_without_real_logs_says_so(tmp_path: Path) -> None:
+def test_design_without_real_logs_refuses_a_click_log(tmp_path: Path) -> None:
     source, settings = ClickLog("criteo", tmp_path / "x"), Settings(home=tmp_path, preset="smoke")
     for design in (find_design("feed_ranking"), replace(DESIGN, real_logs="")):
         with pytest.raises(UsageError, match="learns from no real logs"):
             build_log(design, settings, source)
 
 
-def test_the_command_prints_figures_as_data_and_tells_the_rest(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], brief: None
+def test_build_command_prints_figures_and_line_counts_as_json(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], one_epoch: None
 ) -> None:
     monkeypatch.setenv("LAB_HOME", str(tmp_path / "home"))
     lines = crossed_lines(400)
@@ -219,21 +219,21 @@ def test_the_command_prints_figures_as_data_and_tells_the_rest(
         app, ["build", "ctr_prediction", "--preset", "smoke", "--json", "--data", f"csv:{file}", "--label", "click"]
     )
     assert done.exit_code == 0, done.output
-    told = json.loads(capsys.readouterr().out or done.stdout)
-    assert told["read"] == {
+    output = json.loads(capsys.readouterr().out or done.stdout)
+    assert output["read"] == {
         "lines": 400,
         "good": 399,
         "malformed": 1,
         "reasons": {"not 7 fields": {"count": 1, "first_lines": [6]}},
     }
-    assert {"auc_model", "auc_lr", "log_loss_constant", "calibration_ratio"} <= {row["id"] for row in told["figures"]}
+    assert {"auc_model", "auc_lr", "log_loss_constant", "calibration_ratio"} <= {row["id"] for row in output["figures"]}
 
 
 @pytest.mark.parametrize(
     ("header", "row", "hint"),
     [("click", "{click}", "no column beside the label"), ("id,click", "u{row}x,{click}", "id")],
 )
-def test_a_log_in_which_no_column_says_anything_is_refused_with_the_reason(
+def test_log_without_informative_columns_is_refused_with_a_hint(
     tmp_path: Path, header: str, row: str, hint: str
 ) -> None:
     lines = [header, *(row.format(row=number, click=number % 3 // 2) for number in range(300))]
@@ -243,8 +243,8 @@ def test_a_log_in_which_no_column_says_anything_is_refused_with_the_reason(
     assert hint in caught.value.hint
 
 
-def test_a_second_build_at_the_same_time_and_a_full_disk_say_so(
-    tmp_path: Path, brief: None, monkeypatch: pytest.MonkeyPatch
+def test_concurrent_build_and_full_disk_are_reported(
+    tmp_path: Path, one_epoch: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source, settings = ClickLog("criteo", write(tmp_path / "log.txt", criteo_lines(300))), Settings(home=tmp_path)
     with (
@@ -257,7 +257,7 @@ def test_a_second_build_at_the_same_time_and_a_full_disk_say_so(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(build_room, "write_figures", full)
+        patched.setattr(build_module, "write_figures", full)
         with pytest.raises(LabError, match="is full"):
             build(source, settings, quiet)
-    assert not build(source, settings, quiet).found, "what was not written whole is not taken for a build"
+    assert not build(source, settings, quiet).found, "incomplete output does not count as a build"
