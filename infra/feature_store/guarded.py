@@ -82,7 +82,7 @@ class GuardedFeatures:
         except DeadlineExceeded as exc:
             if timeout.at == deadline.at:  # the request's own deadline passed; the store may be healthy
                 raise
-            raise FeatureStoreSlow(f"no row within {self.timeout_ms:.0f} ms") from exc
+            raise FeatureStoreSlow(f"the feature store returned no row within {self.timeout_ms:.0f} ms") from exc
 
     def _young(self, row: FeatureRow) -> FeatureRow:
         if row.event_ts is not None:

@@ -69,9 +69,9 @@ def differing_fields(logged: Mapping[str, npt.NDArray[Any]], again: Mapping[str,
 def difference(logged: npt.NDArray[Any], again: npt.NDArray[Any]) -> str:
     """Describe the difference of two arrays that must be bit-identical. Returns an empty text if they are equal."""
     if logged.shape != again.shape:
-        return f"{len(logged)} were logged, {len(again)} came out"
+        return f"{len(logged)} values were logged, the replay has {len(again)}"
     moved = logged != again
     if not moved.any():
         return ""
     gap = np.abs(logged.astype(np.float64) - again.astype(np.float64)).max()
-    return f"{int(moved.sum())} of {moved.size} moved, by at most {gap:.3g}"
+    return f"{int(moved.sum())} of {moved.size} values differ, by at most {gap:.3g}"

@@ -42,7 +42,7 @@ class Admission:
 
     def _need_room(self) -> None:
         if self._pending >= self._limit:
-            raise Overloaded(f"{self._limit} requests are being served or wait already")
+            raise Overloaded(f"{self._limit} requests are already running or waiting")
 
     def _leave(self, _: object = None) -> None:
         self._pending -= 1

@@ -193,12 +193,12 @@ class EventConsumer:
                 if time.monotonic() - looked_s > self.limits.lag_every_s:
                     looked_s = time.monotonic()
                     if self.find() != address:
-                        raise StreamUnavailable("the broker has moved")
+                        raise StreamUnavailable("the broker has a new address")
                     if self._lag(client) == 0 and is_in_group(client):
                         moved_s = looked_s
                     if looked_s - moved_s > self.limits.stalled_s:
                         raise StreamUnavailable(
-                            f"made no progress for {looked_s - moved_s:.0f} s while messages or a rebalance waited"
+                            f"no progress for {looked_s - moved_s:.0f} s although messages or a rebalance wait"
                         )
                     self.last_error = ""
         finally:
@@ -349,7 +349,7 @@ class EventConsumer:
 
     def _lag(self, client: Any) -> int:
         """Number of unread messages in the assigned partitions, over all topics."""
-        with kafka_errors("ask for the lag"):
+        with kafka_errors("read the lag"):
             mine = list(client.assignment())
             ends = client.end_offsets(mine, timeout_ms=ANSWER_MS)
             lags = dict.fromkeys(self.codecs, 0)

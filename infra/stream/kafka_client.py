@@ -121,7 +121,7 @@ def epoch_of(address: StreamAddress, topics: Sequence[str]) -> str:
     """
     if address.is_embedded:
         return address.epoch
-    with kafka_errors("ask for the topics"):
+    with kafka_errors("list the topics"):
         admin = KafkaAdminClient(**_common(address))
         try:
             found = {
@@ -132,7 +132,7 @@ def epoch_of(address: StreamAddress, topics: Sequence[str]) -> str:
         finally:
             admin.close()
     if missing := set(topics) - set(found):
-        raise StreamUnavailable(f"topics {', '.join(sorted(missing))} are not there yet")
+        raise StreamUnavailable(f"topics {', '.join(sorted(missing))} do not exist yet")
     return address.epoch + hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()[:8]
 
 
@@ -142,7 +142,7 @@ def partitions_of(client: Any, topics: Sequence[str], address: StreamAddress) ->
         return [TopicPartition(topic, number) for topic in topics for number in range(PARTITIONS)]
     found = [TopicPartition(topic, number) for topic in topics for number in client.partitions_for_topic(topic) or ()]
     if {place.topic for place in found} != set(topics):
-        raise StreamUnavailable(f"topics {', '.join(topics)} are not there yet")
+        raise StreamUnavailable(f"topics {', '.join(topics)} do not exist yet")
     return found
 
 
@@ -150,7 +150,7 @@ def make_topics(address: StreamAddress, topics: Sequence[str]) -> None:
     """Create the missing topics. The in-memory broker creates a topic at its first use."""
     if address.is_embedded:
         return
-    with kafka_errors("make topics"):
+    with kafka_errors("create topics"):
         admin = KafkaAdminClient(**_common(address))
         try:
             missing = set(topics) - set(admin.list_topics())

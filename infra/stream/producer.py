@@ -246,7 +246,7 @@ class EventProducer:
             return None
 
     def _connect(self) -> bool:
-        """Keep the client, or open a new one if it is missing or broken or the broker has moved.
+        """Keep the client, or open a new one if it is missing or broken or the broker has a new address.
 
         Returns False while no broker answers.
         """
@@ -255,7 +255,7 @@ class EventProducer:
             if self._client is not None and address == self._address and self._broken is None:
                 return True
             if self._client is not None:
-                self._disconnect(self.last_error if self._broken is not None else "the broker has moved")
+                self._disconnect(self.last_error if self._broken is not None else "the broker has a new address")
             make_topics(address, self.topics)
             self._client, self._address = open_producer(address), address
         except StreamUnavailable as exc:
@@ -273,7 +273,7 @@ class EventProducer:
         self._say_well(reason)
         client, self._client, self._broken = self._client, None, None
         if client is not None:
-            log.warning("no producer: %s", reason)
+            log.warning("the producer is disconnected: %s", reason)
             # `close` waits for events in flight, which then return to the queue; its own thread keeps the sender free
             threading.Thread(target=client.close, name="producer-closing", daemon=True).start()
 
@@ -344,7 +344,7 @@ class EventProducer:
         self._disconnect("closed")
         for waiting in self._waiting:
             self.metrics.dropped.labels(waiting.encoded.topic, "closed").inc()
-            _fail(waiting, StreamUnavailable("the service is ending"))
+            _fail(waiting, StreamUnavailable("the service is shutting down"))
         for topic, _ in self._offered:
             self.metrics.dropped.labels(topic, "closed").inc()
 

@@ -86,7 +86,7 @@ def test_it_says_that_it_waits_and_a_build_that_was_stopped_goes_on(stack: Stack
     stack.compose("up", "--build", "--detach", timeout_s=900)
     stack.await_(lambda: "code" in ready(stack), "any answer of the feed", 60)
     assert ready(stack)["code"] == 503
-    assert "no release is loaded yet: no build of feed_ranking is there" in ready(stack)["detail"]
+    assert "no release is loaded yet: feed_ranking has not been built" in ready(stack)["detail"]
     answer = httpx.post(f"{stack.url}/v1/feed", json=ASK, timeout=5)
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
     stack.await_(lambda: "2/9" in stack.compose("logs", "build"), "the second step of the build", 120)
@@ -97,7 +97,7 @@ def test_it_says_that_it_waits_and_a_build_that_was_stopped_goes_on(stack: Stack
     stack.compose("up", "--detach")
     stack.await_(stack.is_settled, "everything healthy, the build ended", 300)
     log = stack.compose("logs", "--no-log-prefix", "build")
-    assert "world        there already" in log.rpartition("1/9")[2]
+    assert "world           up to date" in log.rpartition("1/9")[2]
 
 
 def test_a_slate_comes_whole(stack: Stack) -> None:

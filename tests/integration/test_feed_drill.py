@@ -125,6 +125,6 @@ def test_a_drill_that_cannot_mend_says_so(url: str) -> None:
 
     run = drilled(url, replace(QUICK, requests=20), Lost(url))
     assert not run.is_mended
-    assert "could not be mended: the engine is gone" in run.aborted
+    assert "could not be cleared: the engine is gone" in run.aborted
     SwitchedFaults(url).mend(QUICK.method)
     assert active(url) == []

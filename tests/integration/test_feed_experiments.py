@@ -104,7 +104,7 @@ def test_a_sweep_leaves_table_chart_sentence_and_runs(settings: Settings, tmp_pa
     [
         (["--vary", "nothing=1,2"], "no knob"),
         (["--vary", "heavy_top_k"], "not NAME=VALUE"),
-        (["--vary", "workers=1,2"], "changes how a service runs"),
+        (["--vary", "workers=1,2"], "does not change the responses"),
         (["hydration"], "needs a build with naive-hydration"),
         (["no_such_sweep"], "has no sweep"),
     ],

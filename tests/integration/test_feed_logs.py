@@ -167,8 +167,8 @@ def test_what_cannot_be_made_again_is_counted_by_its_reason(home: Settings, serv
     assert (done.checked, done.differing) == (1, 0)
     assert done.left_out == {
         "heavy_ranker_unavailable": 1,
-        "model feed_ranking-smoke/977 is gone: the registry has no such version": 1,
-        "model feed_ranking-smoke/1 is gone: the registry has other bytes under it": 1,
+        "model feed_ranking-smoke/977 is no longer available: the registry has no such version": 1,
+        "model feed_ranking-smoke/1 is no longer available: the registry has different files for it": 1,
     }
 
 
@@ -189,7 +189,7 @@ def test_since_and_limit_choose_the_newest(home: Settings, served: list[Predicti
     assert replay(home, parse_since("2m"), 100, quiet).rows == 3
     assert replay(home, Since(from_ts=newest - 61), 100, quiet).rows == 2
     assert replay(home, ALL, 5, quiet).rows == 5
-    with pytest.raises(UsageError, match="none since"):
+    with pytest.raises(UsageError, match="no predictions in this period"):
         replay(home, Since(from_ts=newest + 1), 100, quiet)
 
 
@@ -346,7 +346,7 @@ def test_the_commands_say_how_it_went(
         home.design_root("feed_ranking"), [*served[:3], replace(served[3], chosen=served[3].chosen[::-1])]
     )
     wrong = run(app, ["replay", "feed_ranking", "--since", "all"])
-    assert "1 came out otherwise" in wrong.output
+    assert "1 differ" in wrong.output
     assert "chosen" in wrong.output
     assert getattr(wrong.exception, "exit_code", None) == 3
     fine = run(app, ["skew", "feed_ranking", "--limit", "2", "--json"])

@@ -194,8 +194,8 @@ def test_what_is_damaged_is_named(service: CtrService, damage: Damage, named: se
 def test_how_much_a_price_moved_is_said(service: CtrService) -> None:
     auction = logged(service)
     dearer = replace(auction, prices=[auction.prices[0] + 0.25, *auction.prices[1:]])
-    assert again(dearer) == {"prices": "1 of 4 moved, by at most 0.25"}
-    assert again(replace(auction, prices=auction.prices[:2])) == {"prices": "2 were logged, 4 came out"}
+    assert again(dearer) == {"prices": "1 of 4 values differ, by at most 0.25"}
+    assert again(replace(auction, prices=auction.prices[:2])) == {"prices": "2 values were logged, the replay has 4"}
 
 
 def test_another_seed_draws_another_page_by_chance_and_is_noticed(service: CtrService) -> None:

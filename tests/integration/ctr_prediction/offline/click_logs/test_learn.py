@@ -160,14 +160,14 @@ def run(*arguments: str) -> tuple[int, str]:
     [
         (("--data", "parquet:x"), "criteo:FILE or csv:FILE"),
         (("--data", "x.csv"), "criteo:FILE or csv:FILE"),
-        (("--data", "criteo:"), "names no file"),
+        (("--data", "criteo:"), "lacks the name of a file"),
         (("--data", "csv:x.csv"), "--label COLUMN"),
-        (("--data", "criteo:x", "--label", "y"), "--label is for csv:FILE"),
+        (("--data", "criteo:x", "--label", "y"), "--label applies only to csv:FILE"),
         (("--data", "csv:x", "--label", "y", "--split", "time"), "rows or time:COLUMN"),
         (("--data", "csv:x", "--label", "y", "--split", "time:y"), "by its label"),
         (("--data", "criteo:x", "--from", "train"), "generated world"),
-        (("--label", "y"), "are for --data"),
-        (("--split", "rows"), "are for --data"),
+        (("--label", "y"), "need --data"),
+        (("--split", "rows"), "need --data"),
         (("--data", "criteo:/no/such/file"), "there is no file"),
     ],
 )
@@ -204,7 +204,7 @@ def test_a_time_that_the_log_has_not_is_named(tmp_path: Path) -> None:
 def test_a_design_without_real_logs_says_so(tmp_path: Path) -> None:
     source, settings = ClickLog("criteo", tmp_path / "x"), Settings(home=tmp_path, preset="smoke")
     for design in (find_design("feed_ranking"), replace(DESIGN, real_logs="")):
-        with pytest.raises(UsageError, match="learns from no real logs"):
+        with pytest.raises(UsageError, match="cannot train on a click log"):
             build_log(design, settings, source)
 
 
