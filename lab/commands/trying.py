@@ -28,9 +28,9 @@ def sweep(
     design: DesignName,
     name: Annotated[str | None, typer.Argument(help="a prepared sweep; without a name and --vary, list them")] = None,
     vary: Annotated[
-        list[str] | None, typer.Option(help="NAME=VALUE,VALUE,…; repeat it to measure every combination")
+        list[str] | None, typer.Option(help="NAME=VALUE,VALUE,…; repeat the option to measure every combination")
     ] = None,
-    fix: Annotated[list[str] | None, typer.Option(help="NAME=VALUE for all settings")] = None,
+    fix: Annotated[list[str] | None, typer.Option(help="NAME=VALUE, a fixed knob in all settings")] = None,
     x: Annotated[str | None, typer.Option(help="measure on the chart's horizontal axis")] = None,
     y: Annotated[str | None, typer.Option(help="measure on the chart's vertical axis")] = None,
     requests: Annotated[int | None, typer.Option(min=20, max=5000, help="requests per setting")] = None,
@@ -56,7 +56,7 @@ def sweep(
     fixed = {key: values[0] for key, values in parse_vary(found, settings, fix or []).items()}
     plan = replace(
         plan,
-        question=plan.question or f"What do {' and '.join(varied)} cost, and what do they buy?",
+        question=plan.question or f"What do {' and '.join(varied)} cost, and what do they gain?",
         vary={**plan.vary, **varied},
         fixed={key: value for key, value in {**plan.fixed, **fixed}.items() if key not in varied},
         x=x or plan.x,

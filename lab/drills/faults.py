@@ -70,7 +70,7 @@ class ComposedFaults:
         until = time.monotonic() + HEALTHY_S
         while self._state(method.service) != "running healthy":
             if time.monotonic() > until:
-                raise DependencyError(f"{method.service} does not get healthy", hint="look at: docker compose logs")
+                raise DependencyError(f"{method.service} does not become healthy", hint="run: docker compose logs")
             time.sleep(0.1)
 
     def _state(self, service: str) -> str:
@@ -105,7 +105,7 @@ def compose(*words: str) -> str:
         )
     except FileNotFoundError:
         raise DependencyError(
-            "docker is not installed", hint="drill the embedded setting: --setting embedded"
+            "docker is not installed", hint="run the drill in the embedded setting: --setting embedded"
         ) from None
     if done.returncode != 0:
         raise DependencyError(f"`{' '.join(command)}` failed", hint=done.stderr.strip()[-1000:])

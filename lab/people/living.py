@@ -92,7 +92,7 @@ class Living:
                     self._close(pool, publisher)
         if self._broken is not None:
             raise LabError(
-                f"the simulated people cannot parse the responses of {self.url}: {self._broken!r}"
+                f"the simulated users cannot parse the responses of {self.url}: {self._broken!r}"
             ) from self._broken
         return lasted_s
 

@@ -25,8 +25,8 @@ def test_it_is_asked_by_its_own_words(ads: Lab) -> None:
 def test_people_come_and_every_auction_can_be_held_again_with_features_that_were_right(ads: Lab) -> None:
     lived = ads.run("live", "ctr_prediction", "--rate", "15", "--seconds", "12", "--json", parse=True)
     assert lived["counts"]["failed"] == 0 if "counts" in lived else lived
-    until(lambda: "every number is the same" in ads.run("replay", "ctr_prediction"), "auctions in the log")
-    assert "all are the same" in ads.run("skew", "ctr_prediction")
+    until(lambda: "all numbers are equal" in ads.run("replay", "ctr_prediction"), "auctions in the log")
+    assert "all are equal" in ads.run("skew", "ctr_prediction")
 
 
 def test_evaluate_prints_rows_with_the_agreed_keys(ads: Lab) -> None:

@@ -72,7 +72,7 @@ def test_doctor_finds_this_machine_fit(lab: Lab) -> None:
 
 def test_a_second_up_says_that_it_is_up_already(lab: Lab) -> None:
     said = lab.run("up", "feed_ranking")
-    assert "up already" in said
+    assert "already running" in said
     assert lab.url in said
 
 

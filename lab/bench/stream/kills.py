@@ -146,7 +146,7 @@ class KillBench:
         def is_at_end() -> bool:
             if process.poll() is not None:
                 raise LabError("the last reader ended without being killed")
-            with kafka_errors("ask how far the group is"):
+            with kafka_errors("read the offsets of the group"):
                 ends = client.end_offsets(places)
                 return all((client.committed(place) or 0) >= end for place, end in ends.items())
 
@@ -178,7 +178,7 @@ def _await_death(process: subprocess.Popen[bytes]) -> None:
     try:
         status = process.wait(PATIENCE_S)
     except subprocess.TimeoutExpired:
-        raise LabError(f"a reader that was to die lives after {PATIENCE_S:.0f} s") from None
+        raise LabError(f"a reader that must be killed still runs after {PATIENCE_S:.0f} s") from None
     if status != -signal.SIGKILL:
         raise LabError(f"a reader ended with status {status} before it was killed")
 

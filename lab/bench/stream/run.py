@@ -54,7 +54,7 @@ def measure_stream(only: Sequence[str] | None, rounds: int, settings: Settings) 
     """Measure the figures and return them in the order of `STREAM_BOUNDS`. Raises `UsageError` for an unknown id."""
     bounds = {bound.id: bound for bound in STREAM_BOUNDS}
     if unknown := set(only or ()) - set(bounds):
-        raise UsageError(f"no figure {', '.join(sorted(unknown))}", hint=f"there are: {', '.join(bounds)}")
+        raise UsageError(f"there is no figure {', '.join(sorted(unknown))}", hint=f"there are: {', '.join(bounds)}")
     wanted, found = {name for name in bounds if not only or name in only}, Found()
     parts: Mapping[Callable[..., None], Set[str]] = {
         _speed: {"consumer_over_bare"},

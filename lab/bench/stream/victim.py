@@ -46,8 +46,8 @@ class Orders:
 
     @classmethod
     def of_text(cls, text: str) -> Orders:
-        told = json.loads(text)
-        return cls(**told | {"address": StreamAddress(**told["address"])})
+        fields = json.loads(text)
+        return cls(**fields | {"address": StreamAddress(**fields["address"])})
 
 
 class _Mortal(ParquetSink):
