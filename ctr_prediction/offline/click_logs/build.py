@@ -30,14 +30,14 @@ from infra.progress import Progress
 from infra.settings import Settings
 from infra.training.networks import keep_compiled
 
-ROOM, FACTS = "real_logs", "report.json"
+FOLDER, FACTS = "real_logs", "report.json"
 SEED = 11
 
 
 def build(source: ClickLog, settings: Settings, report: Progress) -> LogBuild:
     """Build, or return the results of an earlier equal build. Raises the errors of reading, `UsageError` if another
     build is running, and `LabError` if the disk is full."""
-    place = settings.design_root("ctr_prediction") / ROOM / digest_of(source)
+    place = settings.design_root("ctr_prediction") / FOLDER / digest_of(source)
     if (place / FACTS).exists():
         return LogBuild(place, read_figures(place), json.loads((place / FACTS).read_text()), found=True)
     work = place.with_suffix(".part")  # not `.partial`, which the start of a build deletes

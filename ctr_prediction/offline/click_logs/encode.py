@@ -80,7 +80,7 @@ class Encoder:
         for column in log.columns:
             name, values = column.field.name, column.values[train]
             if (reason := _useless(column, values)) or (name == order and column.field.kind != "time"):
-                notes.append(f"{name} is left out: {reason or 'the split is by it'}")
+                notes.append(f"column {name} is not an input: {reason or 'the log is split by it'}")
                 continue
             for table, codes in _tables(column, values):
                 vocabulary = Vocabulary.of(codes(values))
@@ -96,8 +96,8 @@ class Encoder:
         """Raise `LabError` if no usable column is left."""
         if not self.ids:
             raise LabError(
-                "no column of the log has a value that repeats",
-                hint="; ".join(self.notes[:5]) or "it has no column beside the label",
+                "no column of the log has repeated values",
+                hint="; ".join(self.notes[:5]) or "the log has no column besides the label",
             )
 
     @property
@@ -195,7 +195,7 @@ def _useless(column: Column, values: npt.NDArray[Any]) -> str:
     names = column.field.kind == "category" or (
         column.field.kind == "number" and (known % 1 == 0).all() and _rises_or_is_vast(known)
     )
-    return "nearly every row has a value of its own" if names and distinct > ONCE * len(known) > 9 else ""
+    return "nearly every row has a different value" if names and distinct > ONCE * len(known) > 9 else ""
 
 
 def _rises_or_is_vast(known: Numbers) -> bool:

@@ -81,8 +81,8 @@ def test_columns_that_say_nothing_are_left_out_and_named(tmp_path: Path) -> None
     encoder = Encoder.of(log, split(log)[0])
     assert {one.name for one in encoder.ids} == {"at.hour", "at.weekday", "page", "ad", "size"}
     assert encoder.notes == (
-        "row is left out: nearly every row has a value of its own",
-        "always is left out: it is the same in all rows of the training part",
+        "column row is not an input: nearly every row has a different value",
+        "column always is not an input: it is the same in all rows of the training part",
     )
 
 
@@ -109,7 +109,7 @@ def test_a_row_without_its_time_cannot_be_placed(tmp_path: Path) -> None:
     file = write(tmp_path / "log.csv", lines)
     log, tally = read_log(file, inspect(file, "click", "day")[0])
     assert {reason: found.first for reason, found in tally.refused.items()} == {"day is blank": [9]}
-    assert "day is left out: the split is by it" in Encoder.of(log, *split(log, "day")[:1], "day").notes
+    assert "column day is not an input: the log is split by it" in Encoder.of(log, *split(log, "day")[:1], "day").notes
 
 
 def test_a_part_without_a_click_is_refused(tmp_path: Path) -> None:
@@ -196,7 +196,7 @@ def test_the_file_is_checked_before_training_code_is_imported(tmp_path: Path, na
 
 def test_a_time_that_the_log_has_not_is_named(tmp_path: Path) -> None:
     file = write(tmp_path / "log", criteo_lines(60))
-    with pytest.raises(UsageError, match="no column of times or numbers") as told:
+    with pytest.raises(UsageError, match="not a column of times or numbers") as told:
         build(ClickLog("criteo", file, split="time:C1"), Settings(home=tmp_path, preset="smoke"), REPORT)
     assert "I1, I2" in told.value.hint
 
@@ -231,7 +231,7 @@ def test_the_command_prints_figures_as_data_and_tells_the_rest(
 
 @pytest.mark.parametrize(
     ("header", "row", "hint"),
-    [("click", "{click}", "no column beside the label"), ("id,click", "u{row}x,{click}", "id")],
+    [("click", "{click}", "no column besides the label"), ("id,click", "u{row}x,{click}", "id")],
 )
 def test_a_log_in_which_no_column_says_anything_is_refused_with_the_reason(
     tmp_path: Path, header: str, row: str, hint: str
