@@ -67,7 +67,7 @@ class RankRequest(StrictModel):
     @model_validator(mode="after")
     def _each_once(self) -> RankRequest:
         if self.candidates is not None and len({item.ad_id for item in self.candidates}) < len(self.candidates):
-            raise ValueError("the candidates contain an ad twice; each ad may bid once")
+            raise ValueError("the candidates contain an ad twice; each ad may bid only once")
         return self
 
 

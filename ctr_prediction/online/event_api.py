@@ -36,7 +36,7 @@ class ClickIn(StrictModel):
     user_id: Id
     ad_id: Id
     price: Price
-    request_ts: float = Field(ge=0, allow_inf_nan=False, description="as in the response")
+    request_ts: float = Field(ge=0, allow_inf_nan=False, description="request_ts of the response")
 
 
 class ImpressionIn(ClickIn):

@@ -60,7 +60,7 @@ class ImpressionIn(StrictModel):
     creator_before: int = Field(ge=0, le=1_000_000)
     policy: str = Field(max_length=40)
     propensity: float = Field(ge=0, le=1, allow_inf_nan=False)
-    request_ts: float = Field(ge=0, allow_inf_nan=False, description="as in the slate")
+    request_ts: float = Field(ge=0, allow_inf_nan=False, description="request_ts of the slate")
 
 
 class ReactionIn(ImpressionIn):
@@ -70,7 +70,7 @@ class ReactionIn(ImpressionIn):
     liked: bool = False
     commented: bool = False
     dwell_s: float = Field(0.0, ge=0, le=LONGEST_DWELL_S, allow_inf_nan=False)
-    left: bool = Field(False, description="the session ended here")
+    left: bool = Field(False, description="true if the session ended after this item")
 
 
 class EventsIn(StrictModel):
@@ -132,7 +132,7 @@ def add_intake(app: FastAPI, slot: ReleaseSlot[FeedService], producer: EventProd
             return late
         wrong = [item for item in (*body.impressions, *body.reactions) if (item.post_id >= 0) == (item.ad_id >= 0)]
         if wrong:
-            return problem(422, "an item is a post or an ad: give one of post_id and ad_id, and -1 for the other")
+            return problem(422, "an item is a post or an ad: set post_id or ad_id, and set the other to -1")
         found: list[tuple[str, Any]] = [
             (TOPICS.impressions, Impression(**item.model_dump(), seen_ts=now)) for item in body.impressions
         ]

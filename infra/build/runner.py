@@ -111,7 +111,7 @@ def build(
     steps = chosen_steps(design, settings)
     names = [step.name for step in steps]
     if from_step is not None and from_step not in names:
-        raise UsageError(f"{design.name} has no step {from_step!r}", hint=f"there are: {', '.join(names)}")
+        raise UsageError(f"{design.name} has no step {from_step!r}", hint=f"choose one of: {', '.join(names)}")
     root = settings.design_root(design.name) / "steps"
     with disk_errors(root), only_build(root):
         check_free_space(root)

@@ -262,15 +262,15 @@ class EventProducer:
             self._disconnect(str(exc))
             return False
         log.info("producing to %s", address.broker)
-        self._say_well("")
+        self._set_error("")
         return True
 
-    def _say_well(self, error: str) -> None:
+    def _set_error(self, error: str) -> None:
         self.last_error, self._is_well = error, not error
         self.metrics.up.set(0 if error else 1)
 
     def _disconnect(self, reason: str) -> None:
-        self._say_well(reason)
+        self._set_error(reason)
         client, self._client, self._broken = self._client, None, None
         if client is not None:
             log.warning("the producer is disconnected: %s", reason)
@@ -313,10 +313,10 @@ class EventProducer:
             if waiting.done is not None and not waiting.done.done():
                 waiting.done.set_result(None)
             if client is self._client and not self._is_well:
-                self._say_well("")
+                self._set_error("")
             return
         if client is self._client:
-            self._say_well(str(failure) or type(failure).__name__)
+            self._set_error(str(failure) or type(failure).__name__)
             self._broken = client
         if time.monotonic() - waiting.since > self.limits.patience_s:
             self._give_up(waiting)

@@ -32,7 +32,7 @@ def measure(design: Design, only: Sequence[str] | None, rounds: int) -> list[Fig
     """
     bounds = {bound.id: bound for bound in design.bench}
     if unknown := set(only or ()) - set(bounds):
-        raise UsageError(f"there is no figure {', '.join(sorted(unknown))}", hint=f"there are: {', '.join(bounds)}")
+        raise UsageError(f"there is no figure {', '.join(sorted(unknown))}", hint=f"choose one of: {', '.join(bounds)}")
     wanted = {name for name in bounds if not only or name in only}
     found: Found = {}
     with tempfile.TemporaryDirectory(prefix="lab-bench-") as directory:

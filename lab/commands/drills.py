@@ -116,4 +116,6 @@ def _find(name: str, of: str | None) -> tuple[Design, Drill]:
     for design, item in _known():
         if item.name == name and of in (None, design.name):
             return design, item
-    raise UsageError(f"there is no drill {name!r}", hint=f"there are: {', '.join(item.name for _, item in _known())}")
+    raise UsageError(
+        f"there is no drill {name!r}", hint=f"choose one of: {', '.join(item.name for _, item in _known())}"
+    )

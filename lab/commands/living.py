@@ -50,7 +50,7 @@ def live(
         err.print("creators publish no more posts: world time is past their last generated post")
     if directory is not None:
         directory.mkdir(parents=True, exist_ok=True)
-    with (directory / FILE).open("w") if directory else nullcontext() as file, _telling() as report:
+    with (directory / FILE).open("w") if directory else nullcontext() as file, _progress() as report:
         living = Living(people, base, found.ask.path, now_ts, events=file)
         lasted_s = living.run(rate, seconds, report)
     rows, counts = living.tally.rows(), living.tally.counted()
@@ -68,7 +68,7 @@ def live(
 
 
 @contextmanager
-def _telling() -> Iterator[Callable[[float, Tally], None]]:
+def _progress() -> Iterator[Callable[[float, Tally], None]]:
     """Report progress: one updated line on a terminal, one line every few seconds elsewhere."""
     if err.is_terminal:
         with err.status("simulating users") as status:
@@ -76,13 +76,13 @@ def _telling() -> Iterator[Callable[[float, Tally], None]]:
         return
     printed_s = -TELL_EVERY_S
 
-    def tell(at_s: float, tally: Tally) -> None:
+    def report(at_s: float, tally: Tally) -> None:
         nonlocal printed_s
         if at_s - printed_s >= TELL_EVERY_S:
             printed_s = at_s
             err.print(_line(at_s, tally), markup=False, soft_wrap=True)
 
-    yield tell
+    yield report
 
 
 def _line(at_s: float, tally: Tally) -> str:

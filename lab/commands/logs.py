@@ -43,7 +43,7 @@ def replay(
         models = ", ".join(f"{count:,} by {name}" for name, count in done.models.items())
         same = "all numbers are equal" if not done.differing else f"{done.differing:,} differ"
         out.print(f"{done.checked:,} of {done.rows:,} predictions recomputed ({models or 'none'}): {same}")
-    _tell(done.left_out)
+    _print_skipped(done.left_out)
     if done.differing:
         raise BudgetBroken(f"{done.differing:,} of {done.checked:,} recomputed predictions differ from the log")
     _something(done.checked)
@@ -71,13 +71,13 @@ def skew(
             print_table(("feature", "rows that differ", "largest gap"), rows)
         same = "all are equal" if not done.skews else f"{len(done.skews)} differ"
         out.print(f"{done.features} features of {done.checked:,} of {done.rows:,} predictions compared: {same}")
-    _tell(done.left_out)
+    _print_skipped(done.left_out)
     if done.skews:
         raise BudgetBroken(f"served and offline features differ: {', '.join(one.feature for one in done.skews)}")
     _something(done.checked)
 
 
-def _tell(left_out: Mapping[str, int]) -> None:
+def _print_skipped(left_out: Mapping[str, int]) -> None:
     for reason, count in left_out.items():
         err.print(f"{count:,} skipped: {reason}", markup=False, soft_wrap=True)
 

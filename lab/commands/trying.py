@@ -47,7 +47,7 @@ def sweep(
         err.print(f"run one: {lab_command()} sweep {design} {rows[0][0]}, or vary any knob: --vary NAME=VALUE,VALUE")
         return
     if name is not None and name not in known:
-        raise UsageError(f"{design} has no sweep {name!r}", hint=f"there are: {', '.join(known)}")
+        raise UsageError(f"{design} has no sweep {name!r}", hint=f"choose one of: {', '.join(known)}")
     from lab.sweeps.run import parse_vary, run_sweep
 
     logging.getLogger("feast").setLevel(logging.WARNING)
@@ -84,7 +84,7 @@ def _show(
     axes = (*TIMES, *results[0].scores)
     for axis in (plan.x, plan.y):
         if axis not in axes or (axis == plan.y and axis in TIMES):
-            raise UsageError(f"there is no measure {axis!r} for this axis", hint=f"there are: {', '.join(axes)}")
+            raise UsageError(f"there is no measure {axis!r} for this axis", hint=f"choose one of: {', '.join(axes)}")
     sentence = finding(results, plan.x, plan.y)
     directory = settings.root / "sweeps" / design.name / plan.name
     directory.mkdir(parents=True, exist_ok=True)

@@ -132,7 +132,7 @@ class Living:
                 events = visit.react(answer)
                 if events:
                     self._write(number, events)
-                    self._tell(caller, events)
+                    self._send_events(caller, events)
             self.tally.ended(visit)
         except Exception as exc:  # `run` raises it again; an exception in a pool thread would be lost
             self._broken = exc
@@ -150,7 +150,7 @@ class Living:
         self.tally.count(requests=1, **{"degraded" if reply.body.get("degraded") else "ok": 1})
         return reply.body
 
-    def _tell(self, caller: Caller, events: Events) -> None:
+    def _send_events(self, caller: Caller, events: Events) -> None:
         reply = self._deliver(caller, self.people.events_path, events)
         sent = sum(len(rows) for rows in events.values())
         accepted = int(reply.body.get("accepted", sent)) if reply.status == 202 else 0

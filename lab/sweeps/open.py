@@ -53,13 +53,13 @@ def progress(title: str) -> Iterator[ProgressCallback]:
     if not err.is_terminal:
         last_quarter = 0
 
-        def tell(share: float, text: str) -> None:
+        def report(share: float, text: str) -> None:
             nonlocal last_quarter
             if int(share * 4) > last_quarter:
                 last_quarter = int(share * 4)
                 err.print(f"{title}: {text}", markup=False, soft_wrap=True)
 
-        yield tell
+        yield report
         return
     columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("[dim]{task.fields[note]}"))
     with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=err, transient=True) as bar:

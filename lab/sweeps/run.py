@@ -167,7 +167,7 @@ def _setting(knobs: Mapping[str, float | str], plays: Sequence[Play], scores: Se
 
 def _knob(knobs: Mapping[str, Knob], name: str) -> Knob:
     if name not in knobs:
-        raise UsageError(f"there is no knob {name!r}", hint=f"there are: {', '.join(knobs)}")
+        raise UsageError(f"there is no knob {name!r}", hint=f"choose one of: {', '.join(knobs)}")
     return knobs[name]
 
 

@@ -10,7 +10,7 @@ import pytest
 from infra.settings import Settings
 from infra.stream.address import StreamAddress
 from lab.bench.broker import own_broker
-from lab.bench.stream.kills import KillBench, Toll
+from lab.bench.stream.kills import KillBench, Losses
 from lab.bench.stream.speed import SpeedBench
 
 pytestmark = pytest.mark.timeout(120)
@@ -30,4 +30,4 @@ def test_both_loops_read_all_messages_and_the_lab_is_not_ten_times_slower(addres
 
 def test_a_reader_that_is_killed_loses_and_doubles_nothing(address: StreamAddress, tmp_path: Path) -> None:
     bench = KillBench(address, tmp_path, number=1, events=2_500, kills=1)
-    assert bench.run() == Toll(lost=0, doubled=0)
+    assert bench.run() == Losses(lost=0, doubled=0)

@@ -330,7 +330,7 @@ def known_posts(home: Settings) -> pd.DataFrame:
 def test_a_prediction_of_posts_that_are_in_no_log_is_left_out(home: Settings, served: list[Prediction]) -> None:
     unknown = replace(served[0], post_ids=[2**41, *served[0].post_ids[1:]])
     done = compared(home, [unknown, served[1]])
-    assert (done.checked, done.left_out) == (1, {"a post of it is not in the log": 1})
+    assert (done.checked, done.left_out) == (1, {"a post of the slate is not in the log": 1})
 
 
 def test_the_commands_say_how_it_went(

@@ -192,13 +192,13 @@ def learned(
     use_wide: bool = True,
     use_deep: bool = True,
     user_cross: str = "audience",
-    is_told: bool = True,
+    has_retargeting: bool = True,
     small_batches: bool = False,
 ) -> Learned:
     """Train a model as the step `train` does, optionally without a part of the network.
 
-    `is_told=False` hides the retargeting input. `small_batches` trains with smaller batches for more epochs: this log
-    has a third of SMALL's rows, so the default training ends before the model learns rare values.
+    `has_retargeting=False` hides the retargeting input. `small_batches` trains with smaller batches for more epochs:
+    this log has a third of SMALL's rows, so the default training ends before the model learns rare values.
     """
     config = replace(CONFIG, model=replace(CONFIG.model, user_cross=user_cross))
     if small_batches:
@@ -209,10 +209,10 @@ def learned(
         use_wide=use_wide, use_deep=use_deep, use_position=use_position,
     )  # fmt: skip
     rows = rows_of(parts.train, config, PRIORS)
-    if not is_told:
+    if not has_retargeting:
         rows["retargeted"] = np.zeros_like(rows["retargeted"])
     found = fit(shape, network, rows, plan_of(config))
-    if not is_told:
+    if not has_retargeting:
         found.tables["retargeted"] = np.zeros((2, 1), np.float32) + found.tables["retargeted"][0]
     model = model_of(found, config, PRIORS)
     z, taught = (logits(found, inputs_of(model, sample)).astype(np.float64) for sample in (parts.later, parts.train))

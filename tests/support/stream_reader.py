@@ -65,7 +65,7 @@ def _rows(events: Sequence[Tick]) -> pa.Table:
     return pa.table({"number": pa.array([event.number for event in events], pa.int64())})
 
 
-class _Mortal(ParquetSink):
+class _KillingSink(ParquetSink):
     dies_at = 0
     batches = 0
 
@@ -79,7 +79,7 @@ class _Mortal(ParquetSink):
 def main() -> None:
     told = json.loads(sys.argv[1])
     address, topic, dead = StreamAddress(**told["address"]), told["topic"], told["dead"]
-    sink = _Mortal(Path(told["root"]), {topic: Table(FOLDER, _rows, "number")}, time.time)
+    sink = _KillingSink(Path(told["root"]), {topic: Table(FOLDER, _rows, "number")}, time.time)
     sink.dies_at = told["dies_at"]
     metrics = StreamMetrics(CollectorRegistry(), (topic, dead))
     producer = EventProducer(lambda: address, [dead], metrics)

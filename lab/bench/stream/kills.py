@@ -44,19 +44,19 @@ ACKNOWLEDGED_S, PATIENCE_S = 10.0, 60.0
 
 
 @dataclass(frozen=True)
-class Toll:
+class Losses:
     """Result of one run. `lost` counts acknowledged messages without a trace, `doubled` surplus rows in the files."""
 
     lost: int
     doubled: int
 
 
-def toll(acked: Iterable[int], written: Iterable[int], poison: Iterable[bytes], buried: Iterable[bytes]) -> Toll:
+def losses(acked: Iterable[int], written: Iterable[int], poison: Iterable[bytes], buried: Iterable[bytes]) -> Losses:
     """Compare sent with stored messages. A good message must be in the files once, a poison message among the dead
     letters at least once."""
     rows = Counter(written)
     lost = len(set(acked) - rows.keys()) + len(set(poison) - set(buried))
-    return Toll(lost, sum(count - 1 for count in rows.values()))
+    return Losses(lost, sum(count - 1 for count in rows.values()))
 
 
 @dataclass
@@ -69,7 +69,7 @@ class KillBench:
     events: int = EVENTS
     kills: int = KILLS
 
-    def run(self) -> Toll:
+    def run(self) -> Losses:
         """Run the bench. Raises `LabError` if a reader does not die, or if the last reader does not reach the end."""
         dice = random.Random(self.number)
         metrics = StreamMetrics(CollectorRegistry(), (self.topic, self.dead))
@@ -85,7 +85,7 @@ class KillBench:
                     self._await_end(process) if is_last else _await_death(process)
         finally:
             producer.close()
-        return toll(acked, self._written(), poison, self._buried())
+        return losses(acked, self._written(), poison, self._buried())
 
     @property
     def topic(self) -> str:

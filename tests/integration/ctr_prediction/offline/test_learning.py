@@ -108,7 +108,7 @@ def test_to_remember_everyones_pairs_with_ads_is_to_learn_noise_by_heart() -> No
 
 def test_to_remember_the_audiences_pairs_with_ads_pays_whoever_is_told_nothing_of_them() -> None:
     inside = in_audience(split().later.users)
-    untold, nothing = learned(is_told=False), learned(user_cross="none", is_told=False)
+    untold, nothing = learned(has_retargeting=False), learned(user_cross="none", has_retargeting=False)
     assert excess(untold, inside) < 0.95 * excess(nothing, inside)
     follows = world().retargeting.is_retargeted(split().later.user_id, split().later.ad_id)
     with_it, without = (float(of.p[follows].mean()) for of in (untold, nothing))
@@ -120,7 +120,7 @@ def test_to_be_told_who_has_been_at_an_ads_shop_pays_more_and_says_how_much_ofte
     later = split().later
     inside, follows = in_audience(later.users), world().retargeting.is_retargeted(later.user_id, later.ad_id)
     told = learned(user_cross="none")
-    assert excess(told, inside) < 0.7 * excess(learned(is_told=False), inside)
+    assert excess(told, inside) < 0.7 * excess(learned(has_retargeting=False), inside)
     assert told.p[follows].mean() == pytest.approx(split().p_click[follows].mean(), rel=0.2)
     weights = told.fit.tables["retargeted"][:, 0]
     assert weights[1] - weights[0] == pytest.approx(CONFIG.world.retargeted_click, abs=0.7)
