@@ -15,7 +15,7 @@ from ctr_prediction.domain import DEVICES
 from ctr_prediction.events.schemas import MAX_PLACES, TOPICS, Click, Impression
 from ctr_prediction.online.service import CtrService
 from infra.serving.admission import Admission
-from infra.serving.app import ASK_RESPONSES, nothing_to_serve
+from infra.serving.app import ASK_RESPONSES, no_release
 from infra.serving.event_intake import Accepted, Id, accept, add_clock, refuse_future
 from infra.serving.problems import problem
 from infra.serving.schemas import StrictModel
@@ -68,7 +68,7 @@ def add_intake(app: FastAPI, slot: ReleaseSlot[CtrService], producer: EventProdu
     async def events(body: EventsIn) -> Response:
         service = slot.value
         if service is None:
-            return nothing_to_serve(slot.last_error)
+            return no_release(slot.last_error)
         now = service.clock.now()
         items: list[ClickIn] = [*body.impressions, *body.clicks]
         if late := refuse_future(items, now):

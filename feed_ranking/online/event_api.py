@@ -15,7 +15,7 @@ from starlette.responses import Response
 from feed_ranking.events.schemas import MAX_PLACES, TOPICS, Impression, PostPublished, Reaction
 from feed_ranking.online.service import FeedService
 from infra.serving.admission import Admission
-from infra.serving.app import ASK_RESPONSES, PROBLEM, nothing_to_serve
+from infra.serving.app import ASK_RESPONSES, PROBLEM, no_release
 from infra.serving.event_intake import MAX_ID, Accepted, Id, accept, add_clock, refuse_future
 from infra.serving.problems import problem
 from infra.serving.schemas import StrictModel
@@ -98,7 +98,7 @@ def add_intake(app: FastAPI, slot: ReleaseSlot[FeedService], producer: EventProd
     async def posts(body: PostsIn) -> Response:
         service = slot.value
         if service is None:
-            return nothing_to_serve(slot.last_error)
+            return no_release(slot.last_error)
         topics = service.bundle.priors.topics
         if unknown := [post.topic for post in body.posts if post.topic >= topics]:
             return problem(422, f"topic {unknown[0]} does not exist; topics are 0 to {topics - 1}")
@@ -113,7 +113,7 @@ def add_intake(app: FastAPI, slot: ReleaseSlot[FeedService], producer: EventProd
     async def post(post_id: Annotated[int, Path(ge=0, le=MAX_ID)]) -> Response:
         service = slot.value
         if service is None:
-            return nothing_to_serve(slot.last_error)
+            return no_release(slot.last_error)
         found = service.known_post(post_id)
         if found is None:
             return problem(404, f"post {post_id} is not among the candidates of this service")
@@ -126,7 +126,7 @@ def add_intake(app: FastAPI, slot: ReleaseSlot[FeedService], producer: EventProd
     async def events(body: EventsIn) -> Response:
         service = slot.value
         if service is None:
-            return nothing_to_serve(slot.last_error)
+            return no_release(slot.last_error)
         now = service.clock.now()
         if late := refuse_future((*body.impressions, *body.reactions), now):
             return late

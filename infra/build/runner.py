@@ -33,7 +33,7 @@ from infra.build.fingerprints import (
     take_cuts,
     variant_name,
 )
-from infra.build.memory import give_back
+from infra.build.memory import release_memory
 from infra.design import Design, Step, resolve
 from infra.errors import DependencyError, LabError, UsageError
 from infra.progress import Progress
@@ -231,7 +231,7 @@ def _run_step(
         shutil.rmtree(partial, ignore_errors=True)
         raise
     partial.rename(final)
-    give_back()
+    release_memory()
     return StepRun(step.name, step.title, final, False, seconds, peak_mb, facts)
 
 

@@ -115,7 +115,7 @@ def create_service(
     return Accounting(inner, core.metrics, design.ask.path)
 
 
-def nothing_to_serve(why: str) -> Response:
+def no_release(why: str) -> Response:
     """The 503 response of a service without a loaded release: no release exists, or its load failed."""
     return problem(
         503,
@@ -154,7 +154,7 @@ def _add_health(app: FastAPI, core: ServiceCore, registry: RegistryWatch) -> Non
     async def readyz() -> Any:
         release = core.slot.release
         if release is None:
-            return nothing_to_serve(core.slot.last_error)
+            return no_release(core.slot.last_error)
         return Ready(
             status="ready",
             model_version=f"{release.model_name}/{release.model_version}",

@@ -17,7 +17,7 @@ from starlette.responses import Response
 from infra.errors import StreamUnavailable
 from infra.live.clock import WorldClock
 from infra.serving.admission import Admission
-from infra.serving.app import PROBLEM, nothing_to_serve
+from infra.serving.app import PROBLEM, no_release
 from infra.serving.problems import problem
 from infra.serving.slot import ReleaseSlot
 from infra.stream.event import Event
@@ -78,5 +78,5 @@ def add_clock(app: FastAPI, slot: ReleaseSlot[Any]) -> None:
     async def clock() -> Response:
         service: HasClock | None = slot.value
         if service is None:
-            return nothing_to_serve(slot.last_error)
+            return no_release(slot.last_error)
         return Response(orjson.dumps({"now": service.clock.now()}), media_type="application/json")

@@ -212,7 +212,7 @@ class EventConsumer:
         """
         batch, dead, duplicates = self._sorted(records)
         self._notice_times(batch)
-        self._bury(dead)
+        self._send_dead_letters(dead)
         last = batch[-1] if batch else None
         while batch:
             try:
@@ -306,13 +306,13 @@ class EventConsumer:
                 self._apply(batch[half:], left)
                 return
             log.exception("%s: the effect failed", self.group)
-            self._bury([(batch[0], f"the effect failed: {type(exc).__name__}: {exc}")])
+            self._send_dead_letters([(batch[0], f"the effect failed: {type(exc).__name__}: {exc}")])
         else:
             self._seen.add(received.name for received in batch)
             self._count_read(batch, "applied")
         del left[: len(batch)]
 
-    def _bury(self, dead: Sequence[tuple[Received, str]]) -> None:
+    def _send_dead_letters(self, dead: Sequence[tuple[Received, str]]) -> None:
         producer, topic = self.dead_letters
         letters = [
             (topic, DeadLetter(record.topic, record.partition, record.offset, why, _as_text(record.value), self.now()))

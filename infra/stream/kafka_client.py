@@ -47,7 +47,7 @@ def kafka_errors(what: str) -> Iterator[None]:
 def open_producer(address: StreamAddress) -> ProducerClient:
     """Open a producer that waits for every replica. Raises `StreamUnavailable` at once if the port is closed."""
     with kafka_errors(f"reach the broker at {address.broker}"):
-        must_listen(address)
+        check_port_open(address)
         return ProducerClient(address)
 
 
@@ -165,7 +165,7 @@ def make_topics(address: StreamAddress, topics: Sequence[str]) -> None:
 
 
 def _common(address: StreamAddress) -> dict[str, Any]:
-    must_listen(address)
+    check_port_open(address)
     common: dict[str, Any] = {
         "bootstrap_servers": address.broker,
         "client_id": f"lab-{os.getpid()}",
@@ -177,7 +177,7 @@ def _common(address: StreamAddress) -> dict[str, Any]:
     return common
 
 
-def must_listen(address: StreamAddress) -> None:
+def check_port_open(address: StreamAddress) -> None:
     """Raise `OSError` if the broker's port is closed. The client libraries take longer to fail."""
     host, _, port = address.broker.rpartition(":")
     socket.create_connection((host, int(port)), CONNECT_S).close()

@@ -92,9 +92,9 @@ def drill(
         err.print(f"report: {page}", soft_wrap=True)
     if run.aborted:
         err.print(f"the drill stopped early: {run.aborted}", markup=False, soft_wrap=True)
-        if not run.is_mended:
+        if not run.is_cleared:
             raise DependencyError(
-                f"the fault at {chosen.method.port} is not cleared", hint=_how_to_mend(design, chosen, setting)
+                f"the fault at {chosen.method.port} is not cleared", hint=_how_to_clear(design, chosen, setting)
             )
         err.print("the fault is cleared")
         raise typer.Exit(INTERRUPTED if run.aborted == "interrupted" else BudgetBroken.exit_code)
@@ -102,7 +102,7 @@ def drill(
     hold_judgements(judgements, run.conditions.disturbances)
 
 
-def _how_to_mend(design: Design, chosen: Drill, setting: str) -> str:
+def _how_to_clear(design: Design, chosen: Drill, setting: str) -> str:
     if setting == "compose":
         return f"run: docker compose start {chosen.method.service}"
     return f"run: lab fault {design.name} {chosen.method.port} clear"

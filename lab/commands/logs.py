@@ -46,7 +46,7 @@ def replay(
     _print_skipped(done.left_out)
     if done.differing:
         raise BudgetBroken(f"{done.differing:,} of {done.checked:,} recomputed predictions differ from the log")
-    _something(done.checked)
+    _require_checked(done.checked)
 
 
 def skew(
@@ -74,7 +74,7 @@ def skew(
     _print_skipped(done.left_out)
     if done.skews:
         raise BudgetBroken(f"served and offline features differ: {', '.join(one.feature for one in done.skews)}")
-    _something(done.checked)
+    _require_checked(done.checked)
 
 
 def _print_skipped(left_out: Mapping[str, int]) -> None:
@@ -82,6 +82,6 @@ def _print_skipped(left_out: Mapping[str, int]) -> None:
         err.print(f"{count:,} skipped: {reason}", markup=False, soft_wrap=True)
 
 
-def _something(checked: int) -> None:
+def _require_checked(checked: int) -> None:
     if not checked:
         raise LabError("no logged prediction could be checked")

@@ -57,7 +57,7 @@ class DrillRun:
     breaker_open_s: float | None = None
     recovery_s: float | None = None
     aborted: str = ""
-    is_mended: bool = False
+    is_cleared: bool = False
     conditions: Conditions = field(default_factory=Conditions)
 
     @property
@@ -101,7 +101,7 @@ def run_drill(
             run.aborted = str(exc)
         finally:
             with undisturbed():
-                _mend(run, faults)
+                _clear(run, faults)
         run.sent = load.since(0.0)
     late_ms = float(np.quantile(load.late_ms, 0.99)) if load.late_ms else 0.0
     limits_ms = [probe.high for probe in drill.probes if probe.unit == "ms"]
@@ -111,10 +111,10 @@ def run_drill(
     return run
 
 
-def _mend(run: DrillRun, faults: Faults) -> None:
+def _clear(run: DrillRun, faults: Faults) -> None:
     try:
-        faults.mend(run.drill.method)
-        run.is_mended = True
+        faults.clear(run.drill.method)
+        run.is_cleared = True
     except LabError as exc:
         run.aborted = (
             f"{run.aborted or 'the drill ended'}, and the fault at {run.drill.method.port} could not be cleared: {exc}"
@@ -148,7 +148,7 @@ def _go_through(run: DrillRun, load: Load, faults: Faults, report: Progress) -> 
     note(f"{method.port} is down")
     phase(BROKEN, 1)
     note(f"clearing the fault at {method.port}")
-    faults.mend(method)
+    faults.clear(method)
     back_s = note(f"{method.port} answers again")
     run.breaker_open_s = _breaker_opened_after(load, method.port, broke_s)
     run.recovery_s = _await_recovery(load, back_s)
@@ -196,8 +196,8 @@ def _verdict(run: DrillRun, phase: str, probe: Probe) -> Verdict:
     sent = run.of(phase)
     share = Share(sum(map(SHARES[probe.figure], sent)), len(sent))
     judgement = run.conditions.excuse_share(share.judge(probe.low, probe.high))
-    not_wrong = Share(sum(not one.is_wrong for one in sent), len(sent))
-    if probe.figure == "success_share" and not_wrong.judge(probe.low) is Judgement.BROKEN:
+    correct_share = Share(sum(not one.is_wrong for one in sent), len(sent))
+    if probe.figure == "success_share" and correct_share.judge(probe.low) is Judgement.BROKEN:
         judgement = Judgement.BROKEN
     return Verdict(phase, probe, value, judgement, share.interval())
 

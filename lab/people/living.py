@@ -82,7 +82,7 @@ class Living:
         publisher.start()
         with interruptible():
             try:
-                self._let_come(pool, rate_per_s, seconds, report)
+                self._run_visits(pool, rate_per_s, seconds, report)
                 lasted_s = time.monotonic() - began
                 pool.shutdown()  # sessions that have started may finish
             except KeyboardInterrupt:
@@ -104,7 +104,7 @@ class Living:
         publisher.join()
         patience.cancel()
 
-    def _let_come(
+    def _run_visits(
         self, pool: ThreadPoolExecutor, rate_per_s: float, seconds: float | None, report: Callable[[float, Tally], None]
     ) -> None:
         began, due_s = time.monotonic(), 0.0

@@ -113,18 +113,18 @@ def test_whatever_ends_a_drill_what_it_broke_is_mended(url: str, stop: BaseExcep
 
     run = drilled(url, replace(QUICK, requests=20), Cut(url))
     assert run.aborted
-    assert run.is_mended
+    assert run.is_cleared
     assert not run.holds
     assert active(url) == []
 
 
 def test_a_drill_that_cannot_mend_says_so(url: str) -> None:
     class Lost(SwitchedFaults):
-        def mend(self, method: Any) -> None:
+        def clear(self, method: Any) -> None:
             raise LabError("the engine is gone")
 
     run = drilled(url, replace(QUICK, requests=20), Lost(url))
-    assert not run.is_mended
+    assert not run.is_cleared
     assert "could not be cleared: the engine is gone" in run.aborted
-    SwitchedFaults(url).mend(QUICK.method)
+    SwitchedFaults(url).clear(QUICK.method)
     assert active(url) == []

@@ -71,7 +71,7 @@ def _make(source: ClickLog, work: Path, report: Progress) -> tuple[list[Any], di
     train_rows, test_rows = split(log, source.time)
     report(0.2, "encoding")
     encoder = Encoder.of(log, train_rows, source.time)
-    encoder.must_say_something()
+    encoder.require_inputs()
     pairs = pairs_of(encoder.places(log, train_rows), encoder.sizes, log.clicked[train_rows])
     train, test = (data_of(encoder, log, rows, pairs) for rows in (train_rows, test_rows))
     learned = learn(train, SEED, part(0.25, 0.8), work / "checkpoints")

@@ -85,7 +85,7 @@ class KillBench:
                     self._await_end(process) if is_last else _await_death(process)
         finally:
             producer.close()
-        return losses(acked, self._written(), poison, self._buried())
+        return losses(acked, self._written(), poison, self._dead_letters())
 
     @property
     def topic(self) -> str:
@@ -157,7 +157,7 @@ class KillBench:
         for file in files_of(self.root / FOLDER):
             yield from pq.read_table(file, columns=[ID_COLUMN], partitioning=None)[ID_COLUMN].to_pylist()
 
-    def _buried(self) -> list[bytes]:
+    def _dead_letters(self) -> list[bytes]:
         """The original values of all dead letters."""
         client: Any = open_consumer(self.address, [self.dead], None)
         codec, found = Codec.of(DeadLetter), []

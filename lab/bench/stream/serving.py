@@ -105,7 +105,7 @@ class ServingBench:
             try:
                 return window(number)
             finally:
-                faults.mend(DOWN)
+                faults.clear(DOWN)
                 self._settle()
 
         def killed(number: int) -> float:
