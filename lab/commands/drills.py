@@ -47,7 +47,7 @@ def drill(
 ) -> None:
     """Inject a fault into a running design under load and compare the response with a hypothesis.
 
-    Exit code 3 when a hypothesis deviates, 5 when the run is inconclusive: other programs used the machine, or there
+    Exit code 3 when a hypothesis does not hold, 5 when the run is inconclusive: other programs used the machine, or there
     were too few requests.
     """
     from lab.drills.cases import ALL, DrillCases

@@ -47,7 +47,7 @@ def up(
             sys.stdout.flush()
             supervisor.watch()
     except Stopped:
-        err.print("\nstopped; nothing is left running")
+        err.print("\nstopped; no process is left running")
 
 
 def down(preset: Preset = None, as_json: Json = False) -> None:
@@ -69,7 +69,7 @@ def down(preset: Preset = None, as_json: Json = False) -> None:
     if as_json:
         print_json({"stopped": state is not None})
     else:
-        err.print("stopped" if state else "nothing was running")
+        err.print("stopped" if state else "no lab was running")
 
 
 def status(preset: Preset = None, as_json: Json = False) -> None:
@@ -108,7 +108,7 @@ def status(preset: Preset = None, as_json: Json = False) -> None:
     elif state is not None:
         err.print(f"starting: process {state.supervisor.pid} is building")
     else:
-        err.print(f"nothing is running (preset {settings.preset}); start it with: {lab_command()} up")
+        err.print(f"no lab is running (preset {settings.preset}); start it with: {lab_command()} up")
 
 
 def serve(

@@ -49,7 +49,7 @@ def _packages() -> Finding:
     return Finding(
         "packages",
         current,
-        "as in the lock file" if current else "they differ from the lock file",
+        "as in the lock file" if current else "not as in the lock file",
         "" if current else "run: make env",
     )
 

@@ -33,9 +33,9 @@ def test_ctrl_c_stops_everything_cleanly(own_home: Path) -> None:
     assert len(pids) >= 2
     assert lab.stop() == 0
     assert lab.process.stdout is not None
-    assert "nothing is left running" in lab.process.stdout.read()
+    assert "no process is left running" in lab.process.stdout.read()
     assert alive(pids) == []
-    assert "nothing is running" in lab.run("status")
+    assert "no lab is running" in lab.run("status")
 
 
 def test_down_stops_it_from_another_terminal(own_home: Path) -> None:
@@ -44,7 +44,7 @@ def test_down_stops_it_from_another_terminal(own_home: Path) -> None:
     assert "stopped" in lab.run("down")
     lab.process.wait(PATIENCE_S)
     assert alive(pids) == []
-    assert "nothing was running" in lab.run("down")
+    assert "no lab was running" in lab.run("down")
 
 
 def test_a_supervisor_that_is_killed_takes_its_services_with_it(own_home: Path) -> None:
@@ -53,7 +53,7 @@ def test_a_supervisor_that_is_killed_takes_its_services_with_it(own_home: Path) 
     lab.process.kill()
     lab.process.wait(PATIENCE_S)
     until(lambda: not alive(pids), "services outlive their supervisor")
-    assert "nothing is running" in lab.run("status")
+    assert "no lab is running" in lab.run("status")
 
 
 def test_a_taken_port_is_named_before_anything_is_built(settings: Settings, free_port: int, tmp_path: Path) -> None:
