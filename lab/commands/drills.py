@@ -47,8 +47,8 @@ def drill(
 ) -> None:
     """Inject a fault into a running design under load and compare the response with a hypothesis.
 
-    Exit code 3 when a hypothesis does not hold, 5 when the run is inconclusive: other programs used the machine, or there
-    were too few requests.
+    Exit code 3 when a hypothesis does not hold, 5 when the run is inconclusive: other programs used the machine, or
+    there were too few requests.
     """
     from lab.drills.cases import ALL, DrillCases
     from lab.drills.cost import captured_cost

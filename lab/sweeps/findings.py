@@ -44,9 +44,9 @@ def finding(settings: Sequence[Setting], x: str, y: str) -> str:
     far = best_at(settings, x)
     if far is top:
         return f"{top.label} is best on both: {_of(top, x)}, and {_of(top, y)}."
-    buys = f"{in_words(x)} {_number(top.value(x))} → {_number(far.value(x))}{_unit(far, x)}"
+    on_x = f"{in_words(x)} {_number(top.value(x))} → {_number(far.value(x))}{_unit(far, x)}"
     return (
-        f"From {top.label} to {far.label}: {buys}, {in_words(y)} {_percent(far.scores[y].change_from(top.scores[y]))}."
+        f"From {top.label} to {far.label}: {on_x}, {in_words(y)} {_percent(far.scores[y].change_from(top.scores[y]))}."
     )
 
 
