@@ -125,7 +125,7 @@ class AdQuery:
     def now_ts(self) -> float:
         return float(self.context.at_ts[0])
 
-    def knowing(self, known: Any, age_s: float) -> AdQuery:
+    def with_cached_user(self, known: Any, age_s: float) -> AdQuery:
         """The same query with the user's cache entry `known`, read `age_s` ago."""
         return self.but(
             user=known.user, is_cold=known.is_cold, feature_ts=known.feature_ts, known=known, feature_age_s=age_s

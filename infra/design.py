@@ -98,7 +98,7 @@ def with_knobs(config: Any, turned: Mapping[str, Any]) -> Any:
     changes: dict[str, dict[str, Any]] = {}
     for name, value in turned.items():
         if name not in known:
-            raise UsageError(f"there is no knob {name!r}", hint=f"there are: {', '.join(known)}")
+            raise UsageError(f"there is no knob {name!r}", hint=f"choose one of: {', '.join(known)}")
         changes.setdefault(known[name].stage, {})[name] = known[name].check(value)
     stages = {stage: dataclasses.replace(getattr(config, stage), **values) for stage, values in changes.items()}
     return dataclasses.replace(config, **stages) if stages else config
@@ -277,7 +277,7 @@ class Design:
         """
         presets = self.presets()
         if preset not in presets:
-            raise UsageError(f"{self.name} has no preset {preset!r}", hint=f"there are: {', '.join(presets)}")
+            raise UsageError(f"{self.name} has no preset {preset!r}", hint=f"choose one of: {', '.join(presets)}")
         return with_knobs(presets[preset], turned)
 
     def knobs(self, preset: str) -> tuple[Knob, ...]:

@@ -28,15 +28,20 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="address that servers bind")
     port: int | None = Field(None, ge=1, le=65535, description="port of the service; by default the design's own")
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="names, separated by commas, that a Host header may have beside 127.0.0.1, localhost and [::1]"
+        (),
+        description="comma-separated names that a Host header may have, in addition to 127.0.0.1, localhost and [::1]",
     )
     registry_uri: str | None = Field(None, description="MLflow tracking URI; by default SQLite under `home`")
     redis: str | None = Field(None, description="host:port of Feast's online store; by default SQLite under `home`")
     redis_password_file: Path | None = Field(None, description="file that holds its password")
     stream: str | None = Field(None, description="host:port of Kafka; by default the in-memory broker of `lab up`")
-    wait_for_release: bool = Field(False, description="serve before anything is built: say so, and watch for a build")
-    fault_injection: bool = Field(True, description="serve the fault switch under /v1/faults (a lab has it on)")
-    parent_pipe: int | None = Field(None, description="file descriptor whose end means that the supervisor is gone")
+    wait_for_release: bool = Field(
+        False, description="start without a release, answer 503, and load the first release that a build writes"
+    )
+    fault_injection: bool = Field(True, description="serve the API for fault injection under /v1/faults")
+    parent_pipe: int | None = Field(
+        None, description="file descriptor that the supervisor keeps open; the process exits when it is closed"
+    )
 
     @field_validator("allowed_hosts", mode="before")
     @classmethod
@@ -45,7 +50,7 @@ class Settings(BaseSettings):
         names = [name.strip().lower() for name in value.split(",")] if isinstance(value, str) else list(value)
         names = [name for name in names if name]
         if wrong := [name for name in names if not HOST_NAME.fullmatch(name)]:
-            raise ValueError(f"a host name without scheme, port and wildcard is needed, not {wrong[0]!r}")
+            raise ValueError(f"allowed hosts are names without scheme, port or wildcard, not {wrong[0]!r}")
         return tuple(names)
 
     @property

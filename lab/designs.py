@@ -15,6 +15,6 @@ def load_designs() -> list[Design]:
 def find_design(name: str) -> Design:
     """Return the design with this name. Raises `UsageError` if no such design is registered."""
     if name not in NAMES:
-        raise UsageError(f"there is no design {name!r}", hint=f"there are: {', '.join(NAMES)}")
+        raise UsageError(f"there is no design {name!r}", hint=f"choose one of: {', '.join(NAMES)}")
     design: Design = resolve(f"{name}.design:DESIGN")
     return design

@@ -31,7 +31,7 @@ seeds = count()
 
 
 @events.test_start.add_listener
-def size_the_crowd(environment: Environment, **_: Any) -> None:
+def read_user_count(environment: Environment, **_: Any) -> None:
     """Read the numbers of users and publishers from the service's `GET /v1/design`."""
     world = requests.get(f"{environment.host}/v1/design", timeout=5).json()["world"]
     crowds["ads"] = Crowd(world["users"])
@@ -53,7 +53,7 @@ class PageUser(FastHttpUser):
 
     @task
     def open_page(self) -> None:
-        tally.late_ms.append(self.pace.woke())
+        tally.late_ms.append(self.pace.send_lag_ms())
         body: dict[str, Any] = {
             "user_id": crowds["ads"].pick(self.rng),
             "context": {"publisher_id": self.rng.choice(publishers), "device": self.rng.choice(DEVICES)},

@@ -30,7 +30,7 @@ seeds = count()
 
 
 @events.test_start.add_listener
-def size_the_crowd(environment: Environment, **_: Any) -> None:
+def read_user_count(environment: Environment, **_: Any) -> None:
     """Read the number of users from the service's `GET /v1/design`."""
     design = requests.get(f"{environment.host}/v1/design", timeout=5).json()
     crowds["feed"] = Crowd(design["world"]["users"])
@@ -53,7 +53,7 @@ class FeedUser(FastHttpUser):
 
     @task
     def open_feed(self) -> None:
-        tally.late_ms.append(self.pace.woke())
+        tally.late_ms.append(self.pace.send_lag_ms())
         body: dict[str, Any] = {
             "user_id": crowds["feed"].pick(self.rng),
             "k": self.rng.choice(SLATE_LENGTHS),

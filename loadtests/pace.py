@@ -14,8 +14,8 @@ class Pace:
     """A Poisson process of requests. If a response arrives after the next request was due, the next request starts at
     once.
 
-    Locust calls `wait_s` and sleeps for the returned seconds. The task first calls `woke`, which measures the lateness
-    of the load generator.
+    Locust calls `wait_s` and sleeps for the returned seconds. The task first calls `send_lag_ms`, which measures the
+    lateness of the load generator.
     """
 
     def __init__(self, rng: random.Random, rate_per_s: float, clock: Callable[[], float] = time.perf_counter) -> None:
@@ -28,6 +28,6 @@ class Pace:
         self._planned = max(self._due, now)
         return self._planned - now
 
-    def woke(self) -> float:
+    def send_lag_ms(self) -> float:
         """Milliseconds since the planned send time of this request."""
         return (self._clock() - self._planned) * 1000

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-FATES = ("ok", "shed", "unanswered", "wrong")
+OUTCOMES = ("ok", "shed", "unanswered", "wrong")
 """Outcomes of a request, in this order: 200 with results; 503; no response in time; any other status, or no results."""
 
 
@@ -19,7 +19,7 @@ FATES = ("ok", "shed", "unanswered", "wrong")
 class Tally:
     """Latencies by outcome (`latency_ms`) and lateness of the load generator per request (`late_ms`)."""
 
-    latency_ms: dict[str, list[float]] = field(default_factory=lambda: {fate: [] for fate in FATES})
+    latency_ms: dict[str, list[float]] = field(default_factory=lambda: {outcome: [] for outcome in OUTCOMES})
     late_ms: list[float] = field(default_factory=list)
     degraded: int = 0
 
@@ -27,19 +27,19 @@ class Tally:
         """Count one response, whose results have the key `rows`, and report a failure to Locust. Returns the decoded
         response, empty for any outcome other than `ok`."""
         answer: dict[str, Any] = response.json() if response.status_code == 200 else {}
-        fate = fate_of(response.status_code, is_empty=not answer.get(rows))
-        self.latency_ms[fate].append(float(response.request_meta["response_time"]))
+        outcome = outcome_of(response.status_code, is_empty=not answer.get(rows))
+        self.latency_ms[outcome].append(float(response.request_meta["response_time"]))
         self.degraded += bool(answer.get("degraded"))
-        if fate != "ok":
-            response.failure(f"{fate}: status {response.status_code}")
-        return answer if fate == "ok" else {}
+        if outcome != "ok":
+            response.failure(f"{outcome}: status {response.status_code}")
+        return answer if outcome == "ok" else {}
 
     def figures(self, limit_ms: float, seconds: float) -> dict[str, Any]:
         """Counts and percentiles of the whole run. `limit_ms` is the design's p99 budget; `seconds` is its length."""
         ok, every = self.latency_ms["ok"], [ms for found in self.latency_ms.values() for ms in found]
         return {
             "requests": len(every),
-            **{fate: len(found) for fate, found in self.latency_ms.items()},
+            **{outcome: len(found) for outcome, found in self.latency_ms.items()},
             "degraded": self.degraded,
             "in_limit": sum(ms <= limit_ms for ms in ok),
             "limit_ms": limit_ms,
@@ -51,8 +51,8 @@ class Tally:
         }
 
 
-def fate_of(status: int, *, is_empty: bool) -> str:
-    """Return the outcome, one of `FATES`. Locust reports status 0 if no response came."""
+def outcome_of(status: int, *, is_empty: bool) -> str:
+    """Return the outcome, one of `OUTCOMES`. Locust reports status 0 if no response came."""
     if status == 503:
         return "shed"
     if status == 0:

@@ -129,8 +129,8 @@ def run(command):
     status = subprocess.run(command, stdin=subprocess.DEVNULL).returncode
     if status != 0:
         fail(
-            "`{0}` ended with status {1}.\n  Its message stands above. If it was the network or a full disk, "
-            "mend that and run make again: it goes on from here.".format(" ".join(command), status)
+            "`{0}` ended with status {1}.\n  Its message is above. If it was the network or a full disk, "
+            "fix that and run make again. Finished steps are not repeated.".format(" ".join(command), status)
         )
 
 

@@ -73,7 +73,7 @@ class CtrBenchmarks:
         throughput(self._url, [self.question(first + n) for n in range(WARM_UP_REQUESTS)], WARM_UP_S)
         warm = [self.question(first + WARM_UP_REQUESTS + n) for n in range(PAIRS * SLICE)]
         # ids without an earlier request: known and unknown users both cost one read of the store
-        cold = [self._body(n * 7919 % self._config.world.users, n) for n in self._strangers(PAIRS * SLICE)]
+        cold = [self._body(n * 7919 % self._config.world.users, n) for n in self._cold_users(PAIRS * SLICE)]
         with reference_app("ctr_prediction.evaluation.constant_route") as constant:
             throughput(constant, [{"user_id": 1}] * 500)
             return {
@@ -84,7 +84,7 @@ class CtrBenchmarks:
                 for name, bodies in (("warm", warm), ("cold", cold))
             }
 
-    def _strangers(self, count: int) -> list[int]:
+    def _cold_users(self, count: int) -> list[int]:
         """Users without requests in the last rounds, so the cache has evicted or expired their entries. If there are
         too few users, the users with the oldest requests."""
         start = self._round * count
@@ -136,7 +136,7 @@ class CtrBenchmarks:
 
     def read_over_feast(self) -> float:
         """Time to read a user's row by Feast's provider, as in requests / by `get_online_features`."""
-        users = iter(self._strangers(2 * READS))
+        users = iter(self._cold_users(2 * READS))
         ours, theirs = in_turns(
             [lambda: self._store.read_online(next(users)), lambda: self._store.read_by_service(next(users))], READS
         )

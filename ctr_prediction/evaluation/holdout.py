@@ -24,7 +24,7 @@ from infra.evaluation.resample import ROUNDS, Resample, interval_of
 from infra.training.click_metrics import Array, auc_at, excess_log_loss_rows
 
 BINS = 20
-NEW_AD_LOOKS = 300.0
+NEW_AD_IMPRESSIONS = 300.0
 Bools = npt.NDArray[np.bool_]
 
 
@@ -88,7 +88,7 @@ def slices(sample: Sample) -> dict[str, Bools]:
     """bool[n] masks of slices on which models usually do worse or matter most."""
     found = {
         "new_users": sample.users.shown.sum(axis=1) == 0,
-        "new_ads": sample.ads.shown.sum(axis=1) < NEW_AD_LOOKS,
+        "new_ads": sample.ads.shown.sum(axis=1) < NEW_AD_IMPRESSIONS,
         "audience": in_audience(sample.users),
     }
     found |= {f"slot_{slot}": sample.slot == slot for slot in range(SLOTS)}

@@ -41,7 +41,7 @@ def knowable_figures(config: CtrConfig, paths: Mapping[str, Path], report: Progr
     files = history_files(paths["world"])
     impressions = sum(pq.read_metadata(file).num_rows for file in files)
     if impressions > MOST_IMPRESSIONS:
-        report(1.0, f"a history of {impressions:,} impressions is too long for the ceiling; it is left out")
+        report(1.0, f"skipping the ceiling: a history of {impressions:,} impressions needs too much memory")
         return []
     registered = json.loads((paths["train"] / "registered.json").read_text())
     bundle = load_bundle(paths["train"] / "bundle", registered["digest"])
@@ -50,7 +50,7 @@ def knowable_figures(config: CtrConfig, paths: Mapping[str, Path], report: Progr
     report(0.1, f"reading {impressions:,} impressions")
     world = make_world(config.world)
     history, later = read_history(world, files), shown_in(world, sample)
-    report(0.3, f"what {impressions:,} impressions tell of users, ads, crosses and creatives")
+    report(0.3, f"computing the ceiling from {impressions:,} impressions")
     lost = np.sum(list(lost_rows(world, history, later).values()), axis=0)
     report(1.0, f"{len(sample):,} impressions of the holdout")
     return knowable_gap(later.p_click, p, lost, Resample.of(sample.request_id))

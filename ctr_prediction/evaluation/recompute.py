@@ -85,10 +85,10 @@ class FeatureRecount:
         return self.numbers[t, priors][ads]
 
 
-def cannot_tell(auction: Auction, catalogue: PublicCatalogue) -> str:
+def not_recomputable(auction: Auction, catalogue: PublicCatalogue) -> str:
     """The reason why an auction cannot be recomputed, or the empty string."""
     ads = unpack(auction.ads, "<i4")
-    return "" if ((ads >= 0) & (ads < len(catalogue.ads))).all() else "an ad of it is not in the catalogue"
+    return "" if ((ads >= 0) & (ads < len(catalogue.ads))).all() else "an ad of the auction is not in the catalogue"
 
 
 def in_order(user: UserFeatures, width: int) -> UserFeatures:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from ctr_prediction.config import CtrConfig
 from ctr_prediction.design import DESIGN
 from ctr_prediction.domain import RANDOM_POLICY, Array, Context, Floats
-from ctr_prediction.evaluation.recompute import cannot_tell, catalogue_of
+from ctr_prediction.evaluation.recompute import catalogue_of, not_recomputable
 from ctr_prediction.events.codec import unpack, user_from_lists
 from ctr_prediction.events.cuts import live_root
 from ctr_prediction.events.history import PublicCatalogue
@@ -47,13 +47,13 @@ def replay(settings: Settings, since: Since, limit: int, report: Progress) -> Re
     log = PredictionLog(live_root(settings) / PREDICTIONS, Auction, since, limit)
     catalogue = catalogue_of(settings)
 
-    def why_not(auction: Auction) -> str:
-        return cannot_tell(auction, catalogue) or was_missing(auction)
+    def skip_reason(auction: Auction) -> str:
+        return not_recomputable(auction, catalogue) or was_missing(auction)
 
     def moved(auction: Auction, bundle: Bundle) -> dict[str, str]:
         return differences_of(auction, bundle, with_known_knobs(base, auction.knobs), catalogue)
 
-    return replay_log(log, Bundles(settings, read_release(root), load_bundle), why_not, moved, report)
+    return replay_log(log, Bundles(settings, read_release(root), load_bundle), skip_reason, moved, report)
 
 
 def was_missing(auction: Auction) -> str:

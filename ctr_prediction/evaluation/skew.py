@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from ctr_prediction.design import DESIGN
 from ctr_prediction.domain import UserFeatures
-from ctr_prediction.evaluation.recompute import FeatureRecount, cannot_tell, in_order
+from ctr_prediction.evaluation.recompute import FeatureRecount, in_order, not_recomputable
 from ctr_prediction.events.codec import unpack, user_from_lists
 from ctr_prediction.events.schemas import Auction
 from ctr_prediction.features.views import default_user
@@ -46,7 +46,7 @@ def skew(settings: Settings, since: Since, limit: int, report: Progress) -> Comp
     usable: list[tuple[Auction, Bundle]] = []
     for auction in log:
         try:
-            if reason := cannot_tell(auction, known.catalogue):
+            if reason := not_recomputable(auction, known.catalogue):
                 left_out[reason] += 1
             else:
                 usable.append((auction, bundles.of(auction)))

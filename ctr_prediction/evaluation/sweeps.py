@@ -124,12 +124,12 @@ def measure_quality(
             scores["naive_position"]["said_over_true"], "said_over_true_naive", "naive model: predicted / true clicks"
         ),
         *stale_cache(player, judge, users, report),
-        order_among_chance(player, judge, pages[: cases // 2]),
+        rank_correlation_gain(player, judge, pages[: cases // 2]),
         _figure(scores["student"]["said_over_true"], "said_over_true", "predicted / true clicks on shown ads"),
     ]
 
 
-def order_among_chance(player: Player, judge: Any, pages: Sequence[Any]) -> Figure:
+def rank_correlation_gain(player: Player, judge: Any, pages: Sequence[Any]) -> Figure:
     """Gain in rank correlation with true relevance of the debiased model over the naive one, on random bidders. The log
     cannot answer this, because the logging policy selected its bidders. Pages with fewer than two bidders have no order
     and do not count."""

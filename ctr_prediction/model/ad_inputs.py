@@ -117,7 +117,7 @@ def shops_of(user: UserFeatures) -> Ints:
     return audience[audience >= 0]
 
 
-def whose(shops: Ints, user_cross: str) -> bool:
+def has_user_cross(shops: Ints, user_cross: str) -> bool:
     """Whether the model has user × ad crosses for a user with `shops`. Same rule as `user_crosses`."""
     return len(shops) > 0 if user_cross == "audience" else user_cross == "all"
 
@@ -164,7 +164,7 @@ def hour_wide(model: Model, segment: int, publisher: int, hour: int) -> np.float
 
 def user_wide(model: Model, user_id: int, shops: Ints, ads: Ints) -> Floats | np.float32:
     """float32[n], or one number for all: the weight of the user × ad cross for each of `ads` int64[n]."""
-    if not whose(shops, model.user_cross):
+    if not has_user_cross(shops, model.user_cross):
         return np.float32(model.tables["user_ad"][NO_CROSS, 0])
     found: Floats = model.tables["user_ad"][cross(model.cross_bits, np.array([user_id]), ads)][:, 0]
     return found

@@ -147,7 +147,7 @@ def load_bundle(path: Path, digest: str | None = None) -> Bundle:
     return _bundle(path, verify(path, digest=digest, hint=FETCH_AGAIN))
 
 
-def load_what_is_whole(path: Path, digest: str) -> Bundle | None:
+def load_intact_networks(path: Path, digest: str) -> Bundle | None:
     """Like `load_bundle`, but replaces each damaged network with one that raises `ModelUnavailable` at each use; None
     if the tables are damaged. For a service that has no older version to keep serving."""
     try:

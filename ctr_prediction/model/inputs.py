@@ -55,19 +55,19 @@ class Priors:
     ad_strength: float = 100.0
 
 
-def priors_from(told: Mapping[str, Any]) -> Priors:
+def priors_from(values: Mapping[str, Any]) -> Priors:
     """Priors as a file holds them. Raises `KeyError` or `TypeError` if it holds none."""
-    return Priors(**{**told, "examination": tuple(told["examination"])})
+    return Priors(**{**values, "examination": tuple(values["examination"])})
 
 
-def looks_of(shown: Floats, priors: Priors) -> Floats:
-    """float32[n]: impressions in each slot as looks at the first one."""
+def top_slot_impressions(shown: Floats, priors: Priors) -> Floats:
+    """float32[n]: impressions, each weighted by the examination of its slot relative to the first slot."""
     return np.asarray(shown @ np.asarray(priors.examination, np.float32), np.float32)
 
 
-def ctr_log(clicks: Floats, looks: Floats, priors: Priors, strength: float) -> Floats:
+def ctr_log(clicks: Floats, examined: Floats, priors: Priors, strength: float) -> Floats:
     """float32[n]: log of the ratio of the smoothed click rate to the global click rate."""
-    rate = (clicks + strength * priors.ctr) / (looks + strength)
+    rate = (clicks + strength * priors.ctr) / (examined + strength)
     return np.asarray(np.log(rate / priors.ctr), np.float32)
 
 
@@ -81,10 +81,10 @@ def user_numbers(users: UserFeatures, context: Context, priors: Priors) -> Float
 
 def person_numbers(users: UserFeatures, priors: Priors) -> Floats:
     """float32[m, PERSON_NUMBERS]: the `USER_NUMBERS` that do not depend on the context."""
-    looks, ages = looks_of(users.shown, priors), 2 + len(AGE_BANDS)
+    examined, ages = top_slot_impressions(users.shown, priors), 2 + len(AGE_BANDS)
     found = np.empty((len(users), PERSON_NUMBERS), np.float32)
-    found[:, 0] = ctr_log(users.clicks, looks, priors, priors.user_strength)
-    found[:, 1] = np.log1p(looks) / 4
+    found[:, 0] = ctr_log(users.clicks, examined, priors, priors.user_strength)
+    found[:, 1] = np.log1p(examined) / 4
     found[:, 2:ages] = users.age[:, None] == np.arange(len(AGE_BANDS))
     found[:, ages:-1] = users.gender[:, None] == np.arange(len(GENDERS))
     found[:, -1] = in_audience(users)
@@ -102,7 +102,7 @@ def context_numbers(context: Context) -> Floats:
 
 def ad_numbers(ads: AdFeatures, priors: Priors) -> Floats:
     """float32[n, AD_NUMBERS]."""
-    own, campaign = looks_of(ads.shown, priors), looks_of(ads.campaign_shown, priors)
+    own, campaign = top_slot_impressions(ads.shown, priors), top_slot_impressions(ads.campaign_shown, priors)
     columns: list[Floats] = [
         ctr_log(ads.clicks, own, priors, priors.ad_strength),
         np.asarray(np.log1p(own) / 8, np.float32),

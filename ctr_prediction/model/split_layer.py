@@ -20,6 +20,7 @@ from ctr_prediction.model.ad_inputs import (
     FIRST_AD_NUMBER,
     SEEN,
     AdSide,
+    has_user_cross,
     hour_wide,
     none_wide,
     row_of,
@@ -27,7 +28,6 @@ from ctr_prediction.model.ad_inputs import (
     shop_wide,
     shops_of,
     user_wide,
-    whose,
 )
 from ctr_prediction.model.artifact import Model
 from ctr_prediction.model.inputs import HOUR, NUMERIC, PERSON_NUMBERS
@@ -118,7 +118,7 @@ class StudentSide:
     def of_user(self, user_id: int, user: UserFeatures, person: Floats) -> OfUser:
         """The user part. `person` float32[PERSON_NUMBERS] comes from `inputs.person_numbers`."""
         model, segment, shops = self.model, int(user.segment[0]), shops_of(user)
-        has_pairs = len(shops) > 0 or whose(shops, model.user_cross)
+        has_pairs = len(shops) > 0 or has_user_cross(shops, model.user_cross)
         tables = zip(("user", "segment", "clock"), (user_id, segment, segment), strict=True)
         columns = np.concatenate([person, *(row_of(model.tables[name], row) for name, row in tables)])
         sums = columns @ self._of_user + self.student.bias

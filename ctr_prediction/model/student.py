@@ -44,7 +44,7 @@ class Student:
             with np.load(path, allow_pickle=False) as stored:
                 found = cls(*(np.asarray(stored[name], np.float32) for name in ARRAYS))
         except (OSError, ValueError, KeyError, BadZipFile) as exc:
-            raise CorruptArtifact(f"{path.name} is no student: {exc}") from exc
+            raise CorruptArtifact(f"{path.name} is not a student network: {exc}") from exc
         hidden = len(found.last)
         for name, shape in (("first", (width, hidden)), ("bias", (hidden,)), ("last", (hidden,))):
             if (actual := getattr(found, name).shape) != shape:

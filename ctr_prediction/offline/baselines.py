@@ -80,7 +80,7 @@ def logistic(train: Sample, judged: list[Sample], config: CtrConfig, priors: Pri
         return sparse.hstack([sparse.csr_matrix(numbers), ones], format="csr")
 
     model = LogisticRegression(max_iter=MOST_STEPS, C=RIDGE).fit(columns(train), train.clicked)
-    return [_in_the_world(model.predict_proba(columns(sample))[:, 1], config) for sample in judged]
+    return [_population_rates(model.predict_proba(columns(sample))[:, 1], config) for sample in judged]
 
 
 def boosted(train: Sample, judged: list[Sample], config: CtrConfig, priors: Priors) -> list[Floats]:
@@ -94,7 +94,7 @@ def boosted(train: Sample, judged: list[Sample], config: CtrConfig, priors: Prio
     options |= {"seed": config.world.seed, "deterministic": True}
     data = lgb.Dataset(x, train.clicked, categorical_feature=categorical, free_raw_data=True)
     booster = lgb.train(options, data, TREES)
-    return [_in_the_world(np.asarray(booster.predict(columns(sample))), config) for sample in judged]
+    return [_population_rates(np.asarray(booster.predict(columns(sample))), config) for sample in judged]
 
 
 def part_of_the_model(
@@ -139,5 +139,5 @@ def id_sizes(config: CtrConfig) -> list[int]:
     return [world.segments, world.publishers, 3, SLOTS, world.ads, world.campaigns, world.creatives]
 
 
-def _in_the_world(q: npt.NDArray[np.floating[Any]], config: CtrConfig) -> Floats:
+def _population_rates(q: npt.NDArray[np.floating[Any]], config: CtrConfig) -> Floats:
     return np.asarray(recalibrated(q, config.sample.negative_share), np.float32)

@@ -176,17 +176,17 @@ def priors_of(config: CtrConfig, world: Path, until: float) -> dict[str, Priors]
         clicked += np.bincount(slot, click, SLOTS)
     guess, strength = 0.5 ** np.arange(SLOTS), 50.0
     first = (clicks[0] + 1.0) / (shown[0] + 1.0 / 0.02)
-    looks = (clicks / first + strength * guess) / (shown + strength)
-    looks /= looks[0]
+    rates = (clicks / first + strength * guess) / (shown + strength)
+    rates /= rates[0]
     return {
-        "debiased": Priors(float(clicked.sum() / (everyone @ looks)), tuple(round(float(look), 5) for look in looks)),
+        "debiased": Priors(float(clicked.sum() / (everyone @ rates)), tuple(round(float(rate), 5) for rate in rates)),
         "undebiased": Priors(float(clicked.sum() / everyone.sum()), (1.0,) * SLOTS),
     }
 
 
 def read_priors(sample: Path) -> dict[str, Priors]:
     """The priors of each model, as the step `sample` wrote them."""
-    return {name: priors_from(told) for name, told in json.loads((sample / PRIORS).read_text()).items()}
+    return {name: priors_from(values) for name, values in json.loads((sample / PRIORS).read_text()).items()}
 
 
 def read_day(world: Path, config: CtrConfig, day: int, until: float) -> pd.DataFrame:

@@ -65,7 +65,7 @@ def fit_and_register(context: StepContext) -> Facts:
     models = {name: model_of(found, config, priors[name]) for name, found in fits.items()}
     context.report(0.66, "distilling the student")
     seen = inputs_of(models["debiased"], sample)
-    x = np.concatenate([seen, inputs_of(models["debiased"], strangers(sample, seed))])
+    x = np.concatenate([seen, inputs_of(models["debiased"], unseen_pairs(sample, seed))])
     taught = distil(x, logits(fits["debiased"], x), config.model.student_hidden, seed, part("student", 0.66, 0.8))
 
     context.report(0.82, "exporting to ONNX")
@@ -131,8 +131,8 @@ def plan_of(config: CtrConfig, checkpoints: Path | None = None) -> Plan:
 
 def model_of(found: Fit, config: CtrConfig, priors: Priors) -> Model:
     """The tables and the examination of a fit, as serving reads them."""
-    looks = np.exp(np.asarray(found.model.log_examination(), np.float32))
-    return Model(found.tables, looks, priors, config.model.cross_bits, config.model.user_cross)
+    examination = np.exp(np.asarray(found.model.log_examination(), np.float32))
+    return Model(found.tables, examination, priors, config.model.cross_bits, config.model.user_cross)
 
 
 def inputs_of(model: Model, sample: Sample) -> Floats:
@@ -153,9 +153,9 @@ def logits(found: Fit, x: Floats) -> Floats:
     )
 
 
-def strangers(sample: Sample, seed: int) -> Sample:
+def unseen_pairs(sample: Sample, seed: int) -> Sample:
     """Random pairs of the sample's users and ads, mostly pairs without an impression."""
     rng = np.random.default_rng([seed, 5])
-    mine, theirs = (rng.integers(0, len(sample), int(UNSEEN * len(sample))) for _ in range(2))
-    one, other = sample.take(mine), sample.take(theirs)
+    users, ads = (rng.integers(0, len(sample), int(UNSEEN * len(sample))) for _ in range(2))
+    one, other = sample.take(users), sample.take(ads)
     return Sample(**vars(one) | {"ads": other.ads, "ad_id": other.ad_id, "seen": np.zeros_like(one.seen)})

@@ -27,7 +27,7 @@ from ctr_prediction.online.service import CtrService
 from infra.live.live_arrays import ArraysWatcher
 from infra.pipeline.runner import Outcome
 from infra.serving.admission import Admission
-from infra.serving.app import ASK_RESPONSES, nothing_to_serve
+from infra.serving.app import ASK_RESPONSES, no_release
 from infra.serving.event_intake import MAX_ID, Id
 from infra.serving.schemas import StageOut, StrictModel
 from infra.serving.serve import make_parts, open_slot, serve
@@ -65,9 +65,9 @@ class RankRequest(StrictModel):
     )
 
     @model_validator(mode="after")
-    def _each_once(self) -> RankRequest:
+    def _check_unique(self) -> RankRequest:
         if self.candidates is not None and len({item.ad_id for item in self.candidates}) < len(self.candidates):
-            raise ValueError("the candidates contain an ad twice; each ad may bid once")
+            raise ValueError("the candidates contain an ad twice; each ad may bid only once")
         return self
 
 
@@ -172,7 +172,7 @@ async def auction_response(
     """Handle a request for an auction."""
     service = slot.value
     if service is None:
-        return nothing_to_serve(slot.last_error)
+        return no_release(slot.last_error)
     named = body.candidates or []
     if unknown := service.unknown([item.ad_id for item in named]):
         return no_such_ad(unknown)

@@ -29,7 +29,7 @@ class AuctionSelector:
         held = run_auction(
             candidates.columns["score"],
             bids,
-            looks_of(self.bundle, query),
+            examination_of(self.bundle, query),
             query.slots,
             rules.reserve_cpm / 1000,
             rules.pricing,
@@ -58,6 +58,6 @@ def bids_of(market: Market, query: AdQuery, ads: Ints) -> Array:
     return bids
 
 
-def looks_of(bundle: Bundle, query: AdQuery) -> Floats:
+def examination_of(bundle: Bundle, query: AdQuery) -> Floats:
     """float32[SLOTS]: examination of each slot relative to the first, as learned by the model that the query uses."""
     return (bundle.undebiased if query.predict.position == "naive" else bundle.debiased).examination

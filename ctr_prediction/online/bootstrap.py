@@ -12,7 +12,7 @@ from ctr_prediction.features.views import open_store
 from ctr_prediction.items.catalog import Market
 from ctr_prediction.items.live_counts import LiveStats
 from ctr_prediction.items.snapshot import open_snapshot
-from ctr_prediction.model.artifact import load_bundle, load_what_is_whole
+from ctr_prediction.model.artifact import load_bundle, load_intact_networks
 from ctr_prediction.online.cache import CacheMetrics, FeatureCache
 from ctr_prediction.online.pipeline import build_pipeline
 from ctr_prediction.online.service import CtrService
@@ -54,7 +54,7 @@ class CtrBootstrap:
         """
         digest, path = release.model_digest, Path(release.model_path)
         snapshot = open_snapshot(Path(release.index_path), model_digest=digest)
-        bundle = load_what_is_whole(path, digest) if without_damaged else load_bundle(path, digest)
+        bundle = load_intact_networks(path, digest) if without_damaged else load_bundle(path, digest)
         if bundle is None:
             raise CorruptArtifact(f"the tables in {path} are damaged", hint="run: lab build ctr_prediction")
         clock = self.shared.clock_of(release)

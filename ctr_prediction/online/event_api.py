@@ -15,7 +15,7 @@ from ctr_prediction.domain import DEVICES
 from ctr_prediction.events.schemas import MAX_PLACES, TOPICS, Click, Impression
 from ctr_prediction.online.service import CtrService
 from infra.serving.admission import Admission
-from infra.serving.app import ASK_RESPONSES, nothing_to_serve
+from infra.serving.app import ASK_RESPONSES, no_release
 from infra.serving.event_intake import Accepted, Id, accept, add_clock, refuse_future
 from infra.serving.problems import problem
 from infra.serving.schemas import StrictModel
@@ -36,7 +36,7 @@ class ClickIn(StrictModel):
     user_id: Id
     ad_id: Id
     price: Price
-    request_ts: float = Field(ge=0, allow_inf_nan=False, description="as in the response")
+    request_ts: float = Field(ge=0, allow_inf_nan=False, description="request_ts of the response")
 
 
 class ImpressionIn(ClickIn):
@@ -68,7 +68,7 @@ def add_intake(app: FastAPI, slot: ReleaseSlot[CtrService], producer: EventProdu
     async def events(body: EventsIn) -> Response:
         service = slot.value
         if service is None:
-            return nothing_to_serve(slot.last_error)
+            return no_release(slot.last_error)
         now = service.clock.now()
         items: list[ClickIn] = [*body.impressions, *body.clicks]
         if late := refuse_future(items, now):

@@ -21,7 +21,7 @@ DEVICE_OF = {name: number for number, name in enumerate(DEVICES)}
 class ContextIn(StrictModel):
     """The context of a request: publisher and device."""
 
-    publisher_id: Id = Field(0, description="an unknown publisher counts as an average one")
+    publisher_id: Id = Field(0, description="an unknown publisher is treated as an average one")
     device: Literal["phone", "tablet", "desktop"] = "phone"
 
 

@@ -21,7 +21,7 @@ from ctr_prediction.online.service import CtrService
 from infra.pipeline.trace import Trace
 from infra.resilience.deadline import Deadline
 from infra.serving.admission import Admission
-from infra.serving.app import ASK_RESPONSES, nothing_to_serve
+from infra.serving.app import ASK_RESPONSES, no_release
 from infra.serving.event_intake import Id
 from infra.serving.schemas import StageOut, StrictModel
 from infra.serving.slot import ReleaseSlot
@@ -54,7 +54,7 @@ class ScoreRequest(StrictModel):
     knobs: CtrKnobs = Field(default_factory=CtrKnobs)  # type: ignore[valid-type]
 
     @model_validator(mode="after")
-    def _not_too_many(self) -> ScoreRequest:
+    def _check_page_count(self) -> ScoreRequest:
         pages = len({row.page for row in self.rows})
         if pages > MOST_PAGES:
             raise ValueError(f"{pages} different users and contexts; ask for at most {MOST_PAGES} at once")
@@ -126,7 +126,7 @@ def add_score(app: FastAPI, slot: ReleaseSlot[CtrService], admission: Admission)
     ) -> Response:
         service = slot.value
         if service is None:
-            return nothing_to_serve(slot.last_error)
+            return no_release(slot.last_error)
         if unknown := service.unknown([row.ad_id for row in body.rows]):
             return no_such_ad(unknown)
         found = await admission.run(lambda: score_rows(service, body.rows, knobs_of(body.knobs)))

@@ -89,7 +89,7 @@ class UserHydrator:
         return _default_of(int(segments[user_id]) if user_id < len(segments) else 0)
 
     def _with(self, query: AdQuery, known: CachedUser) -> AdQuery:
-        return query.knowing(known, max(self.cache.clock() - known.read_s, 0.0))
+        return query.with_cached_user(known, max(self.cache.clock() - known.read_s, 0.0))
 
 
 @lru_cache(maxsize=10_000)

@@ -18,14 +18,14 @@ from ctr_prediction.domain import Array, Ints
 from ctr_prediction.events.history import EventLog, PublicCatalogue, with_clicks
 from infra.columns import seconds
 
-ROOM = 1.25
+GROWTH = 1.25
 """capacity factor of new arrays, so most appends copy only the new events"""
 MOST_WAITING = 50_000
 """maximum number of clicks that wait for their impression; the oldest are dropped"""
 
 
 @dataclass(frozen=True)
-class Heard:
+class NewEvents:
     """New events: `user` int64[n], and `at_s` float64[n], the arrival time, from which each event counts."""
 
     user: Ints
@@ -51,40 +51,40 @@ class GrowingLog:
         columns: dict[str, Any] = {name: values[: self._count] for name, values in self._columns.items()}
         return EventLog(**columns)
 
-    def add(self, shown: pa.Table) -> Heard:
+    def add(self, shown: pa.Table) -> NewEvents:
         """Add new impressions (columns of `events.tables.shown_rows`) and their waiting clicks. Impressions of unknown
         users or ads are dropped."""
         new = EventLog.of(with_clicks(shown, None), self._catalogue)
         first_of = dict(zip(new.number[::-1].tolist(), range(len(new) - 1, -1, -1), strict=True))
         kept = np.array(sorted(at for number, at in first_of.items() if number not in self._when), np.int64)
         if not len(kept):
-            return _heard([])
+            return _new_events([])
         count = self._count + len(kept)
         for name, values in self._columns.items():
             if count > len(values):
-                wider = np.empty(int(count * ROOM) + 1, values.dtype)
+                wider = np.empty(int(count * GROWTH) + 1, values.dtype)
                 wider[: self._count] = values[: self._count]
                 self._columns[name] = wider
             self._columns[name][self._count : count] = getattr(new, name)[kept]
         self._put_in_order(self._count, count)
         self._count = count
         self._when.update(zip(new.number[kept].tolist(), new.at_s[kept].tolist(), strict=True))
-        heard = list(zip(new.user[kept].tolist(), new.at_s[kept].tolist(), strict=True))
+        added = list(zip(new.user[kept].tolist(), new.at_s[kept].tolist(), strict=True))
         clicked = [number for number in new.number[kept].tolist() if number in self._waiting]
-        return _heard(heard + [self._label(number, self._waiting.pop(number)) for number in clicked])
+        return _new_events(added + [self._label(number, self._waiting.pop(number)) for number in clicked])
 
-    def click(self, clicks: pa.Table) -> Heard:
+    def click(self, clicks: pa.Table) -> NewEvents:
         """Add clicks (columns of `events.tables.click_rows`). Only the first report per impression counts."""
         number, label_s = clicks["impression_id"].to_pylist(), seconds(clicks["label_ts"].to_numpy()).tolist()
-        heard = []
+        added = []
         for one, at_s in zip(number, label_s, strict=True):
             if one in self._when:
-                heard.append(self._label(one, at_s))
+                added.append(self._label(one, at_s))
             else:
                 self._waiting[one] = min(at_s, self._waiting.get(one, np.inf))
                 if len(self._waiting) > MOST_WAITING:
                     del self._waiting[next(iter(self._waiting))]
-        return _heard(heard)
+        return _new_events(added)
 
     def _label(self, number: int, label_s: float) -> tuple[int, float]:
         """Set the report time of the click of a logged impression; returns the user and that time."""
@@ -107,6 +107,6 @@ class GrowingLog:
             values[first:count] = values[order]
 
 
-def _heard(pairs: Iterable[tuple[int, float]]) -> Heard:
+def _new_events(pairs: Iterable[tuple[int, float]]) -> NewEvents:
     found = list(pairs)
-    return Heard(np.array([user for user, _ in found], np.int64), np.array([at_s for _, at_s in found], np.float64))
+    return NewEvents(np.array([user for user, _ in found], np.int64), np.array([at_s for _, at_s in found], np.float64))

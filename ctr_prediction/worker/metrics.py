@@ -26,7 +26,7 @@ class OnlineMetrics:
         for policy in POLICIES:
             self.impressions.labels(policy)
 
-    def saw(self, impressions: Sequence[Impression]) -> None:
+    def count_impressions(self, impressions: Sequence[Impression]) -> None:
         for one in impressions:
             policy = (
                 one.policy if one.policy in POLICIES else "other"

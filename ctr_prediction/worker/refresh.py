@@ -29,7 +29,7 @@ from ctr_prediction.events.tables import click_rows, shown_rows
 from ctr_prediction.features.user_row import VIEW, user_now
 from ctr_prediction.features.views import open_store
 from ctr_prediction.items.live_counts import stats_at
-from ctr_prediction.worker.append_log import GrowingLog, Heard
+from ctr_prediction.worker.append_log import GrowingLog, NewEvents
 from ctr_prediction.worker.metrics import OnlineMetrics
 from infra.live.clock import WorldClock
 from infra.registry.release import CURRENT, Release, read_release
@@ -78,7 +78,7 @@ class FeatureEffect:
         self._timing.take(batch)
         events = [received.event for received in batch]
         self._take(events)
-        self._metrics.saw([event for event in events if isinstance(event, Impression)])
+        self._metrics.count_impressions([event for event in events if isinstance(event, Impression)])
         self._metrics.clicked([event for event in events if isinstance(event, Click)])
         self._offsets.take(batch)
 
@@ -92,9 +92,9 @@ class FeatureEffect:
             self._note(self._log.click(click_rows(clicks)))
         self._recent.extend(events)
 
-    def _note(self, heard: Heard) -> None:
-        self._newest_ts = max(self._newest_ts, heard.at_s.max(initial=0.0))
-        self._late.update(heard.user[heard.at_s < self._timing.counted_ts].tolist())
+    def _note(self, added: NewEvents) -> None:
+        self._newest_ts = max(self._newest_ts, added.at_s.max(initial=0.0))
+        self._late.update(added.user[added.at_s < self._timing.counted_ts].tolist())
 
     def tick(self) -> None:
         """Push rows and write counts if a refresh is due. If the store is unavailable, the effect keeps the events and
@@ -136,7 +136,7 @@ class FeatureEffect:
         self._take(recent)  # events that the log sink has not written yet
         self._release = release
         pa.default_memory_pool().release_unused()  # reading needs three times the memory of the result
-        log.info("counting from %d impressions, %d of them live", len(self._log), len(self._log) - history)
+        log.info("counting %d impressions, %d of them from the live log", len(self._log), len(self._log) - history)
 
 
 def touched(known: EventLog, from_ts: float, to_ts: float) -> Ints:

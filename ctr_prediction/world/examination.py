@@ -14,5 +14,5 @@ from ctr_prediction.domain import Array, Ints
 
 def examination(config: WorldConfig, slot: Ints) -> Array:
     """float64: probability that a user examines `slot` (from 0): (1 + slot) ** -decay."""
-    looks: Array = np.power(1.0 + slot, -config.examination_decay)
-    return looks
+    p_examined: Array = np.power(1.0 + slot, -config.examination_decay)
+    return p_examined

@@ -62,7 +62,7 @@ def log_day(world: World, day: int, state: State, eligible: Eligible) -> pa.Tabl
     rows = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     first = day * 100_000_000
     rows["impression_id"] = first + np.arange(len(rows["ad_id"]))
-    _move_on(world, state, rows, begin_ts + DAY_S)
+    _advance(world, state, rows, begin_ts + DAY_S)
     return log_table(rows, LOGGING_POLICY, RANDOM_POLICY)
 
 
@@ -71,7 +71,7 @@ def pass_day(world: World, day: int, state: State, table: pa.Table) -> None:
     rows = {name: table[name].to_numpy() for name in ("user_id", "ad_id", "clicked")}
     rows["label_ts"] = seconds(table["label_ts"].to_numpy())
     state.exposures.show(rows["user_id"], rows["ad_id"])
-    _move_on(world, state, rows, start_ts(world.config, day + 1))
+    _advance(world, state, rows, start_ts(world.config, day + 1))
 
 
 def _show(
@@ -126,7 +126,7 @@ def _on_the_page(world: World, requests: Requests, drawn: Drawn) -> tuple[Ints, 
     return shown, place
 
 
-def _move_on(world: World, state: State, rows: Rows, end_ts: float) -> None:
+def _advance(world: World, state: State, rows: Rows, end_ts: float) -> None:
     """Update the counts as of `end_ts`: all impressions, and the clicks that are reported by then."""
     ads, count = np.asarray(rows["ad_id"], np.int64), world.config.ads
     clicked = np.asarray(rows["clicked"], bool)

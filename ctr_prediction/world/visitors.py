@@ -134,15 +134,15 @@ class PageVisit:
                 "filled": (float(len(slate)), float(self._slots)),
             }
         impressions = [self._impression(answer, won) for won in slate]
-        told = []
+        prompt = []
         for place in np.flatnonzero(clicked).tolist():
             names = ("auction_id", "slot", "user_id", "ad_id", "price", "request_ts")
             click = {name: impressions[place][name] for name in names}
             if delay_s[place] <= AT_ONCE_S:
-                told.append(click)
+                prompt.append(click)
             else:
                 self._later(at_ts + float(delay_s[place]), click)
-        return {"impressions": impressions, "clicks": told} if impressions else {}
+        return {"impressions": impressions, "clicks": prompt} if impressions else {}
 
     def _impression(self, answer: Mapping[str, Any], won: Mapping[str, Any]) -> dict[str, Any]:
         given = ("slot", "ad_id", "campaign_id", "seen", "bid", "price", "p_click", "propensity")

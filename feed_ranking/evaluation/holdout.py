@@ -47,8 +47,8 @@ def predict(bundle: Bundle, sample: Sample, ranker: str) -> Prediction:
     x = holdout_inputs(bundle, sample)
     network: Network = getattr(bundle, ranker)
     heads = network(np.ascontiguousarray(x[:, bundle.light_columns]) if ranker == "light" else x)
-    looks = np.asarray(bundle.meta["examination"][ranker])
-    return Prediction(heads, heads[:, 0] * looks[np.minimum(sample.position, len(looks) - 1)])
+    examination = np.asarray(bundle.meta["examination"][ranker])
+    return Prediction(heads, heads[:, 0] * examination[np.minimum(sample.position, len(examination) - 1)])
 
 
 def holdout_inputs(bundle: Bundle, sample: Sample) -> Floats:

@@ -51,12 +51,12 @@ class FeatureRecount:
         log = EventLog.of(read_log(world, live_root(settings)), catalogue)
         return cls(log, catalogue, config, release.world_now, {})
 
-    def cannot_tell(self, prediction: Prediction) -> str:
+    def not_recomputable(self, prediction: Prediction) -> str:
         """The reason why a prediction's features cannot be recomputed, or the empty string."""
         if prediction.knobs.get("hydration") == "feast":
-            return "its post columns came from the feature store (naive hydration)"
+            return "the post columns came from the feature store (naive hydration)"
         if (self.catalogue.rows_of(np.asarray(prediction.post_ids, np.int64)) < 0).any():
-            return "a post of it is not in the log"
+            return "a post of the slate is not in the log"
         return ""
 
     def users(self, store: OfflineFeatures, predictions: Sequence[Prediction]) -> list[UserFeatures]:

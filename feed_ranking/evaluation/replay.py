@@ -40,13 +40,13 @@ def replay(settings: Settings, since: Since, limit: int, report: Progress) -> Re
     root, base = settings.design_root(DESIGN.name), DESIGN.configuration(settings.preset)
     log = PredictionLog(live_root(settings) / PREDICTIONS, Prediction, since, limit)
 
-    def why_not(prediction: Prediction) -> str:
+    def skip_reason(prediction: Prediction) -> str:
         return not_replayable(prediction, with_known_knobs(base, prediction.knobs))
 
     def moved(prediction: Prediction, bundle: Bundle) -> dict[str, str]:
         return differences_of(prediction, bundle, with_known_knobs(base, prediction.knobs))
 
-    return replay_log(log, Bundles(settings, read_release(root), load_bundle), why_not, moved, report)
+    return replay_log(log, Bundles(settings, read_release(root), load_bundle), skip_reason, moved, report)
 
 
 def not_replayable(prediction: Prediction, config: FeedConfig) -> str:

@@ -50,7 +50,7 @@ def skew(settings: Settings, since: Since, limit: int, report: Progress) -> Comp
     usable: list[tuple[Prediction, Bundle]] = []
     for prediction in log:
         try:
-            if reason := known.cannot_tell(prediction):
+            if reason := known.not_recomputable(prediction):
                 left_out[reason] += 1
             else:
                 usable.append((prediction, bundles.of(prediction)))

@@ -168,9 +168,9 @@ def _smallest_cut(scores: Mapping[str, Mapping[str, Score]], plays: Mapping[str,
     ]
 
 
-def _cost(dear: Mapping[str, Score], cheap: Mapping[str, Score]) -> Score:
-    """The share of the value of `dear` that `cheap` loses, with one case per user."""
-    full, left = dear["value_s"].above, cheap["value_s"].above
+def _cost(better: Mapping[str, Score], worse: Mapping[str, Score]) -> Score:
+    """The share of the value of `better` that `worse` loses, with one case per user."""
+    full, left = better["value_s"].above, worse["value_s"].above
     return Score("cost", "", "", full - left, full)
 
 

@@ -38,7 +38,7 @@ def activity_at(log: EventLog, config: FeedConfig, t: float, users: Ids | None =
         [np.bincount(cell, reactions[:, kind], len(found) * topics).reshape(len(found), topics) for kind in kinds],
         axis=1,
     )
-    creators, creator_counts = _acquaintances(log, long, row, len(found), slots)
+    creators, creator_counts = _top_creators(log, long, row, len(found), slots)
     return pa.table(
         {
             "user_id": found.astype(np.int64),
@@ -64,7 +64,7 @@ def _user_counts(log: EventLog, window: slice, row: Ids, users: int) -> Floats:
     return np.stack([*sums, sessions], axis=1).astype(np.float32)
 
 
-def _acquaintances(log: EventLog, window: slice, row: Ids, users: int, slots: int) -> tuple[Ids, Floats]:
+def _top_creators(log: EventLog, window: slice, row: Ids, users: int, slots: int) -> tuple[Ids, Floats]:
     """The `slots` creators that each user clicked most, ties broken by impressions: ids int64[users, slots], padded
     with -1, and float32[users, CREATOR_COUNTS, slots]."""
     known, code = np.unique(log.creator[window], return_inverse=True)  # ids may be any int64

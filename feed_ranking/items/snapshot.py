@@ -85,7 +85,7 @@ def write_snapshot(
 ) -> None:
     """Write the arrays, the index and the manifest into the empty directory `path`. `Snapshot` documents the shapes."""
     if len(np.unique(post_id)) < len(post_id) or np.any(np.diff(posts.published_ts) < 0):
-        raise ValueError("posts must be in order of publication, each of them once")
+        raise ValueError("post ids must be unique and in order of publication")
     arrays = {"post_id": post_id, **{name: getattr(posts, name) for name in ARRAYS[1:]}}
     arrays |= {"item_side": item_side, "embeddings": embeddings, "trending": trending}
     arrays |= {"creator_stats": creator_stats, "creators_region": creators_region}
@@ -106,7 +106,9 @@ def open_snapshot(path: Path, *, model_digest: str, without_index: bool = False)
     if meta.get("model_digest") != model_digest:
         raise CorruptArtifact(f"the index in {path} was built for another model", hint=INDEX_AGAIN)
     if meta.get("stats") != list(STATS) or meta.get("creator_columns") != list(CREATOR_COLUMNS):
-        raise CorruptArtifact(f"the snapshot in {path} has other columns than this code reads", hint=INDEX_AGAIN)
+        raise CorruptArtifact(
+            f"the columns of the snapshot in {path} differ from those that this code reads", hint=INDEX_AGAIN
+        )
 
     def mapped(name: str) -> Any:
         # a plain array over the mapped pages: indexing np.memmap costs ten times as much

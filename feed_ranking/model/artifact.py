@@ -50,7 +50,7 @@ def load_bundle(path: Path, digest: str | None = None) -> Bundle:
     return _bundle(path, verify(path, digest=digest, hint=FETCH_AGAIN))
 
 
-def load_what_is_whole(path: Path, digest: str, priors: Priors) -> Bundle:
+def load_intact_networks(path: Path, digest: str, priors: Priors) -> Bundle:
     """Like `load_bundle`, but replaces each damaged network with one that raises `ModelUnavailable` at each use.
 
     For a service that has no older version to keep serving. `priors` apply if the manifest itself is damaged.

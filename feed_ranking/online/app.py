@@ -25,7 +25,7 @@ from feed_ranking.online.service import FeedService
 from infra.live.live_arrays import ArraysWatcher
 from infra.pipeline.runner import Outcome
 from infra.serving.admission import Admission
-from infra.serving.app import ASK_RESPONSES, nothing_to_serve
+from infra.serving.app import ASK_RESPONSES, no_release
 from infra.serving.event_intake import MAX_ID, Id
 from infra.serving.schemas import StageOut, StrictModel, knobs_model
 from infra.serving.serve import make_parts, open_slot, serve
@@ -137,7 +137,7 @@ def add_feed(
     ) -> Response:
         service = slot.value
         if service is None:
-            return nothing_to_serve(slot.last_error)
+            return no_release(slot.last_error)
         knobs: Mapping[str, Any] = body.knobs.model_dump(exclude_none=True)  # type: ignore[attr-defined]
         query = service.query(body.user_id, body.k, body.seen, knobs, body.seed)
         outcome = await admission.run(lambda: service.answer(query))

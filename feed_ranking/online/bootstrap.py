@@ -13,7 +13,7 @@ from feed_ranking.features.views import naive_reader, open_store
 from feed_ranking.items.catalog import CAPACITY, Catalogue, NewPost
 from feed_ranking.items.live_counts import LiveStats
 from feed_ranking.items.snapshot import open_snapshot
-from feed_ranking.model.artifact import load_bundle, load_what_is_whole
+from feed_ranking.model.artifact import load_bundle, load_intact_networks
 from feed_ranking.model.inputs import priors_from
 from feed_ranking.online.pipeline import build_pipeline
 from feed_ranking.online.service import FeedService
@@ -59,7 +59,7 @@ class FeedBootstrap:
         path, digest, settings = Path(release.index_path), release.model_digest, self.shared.settings
         snapshot = open_snapshot(path, model_digest=digest, without_index=without_damaged)
         if without_damaged:
-            bundle = load_what_is_whole(Path(release.model_path), digest, priors_from(snapshot.meta))
+            bundle = load_intact_networks(Path(release.model_path), digest, priors_from(snapshot.meta))
         else:
             bundle = load_bundle(Path(release.model_path), digest)
         clock = self.shared.clock_of(release)

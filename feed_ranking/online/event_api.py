@@ -15,7 +15,7 @@ from starlette.responses import Response
 from feed_ranking.events.schemas import MAX_PLACES, TOPICS, Impression, PostPublished, Reaction
 from feed_ranking.online.service import FeedService
 from infra.serving.admission import Admission
-from infra.serving.app import ASK_RESPONSES, PROBLEM, nothing_to_serve
+from infra.serving.app import ASK_RESPONSES, PROBLEM, no_release
 from infra.serving.event_intake import MAX_ID, Accepted, Id, accept, add_clock, refuse_future
 from infra.serving.problems import problem
 from infra.serving.schemas import StrictModel
@@ -60,7 +60,7 @@ class ImpressionIn(StrictModel):
     creator_before: int = Field(ge=0, le=1_000_000)
     policy: str = Field(max_length=40)
     propensity: float = Field(ge=0, le=1, allow_inf_nan=False)
-    request_ts: float = Field(ge=0, allow_inf_nan=False, description="as in the slate")
+    request_ts: float = Field(ge=0, allow_inf_nan=False, description="request_ts of the slate")
 
 
 class ReactionIn(ImpressionIn):
@@ -70,7 +70,7 @@ class ReactionIn(ImpressionIn):
     liked: bool = False
     commented: bool = False
     dwell_s: float = Field(0.0, ge=0, le=LONGEST_DWELL_S, allow_inf_nan=False)
-    left: bool = Field(False, description="the session ended here")
+    left: bool = Field(False, description="true if the session ended after this item")
 
 
 class EventsIn(StrictModel):
@@ -98,7 +98,7 @@ def add_intake(app: FastAPI, slot: ReleaseSlot[FeedService], producer: EventProd
     async def posts(body: PostsIn) -> Response:
         service = slot.value
         if service is None:
-            return nothing_to_serve(slot.last_error)
+            return no_release(slot.last_error)
         topics = service.bundle.priors.topics
         if unknown := [post.topic for post in body.posts if post.topic >= topics]:
             return problem(422, f"topic {unknown[0]} does not exist; topics are 0 to {topics - 1}")
@@ -113,7 +113,7 @@ def add_intake(app: FastAPI, slot: ReleaseSlot[FeedService], producer: EventProd
     async def post(post_id: Annotated[int, Path(ge=0, le=MAX_ID)]) -> Response:
         service = slot.value
         if service is None:
-            return nothing_to_serve(slot.last_error)
+            return no_release(slot.last_error)
         found = service.known_post(post_id)
         if found is None:
             return problem(404, f"post {post_id} is not among the candidates of this service")
@@ -126,13 +126,13 @@ def add_intake(app: FastAPI, slot: ReleaseSlot[FeedService], producer: EventProd
     async def events(body: EventsIn) -> Response:
         service = slot.value
         if service is None:
-            return nothing_to_serve(slot.last_error)
+            return no_release(slot.last_error)
         now = service.clock.now()
         if late := refuse_future((*body.impressions, *body.reactions), now):
             return late
         wrong = [item for item in (*body.impressions, *body.reactions) if (item.post_id >= 0) == (item.ad_id >= 0)]
         if wrong:
-            return problem(422, "an item is a post or an ad: give one of post_id and ad_id, and -1 for the other")
+            return problem(422, "an item is a post or an ad: set post_id or ad_id, and set the other to -1")
         found: list[tuple[str, Any]] = [
             (TOPICS.impressions, Impression(**item.model_dump(), seen_ts=now)) for item in body.impressions
         ]

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from feed_ranking.events.history import EventLog, PublicCatalogue
 
-ROOM = 1.25
+GROWTH = 1.25
 """capacity factor of new arrays, so most appends copy only the new events"""
 
 
@@ -36,7 +36,7 @@ class GrowingLog:
         count = self._count + len(new)
         for name, values in self._columns.items():
             if count > len(values):
-                wider = np.empty((int(count * ROOM) + 1, *values.shape[1:]), values.dtype)
+                wider = np.empty((int(count * GROWTH) + 1, *values.shape[1:]), values.dtype)
                 wider[: self._count] = values[: self._count]
                 self._columns[name] = wider
             self._columns[name][self._count : count] = getattr(new, name)

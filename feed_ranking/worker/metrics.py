@@ -38,7 +38,7 @@ class OnlineMetrics:
             for policy in POLICIES:
                 self.impressions.labels(kind, policy)
 
-    def saw(self, impressions: Sequence[Impression], joined_ts: npt.NDArray[np.float64]) -> None:
+    def count_impressions(self, impressions: Sequence[Impression], joined_ts: npt.NDArray[np.float64]) -> None:
         """Count impressions; `joined_ts` float64[creators] is the time at which each creator joined."""
         for one in impressions:
             policy = (
@@ -51,7 +51,7 @@ class OnlineMetrics:
             if is_known and one.request_ts - joined_ts[one.creator_id] < NEW_CREATOR_DAYS * DAY_S:
                 self.new_creators.inc()
 
-    def did(self, reactions: Sequence[Reaction]) -> None:
+    def count_reactions(self, reactions: Sequence[Reaction]) -> None:
         for one in reactions:
             for kind, happened in (("click", one.clicked), ("like", one.liked), ("comment", one.commented)):
                 if happened:

@@ -81,8 +81,8 @@ class FeatureEffect:
         events = [received.event for received in batch]
         self._take([event for event in events if isinstance(event, PostPublished | Reaction)])
         impressions = [event for event in events if isinstance(event, Impression) and not isinstance(event, Reaction)]
-        self._metrics.saw(impressions, self._joined)
-        self._metrics.did([event for event in events if isinstance(event, Reaction)])
+        self._metrics.count_impressions(impressions, self._joined)
+        self._metrics.count_reactions([event for event in events if isinstance(event, Reaction)])
         self._offsets.take(batch)
 
     def _take(self, events: Sequence[PostPublished | Reaction]) -> None:
@@ -140,7 +140,7 @@ class FeatureEffect:
         self._release = release
         self._timing.begin(release)
         pa.default_memory_pool().release_unused()  # reading needs three times the memory of the result
-        log.info("counting from %d events, %d of them since the build", len(everything), len(everything) - built)
+        log.info("counting %d events, %d of them from the live log", len(everything), len(everything) - built)
 
 
 def activity_rows(known: EventLog, config: FeedConfig, at_ts: float, users: Ids) -> pd.DataFrame:

@@ -14,5 +14,5 @@ from feed_ranking.config import WorldConfig
 
 def examination(config: WorldConfig, position: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
     """float64: probability that a user examines `position` (from 0): (1 + position) ** -decay."""
-    looks: npt.NDArray[np.float64] = np.power(1.0 + position, -config.examination_decay)
-    return looks
+    p_examined: npt.NDArray[np.float64] = np.power(1.0 + position, -config.examination_decay)
+    return p_examined

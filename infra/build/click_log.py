@@ -35,11 +35,14 @@ class ClickLog:
         if form not in FORMATS or not colon:
             raise UsageError(f"--data takes criteo:FILE or csv:FILE, not {data!r}")
         if not path:
-            raise UsageError(f"--data {data} names no file", hint=f"as in --data {form}:clicks.txt")
+            raise UsageError(f"--data {data} lacks the name of a file", hint=f"for example: --data {form}:clicks.txt")
         if form == "csv" and not label:
-            raise UsageError("a CSV needs --label COLUMN", hint="the column that says what was clicked")
+            raise UsageError("a CSV needs --label COLUMN", hint="name the column that holds the labels")
         if form == "criteo" and label is not None:
-            raise UsageError("--label is for csv:FILE", hint="in the Criteo format the label comes first")
+            raise UsageError(
+                "--label applies only to csv:FILE",
+                hint="omit --label: in the Criteo format the label is the first column",
+            )
         split = "rows" if split is None else split
         kind, _, column = split.partition(":")
         if split != "rows" and (kind != "time" or not column):

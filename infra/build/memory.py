@@ -11,7 +11,7 @@ import gc
 import sys
 
 
-def give_back() -> None:
+def release_memory() -> None:
     """Collect garbage and release free memory. Without glibc, the C heap is not trimmed."""
     gc.collect()
     if "pyarrow" in sys.modules:

@@ -33,7 +33,7 @@ from infra.build.fingerprints import (
     take_cuts,
     variant_name,
 )
-from infra.build.memory import give_back
+from infra.build.memory import release_memory
 from infra.design import Design, Step, resolve
 from infra.errors import DependencyError, LabError, UsageError
 from infra.progress import Progress
@@ -111,7 +111,7 @@ def build(
     steps = chosen_steps(design, settings)
     names = [step.name for step in steps]
     if from_step is not None and from_step not in names:
-        raise UsageError(f"{design.name} has no step {from_step!r}", hint=f"there are: {', '.join(names)}")
+        raise UsageError(f"{design.name} has no step {from_step!r}", hint=f"choose one of: {', '.join(names)}")
     root = settings.design_root(design.name) / "steps"
     with disk_errors(root), only_build(root):
         check_free_space(root)
@@ -154,7 +154,7 @@ def _first_lost(
         except DependencyError as exc:
             observer.noticed(f"{step.name}: {exc}; using the local outputs")
             continue
-        observer.noticed(f"{step.name}: its output is gone from its server; running the step again")
+        observer.noticed(f"{step.name}: a server has lost the output of this step; running the step again")
         return step.name
     return None
 
@@ -183,7 +183,7 @@ def disk_errors(root: Path) -> Iterator[None]:
     except OSError as exc:
         if exc.errno in (errno.ENOSPC, errno.EDQUOT):
             raise LabError(
-                f"the disk that holds {root} is full", hint="free some space and build again: it goes on"
+                f"the disk of {root} is full", hint="free some space and build again; finished steps are not repeated"
             ) from exc
         if exc.errno in (errno.EROFS, errno.EACCES, errno.ENOTDIR):
             raise LabError(f"cannot write under {root}", hint="set LAB_HOME to a directory you may write to") from exc
@@ -194,7 +194,7 @@ def check_free_space(root: Path) -> None:
     free = shutil.disk_usage(root).free
     if free < NEEDED_FREE_BYTES:
         raise LabError(
-            f"{free / 1e6:.0f} MB free where {root} lies; a build needs {NEEDED_FREE_BYTES / 1e6:.0f} MB",
+            f"the disk of {root} has {free / 1e6:.0f} MB free; a build needs {NEEDED_FREE_BYTES / 1e6:.0f} MB",
             hint="free some space, or set LAB_HOME to a directory on a larger disk",
         )
 
@@ -231,7 +231,7 @@ def _run_step(
         shutil.rmtree(partial, ignore_errors=True)
         raise
     partial.rename(final)
-    give_back()
+    release_memory()
     return StepRun(step.name, step.title, final, False, seconds, peak_mb, facts)
 
 

@@ -64,19 +64,19 @@ def check_gate(
     low, high = resample.spread(loss - constant, ones)
     if high >= 0:
         raise GateRefused(
-            f"the model is not better than one click rate for all: log loss differs by {low:+.5f} to {high:+.5f}",
-            hint=f"look at the training loss; more data (the knob {comparison.more_rows}) or epochs may help",
+            f"the model is not better than a constant click rate: log loss differs by {low:+.5f} to {high:+.5f}",
+            hint=f"check the training loss; more data (the knob {comparison.more_rows}) or epochs may help",
         )
     if champion is None:
-        return "first model, better than one rate for all"
+        return "first model, better than a constant click rate"
     try:
         before = log_loss_rows(clicked, comparison.predict(registry.fetch(champion, models), champion.digest))
     except (CorruptArtifact, ValueError, IndexError, KeyError) as exc:
-        return f"the champion cannot be compared ({type(exc).__name__}); better than one rate for all"
+        return f"the champion cannot be compared ({type(exc).__name__}); better than a constant click rate"
     low, high = resample.spread(loss - before, ones)
     if low > 0:
         raise GateRefused(
             f"worse than champion {champion.version}: log loss differs by {low:+.5f} to {high:+.5f}",
-            hint="the champion stays; look at what changed in the data or the configuration",
+            hint="the champion keeps serving; check what changed in the data or the configuration",
         )
     return f"not worse than champion {champion.version} ({low:+.5f} to {high:+.5f})"

@@ -31,8 +31,8 @@ class Judgement(StrEnum):
     def of_all(cls, found: Iterable[Judgement]) -> Judgement:
         """Return the most severe judgement of a run."""
         judgements = set(found)
-        gravest = (cls.BROKEN, cls.INCONCLUSIVE, cls.TOO_FEW)
-        return next((one for one in gravest if one in judgements), cls.HOLDS)
+        by_severity = (cls.BROKEN, cls.INCONCLUSIVE, cls.TOO_FEW)
+        return next((one for one in by_severity if one in judgements), cls.HOLDS)
 
 
 @dataclass(frozen=True)

@@ -26,14 +26,14 @@ class Fault:
 
 def model_down(port: str, what: str) -> Fault:
     """The fault "down" of the network at `port`: every call fails. `what` names the network in the fault's title."""
-    return Fault(port, "down", f"{what} computes nothing", lambda *_: DownModel(port))
+    return Fault(port, "down", f"every call of {what} fails", lambda *_: DownModel(port))
 
 
 FEATURE_STORE: tuple[Fault, ...] = (
     Fault(
         "feature_store",
         "down",
-        "every online read is refused",
+        "every online read fails",
         lambda inner, _delay_s, _cleared: DownFeatureStore(inner),
     ),
     Fault(
@@ -49,5 +49,5 @@ FEATURE_STORE: tuple[Fault, ...] = (
         lambda inner, _delay_s, cleared: HungFeatureStore(inner, cleared),
     ),
 )
-INDEX = Fault("index", "down", "the vector index cannot be searched", lambda *_: DownIndex())
+INDEX = Fault("index", "down", "every search of the vector index fails", lambda *_: DownIndex())
 STREAM = Fault("stream", "down", "the broker neither accepts nor delivers events", lambda *_: DownStream())

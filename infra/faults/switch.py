@@ -56,13 +56,13 @@ class FaultSwitch:
                 break
         else:
             known = ", ".join(f"{fault.port} {fault.name}" for fault in self.faults)
-            raise UsageError(f"there is no fault {name!r} for port {port!r}", hint=f"there are: {known}")
+            raise UsageError(f"there is no fault {name!r} for port {port!r}", hint=f"choose one of: {known}")
         self._replace(port, Injected(fault, delay_s))
 
     def clear(self, port: str) -> None:
         """Clear the fault at `port`, if any. Raises `UsageError` for an unknown port."""
         if port not in self.ports:
-            raise UsageError(f"there is no port {port!r}", hint=f"there are: {', '.join(self.ports)}")
+            raise UsageError(f"there is no port {port!r}", hint=f"choose one of: {', '.join(self.ports)}")
         self._replace(port, None)
 
     def clear_all(self) -> None:

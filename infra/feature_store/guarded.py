@@ -42,11 +42,11 @@ class GuardedFeatures:
 
     def read(self, entity_id: int, deadline: Deadline) -> FeatureRow:
         """Read one row. Raises a `DependencyError`; `StaleRow` carries the row that is too old."""
-        return self._young(self.breaker.call(lambda: self._read_in_time(entity_id, deadline)))
+        return self._check_age(self.breaker.call(lambda: self._read_in_time(entity_id, deadline)))
 
     async def read_soon(self, entity_id: int, deadline: Deadline) -> FeatureRow:
         """Read one row in an event loop. Raises as `read` does."""
-        return self._young(await self.breaker.call_soon(lambda: self._await_in_time(entity_id, deadline)))
+        return self._check_age(await self.breaker.call_soon(lambda: self._await_in_time(entity_id, deadline)))
 
     def read_many(self, entity_ids: Sequence[int], deadline: Deadline) -> list[FeatureRow | StaleRow]:
         """Read the rows of several entities with one read, in their order. A stale row is returned as a `StaleRow`.
@@ -54,15 +54,15 @@ class GuardedFeatures:
         Raises a `DependencyError` if the read fails.
         """
         rows = self.breaker.call(lambda: self._read_many_in_time(entity_ids, deadline))
-        return [self._young_or_stale(row) for row in rows]
+        return [self._fresh_or_stale(row) for row in rows]
 
     def _read_many_in_time(self, entity_ids: Sequence[int], deadline: Deadline) -> list[FeatureRow]:
         with self._in_time(deadline) as timeout:
             return self.bulkhead.run(lambda: self.inner.read_many(entity_ids), timeout)
 
-    def _young_or_stale(self, row: FeatureRow) -> FeatureRow | StaleRow:
+    def _fresh_or_stale(self, row: FeatureRow) -> FeatureRow | StaleRow:
         try:
-            return self._young(row)
+            return self._check_age(row)
         except StaleRow as stale:
             return stale
 
@@ -82,9 +82,9 @@ class GuardedFeatures:
         except DeadlineExceeded as exc:
             if timeout.at == deadline.at:  # the request's own deadline passed; the store may be healthy
                 raise
-            raise FeatureStoreSlow(f"no row within {self.timeout_ms:.0f} ms") from exc
+            raise FeatureStoreSlow(f"the feature store returned no row within {self.timeout_ms:.0f} ms") from exc
 
-    def _young(self, row: FeatureRow) -> FeatureRow:
+    def _check_age(self, row: FeatureRow) -> FeatureRow:
         if row.event_ts is not None:
             age_s = self.clock.now() - row.event_ts.timestamp()
             if self.saw_age_s is not None:

@@ -59,7 +59,7 @@ def rows_of(repository: Path, settings: Settings) -> OnlineRows:
         except OSError as exc:
             raise UsageError(f"LAB_REDIS_PASSWORD_FILE cannot be read: {exc}") from exc
     if "," in password:
-        raise UsageError("the password of Redis has a comma in it, which Feast's connection string cannot carry")
+        raise UsageError("the Redis password contains a comma, which Feast's connection string does not allow")
     return RedisRows(settings.redis, password)
 
 
@@ -77,7 +77,7 @@ class SqliteRows:
 
     def check(self) -> None:
         if not self._path.exists():
-            raise FeatureStoreUnavailable(f"no online store at {self._path.parent}")
+            raise FeatureStoreUnavailable(f"there is no online store in {self._path.parent}")
 
     def prepare(self) -> None:
         with sqlite3.connect(self._path) as connection:

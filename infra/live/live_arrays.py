@@ -48,7 +48,7 @@ def read_arrays(path: Path, kind: Callable[..., R], names: list[str]) -> R:
         with np.load(path, allow_pickle=False) as stored:
             values: dict[str, Any] = {name: stored[name] for name in names}
     except (KeyError, EOFError, zipfile.BadZipFile) as exc:
-        raise ValueError(f"{path} holds no counts: {exc}") from exc
+        raise ValueError(f"{path} is not a file of counts: {exc}") from exc
     return kind(**{name: value.item() if value.ndim == 0 else value for name, value in values.items()})
 
 
@@ -79,7 +79,7 @@ class ArraysWatcher(Generic[R]):
         except OSError:
             return False  # the worker has not written the file yet
         except ValueError as exc:
-            log.warning("new counts cannot be used, the last ones stay: %s", exc)
+            log.warning("cannot load the new counts, the last ones stay in use: %s", exc)
             return False
         return True
 

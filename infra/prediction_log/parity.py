@@ -25,10 +25,10 @@ def compare(
 
     Integers and booleans must be equal. Both sides map a feature to an array[n, ...] of the same rows in the same
     order. Two missing values (NaN) are equal; a missing value and a number differ. Arrays of different shapes give a
-    share of 1. Raises `ValueError` if the sides name different features.
+    share of 1. Raises `ValueError` if the two sides have different features.
     """
     if set(left) != set(right):
-        raise ValueError(f"the sides name different features: {sorted(set(left) ^ set(right))}")
+        raise ValueError(f"the two sides have different features: {sorted(set(left) ^ set(right))}")
     found = []
     for name in left:
         a, b = np.asarray(left[name], np.float64), np.asarray(right[name], np.float64)

@@ -43,14 +43,14 @@ class PredictionLog(Generic[E]):
         )
         if not len(when):
             raise UsageError(
-                f"the log of predictions in {directory} is empty", hint="run: lab live DESIGN, with the lab up"
+                f"the prediction log in {directory} is empty", hint="start the lab and run: lab live DESIGN"
             )
         file = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
         row = np.concatenate([np.arange(len(part)) for part in parts])
         kept = np.flatnonzero(when >= since.first_ts(float(when.max())))
         kept = kept[np.argsort(when[kept], kind="stable")]
         if not len(kept):
-            raise UsageError("the log of predictions holds none since then", hint="try: --since all")
+            raise UsageError("the prediction log has no predictions in this period", hint="try: --since all")
         if seed is None:
             kept = kept[max(len(kept) - limit, 0) :]
         elif len(kept) > limit:
@@ -72,13 +72,13 @@ class PredictionLog(Generic[E]):
         try:
             return self._event(**data)
         except TypeError as exc:
-            raise LabError(f"{file} was written by other code: {exc}", hint="try: --since, with a later time") from exc
+            raise LabError(
+                f"{file} has an unknown format, from another version of the code: {exc}", hint="choose a later --since"
+            ) from exc
 
 
 def _read(file: Path, column: str) -> pa.ChunkedArray:
     try:
         return pq.read_table(file, columns=[column], partitioning=None)[column]
     except FileNotFoundError:
-        raise LabError(
-            f"{file} was the oldest and has just been removed", hint="try: --since, with a later time"
-        ) from None
+        raise LabError(f"the service has just removed {file}, its oldest file", hint="choose a later --since") from None

@@ -33,13 +33,13 @@ B = TypeVar("B")
 def replay_log(
     log: PredictionLog[P],
     bundles: Bundles[B],
-    why_not: Callable[[P], str],
+    skip_reason: Callable[[P], str],
     differences_of: Callable[[P, B], Mapping[str, str]],
     progress: Progress,
 ) -> Replayed:
     """Compute every prediction of `log` again and compare it with the logged one.
 
-    `why_not` returns the reason why a prediction cannot be replayed, or an empty text. `differences_of` returns field
+    `skip_reason` returns why a prediction cannot be replayed, or an empty text. `differences_of` returns field
     -> description of the difference, for each field that differs.
     """
     left_out, models = Counter[str](), Counter[str]()
@@ -47,7 +47,7 @@ def replay_log(
     for number, prediction in enumerate(log):
         progress((number + 1) / len(log), f"{number + 1} of {len(log)} predictions")
         try:
-            if reason := why_not(prediction):
+            if reason := skip_reason(prediction):
                 left_out[reason] += 1
                 continue
             bundle = bundles.of(prediction)
@@ -69,9 +69,9 @@ def differing_fields(logged: Mapping[str, npt.NDArray[Any]], again: Mapping[str,
 def difference(logged: npt.NDArray[Any], again: npt.NDArray[Any]) -> str:
     """Describe the difference of two arrays that must be bit-identical. Returns an empty text if they are equal."""
     if logged.shape != again.shape:
-        return f"{len(logged)} were logged, {len(again)} came out"
+        return f"{len(logged)} values were logged, the replay has {len(again)}"
     moved = logged != again
     if not moved.any():
         return ""
     gap = np.abs(logged.astype(np.float64) - again.astype(np.float64)).max()
-    return f"{int(moved.sum())} of {moved.size} moved, by at most {gap:.3g}"
+    return f"{int(moved.sum())} of {moved.size} values differ, by at most {gap:.3g}"

@@ -66,7 +66,7 @@ class Bundles(Generic[B]):
         registry = MlflowRegistry(self._settings)
         known = registry.digest_of(name, int(version))
         if known != digest:
-            found = "the registry has no such version" if known is None else "the registry has other bytes under it"
-            raise VersionGone(f"model {prediction.model_version} is gone: {found}")
+            found = "the registry has no such version" if known is None else "the registry has different files for it"
+            raise VersionGone(f"model {prediction.model_version} is no longer available: {found}")
         models = self._settings.design_root(self._release.design) / "models"
         return registry.fetch(ModelVersion(name, int(version), digest, {}), models)

@@ -15,7 +15,7 @@ TIMEOUT_S = 1.0
 ANSWERS = "answers"
 LOCAL = "embedded"
 DOWN = "does not answer; serving the verified local copy"
-NOT_ASKED = "not asked yet"
+NOT_ASKED = "not checked yet"
 EVERY_S = 5.0
 
 

@@ -55,7 +55,7 @@ def read_release(design_root: Path) -> Release:
         current = json.loads((design_root / CURRENT).read_text())
         return Release.read(Path(current["release"]))
     except FileNotFoundError:
-        raise UsageError(f"no build of {name} is there", hint=f"run: lab build {name}") from None
+        raise UsageError(f"{name} has not been built", hint=f"run: lab build {name}") from None
     except (ValueError, KeyError, TypeError) as exc:
         problem = f"{design_root / CURRENT} or the release that it names is invalid: {exc}"
         raise CorruptArtifact(problem, hint=f"run: lab build {name}") from exc

@@ -25,7 +25,7 @@ class Admission:
 
     async def run(self, work: Callable[[], T]) -> T:
         """Run `work` in a thread. Raises `Overloaded` immediately if all workers and queue slots are in use."""
-        self._need_room()
+        self._check_capacity()
         future = asyncio.get_running_loop().run_in_executor(self._pool, work)
         self._pending += 1
         future.add_done_callback(self._leave)  # also after a cancellation, because the thread keeps running
@@ -33,16 +33,16 @@ class Admission:
 
     async def run_async(self, work: Callable[[], Awaitable[T]]) -> T:
         """Await `work`, which mostly waits for I/O. It takes a slot but no thread. Raises `Overloaded` like `run`."""
-        self._need_room()
+        self._check_capacity()
         self._pending += 1
         try:
             return await work()
         finally:
             self._leave()
 
-    def _need_room(self) -> None:
+    def _check_capacity(self) -> None:
         if self._pending >= self._limit:
-            raise Overloaded(f"{self._limit} requests are being served or wait already")
+            raise Overloaded(f"{self._limit} requests are already running or waiting")
 
     def _leave(self, _: object = None) -> None:
         self._pending -= 1

@@ -115,11 +115,11 @@ def create_service(
     return Accounting(inner, core.metrics, design.ask.path)
 
 
-def nothing_to_serve(why: str) -> Response:
+def no_release(why: str) -> Response:
     """The 503 response of a service without a loaded release: no release exists, or its load failed."""
     return problem(
         503,
-        f"no release is loaded yet: {why}; this service answers as soon as a build has ended well",
+        f"no release is loaded yet: {why}; the service answers requests after the first successful build",
         headers={"Retry-After": "1"},
     )
 
@@ -140,15 +140,21 @@ def describe(design: Design, preset: str) -> dict[str, Any]:
 
 
 def _add_health(app: FastAPI, core: ServiceCore, registry: RegistryWatch) -> None:
-    @app.get("/healthz", tags=["service"], summary="Is the process alive?")
+    @app.get("/healthz", tags=["service"], summary="Check that the process is alive")
     async def healthz() -> Health:
         return Health(status="ok")
 
-    @app.get("/readyz", tags=["service"], summary="Can it serve?", response_model=Ready, responses={503: PROBLEM})
+    @app.get(
+        "/readyz",
+        tags=["service"],
+        summary="Check that the service can serve",
+        response_model=Ready,
+        responses={503: PROBLEM},
+    )
     async def readyz() -> Any:
         release = core.slot.release
         if release is None:
-            return nothing_to_serve(core.slot.last_error)
+            return no_release(core.slot.last_error)
         return Ready(
             status="ready",
             model_version=f"{release.model_name}/{release.model_version}",
@@ -175,7 +181,12 @@ def _add_description(app: FastAPI, core: ServiceCore) -> None:
     description = orjson.dumps(describe(core.design, core.settings.preset))
     page = render_page(core.design, core.settings.preset)
 
-    @app.get("/v1/design", tags=["service"], summary="Budgets, knobs and steps", response_model=dict[str, Any])
+    @app.get(
+        "/v1/design",
+        tags=["service"],
+        summary="Describe the budgets, knobs and steps of the design",
+        response_model=dict[str, Any],
+    )
     async def design() -> Response:
         return Response(description, media_type="application/json")
 
@@ -193,17 +204,17 @@ def _add_faults(app: FastAPI, core: ServiceCore) -> None:
             rows.append(FaultOut(port=fault.port, fault=fault.name, title=fault.title, active=is_active))
         return rows
 
-    @app.get("/v1/faults", tags=["faults"], summary="What can be broken, and what is")
+    @app.get("/v1/faults", tags=["faults"], summary="List all faults and the injected ones")
     async def faults() -> list[FaultOut]:
         return listing()
 
-    @app.put("/v1/faults/{port}", tags=["faults"], summary="Break a part", responses={422: PROBLEM, 400: PROBLEM})
+    @app.put("/v1/faults/{port}", tags=["faults"], summary="Inject a fault", responses={422: PROBLEM, 400: PROBLEM})
     async def inject(port: str, body: FaultIn) -> list[FaultOut]:
         core.faults.inject(port, body.fault, body.delay_s)
         log.warning("fault injected: %s %s", port, body.fault)
         return listing()
 
-    @app.delete("/v1/faults/{port}", tags=["faults"], summary="Mend it", responses={422: PROBLEM})
+    @app.delete("/v1/faults/{port}", tags=["faults"], summary="Clear the fault of a port", responses={422: PROBLEM})
     async def clear(port: str) -> list[FaultOut]:
         core.faults.clear(port)
         log.warning("fault cleared: %s", port)

@@ -34,7 +34,7 @@ class BodyLimit:
         try:
             body = await self._read_in_time(scope, receive)
         except _TooLarge:
-            detail = f"a body may have {self.max_bytes} bytes"
+            detail = f"a request body may have at most {self.max_bytes} bytes"
             await problem(413, detail, headers={"Connection": "close"})(scope, receive, send)
             return
         except TimeoutError:

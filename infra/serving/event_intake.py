@@ -17,7 +17,7 @@ from starlette.responses import Response
 from infra.errors import StreamUnavailable
 from infra.live.clock import WorldClock
 from infra.serving.admission import Admission
-from infra.serving.app import PROBLEM, nothing_to_serve
+from infra.serving.app import PROBLEM, no_release
 from infra.serving.problems import problem
 from infra.serving.slot import ReleaseSlot
 from infra.stream.event import Event
@@ -33,11 +33,11 @@ Id = Annotated[int, Field(ge=0, le=MAX_ID)]
 
 
 class Accepted(BaseModel):
-    accepted: int = Field(description="how many the broker has")
+    accepted: int = Field(description="number of events that the broker has acknowledged")
 
 
 class Clock(BaseModel):
-    now: float = Field(description="the world's time, in seconds since the epoch, UTC")
+    now: float = Field(description="world time, in seconds since the epoch, UTC")
 
 
 class HasClock(Protocol):
@@ -53,7 +53,7 @@ class HasRequestTime(Protocol):
 def refuse_future(items: Sequence[HasRequestTime], now: float) -> Response | None:
     """Return a 422 if an item's `request_ts` is after `now` (seconds since the epoch) plus `FUTURE_S`; else None."""
     if late := [item for item in items if item.request_ts > now + FUTURE_S]:
-        return problem(422, f"request_ts {late[0].request_ts} lies in the future: it is {now:.3f} in this world")
+        return problem(422, f"request_ts {late[0].request_ts} is in the future: the world time is {now:.3f}")
     return None
 
 
@@ -72,11 +72,11 @@ async def accept(found: Sequence[tuple[str, Event]], producer: EventProducer, in
 def add_clock(app: FastAPI, slot: ReleaseSlot[Any]) -> None:
     """Add `GET /v1/clock`. The service in the slot must have a `clock` (`HasClock`)."""
 
-    @app.get("/v1/clock", tags=["events"], summary="What time is it in this world?", response_model=Clock,
+    @app.get("/v1/clock", tags=["events"], summary="Read the world time", response_model=Clock,
         responses={503: PROBLEM},
     )  # fmt: skip
     async def clock() -> Response:
         service: HasClock | None = slot.value
         if service is None:
-            return nothing_to_serve(slot.last_error)
+            return no_release(slot.last_error)
         return Response(orjson.dumps({"now": service.clock.now()}), media_type="application/json")

@@ -62,6 +62,6 @@ def _own_address(scope: Scope) -> str | None:
 
 def _refusal() -> Response:
     """Written here, since the worker, which is guarded too, does without the web framework and its problem handlers."""
-    detail = "the Host header is not allowed; the setting LAB_ALLOWED_HOSTS lists names beside 127.0.0.1"
+    detail = "the Host header is not allowed; add its name to the setting LAB_ALLOWED_HOSTS"
     body = {"type": "about:blank", "title": "Host not allowed", "status": MISDIRECTED, "detail": detail, "errors": []}
     return Response(orjson.dumps(body), MISDIRECTED, media_type="application/problem+json")

@@ -27,7 +27,9 @@ class OnnxModel:
             raise CorruptArtifact(f"{path.name} is not a network that ONNX Runtime can load: {exc}") from exc
         (self._input,) = self._session.get_inputs()
         if self._input.shape[-1] != width:
-            raise CorruptArtifact(f"{path.name} takes {self._input.shape[-1]} inputs, its manifest says {width}")
+            raise CorruptArtifact(
+                f"{path.name} takes {self._input.shape[-1]} inputs, but its manifest requires {width}"
+            )
 
     def __call__(self, inputs: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         output: npt.NDArray[np.float32] = self._session.run(None, {self._input.name: inputs})[0]

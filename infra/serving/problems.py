@@ -32,11 +32,11 @@ TITLES = {
 class Problem(BaseModel):
     """The body of every 4xx and 5xx response (RFC 9457)."""
 
-    type: str = Field("about:blank", description="kind of problem; about:blank means that `status` says it all")
+    type: str = Field("about:blank", description="kind of problem; about:blank: `status` is the only classification")
     title: str = Field(examples=["Request not valid"])
     status: int = Field(examples=[422])
     detail: str = Field("", examples=["k: Input should be greater than or equal to 1"])
-    errors: list[dict[str, str]] = Field(default_factory=list, description="field and message, one for each fault")
+    errors: list[dict[str, str]] = Field(default_factory=list, description="field and message of each invalid value")
 
 
 class Overloaded(Exception):

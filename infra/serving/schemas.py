@@ -23,7 +23,7 @@ class StageOut(BaseModel):
     time_ms: float
     count_in: int
     count_out: int
-    removed: dict[str, int] = Field(description="reason -> number of candidates removed for it")
+    removed: dict[str, int] = Field(description="reason -> number of candidates that the stage removed")
     degraded: str = Field(description="reason, empty when healthy")
     detail: str
 
@@ -46,7 +46,9 @@ class Ready(BaseModel):
 
 class FaultIn(StrictModel):
     fault: str = Field(max_length=40, examples=["down"])
-    delay_s: float = Field(0.1, ge=0, le=10, allow_inf_nan=False, description="for faults that slow something down")
+    delay_s: float = Field(
+        0.1, ge=0, le=10, allow_inf_nan=False, description="delay per call, for faults that slow a port down"
+    )
 
 
 class FaultOut(BaseModel):

@@ -66,4 +66,4 @@ def warm_store(features: GuardedFeatures) -> None:
     try:
         features.bulkhead.run(lambda: features.inner.read_online(0), Deadline.after_ms(WARM_UP_MS))
     except DependencyError as exc:
-        log.warning("starting without the feature store, answers will be degraded: %s", exc)
+        log.warning("starting without the feature store, responses will be degraded: %s", exc)

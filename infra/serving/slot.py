@@ -59,7 +59,7 @@ class ReleaseSlot(Generic[T]):
             if not self._may_wait:
                 raise
             self.last_error = str(exc)
-            log.warning("%s yet; waiting for one", exc)
+            log.warning("%s; waiting for a build", exc)
         threading.Thread(target=self._watch, name="release-watcher", daemon=True).start()
 
     def check(self) -> bool:
@@ -74,7 +74,9 @@ class ReleaseSlot(Generic[T]):
             reason = str(exc) or type(exc).__name__
             if reason != self.last_error:
                 log.error(
-                    "the new release is refused, the old one stays: %s", exc, exc_info=not isinstance(exc, LabError)
+                    "cannot load the new release, the old one keeps serving: %s",
+                    exc,
+                    exc_info=not isinstance(exc, LabError),
                 )
                 self._swapped(False)
             self.last_error = reason

@@ -42,5 +42,5 @@ def find_stream(settings: Settings) -> StreamAddress:
         return StreamAddress(**json.loads(address_file(settings).read_text()))
     except (OSError, ValueError, TypeError) as exc:
         raise StreamUnavailable(
-            f"no event stream is running: {address_file(settings)} is not there", hint="lab up starts one"
+            f"no event stream is running: {address_file(settings)} does not exist", hint="run: lab up"
         ) from exc

@@ -31,7 +31,7 @@ def run_broker(settings: Settings) -> None:
     owner = Producer({"bootstrap.servers": "127.0.0.1:1", "test.mock.num.brokers": 1, "log_level": 0})
     (broker,) = owner.list_topics(timeout=10).brokers.values()
     StreamAddress(f"{broker.host}:{broker.port}", secrets.token_hex(4), is_embedded=True).write(settings)
-    log.info("the in-memory broker is at %s:%s; it keeps nothing across restarts", broker.host, broker.port)
+    log.info("the in-memory broker is at %s:%s; a restart deletes its events", broker.host, broker.port)
     try:
         while not stopped.wait(1.0):
             owner.poll(0)

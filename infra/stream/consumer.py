@@ -193,12 +193,12 @@ class EventConsumer:
                 if time.monotonic() - looked_s > self.limits.lag_every_s:
                     looked_s = time.monotonic()
                     if self.find() != address:
-                        raise StreamUnavailable("the broker has moved")
+                        raise StreamUnavailable("the broker has a new address")
                     if self._lag(client) == 0 and is_in_group(client):
                         moved_s = looked_s
                     if looked_s - moved_s > self.limits.stalled_s:
                         raise StreamUnavailable(
-                            f"made no progress for {looked_s - moved_s:.0f} s while messages or a rebalance waited"
+                            f"no progress for {looked_s - moved_s:.0f} s although messages or a rebalance wait"
                         )
                     self.last_error = ""
         finally:
@@ -212,7 +212,7 @@ class EventConsumer:
         """
         batch, dead, duplicates = self._sorted(records)
         self._notice_times(batch)
-        self._bury(dead)
+        self._send_dead_letters(dead)
         last = batch[-1] if batch else None
         while batch:
             try:
@@ -306,13 +306,13 @@ class EventConsumer:
                 self._apply(batch[half:], left)
                 return
             log.exception("%s: the effect failed", self.group)
-            self._bury([(batch[0], f"the effect failed: {type(exc).__name__}: {exc}")])
+            self._send_dead_letters([(batch[0], f"the effect failed: {type(exc).__name__}: {exc}")])
         else:
             self._seen.add(received.name for received in batch)
             self._count_read(batch, "applied")
         del left[: len(batch)]
 
-    def _bury(self, dead: Sequence[tuple[Received, str]]) -> None:
+    def _send_dead_letters(self, dead: Sequence[tuple[Received, str]]) -> None:
         producer, topic = self.dead_letters
         letters = [
             (topic, DeadLetter(record.topic, record.partition, record.offset, why, _as_text(record.value), self.now()))
@@ -349,7 +349,7 @@ class EventConsumer:
 
     def _lag(self, client: Any) -> int:
         """Number of unread messages in the assigned partitions, over all topics."""
-        with kafka_errors("ask for the lag"):
+        with kafka_errors("read the lag"):
             mine = list(client.assignment())
             ends = client.end_offsets(mine, timeout_ms=ANSWER_MS)
             lags = dict.fromkeys(self.codecs, 0)

@@ -100,11 +100,13 @@ class Codec:
         if kind is None:
             raise PoisonMessage(f"unknown schema {schema!r:.60}")
         if body.get("version") != kind.VERSION:
-            raise PoisonMessage(f"{kind.SCHEMA} version {body.get('version')!r}, this code reads {kind.VERSION}")
+            raise PoisonMessage(
+                f"{kind.SCHEMA} has version {body.get('version')!r}, this code reads version {kind.VERSION}"
+            )
         event = _built(kind, body["data"])
         event_id: str = event.event_id
         if event_id != body.get("event_id"):
-            raise PoisonMessage(f"{kind.SCHEMA} has the id {body.get('event_id')!r}, its fields say {event_id!r}")
+            raise PoisonMessage(f"{kind.SCHEMA} has the id {body.get('event_id')!r}, its fields give {event_id!r}")
         return event_id, event
 
 
@@ -117,7 +119,7 @@ def _built(kind: Any, data: dict[str, Any]) -> Any:
     if tuple(data) == shape.names and tuple(map(type, data.values())) == shape.types:
         return shape.make(data)  # numbers are finite: orjson rejects NaN and infinity
     if data.keys() != shape.hints.keys():
-        raise PoisonMessage(f"{kind.SCHEMA} has other fields: {sorted(data.keys() ^ shape.hints.keys())}")
+        raise PoisonMessage(f"{kind.SCHEMA} has missing or unknown fields: {sorted(data.keys() ^ shape.hints.keys())}")
     return kind(**{name: _checked(kind.SCHEMA, name, data[name], hint) for name, hint in shape.hints.items()})
 
 

@@ -51,7 +51,7 @@ class EventFollower:
             try:
                 self._follow()
             except DependencyError as exc:
-                log.debug("not following: %s", exc)
+                log.debug("cannot read events, will retry: %s", exc)
                 self._stop.wait(RETRY_S)
 
     def _follow(self) -> None:
@@ -78,4 +78,4 @@ class EventFollower:
         try:
             self._apply(events)
         except LabError as exc:
-            log.error("events that could not be used: %s", exc)
+            log.error("cannot use the events: %s", exc)

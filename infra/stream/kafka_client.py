@@ -47,7 +47,7 @@ def kafka_errors(what: str) -> Iterator[None]:
 def open_producer(address: StreamAddress) -> ProducerClient:
     """Open a producer that waits for every replica. Raises `StreamUnavailable` at once if the port is closed."""
     with kafka_errors(f"reach the broker at {address.broker}"):
-        must_listen(address)
+        check_port_open(address)
         return ProducerClient(address)
 
 
@@ -121,7 +121,7 @@ def epoch_of(address: StreamAddress, topics: Sequence[str]) -> str:
     """
     if address.is_embedded:
         return address.epoch
-    with kafka_errors("ask for the topics"):
+    with kafka_errors("list the topics"):
         admin = KafkaAdminClient(**_common(address))
         try:
             found = {
@@ -132,7 +132,7 @@ def epoch_of(address: StreamAddress, topics: Sequence[str]) -> str:
         finally:
             admin.close()
     if missing := set(topics) - set(found):
-        raise StreamUnavailable(f"topics {', '.join(sorted(missing))} are not there yet")
+        raise StreamUnavailable(f"topics {', '.join(sorted(missing))} do not exist yet")
     return address.epoch + hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()[:8]
 
 
@@ -142,7 +142,7 @@ def partitions_of(client: Any, topics: Sequence[str], address: StreamAddress) ->
         return [TopicPartition(topic, number) for topic in topics for number in range(PARTITIONS)]
     found = [TopicPartition(topic, number) for topic in topics for number in client.partitions_for_topic(topic) or ()]
     if {place.topic for place in found} != set(topics):
-        raise StreamUnavailable(f"topics {', '.join(topics)} are not there yet")
+        raise StreamUnavailable(f"topics {', '.join(topics)} do not exist yet")
     return found
 
 
@@ -150,7 +150,7 @@ def make_topics(address: StreamAddress, topics: Sequence[str]) -> None:
     """Create the missing topics. The in-memory broker creates a topic at its first use."""
     if address.is_embedded:
         return
-    with kafka_errors("make topics"):
+    with kafka_errors("create topics"):
         admin = KafkaAdminClient(**_common(address))
         try:
             missing = set(topics) - set(admin.list_topics())
@@ -165,7 +165,7 @@ def make_topics(address: StreamAddress, topics: Sequence[str]) -> None:
 
 
 def _common(address: StreamAddress) -> dict[str, Any]:
-    must_listen(address)
+    check_port_open(address)
     common: dict[str, Any] = {
         "bootstrap_servers": address.broker,
         "client_id": f"lab-{os.getpid()}",
@@ -177,7 +177,7 @@ def _common(address: StreamAddress) -> dict[str, Any]:
     return common
 
 
-def must_listen(address: StreamAddress) -> None:
+def check_port_open(address: StreamAddress) -> None:
     """Raise `OSError` if the broker's port is closed. The client libraries take longer to fail."""
     host, _, port = address.broker.rpartition(":")
     socket.create_connection((host, int(port)), CONNECT_S).close()

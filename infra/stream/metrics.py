@@ -24,16 +24,20 @@ class StreamMetrics:
 
         self.offered = counter("offered", "events handed to the producer", "topic")
         self.acked = counter("acked", "events that the broker has acknowledged", "topic")
-        self.dropped = counter("dropped", "events that were given up, by reason", "topic", "reason")
+        self.dropped = counter("dropped", "events that the producer dropped, by reason", "topic", "reason")
         self.waiting = gauge("waiting", "events that wait for the broker")
         self.up = gauge("up", "1 while the broker answers the producer")
         self.read = counter("read", "messages read, by outcome", "topic", "result")
-        self.late = counter("late", "events older than what the consumer allows; handled all the same", "topic")
-        self.out_of_order = counter("out_of_order", "events older than one before them in their partition", "topic")
-        self.lag = gauge("lag", "messages not yet handled", "topic", "group")
+        self.late = counter(
+            "late", "events older than the consumer's limit for late events; they are handled as well", "topic"
+        )
+        self.out_of_order = counter("out_of_order", "events older than an earlier event of their partition", "topic")
+        self.lag = gauge("lag", "messages that the consumer has not handled yet", "topic", "group")
         self.lost = counter("lost", "messages that the broker deleted before they were read", "topic")
         self.rebuilt = counter("consumer_rebuilt", "consumers recreated, by reason", "group", "reason")
-        self.seconds = gauge("delay_seconds", "from acknowledged by the broker to handled, last batch", "topic")
+        self.seconds = gauge(
+            "delay_seconds", "seconds from acknowledgement by the broker to the end of handling, last batch", "topic"
+        )
         for topic in topics:  # export zeros: Prometheus' `increase` misses the first value of a new series
             for one in (self.offered, self.acked, self.lost):
                 one.labels(topic)

@@ -22,7 +22,7 @@ def settle(
     `lose(topic, n)` is called with the number of messages that the broker dropped before the client read them.
     """
     client, places = assigned.client, sorted(assigned.fresh)
-    with kafka_errors("find where to go on"):
+    with kafka_errors("find the start offsets"):
         begins = client.beginning_offsets(places, timeout_ms=timeout_ms)
         ends = client.end_offsets(places, timeout_ms=timeout_ms)
         for place in places:
@@ -33,7 +33,9 @@ def settle(
                 wanted = begins[place]
             at = min(max(wanted, begins[place]), ends[place])
             if at != wanted:
-                log.error("%s/%d: the broker has %d to %d, not %d", *place, begins[place], ends[place], wanted)
+                log.error(
+                    "%s/%d: the broker has offsets %d to %d, but not %d", *place, begins[place], ends[place], wanted
+                )
                 lose(place.topic, max(0, at - wanted))
             client.seek(place, at)
         client.resume(*places)

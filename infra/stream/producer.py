@@ -246,7 +246,7 @@ class EventProducer:
             return None
 
     def _connect(self) -> bool:
-        """Keep the client, or open a new one if it is missing or broken or the broker has moved.
+        """Keep the client, or open a new one if it is missing or broken or the broker has a new address.
 
         Returns False while no broker answers.
         """
@@ -255,25 +255,25 @@ class EventProducer:
             if self._client is not None and address == self._address and self._broken is None:
                 return True
             if self._client is not None:
-                self._disconnect(self.last_error if self._broken is not None else "the broker has moved")
+                self._disconnect(self.last_error if self._broken is not None else "the broker has a new address")
             make_topics(address, self.topics)
             self._client, self._address = open_producer(address), address
         except StreamUnavailable as exc:
             self._disconnect(str(exc))
             return False
         log.info("producing to %s", address.broker)
-        self._say_well("")
+        self._set_error("")
         return True
 
-    def _say_well(self, error: str) -> None:
+    def _set_error(self, error: str) -> None:
         self.last_error, self._is_well = error, not error
         self.metrics.up.set(0 if error else 1)
 
     def _disconnect(self, reason: str) -> None:
-        self._say_well(reason)
+        self._set_error(reason)
         client, self._client, self._broken = self._client, None, None
         if client is not None:
-            log.warning("no producer: %s", reason)
+            log.warning("the producer is disconnected: %s", reason)
             # `close` waits for events in flight, which then return to the queue; its own thread keeps the sender free
             threading.Thread(target=client.close, name="producer-closing", daemon=True).start()
 
@@ -313,10 +313,10 @@ class EventProducer:
             if waiting.done is not None and not waiting.done.done():
                 waiting.done.set_result(None)
             if client is self._client and not self._is_well:
-                self._say_well("")
+                self._set_error("")
             return
         if client is self._client:
-            self._say_well(str(failure) or type(failure).__name__)
+            self._set_error(str(failure) or type(failure).__name__)
             self._broken = client
         if time.monotonic() - waiting.since > self.limits.patience_s:
             self._give_up(waiting)
@@ -344,7 +344,7 @@ class EventProducer:
         self._disconnect("closed")
         for waiting in self._waiting:
             self.metrics.dropped.labels(waiting.encoded.topic, "closed").inc()
-            _fail(waiting, StreamUnavailable("the service is ending"))
+            _fail(waiting, StreamUnavailable("the service is shutting down"))
         for topic, _ in self._offered:
             self.metrics.dropped.labels(topic, "closed").inc()
 

@@ -54,7 +54,7 @@ class ProducerClient:
         Raises `StreamUnavailable` if librdkafka's queue is full or it rejects the message.
         """
         try:
-            self._client.produce(topic, value=value, key=key, on_delivery=self._teller(done))
+            self._client.produce(topic, value=value, key=key, on_delivery=self._on_delivery(done))
         except (BufferError, KafkaException, ValueError) as exc:
             raise StreamUnavailable(f"could not send: {exc}") from exc
 
@@ -82,12 +82,12 @@ class ProducerClient:
         while not self._ended.is_set():
             self._client.poll(POLL_S)
 
-    def _teller(self, done: Done | None) -> Callable[[Any, Any], None]:
-        def tell(error: Any, _: Any) -> None:
+    def _on_delivery(self, done: Done | None) -> Callable[[Any, Any], None]:
+        def report(error: Any, _: Any) -> None:
             failure = None if error is None else StreamUnavailable(f"could not send: {error.str()}")
             if done is not None:
                 done(failure)
             elif failure is not None:
                 self._failure = failure
 
-        return tell
+        return report

@@ -52,14 +52,16 @@ class ServiceMetrics:
         self.breaker = Gauge(
             "lab_breaker_state", "0 closed, 1 half open, 2 open", ["dependency"], registry=self.registry
         )
-        self.model = Gauge("lab_model_info", "model being served", ["name", "version"], registry=self.registry)
+        self.model = Gauge(
+            "lab_model_info", "name and version of the served model", ["name", "version"], registry=self.registry
+        )
         self.swaps = Counter("lab_release_swaps", "releases loaded, by result", ["result"], registry=self.registry)
         self.model_released = Gauge(
-            "lab_model_released_timestamp_seconds", "when the served model was released", registry=self.registry
+            "lab_model_released_timestamp_seconds", "release time of the served model", registry=self.registry
         )
         self.feature_age = Histogram(
             "lab_feature_age_seconds",
-            "age of the feature rows that were read, by the world's clock",
+            "age of the feature rows that were read, in world time",
             buckets=[hours * 3600.0 for hours in FEATURE_AGE_HOURS],
             registry=self.registry,
         )

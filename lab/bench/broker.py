@@ -82,4 +82,4 @@ def _found(settings: Settings, process: subprocess.Popen[bytes]) -> StreamAddres
             return find_stream(settings)
         except StreamUnavailable:
             time.sleep(0.05)
-    raise LabError("the embedded broker does not start")
+    raise LabError("the embedded broker did not start in time")

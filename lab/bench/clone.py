@@ -118,7 +118,9 @@ class CloneBench:
         until = time.monotonic() + UP_TIMEOUT_S
         while time.monotonic() < until:
             if process.poll() is not None:
-                raise LabError("`make up` ended", hint=log.read_text(errors="replace")[-2000:])
+                raise LabError(
+                    "`make up` ended before the service answered", hint=log.read_text(errors="replace")[-2000:]
+                )
             with contextlib.suppress(httpx.HTTPError):
                 if httpx.post(url, json=body, timeout=5).is_success:
                     return

@@ -34,12 +34,12 @@ class ComposeBench:
         stack = Stack("lab-bench")
         stack.down()
         try:
-            err.print("composing from nothing …")
+            err.print("starting the composed setting from nothing …")
             self.found["compose_first_s"] = [self._up(stack, from_nothing=True)]
             self.found["compose_mb"] = [memory_mb(stack)]
             self.found["image_mb"] = [image_mb()]
             for number in range(self.rounds):
-                err.print(f"composing again, {number + 1} of {self.rounds} …")
+                err.print(f"starting the composed setting again, {number + 1} of {self.rounds} …")
                 stack.compose("down")
                 self.found.setdefault("compose_again_s", []).append(self._up(stack))
         finally:

@@ -44,5 +44,5 @@ def cpu_ms_per_request(client: Client, pid: int, rate_per_s: float, seconds: flo
     answered = len(open_loop(client, rate_per_s=rate_per_s, seconds=seconds, seed=seed))
     after = process.cpu_times()
     if not answered:
-        raise LabError(f"no request was due at {rate_per_s:.1f}/s in {seconds:.0f} s")
+        raise LabError(f"no request was sent at {rate_per_s:.1f}/s in {seconds:.0f} s")
     return 1000 * (after.user + after.system - before.user - before.system) / answered

@@ -32,7 +32,7 @@ def measure(design: Design, only: Sequence[str] | None, rounds: int) -> list[Fig
     """
     bounds = {bound.id: bound for bound in design.bench}
     if unknown := set(only or ()) - set(bounds):
-        raise UsageError(f"no figure {', '.join(sorted(unknown))}", hint=f"there are: {', '.join(bounds)}")
+        raise UsageError(f"there is no figure {', '.join(sorted(unknown))}", hint=f"choose one of: {', '.join(bounds)}")
     wanted = {name for name in bounds if not only or name in only}
     found: Found = {}
     with tempfile.TemporaryDirectory(prefix="lab-bench-") as directory:
@@ -45,7 +45,7 @@ def measure(design: Design, only: Sequence[str] | None, rounds: int) -> list[Fig
             with CpuWatch(lambda: [os.getpid()]) as watch:
                 service.measure(of_service)
             for text in watch.conditions(0.0, math.inf).disturbances:
-                err.print(f"busy machine: {text}; figures of time may be worse than on a quiet machine", soft_wrap=True)
+                err.print(f"busy machine: {text}; times may be longer than on a quiet machine", soft_wrap=True)
         if wanted & ComposeBench.ids:
             try:
                 ComposeBench(design, rounds, found).measure()

@@ -118,4 +118,4 @@ def _await(url: str, process: subprocess.Popen[bytes]) -> None:
                 return
         except httpx.TransportError:
             time.sleep(0.1)
-    raise LabError("the service did not get ready")
+    raise LabError("the service was not ready in time")

@@ -48,7 +48,7 @@ class OwnLab:
         for service in state.services if state else ():
             if service.name == name:
                 return service
-        raise LabError(f"`lab up` runs no {name}")
+        raise LabError(f"`lab up` does not run a process {name}")
 
     def kill_broker(self) -> None:
         os.kill(self.broker.pid, signal.SIGKILL)
@@ -95,7 +95,7 @@ def lab_up(design: Design, settings: Settings) -> Iterator[OwnLab]:
         until = time.monotonic() + UP_S
         while "Ctrl-C" not in log.read_text(errors="replace"):
             if process.poll() is not None or time.monotonic() > until:
-                raise LabError("`lab up` did not get ready", hint=tail(log))
+                raise LabError("`lab up` was not ready in time", hint=tail(log))
             time.sleep(0.1)
         lab = OwnLab(url_of(design, settings.model_copy(update={"port": port})), settings)
         lab.await_stream()

@@ -19,14 +19,14 @@ INTERRUPTED = 130
 
 
 def drills(as_json: Json = False) -> None:
-    """List the failure drills: the part that fails, and the expectation."""
+    """List the failure drills and their hypotheses."""
     known = _known()
     if as_json:
         keys = ("name", "title", "hypothesis")
         print_json([{"design": design.name, **{key: getattr(item, key) for key in keys}} for design, item in known])
         return
-    print_table(("drill", "design", "what must hold"), [[item.name, design.name, item.title] for design, item in known])
-    err.print(f"with the lab up, run one: {lab_command()} drill {known[0][1].name}")
+    print_table(("drill", "design", "hypothesis"), [[item.name, design.name, item.title] for design, item in known])
+    err.print(f"start the lab, then run one: {lab_command()} drill {known[0][1].name}")
 
 
 def drill(
@@ -35,7 +35,8 @@ def drill(
         str | None, typer.Option("--design", help="design of the drill, if several have one of that name")
     ] = None,
     setting: Annotated[
-        Literal["embedded", "compose"], typer.Option(help="a service started by `lab up`, or by `docker compose up`")
+        Literal["embedded", "compose"],
+        typer.Option(help="embedded: the services of `lab up`; compose: those of `docker compose up`"),
     ] = "embedded",
     preset: Preset = None,
     rate: Annotated[
@@ -44,10 +45,10 @@ def drill(
     url: Url = None,
     as_json: Json = False,
 ) -> None:
-    """Break a part of a running design under load and judge what happens.
+    """Inject a fault into a running design under load and compare the response with a hypothesis.
 
-    Exit code 3 when a hypothesis deviates, 5 when the run is inconclusive: other programs used the machine, or there
-    were too few requests.
+    Exit code 3 when a hypothesis does not hold, 5 when the run is inconclusive: other programs used the machine, or
+    there were too few requests.
     """
     from lab.drills.cases import ALL, DrillCases
     from lab.drills.cost import captured_cost
@@ -90,16 +91,18 @@ def drill(
         err.print(run.conditions.describe(), markup=False, soft_wrap=True)
         err.print(f"report: {page}", soft_wrap=True)
     if run.aborted:
-        err.print(f"the drill was cut short: {run.aborted}", markup=False, soft_wrap=True)
-        if not run.is_mended:
-            raise DependencyError(f"{chosen.method.port} is still broken", hint=_how_to_mend(design, chosen, setting))
-        err.print("what it broke is mended")
+        err.print(f"the drill stopped early: {run.aborted}", markup=False, soft_wrap=True)
+        if not run.is_cleared:
+            raise DependencyError(
+                f"the fault at {chosen.method.port} is not cleared", hint=_how_to_clear(design, chosen, setting)
+            )
+        err.print("the fault is cleared")
         raise typer.Exit(INTERRUPTED if run.aborted == "interrupted" else BudgetBroken.exit_code)
     judgements = {f"{verdict.probe.figure} ({verdict.phase})": verdict.judgement for verdict in run.verdicts}
     hold_judgements(judgements, run.conditions.disturbances)
 
 
-def _how_to_mend(design: Design, chosen: Drill, setting: str) -> str:
+def _how_to_clear(design: Design, chosen: Drill, setting: str) -> str:
     if setting == "compose":
         return f"run: docker compose start {chosen.method.service}"
     return f"run: lab fault {design.name} {chosen.method.port} clear"
@@ -113,4 +116,6 @@ def _find(name: str, of: str | None) -> tuple[Design, Drill]:
     for design, item in _known():
         if item.name == name and of in (None, design.name):
             return design, item
-    raise UsageError(f"there is no drill {name!r}", hint=f"there are: {', '.join(item.name for _, item in _known())}")
+    raise UsageError(
+        f"there is no drill {name!r}", hint=f"choose one of: {', '.join(item.name for _, item in _known())}"
+    )

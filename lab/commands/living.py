@@ -35,7 +35,8 @@ def live(
     """Simulate the users and creators of a running design, and compare their behaviour with the oracle.
 
     Users react by the true click model. Reading time is skipped: a user reacts at once, and requests the next page as
-    soon as the service has accepted the events. Exit code 3 if no request was answered, 4 if the service is not there.
+    soon as the service has accepted the events. Exit code 3 if no request was answered, 4 if the service cannot be
+    reached.
     """
     from lab.people.living import CLOCK, Living
     from lab.services.client import call, service_url
@@ -46,10 +47,10 @@ def live(
     with err.status("creating the simulated users") if err.is_terminal else nullcontext():
         people = resolve(found.people)(found.configuration(served), seed)
     if now_ts >= people.until_ts:
-        err.print("creators have nothing more to publish: the world's time is past what was made for them")
+        err.print("creators publish no more posts: world time is past their last generated post")
     if directory is not None:
         directory.mkdir(parents=True, exist_ok=True)
-    with (directory / FILE).open("w") if directory else nullcontext() as file, _telling() as report:
+    with (directory / FILE).open("w") if directory else nullcontext() as file, _progress() as report:
         living = Living(people, base, found.ask.path, now_ts, events=file)
         lasted_s = living.run(rate, seconds, report)
     rows, counts = living.tally.rows(), living.tally.counted()
@@ -63,25 +64,25 @@ def live(
     if living.refusal:
         err.print(f"refused: {living.refusal}", markup=False, soft_wrap=True)
     if not living.tally.counts.answered:
-        raise BudgetBroken("no request was answered", hint=f"look at {base}/readyz")
+        raise BudgetBroken("no request was answered", hint=f"check {base}/readyz")
 
 
 @contextmanager
-def _telling() -> Iterator[Callable[[float, Tally], None]]:
+def _progress() -> Iterator[Callable[[float, Tally], None]]:
     """Report progress: one updated line on a terminal, one line every few seconds elsewhere."""
     if err.is_terminal:
         with err.status("simulating users") as status:
             yield lambda at_s, tally: status.update(_line(at_s, tally))
         return
-    told_s = -TELL_EVERY_S
+    printed_s = -TELL_EVERY_S
 
-    def tell(at_s: float, tally: Tally) -> None:
-        nonlocal told_s
-        if at_s - told_s >= TELL_EVERY_S:
-            told_s = at_s
+    def report(at_s: float, tally: Tally) -> None:
+        nonlocal printed_s
+        if at_s - printed_s >= TELL_EVERY_S:
+            printed_s = at_s
             err.print(_line(at_s, tally), markup=False, soft_wrap=True)
 
-    yield tell
+    yield report
 
 
 def _line(at_s: float, tally: Tally) -> str:

@@ -18,9 +18,7 @@ from lab.output.console import err, out, print_json, print_table
 
 SHOWN = 20
 """number of differences to print; `--json` prints all"""
-SinceWhen = Annotated[
-    str, typer.Option(help="10m (before the newest prediction), an ISO time of the world's clock, or all")
-]
+SinceWhen = Annotated[str, typer.Option(help="10m (before the newest prediction), an ISO time in world time, or all")]
 
 
 def replay(
@@ -41,14 +39,14 @@ def replay(
     else:
         if done.differences:
             rows = [[one.prediction, one.field, one.how] for one in done.differences[:SHOWN]]
-            print_table(("prediction", "field", "what moved"), rows)
+            print_table(("prediction", "field", "difference"), rows)
         models = ", ".join(f"{count:,} by {name}" for name, count in done.models.items())
-        same = "every number is the same" if not done.differing else f"{done.differing:,} came out otherwise"
-        out.print(f"{done.checked:,} of {done.rows:,} predictions made again ({models or 'none'}): {same}")
-    _tell(done.left_out)
+        same = "all numbers are equal" if not done.differing else f"{done.differing:,} differ"
+        out.print(f"{done.checked:,} of {done.rows:,} predictions recomputed ({models or 'none'}): {same}")
+    _print_skipped(done.left_out)
     if done.differing:
-        raise BudgetBroken(f"{done.differing:,} of {done.checked:,} predictions came out otherwise")
-    _something(done.checked)
+        raise BudgetBroken(f"{done.differing:,} of {done.checked:,} recomputed predictions differ from the log")
+    _require_checked(done.checked)
 
 
 def skew(
@@ -71,19 +69,19 @@ def skew(
         if done.skews:
             rows = [[one.feature, f"{one.share:.1%}", one.largest] for one in done.skews]
             print_table(("feature", "rows that differ", "largest gap"), rows)
-        same = "all are the same" if not done.skews else f"{len(done.skews)} differ"
+        same = "all are equal" if not done.skews else f"{len(done.skews)} differ"
         out.print(f"{done.features} features of {done.checked:,} of {done.rows:,} predictions compared: {same}")
-    _tell(done.left_out)
+    _print_skipped(done.left_out)
     if done.skews:
-        raise BudgetBroken(f"served and offline differ: {', '.join(one.feature for one in done.skews)}")
-    _something(done.checked)
+        raise BudgetBroken(f"served and offline features differ: {', '.join(one.feature for one in done.skews)}")
+    _require_checked(done.checked)
 
 
-def _tell(left_out: Mapping[str, int]) -> None:
+def _print_skipped(left_out: Mapping[str, int]) -> None:
     for reason, count in left_out.items():
-        err.print(f"{count:,} left out: {reason}", markup=False, soft_wrap=True)
+        err.print(f"{count:,} skipped: {reason}", markup=False, soft_wrap=True)
 
 
-def _something(checked: int) -> None:
+def _require_checked(checked: int) -> None:
     if not checked:
-        raise LabError("none of the logged predictions could be checked, so there is no result")
+        raise LabError("no logged prediction could be checked")

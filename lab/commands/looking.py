@@ -42,7 +42,7 @@ def doctor(preset: Preset = None, as_json: Json = False) -> None:
     if as_json:
         print_json([vars(finding) for finding in findings])
     else:
-        rows = [["ok" if item.ok else "MEND", item.check, item.found, item.advice] for item in findings]
+        rows = [["ok" if item.ok else "FIX", item.check, item.found, item.advice] for item in findings]
         print_table(("", "check", "found", "what to do"), rows)
     if not all(finding.ok for finding in findings):
         raise typer.Exit(1)

@@ -48,7 +48,7 @@ def build(
         _build_log(design, preset, ClickLog.of(data, label, split), quiet=quiet, as_json=as_json)
         return
     if label is not None or split is not None:
-        raise UsageError("--label and --split are for --data", hint="as in --data csv:clicks.csv --label click")
+        raise UsageError("--label and --split need --data", hint="for example: --data csv:clicks.csv --label click")
     from infra.build.fingerprints import choose_option
     from lab.services.building import run_build, stop_at_once
 
@@ -103,7 +103,9 @@ def evaluate(
 def bench(
     what: Annotated[str, typer.Argument(help=f"one of: {', '.join((*NAMES, 'stream'))}")],
     only: Annotated[str | None, typer.Option(help="ids of figures, separated by commas; all by default")] = None,
-    rounds: Annotated[int, typer.Option(min=1, max=20, help="for figures that are measured more than once")] = 5,
+    rounds: Annotated[
+        int, typer.Option(min=1, max=20, help="number of rounds, for figures that are measured more than once")
+    ] = 5,
     publish: Publish = False,
     as_json: Json = False,
     as_markdown: Markdown = False,

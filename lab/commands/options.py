@@ -31,7 +31,7 @@ def settings_for(preset: str | None) -> Settings:
         return Settings.model_validate({"preset": preset}) if preset else Settings()
     except ValueError as exc:
         raise UsageError(
-            f"the environment is not valid: {exc}", hint="look at the variables that begin with LAB_"
+            f"the environment is not valid: {exc}", hint="check the variables that begin with LAB_"
         ) from exc
 
 
@@ -39,7 +39,7 @@ def enforce(figures: Sequence[Figure]) -> None:
     """Raise `BudgetBroken` (exit code 3) if a figure misses its bound."""
     broken = [figure.id for figure in figures if figure.met is False]
     if broken:
-        raise BudgetBroken(f"below the bound: {', '.join(broken)}")
+        raise BudgetBroken(f"figures that miss their bound: {', '.join(broken)}")
 
 
 def hold_judgements(judgements: Mapping[str, Judgement], disturbances: Sequence[str]) -> None:
@@ -57,4 +57,6 @@ def hold_judgements(judgements: Mapping[str, Judgement], disturbances: Sequence[
             hint="run it again while nothing else uses the machine",
         )
     if overall is Judgement.TOO_FEW:
-        raise Inconclusive(f"inconclusive: too few requests to judge {named(overall)}", hint="use more --seconds")
+        raise Inconclusive(
+            f"inconclusive: too few requests to judge {named(overall)}", hint="run it with more --seconds"
+        )

@@ -31,7 +31,7 @@ def up(
     settings = settings_for(preset)
     chosen = [find_design(name) for name in designs] if designs else load_designs()
     if state := read_state(settings):
-        err.print(f"the lab is up already (process {state.supervisor.pid}); stop it with: {lab_command()} down")
+        err.print(f"the lab is already running (process {state.supervisor.pid}); stop it with: {lab_command()} down")
         _print_addresses([(one.name, one.url) for one in state.services if one.name in NAMES], as_json=as_json)
         return
     try:
@@ -43,11 +43,11 @@ def up(
                 served = [(item.name, item.url) for item in supervisor.services if item.design is not None]
                 _print_addresses(served, as_json=True)
             else:
-                out.print("Ctrl-C stops it.")
+                out.print("Press Ctrl-C to stop the lab.")
             sys.stdout.flush()
             supervisor.watch()
     except Stopped:
-        err.print("\nstopped; nothing is left running")
+        err.print("\nstopped; no process is left running")
 
 
 def down(preset: Preset = None, as_json: Json = False) -> None:
@@ -61,13 +61,15 @@ def down(preset: Preset = None, as_json: Json = False) -> None:
         until = time.monotonic() + 15
         while state.supervisor.is_alive():
             if time.monotonic() > until:
-                raise LabError(f"process {state.supervisor.pid} does not stop", hint=f"kill -9 {state.supervisor.pid}")
+                raise LabError(
+                    f"process {state.supervisor.pid} does not stop", hint=f"run: kill -9 {state.supervisor.pid}"
+                )
             time.sleep(0.05)
         forget_state(settings)
     if as_json:
         print_json({"stopped": state is not None})
     else:
-        err.print("stopped" if state else "nothing was running")
+        err.print("stopped" if state else "no lab was running")
 
 
 def status(preset: Preset = None, as_json: Json = False) -> None:
@@ -106,7 +108,7 @@ def status(preset: Preset = None, as_json: Json = False) -> None:
     elif state is not None:
         err.print(f"starting: process {state.supervisor.pid} is building")
     else:
-        err.print(f"nothing is running (preset {settings.preset}); start it with: {lab_command()} up")
+        err.print(f"no lab is running (preset {settings.preset}); start it with: {lab_command()} up")
 
 
 def serve(

@@ -28,9 +28,9 @@ def sweep(
     design: DesignName,
     name: Annotated[str | None, typer.Argument(help="a prepared sweep; without a name and --vary, list them")] = None,
     vary: Annotated[
-        list[str] | None, typer.Option(help="NAME=VALUE,VALUE,…; repeat it to measure every combination")
+        list[str] | None, typer.Option(help="NAME=VALUE,VALUE,…; repeat the option to measure every combination")
     ] = None,
-    fix: Annotated[list[str] | None, typer.Option(help="NAME=VALUE for all settings")] = None,
+    fix: Annotated[list[str] | None, typer.Option(help="NAME=VALUE, a fixed knob in all settings")] = None,
     x: Annotated[str | None, typer.Option(help="measure on the chart's horizontal axis")] = None,
     y: Annotated[str | None, typer.Option(help="measure on the chart's vertical axis")] = None,
     requests: Annotated[int | None, typer.Option(min=20, max=5000, help="requests per setting")] = None,
@@ -47,7 +47,7 @@ def sweep(
         err.print(f"run one: {lab_command()} sweep {design} {rows[0][0]}, or vary any knob: --vary NAME=VALUE,VALUE")
         return
     if name is not None and name not in known:
-        raise UsageError(f"{design} has no sweep {name!r}", hint=f"there are: {', '.join(known)}")
+        raise UsageError(f"{design} has no sweep {name!r}", hint=f"choose one of: {', '.join(known)}")
     from lab.sweeps.run import parse_vary, run_sweep
 
     logging.getLogger("feast").setLevel(logging.WARNING)
@@ -56,7 +56,7 @@ def sweep(
     fixed = {key: values[0] for key, values in parse_vary(found, settings, fix or []).items()}
     plan = replace(
         plan,
-        question=plan.question or f"What do {' and '.join(varied)} cost, and what do they buy?",
+        question=plan.question or f"What do {' and '.join(varied)} cost, and what do they gain?",
         vary={**plan.vary, **varied},
         fixed={key: value for key, value in {**plan.fixed, **fixed}.items() if key not in varied},
         x=x or plan.x,
@@ -84,7 +84,7 @@ def _show(
     axes = (*TIMES, *results[0].scores)
     for axis in (plan.x, plan.y):
         if axis not in axes or (axis == plan.y and axis in TIMES):
-            raise UsageError(f"there is no measure {axis!r} for this axis", hint=f"there are: {', '.join(axes)}")
+            raise UsageError(f"there is no measure {axis!r} for this axis", hint=f"choose one of: {', '.join(axes)}")
     sentence = finding(results, plan.x, plan.y)
     directory = settings.root / "sweeps" / design.name / plan.name
     directory.mkdir(parents=True, exist_ok=True)

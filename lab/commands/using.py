@@ -20,7 +20,7 @@ def ask(
     url: Url = None,
     as_json: Json = False,
 ) -> None:
-    """Send one request to a running design and show answer and trace, e.g. `lab ask feed_ranking --user 7 --k 10`."""
+    """Send one request to a running design and show response and trace, e.g. `lab ask feed_ranking --user 7 --k 10`."""
     from lab.output.asking import request_body, show_answer
     from lab.services.client import call, service_url
 
@@ -49,7 +49,7 @@ def fault(
     if port is None:
         rows = call("GET", base)
     elif name is None:
-        raise UsageError("name a fault, or clear", hint=f"run: lab fault {design} {port} down")
+        raise UsageError("the name of the fault is missing", hint=f"run: lab fault {design} {port} down")
     elif name == "clear":
         rows = call("DELETE", f"{base}/{port}")
     else:
@@ -65,13 +65,15 @@ def load(
     preset: Preset = None,
     users: Annotated[
         int | None,
-        typer.Option(min=1, max=1000, help="simulated users, each with 5 requests a second; by default the design's"),
+        typer.Option(
+            min=1, max=1000, help="simulated users, each with 5 requests per second; the default depends on the design"
+        ),
     ] = None,
     seconds: Annotated[int, typer.Option(min=1, max=3600)] = 40,
     overload: Annotated[
-        bool, typer.Option("--overload", help="ask for far more than can be served, and show what is shed")
+        bool, typer.Option("--overload", help="send more requests than the service can answer, and show the shed ones")
     ] = False,
-    directory: Annotated[Path | None, typer.Option("--out", help="where the reports go")] = None,
+    directory: Annotated[Path | None, typer.Option("--out", help="directory of the reports")] = None,
     url: Url = None,
     as_json: Json = False,
 ) -> None:
@@ -100,7 +102,7 @@ def load(
         else:
             show_overload(run, seen, report)
         if seen.wrong:
-            raise BudgetBroken(f"{seen.wrong} wrong answers: overload may shed requests, and nothing else")
+            raise BudgetBroken(f"{seen.wrong} wrong answers; under overload a service may only shed requests")
         return
     rows = judge(run.figures, run.budgets, run.conditions)
     if as_json:

@@ -20,11 +20,11 @@ def captured_cost(judge: Judge, run: DrillRun, cases: DrillCases) -> list[Figure
     if not both:
         return []
     asked = [cases.regulars[index] for index in both]
-    well, ill = (judge.captured_by(asked, [found[index].answer for index in both]) for found in (steady, broken))
-    change, low, high = ill.change_from(well)
+    healthy, faulty = (judge.captured_by(asked, [found[index].answer for index in both]) for found in (steady, broken))
+    change, low, high = faulty.change_from(healthy)
     return [
-        _figure(well, "captured_value_steady", "captured value before the fault"),
-        _figure(ill, "captured_value_broken", "captured value during the fault"),
+        _figure(healthy, "captured_value_steady", "captured value before the fault"),
+        _figure(faulty, "captured_value_broken", "captured value during the fault"),
         Figure("captured_value_lost", "share of the captured value lost to degradation", -change, -high, -low, ""),
     ]
 

@@ -1,6 +1,6 @@
 """Injects and removes a drill's fault: with the service's fault switch (embedded) or a stopped container (composed).
 
-`inject` returns when the dependency is down. `mend` returns when the dependency answers again.
+`inject` returns when the dependency is down. `clear` returns when the dependency answers again.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ COMMAND_S, HEALTHY_S = 60.0, 60.0
 
 
 class Faults(Protocol):
-    """Fault injection of one setting. `mend` may be called at any time, and more than once."""
+    """Fault injection of one setting. `clear` may be called at any time, and more than once."""
 
     def check(self, method: Inject) -> None:
         """Raise `DependencyError` if this setting cannot inject the fault."""
@@ -32,7 +32,7 @@ class Faults(Protocol):
 
     def inject(self, method: Inject) -> None: ...
 
-    def mend(self, method: Inject) -> None: ...
+    def clear(self, method: Inject) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class SwitchedFaults:
     def inject(self, method: Inject) -> None:
         call("PUT", f"{self.url}/v1/faults/{method.port}", json={"fault": method.fault, "delay_s": method.delay_s})
 
-    def mend(self, method: Inject) -> None:
+    def clear(self, method: Inject) -> None:
         call("DELETE", f"{self.url}/v1/faults/{method.port}")
 
 
@@ -65,12 +65,12 @@ class ComposedFaults:
     def inject(self, method: Inject) -> None:
         compose("stop", method.service)
 
-    def mend(self, method: Inject) -> None:
+    def clear(self, method: Inject) -> None:
         compose("start", method.service)
         until = time.monotonic() + HEALTHY_S
         while self._state(method.service) != "running healthy":
             if time.monotonic() > until:
-                raise DependencyError(f"{method.service} does not get healthy", hint="look at: docker compose logs")
+                raise DependencyError(f"{method.service} does not become healthy", hint="run: docker compose logs")
             time.sleep(0.1)
 
     def _state(self, service: str) -> str:
@@ -105,7 +105,7 @@ def compose(*words: str) -> str:
         )
     except FileNotFoundError:
         raise DependencyError(
-            "docker is not installed", hint="drill the embedded setting: --setting embedded"
+            "docker is not installed", hint="run the drill in the embedded setting: --setting embedded"
         ) from None
     if done.returncode != 0:
         raise DependencyError(f"`{' '.join(command)}` failed", hint=done.stderr.strip()[-1000:])

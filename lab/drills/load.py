@@ -43,8 +43,8 @@ class Sent:
     is_wrong: bool = False
 
     @property
-    def is_hurt(self) -> bool:
-        return self.status != 200 or bool(self.degraded)
+    def is_healthy(self) -> bool:
+        return self.status == 200 and not self.degraded
 
 
 @dataclass

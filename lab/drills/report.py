@@ -19,14 +19,14 @@ from infra.evaluation.figures import Figure
 from infra.evaluation.shares import Judgement
 from lab.drills.run import DrillRun, Verdict, measured
 
-FATES = ("ok", "degraded", "failed")
+OUTCOMES = ("ok", "degraded", "failed")
 COLOURS = ("#9fc5a8", "#e0a458", "#c0392b")
 WIDTH = 760
-OUTCOMES = {
+VERDICT_TEXTS = {
     Judgement.HOLDS: "held",
     Judgement.BROKEN: "did not hold",
-    Judgement.INCONCLUSIVE: "was not judged, since the machine was busy",
-    Judgement.TOO_FEW: "was not judged, since there were too few requests",
+    Judgement.INCONCLUSIVE: "was not judged, because the machine was busy",
+    Judgement.TOO_FEW: "was not judged, because there were too few requests",
 }
 PHASE_FIGURES = ("requests", "success_share", "p99_ms", "degraded_share")
 STYLE = """
@@ -91,8 +91,8 @@ def seconds_of(run: DrillRun) -> list[dict[str, Any]]:
     rows = []
     for second in range(int(max((one.due_s for one in run.sent), default=-1)) + 1):
         sent = [one for one in run.sent if int(one.due_s) == second]
-        fates = ["failed" if one.status != 200 else "degraded" if one.degraded else "ok" for one in sent]
-        row: dict[str, Any] = {"second": second, **{fate: fates.count(fate) for fate in FATES}}
+        outcomes = ["failed" if one.status != 200 else "degraded" if one.degraded else "ok" for one in sent]
+        row: dict[str, Any] = {"second": second, **{outcome: outcomes.count(outcome) for outcome in OUTCOMES}}
         rows.append(
             row | {"p99_ms": round(float(np.quantile([one.latency_ms for one in sent], 0.99)), 1) if sent else 0}
         )
@@ -111,12 +111,16 @@ def write_report(directory: Path, run: DrillRun, cost: Sequence[Figure]) -> Path
 
 def _page(run: DrillRun, found: Mapping[str, Any]) -> str:
     drill = run.drill
-    outcome = f"was cut short: {run.aborted}" if run.aborted else OUTCOMES[run.judgement]
+    outcome = (
+        f"was not judged, because the drill stopped early: {run.aborted}"
+        if run.aborted
+        else VERDICT_TEXTS[run.judgement]
+    )
     probes = [
         [
             row["phase"],
             row["figure"],
-            "never seen" if row["value"] is None else f"{row['value']:g} {row['unit']}",
+            "not observed" if row["value"] is None else f"{row['value']:g} {row['unit']}",
             f"{row['low']:g} to {row['high']:g} {row['unit']}",
             _interval(row["interval"]),
             row["judgement"],
@@ -141,15 +145,15 @@ def _page(run: DrillRun, found: Mapping[str, Any]) -> str:
         f'<p class="{"holds" if run.holds else "broken"}">The hypothesis {html.escape(outcome)}.</p>',
         *(f"<p>Busy machine: {html.escape(text)}.</p>" for text in run.conditions.disturbances),
         f"<p>{html.escape(run.conditions.describe())}.</p>",
-        f"<p>Setting {run.setting}, {html.escape(run.url)}, {drill.rate_per_s:g} requests a second that arrive by the "
-        f"clock, ended {found['ended']}.</p>",
+        f"<p>Setting {run.setting}, {html.escape(run.url)}, {drill.rate_per_s:g} requests per second, "
+        f"sent without waiting for responses, ended {found['ended']}.</p>",
         _timeline(run, found),
         "<h2>Hypothesis</h2>",
         _table(("phase", "figure", "measured", "must lie within", "95% interval", ""), probes),
         "<h2>Phases</h2>",
         _table(("phase", *PHASE_FIGURES), phases),
-        "<h2>What it cost</h2><p>By the oracle, on the answers of this drill: 1 is the best slate there is, 0 a random "
-        "one.</p>",
+        "<h2>What it cost</h2><p>Captured value of this drill's responses, by the oracle: 1 is the best slate, 0 a "
+        "random one.</p>",
         _table(("", "value", "95% interval"), cost),
         "<h2>Events</h2>",
         _table(("at", ""), events),
@@ -164,9 +168,9 @@ def _timeline(run: DrillRun, found: Mapping[str, Any]) -> str:
     if not seconds:
         return "<p>No request was answered.</p>"
     counts = [
-        {"second": row["second"] + 0.5, "fate": fate, "order": place, "answers": row[fate]}
+        {"second": row["second"] + 0.5, "outcome": outcome, "order": place, "answers": row[outcome]}
         for row in seconds
-        for place, fate in enumerate(FATES)
+        for place, outcome in enumerate(OUTCOMES)
     ]
     axis: Any = alt.X("second:Q", title=None, scale=alt.Scale(domain=[0, len(seconds)], nice=False))
     rules = alt.Chart(alt.InlineData(values=[{"second": at_s} for at_s, _ in run.events])).mark_rule(
@@ -178,7 +182,7 @@ def _timeline(run: DrillRun, found: Mapping[str, Any]) -> str:
         .encode(
             alt.X("second:Q", title=None, scale=alt.Scale(domain=[0, len(seconds)], nice=False)),
             alt.Y("answers:Q", title="answers a second"),
-            alt.Color("fate:N", title=None, scale=alt.Scale(domain=list(FATES), range=list(COLOURS))),
+            alt.Color("outcome:N", title=None, scale=alt.Scale(domain=list(OUTCOMES), range=list(COLOURS))),
             alt.Order("order:Q"),
         )
     )
@@ -200,7 +204,7 @@ def _timeline(run: DrillRun, found: Mapping[str, Any]) -> str:
     below = (slow + rules.encode(axis)).properties(width=WIDTH, height=110)
     text = io.StringIO()
     alt.vconcat(above, below, background="white").save(text, format="svg")
-    return f"<figure>{text.getvalue()}</figure><p>Dashed: the events below. Red: the budget.</p>"
+    return f"<figure>{text.getvalue()}</figure><p>Dashed lines: the events below. Red line: the budget.</p>"
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

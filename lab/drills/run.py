@@ -57,7 +57,7 @@ class DrillRun:
     breaker_open_s: float | None = None
     recovery_s: float | None = None
     aborted: str = ""
-    is_mended: bool = False
+    is_cleared: bool = False
     conditions: Conditions = field(default_factory=Conditions)
 
     @property
@@ -101,7 +101,7 @@ def run_drill(
             run.aborted = str(exc)
         finally:
             with undisturbed():
-                _mend(run, faults)
+                _clear(run, faults)
         run.sent = load.since(0.0)
     late_ms = float(np.quantile(load.late_ms, 0.99)) if load.late_ms else 0.0
     limits_ms = [probe.high for probe in drill.probes if probe.unit == "ms"]
@@ -111,12 +111,14 @@ def run_drill(
     return run
 
 
-def _mend(run: DrillRun, faults: Faults) -> None:
+def _clear(run: DrillRun, faults: Faults) -> None:
     try:
-        faults.mend(run.drill.method)
-        run.is_mended = True
+        faults.clear(run.drill.method)
+        run.is_cleared = True
     except LabError as exc:
-        run.aborted = f"{run.aborted or 'it ended'}, and {run.drill.method.port} could not be mended: {exc}"
+        run.aborted = (
+            f"{run.aborted or 'the drill ended'}, and the fault at {run.drill.method.port} could not be cleared: {exc}"
+        )
 
 
 def _go_through(run: DrillRun, load: Load, faults: Faults, report: Progress) -> None:
@@ -131,7 +133,9 @@ def _go_through(run: DrillRun, load: Load, faults: Faults, report: Progress) -> 
         begin = load.now_s
         while len(load.since(begin)) < wanted:
             if load.now_s - begin > LONGEST_S + 3 * wanted / run.drill.rate_per_s:
-                raise LabError(f"the load does not get {wanted} answers: is the service alive?")
+                raise LabError(
+                    f"the service did not answer {wanted} requests in time", hint="check that the service is running"
+                )
             time.sleep(0.1)
             got = min(len(load.since(begin)), wanted)
             report((part + got / wanted) / 3, f"{name}: {got} of {wanted} requests")
@@ -144,7 +148,7 @@ def _go_through(run: DrillRun, load: Load, faults: Faults, report: Progress) -> 
     note(f"{method.port} is down")
     phase(BROKEN, 1)
     note(f"clearing the fault at {method.port}")
-    faults.mend(method)
+    faults.clear(method)
     back_s = note(f"{method.port} answers again")
     run.breaker_open_s = _breaker_opened_after(load, method.port, broke_s)
     run.recovery_s = _await_recovery(load, back_s)
@@ -154,16 +158,16 @@ def _go_through(run: DrillRun, load: Load, faults: Faults, report: Progress) -> 
 
 def _breaker_opened_after(load: Load, port: str, broke_s: float) -> float | None:
     """Seconds from the first failed or degraded response until the breaker is seen open; None if it stays closed."""
-    hurt = [one.due_s + one.latency_ms / 1000 for one in load.since(broke_s) if one.is_hurt]
+    affected = [one.due_s + one.latency_ms / 1000 for one in load.since(broke_s) if not one.is_healthy]
     opened = [at_s for at_s, states in load.breakers if at_s >= broke_s and states.get(port) in ("open", "half_open")]
-    return max(0.0, opened[0] - min(hurt)) if hurt and opened else None
+    return max(0.0, opened[0] - min(affected)) if affected and opened else None
 
 
 def _await_recovery(load: Load, back_s: float) -> float | None:
     """Seconds from `back_s` to the last failed or degraded response; None if such responses do not stop."""
     while load.now_s - back_s < LONGEST_S:
-        hurt = [one.due_s for one in load.since(back_s) if one.is_hurt]
-        last_s = max(hurt, default=back_s)
+        affected = [one.due_s for one in load.since(back_s) if not one.is_healthy]
+        last_s = max(affected, default=back_s)
         if load.now_s - last_s > QUIET_S:
             return last_s - back_s
         time.sleep(0.1)
@@ -192,8 +196,8 @@ def _verdict(run: DrillRun, phase: str, probe: Probe) -> Verdict:
     sent = run.of(phase)
     share = Share(sum(map(SHARES[probe.figure], sent)), len(sent))
     judgement = run.conditions.excuse_share(share.judge(probe.low, probe.high))
-    not_wrong = Share(sum(not one.is_wrong for one in sent), len(sent))
-    if probe.figure == "success_share" and not_wrong.judge(probe.low) is Judgement.BROKEN:
+    correct_share = Share(sum(not one.is_wrong for one in sent), len(sent))
+    if probe.figure == "success_share" and correct_share.judge(probe.low) is Judgement.BROKEN:
         judgement = Judgement.BROKEN
     return Verdict(phase, probe, value, judgement, share.interval())
 

@@ -134,7 +134,7 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
         try:
             return runner.run(work)
         except* TimeoutError:
-            raise LabError(f"an answer did not come within {ANSWER_S:.0f} s") from None
+            raise LabError(f"the service did not answer within {ANSWER_S:.0f} s") from None
         except* LabError as found:
             raise found.exceptions[0] from None
         except* OSError as found:

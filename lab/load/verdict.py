@@ -52,7 +52,7 @@ def judge(figures: Figures, budgets: Sequence[Mapping[str, Any]], conditions: Co
         if name in shares:
             share, within = shares[name], (0.0, limit) if is_most else (limit, 1.0)
             judgement = conditions.excuse_share(share.judge(*within))
-            if name == "success_share" and not_wrong(figures).judge(*within) is Judgement.BROKEN:
+            if name == "success_share" and correct_share(figures).judge(*within) is Judgement.BROKEN:
                 judgement = Judgement.BROKEN
             rows.append(BudgetRow(name, share.value, limit, unit, judgement, share.interval()))
         elif name in figures:
@@ -62,7 +62,7 @@ def judge(figures: Figures, budgets: Sequence[Mapping[str, Any]], conditions: Co
     return rows
 
 
-def not_wrong(figures: Figures) -> Share:
+def correct_share(figures: Figures) -> Share:
     """Share of requests without a wrong response. Shed and unanswered requests are not wrong: load explains them."""
     return Share(figures["requests"] - figures["wrong"], figures["requests"])
 

@@ -28,7 +28,7 @@ def request_body(design: Design, words: Sequence[str]) -> dict[str, Any]:
             arguments[option].put(body, _parse(arguments[option], value))
         else:
             known = ", ".join(f"--{name}" for name in (*arguments, "knob"))
-            raise UsageError(f"{design.name} takes no option --{option}", hint=f"it takes: {known}")
+            raise UsageError(f"{design.name} takes no option --{option}", hint=f"options: {known}")
     return body | ({"knobs": knobs} if knobs else {})
 
 
@@ -48,9 +48,9 @@ def show_answer(design: Design, answer: dict[str, Any]) -> None:
         ]
         for stage in answer["trace"]
     ]
-    print_table(("stage", "part", "ms", "in", "out", "removed, or why degraded"), stages, title="Trace")
+    print_table(("stage", "part", "ms", "in", "out", "removed, or reason of degradation"), stages, title="Trace")
     total = sum(stage["time_ms"] for stage in answer["trace"])
-    state = f"degraded: {', '.join(answer['degraded'])}" if answer["degraded"] else "every part answered"
+    state = f"degraded: {', '.join(answer['degraded'])}" if answer["degraded"] else "not degraded"
     cold = "; this user has no history (cold start)" if answer.get("is_cold_start") else ""
     out.print(f"\n{total:.1f} ms in all stages; {state}{cold}", markup=False)
 
@@ -65,7 +65,7 @@ def _pairs(words: Sequence[str]) -> list[tuple[str, str]]:
     while rest:
         word = rest.pop(0)
         if not word.startswith("--"):
-            raise UsageError(f"what is {word!r}?", hint="options come as --name value")
+            raise UsageError(f"{word!r} is not an option", hint="write options as --name value")
         name, equals, value = word[2:].partition("=")
         if not equals:
             if not rest:

@@ -46,7 +46,7 @@ def show_overload(run: LoadRun, seen: Overload, report: Path) -> None:
     """Print the shed share and the latency of admitted requests on standard output, the rest on standard error."""
     print_table(("overload", "measured", "unit"), seen.rows(), title=_rates(run))
     if not seen.shed.hits:
-        err.print("nothing was shed: the service kept up, or the generator sends no faster; try more --users")
+        err.print("no request was shed: the service kept up, or the generator reached its limit; try more --users")
     _show_conditions(run, report)
 
 

@@ -16,9 +16,11 @@ from lab.sweeps.open import progress
 def build_log(design: Design, settings: Settings, source: ClickLog) -> LogBuild:
     """Build from the log. Raises `UsageError` if the design does not learn from real logs."""
     if not design.real_logs:
-        raise UsageError(f"{design.name} learns from no real logs", hint="lab build ctr_prediction does")
+        raise UsageError(
+            f"{design.name} cannot train on a click log", hint="use ctr_prediction: lab build ctr_prediction --data …"
+        )
     builder: Builder = resolve(design.real_logs)
-    with progress(f"learning from {source.path.name}") as report:
+    with progress(f"training on {source.path.name}") as report:
         return builder(source, settings, report)
 
 
@@ -32,7 +34,7 @@ def show_log(built: LogBuild, *, as_json: bool, quiet: bool) -> None:
             err.print(line, markup=False, soft_wrap=True)
     show_figures(built.figures, as_json=False, as_markdown=False)
     if not quiet:
-        err.print(f"{'there already: ' if built.found else ''}{built.place}", markup=False, soft_wrap=True)
+        err.print(f"{'up to date: ' if built.found else ''}{built.place}", markup=False, soft_wrap=True)
 
 
 def described(facts: dict[str, Any]) -> list[str]:
@@ -45,5 +47,5 @@ def described(facts: dict[str, Any]) -> list[str]:
         lines.append(f"  malformed, {reason}: {found['count']:,} (line {numbers}{more})")
     lines += [f"  {note}" for note in facts["notes"]]
     epochs = f"{facts['epochs']} epoch{'s' if facts['epochs'] > 1 else ''}"
-    lines.append(f"learned {rows['train']:,} rows for {epochs}, tested on the last {rows['test']:,}")
+    lines.append(f"trained on {rows['train']:,} rows for {epochs}, tested on the last {rows['test']:,}")
     return lines

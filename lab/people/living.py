@@ -82,7 +82,7 @@ class Living:
         publisher.start()
         with interruptible():
             try:
-                self._let_come(pool, rate_per_s, seconds, report)
+                self._run_visits(pool, rate_per_s, seconds, report)
                 lasted_s = time.monotonic() - began
                 pool.shutdown()  # sessions that have started may finish
             except KeyboardInterrupt:
@@ -92,7 +92,7 @@ class Living:
                     self._close(pool, publisher)
         if self._broken is not None:
             raise LabError(
-                f"the simulated people cannot parse the responses of {self.url}: {self._broken!r}"
+                f"the simulated users cannot parse the responses of {self.url}: {self._broken!r}"
             ) from self._broken
         return lasted_s
 
@@ -104,7 +104,7 @@ class Living:
         publisher.join()
         patience.cancel()
 
-    def _let_come(
+    def _run_visits(
         self, pool: ThreadPoolExecutor, rate_per_s: float, seconds: float | None, report: Callable[[float, Tally], None]
     ) -> None:
         began, due_s = time.monotonic(), 0.0
@@ -132,7 +132,7 @@ class Living:
                 events = visit.react(answer)
                 if events:
                     self._write(number, events)
-                    self._tell(caller, events)
+                    self._send_events(caller, events)
             self.tally.ended(visit)
         except Exception as exc:  # `run` raises it again; an exception in a pool thread would be lost
             self._broken = exc
@@ -150,7 +150,7 @@ class Living:
         self.tally.count(requests=1, **{"degraded" if reply.body.get("degraded") else "ok": 1})
         return reply.body
 
-    def _tell(self, caller: Caller, events: Events) -> None:
+    def _send_events(self, caller: Caller, events: Events) -> None:
         reply = self._deliver(caller, self.people.events_path, events)
         sent = sum(len(rows) for rows in events.values())
         accepted = int(reply.body.get("accepted", sent)) if reply.status == 202 else 0

@@ -51,7 +51,7 @@ def describe_run(run: StepRun) -> str:
     facts = ", ".join(
         f"{name} {value:,}" if isinstance(value, int) else f"{name} {value}" for name, value in run.facts.items()
     )
-    state = "there already" if run.skipped else f"{run.seconds:5.1f} s"
+    state = "up to date" if run.skipped else f"{run.seconds:5.1f} s"
     return f"{run.name:<12} {state:>13}  {facts}"
 
 

@@ -30,7 +30,9 @@ def call(method: str, url: str, *, json: Any = None, timeout_s: float = 10.0) ->
     try:
         response = httpx.request(method, url, json=json, timeout=timeout_s)
     except httpx.TransportError as exc:
-        raise DependencyError(f"no answer from {url}: {exc}", hint="is it running? If not, run: lab up") from exc
+        raise DependencyError(
+            f"no answer from {url}: {exc}", hint="check that the service is running, or run: lab up"
+        ) from exc
     if response.is_success:
         return response.json()
     detail = response.text

@@ -111,10 +111,13 @@ class Stack:
 
 def engine_or_raise() -> None:
     """Raise `DependencyError` if no Docker engine with Compose v2 answers."""
-    for command, what in ((["docker", "info"], "no Docker engine answers"), (["docker", "compose", "version"], "")):
+    for command, what in (
+        (["docker", "info"], "the Docker engine does not answer"),
+        (["docker", "compose", "version"], ""),
+    ):
         try:
             done = subprocess.run(command, capture_output=True, timeout=30, check=False)
         except (FileNotFoundError, subprocess.TimeoutExpired):
-            raise DependencyError("docker is not installed, or hangs") from None
+            raise DependencyError("docker is not installed or does not answer") from None
         if done.returncode != 0:
             raise DependencyError(what or "docker has no `compose` command", hint="install Docker with Compose v2")

@@ -47,7 +47,10 @@ def _packages() -> Finding:
         digest.update((REPOSITORY / name).read_bytes())
     current = stamp.exists() and stamp.read_text() == digest.hexdigest()
     return Finding(
-        "packages", current, "as locked" if current else "older than the lock", "" if current else "run: make env"
+        "packages",
+        current,
+        "as in the lock file" if current else "not as in the lock file",
+        "" if current else "run: make env",
     )
 
 
@@ -89,4 +92,4 @@ def _ports(settings: Settings) -> list[Finding]:
 
 def _docker() -> Finding:
     found = shutil.which("docker")
-    return Finding("docker", True, "there" if found else "not there; the embedded setting needs none")
+    return Finding("docker", True, "installed" if found else "not installed; the embedded setting does not need it")

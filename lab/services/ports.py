@@ -72,5 +72,5 @@ def check_port(host: str, port: int) -> None:
                 owner = f" by {psutil.Process(connection.pid).name()} (process {connection.pid})"
     raise DependencyError(
         f"port {port} is taken{owner}: {reason}",
-        hint=f"stop that program, or take another port:  LAB_PORT={port + 100} make up",
+        hint=f"stop that program, or use another port:  LAB_PORT={port + 100} make up",
     )

@@ -162,7 +162,9 @@ class Supervisor:
         if status == BudgetBroken.exit_code:
             with contextlib.suppress(UsageError):
                 old = read_release(self.settings.design_root(design.name))
-                err.print(f"[yellow]the new model is refused; serving {old.model_name} version {old.model_version}")
+                err.print(
+                    f"[yellow]the gate refused the new model; serving {old.model_name} version {old.model_version}"
+                )
                 return
         if status != 0:
             raise SystemExit(status)  # the build has printed the reason
@@ -241,7 +243,7 @@ def stop_all(processes: Sequence[subprocess.Popen[bytes]]) -> None:
 def tail(log: Path, lines: int = 15) -> str:
     """Return the last lines of a log as the hint of an error."""
     text = log.read_text(errors="replace").splitlines()[-lines:] if log.exists() else []
-    return "\n  ".join([f"the end of {log}:", *text])
+    return "\n  ".join([f"last lines of {log}:", *text])
 
 
 def _signal_group(process: subprocess.Popen[bytes], number: int) -> None:

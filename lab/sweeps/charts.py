@@ -39,7 +39,7 @@ def draw(settings: Sequence[Setting], x: str, y: str, *, question: str, finding:
         base.mark_text(align="left", dx=8, dy=-8).encode(axis_x, axis_y, text="label:N", color=colour),
     ]
     lines = textwrap.wrap(finding, LETTERS_PER_LINE) + textwrap.wrap(
-        f"{note} Labels: {first}. Bars: 95% intervals. Grey: the settings that none beats on both axes.",
+        f"{note} Labels: {first}. Bars: 95% intervals. Grey: the settings that no other setting beats on both axes.",
         LETTERS_PER_LINE,
     )
     title = alt.TitleParams(question, subtitle=lines, anchor="start", fontSize=15, subtitlePadding=6, offset=14)

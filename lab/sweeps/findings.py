@@ -44,26 +44,26 @@ def finding(settings: Sequence[Setting], x: str, y: str) -> str:
     far = best_at(settings, x)
     if far is top:
         return f"{top.label} is best on both: {_of(top, x)}, and {_of(top, y)}."
-    buys = f"{in_words(x)} {_number(top.value(x))} → {_number(far.value(x))}{_unit(far, x)}"
+    on_x = f"{in_words(x)} {_number(top.value(x))} → {_number(far.value(x))}{_unit(far, x)}"
     return (
-        f"From {top.label} to {far.label}: {buys}, {in_words(y)} {_percent(far.scores[y].change_from(top.scores[y]))}."
+        f"From {top.label} to {far.label}: {on_x}, {in_words(y)} {_percent(far.scores[y].change_from(top.scores[y]))}."
     )
 
 
 def _about_time(settings: Sequence[Setting], top: Setting, x: str, y: str) -> str:
-    said = f"{top.label} is best ({_of(top, y)}) and takes {_number(top.value(x))} ms"
+    best = f"{top.label} is best ({_of(top, y)}) and takes {_number(top.value(x))} ms"
     near = [s for s in settings if s.scores[y].change_from(top.scores[y])[0] >= -NEAR]
     quick = min(near, key=lambda setting: setting.value(x))
     if quick is not top and quick.value(x) < 0.95 * top.value(x):
         saved = 1 - quick.value(x) / top.value(x)
         change = _percent(quick.scores[y].change_from(top.scores[y]))
-        return f"{said}; {quick.label} is as good ({change}) in {_number(quick.value(x))} ms, {saved:.0%} less."
+        return f"{best}; {quick.label} is as good ({change}) in {_number(quick.value(x))} ms, {saved:.0%} less."
     worst = min(settings, key=lambda setting: setting.value(y))
     if worst is top or worst.value(x) >= top.value(x):
         slow = max(settings, key=lambda setting: setting.value(x))
-        return f"{said}; {slow.label} takes {_number(slow.value(x))} ms."
+        return f"{best}; {slow.label} takes {_number(slow.value(x))} ms."
     change = _percent(worst.scores[y].change_from(top.scores[y]))
-    return f"{said}; {worst.label} takes {_number(worst.value(x))} ms and loses by it ({change})."
+    return f"{best}; {worst.label} takes {_number(worst.value(x))} ms and is worse ({change})."
 
 
 def _of(setting: Setting, axis: str) -> str:

@@ -51,15 +51,15 @@ def measure_holdout(design: Design, settings: Settings, paths: Mapping[str, Path
 def progress(title: str) -> Iterator[ProgressCallback]:
     """Yield a progress callback: a progress bar on a terminal, one line per quarter elsewhere."""
     if not err.is_terminal:
-        told = 0
+        last_quarter = 0
 
-        def tell(share: float, text: str) -> None:
-            nonlocal told
-            if int(share * 4) > told:
-                told = int(share * 4)
+        def report(share: float, text: str) -> None:
+            nonlocal last_quarter
+            if int(share * 4) > last_quarter:
+                last_quarter = int(share * 4)
                 err.print(f"{title}: {text}", markup=False, soft_wrap=True)
 
-        yield tell
+        yield report
         return
     columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("[dim]{task.fields[note]}"))
     with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=err, transient=True) as bar:

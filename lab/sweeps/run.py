@@ -116,11 +116,13 @@ def _check(
     for name in (*sweep.vary, *sweep.fixed):
         if not _knob(knobs, name).per_request and knobs[name].stage not in read:
             raise UsageError(
-                f"knob {name} changes how a service runs, not what it answers",
+                f"knob {name} does not change the responses, only how the service runs",
                 hint=f"change it in {design.name}/config.py and run: lab load {design.name}",
             )
     if len(combinations) > MOST_SETTINGS:
-        raise UsageError(f"{len(combinations)} settings are more than {MOST_SETTINGS}", hint="vary fewer values")
+        raise UsageError(
+            f"a sweep has at most {MOST_SETTINGS} settings, not {len(combinations)}", hint="vary fewer values"
+        )
     if sweep.needs_option and sweep.needs_option not in {step.option for step in chosen_steps(design, settings)}:
         raise UsageError(
             f"{sweep.name} needs a build with {sweep.needs_option}",
@@ -132,7 +134,7 @@ def _players(design: Design, settings: Settings, variants: Sequence[Mapping[str,
     """Open one player per distinct variant, and build the missing variants."""
     distinct = {_key(turned): turned for turned in variants}
     if len(distinct) > MOST_BUILDS:
-        raise UsageError(f"{len(distinct)} builds are more than {MOST_BUILDS}", hint="vary fewer values")
+        raise UsageError(f"a sweep has at most {MOST_BUILDS} builds, not {len(distinct)}", hint="vary fewer values")
     run_build(design, settings)
     players = {}
     for number, (key, turned) in enumerate(distinct.items()):
@@ -165,7 +167,7 @@ def _setting(knobs: Mapping[str, float | str], plays: Sequence[Play], scores: Se
 
 def _knob(knobs: Mapping[str, Knob], name: str) -> Knob:
     if name not in knobs:
-        raise UsageError(f"there is no knob {name!r}", hint=f"there are: {', '.join(knobs)}")
+        raise UsageError(f"there is no knob {name!r}", hint=f"choose one of: {', '.join(knobs)}")
     return knobs[name]
 
 

@@ -87,7 +87,7 @@ def test_feed_responds_503_during_the_build_and_a_stopped_build_resumes(stack: S
     stack.compose("up", "--build", "--detach", timeout_s=900)
     stack.await_(lambda: "code" in ready(stack), "any response of the feed", 60)
     assert ready(stack)["code"] == 503
-    assert "no release is loaded yet: no build of feed_ranking is there" in ready(stack)["detail"]
+    assert "no release is loaded yet: feed_ranking has not been built" in ready(stack)["detail"]
     answer = httpx.post(f"{stack.url}/v1/feed", json=ASK, timeout=5)
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
     stack.await_(lambda: "2/9" in stack.compose("logs", "build"), "the second step of the build", 120)
@@ -98,7 +98,7 @@ def test_feed_responds_503_during_the_build_and_a_stopped_build_resumes(stack: S
     stack.compose("up", "--detach")
     stack.await_(stack.is_settled, "healthy services and the end of the build", 300)
     log = stack.compose("logs", "--no-log-prefix", "build")
-    assert "world        there already" in log.rpartition("1/9")[2]
+    assert "world           up to date" in log.rpartition("1/9")[2]
 
 
 def test_feed_returns_a_full_undegraded_slate(stack: Stack) -> None:

@@ -198,7 +198,7 @@ def test_unreadable_messages_become_dead_letters_with_a_reason(rig: Rig) -> None
     until(lambda: count(consumer.metrics.read, rig.topic, "dead_letter") == 3, "three dead letters")
     reasons = " ".join(letter.reason for letter in read_all(rig.broker.find(), rig.dead))
     assert "not JSON" in reasons
-    assert "version 2, this code reads 1" in reasons
+    assert "version 2, this code reads version 1" in reasons
     assert "unknown schema 'other'" in reasons
 
 

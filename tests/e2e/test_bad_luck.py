@@ -33,9 +33,9 @@ def test_ctrl_c_stops_all_processes(own_home: Path) -> None:
     assert len(pids) >= 2
     assert lab.stop() == 0
     assert lab.process.stdout is not None
-    assert "nothing is left running" in lab.process.stdout.read()
+    assert "no process is left running" in lab.process.stdout.read()
     assert alive(pids) == []
-    assert "nothing is running" in lab.run("status")
+    assert "no lab is running" in lab.run("status")
 
 
 def test_lab_down_stops_the_lab_from_another_terminal(own_home: Path) -> None:
@@ -44,7 +44,7 @@ def test_lab_down_stops_the_lab_from_another_terminal(own_home: Path) -> None:
     assert "stopped" in lab.run("down")
     lab.process.wait(PATIENCE_S)
     assert alive(pids) == []
-    assert "nothing was running" in lab.run("down")
+    assert "no lab was running" in lab.run("down")
 
 
 def test_services_end_when_the_supervisor_is_killed(own_home: Path) -> None:
@@ -53,7 +53,7 @@ def test_services_end_when_the_supervisor_is_killed(own_home: Path) -> None:
     lab.process.kill()
     lab.process.wait(PATIENCE_S)
     until(lambda: not alive(pids), "the end of the services")
-    assert "nothing is running" in lab.run("status")
+    assert "no lab is running" in lab.run("status")
 
 
 def test_lab_up_reports_a_taken_port_before_the_build(settings: Settings, free_port: int, tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ def test_killed_build_keeps_only_finished_steps_and_resumes(tmp_path: Path) -> N
     )
     assert again.stderr is not None
     lines = [again.stderr.readline() for _ in range(3)]
-    assert all("there already" in line for line in lines), lines
+    assert all("up to date" in line for line in lines), lines
     until(lambda: list(steps.glob("train/*.partial")), "the start of training after the restart")
     again.terminate()
     _, printed = again.communicate(timeout=PATIENCE_S)

@@ -72,7 +72,7 @@ def test_doctor_passes_every_check(lab: Lab) -> None:
 
 def test_second_lab_up_reports_the_running_service(lab: Lab) -> None:
     printed = lab.run("up", "feed_ranking")
-    assert "up already" in printed
+    assert "already running" in printed
     assert lab.url in printed
 
 

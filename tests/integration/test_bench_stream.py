@@ -10,7 +10,7 @@ import pytest
 from infra.settings import Settings
 from infra.stream.address import StreamAddress
 from lab.bench.broker import own_broker
-from lab.bench.stream.kills import KillBench, Toll
+from lab.bench.stream.kills import KillBench, Losses
 from lab.bench.stream.speed import SpeedBench
 
 pytestmark = pytest.mark.timeout(120)
@@ -30,4 +30,4 @@ def test_consumer_throughput_is_within_a_factor_of_ten_of_a_bare_loop(address: S
 
 def test_killed_reader_neither_loses_nor_duplicates_events(address: StreamAddress, tmp_path: Path) -> None:
     bench = KillBench(address, tmp_path, number=1, events=2_500, kills=1)
-    assert bench.run() == Toll(lost=0, doubled=0)
+    assert bench.run() == Losses(lost=0, doubled=0)

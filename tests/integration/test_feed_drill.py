@@ -115,18 +115,18 @@ def test_aborted_drill_removes_its_fault(url: str, stop: BaseException) -> None:
 
     run = drilled(url, replace(QUICK, requests=20), Cut(url))
     assert run.aborted
-    assert run.is_mended
+    assert run.is_cleared
     assert not run.holds
     assert active(url) == []
 
 
 def test_drill_reports_a_fault_that_it_cannot_remove(url: str) -> None:
     class Lost(SwitchedFaults):
-        def mend(self, method: Any) -> None:
+        def clear(self, method: Any) -> None:
             raise LabError("the engine is gone")
 
     run = drilled(url, replace(QUICK, requests=20), Lost(url))
-    assert not run.is_mended
-    assert "could not be mended: the engine is gone" in run.aborted
-    SwitchedFaults(url).mend(QUICK.method)
+    assert not run.is_cleared
+    assert "could not be cleared: the engine is gone" in run.aborted
+    SwitchedFaults(url).clear(QUICK.method)
     assert active(url) == []

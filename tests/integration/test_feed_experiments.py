@@ -104,7 +104,7 @@ def test_sweep_writes_table_chart_finding_and_mlflow_runs(settings: Settings, tm
     [
         (["--vary", "nothing=1,2"], "no knob"),
         (["--vary", "heavy_top_k"], "not NAME=VALUE"),
-        (["--vary", "workers=1,2"], "changes how a service runs"),
+        (["--vary", "workers=1,2"], "does not change the responses"),
         (["hydration"], "needs a build with naive-hydration"),
         (["no_such_sweep"], "has no sweep"),
     ],

@@ -167,8 +167,8 @@ def test_replay_counts_left_out_predictions_by_reason(home: Settings, served: li
     assert (done.checked, done.differing) == (1, 0)
     assert done.left_out == {
         "heavy_ranker_unavailable": 1,
-        "model feed_ranking-smoke/977 is gone: the registry has no such version": 1,
-        "model feed_ranking-smoke/1 is gone: the registry has other bytes under it": 1,
+        "model feed_ranking-smoke/977 is no longer available: the registry has no such version": 1,
+        "model feed_ranking-smoke/1 is no longer available: the registry has different files for it": 1,
     }
 
 
@@ -189,7 +189,7 @@ def test_replay_since_and_limit_select_the_newest_predictions(home: Settings, se
     assert replay(home, parse_since("2m"), 100, quiet).rows == 3
     assert replay(home, Since(from_ts=newest - 61), 100, quiet).rows == 2
     assert replay(home, ALL, 5, quiet).rows == 5
-    with pytest.raises(UsageError, match="none since"):
+    with pytest.raises(UsageError, match="no predictions in this period"):
         replay(home, Since(from_ts=newest + 1), 100, quiet)
 
 
@@ -328,7 +328,7 @@ def known_posts(home: Settings) -> pd.DataFrame:
 def test_skew_leaves_out_predictions_with_unlogged_posts(home: Settings, served: list[Prediction]) -> None:
     unknown = replace(served[0], post_ids=[2**41, *served[0].post_ids[1:]])
     done = compared(home, [unknown, served[1]])
-    assert (done.checked, done.left_out) == (1, {"a post of it is not in the log": 1})
+    assert (done.checked, done.left_out) == (1, {"a post of the slate is not in the log": 1})
 
 
 def test_replay_and_skew_commands_print_results_and_set_exit_codes(
@@ -344,7 +344,7 @@ def test_replay_and_skew_commands_print_results_and_set_exit_codes(
         home.design_root("feed_ranking"), [*served[:3], replace(served[3], chosen=served[3].chosen[::-1])]
     )
     wrong = run(app, ["replay", "feed_ranking", "--since", "all"])
-    assert "1 came out otherwise" in wrong.output
+    assert "1 differ" in wrong.output
     assert "chosen" in wrong.output
     assert getattr(wrong.exception, "exit_code", None) == 3
     fine = run(app, ["skew", "feed_ranking", "--limit", "2", "--json"])

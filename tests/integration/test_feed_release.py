@@ -170,7 +170,7 @@ def test_service_responds_503_until_a_build_ends_and_then_serves(
         answer = client.post("/v1/feed", json={"user_id": 7})
         assert answer.status_code == client.get("/readyz").status_code == 503
         assert answer.headers["retry-after"] == "1"
-        assert "no build of feed_ranking is there" in answer.json()["detail"]
+        assert "feed_ranking has not been built" in answer.json()["detail"]
         root.mkdir(parents=True)
         (root / "current.json").write_text("{")
         until(lambda: "is invalid" in client.get("/readyz").json()["detail"], "the release")

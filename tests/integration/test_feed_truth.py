@@ -74,7 +74,7 @@ def test_gate_refuses_an_uninformative_model(holdout: Sample, settings: Settings
     good = predict(bundle, holdout, "heavy")
     shuffled = np.random.default_rng(0).permutation(good.p_click_shown)
     registry = MlflowRegistry(settings)
-    with pytest.raises(GateRefused, match="not better than one click rate"):
+    with pytest.raises(GateRefused, match="not better than a constant click rate"):
         check_gate(comparison_on(holdout), shuffled, None, registry, settings.design_root(DESIGN.name) / "models")
 
 

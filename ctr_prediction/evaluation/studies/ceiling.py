@@ -149,14 +149,14 @@ def _tastes(world: World, shown: Shown) -> Array:
     return world.config.latent_click * found
 
 
-def _laplace(x: Array, rest: Array, looks: Array, clicked: Array) -> tuple[Array, Array]:
+def _laplace(x: Array, rest: Array, examined: Array, clicked: Array) -> tuple[Array, Array]:
     """(mode, covariance) of the posterior. Newton steps use the expected curvature and are at most one standard
     deviation of the prior long."""
     mode: Array = np.zeros(x.shape[1])
     curvature: Array = np.eye(x.shape[1])
     for _ in range(STEPS):
         relevance = sigmoid(rest + x @ mode)
-        p, left = looks * relevance, 1 - relevance
+        p, left = examined * relevance, 1 - relevance
         slope = x.T @ np.where(clicked, left, -p * left / (1 - p)) - mode
         curvature = x.T @ ((p * left**2 / (1 - p))[:, None] * x) + np.eye(x.shape[1])
         step = np.linalg.solve(curvature, slope)

@@ -39,8 +39,8 @@ SETTINGS = {
     "all": ("all", True),
     "audience": ("audience", True),
     "none": ("none", True),
-    "audience, untold": ("audience", False),
-    "none, untold": ("none", False),
+    "audience, without the input": ("audience", False),
+    "none, without the input": ("none", False),
 }
 """users with user × ad crosses, and whether the model has the retargeting input"""
 
@@ -52,17 +52,17 @@ def overfit_of_user_cross(
 
     `p_click` float64[n] is the true p(click) of each holdout impression in its shown slot.
     """
-    said = {name: _predictions(train, holdout, *how, config, priors) for name, how in SETTINGS.items()}
+    predicted = {name: _predictions(train, holdout, *how, config, priors) for name, how in SETTINGS.items()}
     inside = in_audience(holdout.users)
     constant = excess_log_loss_rows(p_click, np.full_like(p_click, p_click.mean()))
-    excess = {name: excess_log_loss_rows(p_click, p["holdout"]) for name, p in said.items()}
+    excess = {name: excess_log_loss_rows(p_click, p["holdout"]) for name, p in predicted.items()}
     by_request = Resample.of(holdout.request_id)
 
     def lost(id: str, text: str, one: str, other: str, is_inside: bool) -> Figure:
         rows = inside == is_inside
         return by_request.among(rows).ratio(id, text, (excess[one] - excess[other])[rows], constant[rows])
 
-    learned = {name: log_loss_rows(train.clicked.astype(np.float64), p["train"]) for name, p in said.items()}
+    learned = {name: log_loss_rows(train.clicked.astype(np.float64), p["train"]) for name, p in predicted.items()}
     outside = ~in_audience(train.users)
     fitted = (learned["audience"] - learned["all"])[outside]
     return [
@@ -82,14 +82,14 @@ def overfit_of_user_cross(
         lost(
             "user_cross_earns_untold",
             "decrease of the log loss inside the audience by its user × ad crosses, without the retargeting input",
-            "none, untold",
-            "audience, untold",
+            "none, without the input",
+            "audience, without the input",
             is_inside=True,
         ),
         lost(
             "retargeted_earns_inside",
             "decrease of the log loss by the retargeting input, inside the audience",
-            "none, untold",
+            "none, without the input",
             "none",
             is_inside=True,
         ),
@@ -104,16 +104,16 @@ def overfit_of_user_cross(
 
 
 def _predictions(
-    train: Sample, holdout: Sample, whose: str, is_told: bool, config: CtrConfig, priors: Priors
+    train: Sample, holdout: Sample, user_cross: str, has_retargeting: bool, config: CtrConfig, priors: Priors
 ) -> Mapping[str, Array]:
     """float64[n]: p(click) of the holdout in the shown slots, and the probability in the training sample."""
-    turned = replace(config, model=replace(config.model, user_cross=whose))
+    turned = replace(config, model=replace(config.model, user_cross=user_cross))
     rows = rows_of(train, turned, priors)
-    if not is_told:
+    if not has_retargeting:
         rows["retargeted"] = np.zeros_like(rows["retargeted"])
     network = WideDeep(shape_of(turned), hidden_of(turned), SLOTS, 0.02, turned.world.seed)
     found = fit(shape_of(turned), network, rows, plan_of(turned))
-    if not is_told:
+    if not has_retargeting:
         found.tables["retargeted"] = np.repeat(found.tables["retargeted"][:1], 2, axis=0)
     model, function = model_of(found, turned, priors), network_of(found)
 

@@ -30,14 +30,14 @@ from infra.progress import Progress
 from infra.settings import Settings
 from infra.training.networks import keep_compiled
 
-ROOM, FACTS = "real_logs", "report.json"
+FOLDER, FACTS = "real_logs", "report.json"
 SEED = 11
 
 
 def build(source: ClickLog, settings: Settings, report: Progress) -> LogBuild:
     """Build, or return the results of an earlier equal build. Raises the errors of reading, `UsageError` if another
     build is running, and `LabError` if the disk is full."""
-    place = settings.design_root("ctr_prediction") / ROOM / digest_of(source)
+    place = settings.design_root("ctr_prediction") / FOLDER / digest_of(source)
     if (place / FACTS).exists():
         return LogBuild(place, read_figures(place), json.loads((place / FACTS).read_text()), found=True)
     work = place.with_suffix(".part")  # not `.partial`, which the start of a build deletes
@@ -71,7 +71,7 @@ def _make(source: ClickLog, work: Path, report: Progress) -> tuple[list[Any], di
     train_rows, test_rows = split(log, source.time)
     report(0.2, "encoding")
     encoder = Encoder.of(log, train_rows, source.time)
-    encoder.must_say_something()
+    encoder.require_inputs()
     pairs = pairs_of(encoder.places(log, train_rows), encoder.sizes, log.clicked[train_rows])
     train, test = (data_of(encoder, log, rows, pairs) for rows in (train_rows, test_rows))
     learned = learn(train, SEED, part(0.25, 0.8), work / "checkpoints")

@@ -39,10 +39,10 @@ def pairs_of(ids: Ids, sizes: Sequence[int], clicked: npt.NDArray[np.float32]) -
         if sizes[a] * sizes[b] <= CELLS:
             cell = own[a] * sizes[b] + own[b]
             count, found = np.bincount(cell), np.bincount(cell, clicks)
-            told = np.flatnonzero(count >= ROWS_OF_CELL)
-            p = 1 / (1 + np.exp(-(everyone + odds[a][told // sizes[b]] + odds[b][told % sizes[b]])))
-            squares = (found[told] - count[told] * p) ** 2 / (count[told] * p * (1 - p))
-            scores[a, b] = float((squares - 1).sum() / np.sqrt(2 * max(len(told), 1)))
+            filled = np.flatnonzero(count >= ROWS_OF_CELL)
+            p = 1 / (1 + np.exp(-(everyone + odds[a][filled // sizes[b]] + odds[b][filled % sizes[b]])))
+            squares = (found[filled] - count[filled] * p) ** 2 / (count[filled] * p * (1 - p))
+            scores[a, b] = float((squares - 1).sum() / np.sqrt(2 * max(len(filled), 1)))
     best = sorted((pair for pair in scores if scores[pair] > SURE), key=lambda pair: -scores[pair])
     return tuple(best[:MOST])
 

@@ -79,8 +79,8 @@ class Encoder:
         notes: list[str] = []
         for column in log.columns:
             name, values = column.field.name, column.values[train]
-            if (reason := _useless(column, values)) or (name == order and column.field.kind != "time"):
-                notes.append(f"{name} is left out: {reason or 'the split is by it'}")
+            if (reason := _reason_to_drop(column, values)) or (name == order and column.field.kind != "time"):
+                notes.append(f"column {name} is not an input: {reason or 'the log is split by it'}")
                 continue
             for table, codes in _tables(column, values):
                 vocabulary = Vocabulary.of(codes(values))
@@ -92,12 +92,12 @@ class Encoder:
                     flags.append(name)
         return cls(tuple(scales), tuple(flags), tuple(ids), tuple(notes))
 
-    def must_say_something(self) -> None:
+    def require_inputs(self) -> None:
         """Raise `LabError` if no usable column is left."""
         if not self.ids:
             raise LabError(
-                "no column of the log has a value that repeats",
-                hint="; ".join(self.notes[:5]) or "it has no column beside the label",
+                "no column of the log has repeated values",
+                hint="; ".join(self.notes[:5]) or "the log has no column besides the label",
             )
 
     @property
@@ -184,7 +184,7 @@ def _tables(column: Column, values: npt.NDArray[Any]) -> Iterator[tuple[str, Cal
         yield name, lambda some: np.where(np.isnan(some), -1, np.searchsorted(bounds, some, "right")).astype(np.int64)
 
 
-def _useless(column: Column, values: npt.NDArray[Any]) -> str:
+def _reason_to_drop(column: Column, values: npt.NDArray[Any]) -> str:
     """The reason why the column carries no information, or the empty string."""
     known = values[values != BLANK] if column.field.kind == "category" else values[~np.isnan(values)]
     if not len(known):
@@ -193,12 +193,12 @@ def _useless(column: Column, values: npt.NDArray[Any]) -> str:
     if distinct == 1 and len(known) == len(values):
         return "it is the same in all rows of the training part"
     names = column.field.kind == "category" or (
-        column.field.kind == "number" and (known % 1 == 0).all() and _rises_or_is_vast(known)
+        column.field.kind == "number" and (known % 1 == 0).all() and _identifies_rows(known)
     )
-    return "nearly every row has a value of its own" if names and distinct > ONCE * len(known) > 9 else ""
+    return "nearly every row has a different value" if names and distinct > ONCE * len(known) > 9 else ""
 
 
-def _rises_or_is_vast(known: Numbers) -> bool:
+def _identifies_rows(known: Numbers) -> bool:
     """Whether whole numbers identify the rows: they count the rows, or their range is far larger than the number of
     rows."""
     return bool((np.diff(known) > 0).all() or np.ptp(known) > 1e9)

@@ -101,14 +101,15 @@ def inspect(path: Path, label: str, time: str | None = None) -> tuple[Layout, li
     for wanted in (label, *([time] if time else [])):
         if wanted not in names:
             shown = ", ".join(names[:40]) + (" …" if len(names) > 40 else "")
-            raise UsageError(f"{path} has no column {wanted!r}", hint=f"its first line names: {shown}")
+            raise UsageError(f"{path} has no column {wanted!r}", hint=f"columns in the first line: {shown}")
     if len(set(names)) < len(names):
         twice = next(name for name, count in Counter(names).items() if count > 1)
-        raise UsageError(f"{path} names its column {twice!r} twice")
+        raise UsageError(f"{path} has two columns {twice!r}")
     rows = [cells for line in lines[1:] if (cells := plain.cells(line)) and len(cells) == len(names)]
     if not rows:
         raise UsageError(
-            f"{path} has no rows like its first line, of {len(names)} fields", hint=f"it begins {lines[0][:80]!r}"
+            f"{path} has no row with {len(names)} fields, the number in its first line",
+            hint=f"the file begins with {lines[0][:80]!r}",
         )
     columns = dict(zip(names, zip(*rows, strict=True), strict=True))
     clicks, note = _clicks(label, [cell for cell in columns[label] if cell not in BLANKS])
@@ -179,17 +180,17 @@ def _clicks(label: str, found: Sequence[str]) -> tuple[Mapping[str, float], list
     if len(two) < 2 or sum(counts[cell] for cell in two) < 0.9 * len(found):
         some = ", ".join(cell for cell, _ in counts.most_common(5))
         raise UsageError(
-            f"column {label!r} is no label: its first rows have {len(counts)} values",
-            hint=f"a label has two, as 0 and 1; here there are {some or 'only blanks'}",
+            f"column {label!r} cannot be the label: its first rows have {len(counts)} different values",
+            hint=f"a label has two values, such as 0 and 1; this column has {some or 'only blanks'}",
         )
-    for no, yes in PAIRS:
-        if {cell.lower() for cell in two} == {no, yes}:
-            click = next(cell for cell in two if cell.lower() == yes)
+    for negative, positive in PAIRS:
+        if {cell.lower() for cell in two} == {negative, positive}:
+            click = next(cell for cell in two if cell.lower() == positive)
             break
     else:
         click = two[1]
     other = next(cell for cell in two if cell != click)
-    return {other: 0.0, click: 1.0}, [f"{label}: {click!r} is taken for a click, {other!r} for none"]
+    return {other: 0.0, click: 1.0}, [f"{label}: {click!r} counts as a click, {other!r} as no click"]
 
 
 def _first_lines(path: Path) -> list[str]:
@@ -197,7 +198,7 @@ def _first_lines(path: Path) -> list[str]:
     for block in blocks(path, Tally()):
         lines = block.lines[: INSPECTED + 1]
         if not lines or block.numbers[0] != 1 or not lines[0].strip():
-            raise UsageError(f"the first line of {path} is no header", hint="a CSV's first line names its columns")
+            raise UsageError(f"the first line of {path} is not a header", hint="add a first line with the column names")
         return lines
     raise UsageError(f"{path} is empty")
 

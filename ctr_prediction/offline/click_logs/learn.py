@@ -94,13 +94,15 @@ def learn(train: Data, seed: int, report: Progress, checkpoints: Path) -> Learne
     losses: dict[int, float] = {}
     epochs = 1
     while epochs <= MOST_EPOCHS:
-        found = _fit(early, epochs, seed, _part(report, 0.0, 0.6, f"trying {epochs} epochs"), checkpoints / f"{epochs}")
+        found = _fit(
+            early, epochs, seed, _part(report, 0.0, 0.6, f"validating {epochs} epochs"), checkpoints / f"{epochs}"
+        )
         losses[epochs] = float(log_loss_rows(late.clicked, predict(found, late)).mean())
         if losses[epochs] > min(losses.values()) and (len(late) >= SURE or epochs >= FEWEST_EPOCHS):
             break
         epochs *= 2
     best = min(losses, key=lambda tried: losses[tried])
-    found = _fit(train, best, seed, _part(report, 0.6, 1.0, f"learning {best} epochs"), checkpoints / "last")
+    found = _fit(train, best, seed, _part(report, 0.6, 1.0, f"training for {best} epochs"), checkpoints / "last")
     return Learned(found, best, losses)
 
 

@@ -59,10 +59,10 @@ class Tally:
 
     def rows(self) -> dict[str, Any]:
         """The tally as JSON values."""
-        reasons = {reason: {"count": found.count, "first_lines": found.first} for reason, found in self.told()}
+        reasons = {reason: {"count": found.count, "first_lines": found.first} for reason, found in self.by_count()}
         return {"lines": self.lines, "good": self.good, "malformed": self.bad, "reasons": reasons}
 
-    def told(self) -> list[tuple[str, Refused]]:
+    def by_count(self) -> list[tuple[str, Refused]]:
         """The reasons with their rejected lines, most frequent first."""
         return sorted(self.refused.items(), key=lambda item: (-item[1].count, item[0]))
 
@@ -100,7 +100,9 @@ def _unpacked(raw: IO[bytes], path: Path) -> IO[bytes] | gzip.GzipFile:
         return gzip.open(raw)
     for magic, name in OTHER_PACKED.items():
         if start.startswith(magic):
-            raise UsageError(f"{path} is a {name} file", hint="unpack it first; text is read, plain or in gzip")
+            raise UsageError(
+                f"{path} is a {name} file", hint="unpack the file first; only plain text and gzip can be read"
+            )
     return raw
 
 
@@ -124,9 +126,11 @@ def _read(source: IO[bytes] | gzip.GzipFile, path: Path) -> bytes:
     try:
         return source.read(BLOCK)
     except EOFError:
-        raise LabError(f"{path} ends in the middle of its gzip stream", hint="it was cut off; fetch it again") from None
+        raise LabError(
+            f"{path} ends in the middle of its gzip stream", hint="the file is incomplete; download it again"
+        ) from None
     except (gzip.BadGzipFile, zlib.error) as exc:
-        raise LabError(f"{path} is damaged: {exc}", hint="fetch it again") from None
+        raise LabError(f"{path} is damaged: {exc}", hint="download the file again") from None
     except OSError as exc:
         raise UsageError(f"{path} cannot be read: {exc.strerror or exc}") from None
 

@@ -183,11 +183,11 @@ def number_of(cell: str, field: Field) -> float | str:
 
 
 def _check(path: Path, tally: Tally) -> None:
-    told = [f"{reason}: {found.count:,}, first in line {found.first[0]}" for reason, found in tally.told()[:3]]
-    hint = "; ".join(told) or "a header alone is no log"
+    reasons = [f"{reason}: {found.count:,}, first in line {found.first[0]}" for reason, found in tally.by_count()[:3]]
+    hint = "; ".join(reasons) or "the file has only a header"
     if not tally.lines:
         raise LabError(f"{path} has no rows", hint=hint)
     if tally.bad > MOST_BAD * tally.lines:
         raise LabError(f"{tally.bad:,} of {tally.lines:,} lines of {path} are malformed", hint=hint)
     if tally.good < FEWEST:
-        raise LabError(f"{path} has {tally.good} rows that can be used; {FEWEST} are the least", hint=hint)
+        raise LabError(f"{path} has {tally.good} usable rows; at least {FEWEST} are needed", hint=hint)

@@ -19,7 +19,7 @@ def split(log: Log, order: str | None = None) -> tuple[Rows, Rows]:
         known = {column.field.name: column for column in log.columns}
         if order not in known or known[order].field.kind == "category":
             there = ", ".join(name for name, column in known.items() if column.field.kind != "category")
-            raise UsageError(f"{order!r} is no column of times or numbers", hint=f"there are: {there or 'none'}")
+            raise UsageError(f"{order!r} is not a column of times or numbers", hint=f"choose one of: {there or 'none'}")
         # rows with equal times keep the order of the file
         rows = np.argsort(known[order].values, kind="stable")
     first = len(log) * (TESTED - 1) // TESTED
@@ -27,5 +27,7 @@ def split(log: Log, order: str | None = None) -> tuple[Rows, Rows]:
     for name, part in zip(("training", "tested"), parts, strict=True):
         if len(set(log.clicked[part])) < 2:
             what = "clicks only" if log.clicked[part].any() else "no click"
-            raise LabError(f"the {name} part of the log has {what}", hint="a file in another order, or a longer one?")
+            raise LabError(
+                f"the {name} part of the log has {what}", hint="use a longer file, or a file in another order"
+            )
     return parts

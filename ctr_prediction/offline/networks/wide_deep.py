@@ -26,7 +26,7 @@ from ctr_prediction.offline.networks.sparse_adagrad import SparseTable
 Vectors = Mapping[str, jax.Array]
 Batch = Mapping[str, jax.Array]
 START_SPREAD = 0.1
-LOOKS_PACE = 3.0
+EXAMINATION_PACE = 3.0
 """learning rate of examination relative to the weights: every row informs these few parameters"""
 
 
@@ -124,7 +124,7 @@ class WideDeep(nnx.Module):
         # initialise product weights as in a factorisation machine; otherwise they, not the priors, would set the scale
         self.linear.kernel[...] = self.linear.kernel[...].at[shape.product_columns].set(1.0)
         self.bias = nnx.Param(jnp.full(1, np.log(rate / (1 - rate)), jnp.float32))
-        self.examination = nnx.Param(-jnp.log1p(jnp.arange(slots, dtype=jnp.float32)) / LOOKS_PACE)
+        self.examination = nnx.Param(-jnp.log1p(jnp.arange(slots, dtype=jnp.float32)) / EXAMINATION_PACE)
         self.use_wide, self.use_deep, self.use_position = use_wide, use_deep, use_position
 
     def logit(self, x: jax.Array, wide: jax.Array) -> jax.Array:
@@ -139,8 +139,12 @@ class WideDeep(nnx.Module):
 
     def log_examination(self) -> jax.Array:
         """float32[slots], 0 in the first."""
-        looks = LOOKS_PACE * self.examination[...]
-        return jnp.where(jnp.arange(len(looks)) > 0, looks, 0.0) if self.use_position else jnp.zeros_like(looks)
+        log_rates = EXAMINATION_PACE * self.examination[...]
+        return (
+            jnp.where(jnp.arange(len(log_rates)) > 0, log_rates, 0.0)
+            if self.use_position
+            else jnp.zeros_like(log_rates)
+        )
 
     def penalty(self) -> jax.Array:
         """Sum of squares of the perceptron's weights; without this penalty it would overfit the few clicks."""
@@ -176,9 +180,9 @@ def loss_of(
     return total
 
 
-def sample_loss(logit: jax.Array, log_looks: jax.Array, clicked: jax.Array, share: float) -> jax.Array:
+def sample_loss(logit: jax.Array, log_examined: jax.Array, clicked: jax.Array, share: float) -> jax.Array:
     """Cross-entropy of q = p / (p + w (1 - p)), with p = examination × σ(logit)."""
-    log_p = log_looks + jax.nn.log_sigmoid(logit)
+    log_p = log_examined + jax.nn.log_sigmoid(logit)
     p = jnp.exp(jnp.minimum(log_p, -1e-6))
     log_total = jnp.log(p + share * (1 - p))
     return -(clicked * (log_p - log_total) + (1 - clicked) * (jnp.log(share) + jnp.log1p(-p) - log_total))

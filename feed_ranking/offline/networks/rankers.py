@@ -22,17 +22,17 @@ from infra.training.fitting import Batch, Fit, Plan, fit
 from infra.training.networks import Floats, Mlp
 
 LEARNING_RATE = 1e-3
-LOOKS_PACE = 20.0
+EXAMINATION_PACE = 20.0
 """learning rate of examination relative to the weights: every row informs these few parameters"""
 HEADS = ("p_click", "p_like", "p_comment", "dwell_s")
 
 
 class Ranker(nnx.Module):
-    """`heads` is exported for serving; `looks` (examination by position) exists in training only."""
+    """`heads` is exported for serving; `examination` (by position) exists in training only."""
 
     def __init__(self, inputs: Floats, hidden: Sequence[int], positions: int, mean_dwell_s: float, seed: int) -> None:
         self.net = Mlp(inputs, hidden, len(HEADS), nnx.Rngs(seed))
-        self.looks = nnx.Param(jnp.zeros(positions))
+        self.examination = nnx.Param(jnp.zeros(positions))
         self.first_guess = np.log1p(1.0 / np.maximum(np.arange(positions), 1))  # 1 / rank, as in web search
         self.log_dwell = float(np.log(mean_dwell_s))
         self.log_spread = nnx.Param(jnp.zeros(1))
@@ -45,7 +45,7 @@ class Ranker(nnx.Module):
 
     def log_examination(self) -> jax.Array:
         """float32[positions]: log examination probability relative to the first position, never above 0."""
-        steps = self.first_guess * jnp.exp(LOOKS_PACE * self.looks[...])
+        steps = self.first_guess * jnp.exp(EXAMINATION_PACE * self.examination[...])
         return -(jnp.cumsum(steps) - steps[0])
 
 

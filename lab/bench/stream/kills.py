@@ -44,19 +44,19 @@ ACKNOWLEDGED_S, PATIENCE_S = 10.0, 60.0
 
 
 @dataclass(frozen=True)
-class Toll:
+class Losses:
     """Result of one run. `lost` counts acknowledged messages without a trace, `doubled` surplus rows in the files."""
 
     lost: int
     doubled: int
 
 
-def toll(acked: Iterable[int], written: Iterable[int], poison: Iterable[bytes], buried: Iterable[bytes]) -> Toll:
+def losses(acked: Iterable[int], written: Iterable[int], poison: Iterable[bytes], buried: Iterable[bytes]) -> Losses:
     """Compare sent with stored messages. A good message must be in the files once, a poison message among the dead
     letters at least once."""
     rows = Counter(written)
     lost = len(set(acked) - rows.keys()) + len(set(poison) - set(buried))
-    return Toll(lost, sum(count - 1 for count in rows.values()))
+    return Losses(lost, sum(count - 1 for count in rows.values()))
 
 
 @dataclass
@@ -69,7 +69,7 @@ class KillBench:
     events: int = EVENTS
     kills: int = KILLS
 
-    def run(self) -> Toll:
+    def run(self) -> Losses:
         """Run the bench. Raises `LabError` if a reader does not die, or if the last reader does not reach the end."""
         dice = random.Random(self.number)
         metrics = StreamMetrics(CollectorRegistry(), (self.topic, self.dead))
@@ -85,7 +85,7 @@ class KillBench:
                     self._await_end(process) if is_last else _await_death(process)
         finally:
             producer.close()
-        return toll(acked, self._written(), poison, self._buried())
+        return losses(acked, self._written(), poison, self._dead_letters())
 
     @property
     def topic(self) -> str:
@@ -146,7 +146,7 @@ class KillBench:
         def is_at_end() -> bool:
             if process.poll() is not None:
                 raise LabError("the last reader ended without being killed")
-            with kafka_errors("ask how far the group is"):
+            with kafka_errors("read the offsets of the group"):
                 ends = client.end_offsets(places)
                 return all((client.committed(place) or 0) >= end for place, end in ends.items())
 
@@ -157,7 +157,7 @@ class KillBench:
         for file in files_of(self.root / FOLDER):
             yield from pq.read_table(file, columns=[ID_COLUMN], partitioning=None)[ID_COLUMN].to_pylist()
 
-    def _buried(self) -> list[bytes]:
+    def _dead_letters(self) -> list[bytes]:
         """The original values of all dead letters."""
         client: Any = open_consumer(self.address, [self.dead], None)
         codec, found = Codec.of(DeadLetter), []
@@ -178,7 +178,7 @@ def _await_death(process: subprocess.Popen[bytes]) -> None:
     try:
         status = process.wait(PATIENCE_S)
     except subprocess.TimeoutExpired:
-        raise LabError(f"a reader that was to die lives after {PATIENCE_S:.0f} s") from None
+        raise LabError(f"a reader that must be killed still runs after {PATIENCE_S:.0f} s") from None
     if status != -signal.SIGKILL:
         raise LabError(f"a reader ended with status {status} before it was killed")
 

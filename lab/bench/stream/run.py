@@ -54,7 +54,7 @@ def measure_stream(only: Sequence[str] | None, rounds: int, settings: Settings) 
     """Measure the figures and return them in the order of `STREAM_BOUNDS`. Raises `UsageError` for an unknown id."""
     bounds = {bound.id: bound for bound in STREAM_BOUNDS}
     if unknown := set(only or ()) - set(bounds):
-        raise UsageError(f"no figure {', '.join(sorted(unknown))}", hint=f"there are: {', '.join(bounds)}")
+        raise UsageError(f"there is no figure {', '.join(sorted(unknown))}", hint=f"choose one of: {', '.join(bounds)}")
     wanted, found = {name for name in bounds if not only or name in only}, Found()
     parts: Mapping[Callable[..., None], Set[str]] = {
         _speed: {"consumer_over_bare"},
@@ -88,13 +88,13 @@ def _speed(bounds: Mapping[str, Bound], _: Set[str], rounds: int, __: Settings, 
 
 
 def _kills(bounds: Mapping[str, Bound], _: Set[str], rounds: int, __: Settings, found: Found) -> None:
-    tolls = []
+    runs = []
     with tempfile.TemporaryDirectory(prefix="lab-bench-") as home, own_broker(_own(home)) as address:
         for number in range(rounds):
             err.print(f"killing readers, {number + 1} of {rounds} …")
-            tolls.append(KillBench(address, Path(home), number).run())
-    found["lost_acked"] = worst(bounds["lost_acked"], [float(toll.lost) for toll in tolls])
-    found["double_effects"] = worst(bounds["double_effects"], [float(toll.doubled) for toll in tolls])
+            runs.append(KillBench(address, Path(home), number).run())
+    found["lost_acked"] = worst(bounds["lost_acked"], [float(run.lost) for run in runs])
+    found["double_effects"] = worst(bounds["double_effects"], [float(run.doubled) for run in runs])
 
 
 def _serving(bounds: Mapping[str, Bound], wanted: Set[str], rounds: int, settings: Settings, found: Found) -> None:

@@ -81,8 +81,8 @@ class ServingBench:
             began, futures = time.perf_counter(), []
             for number, at_s in enumerate(due.tolist()):
                 time.sleep(max(0.0, began + at_s - time.perf_counter()))
-                whose = creators[int(rng.integers(len(creators)))]
-                futures.append(pool.submit(self._publish, first_id + number, whose))
+                creator = creators[int(rng.integers(len(creators)))]
+                futures.append(pool.submit(self._publish, first_id + number, creator))
             return [future.result() for future in futures]
 
     def pairs(self, count: int) -> list[Pair]:
@@ -105,7 +105,7 @@ class ServingBench:
             try:
                 return window(number)
             finally:
-                faults.mend(DOWN)
+                faults.clear(DOWN)
                 self._settle()
 
         def killed(number: int) -> float:
@@ -144,19 +144,19 @@ class ServingBench:
             raise LabError("this world has no follow relations")
         return sorted(found, key=lambda one: one.creator_id)
 
-    def _publish(self, post_id: int, whose: Followed) -> float:
+    def _publish(self, post_id: int, creator: Followed) -> float:
         """Publish a post and return the seconds until `GET /v1/posts/ID` finds it.
 
         Raises `LabError` if the service refuses the post, or does not find it within `GIVEN_UP_S`.
         """
         caller, began = Caller(self.lab.url, GIVEN_UP_S), time.perf_counter()
-        post = {"post_id": post_id, "creator_id": whose.creator_id, "topic": whose.topic}
+        post = {"post_id": post_id, "creator_id": creator.creator_id, "topic": creator.topic}
         status = caller.post("/v1/posts", {"posts": [post]}).status
         if status != 202:
-            raise LabError(f"a post was answered with {status}")
+            raise LabError(f"the service answered a post with status {status}")
         while caller.get(f"/v1/posts/{post_id}").status != 200:
             if time.perf_counter() - began > GIVEN_UP_S:
-                raise LabError(f"a post is no candidate {GIVEN_UP_S:.0f} s after it was acknowledged")
+                raise LabError(f"a post is not among the candidates {GIVEN_UP_S:.0f} s after its acknowledgement")
             time.sleep(POLL_S)
         took_s = time.perf_counter() - began
         caller.close()

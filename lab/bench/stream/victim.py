@@ -46,11 +46,11 @@ class Orders:
 
     @classmethod
     def of_text(cls, text: str) -> Orders:
-        told = json.loads(text)
-        return cls(**told | {"address": StreamAddress(**told["address"])})
+        fields = json.loads(text)
+        return cls(**fields | {"address": StreamAddress(**fields["address"])})
 
 
-class _Mortal(ParquetSink):
+class _KillingSink(ParquetSink):
     """A sink that kills its process after batch `dies_at`."""
 
     dies_at = 0
@@ -65,7 +65,7 @@ class _Mortal(ParquetSink):
 
 def read(orders: Orders) -> None:
     """Consume until the process is killed."""
-    sink = _Mortal(Path(orders.root), {orders.topic: Table(FOLDER, resolve(ROWS), ID_COLUMN)}, time.time)
+    sink = _KillingSink(Path(orders.root), {orders.topic: Table(FOLDER, resolve(ROWS), ID_COLUMN)}, time.time)
     sink.dies_at = orders.dies_at
     metrics = StreamMetrics(CollectorRegistry(), (orders.topic, orders.dead_letters))
     producer = EventProducer(lambda: orders.address, [orders.dead_letters], metrics)

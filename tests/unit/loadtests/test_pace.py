@@ -25,7 +25,7 @@ def asked(answer_s: float, requests: int, late_s: float = 0.0) -> tuple[float, l
     pace, late = Pace(random.Random(1), RATE, clock), []
     for _ in range(requests):
         clock.now += pace.wait_s() + late_s
-        late.append(pace.woke())
+        late.append(pace.send_lag_ms())
         clock.now += answer_s
     return requests / (clock.now - 100.0), late
 

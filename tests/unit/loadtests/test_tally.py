@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from loadtests.tally import Tally, fate_of, quantile
+from loadtests.tally import Tally, outcome_of, quantile
 
 
 @dataclass
@@ -32,7 +32,7 @@ GOOD: dict[str, Any] = {"slate": [1], "degraded": []}
 
 
 @pytest.mark.parametrize(
-    ("status", "is_empty", "fate"),
+    ("status", "is_empty", "outcome"),
     [
         (200, False, "ok"),
         (200, True, "wrong"),
@@ -43,8 +43,8 @@ GOOD: dict[str, Any] = {"slate": [1], "degraded": []}
         (421, True, "wrong"),
     ],
 )
-def test_each_answer_has_one_fate(status: int, is_empty: bool, fate: str) -> None:
-    assert fate_of(status, is_empty=is_empty) == fate
+def test_each_answer_has_one_outcome(status: int, is_empty: bool, outcome: str) -> None:
+    assert outcome_of(status, is_empty=is_empty) == outcome
 
 
 def test_requests_are_the_sum_of_their_fates_and_only_good_answers_are_given_out() -> None:

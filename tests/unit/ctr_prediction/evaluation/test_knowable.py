@@ -63,4 +63,4 @@ def test_a_history_that_is_too_long_has_no_ceiling(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(knowable, "MOST_IMPRESSIONS", 2)
     said: list[str] = []
     assert knowable_figures(SMOKE, {"world": tmp_path}, lambda share, text: said.append(text)) == []
-    assert said == ["a history of 3 impressions is too long for the ceiling; it is left out"]
+    assert said == ["skipping the ceiling: a history of 3 impressions needs too much memory"]

@@ -19,7 +19,7 @@ from prometheus_client import CollectorRegistry
 
 from ctr_prediction.config import SMOKE
 from ctr_prediction.domain import RANDOM_POLICY, Context
-from ctr_prediction.evaluation.recompute import cannot_tell
+from ctr_prediction.evaluation.recompute import not_recomputable
 from ctr_prediction.evaluation.replay import differences_of, replay, was_missing
 from ctr_prediction.events.codec import pack, unpack
 from ctr_prediction.events.history import PublicCatalogue
@@ -194,8 +194,8 @@ def test_what_is_damaged_is_named(service: CtrService, damage: Damage, named: se
 def test_how_much_a_price_moved_is_said(service: CtrService) -> None:
     auction = logged(service)
     dearer = replace(auction, prices=[auction.prices[0] + 0.25, *auction.prices[1:]])
-    assert again(dearer) == {"prices": "1 of 4 moved, by at most 0.25"}
-    assert again(replace(auction, prices=auction.prices[:2])) == {"prices": "2 were logged, 4 came out"}
+    assert again(dearer) == {"prices": "1 of 4 values differ, by at most 0.25"}
+    assert again(replace(auction, prices=auction.prices[:2])) == {"prices": "2 values were logged, the replay has 4"}
 
 
 def test_another_seed_draws_another_page_by_chance_and_is_noticed(service: CtrService) -> None:
@@ -214,10 +214,10 @@ def test_another_model_is_noticed(service: CtrService) -> None:
 
 def test_what_no_network_scored_and_what_is_of_ads_that_are_gone_is_left_out(service: CtrService) -> None:
     auction = logged(service)
-    assert (was_missing(auction), cannot_tell(auction, CATALOGUE)) == ("", "")
+    assert (was_missing(auction), not_recomputable(auction, CATALOGUE)) == ("", "")
     assert was_missing(replace(auction, degraded=["features_stale", "student_unavailable"])) == "student_unavailable"
     gone = replace(auction, ads=pack(np.array([ADS]), "<i4"))
-    assert cannot_tell(gone, CATALOGUE)
+    assert not_recomputable(gone, CATALOGUE)
 
 
 def test_an_auction_holds_all_that_it_takes_to_hold_it_again(service: CtrService) -> None:

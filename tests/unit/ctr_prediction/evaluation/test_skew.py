@@ -9,7 +9,7 @@ import pytest
 
 from ctr_prediction.config import SMOKE
 from ctr_prediction.domain import AdFeatures, UserFeatures
-from ctr_prediction.evaluation.recompute import FeatureRecount, cannot_tell
+from ctr_prediction.evaluation.recompute import FeatureRecount, not_recomputable
 from ctr_prediction.evaluation.skew import columns_of_users
 from ctr_prediction.events.codec import pack
 from ctr_prediction.events.history import EventLog, with_clicks
@@ -86,5 +86,8 @@ def test_numbers_of_ads_are_those_of_a_market_bit_for_bit() -> None:
 
 
 def test_an_auction_of_an_ad_that_is_gone_is_left_out() -> None:
-    assert not cannot_tell(auction(ads=pack(np.array([0, ADS - 1]), "<i4")), CATALOGUE)
-    assert cannot_tell(auction(ads=pack(np.array([0, ADS]), "<i4")), CATALOGUE) == "an ad of it is not in the catalogue"
+    assert not not_recomputable(auction(ads=pack(np.array([0, ADS - 1]), "<i4")), CATALOGUE)
+    assert (
+        not_recomputable(auction(ads=pack(np.array([0, ADS]), "<i4")), CATALOGUE)
+        == "an ad of the auction is not in the catalogue"
+    )

@@ -26,11 +26,11 @@ from ctr_prediction.model.inputs import (
     hour_of,
     in_audience,
     is_retargeted,
-    looks_of,
     numeric,
     pair_numbers,
     person_numbers,
     priors_from,
+    top_slot_impressions,
     user_crosses,
     user_numbers,
 )
@@ -56,13 +56,13 @@ def an_ad(shown: list[float], clicks: float, campaign_shown: list[float], campai
 
 def test_impressions_further_down_count_for_less() -> None:
     shown = np.array([[10, 0, 0, 0], [0, 10, 0, 0], [1, 2, 4, 8]], np.float32)
-    assert looks_of(shown, PRIORS).tolist() == [10.0, 5.0, 4.0]
+    assert top_slot_impressions(shown, PRIORS).tolist() == [10.0, 5.0, 4.0]
 
 
 def test_golden_click_rates() -> None:
-    """(clicks + strength × everyone's rate) / (looks + strength), against everyone's, in logs."""
-    clicks, looks = np.array([0, 3, 10, 0], np.float32), np.array([0, 50, 500, 1e6], np.float32)
-    found = ctr_log(clicks, looks, PRIORS, 50.0)
+    """(clicks + strength × everyone's rate) / (examined + strength), against everyone's, in logs."""
+    clicks, examined = np.array([0, 3, 10, 0], np.float32), np.array([0, 50, 500, 1e6], np.float32)
+    found = ctr_log(clicks, examined, PRIORS, 50.0)
     expected = np.log([1.0, (4 / 100) / 0.02, (11 / 550) / 0.02, (1 / 1_000_050) / 0.02])
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
     assert found[2] == pytest.approx(0, abs=1e-6), "10 of 500 is what everyone has"
@@ -203,8 +203,8 @@ def test_an_ad_is_of_a_shop_where_the_user_has_been_or_not() -> None:
 
 
 def test_priors_come_back_from_a_manifest() -> None:
-    told = {"ctr": 0.03, "examination": [1.0, 0.5], "user_strength": 5.0, "ad_strength": 6.0}
-    assert priors_from(told) == Priors(0.03, (1.0, 0.5), 5.0, 6.0)
+    values = {"ctr": 0.03, "examination": [1.0, 0.5], "user_strength": 5.0, "ad_strength": 6.0}
+    assert priors_from(values) == Priors(0.03, (1.0, 0.5), 5.0, 6.0)
     with pytest.raises(KeyError):
         priors_from({})
     with pytest.raises(TypeError):

@@ -122,5 +122,5 @@ def test_a_student_comes_back_from_its_file_and_one_of_other_inputs_is_refused(t
     with pytest.raises(CorruptArtifact, match=f"must be \\({width + 1}, 5\\)"):
         Student.read(path, width=width + 1)
     path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(CorruptArtifact, match="no student"):
+    with pytest.raises(CorruptArtifact, match="not a student network"):
         Student.read(path, width=width)

@@ -43,7 +43,7 @@ def test_ids_need_not_ascend_with_time(tmp_path: Path) -> None:
 
 
 def test_a_post_stands_in_a_snapshot_once(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="each of them once"):
+    with pytest.raises(ValueError, match="must be unique"):
         some_snapshot(tmp_path, ids=np.zeros(120, np.int64))
 
 

@@ -112,7 +112,7 @@ def test_a_step_whose_server_lost_what_it_wrote_runs_again_with_those_after_it(
     assert notes.texts == []
     monkeypatch.setattr(f"{__name__}.still_there", lambda output, settings: output != first[1].path)
     assert ran(build(WATCHED, settings, observer=notes)) == "bc"
-    assert notes.texts == ["b: its output is gone from its server; running the step again"]
+    assert notes.texts == ["b: a server has lost the output of this step; running the step again"]
     assert ran(build(WATCHED, settings)) == ""
     assert first[1].path.exists(), "what is served until now stays"
 

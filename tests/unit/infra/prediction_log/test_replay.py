@@ -65,7 +65,7 @@ def test_every_prediction_is_checked_differs_or_is_left_out(log: PredictionLog[D
     )
     assert (found.rows, found.checked, found.differing) == (4, 3, 1)
     assert [(one.prediction, one.field, one.how) for one in found.differences] == [
-        ("b", "y", "1 of 1 moved, by at most 1")
+        ("b", "y", "1 of 1 values differ, by at most 1")
     ]
     assert found.left_out == {"x is negative": 1}
     assert found.models == {"twice/1": 3}
@@ -75,5 +75,5 @@ def test_every_prediction_is_checked_differs_or_is_left_out(log: PredictionLog[D
 def test_arrays_of_other_lengths_and_values_differ_and_equal_ones_do_not() -> None:
     one = np.array([1.0, 2.0], np.float32)
     assert difference(one, one.copy()) == ""
-    assert difference(one, one[:1]) == "2 were logged, 1 came out"
-    assert difference(one, one + np.array([0, 0.5], np.float32)) == "1 of 2 moved, by at most 0.5"
+    assert difference(one, one[:1]) == "2 values were logged, the replay has 1"
+    assert difference(one, one + np.array([0, 0.5], np.float32)) == "1 of 2 values differ, by at most 0.5"

@@ -69,4 +69,4 @@ def test_only_items_of_the_future_are_refused() -> None:
     refused = refuse_future([Item(5.0), Item(10.1 + FUTURE_S)], 10.0)
     assert refused is not None
     assert refused.status_code == 422
-    assert "lies in the future" in bytes(refused.body).decode()
+    assert "is in the future" in bytes(refused.body).decode()

@@ -61,5 +61,5 @@ def test_the_processor_time_of_a_request_is_what_the_service_computes(busy: tupl
 
 def test_a_window_without_a_request_is_an_error(busy: tuple[Client, int]) -> None:
     client, pid = busy
-    with pytest.raises(LabError, match="no request was due"):
+    with pytest.raises(LabError, match="no request was sent"):
         cpu_ms_per_request(client, pid, rate_per_s=0.1, seconds=1.0, seed=0)

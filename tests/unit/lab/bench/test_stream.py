@@ -16,7 +16,7 @@ from infra.evaluation.figures import Bound
 from infra.settings import Settings
 from infra.stream.address import StreamAddress
 from lab.bench.broker import reactions
-from lab.bench.stream.kills import Toll, toll
+from lab.bench.stream.kills import Losses, losses
 from lab.bench.stream.run import STREAM_BOUNDS, measure_stream, of_pairs, worst
 from lab.bench.stream.serving import Pair, p99_ms, ratio_of_medians
 from lab.bench.stream.speed import Pace
@@ -35,7 +35,7 @@ def test_ids_are_told_apart() -> None:
 
 
 def test_nothing_is_lost_or_doubled_where_every_message_left_one_trace() -> None:
-    assert toll([1, 2, 3], [3, 1, 2], [b"p"], [b"p", b"p"]) == Toll(lost=0, doubled=0)
+    assert losses([1, 2, 3], [3, 1, 2], [b"p"], [b"p", b"p"]) == Losses(lost=0, doubled=0)
 
 
 @given(
@@ -49,12 +49,12 @@ def test_what_is_missing_is_lost_and_what_is_there_again_is_doubled(
 ) -> None:
     written = sorted(acked - missing)
     more = [number for number in again if number in written]
-    found = toll(acked, [*written, *more], [b"p", b"q"], [b"q"])
-    assert found == Toll(lost=len(acked & missing) + 1, doubled=len(more))
+    found = losses(acked, [*written, *more], [b"p", b"q"], [b"q"])
+    assert found == Losses(lost=len(acked & missing) + 1, doubled=len(more))
 
 
 def test_what_was_written_and_not_acknowledged_is_no_loss() -> None:
-    assert toll([1], [1, 2], [], []) == Toll(0, 0)
+    assert losses([1], [1, 2], [], []) == Losses(0, 0)
 
 
 def test_the_worst_round_is_the_figure() -> None:

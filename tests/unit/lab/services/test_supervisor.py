@@ -33,7 +33,7 @@ def test_a_model_that_the_gate_refused_leaves_the_old_release_serving(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     supervisor(tmp_path, released=True)._accept(DESIGN, 3)
-    assert "refused; serving feed_ranking-smoke version 3" in capfd.readouterr().err
+    assert "refused the new model; serving feed_ranking-smoke version 3" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(("status", "released"), [(3, False), (1, True), (4, True), (143, True)])

@@ -45,7 +45,7 @@ def test_a_quicker_setting_within_one_percent_is_named_with_what_it_saves() -> N
 
 def test_when_nothing_comes_near_the_loss_is_told() -> None:
     text = finding([setting(1, 2.0, 8.0), setting(2, 4.0, 10.0)], "p50_ms", "value_s")
-    assert "k=1 takes 2 ms and loses by it (-20.0%" in text
+    assert "k=1 takes 2 ms and is worse (-20.0%" in text
 
 
 def test_what_is_bought_and_what_it_costs() -> None:

@@ -81,8 +81,8 @@ def test_uninformative_columns_are_left_out_and_reported(tmp_path: Path) -> None
     encoder = Encoder.of(log, split(log)[0])
     assert {one.name for one in encoder.ids} == {"at.hour", "at.weekday", "page", "ad", "size"}
     assert encoder.notes == (
-        "row is left out: nearly every row has a value of its own",
-        "always is left out: it is the same in all rows of the training part",
+        "column row is not an input: nearly every row has a different value",
+        "column always is not an input: it is the same in all rows of the training part",
     )
 
 
@@ -109,7 +109,7 @@ def test_row_without_a_split_time_is_refused(tmp_path: Path) -> None:
     file = write(tmp_path / "log.csv", lines)
     log, tally = read_log(file, inspect(file, "click", "day")[0])
     assert {reason: found.first for reason, found in tally.refused.items()} == {"day is blank": [9]}
-    assert "day is left out: the split is by it" in Encoder.of(log, *split(log, "day")[:1], "day").notes
+    assert "column day is not an input: the log is split by it" in Encoder.of(log, *split(log, "day")[:1], "day").notes
 
 
 def test_split_refuses_a_test_part_without_clicks(tmp_path: Path) -> None:
@@ -160,14 +160,14 @@ def run(*arguments: str) -> tuple[int, str]:
     [
         (("--data", "parquet:x"), "criteo:FILE or csv:FILE"),
         (("--data", "x.csv"), "criteo:FILE or csv:FILE"),
-        (("--data", "criteo:"), "names no file"),
+        (("--data", "criteo:"), "lacks the name of a file"),
         (("--data", "csv:x.csv"), "--label COLUMN"),
-        (("--data", "criteo:x", "--label", "y"), "--label is for csv:FILE"),
+        (("--data", "criteo:x", "--label", "y"), "--label applies only to csv:FILE"),
         (("--data", "csv:x", "--label", "y", "--split", "time"), "rows or time:COLUMN"),
         (("--data", "csv:x", "--label", "y", "--split", "time:y"), "by its label"),
         (("--data", "criteo:x", "--from", "train"), "generated world"),
-        (("--label", "y"), "are for --data"),
-        (("--split", "rows"), "are for --data"),
+        (("--label", "y"), "need --data"),
+        (("--split", "rows"), "need --data"),
         (("--data", "criteo:/no/such/file"), "there is no file"),
     ],
 )
@@ -196,7 +196,7 @@ def test_build_checks_the_file_before_it_imports_training_code(tmp_path: Path, n
 
 def test_unusable_time_column_is_refused_with_a_hint(tmp_path: Path) -> None:
     file = write(tmp_path / "log", criteo_lines(60))
-    with pytest.raises(UsageError, match="no column of times or numbers") as caught:
+    with pytest.raises(UsageError, match="not a column of times or numbers") as caught:
         build(ClickLog("criteo", file, split="time:C1"), Settings(home=tmp_path, preset="smoke"), REPORT)
     assert "I1, I2" in caught.value.hint
 
@@ -204,7 +204,7 @@ def test_unusable_time_column_is_refused_with_a_hint(tmp_path: Path) -> None:
 def test_design_without_real_logs_refuses_a_click_log(tmp_path: Path) -> None:
     source, settings = ClickLog("criteo", tmp_path / "x"), Settings(home=tmp_path, preset="smoke")
     for design in (find_design("feed_ranking"), replace(DESIGN, real_logs="")):
-        with pytest.raises(UsageError, match="learns from no real logs"):
+        with pytest.raises(UsageError, match="cannot train on a click log"):
             build_log(design, settings, source)
 
 
@@ -231,7 +231,7 @@ def test_build_command_prints_figures_and_line_counts_as_json(
 
 @pytest.mark.parametrize(
     ("header", "row", "hint"),
-    [("click", "{click}", "no column beside the label"), ("id,click", "u{row}x,{click}", "id")],
+    [("click", "{click}", "no column besides the label"), ("id,click", "u{row}x,{click}", "id")],
 )
 def test_log_without_informative_columns_is_refused_with_a_hint(
     tmp_path: Path, header: str, row: str, hint: str

@@ -115,7 +115,7 @@ def test_too_many_malformed_rows_end_the_build(tmp_path: Path) -> None:
         (b"\x1f\x8bnonsense that is no gzip", "damaged"),
         (b"\n", "1 of 1 lines"),
         (gzip.compress(b"", mtime=0), "has no rows"),
-        ("\n".join(criteo_lines(5)).encode(), "5 rows that can be used"),
+        ("\n".join(criteo_lines(5)).encode(), "5 usable rows"),
     ],
 )
 def test_a_file_that_is_no_log_says_why(tmp_path: Path, content: bytes, match: str) -> None:
@@ -152,7 +152,7 @@ def test_columns_of_a_csv_are_typed_by_inspection(tmp_path: Path) -> None:
         "zip": "category",
         "blank": "category",
     }
-    assert notes == ["income: '>50K' is taken for a click, '<=50K' for none"]
+    assert notes == ["income: '>50K' counts as a click, '<=50K' as no click"]
     log, tally = read_log(path, layout)
     assert tally.good == tally.lines == 120
     assert log.clicked.sum() == 30
@@ -171,11 +171,11 @@ def test_times_are_read_as_they_are_written() -> None:
     ("lines", "label", "match"),
     [
         (["a,b", "1,2"], "click", "has no column 'click'"),
-        (["a,a", "1,2"], "a", "twice"),
-        (["a,b"], "a", "no rows"),
-        (["", "1,2"], "a", "no header"),
-        (["a,click", *(f"1,{row}" for row in range(30))], "click", "is no label"),
-        (["a,click", *("1,yes" for _ in range(30))], "click", "is no label"),
+        (["a,a", "1,2"], "a", "two columns 'a'"),
+        (["a,b"], "a", "no row with 2 fields"),
+        (["", "1,2"], "a", "not a header"),
+        (["a,click", *(f"1,{row}" for row in range(30))], "click", "cannot be the label"),
+        (["a,click", *("1,yes" for _ in range(30))], "click", "cannot be the label"),
     ],
 )
 def test_a_csv_that_cannot_be_used_says_why(tmp_path: Path, lines: list[str], label: str, match: str) -> None:
