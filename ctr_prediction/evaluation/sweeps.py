@@ -24,7 +24,7 @@ SWEEPS = (
         "calibration",
         "What does miscalibration cost?",
         {"calibrated": ["yes", "no", "no_recalibration"]},
-        x="said_over_true",
+        x="predicted_over_true",
         y="revenue_against_default",
         requests=600,
         one_sided=(
@@ -37,7 +37,7 @@ SWEEPS = (
         "position",
         "What does a model without position debiasing cost?",
         {"position": ["debiased", "naive"]},
-        x="said_over_true",
+        x="predicted_over_true",
         y="captured_value",
         requests=600,
     ),
@@ -121,11 +121,11 @@ def measure_quality(
         lost("naive_position", "with a model without position debiasing"),
         lost("naive_position", "with a model without position debiasing", "value"),
         _figure(
-            scores["naive_position"]["said_over_true"], "said_over_true_naive", "naive model: predicted / true clicks"
+            scores["naive_position"]["predicted_over_true"], "predicted_over_true_naive", "naive model: predicted / true clicks"
         ),
         *stale_cache(player, judge, users, report),
         rank_correlation_gain(player, judge, pages[: cases // 2]),
-        _figure(scores["student"]["said_over_true"], "said_over_true", "predicted / true clicks on shown ads"),
+        _figure(scores["student"]["predicted_over_true"], "predicted_over_true", "predicted / true clicks on shown ads"),
     ]
 
 
