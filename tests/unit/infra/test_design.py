@@ -91,7 +91,7 @@ def test_a_choice_takes_each_of_its_names_as_value_and_as_text(name: str) -> Non
 
 
 @pytest.mark.parametrize("value", ["Flat", "", "fla", "flat,ivf", "0", 0, 7, 7.0, True, None, ["flat"], math.nan])
-def test_a_choice_refuses_all_else_and_says_what_it_takes(value: Any) -> None:
+def test_choice_knob_rejects_other_values_and_lists_its_choices(value: Any) -> None:
     with pytest.raises(UsageError, match=r"knob kind takes flat, ivf, 7$"):
         KIND.check(value)
     if isinstance(value, str):

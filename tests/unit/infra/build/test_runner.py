@@ -55,7 +55,7 @@ def test_the_first_build_runs_every_step_on_the_output_of_the_one_before(setting
     assert is_built(DESIGN, settings)
 
 
-def test_a_second_build_skips_every_step_and_still_knows_its_facts(settings: Settings) -> None:
+def test_second_build_skips_every_step_and_keeps_the_facts(settings: Settings) -> None:
     first = build(DESIGN, settings)
     second = build(DESIGN, settings)
     assert ran(second) == ""

@@ -71,7 +71,7 @@ def test_calls_run_in_threads_of_the_bulkhead(bulkhead: Bulkhead) -> None:
     assert "store" in bulkhead.run(lambda: threading.current_thread().name, later())
 
 
-def test_a_hung_call_is_given_up_at_the_deadline(bulkhead: Bulkhead, hang: threading.Event) -> None:
+def test_hung_call_raises_at_the_deadline(bulkhead: Bulkhead, hang: threading.Event) -> None:
     started = time.monotonic()
     with pytest.raises(DeadlineExceeded):
         bulkhead.run(hang.wait, soon())
@@ -208,7 +208,7 @@ def test_more_than_there_are_places_are_refused_at_once_and_not_tried(bulkhead: 
     assert not tried
 
 
-def test_what_computed_past_the_deadline_is_late_though_nobody_could_stop_it(bulkhead: Bulkhead) -> None:
+def test_blocking_computation_past_the_deadline_raises(bulkhead: Bulkhead) -> None:
     async def computes() -> None:
         time.sleep(0.04)
 

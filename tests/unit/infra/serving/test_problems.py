@@ -147,7 +147,7 @@ def test_a_wrong_use_is_explained_with_its_hint(client: TestClient, name: str, d
 
 
 @pytest.mark.parametrize("name", ["dependency", "overloaded"])
-def test_what_may_work_in_a_moment_says_when_to_come_again(client: TestClient, name: str) -> None:
+def test_transient_error_returns_503_with_retry_after(client: TestClient, name: str) -> None:
     response = client.get(f"/raise/{name}")
     assert response.status_code == 503
     assert int(response.headers["retry-after"]) >= 1
