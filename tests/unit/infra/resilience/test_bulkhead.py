@@ -181,13 +181,13 @@ async def for_ever() -> None:
     await asyncio.Event().wait()
 
 
-def test_what_is_awaited_gets_its_answer_and_takes_no_thread(bulkhead: Bulkhead) -> None:
+def test_awaited_call_returns_its_result_without_a_thread(bulkhead: Bulkhead) -> None:
     before = threading.active_count()
     assert held(bulkhead, a_row, a_row) == ["row", "row"]
     assert threading.active_count() == before
 
 
-def test_what_is_awaited_is_cancelled_at_the_deadline_and_gives_its_place_back(bulkhead: Bulkhead) -> None:
+def test_awaited_call_is_cancelled_at_the_deadline_and_releases_its_slot(bulkhead: Bulkhead) -> None:
     for _ in range(5):
         started = time.monotonic()
         found = held(bulkhead, for_ever, for_ever, deadline=soon())
@@ -216,9 +216,7 @@ def test_blocking_computation_past_the_deadline_raises(bulkhead: Bulkhead) -> No
 
 
 @pytest.mark.parametrize("error", [FeatureStoreUnavailable("down"), TimeoutError("the socket timed out")])
-def test_what_is_awaited_fails_with_its_own_error_and_gives_its_place_back(
-    bulkhead: Bulkhead, error: Exception
-) -> None:
+def test_awaited_call_raises_its_own_error_and_releases_its_slot(bulkhead: Bulkhead, error: Exception) -> None:
     async def broken() -> None:
         raise error
 

@@ -73,7 +73,7 @@ def test_a_good_request_is_answered(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize("raw", [b"{", b"{'x': 1}", b'{"x": 1}}', b"\xff\xfe{}", b'{"x": "' + b"\xc3" + b'"}'])
-def test_what_is_not_json_is_a_bad_request(client: TestClient, raw: bytes) -> None:
+def test_invalid_json_is_a_bad_request(client: TestClient, raw: bytes) -> None:
     response = post(client, raw)
     assert response.status_code == 400
     assert document(response).title == "Bad request"

@@ -151,6 +151,6 @@ def test_an_id_that_the_fields_do_not_say_is_poison() -> None:
         (b'{"data":{},"schema":["test.seen"]}', "unknown schema"),
     ],
 )
-def test_what_is_no_event_is_poison_with_the_reason(value: bytes, reason: str) -> None:
+def test_invalid_event_is_poison_with_the_reason(value: bytes, reason: str) -> None:
     with pytest.raises(PoisonMessage, match=reason):
         CODEC.decode(value)
