@@ -52,13 +52,13 @@ def test_a_knob_gives_back_a_number_of_its_kind_and_range_or_refuses(knob_: Knob
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, True, False, "5", None, 0, 11, -1, 5.5])
-def test_these_are_refused_for_a_whole_number_from_one_to_ten(value: Any) -> None:
+def test_integer_knob_rejects_invalid_values(value: Any) -> None:
     with pytest.raises(UsageError):
         COUNT.check(value)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, True, "0.5", -0.001, 1.001, 10**400])
-def test_these_are_refused_for_a_share(value: Any) -> None:
+def test_share_knob_rejects_invalid_values(value: Any) -> None:
     with pytest.raises(UsageError):
         SHARE.check(value)
 
@@ -91,7 +91,7 @@ def test_a_choice_takes_each_of_its_names_as_value_and_as_text(name: str) -> Non
 
 
 @pytest.mark.parametrize("value", ["Flat", "", "fla", "flat,ivf", "0", 0, 7, 7.0, True, None, ["flat"], math.nan])
-def test_a_choice_refuses_all_else_and_says_what_it_takes(value: Any) -> None:
+def test_choice_knob_rejects_other_values_and_lists_its_choices(value: Any) -> None:
     with pytest.raises(UsageError, match=r"knob kind takes flat, ivf, 7$"):
         KIND.check(value)
     if isinstance(value, str):
@@ -120,14 +120,14 @@ def test_a_choice_is_a_knob_of_its_configuration_like_a_number() -> None:
 
 
 @given(value=st.integers(1, 10))
-def test_a_whole_number_is_parsed_from_its_text(value: int) -> None:
+def test_integer_knob_parses_its_text(value: int) -> None:
     for text in (str(value), f"{value}.0"):
         assert COUNT.parse(text) == value
         assert type(COUNT.parse(text)) is int
 
 
 @given(value=st.floats(0, 1))
-def test_a_share_is_parsed_from_its_text(value: float) -> None:
+def test_share_knob_parses_its_text(value: float) -> None:
     assert SHARE.parse(repr(value)) == value
     assert type(SHARE.parse("1")) is float
 

@@ -82,7 +82,7 @@ def test_the_text_is_complete_before_it_takes_its_place(tmp_path: Path, monkeypa
     assert moved == ["short enough to wait in a buffer"]
 
 
-def test_a_file_may_be_read_by_whom_other_new_files_may_be_read(tmp_path: Path) -> None:
+def test_atomic_write_uses_the_default_file_permissions(tmp_path: Path) -> None:
     before = os.umask(0o022)
     try:
         (tmp_path / "ordinary").write_text("text")

@@ -18,11 +18,11 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
 
 
-def test_by_default_servers_bind_this_machine_only() -> None:
+def test_servers_bind_localhost_by_default() -> None:
     assert Settings().host == "127.0.0.1"
 
 
-def test_by_default_data_lies_in_the_repository() -> None:
+def test_data_directory_is_in_the_repository_by_default() -> None:
     assert Settings().root == REPOSITORY / "var" / "small"
     assert (REPOSITORY / "pyproject.toml").exists()
 
@@ -54,7 +54,7 @@ def test_the_environment_overrides_each_setting(monkeypatch: pytest.MonkeyPatch,
     assert (settings.mlflow_uri, settings.fault_injection, settings.parent_pipe) == ("http://registry:5000", False, 7)
 
 
-def test_what_is_given_in_code_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_explicit_settings_override_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LAB_PRESET", "large")
     assert Settings(preset="smoke").preset == "smoke"
 

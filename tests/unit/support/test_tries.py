@@ -91,7 +91,7 @@ def test_a_value_above_its_limit_is_measured_again_on_a_busy_machine(monkeypatch
         stays_below(1.0, lambda: 2.0, "seconds")
 
 
-def test_inconclusive_says_why() -> None:
+def test_inconclusive_result_includes_the_reason() -> None:
     with pytest.raises(pytest.fail.Exception, match="too late"):
         conclusive(raising, "a load")
 

@@ -114,7 +114,7 @@ def test_reliability_shares_out_every_impression_from_low_to_high(count: int, se
     assert (said @ counts, true @ counts) == (pytest.approx(p.sum()), pytest.approx(truth.sum()))
 
 
-def test_a_student_that_says_what_its_teacher_says_keeps_all_of_the_gain_and_one_like_lr_none() -> None:
+def test_student_share_of_the_gain_is_one_as_teacher_and_zero_as_baseline() -> None:
     truth = _truth()
     noisy = _disturbed(truth.p_click, 1.0, seed=1)
     others = dict.fromkeys(BASELINES, noisy)

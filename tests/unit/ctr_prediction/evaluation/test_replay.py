@@ -137,7 +137,7 @@ def test_bids_candidates_and_exclusions_of_a_request_come_out_again(service: Ctr
     assert again(replace(named, bids={})) != {}, "what the request said that they bid decides"
 
 
-def test_a_page_on_which_nobody_may_bid_comes_out_again(service: CtrService) -> None:
+def test_replay_reproduces_a_page_without_candidates(service: CtrService) -> None:
     empty = logged(service, candidates=np.zeros(0, np.int64))
     assert (empty.chosen, empty.prices) == ([], [])
     assert again(empty) == {}
@@ -191,7 +191,7 @@ def test_what_is_damaged_is_named(service: CtrService, damage: Damage, named: se
         assert set(found) == named
 
 
-def test_how_much_a_price_moved_is_said(service: CtrService) -> None:
+def test_replay_reports_the_size_of_price_differences(service: CtrService) -> None:
     auction = logged(service)
     dearer = replace(auction, prices=[auction.prices[0] + 0.25, *auction.prices[1:]])
     assert again(dearer) == {"prices": "1 of 4 values differ, by at most 0.25"}

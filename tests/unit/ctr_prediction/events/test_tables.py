@@ -107,7 +107,7 @@ def test_live_rows_have_all_columns_that_training_reads_in_the_historys_types(wo
     assert rows["at_s"].tolist() == [START + 1], "features are joined as of the request"
 
 
-def test_what_is_told_twice_counts_once_and_the_first_report_of_a_click_counts(tmp_path: Path) -> None:
+def test_duplicate_events_count_once_and_the_earliest_click_label_wins(tmp_path: Path) -> None:
     shown, other = impression(1), impression(1, 1)
     write(tmp_path, [shown, other, click(1, label_ts=START + 9)], [shown, click(1, label_ts=START + 4), click(8)])
     table = read_live(tmp_path)
@@ -117,7 +117,7 @@ def test_what_is_told_twice_counts_once_and_the_first_report_of_a_click_counts(t
     assert seconds(table["label_ts"].to_numpy())[0] == START + 4
 
 
-def test_the_world_goes_on_behind_all_that_was_heard_of(tmp_path: Path) -> None:
+def test_world_continues_after_the_last_logged_event(tmp_path: Path) -> None:
     assert end_of_log(tmp_path) == 0
     write(tmp_path, [impression(1, seen_ts=START + 2.5)])
     assert end_of_log(tmp_path) == START + 2.5
@@ -125,7 +125,7 @@ def test_the_world_goes_on_behind_all_that_was_heard_of(tmp_path: Path) -> None:
     assert end_of_log(tmp_path) == START + 60.125
 
 
-def test_an_auction_is_kept_whole_and_the_sink_knows_what_it_has(tmp_path: Path) -> None:
+def test_sink_stores_complete_auctions_and_lists_stored_event_ids(tmp_path: Path) -> None:
     sink = write(tmp_path, [auction(), impression(5), click(5)])
     (file,) = (tmp_path / PREDICTIONS).rglob("*.parquet")
     assert Auction(**orjson.loads(pq.read_table(file, partitioning=None)["event"][0].as_py())) == auction()

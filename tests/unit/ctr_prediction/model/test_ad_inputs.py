@@ -70,7 +70,7 @@ def test_inputs_of_an_auction_are_those_of_training_bit_for_bit(
 
 @given(PAGES)
 @settings(deadline=None, max_examples=40)
-def test_an_ad_has_the_same_inputs_whoever_bids_beside_it(
+def test_ad_inputs_do_not_depend_on_the_other_bidders(
     page: Page,
 ) -> None:
     user_id, segment, in_audience, bidders, publisher, device, at_s, whose, seed = page
@@ -87,7 +87,7 @@ def test_an_ad_has_the_same_inputs_whoever_bids_beside_it(
     ("whose", "in_audience", "remembers"),
     [("audience", True, True), ("audience", False, False), ("all", False, True), ("none", True, False)],
 )
-def test_pairs_of_user_and_ad_are_remembered_of_whom_the_knob_says(
+def test_user_ad_weights_apply_only_to_users_in_the_configured_scope(
     whose: str, in_audience: bool, remembers: bool
 ) -> None:
     of, someone, ads = MODELS[whose], user(2, in_audience=in_audience), np.arange(6)
@@ -129,7 +129,7 @@ def test_a_market_shows_what_training_reads_and_both_models_have_their_own_side(
     assert not np.array_equal(view.debiased.segment_wide, view.undebiased.segment_wide)
 
 
-def test_those_may_bid_who_pay_for_the_segment_and_have_started_best_first() -> None:
+def test_eligible_ads_are_started_target_the_segment_and_sort_best_first() -> None:
     view = market().view
     worth = np.log(KNOWN.bid[KNOWN.campaign]) + NUMBERS[:, 0]
     for segment, ads in enumerate(view.eligible):
@@ -156,7 +156,7 @@ def test_later_counts_take_the_place_of_older_ones_and_never_the_other_way() -> 
     assert [newest in ads for ads in shop.view.eligible] == pays.tolist(), "it has started in between"
 
 
-def test_who_has_spent_everything_is_spent_and_bids_never() -> None:
+def test_campaign_with_exhausted_budget_never_bids() -> None:
     view = market().view
     spent, budget = KNOWN.stats.spent, KNOWN.budget
     assert 0 < view.is_spent.sum() < CAMPAIGNS

@@ -80,7 +80,7 @@ def test_the_best_by_bid_times_probability_stand_on_top_and_each_of_them_earns_t
 
 @given(ANY)
 @settings(deadline=None, max_examples=200)
-def test_nobody_pays_more_than_the_bid_or_less_than_the_reserve(some: Bidders) -> None:
+def test_price_is_at_most_the_bid_and_covers_the_reserve(some: Bidders) -> None:
     held, looks = some.hold(), LOOKS[: len(some.hold().chosen)]
     assert (held.price <= some.bids[held.chosen]).all()
     assert (held.price >= 0).all()
@@ -116,7 +116,7 @@ def test_the_price_is_the_least_bid_that_keeps_the_place(some: Bidders) -> None:
 
 @given(ANY, st.integers(0, 9), st.floats(1.0, 5.0))
 @settings(deadline=None, max_examples=150)
-def test_who_bids_more_never_falls_and_pays_no_less(some: Bidders, who: int, factor: float) -> None:
+def test_higher_bid_never_lowers_the_position_or_the_price(some: Bidders, who: int, factor: float) -> None:
     who %= len(some.bids)
     before, after = some.hold(), some.with_bid(who, some.bids[who] * factor).hold()
     assert place_of(after, who) <= place_of(before, who)
@@ -169,7 +169,7 @@ def test_a_golden_auction() -> None:
 
 @given(ANY, st.integers(0, 2**53 - 1))
 @settings(deadline=None, max_examples=100)
-def test_a_page_by_chance_is_drawn_by_the_seed_and_says_how_likely_it_was(some: Bidders, seed: int) -> None:
+def test_randomised_page_is_reproducible_and_has_exact_propensities(some: Bidders, seed: int) -> None:
     def drawn() -> Held:
         return run_auction(some.p, some.bids, LOOKS, some.slots, some.reserve, "second", seed, uniform=True)
 
@@ -223,7 +223,7 @@ def test_golden_paces() -> None:
     assert pace(np.array([10.0]), np.array([10.0]), 1.0).tolist() == [0.0], "spent is spent, also at midnight"
 
 
-def test_those_who_bid_are_drawn_by_their_share_and_the_same_seed_draws_the_same() -> None:
+def test_pacing_draw_matches_the_share_and_is_reproducible() -> None:
     campaign, share = np.arange(40), np.linspace(0, 1, 40)
     seeds = np.random.default_rng(0).integers(0, 2**53, 3000).tolist()
     drawn = np.array([drawn_below(share, campaign, seed) for seed in seeds])
@@ -236,7 +236,7 @@ def test_those_who_bid_are_drawn_by_their_share_and_the_same_seed_draws_the_same
 
 
 @pytest.mark.parametrize("seeds", [range(20_000), range(2**53 - 20_000, 2**53), range(0, 2**53, 2**53 // 20_000)])
-def test_chance_is_even_whatever_the_seeds_are_and_says_nothing_of_who_bids(seeds: range) -> None:
+def test_chance_is_uniform_and_independent_of_pacing_draws(seeds: range) -> None:
     drawn = np.array([chance(seed) for seed in seeds])
     assert drawn.min() >= 0
     assert drawn.max() < 1
@@ -249,9 +249,7 @@ def test_chance_is_even_whatever_the_seeds_are_and_says_nothing_of_who_bids(seed
 
 @given(st.integers(0, 2**53 - 1), st.floats(0, 1), st.floats(0, 1))
 @settings(deadline=None, max_examples=100)
-def test_all_ads_of_a_campaign_bid_or_none_and_who_would_bid_at_a_smaller_share_does(
-    seed: int, one: float, other: float
-) -> None:
+def test_pacing_draw_is_per_campaign_and_monotone_in_the_share(seed: int, one: float, other: float) -> None:
     campaign = np.array([3, 1, 3, 2, 1, 3, 10**6])
     low, high = sorted((one, other))
     few, many = (drawn_below(np.full(7, share), campaign, seed) for share in (low, high))

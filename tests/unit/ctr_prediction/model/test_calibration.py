@@ -32,7 +32,9 @@ def day(truth_of: float, seed: int = 0, count: int = 20_000) -> tuple[Array, Arr
 @pytest.mark.parametrize("method", METHODS)
 @given(st.floats(0.3, 2.0), st.integers(0, 100), P)
 @settings(deadline=None, max_examples=15)
-def test_every_fitted_curve_rises_and_says_probabilities(method: str, truth_of: float, seed: int, p: Array) -> None:
+def test_fitted_calibration_curve_is_monotone_and_returns_probabilities(
+    method: str, truth_of: float, seed: int, p: Array
+) -> None:
     curve = fit_curve(method, *day(truth_of, seed, 500))
     said = curve(p)
     assert said.shape == p.shape
@@ -82,7 +84,7 @@ def test_a_curve_comes_back_from_a_manifest(method: str) -> None:
 
 
 @pytest.mark.parametrize("method", ["platt", "isotonic"])
-def test_on_many_clicks_a_curve_says_what_happens(method: str) -> None:
+def test_calibration_curve_matches_the_click_rate_on_many_clicks(method: str) -> None:
     said, clicked, weight = day(1.25, count=200_000)
     corrected = fit_curve(method, said, clicked, weight)(said).astype(np.float64)
     noise = 1 / np.sqrt(clicked.sum())

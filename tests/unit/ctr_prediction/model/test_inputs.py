@@ -104,7 +104,7 @@ def test_golden_numbers_of_a_user_with_an_ad() -> None:
         assert found[name] == pytest.approx(value, abs=2e-6), name
 
 
-def test_of_whom_nothing_is_known_the_numbers_are_those_of_everyone() -> None:
+def test_inputs_equal_the_prior_without_observations() -> None:
     (row,) = person_numbers(default_user(), PRIORS)
     found = dict(zip(USER_NUMBERS[:PERSON_NUMBERS], row.tolist(), strict=True))
     assert (found["user_ctr_log"], found["user_looks_log"], found["in_audience"]) == (0, 0, 0)
@@ -178,7 +178,7 @@ def test_pairs_spread_over_the_table_and_collide_as_often_as_chance_would_have_i
     assert (forth == back).mean() < 0.02, "the order of ids counts"
 
 
-def test_pairs_of_users_are_crossed_for_whom_the_knob_says() -> None:
+def test_user_ad_crosses_follow_the_configured_scope() -> None:
     users = UserFeatures(*(np.repeat(values, 2, axis=0) for values in vars(default_user(1)).values()))
     users = UserFeatures(**(vars(users) | {"audience": np.array([[-1, -1], [-1, 6]])}))
     assert in_audience(users).tolist() == [False, True]

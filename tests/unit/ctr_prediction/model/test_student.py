@@ -99,7 +99,7 @@ def test_a_row_has_the_same_sum_whatever_stands_beside_it(count: int, seed: int)
         np.testing.assert_array_equal(row_by_row(x[row : row + 1], weights)[0], together[row])
 
 
-def test_plain_arrays_say_what_the_trained_network_says() -> None:
+def test_exported_student_matches_the_trained_network() -> None:
     rng = np.random.default_rng(1)
     x = (rng.normal(size=(500, 12)) * rng.uniform(0.01, 30, 12) + rng.normal(size=12)).astype(np.float32)
     x[:, 5] = 4.0

@@ -247,7 +247,7 @@ def test_with_the_store_down_someone_new_is_served_as_their_segment_and_not_reme
     assert (why, query.is_cold, query.user.segment.tolist()) == (None, False, [5])
 
 
-def test_someone_whom_the_store_does_not_know_is_cold_and_that_is_no_fault() -> None:
+def test_user_missing_from_the_store_is_cold_and_not_degraded() -> None:
     ask = Asked()
     query, why = ask(USERS + 5)
     assert (why, query.is_cold, query.feature_ts, query.user.segment.tolist()) == (None, True, 0.0, [0])

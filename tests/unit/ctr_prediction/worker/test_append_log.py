@@ -86,7 +86,7 @@ def test_the_first_report_of_a_click_counts() -> None:
     assert log.log.label_s[-1] == START + 4
 
 
-def test_clicks_without_an_impression_are_given_up_oldest_first(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_log_drops_the_oldest_clicks_without_an_impression(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(append_log, "MOST_WAITING", 2)
     log = grown([[click(number) for number in (100, 101, 102)]], HISTORY)
     log.add(shown_rows([impression(number) for number in (100, 101, 102)]))
@@ -94,7 +94,7 @@ def test_clicks_without_an_impression_are_given_up_oldest_first(monkeypatch: pyt
     assert clicked.tolist() == [impression(101).number, impression(102).number]
 
 
-def test_it_says_of_whom_one_has_heard_and_from_when_on_it_counts() -> None:
+def test_log_returns_the_users_of_new_events_and_their_effective_times() -> None:
     log = GrowingLog(at_once(HISTORY, []), CATALOGUE)
     waits = log.click(click_rows([click(100, label_ts=START + 3)]))
     heard = log.add(shown_rows([impression(100, user_id=4, seen_ts=START + 5), impression(101, user_id=USERS)]))
@@ -103,7 +103,7 @@ def test_it_says_of_whom_one_has_heard_and_from_when_on_it_counts() -> None:
     assert sorted(zip(heard.user.tolist(), heard.at_s.tolist(), strict=True)) == [(4, START + 5), (4, START + 5)]
 
 
-def test_rows_are_due_for_whom_one_has_heard_something_in_between_also_a_click_of_long_ago() -> None:
+def test_touched_users_include_users_with_late_clicks() -> None:
     shown = [impression(100, user_id=2, seen_ts=START + 2), impression(101, user_id=3, seen_ts=START + 7)]
     log = at_once([*HISTORY, *shown], [click(100, label_ts=START + 3600)])
     assert touched(log, START, START + 5).tolist() == [2]
@@ -124,7 +124,7 @@ def test_a_users_rows_are_what_the_offline_step_counts_for_everyone() -> None:
             np.testing.assert_array_equal(one, two)
 
 
-def test_a_users_row_has_what_is_counted_of_them_alone_and_nothing_for_whom_one_never_heard() -> None:
+def test_user_row_has_own_counts_and_zeros_without_events() -> None:
     log = at_once([impression(100 + n, user_id=2, ad_id=n % 2, seen_ts=START + n) for n in range(5)], [click(100)])
     t = START + 3600
     rows = {row["user_id"]: row for row in user_now(log, CATALOGUE, SMOKE, t, np.arange(USERS)).to_pylist()}

@@ -49,7 +49,7 @@ def test_exposures_count_like_a_counter(batches: list[list[tuple[int, int]]], da
             exposures.end_day()
 
 
-def test_the_random_bucket_is_as_large_as_planted_and_says_how_likely_each_ad_was() -> None:
+def test_random_bucket_has_the_configured_share_and_uniform_propensities() -> None:
     shown = log()
     is_random = shown["policy"] == RANDOM_POLICY
     assert is_random[shown["slot"] == 0].mean() == pytest.approx(CONFIG.randomised_share, abs=0.01)
@@ -60,7 +60,7 @@ def test_the_random_bucket_is_as_large_as_planted_and_says_how_likely_each_ad_wa
     assert np.median(choices) > 10
 
 
-def test_nobody_pays_more_than_the_bid_and_a_page_shows_no_ad_twice() -> None:
+def test_price_is_at_most_the_bid_and_a_page_has_no_duplicate_ads() -> None:
     shown = log()
     assert (shown["price"] <= shown["bid"] * (1 + 1e-6)).all()
     assert (shown["price"] > 0).all()
@@ -71,7 +71,7 @@ def test_nobody_pays_more_than_the_bid_and_a_page_shows_no_ad_twice() -> None:
     assert (shown["slot"] < shown["slots"]).all()
 
 
-def test_ads_are_shown_to_segments_that_are_paid_for_or_to_those_whom_they_follow() -> None:
+def test_ads_are_shown_only_to_targeted_segments_or_retargeted_users() -> None:
     shown, truth = log(), world()
     is_targeted = truth.campaigns.targets[shown["campaign_id"], shown["segment"]]
     follows = truth.retargeting.is_retargeted(shown["user_id"], shown["ad_id"])
@@ -88,7 +88,7 @@ def test_where_all_are_paused_every_slot_stays_empty() -> None:
     assert (drawn.ads == NONE).all()
 
 
-def test_the_oracle_says_what_happened() -> None:
+def test_oracle_click_probability_matches_the_logged_clicks() -> None:
     shown = log()
     context = Context(shown["publisher_id"], shown["device"], shown["request_ts"], shown["seen"])
     p = Oracle(world()).p_click(shown["user_id"], shown["ad_id"], context, shown["slot"])

@@ -90,7 +90,7 @@ def test_events_are_what_the_service_takes_and_events_are_made_of(people: Visito
         assert row.items() <= shown[row["auction_id"], row["slot"]].items()
 
 
-def test_a_click_is_told_once_with_its_page_or_when_it_is_due(people: Visitors) -> None:
+def test_click_is_published_once_with_its_page_or_when_due(people: Visitors) -> None:
     told = live(people, range(400))
     at_once = [(row["auction_id"], row["slot"]) for events in told.values() for row in events["clicks"]]
     cuts = NOW + np.array([0.0, 100, 460, 3600, 12 * 3600, 10 * DAY_S])
@@ -146,7 +146,7 @@ def test_people_click_by_the_planted_probability_of_what_they_are_shown(people: 
     assert (delays > 600).mean() == pytest.approx(CONFIG.world.slow_share, abs=0.07)
 
 
-def test_who_comes_is_drawn_by_activity_and_pages_are_opened_at_the_rate_asked(people: Visitors) -> None:
+def test_visitors_follow_user_activity_and_the_configured_arrival_rate(people: Visitors) -> None:
     questions = [people.visit(number).question() or {} for number in range(4000)]
     world = people.oracle.world
     users = np.array([question["user_id"] for question in questions])
@@ -161,7 +161,7 @@ def test_who_comes_is_drawn_by_activity_and_pages_are_opened_at_the_rate_asked(p
     assert gaps.std() == pytest.approx(gaps.mean(), rel=0.08), "exponential"
 
 
-def test_an_empty_page_tells_nothing_and_counts_as_unsold(people: Visitors) -> None:
+def test_empty_page_yields_no_events_and_counts_as_unsold(people: Visitors) -> None:
     visit = people.visit(0)
     question = visit.question() or {}
     assert visit.react({**answer_to(people, question, 0), "slate": []}) == {}

@@ -105,7 +105,7 @@ def test_a_live_post_has_any_id_and_its_events_count() -> None:
     assert creator_stats_at(log, later, CONFIG, START + DAY_S).to_pylist()[0]["creator_posts"] == 3
 
 
-def test_an_unknown_creator_or_topic_harms_nobody() -> None:
+def test_aggregates_accept_unknown_creators_and_topics() -> None:
     known = catalogue().with_posts(a_live_post(creator_id=FAR, topic=TOPICS + 900))
     rows = [reaction(user_id=user, post_id=FAR, slate_id=user, request_ts=START + 900) for user in range(USERS)]
     log = EventLog.of(table([*rows, reaction(user_id=1, post_id=1, request_ts=START + 950)]), known)

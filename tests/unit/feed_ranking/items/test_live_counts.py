@@ -29,7 +29,7 @@ def test_what_is_written_is_handed_over_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["cut", "empty", "other"])
-def test_a_damaged_file_is_said_and_passed_over_and_the_next_one_counts(
+def test_damaged_file_is_logged_and_skipped_until_the_next_valid_one(
     tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     taken: list[LiveStats] = []

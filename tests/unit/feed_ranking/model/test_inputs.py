@@ -151,7 +151,7 @@ def test_the_order_and_padding_of_a_users_lists_mean_nothing(seed: int, order: l
         np.testing.assert_array_equal(inputs(who), inputs(other))
 
 
-def test_of_a_stranger_and_a_post_that_nobody_saw_every_input_is_a_number() -> None:
+def test_inputs_are_finite_for_a_new_user_and_an_unseen_post() -> None:
     user, posts = default_user(TOPICS), some_post(3)
     item_side = post_inputs(posts, PRIORS)
     for context in (Context(0.0, 0, np.zeros(3, int)), Context(np.full(3, 9e9), np.full(3, 60), np.full(3, 5))):
@@ -161,7 +161,7 @@ def test_of_a_stranger_and_a_post_that_nobody_saw_every_input_is_a_number() -> N
     assert np.isfinite(post_tower_inputs(posts, item_side)).all()
 
 
-def test_of_a_stranger_and_a_post_that_nobody_saw_every_rate_is_its_prior() -> None:
+def test_rates_equal_the_prior_for_a_new_user_and_an_unseen_post() -> None:
     row = pairs(default_user(TOPICS), some_post())[0]
     for of in ("user", "creator", "post"):
         assert row[f"{of}_click_rate"] == pytest.approx(PRIORS.click_rate)
@@ -257,7 +257,7 @@ def test_what_the_session_has_shown_of_a_creator_is_counted_post_by_post() -> No
     assert [row["context_depth_log"] for row in rows] == pytest.approx([np.log(8)] * 3)
 
 
-def test_a_creator_the_user_knows_brings_the_counts_of_its_own_slot() -> None:
+def test_known_creator_uses_the_counts_of_its_own_slot() -> None:
     impressions, clicks, dwell_s = [40, 9, 0], [10, 3, 0], [250, 80, 0]
     long = [1000, 100, 0, 0, 0, 50]
     user = a_user(counts_long=long, creators=[6, 2, -1], creator_counts=[*impressions, *clicks, *dwell_s])
@@ -343,7 +343,7 @@ def test_the_hour_is_the_users_own_and_comes_back_every_day(now_h: int, region: 
     assert [row[name] for name in weekday] != pytest.approx([next_day[name] for name in weekday], abs=1e-2)
 
 
-def test_the_item_side_depends_on_nobody_who_asks_and_stands_in_its_place() -> None:
+def test_item_side_inputs_do_not_depend_on_the_user() -> None:
     rng = np.random.default_rng(4)
     posts = some_posts(rng, 6)
     item_side = post_inputs(posts, PRIORS)

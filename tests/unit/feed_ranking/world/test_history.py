@@ -72,7 +72,7 @@ def test_one_more_day_writes_only_that_day_and_equals_a_run_over_all(world: Worl
         assert pq.read_table(one).equals(pq.read_table(two))
 
 
-def test_the_catalogue_tells_nothing_that_only_the_world_knows(world: World, tmp_path: Path) -> None:
+def test_catalogue_and_logs_contain_no_latent_world_columns(world: World, tmp_path: Path) -> None:
     write_catalogue(world, tmp_path)
     columns = {name for file in tmp_path.glob("*.parquet") for name in pq.read_schema(file).names}
     assert {"quality_signal", "bait_signal", "declared_0"} <= columns

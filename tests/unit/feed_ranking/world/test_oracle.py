@@ -23,7 +23,7 @@ def alive(count: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).choice(posts, count, replace=False)
 
 
-def test_what_happens_is_as_frequent_as_the_oracle_says() -> None:
+def test_event_rates_match_the_oracle_probabilities() -> None:
     rows, oracle = organic(), Oracle(world())
     shown = (rows["user_id"], rows["post_id"], rows["request_ts"])
     p = oracle.p_click_shown(*shown, rows["position"], rows["creator_before"])

@@ -90,7 +90,7 @@ def test_events_have_the_fields_of_the_contract_and_only_what_was_reached(people
             assert not any(row["left"] for row in reactions[:-1])
 
 
-def test_a_session_is_one_user_who_sees_nothing_twice_and_goes_when_he_has_left(people: Visitors) -> None:
+def test_session_has_one_user_and_no_repeated_posts_until_it_ends(people: Visitors) -> None:
     pages = []
     for number in range(60):
         visit, shown, ids = people.visit(number), [], set()
@@ -123,7 +123,7 @@ def test_what_is_observed_lies_in_its_interval_around_what_the_oracle_expects(pe
         assert 0 < half < 0.25 * row["value"], f"{row['id']}: so many visits should tell"
 
 
-def test_who_comes_is_drawn_by_activity_and_requests_come_at_the_rate_asked(people: Visitors) -> None:
+def test_visitors_follow_user_activity_and_the_configured_request_rate(people: Visitors) -> None:
     users = np.array([people.visit(number).user for number in range(4000)])
     activity = people.oracle.world.people.activity
     often = activity >= np.median(activity)
@@ -148,7 +148,7 @@ def test_creators_go_on_where_the_history_ends_and_each_post_comes_once(people: 
     assert all(post.keys() == keys for post in posts)
 
 
-def test_an_empty_slate_ends_the_visit_and_tells_nothing(people: Visitors) -> None:
+def test_empty_slate_ends_the_visit_without_events(people: Visitors) -> None:
     visit = people.visit(0)
     question = visit.question()
     assert question is not None

@@ -75,7 +75,7 @@ def test_over_many_draws_everything_is_as_frequent_as_expected(depth: int) -> No
         assert error < 0.05 * max(expected, 0.1), f"{name}: the draws could not tell"
 
 
-def test_nobody_clicks_an_ad_and_likes_follow_clicks() -> None:
+def test_ads_get_no_clicks_and_likes_require_a_click() -> None:
     shown = screen(mixed_slate(), 0, 5000)
     came = draw_visits(Oracle(world()), np.random.default_rng(0), shown)
     assert not (came.clicked | came.liked | came.commented)[shown.is_ad].any()
@@ -96,7 +96,7 @@ def test_an_ad_drives_people_away() -> None:
     assert (with_ad.reached[0, 6:] < without.reached[0, 6:]).all()
 
 
-def test_an_unknown_post_is_average_new_and_followed_by_nobody() -> None:
+def test_unknown_post_is_average_new_and_without_followers() -> None:
     oracle = Oracle(world())
     known, creators = len(world().posts), len(world().creators)
     found = truth_of_served(oracle, np.array([known]), np.array([creators]), np.array([3]), NOW)
@@ -109,7 +109,7 @@ def test_an_unknown_post_is_average_new_and_followed_by_nobody() -> None:
     np.testing.assert_allclose(given.p_click[:, 0], expected, rtol=1e-6)
 
 
-def test_whoever_follows_the_creator_of_an_unknown_post_likes_it_more() -> None:
+def test_followers_click_an_unknown_post_of_their_creator_more() -> None:
     oracle, graph = Oracle(world()), world().graph
     creator = int(graph.creator[0])
     found = truth_of_served(oracle, np.array([UNKNOWN]), np.array([creator]), np.array([0]), NOW)

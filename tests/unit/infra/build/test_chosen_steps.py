@@ -104,7 +104,7 @@ class Notes(StepObserver):
         self.texts.append(text)
 
 
-def test_a_step_whose_server_lost_what_it_wrote_runs_again_with_those_after_it(
+def test_step_with_lost_server_output_reruns_with_its_successors(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, notes = build(WATCHED, settings), Notes()

@@ -55,7 +55,7 @@ def test_the_first_build_runs_every_step_on_the_output_of_the_one_before(setting
     assert is_built(DESIGN, settings)
 
 
-def test_a_second_build_skips_every_step_and_still_knows_its_facts(settings: Settings) -> None:
+def test_second_build_skips_every_step_and_keeps_the_facts(settings: Settings) -> None:
     first = build(DESIGN, settings)
     second = build(DESIGN, settings)
     assert ran(second) == ""
@@ -190,7 +190,7 @@ def test_a_forced_step_that_raises_keeps_the_old_output(settings: Settings, monk
     assert (path / "b.txt").read_text() == "3 b"
 
 
-def test_what_a_killed_build_left_half_done_is_removed(settings: Settings, root: Path) -> None:
+def test_build_removes_partial_outputs_of_a_killed_build(settings: Settings, root: Path) -> None:
     for left_over in (root / "a" / "0123456789ab.partial", step_paths(DESIGN, settings)["b"].with_suffix(".partial")):
         left_over.mkdir(parents=True)
         (left_over / "half.txt").write_text("half")
@@ -199,9 +199,7 @@ def test_what_a_killed_build_left_half_done_is_removed(settings: Settings, root:
     assert not (runs[1].path / "half.txt").exists()
 
 
-def test_what_a_killed_build_left_half_done_is_removed_also_when_nothing_has_to_run(
-    settings: Settings, root: Path
-) -> None:
+def test_build_without_pending_steps_removes_partial_outputs(settings: Settings, root: Path) -> None:
     build(DESIGN, settings)
     left_over = root / "a" / "0123456789ab.partial"
     left_over.mkdir()

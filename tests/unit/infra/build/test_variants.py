@@ -78,6 +78,6 @@ def test_a_knob_is_turned_wherever_its_stage_is() -> None:
 
 
 @pytest.mark.parametrize("turned", [{"nothing": 1}, {"share": 2.0}, {"share": "much"}, {"label": "x"}])
-def test_what_is_no_knob_or_no_value_of_it_is_refused(turned: dict[str, object]) -> None:
+def test_unknown_knob_or_invalid_value_is_rejected(turned: dict[str, object]) -> None:
     with pytest.raises(UsageError):
         with_knobs(PRESETS["smoke"], turned)

@@ -34,7 +34,7 @@ def test_the_interval_holds_the_value_and_shrinks_with_more_cases(seed: int) -> 
     assert np.ptp(many.interval()) < np.ptp(few.interval())
 
 
-def test_the_interval_is_as_wide_as_theory_says() -> None:
+def test_interval_width_matches_the_normal_approximation() -> None:
     low, high = some(1, 1000).interval()
     assert high - low == pytest.approx(2 * 1.96 * 2 / np.sqrt(1000), rel=0.15)
 

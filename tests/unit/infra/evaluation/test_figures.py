@@ -52,7 +52,7 @@ def test_met_speaks_of_must_and_not_of_aim() -> None:
     assert of_rounds(Bound("F2", "size", "MB", aim="<= 1"), [50]).met is None
 
 
-def test_a_row_is_rounded_to_five_digits_and_says_whether_it_is_met() -> None:
+def test_figure_row_has_five_digits_and_whether_the_bound_is_met() -> None:
     row = Figure("F1", "loss", 0.123456789, 0.1, 1234567.0, "", must=">= 0.1").row()
     assert (row["value"], row["high"], row["met"], row["aim"]) == (0.12346, 1234600.0, True, None)
 

@@ -74,6 +74,6 @@ def test_the_effective_size_is_that_of_the_place_where_the_fewest_slates_count()
     assert (figure.value, figure.low, figure.unit) == (found.value, found.low, "s")
 
 
-def test_a_log_that_says_nothing_of_the_other_policy_has_no_effective_slates() -> None:
+def test_log_without_overlap_with_the_policy_has_zero_effective_slates() -> None:
     found = importance_sampling(np.ones((3, 1)), np.zeros((3, 1)))
     assert (found.value, found.effective) == (0.0, 0.0)

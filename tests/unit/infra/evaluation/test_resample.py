@@ -88,7 +88,7 @@ def test_nineteen_of_twenty_intervals_contain_the_truth() -> None:
 
 @given(group=st.lists(st.integers(0, 4), min_size=2, max_size=20))
 @settings(deadline=None, max_examples=20)
-def test_resampling_takes_groups_whole_and_as_many_as_there_are(group: list[int]) -> None:
+def test_bootstrap_draws_whole_groups_and_keeps_their_number(group: list[int]) -> None:
     groups = np.array(group)
     draws: list[list[int]] = []
 
@@ -105,7 +105,7 @@ def test_resampling_takes_groups_whole_and_as_many_as_there_are(group: list[int]
         assert len({tuple(times) for times in draws}) > 1, "it does resample"
 
 
-def test_requests_are_drawn_whole_and_as_many_as_there_were() -> None:
+def test_bootstrap_draws_whole_requests_and_keeps_their_number() -> None:
     requests = np.array([7, 7, 3, 9, 9, 9, 5])
     for weight in Resample.of(requests).weights(20):
         of_request = {request: set(weight[requests == request].tolist()) for request in (3, 5, 7, 9)}

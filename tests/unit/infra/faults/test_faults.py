@@ -84,7 +84,7 @@ class Index:
 
 
 @pytest.mark.parametrize("fault", PART_FAULTS, ids=lambda fault: f"{fault.port}-{fault.name}")
-def test_a_part_that_is_down_says_which_it_is_until_it_is_mended(fault: Fault, switch: FaultSwitch) -> None:
+def test_down_fault_raises_the_error_of_its_port_until_cleared(fault: Fault, switch: FaultSwitch) -> None:
     ones = np.ones((2, 3), np.float32)
     use: Callable[[], object]
     if fault.port == "index":

@@ -140,7 +140,7 @@ def test_an_unknown_entity_is_no_error(guarded: GuardedFeatures, store: Store) -
     assert not read(guarded).is_known
 
 
-def test_a_slow_store_is_given_up_within_the_timeout(guarded: GuardedFeatures, store: Store) -> None:
+def test_slow_store_read_fails_within_the_timeout(guarded: GuardedFeatures, store: Store) -> None:
     store.hold.clear()
     started = time.monotonic()
     with pytest.raises(FeatureStoreSlow) as caught:

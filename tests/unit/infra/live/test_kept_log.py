@@ -63,7 +63,7 @@ def test_a_damaged_file_is_an_error_with_a_hint(context: StepContext) -> None:
     ("times", "until"),
     [([], 100.0), ([[]], 100.0), ([[20.0, 30.5]], 100.0), ([[100.0]], 101.0), ([[7.0], [102.9, 3.0]], 103.0)],
 )
-def test_a_build_knows_the_world_up_to_the_second_after_the_newest_event(
+def test_build_reads_until_the_second_after_the_newest_event(
     tmp_path: Path, times: list[list[float]], until: float
 ) -> None:
     write_cut(tmp_path, {"events": 3}, 100.0, *(np.array(some, np.float64) for some in times))

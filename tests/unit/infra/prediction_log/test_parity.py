@@ -74,6 +74,6 @@ def test_ids_must_be_the_same_however_large() -> None:
     assert compare({"follows": [[1_000_000]]}, {"follows": [[1_000_001]]}) == [Skew("follows", 1.0, 1.0)]
 
 
-def test_integers_beyond_what_a_float_tells_apart_must_be_the_same_too() -> None:
+def test_integers_beyond_float_precision_are_compared_exactly() -> None:
     left, right = np.array([2**53, 1]), np.array([2**53 + 1, 1])
     assert [skew.share for skew in compare({"x": left}, {"x": right})] == [0.5]

@@ -28,7 +28,7 @@ def test_since_is_a_time_or_so_long_before_the_newest_or_everything() -> None:
             parse_since(wrong)
 
 
-def test_an_empty_log_says_what_to_run(tmp_path: Path) -> None:
+def test_empty_log_raises_with_the_command_to_run(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="is empty") as caught:
         PredictionLog(tmp_path / "predictions", Prediction, Since(), 10)
     assert "lab live" in caught.value.hint

@@ -56,7 +56,7 @@ def test_a_registry_that_is_not_there_is_down(free_port: int) -> None:
     assert registry_state(Settings(registry_uri="nonsense")) == DOWN
 
 
-def test_a_watch_tells_at_once_what_it_last_saw(url: str) -> None:
+def test_health_watch_returns_the_last_state_immediately(url: str) -> None:
     embedded = RegistryWatch(Settings())
     embedded.start()
     assert embedded.state == LOCAL

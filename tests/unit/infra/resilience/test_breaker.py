@@ -123,7 +123,7 @@ def test_a_probe_that_succeeds_closes_it_and_forgets_the_old_failures(breaker: C
     assert breaker.state is BreakerState.CLOSED
 
 
-def test_a_probe_that_fails_opens_it_for_the_whole_time_again(breaker: CircuitBreaker, clock: Clock) -> None:
+def test_failed_probe_reopens_the_breaker_for_the_full_open_time(breaker: CircuitBreaker, clock: Clock) -> None:
     open_it(breaker)
     clock.now += OPEN_S * 5
     assert attempt(breaker, Inner(), "fail") is FeatureStoreUnavailable
@@ -153,9 +153,7 @@ def test_callers_without_time_left_never_open_it(breaker: CircuitBreaker) -> Non
     assert breaker.state is BreakerState.CLOSED
 
 
-def test_a_probe_whose_caller_ran_out_of_time_gives_the_probe_to_the_next_call(
-    breaker: CircuitBreaker, clock: Clock
-) -> None:
+def test_probe_past_its_deadline_passes_the_probe_to_the_next_call(breaker: CircuitBreaker, clock: Clock) -> None:
     open_it(breaker)
     clock.now += OPEN_S
     assert attempt(breaker, Inner(), "spent") is DeadlineExceeded

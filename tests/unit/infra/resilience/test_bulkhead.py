@@ -71,7 +71,7 @@ def test_calls_run_in_threads_of_the_bulkhead(bulkhead: Bulkhead) -> None:
     assert "store" in bulkhead.run(lambda: threading.current_thread().name, later())
 
 
-def test_a_hung_call_is_given_up_at_the_deadline(bulkhead: Bulkhead, hang: threading.Event) -> None:
+def test_hung_call_raises_at_the_deadline(bulkhead: Bulkhead, hang: threading.Event) -> None:
     started = time.monotonic()
     with pytest.raises(DeadlineExceeded):
         bulkhead.run(hang.wait, soon())
@@ -181,13 +181,13 @@ async def for_ever() -> None:
     await asyncio.Event().wait()
 
 
-def test_what_is_awaited_gets_its_answer_and_takes_no_thread(bulkhead: Bulkhead) -> None:
+def test_awaited_call_returns_its_result_without_a_thread(bulkhead: Bulkhead) -> None:
     before = threading.active_count()
     assert held(bulkhead, a_row, a_row) == ["row", "row"]
     assert threading.active_count() == before
 
 
-def test_what_is_awaited_is_cancelled_at_the_deadline_and_gives_its_place_back(bulkhead: Bulkhead) -> None:
+def test_awaited_call_is_cancelled_at_the_deadline_and_releases_its_slot(bulkhead: Bulkhead) -> None:
     for _ in range(5):
         started = time.monotonic()
         found = held(bulkhead, for_ever, for_ever, deadline=soon())
@@ -208,7 +208,7 @@ def test_more_than_there_are_places_are_refused_at_once_and_not_tried(bulkhead: 
     assert not tried
 
 
-def test_what_computed_past_the_deadline_is_late_though_nobody_could_stop_it(bulkhead: Bulkhead) -> None:
+def test_blocking_computation_past_the_deadline_raises(bulkhead: Bulkhead) -> None:
     async def computes() -> None:
         time.sleep(0.04)
 
@@ -216,9 +216,7 @@ def test_what_computed_past_the_deadline_is_late_though_nobody_could_stop_it(bul
 
 
 @pytest.mark.parametrize("error", [FeatureStoreUnavailable("down"), TimeoutError("the socket timed out")])
-def test_what_is_awaited_fails_with_its_own_error_and_gives_its_place_back(
-    bulkhead: Bulkhead, error: Exception
-) -> None:
+def test_awaited_call_raises_its_own_error_and_releases_its_slot(bulkhead: Bulkhead, error: Exception) -> None:
     async def broken() -> None:
         raise error
 

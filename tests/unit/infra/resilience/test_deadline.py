@@ -18,7 +18,7 @@ def test_a_fresh_deadline_has_its_whole_budget_left() -> None:
     assert 1.0 - (time.monotonic() - before) - 1e-9 <= left_s <= 1.0
 
 
-def test_time_passes() -> None:
+def test_remaining_time_of_a_deadline_decreases() -> None:
     deadline = Deadline.after_ms(1000)
     first = deadline.remaining_s()
     time.sleep(0.01)

@@ -73,7 +73,7 @@ def test_a_good_request_is_answered(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize("raw", [b"{", b"{'x': 1}", b'{"x": 1}}', b"\xff\xfe{}", b'{"x": "' + b"\xc3" + b'"}'])
-def test_what_is_not_json_is_a_bad_request(client: TestClient, raw: bytes) -> None:
+def test_invalid_json_is_a_bad_request(client: TestClient, raw: bytes) -> None:
     response = post(client, raw)
     assert response.status_code == 400
     assert document(response).title == "Bad request"
@@ -147,7 +147,7 @@ def test_a_wrong_use_is_explained_with_its_hint(client: TestClient, name: str, d
 
 
 @pytest.mark.parametrize("name", ["dependency", "overloaded"])
-def test_what_may_work_in_a_moment_says_when_to_come_again(client: TestClient, name: str) -> None:
+def test_transient_error_returns_503_with_retry_after(client: TestClient, name: str) -> None:
     response = client.get(f"/raise/{name}")
     assert response.status_code == 503
     assert int(response.headers["retry-after"]) >= 1

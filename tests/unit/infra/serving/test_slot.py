@@ -101,7 +101,7 @@ def test_the_same_release_is_not_loaded_again(slot: ReleaseSlot[str], loader: Lo
         RuntimeError("a native library gave up"),
     ],
 )
-def test_a_release_that_does_not_load_leaves_the_old_one_and_says_why(
+def test_release_that_fails_to_load_keeps_the_old_one_and_the_error(
     slot: ReleaseSlot[str], root: Path, loader: Loader, swaps: list[bool], error: Exception
 ) -> None:
     slot.check()

@@ -84,7 +84,7 @@ def test_fields_in_any_order_are_read(order: list[str]) -> None:
     assert CODEC.decode(orjson.dumps(found)) == SEEN
 
 
-def test_a_whole_number_is_a_float_where_one_is_wanted() -> None:
+def test_codec_converts_an_integer_to_a_float_field() -> None:
     found = CODEC.decode(orjson.dumps(body(at=2)))
     assert (found.at, type(found.at)) == (2.0, float)
 
@@ -151,6 +151,6 @@ def test_an_id_that_the_fields_do_not_say_is_poison() -> None:
         (b'{"data":{},"schema":["test.seen"]}', "unknown schema"),
     ],
 )
-def test_what_is_no_event_is_poison_with_the_reason(value: bytes, reason: str) -> None:
+def test_invalid_event_is_poison_with_the_reason(value: bytes, reason: str) -> None:
     with pytest.raises(PoisonMessage, match=reason):
         CODEC.decode(value)

@@ -24,7 +24,7 @@ def count(metric: Any, *labels: str) -> float:
     return value
 
 
-def test_an_event_that_cannot_be_written_is_counted_and_breaks_nothing() -> None:
+def test_producer_drops_and_counts_events_that_cannot_be_encoded() -> None:
     metrics = StreamMetrics(CollectorRegistry(), ("t",))
     producer = EventProducer(nowhere, ["t"], metrics)
     broken = Tick(object(), 0.0)  # type: ignore[arg-type]
@@ -36,7 +36,7 @@ def test_an_event_that_cannot_be_written_is_counted_and_breaks_nothing() -> None
     assert count(metrics.offered, "t") == 2
 
 
-def test_a_buffer_that_is_full_drops_and_counts() -> None:
+def test_producer_drops_and_counts_events_when_the_buffer_is_full() -> None:
     metrics = StreamMetrics(CollectorRegistry(), ("t",))
     producer = EventProducer(nowhere, ["t"], metrics, ProducerLimits(offered=50, waiting_bytes=5_000, retry_s=0.01))
     producer.start()

@@ -34,7 +34,7 @@ def logged(capsys: pytest.CaptureFixture[str], logger: str, level: int) -> list[
 
 
 @pytest.mark.parametrize("logger", ["faiss.loader", "uvicorn.error", "some_library", "some_library.part"])
-def test_what_a_library_says_of_its_start_is_logged_at_debug_level_only(
+def test_library_startup_messages_are_logged_only_at_debug_level(
     capsys: pytest.CaptureFixture[str], logger: str
 ) -> None:
     configure_logs("a_design")

@@ -94,7 +94,7 @@ def test_the_exposition_is_text_that_ends_every_histogram_at_infinity(metrics: S
     assert 'lab_request_seconds_bucket{le="+Inf"} 1.0' in metrics.expose().decode()
 
 
-def test_the_age_of_model_and_features_can_be_told(metrics: ServiceMetrics) -> None:
+def test_metrics_expose_the_age_of_model_and_features(metrics: ServiceMetrics) -> None:
     metrics.serving("tiny-smoke", 3, 1700000000.0)
     metrics.feature_age.observe(7200.0)
     text = metrics.expose().decode()

@@ -75,7 +75,7 @@ def test_one_that_hangs_up_or_never_answers_is_no_answer() -> None:
     assert [status for status, _ in asked(never, patience_s=0.1)] == [0]
 
 
-def test_where_nobody_listens_there_is_no_answer() -> None:
+def test_refused_connection_returns_status_zero() -> None:
     async def run() -> tuple[int, bytes]:
         return await Connections("http://127.0.0.1:9", 1.0).ask(b"")
 
@@ -83,7 +83,7 @@ def test_where_nobody_listens_there_is_no_answer() -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b'{"user_id": 7}'])
-def test_a_request_says_how_long_it_is(body: bytes) -> None:
+def test_request_has_a_content_length_header(body: bytes) -> None:
     wire = request("GET", "http://127.0.0.1:8010", "/readyz", body)
     assert wire.startswith(b"GET /readyz HTTP/1.1\r\nhost: 127.0.0.1:8010\r\n")
     assert wire.endswith(f"content-length: {len(body)}\r\n\r\n".encode() + body)

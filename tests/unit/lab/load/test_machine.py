@@ -39,7 +39,7 @@ def test_at_the_bounds_a_machine_is_not_disturbed_and_beyond_them_it_is() -> Non
     assert len(Conditions(0.0, BUSY_TIME + 0.001, 50.1, 50.0).disturbances) == 2
 
 
-def test_what_was_measured_is_said() -> None:
+def test_machine_report_includes_the_measured_values() -> None:
     assert "40.0% of all cores" in BUSY.describe()
     assert "not measured" in UNKNOWN.describe()
     assert UNKNOWN.row()["other_share"] is None

@@ -93,9 +93,7 @@ def test_a_share_comes_with_its_interval() -> None:
     ("found", "code"),
     [(Judgement.BROKEN, 3), (Judgement.INCONCLUSIVE, 5), (Judgement.TOO_FEW, 5)],
 )
-def test_the_exit_code_tells_broken_from_inconclusive_and_the_message_names_the_budget(
-    found: Judgement, code: int
-) -> None:
+def test_exit_code_separates_broken_from_inconclusive_budgets(found: Judgement, code: int) -> None:
     with pytest.raises((BudgetBroken, Inconclusive), match="p99_ms") as told:
         hold_judgements({"p99_ms": found, "success_share": Judgement.HOLDS}, BUSY.disturbances)
     assert told.value.exit_code == code

@@ -12,7 +12,7 @@ from lab.bench.compose import _megabytes
 from lab.services.composing import PORTS, Stack
 
 
-class Told(Stack):
+class ReportedStack(Stack):
     """A stack whose `docker compose` prints what it is told to."""
 
     def __init__(self, rows: list[dict[str, Any]]) -> None:
@@ -31,22 +31,22 @@ ENDED = [row("setup", "exited"), row("build", "exited")]
 
 
 def test_a_stack_is_settled_when_all_is_healthy_and_the_build_has_ended() -> None:
-    assert Told([*ENDED, row("feed", "running", health="healthy")]).is_settled()
-    assert not Told([*ENDED, row("feed", "running", health="starting")]).is_settled()
-    assert not Told([row("build", "running"), row("feed", "running", health="healthy")]).is_settled()
-    assert not Told([*ENDED, row("feed", "exited")]).is_settled()
-    assert not Told([]).is_settled()
+    assert ReportedStack([*ENDED, row("feed", "running", health="healthy")]).is_settled()
+    assert not ReportedStack([*ENDED, row("feed", "running", health="starting")]).is_settled()
+    assert not ReportedStack([row("build", "running"), row("feed", "running", health="healthy")]).is_settled()
+    assert not ReportedStack([*ENDED, row("feed", "exited")]).is_settled()
+    assert not ReportedStack([]).is_settled()
 
 
-def test_a_stack_whose_new_model_was_refused_is_settled_when_the_old_release_serves() -> None:
+def test_stack_with_a_rejected_build_is_settled_once_the_old_release_serves() -> None:
     refused = [row("setup", "exited"), row("build", "exited", code=3)]
-    assert Told([*refused, row("feed", "running", health="healthy")]).is_settled()
-    assert not Told([*refused, row("feed", "running", health="starting")]).is_settled()
+    assert ReportedStack([*refused, row("feed", "running", health="healthy")]).is_settled()
+    assert not ReportedStack([*refused, row("feed", "running", health="starting")]).is_settled()
 
 
-def test_a_build_that_ended_badly_is_told_with_its_log() -> None:
+def test_failed_build_raises_an_error_with_its_log() -> None:
     with pytest.raises(LabError, match="build ended with status 137") as caught:
-        Told([row("build", "exited", code=137)]).is_settled()
+        ReportedStack([row("build", "exited", code=137)]).is_settled()
     assert "out of memory" in caught.value.hint
 
 

@@ -22,7 +22,7 @@ def setting(ads: int) -> Setting:
     return Setting({"ads": ads, "ad_gap": 6}, 5.0, 9.0, 4.0, 0.0, scores)
 
 
-def test_a_sweep_that_shows_one_side_says_so_below_its_finding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_sided_sweep_is_marked_below_its_finding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run, "run_sweep", lambda *_: [setting(1), setting(3)])
     monkeypatch.setattr(charts, "draw", lambda *_, **__: None)
     monkeypatch.setattr(charts, "save", lambda *_: None)

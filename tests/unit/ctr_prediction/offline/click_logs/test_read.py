@@ -30,7 +30,7 @@ def spoiled() -> list[str]:
 
 
 @pytest.mark.parametrize("packed", [False, True], ids=["plain", "gzip"])
-def test_a_malformed_row_is_told_by_its_line(tmp_path: Path, packed: bool) -> None:
+def test_malformed_rows_are_reported_by_line_number(tmp_path: Path, packed: bool) -> None:
     log, tally = read_log(write(tmp_path / "log", spoiled(), packed=packed), CRITEO)
     assert {reason: found.first for reason, found in tally.refused.items()} == {
         "not 40 fields": [3],
@@ -118,7 +118,7 @@ def test_too_many_malformed_rows_end_the_build(tmp_path: Path) -> None:
         ("\n".join(criteo_lines(5)).encode(), "5 usable rows"),
     ],
 )
-def test_a_file_that_is_no_log_says_why(tmp_path: Path, content: bytes, match: str) -> None:
+def test_invalid_log_file_raises_with_the_reason(tmp_path: Path, content: bytes, match: str) -> None:
     path = tmp_path / "log"
     path.write_bytes(content)
     with pytest.raises(LabError, match=match):
@@ -178,7 +178,7 @@ def test_times_are_read_as_they_are_written() -> None:
         (["a,click", *("1,yes" for _ in range(30))], "click", "cannot be the label"),
     ],
 )
-def test_a_csv_that_cannot_be_used_says_why(tmp_path: Path, lines: list[str], label: str, match: str) -> None:
+def test_unusable_csv_raises_with_the_reason(tmp_path: Path, lines: list[str], label: str, match: str) -> None:
     with pytest.raises(UsageError, match=match):
         inspect(write(tmp_path / "log.csv", lines), label)
 
