@@ -179,6 +179,8 @@ class CtrTrial:
             per_case("value", "expected value to advertisers of a page's clicks", "money", worth.value),
             per_case("clicks", "expected clicks on a page", "", worth.clicks),
             Score("price", "paid for a click", "money", worth.revenue, worth.clicks, more_is_better=False),
-            Score("predicted_over_true", "predicted / true clicks on what was shown", "", worth.predicted, worth.clicks),
+            Score(
+                "predicted_over_true", "predicted / true clicks on what was shown", "", worth.predicted, worth.clicks
+            ),
             Score("filled", "share of slots that were sold", "", filled, slots),
         ]

@@ -121,11 +121,15 @@ def measure_quality(
         lost("naive_position", "with a model without position debiasing"),
         lost("naive_position", "with a model without position debiasing", "value"),
         _figure(
-            scores["naive_position"]["predicted_over_true"], "predicted_over_true_naive", "naive model: predicted / true clicks"
+            scores["naive_position"]["predicted_over_true"],
+            "predicted_over_true_naive",
+            "naive model: predicted / true clicks",
         ),
         *stale_cache(player, judge, users, report),
         rank_correlation_gain(player, judge, pages[: cases // 2]),
-        _figure(scores["student"]["predicted_over_true"], "predicted_over_true", "predicted / true clicks on shown ads"),
+        _figure(
+            scores["student"]["predicted_over_true"], "predicted_over_true", "predicted / true clicks on shown ads"
+        ),
     ]
 
 
