@@ -113,7 +113,7 @@ def start_lab(home: Path | None = None, design: str = "feed_ranking") -> Lab:
     welcome = ""
     for line in process.stdout:
         welcome += line
-        if line.startswith("Ctrl-C"):
+        if "Ctrl-C" in line:
             return Lab(process, port, environment, welcome, design)
     raise AssertionError(f"lab up ended: {welcome}")
 
