@@ -54,7 +54,7 @@ def test_damaged_file_raises_an_error_with_a_hint(context: StepContext) -> None:
     keep_cut(LOG, context)
     file = next(context.out.rglob("part-e-2.parquet"))
     file.unlink()
-    file.write_bytes(b"not Parquet")
+    file.write_bytes(b"no Parquet")
     with pytest.raises(LabError, match="cannot be read"), log_errors():
         read_folder(context.out / "shown")
 
