@@ -29,7 +29,7 @@ ROWS = {
     "ad": (ADS, 4), "campaign": (CAMPAIGNS, 4), "creative": (CREATIVES, 8), **dict.fromkeys(WIDE, (2**BITS, 1)),
 }  # fmt: skip
 
-WHOSE = ("audience", "all", "none")
+USER_CROSSES = ("audience", "all", "none")
 PAGES = st.tuples(
     st.integers(0, USERS + 3),  # some users have no vector
     st.integers(0, SEGMENTS),  # the last segment is in no table
@@ -38,7 +38,7 @@ PAGES = st.tuples(
     st.integers(0, PUBLISHERS + 1),
     st.integers(0, 2),
     st.floats(0, 3 * 86_400.0),
-    st.sampled_from(WHOSE),
+    st.sampled_from(USER_CROSSES),
     st.integers(0, 50),
 )
 Page = tuple[int, int, bool, list[int], int, int, float, str, int]
@@ -140,6 +140,9 @@ def user(segment: int, *, in_audience: bool, seed: int = 0) -> UserFeatures:
 
 
 KNOWN = snapshot()
-MODELS = {whose: model(whose) for whose in WHOSE}
+MODELS = {user_cross: model(user_cross) for user_cross in USER_CROSSES}
 NUMBERS = ad_numbers(ads_of(KNOWN, KNOWN.stats), PRIORS)
-SIDES = {whose: AdSide.of(MODELS[whose], np.arange(ADS), KNOWN.campaign, KNOWN.creative, NUMBERS) for whose in WHOSE}
+SIDES = {
+    user_cross: AdSide.of(MODELS[user_cross], np.arange(ADS), KNOWN.campaign, KNOWN.creative, NUMBERS)
+    for user_cross in USER_CROSSES
+}

@@ -1,4 +1,4 @@
-"""A knob takes what lies in its range and nothing else; a budget holds or does not; names resolve."""
+"""Knobs accept only values in their range, budgets compare values with limits, and dotted names resolve."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ anything = st.one_of(
 @pytest.mark.parametrize("knob_", [SHARE, COUNT], ids=lambda knob_: knob_.name)
 @given(value=anything)
 @settings(deadline=None, max_examples=100)
-def test_a_knob_gives_back_a_number_of_its_kind_and_range_or_refuses(knob_: Knob, value: Any) -> None:
+def test_knob_returns_a_number_of_its_type_and_range_or_raises(knob_: Knob, value: Any) -> None:
     try:
         taken = knob_.check(value)
     except UsageError:
@@ -63,31 +63,31 @@ def test_share_knob_rejects_invalid_values(value: Any) -> None:
         SHARE.check(value)
 
 
-def test_a_number_that_no_float_can_hold_is_refused_like_any_other() -> None:
+def test_integer_knob_rejects_a_number_beyond_float_range() -> None:
     with pytest.raises(UsageError):
         COUNT.check(10**400)
 
 
-def test_both_ends_of_the_range_belong_to_it() -> None:
+def test_knob_range_includes_both_ends() -> None:
     assert (COUNT.check(1), COUNT.check(10), SHARE.check(0), SHARE.check(1.0)) == (1, 10, 0.0, 1.0)
 
 
-def test_a_refusal_names_the_range_and_the_unit() -> None:
+def test_knob_error_names_the_range_and_the_unit() -> None:
     with pytest.raises(UsageError, match="1 to 10 posts, not 11"):
         COUNT.check(11)
 
 
 @pytest.mark.parametrize("default", [-0.1, 1.1, math.nan])
-def test_a_default_outside_its_own_range_cannot_be_declared(default: float) -> None:
+def test_knob_rejects_a_default_outside_its_range(default: float) -> None:
     with pytest.raises(ValueError, match="outside"):
         knob(default, unit="", low=0, high=1, trades="")
 
 
 @pytest.mark.parametrize("name", ["flat", "ivf", "7"])
-def test_a_choice_takes_each_of_its_names_as_value_and_as_text(name: str) -> None:
+def test_choice_knob_accepts_each_choice_as_value_and_as_text(name: str) -> None:
     assert KIND.check(name) == name
     assert KIND.parse(name) == name
-    assert type(KIND.parse(name)) is str, "also a name that looks like a number"
+    assert type(KIND.parse(name)) is str, "a choice that looks like a number stays text"
 
 
 @pytest.mark.parametrize("value", ["Flat", "", "fla", "flat,ivf", "0", 0, 7, 7.0, True, None, ["flat"], math.nan])
@@ -99,12 +99,12 @@ def test_choice_knob_rejects_other_values_and_lists_its_choices(value: Any) -> N
             KIND.parse(value)
 
 
-def test_a_default_that_is_no_choice_cannot_be_declared() -> None:
+def test_choice_knob_rejects_a_default_outside_its_choices() -> None:
     with pytest.raises(ValueError, match="hnsw"):
         choice("hnsw", ("flat", "ivf"), trades="")
 
 
-def test_a_choice_is_a_knob_of_its_configuration_like_a_number() -> None:
+def test_knobs_of_and_with_knobs_support_choices_and_numbers() -> None:
     kind, width = knobs_of(ShelfConfig())
     assert (kind.stage, kind.name, kind.default, kind.choices) == ("shelf", "kind", "flat", ("flat", "ivf"))
     assert (kind.per_request, kind.trades, kind.is_integer) == (True, "faster, less exact", False)
@@ -132,7 +132,7 @@ def test_share_knob_parses_its_text(value: float) -> None:
     assert type(SHARE.parse("1")) is float
 
 
-def test_a_number_below_nothing_is_parsed_too() -> None:
+def test_knob_parses_negative_numbers() -> None:
     below = Knob("below", "rank", 0, "", -5, 5, "nothing", per_request=False)
     assert below.parse("-3") == -3
     with pytest.raises(UsageError, match="-5 to 5"):
@@ -140,25 +140,25 @@ def test_a_number_below_nothing_is_parsed_too() -> None:
 
 
 @pytest.mark.parametrize("text", ["", " ", "five", "1,5", "--5", "-", "0x5", "5 posts", "[5]", "True", "9" * 5000])
-def test_a_text_that_is_no_number_is_refused_in_the_callers_words(text: str) -> None:
+def test_parse_rejects_text_that_is_not_a_number(text: str) -> None:
     for knob_ in (COUNT, SHARE):
         with pytest.raises(UsageError, match=f"knob {knob_.name} takes"):
             knob_.parse(text)
 
 
 @pytest.mark.parametrize("text", ["nan", "inf", "-inf", "1e999", "11", "0", "-1", "5.5"])
-def test_a_text_of_a_number_that_does_not_fit_is_refused(text: str) -> None:
+def test_parse_rejects_numbers_outside_the_range(text: str) -> None:
     with pytest.raises(UsageError, match="knob count takes"):
         COUNT.parse(text)
 
 
-def test_knobs_come_in_the_order_of_stages_and_fields_with_the_values_of_this_configuration() -> None:
+def test_knobs_of_lists_knobs_in_field_order_with_the_configured_values() -> None:
     knobs = knobs_of(TinyConfig(a=First(size=7)))
     assert [(k.stage, k.name, k.default) for k in knobs] == [("a", "size", 7), ("b", "share", 0.5), ("c", "size", 1)]
     assert [k.per_request for k in knobs] == [False, True, False]
 
 
-def test_a_configuration_without_knobs_has_none() -> None:
+def test_knobs_of_a_configuration_without_knobs_is_empty() -> None:
     @dataclass(frozen=True)
     class Plain:
         size: int = 1
@@ -181,13 +181,11 @@ def test_a_configuration_without_knobs_has_none() -> None:
         ("at_least", math.nan, False),
     ],
 )
-def test_a_budget_holds_up_to_its_limit_and_never_for_a_value_that_is_missing(
-    kind: Any, value: float, expected: bool
-) -> None:
+def test_budget_holds_up_to_its_limit_and_never_for_nan(kind: Any, value: float, expected: bool) -> None:
     assert Budget("b", 10, "ms", kind, "").holds(value) is expected
 
 
-def test_an_unknown_preset_is_refused_with_those_that_exist() -> None:
+def test_unknown_preset_is_rejected_with_the_valid_names() -> None:
     design = tiny_design()
     assert design.configuration("smoke") is PRESETS["smoke"]
     assert design.knobs("smoke") == knobs_of(PRESETS["smoke"])
@@ -196,7 +194,7 @@ def test_an_unknown_preset_is_refused_with_those_that_exist() -> None:
     assert "smoke" in caught.value.hint
 
 
-def test_a_dotted_name_resolves_to_what_it_names() -> None:
+def test_resolve_returns_the_object_of_a_dotted_name() -> None:
     assert resolve("tests.support.tiny:PRESETS") is PRESETS
     with pytest.raises(AttributeError):
         resolve("tests.support.tiny:NOTHING")
@@ -204,7 +202,7 @@ def test_a_dotted_name_resolves_to_what_it_names() -> None:
         resolve("tests.unit.nowhere:PRESETS")
 
 
-def test_knobs_that_a_configuration_does_not_have_are_ignored_where_a_log_names_them() -> None:
+def test_with_known_knobs_ignores_unknown_knobs() -> None:
     config = with_known_knobs(TinyConfig(), {"share": 0.25, "gone": 3})
     assert config.b.share == 0.25
     assert config == with_knobs(TinyConfig(), {"share": 0.25})
@@ -212,7 +210,7 @@ def test_knobs_that_a_configuration_does_not_have_are_ignored_where_a_log_names_
         with_known_knobs(TinyConfig(), {"share": 2.0})
 
 
-def test_a_stage_takes_its_own_knobs_and_is_the_same_object_without_one() -> None:
+def test_stage_with_knobs_applies_only_its_own_knobs() -> None:
     stage = First()
     assert stage_with_knobs(stage, {"size": 5, "share": 0.1}) == First(size=5)
     assert stage_with_knobs(stage, {"share": 0.1}) is stage

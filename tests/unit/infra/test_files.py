@@ -1,4 +1,4 @@
-"""A small file is replaced in one move, and nothing else is left beside it."""
+"""Atomic writes replace a file in one step and leave no temporary file."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ import pytest
 from infra.files import write_atomically
 
 
-def test_it_writes_the_text_and_leaves_no_temporary_file(tmp_path: Path) -> None:
+def test_atomic_write_leaves_no_temporary_file(tmp_path: Path) -> None:
     write_atomically(tmp_path / "pointer.json", "new")
     assert [path.name for path in tmp_path.iterdir()] == ["pointer.json"]
     assert (tmp_path / "pointer.json").read_text() == "new"
 
 
-def test_it_makes_the_directories_above(tmp_path: Path) -> None:
+def test_atomic_write_creates_parent_directories(tmp_path: Path) -> None:
     write_atomically(tmp_path / "a" / "b" / "pointer.json", "new")
     assert (tmp_path / "a" / "b" / "pointer.json").read_text() == "new"
 
 
-def test_it_replaces_what_was_there(tmp_path: Path) -> None:
+def test_atomic_write_replaces_the_old_text(tmp_path: Path) -> None:
     path = tmp_path / "pointer.json"
     path.write_text("a much longer old text")
     write_atomically(path, "new")
@@ -31,7 +31,7 @@ def test_it_replaces_what_was_there(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_a_write_that_fails_leaves_the_old_text(tmp_path: Path) -> None:
+def test_failed_write_keeps_the_old_text(tmp_path: Path) -> None:
     path = tmp_path / "pointer.json"
     path.write_text("old")
     with pytest.raises(UnicodeEncodeError):
@@ -39,7 +39,7 @@ def test_a_write_that_fails_leaves_the_old_text(tmp_path: Path) -> None:
     assert path.read_text() == "old"
 
 
-def test_a_reader_meets_the_old_or_the_new_text_and_nothing_between(tmp_path: Path) -> None:
+def test_concurrent_reader_sees_only_complete_texts(tmp_path: Path) -> None:
     path, done = tmp_path / "pointer.json", threading.Event()
     texts = {letter * 200_000 for letter in "ab"}
     write_atomically(path, "a" * 200_000)
@@ -60,7 +60,7 @@ def test_a_reader_meets_the_old_or_the_new_text_and_nothing_between(tmp_path: Pa
     assert seen
 
 
-def test_a_write_that_fails_leaves_nothing_beside_the_old_file(tmp_path: Path) -> None:
+def test_failed_write_leaves_no_temporary_file(tmp_path: Path) -> None:
     path = tmp_path / "file.json"
     write_atomically(path, "old")
     with pytest.raises(UnicodeEncodeError):
@@ -69,7 +69,7 @@ def test_a_write_that_fails_leaves_nothing_beside_the_old_file(tmp_path: Path) -
     assert path.read_text() == "old"
 
 
-def test_the_text_is_complete_before_it_takes_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_temporary_file_is_complete_before_the_rename(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     moved: list[str] = []
     replace = Path.replace
 
@@ -78,8 +78,8 @@ def test_the_text_is_complete_before_it_takes_its_place(tmp_path: Path, monkeypa
         return replace(self, target)
 
     monkeypatch.setattr(Path, "replace", watched)
-    write_atomically(tmp_path / "pointer.json", "short enough to wait in a buffer")
-    assert moved == ["short enough to wait in a buffer"]
+    write_atomically(tmp_path / "pointer.json", "short enough to stay in a buffer")
+    assert moved == ["short enough to stay in a buffer"]
 
 
 def test_atomic_write_uses_the_default_file_permissions(tmp_path: Path) -> None:

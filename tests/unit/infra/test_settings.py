@@ -1,4 +1,4 @@
-"""Settings come from the environment, start safe, and keep presets apart."""
+"""Settings come from the environment, have safe defaults, and keep presets separate."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_data_directory_is_in_the_repository_by_default() -> None:
     assert (REPOSITORY / "pyproject.toml").exists()
 
 
-def test_the_environment_overrides_each_setting(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_environment_overrides_each_setting(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     values = {
         "HOME": str(tmp_path),
         "PRESET": "large",
@@ -59,7 +59,7 @@ def test_explicit_settings_override_the_environment(monkeypatch: pytest.MonkeyPa
     assert Settings(preset="smoke").preset == "smoke"
 
 
-def test_variables_of_others_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unrelated_environment_variables_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PORT", "1")
     monkeypatch.setenv("LAB_UNKNOWN", "1")
     assert Settings().port is None
@@ -75,7 +75,7 @@ def test_presets_share_no_directory(tmp_path: Path) -> None:
             assert first is second or not first.root.is_relative_to(second.root)
 
 
-def test_a_relative_home_becomes_absolute(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_relative_home_becomes_absolute(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     assert Settings(home=Path("data"), preset="smoke").root == tmp_path / "data" / "smoke"
 
@@ -94,14 +94,12 @@ def test_a_relative_home_becomes_absolute(monkeypatch: pytest.MonkeyPatch, tmp_p
         ("ALLOWED_HOSTS", "feed ads"),
     ],
 )
-def test_a_setting_that_makes_no_sense_is_rejected_by_name(
-    monkeypatch: pytest.MonkeyPatch, name: str, value: str
-) -> None:
+def test_invalid_setting_is_rejected_by_name(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     monkeypatch.setenv(f"LAB_{name}", value)
     with pytest.raises(ValidationError, match=name.lower()):
         Settings()
 
 
-def test_settings_do_not_change_once_read() -> None:
+def test_settings_are_immutable() -> None:
     with pytest.raises(ValidationError):
         Settings().port = 1  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""A simulated user asks by the clock, catches up after a slow answer, and tells how late the generator was."""
+"""A simulated user sends requests on schedule, catches up after slow answers, and reports its lateness."""
 
 from __future__ import annotations
 
@@ -31,23 +31,23 @@ def asked(answer_s: float, requests: int, late_s: float = 0.0) -> tuple[float, l
 
 
 @pytest.mark.parametrize("answer_s", [0.0, 0.02, 0.1])
-def test_the_rate_does_not_depend_on_how_long_answers_take(answer_s: float) -> None:
+def test_request_rate_does_not_depend_on_answer_time(answer_s: float) -> None:
     rate, _ = asked(answer_s, 4000)
     assert rate == pytest.approx(RATE, rel=0.05)
 
 
-def test_answers_that_take_longer_than_the_gaps_bound_the_rate() -> None:
+def test_slow_answers_limit_the_request_rate() -> None:
     rate, late = asked(0.5, 400)
     assert rate == pytest.approx(2.0, rel=0.05)
     assert max(late) == pytest.approx(0.0, abs=1e-6), "the service was late, not the generator"
 
 
-def test_a_generator_that_wakes_late_is_noticed() -> None:
+def test_pace_measures_a_late_generator() -> None:
     _, late = asked(0.0, 100, late_s=0.03)
     assert late == pytest.approx([30.0] * 100, abs=1e-6)
 
 
-def test_requests_do_not_come_in_step() -> None:
+def test_request_gaps_are_exponential() -> None:
     clock = Clock()
     pace = Pace(random.Random(2), RATE, clock)
     gaps = []

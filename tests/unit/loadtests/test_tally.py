@@ -1,4 +1,4 @@
-"""Every request ends in exactly one way, and percentiles are those of the latencies."""
+"""The tally gives every request one outcome and computes latency percentiles."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_each_answer_has_one_outcome(status: int, is_empty: bool, outcome: str) 
     assert outcome_of(status, is_empty=is_empty) == outcome
 
 
-def test_requests_are_the_sum_of_their_fates_and_only_good_answers_are_given_out() -> None:
+def test_tally_returns_only_good_answers_and_its_outcomes_sum_to_all_requests() -> None:
     tally = Tally()
     responses = [
         Response(200, GOOD, 10.0),
@@ -66,6 +66,6 @@ def test_requests_are_the_sum_of_their_fates_and_only_good_answers_are_given_out
     assert (found["served_per_s"], found["late_p99_ms"], found["ok_p99_ms"]) == (1.0, 2.0, 300.0)
 
 
-def test_a_quantile_is_one_of_the_values() -> None:
+def test_quantile_is_one_of_the_values() -> None:
     assert [quantile(range(1, 101), share) for share in (0.5, 0.99, 1.0)] == [50, 99, 100]
     assert quantile([], 0.99) == 0.0

@@ -1,4 +1,4 @@
-"""`make quick` chooses the unit tests that stand beside a changed module."""
+"""`make quick` selects the unit tests nearest to the changed modules."""
 
 from __future__ import annotations
 
@@ -55,13 +55,13 @@ def write(path: Path) -> None:
         (["tests/contracts/test_c.py"], []),
     ],
 )
-def test_a_changed_file_chooses_its_nearest_unit_tests(
+def test_changed_file_selects_its_nearest_unit_tests(
     quick: ModuleType, root: Path, changed: list[str], chosen: list[str]
 ) -> None:
     assert quick.unit_tests(changed, root) == chosen
 
 
-def test_the_checks_skip_what_cannot_have_broken(quick: ModuleType, root: Path) -> None:
+def test_checks_skip_tools_that_the_change_cannot_affect(quick: ModuleType, root: Path) -> None:
     assert quick.checks([], root) == []
     assert quick.checks(["README.md"], root) == []
     only_a_test = [command[0] for command in quick.checks(["tests/unit/pkg/sub/test_more.py"], root)]

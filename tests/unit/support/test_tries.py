@@ -1,4 +1,4 @@
-"""A try that a busy machine spoilt is repeated; a conclusive one decides at once."""
+"""Conclusive tries decide immediately, and tries disturbed by a busy machine are repeated."""
 
 from __future__ import annotations
 
@@ -27,26 +27,26 @@ def ended(*codes: int) -> Iterator[subprocess.CompletedProcess[str]]:
     return (subprocess.CompletedProcess([], code, "figures", "") for code in codes)
 
 
-def test_the_first_conclusive_run_decides_even_if_it_is_a_failure(capsys: pytest.CaptureFixture[str]) -> None:
+def test_first_conclusive_run_decides_even_if_it_fails(capsys: pytest.CaptureFixture[str]) -> None:
     runs = ended(5, 1, 0)
     assert conclusive_run(lambda: next(runs)).returncode == 1
     assert capsys.readouterr().out.count("figures") == 3, "two runs, and why the first did not count"
 
 
 @pytest.mark.parametrize(("codes", "wanted", "found"), [((3, 0), 0, 0), ((3, 5, 3, 0), 0, 3), ((3, 0), 3, 3)])
-def test_a_broken_budget_is_measured_again_unless_it_is_wanted(codes: tuple[int, ...], wanted: int, found: int) -> None:
+def test_broken_budget_is_measured_again_unless_expected(codes: tuple[int, ...], wanted: int, found: int) -> None:
     runs = ended(*codes)
     assert conclusive_run(lambda: next(runs), wanted).returncode == found
 
 
-def test_three_inconclusive_tries_fail_where_the_machine_must_be_quiet() -> None:
+def test_three_inconclusive_tries_fail_on_a_quiet_machine() -> None:
     runs = ended(5, 5, 5, 0)
     with pytest.raises(pytest.fail.Exception, match="no conclusive try"):
         conclusive_run(lambda: next(runs))
     assert next(runs).returncode == 0, "there was no fourth try"
 
 
-def test_three_inconclusive_tries_skip_where_the_machine_need_not_be_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_three_inconclusive_tries_skip_on_a_shared_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(tries.QUIET)
     runs = ended(5, 5, 5)
     with pytest.raises(pytest.skip.Exception, match="inconclusive"):
@@ -57,7 +57,7 @@ def test_only_a_latency_excuses_a_broken_drill(monkeypatch: pytest.MonkeyPatch) 
     slow = {"phase": "steady", "figure": "p99_ms", "value": 14.5, "judgement": "broken"}
     well = {"phase": "steady", "figure": "success_share", "value": 1.0, "judgement": "holds"}
     with pytest.raises(AssertionError):
-        broken_by_speed_alone([slow, well])  # the machine is said to be quiet
+        broken_by_speed_alone([slow, well])  # the environment declares a quiet machine
     monkeypatch.delenv(tries.QUIET)
     assert broken_by_speed_alone([slow, well]) == "steady: p99_ms 14.5"
     assert broken_by_speed_alone([well]) == ""
@@ -65,7 +65,7 @@ def test_only_a_latency_excuses_a_broken_drill(monkeypatch: pytest.MonkeyPatch) 
         broken_by_speed_alone([slow, well | {"judgement": "broken"}])
 
 
-def test_an_error_that_is_not_about_time_is_raised_at_once() -> None:
+def test_unrelated_error_is_raised_immediately() -> None:
     asked = []
 
     def attempt() -> None:
@@ -77,13 +77,13 @@ def test_an_error_that_is_not_about_time_is_raised_at_once() -> None:
     assert len(asked) == 1
 
 
-def test_a_value_above_its_limit_fails_at_once_on_a_quiet_machine() -> None:
+def test_value_above_its_limit_fails_immediately_on_a_quiet_machine() -> None:
     values = iter([2.0, 0.5])
     with pytest.raises(AssertionError, match="limit 1"):
         stays_below(1.0, lambda: next(values), "seconds")
 
 
-def test_a_value_above_its_limit_is_measured_again_on_a_busy_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_value_above_its_limit_is_measured_again_on_a_busy_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     make_busy(monkeypatch)
     values = iter([2.0, 0.5])
     stays_below(1.0, lambda: next(values), "seconds")

@@ -1,4 +1,4 @@
-"""What the click model is measured by: expected AUC, calibration, intervals over requests, the gate."""
+"""Figures of the click model: expected AUC, calibration, bootstrap intervals and the release gate."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ from infra.training.click_metrics import Array, auc_at
 
 ROWS = st.integers(2, 12)
 UNUSED = cast(MlflowRegistry, None)
-"""where there is no champion, no registry is asked"""
+"""the registry is not used without a champion"""
 
 
 def of_rows(values: st.SearchStrategy[float]) -> st.SearchStrategy[tuple[Array, Array]]:
-    """(truth, score), both float64[n]; scores are few, so that many are equal."""
+    """(truth, score), both float64[n]; scores come from four values, so ties are common."""
     return ROWS.flatmap(
         lambda n: st.tuples(
             hnp.arrays(np.float64, n, elements=values),
@@ -49,7 +49,7 @@ def of_rows(values: st.SearchStrategy[float]) -> st.SearchStrategy[tuple[Array, 
 
 @given(of_rows(st.floats(0.01, 0.99)))
 @settings(deadline=None, max_examples=100)
-def test_expected_auc_counts_every_pair_by_how_likely_it_is(rows: tuple[Array, Array]) -> None:
+def test_expected_auc_weights_pairs_by_their_probability(rows: tuple[Array, Array]) -> None:
     truth, score = rows
     above = total = 0.0
     for click, its_score in zip(truth, score, strict=True):
@@ -69,7 +69,7 @@ def test_expected_auc_of_certain_clicks_is_the_auc(rows: tuple[Array, Array]) ->
 
 @given(of_rows(st.floats(0.01, 0.99)), st.integers(0, 1000))
 @settings(deadline=None, max_examples=50)
-def test_a_row_that_counts_twice_is_as_good_as_two_rows(rows: tuple[Array, Array], seed: int) -> None:
+def test_weighted_auc_equals_the_auc_of_repeated_rows(rows: tuple[Array, Array], seed: int) -> None:
     truth, score = rows
     times = np.random.default_rng(seed).integers(0, 4, len(truth))
     times[0] += 1
@@ -80,7 +80,7 @@ def test_a_row_that_counts_twice_is_as_good_as_two_rows(rows: tuple[Array, Array
 
 @given(of_rows(st.floats(0.01, 0.99)))
 @settings(deadline=None, max_examples=50)
-def test_no_order_beats_that_of_the_truth(rows: tuple[Array, Array]) -> None:
+def test_expected_auc_is_highest_for_the_true_probabilities(rows: tuple[Array, Array]) -> None:
     truth, score = rows
     assert expected_auc(truth, score) <= expected_auc(truth, truth) + 1e-12
 
@@ -90,31 +90,31 @@ def test_calibration_error_of_known_cases() -> None:
     assert calibration_error(truth, truth) == pytest.approx(0.0)
     assert calibration_error(1.2 * truth, truth) == pytest.approx(0.2)
     assert calibration_error(0.5 * truth, truth) == pytest.approx(0.5)
-    # too high for one half and too low for the other: right on average, and wrong everywhere
+    # too high for one half and too low for the other: correct on average, wrong in each half
     low, high = np.full(500, 0.01), np.full(500, 0.03)
-    said = np.concatenate([low + 0.005, high - 0.005])
-    assert said.mean() == pytest.approx(0.02)
-    assert calibration_error(said, np.concatenate([low, high])) == pytest.approx(0.25)
+    predicted = np.concatenate([low + 0.005, high - 0.005])
+    assert predicted.mean() == pytest.approx(0.02)
+    assert calibration_error(predicted, np.concatenate([low, high])) == pytest.approx(0.25)
 
 
-def test_calibration_forgives_what_a_model_cannot_tell_apart() -> None:
+def test_calibration_error_ignores_differences_within_equal_predictions() -> None:
     truth = np.tile([0.01, 0.03], 500)
     assert calibration_error(np.full(1000, 0.02), truth) == pytest.approx(0.0)
 
 
 @given(st.integers(BINS, 400), st.integers(0, 1000))
 @settings(deadline=None, max_examples=30)
-def test_reliability_shares_out_every_impression_from_low_to_high(count: int, seed: int) -> None:
+def test_reliability_bins_cover_all_impressions_in_ascending_order(count: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     p, truth = rng.random(count), rng.random(count)
-    said, true, counts = (np.array(column) for column in zip(*reliability(p, truth), strict=True))
+    predicted, true, counts = (np.array(column) for column in zip(*reliability(p, truth), strict=True))
     assert counts.sum() == count
     assert counts.max() - counts.min() <= 1
-    assert (np.diff(said) >= 0).all()
-    assert (said @ counts, true @ counts) == (pytest.approx(p.sum()), pytest.approx(truth.sum()))
+    assert (np.diff(predicted) >= 0).all()
+    assert (predicted @ counts, true @ counts) == (pytest.approx(p.sum()), pytest.approx(truth.sum()))
 
 
-def test_student_share_of_the_gain_is_one_as_teacher_and_zero_as_baseline() -> None:
+def test_student_keeps_the_full_gain_as_teacher_and_none_as_baseline() -> None:
     truth = _truth()
     noisy = _disturbed(truth.p_click, 1.0, seed=1)
     others = dict.fromkeys(BASELINES, noisy)
@@ -130,12 +130,12 @@ def test_student_share_of_the_gain_is_one_as_teacher_and_zero_as_baseline() -> N
         assert found["auc_gains_sure"].value == pytest.approx(min(figure.low for figure in gains))
 
 
-def test_one_baseline_that_is_better_makes_the_gains_unsure() -> None:
+def test_auc_gains_are_not_sure_against_an_equal_or_better_baseline() -> None:
     truth = _truth()
     p = {name: _disturbed(truth.p_click, 1.0, seed=1) for name in (*BASELINES, "student", "teacher")}
     better = _judged(truth, {**p, "student": truth.p_click, "teacher": truth.p_click, "lightgbm": truth.p_click})
     sure = {figure.id: figure for figure in auc_gains(better, Resample.of(better.sample.request_id))}
-    assert sure["auc_gains_sure"].value == 0.0  # as good as the best baseline, and no better
+    assert sure["auc_gains_sure"].value == 0.0  # equal to the best baseline
     student = _disturbed(truth.p_click, 0.3, seed=4)
     worse = _judged(truth, {**p, "student": student, "teacher": student, "lightgbm": truth.p_click})
     unsure = {figure.id: figure for figure in auc_gains(worse, Resample.of(worse.sample.request_id))}
@@ -155,7 +155,7 @@ def test_debias_gain_is_the_difference_of_rank_correlations() -> None:
         assert found["debias_gain_low"].met is (gain > 0)
 
 
-def test_slices_pick_the_rows_that_they_name() -> None:
+def test_slices_select_the_rows_of_their_name() -> None:
     sample = _sample(8)
     sample.users.shown[:4] = 3.0
     sample.users.audience[1, 0] = 5
@@ -168,7 +168,7 @@ def test_slices_pick_the_rows_that_they_name() -> None:
     assert sorted(found["phone"] + found["tablet"] + found["desktop"]) == list(range(8))
 
 
-def test_the_gate_refuses_what_is_no_better_than_one_rate_for_all(tmp_path: Path) -> None:
+def test_gate_rejects_models_no_better_than_a_constant_rate(tmp_path: Path) -> None:
     truth = _truth(20_000)
     rate = np.full_like(truth.p_click, truth.p_click.mean())
     comparison = comparison_on(_judged(truth, {}).sample)
@@ -197,7 +197,7 @@ def _judged(truth: Truth, p: dict[str, Array], relevance: dict[str, Array] | Non
 
 
 def _sample(count: int) -> Sample:
-    """Pages of `SLOTS` impressions each, with users and ads of whom nothing is known."""
+    """Return pages of `SLOTS` impressions each, with users and ads without history."""
     rows = np.arange(count)
     none, counts = np.zeros(count, np.float32), np.zeros((count, SLOTS), np.float32)
     nothing = np.full((count, 1), NONE)

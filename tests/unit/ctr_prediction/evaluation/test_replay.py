@@ -1,4 +1,4 @@
-"""An auction that was logged is held again bit for bit, and whatever was damaged in the log is named."""
+"""Replay reproduces logged auctions bit for bit and names every damaged field."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ Damage = Callable[[Auction], Auction]
 
 
 class Store:
-    """Every third user is in an audience; those beyond the table are unknown."""
+    """Every third user is in an audience; users beyond the table are unknown."""
 
     def read_online(self, entity: int) -> FeatureRow:
         if entity >= USERS:
@@ -93,7 +93,7 @@ def service() -> CtrService:
 
 
 def logged(service: CtrService, user_id: int = 3, slots: int = 4, **asked: Any) -> Auction:
-    """An auction as it comes out of the stream."""
+    """Return an auction as read from the stream."""
     knobs = {"reserve_cpm": 0.5, "pacing": "none", **asked.pop("knobs", {})}
     query = service.query(user_id, user_id % 5, user_id % 3, slots, knobs, seed=7 * user_id + 1, **asked)
     held = auction_of(service, service.answer(query))
@@ -119,7 +119,7 @@ def again(auction: Auction) -> dict[str, str]:
     ],
     ids=str,
 )
-def test_what_was_logged_comes_out_again(service: CtrService, knobs: dict[str, Any]) -> None:
+def test_replay_reproduces_logged_auctions(service: CtrService, knobs: dict[str, Any]) -> None:
     sold = 0
     for user_id in range(USERS + 2):
         auction = logged(service, user_id, 2 + user_id % 3, knobs=knobs)
@@ -129,12 +129,12 @@ def test_what_was_logged_comes_out_again(service: CtrService, knobs: dict[str, A
     assert sold > USERS
 
 
-def test_bids_candidates_and_exclusions_of_a_request_come_out_again(service: CtrService) -> None:
+def test_replay_reproduces_bids_candidates_and_exclusions_of_a_request(service: CtrService) -> None:
     named = logged(service, bids={4: 2.5, 9: 0.01}, candidates=np.array([4, 9, 12, 1]), exclude=(12,))
     assert unpack(named.ads, "<i4").tolist() == [4, 9, 1]
     assert named.bids == {"4": 2.5, "9": 0.01}
     assert again(named) == {}
-    assert again(replace(named, bids={})) != {}, "what the request said that they bid decides"
+    assert again(replace(named, bids={})) != {}, "bids of the request affect the result"
 
 
 def test_replay_reproduces_a_page_without_candidates(service: CtrService) -> None:
@@ -182,12 +182,12 @@ def other_user(auction: Auction) -> Auction:
         "score", "ads", "user", "pricing", "calibration",
     ],
 )  # fmt: skip
-def test_what_is_damaged_is_named(service: CtrService, damage: Damage, named: set[str]) -> None:
+def test_replay_names_damaged_fields(service: CtrService, damage: Damage, named: set[str]) -> None:
     auction = logged(service)
     assert len(auction.prices) == 4
     found = again(damage(auction))
     assert named <= set(found)
-    if len(named) == 1 and named != {"scores"}:  # a score decides other things, too
+    if len(named) == 1 and named != {"scores"}:  # a score also affects other fields
         assert set(found) == named
 
 
@@ -198,21 +198,21 @@ def test_replay_reports_the_size_of_price_differences(service: CtrService) -> No
     assert again(replace(auction, prices=auction.prices[:2])) == {"prices": "2 values were logged, the replay has 4"}
 
 
-def test_another_seed_draws_another_page_by_chance_and_is_noticed(service: CtrService) -> None:
+def test_replay_detects_another_seed_on_randomised_pages(service: CtrService) -> None:
     auction = logged(service, knobs={"randomised_share": 1.0})
     assert auction.policy == RANDOM_POLICY
     assert "chosen" in again(replace(auction, seed=auction.seed + 1))
     held = logged(service)
-    assert again(replace(held, seed=held.seed + 1)) == {}, "where nothing is drawn the seed decides nothing"
+    assert again(replace(held, seed=held.seed + 1)) == {}, "the seed has no effect without a random draw"
 
 
-def test_another_model_is_noticed(service: CtrService) -> None:
+def test_replay_detects_another_model(service: CtrService) -> None:
     other = replace(BUNDLE, debiased=BUNDLE.undebiased)
     auction = logged(service)
     assert "scores" in differences_of(auction, other, with_known_knobs(PATIENT, auction.knobs), CATALOGUE)
 
 
-def test_what_no_network_scored_and_what_is_of_ads_that_are_gone_is_left_out(service: CtrService) -> None:
+def test_replay_skips_auctions_without_scores_or_with_removed_ads(service: CtrService) -> None:
     auction = logged(service)
     assert (was_missing(auction), not_recomputable(auction, CATALOGUE)) == ("", "")
     assert was_missing(replace(auction, degraded=["features_stale", "student_unavailable"])) == "student_unavailable"
@@ -220,14 +220,14 @@ def test_what_no_network_scored_and_what_is_of_ads_that_are_gone_is_left_out(ser
     assert not_recomputable(gone, CATALOGUE)
 
 
-def test_an_auction_holds_all_that_it_takes_to_hold_it_again(service: CtrService) -> None:
-    """Also when it was written as text and read as such."""
+def test_logged_auction_contains_all_inputs_of_a_replay(service: CtrService) -> None:
+    """Also after a round trip through JSON."""
     auction = logged(service)
     assert again(Auction(**orjson.loads(orjson.dumps(vars(auction))))) == {}
 
 
 def write_network(path: Path, width: int, seed: int) -> None:
-    """A linear network, as ONNX."""
+    """Write a linear network as ONNX."""
     weight = np.random.default_rng(seed).normal(0, 0.2, (width, 1)).astype(np.float32)
     nodes = [
         helper.make_node("MatMul", ["x", "weight"], ["column"]),
@@ -243,7 +243,7 @@ def write_network(path: Path, width: int, seed: int) -> None:
 
 @pytest.fixture
 def built(tmp_path: Path) -> Settings:
-    """Everything that a replay reads but the log: a release with its model on disk, and the catalogue."""
+    """Everything that a replay reads except the log: the catalogue, and a release with its model on disk."""
     settings = Settings(home=tmp_path, preset="smoke")
     root = settings.design_root("ctr_prediction")
     model, world, release = (root / name for name in ("model", "world", "release"))
@@ -279,7 +279,7 @@ def built(tmp_path: Path) -> Settings:
 
 
 def write_log(settings: Settings, auctions: list[Auction]) -> None:
-    """As the worker's sink does, in the place of what was there."""
+    """Replace the log, written with the sink of the worker."""
     live = settings.design_root("ctr_prediction") / "live"
     shutil.rmtree(live, ignore_errors=True)
     sink = ParquetSink(live, {TOPICS.auctions: Table(PREDICTIONS, auction_rows, "auction_id")}, lambda: START)
@@ -287,7 +287,7 @@ def write_log(settings: Settings, auctions: list[Auction]) -> None:
     sink.apply([Received(one, TOPICS.auctions, 0, at, 0.0) for at, one in enumerate(auctions)])
 
 
-def test_a_log_on_disk_is_replayed_with_the_model_that_made_it_and_one_damaged_price_is_reported(
+def test_replay_of_a_log_on_disk_uses_its_model_and_reports_a_damaged_price(
     built: Settings,
 ) -> None:
     root = built.design_root("ctr_prediction")
@@ -312,5 +312,5 @@ def test_a_log_on_disk_is_replayed_with_the_model_that_made_it_and_one_damaged_p
     network = Path(whole.model_path) / "student.npz"
     network.write_bytes(network.read_bytes()[:-1] + b"!")
     found = replay(built, Since(), 100, lambda share, text: None)
-    assert (found.rows, found.checked, found.differing) == (12, 0, 0), "a damaged model proves nothing"
+    assert (found.rows, found.checked, found.differing) == (12, 0, 0), "a damaged model checks no prediction"
     assert sum(found.left_out.values()) == 12

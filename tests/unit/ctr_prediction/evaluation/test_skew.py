@@ -1,4 +1,4 @@
-"""What a worker pushes and a service reads is what `lab skew` counts; where it is not, the feature is named."""
+"""Rows pushed by the worker and read by the service equal the recount of `lab skew`, which names differing features."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ AT = START + 50.0
 
 
 def log() -> EventLog:
-    """User u sees u + 1 ads, some again; two of the clicks are reported, one after `AT`."""
+    """Return a log: user u sees u + 1 ads, some repeatedly; one click is reported after `AT`."""
     shown = [
         impression(100 * user + n, n % 4, user_id=user, ad_id=(7 * user + 3 * n) % ADS, seen_ts=START + 10 * n + user)
         for user in range(USERS)
@@ -40,7 +40,7 @@ def log() -> EventLog:
 
 
 def served(known: EventLog, user: int) -> UserFeatures:
-    """By the way of a push and a read of the store."""
+    """Return the features after a push to the store and a read."""
     rows = rows_for_store(known, CATALOGUE, SMOKE, AT, np.array([user]))
     (values,) = rows.drop(columns=["user_id", "event_ts"]).to_dict("records")
     when = datetime.fromtimestamp(AT, UTC)
@@ -51,30 +51,30 @@ def of(user: int, feature_ts: float = AT) -> Auction:
     return auction(user_id=user, feature_ts=feature_ts)
 
 
-def test_pushed_rows_are_those_that_are_counted_again_for_users_of_any_length_of_history() -> None:
+def test_pushed_rows_equal_the_recount_for_any_history_length() -> None:
     known = FeatureRecount(log(), CATALOGUE, SMOKE, {})
     users = range(USERS)
     left, right = columns_of_users([served(known.log, user) for user in users], known.users([of(u) for u in users]))
     assert not compare(left, right)
-    assert left["user.clicks"].tolist() == [0, 0, 0, 1, 0, 1], "a report of later is not known yet"
+    assert left["user.clicks"].tolist() == [0, 0, 0, 1, 0, 1], "a click reported later does not count yet"
     assert left["user.audience"][1].tolist() == [3]
 
 
 @pytest.mark.parametrize("user", [0, 3, 10**6])
-def test_a_cold_start_is_held_against_the_defaults_of_the_segment(user: int) -> None:
+def test_cold_start_is_compared_with_the_defaults_of_the_segment(user: int) -> None:
     (counted,) = FeatureRecount(log(), CATALOGUE, SMOKE, {}).users([of(user, feature_ts=0.0)])
     default = default_user(user % 2 if user < USERS else 0)
     assert not compare(*columns_of_users([default], [counted]))
 
 
-def test_a_row_of_another_time_is_found_and_named() -> None:
+def test_skew_names_features_of_a_row_from_another_time() -> None:
     known = FeatureRecount(log(), CATALOGUE, SMOKE, {})
     later = known.users([of(5, AT + 11)])
     found = {skew.feature for skew in compare(*columns_of_users([served(known.log, 5)], later))}
     assert found == {"user.clicks", "user.shown", "user.seen_ads", "user.seen_counts", "user.seen_today"}
 
 
-def test_numbers_of_ads_are_those_of_a_market_bit_for_bit() -> None:
+def test_recounted_ad_numbers_equal_those_of_the_market_bit_for_bit() -> None:
     known = FeatureRecount(log(), CATALOGUE, SMOKE, {})
     campaign = CATALOGUE.ads["campaign_id"].to_numpy(np.int64)
     shown, clicks = ad_stats_at(known.log, CATALOGUE, SMOKE, AT)
@@ -85,7 +85,7 @@ def test_numbers_of_ads_are_those_of_a_market_bit_for_bit() -> None:
     assert not np.array_equal(known.ad_numbers(some, AT + 11, PRIORS), market[some])
 
 
-def test_an_auction_of_an_ad_that_is_gone_is_left_out() -> None:
+def test_auction_with_a_removed_ad_is_skipped() -> None:
     assert not not_recomputable(auction(ads=pack(np.array([0, ADS - 1]), "<i4")), CATALOGUE)
     assert (
         not_recomputable(auction(ads=pack(np.array([0, ADS]), "<i4")), CATALOGUE)

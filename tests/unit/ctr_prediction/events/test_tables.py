@@ -1,4 +1,4 @@
-"""What the worker writes is read by the next build beside the generated history, and says when the world ended."""
+"""Builds read the live tables of the worker together with the generated history, up to the end of the log."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ TOPIC_OF: dict[type, str] = {Impression: TOPICS.impressions, Click: TOPICS.click
 
 
 def write(live: Path, *batches: Sequence[Any]) -> ParquetSink:
-    """By the sink, a batch after the other."""
+    """Write the batches one after the other with the sink."""
     sink = ParquetSink(live, TABLES, lambda: START)
     sink.resume("1")
     offset = 0
@@ -59,19 +59,19 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-def test_a_live_impression_counts_beside_the_history_from_when_one_heard_of_it(world: Path, tmp_path: Path) -> None:
-    told = [impression(2**48, ad_id=1, price=0.1, request_ts=START + 5.5, seen_ts=START + 7.25)]
-    write(tmp_path, [*told, click(2**48, label_ts=START + 40.0)])
+def test_live_impression_extends_the_history_from_its_seen_time(world: Path, tmp_path: Path) -> None:
+    shown = [impression(2**48, ad_id=1, price=0.1, request_ts=START + 5.5, seen_ts=START + 7.25)]
+    write(tmp_path, [*shown, click(2**48, label_ts=START + 40.0)])
     known = PublicCatalogue.read(world)
     history, both = event_log(world, None, known), event_log(world, tmp_path, known)
     assert len(both) == len(history) + 1
     for name in EventLog.__annotations__:
         np.testing.assert_array_equal(getattr(both, name)[:-1], getattr(history, name), err_msg=name)
     assert (both.at_s[-1], both.label_s[-1]) == (START + 7.25, START + 40.0)
-    assert (both.number[-1], both.price[-1]) == (told[0].number, np.float32(0.1))
+    assert (both.number[-1], both.price[-1]) == (shown[0].number, np.float32(0.1))
 
 
-def test_logs_of_some_users_at_a_time_are_the_whole_log_and_their_counts_add_up(
+def test_logs_by_users_partition_the_log_and_their_counts_sum_up(
     world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(tmp_path, [impression(2**48, ad_id=1), impression(2**48 + 1, ad_id=2), click(2**48)])
@@ -91,7 +91,7 @@ def test_logs_of_some_users_at_a_time_are_the_whole_log_and_their_counts_add_up(
     assert total.ad_shown.sum() == len(whole)
 
 
-def test_live_rows_have_all_columns_that_training_reads_in_the_historys_types(world: Path, tmp_path: Path) -> None:
+def test_live_rows_have_the_training_columns_with_the_types_of_the_history(world: Path, tmp_path: Path) -> None:
     write(tmp_path, [impression(1, ad_id=1), impression(2, ad_id=2, policy="uniform_v1"), click(1)])
     table = read_live(tmp_path)
     assert table is not None
@@ -103,7 +103,9 @@ def test_live_rows_have_all_columns_that_training_reads_in_the_historys_types(wo
         live, made = table.schema.field(name).type, history.field(name).type
         assert live == made or (pa.types.is_dictionary(live) and pa.types.is_dictionary(made)), name
     (rows,) = read_live_rows(tmp_path, PublicCatalogue.read(world), START + 100)
-    assert rows["clicked"].tolist() == [True], "what chance filled is kept to judge by, not to learn from"
+    assert rows["clicked"].tolist() == [True], (
+        "impressions of the randomised policy are kept for evaluation, not for training"
+    )
     assert rows["at_s"].tolist() == [START + 1], "features are joined as of the request"
 
 
@@ -130,12 +132,12 @@ def test_sink_stores_complete_auctions_and_lists_stored_event_ids(tmp_path: Path
     (file,) = (tmp_path / PREDICTIONS).rglob("*.parquet")
     assert Auction(**orjson.loads(pq.read_table(file, partitioning=None)["event"][0].as_py())) == auction()
     names = {f"{TOPIC_OF[type(event)]}/{event.event_id}" for event in (auction(), impression(5), click(5))}
-    assert set(sink.known()) == names, "so that a duplicate after a restart is noticed"
+    assert set(sink.known()) == names, "stored ids detect duplicates after a restart"
 
 
-def test_impressions_of_unknown_people_and_ads_are_left_out(tmp_path: Path) -> None:
-    told = [impression(1), impression(2, user_id=10**6), impression(3, ad_id=10**6), impression(4, slot=9)]
-    write(tmp_path, told)
+def test_impressions_of_unknown_users_ads_or_slots_are_skipped(tmp_path: Path) -> None:
+    shown = [impression(1), impression(2, user_id=10**6), impression(3, ad_id=10**6), impression(4, slot=9)]
+    write(tmp_path, shown)
     table = read_live(tmp_path)
     assert table is not None
-    assert EventLog.of(table, catalogue()).number.tolist() == [told[0].number]
+    assert EventLog.of(table, catalogue()).number.tolist() == [shown[0].number]

@@ -1,4 +1,4 @@
-"""What is counted at a time is what was known just before it: checked against one who reads the log event by event."""
+"""Aggregates at a time include only events known before it, compared with an event-by-event count."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Shown:
 
 
 def table_of(shown: list[Shown]) -> pa.Table:
-    """By the way of the events that a service writes."""
+    """Build the table from the events that a service writes."""
     impressions = [
         impression(number, one.slot, user_id=one.user, ad_id=one.ad, price=one.price, seen_ts=one.at_s)
         for number, one in enumerate(shown)
@@ -70,7 +70,7 @@ def log_of(shown: list[Shown]) -> EventLog:
     return EventLog.of(table_of(shown), CATALOGUE)
 
 
-# whole hours, so that many things happen at one time and at the edges of windows
+# whole hours, so that events often coincide and fall on the edges of windows
 LOGS = st.lists(
     st.builds(
         Shown,
@@ -93,7 +93,7 @@ def is_in(at_s: float, t: float, window_s: float = WINDOW_S) -> bool:
 
 @given(LOGS, TIMES)
 @settings(deadline=None, max_examples=80)
-def test_users_are_counted_as_one_would_count_by_hand(shown: list[Shown], t: float) -> None:
+def test_user_counts_match_a_count_event_by_event(shown: list[Shown], t: float) -> None:
     looks, clicks = Counter[tuple[int, int]](), Counter[int]()
     for one in shown:
         looks[one.user, one.slot] += is_in(one.at_s, t)
@@ -105,12 +105,12 @@ def test_users_are_counted_as_one_would_count_by_hand(shown: list[Shown], t: flo
             assert (rows[user]["shown"], rows[user]["clicks"]) == (expected, clicks[user])
             assert rows[user]["feature_ts"].timestamp() == t
         else:
-            assert user not in rows, "of whom one never heard there is no row"
+            assert user not in rows, "users without events have no row"
 
 
 @given(LOGS, TIMES)
 @settings(deadline=None, max_examples=80)
-def test_ads_and_campaigns_are_counted_as_one_would_count_by_hand(shown: list[Shown], t: float) -> None:
+def test_ad_and_campaign_counts_match_a_count_event_by_event(shown: list[Shown], t: float) -> None:
     looks, clicks = np.zeros((ADS, SLOTS)), np.zeros(ADS)
     for one in shown:
         looks[one.ad, one.slot] += is_in(one.at_s, t)
@@ -126,7 +126,7 @@ def test_ads_and_campaigns_are_counted_as_one_would_count_by_hand(shown: list[Sh
 
 @given(LOGS, TIMES)
 @settings(deadline=None, max_examples=80)
-def test_what_users_saw_is_counted_for_ever_and_for_a_day_of_the_ads_seen_last(shown: list[Shown], t: float) -> None:
+def test_exposures_count_the_latest_ads_in_total_and_for_the_last_day(shown: list[Shown], t: float) -> None:
     found = {row["user_id"]: row for row in exposure_at(log_of(shown), CONFIG, t).to_pylist()}
     for user in range(USERS):
         mine = sorted((one for one in shown if one.user == user and one.at_s < t), key=lambda one: one.at_h)
@@ -145,7 +145,7 @@ def test_what_users_saw_is_counted_for_ever_and_for_a_day_of_the_ads_seen_last(s
 
 @given(LOGS, TIMES)
 @settings(deadline=None, max_examples=60)
-def test_money_is_spent_on_the_day_of_the_report(shown: list[Shown], t: float) -> None:
+def test_spend_is_booked_on_the_day_of_the_click_report(shown: list[Shown], t: float) -> None:
     spent, midnight = np.zeros(CAMPAIGNS), t - t % DAY_S
     for one in shown:
         spent[one.ad % CAMPAIGNS] += one.price * (midnight <= one.label_s < t)
@@ -154,7 +154,7 @@ def test_money_is_spent_on_the_day_of_the_report(shown: list[Shown], t: float) -
 
 @given(LOGS, TIMES, st.sets(st.integers(0, USERS - 1), min_size=1))
 @settings(deadline=None, max_examples=60)
-def test_some_users_are_counted_as_they_are_among_all(shown: list[Shown], t: float, some: set[int]) -> None:
+def test_counts_of_some_users_equal_their_rows_in_the_full_count(shown: list[Shown], t: float, some: set[int]) -> None:
     log, users = log_of(shown), np.array(sorted(some))
     for count in (activity_at, exposure_at):
         everyone, alone = (count(log, CONFIG, t, of).to_pylist() for of in (None, users))
@@ -163,15 +163,15 @@ def test_some_users_are_counted_as_they_are_among_all(shown: list[Shown], t: flo
 
 @given(LOGS, st.integers(0, 1000))
 @settings(deadline=None, max_examples=40)
-def test_the_order_of_rows_in_a_file_means_nothing(shown: list[Shown], seed: int) -> None:
+def test_event_log_does_not_depend_on_row_order(shown: list[Shown], seed: int) -> None:
     table, order = table_of(shown), np.random.default_rng(seed).permutation(len(shown))
     one, other = EventLog.of(table, CATALOGUE), EventLog.of(table.take(order), CATALOGUE)
     for name in EventLog.__annotations__:
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name), err_msg=name)
 
 
-def test_a_click_that_is_reported_late_counts_from_its_report_on_and_not_before() -> None:
-    """User 1 clicks at an ad at 10:00, and one hears of it at 16:00."""
+def test_late_click_counts_from_its_report_time() -> None:
+    """User 1 clicks an ad at 10:00; the click is reported at 16:00."""
     log = log_of([Shown(1, 5, 0, 10, reported_h=6), Shown(1, 6, 1, 11)])
     before, at, after, gone = (START + hours * HOUR_S for hours in (15.999, 16, 16.001, 16 + 48 + 0.001))
 
@@ -182,22 +182,22 @@ def test_a_click_that_is_reported_late_counts_from_its_report_on_and_not_before(
         return of_user, float(of_ad[5]), float(of_campaign[5 % CAMPAIGNS]), float(spent_at(log, CAMPAIGNS, t)[2])
 
     assert clicks(before) == (0, 0, 0, 0)
-    assert clicks(at) == (0, 0, 0, 0), "of t is not known at t"
+    assert clicks(at) == (0, 0, 0, 0), "an event at t is not known at t"
     assert clicks(after) == (1, 1, 1, 0.5)
     assert clicks(gone) == (0, 0, 0, 0)
     shown_then = ad_stats_at(log, CATALOGUE, CONFIG, before)[0]
-    assert (shown_then[5, 0], shown_then[6, 1]) == (1, 1), "that it was shown was known all the time"
+    assert (shown_then[5, 0], shown_then[6, 1]) == (1, 1), "impressions count before the click is reported"
     assert ad_stats_at(log, CATALOGUE, CONFIG, START + 59 * HOUR_S)[0][5, 0] == 0, "the impression is too old"
     assert ad_stats_at(log, CATALOGUE, CONFIG, START + 59 * HOUR_S)[1][5] == 1, "its click is not"
 
 
-def test_a_report_from_before_one_heard_of_the_impression_counts_from_then_on() -> None:
+def test_click_reported_before_its_impression_counts_from_the_impression() -> None:
     shown = [impression(1, 0, seen_ts=START + 60.0)]
     log = EventLog.of(with_clicks(shown_rows(shown), click_rows([click(1, label_ts=START + 20.0)])), CATALOGUE)
     assert log.label_s.tolist() == [START + 60.0]
 
 
-def test_impressions_of_an_unknown_user_ad_or_slot_are_left_out() -> None:
+def test_impressions_of_an_unknown_user_ad_or_slot_are_skipped() -> None:
     odd = [Shown(USERS, 1, 0, 1), Shown(-1, 1, 0, 1), Shown(1, ADS, 0, 1), Shown(1, 1, SLOTS, 1), Shown(2, 3, 1, 1)]
     log = log_of(odd)
     assert (log.user.tolist(), log.ad.tolist(), log.campaign.tolist()) == ([2], [3], [0])
@@ -208,7 +208,7 @@ def test_impressions_of_an_unknown_user_ad_or_slot_are_left_out() -> None:
     st.lists(st.tuples(st.integers(0, 6), st.integers(0, 12)), min_size=1, max_size=12),
 )
 @settings(deadline=None, max_examples=100)
-def test_how_often_a_pair_was_seen_is_looked_up(
+def test_seen_of_looks_up_exposure_counts_of_pairs(
     known: dict[tuple[int, int], int], wanted: list[tuple[int, int]]
 ) -> None:
     def column(values: list[int]) -> Ints:
@@ -219,10 +219,10 @@ def test_how_often_a_pair_was_seen_is_looked_up(
     assert found.tolist() == [known.get(pair, 0) for pair in wanted]
 
 
-def test_a_row_of_the_store_becomes_a_user_and_what_it_lacks_is_the_default() -> None:
+def test_user_from_row_fills_missing_values_with_defaults() -> None:
     default = default_user(3)
-    shown, nobody = np.arange(1, 5, dtype=np.float32), np.zeros(0, np.int64)
-    row = FeatureRow({"segment": 1, "age": None, "shown": shown, "clicks": 2.0, "audience": nobody}, None)
+    shown, empty = np.arange(1, 5, dtype=np.float32), np.zeros(0, np.int64)
+    row = FeatureRow({"segment": 1, "age": None, "shown": shown, "clicks": 2.0, "audience": empty}, None)
     user = user_from_row(row, default)
     assert (user.segment.tolist(), user.age.tolist(), user.clicks.tolist()) == ([1], [2], [2.0])
     assert (user.shown.tolist(), user.audience.tolist()) == ([[1, 2, 3, 4]], [[-1]])
@@ -231,7 +231,7 @@ def test_a_row_of_the_store_becomes_a_user_and_what_it_lacks_is_the_default() ->
         assert getattr(user, name).dtype == like.dtype
 
 
-def test_rows_of_a_join_become_users_whose_lists_are_padded() -> None:
+def test_users_from_frame_pads_lists_and_fills_defaults() -> None:
     frame = pd.DataFrame(
         {
             "segment": [4, np.nan],
@@ -256,7 +256,7 @@ def test_rows_of_a_join_become_users_whose_lists_are_padded() -> None:
     assert (shown.tolist(), clicks.tolist()) == ([[0, 0, 0, 0], [0, 1, 2, 3]], [0, 2])
 
 
-def test_the_window_is_as_long_as_configured() -> None:
+def test_window_has_the_configured_length() -> None:
     log = log_of([Shown(0, 0, 0, 0)])
     for days, counted in ((1, 0.0), (3, 1.0)):
         config = replace(CONFIG, features=replace(CONFIG.features, window_days=days))

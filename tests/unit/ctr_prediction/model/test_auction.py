@@ -1,4 +1,4 @@
-"""The rules of the auction: who wins which place, what a click costs, and who sits out so that a budget lasts."""
+"""The auction ranks bidders, sets prices, draws randomised pages, and paces budgets."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Bidders:
 
 
 def bidders(reserves: st.SearchStrategy[float]) -> st.SearchStrategy[Bidders]:
-    """Up to ten; bids and probabilities are few, so that some scores are equal."""
+    """Up to ten bidders; bids and probabilities come from few values, so that scores can tie."""
     of = st.tuples(
         st.sampled_from([0.001, 0.005, 0.01, 0.02, 0.05, 0.3]) | st.floats(0.001, 0.5),
         st.sampled_from([0.25, 0.5, 1.0]) | st.floats(0.05, 3.0),
@@ -65,7 +65,7 @@ FREE = bidders(st.just(0.0))
 
 @given(ANY)
 @settings(deadline=None, max_examples=200)
-def test_the_best_by_bid_times_probability_stand_on_top_and_each_of_them_earns_the_reserve(some: Bidders) -> None:
+def test_auction_ranks_by_bid_times_probability_and_applies_the_reserve(some: Bidders) -> None:
     held, score = some.hold(), some.score
     count = len(held.chosen)
     assert len(set(held.chosen.tolist())) == count <= min(some.slots, len(score))
@@ -74,7 +74,7 @@ def test_the_best_by_bid_times_probability_stand_on_top_and_each_of_them_earns_t
     assert not count or not len(left) or left.max() <= score[held.chosen].min()
     assert (LOOKS[:count] * score[held.chosen] >= some.reserve).all()
     if count < min(some.slots, len(score)):
-        assert LOOKS[count] * left.max() < some.reserve, "a slot is empty only where nobody is worth it"
+        assert LOOKS[count] * left.max() < some.reserve, "a slot is empty only if no bidder meets the reserve"
     assert (held.propensity == 1).all()
 
 
@@ -86,48 +86,48 @@ def test_price_is_at_most_the_bid_and_covers_the_reserve(some: Bidders) -> None:
     assert (held.price >= 0).all()
     earned = held.price * some.p[held.chosen] * looks
     assert (earned >= some.reserve * (1 - 1e-6)).all()
-    assert (np.diff(held.price * some.p[held.chosen]) <= 1e-9).all(), "who stands higher pays no less for a look"
+    assert (np.diff(held.price * some.p[held.chosen]) <= 1e-9).all(), "a higher position pays no less per look"
 
 
 @given(st.lists(st.sampled_from([0.0, 0.5, 1.0]) | st.floats(0, 2), max_size=12), st.integers(0, 6))
 @settings(deadline=None, max_examples=100)
-def test_the_best_are_those_that_a_stable_sort_has_first(score: list[float], count: int) -> None:
+def test_best_matches_a_stable_sort(score: list[float], count: int) -> None:
     values = np.array(score, np.float64)
     places, found = best(values, count)
     order = np.argsort(-values, kind="stable")[:count]
     assert (places, found) == (order.tolist(), values[order].tolist())
-    assert values.tolist() == score, "what it was given is left as it is"
+    assert values.tolist() == score, "the input is unchanged"
 
 
-def place_of(held: Held, who: int) -> int:
-    """0 for the first slot; a large number for none."""
-    return held.chosen.tolist().index(who) if who in held.chosen else 99
+def place_of(held: Held, bidder: int) -> int:
+    """Return the slot of a bidder, or 99 without a slot."""
+    return held.chosen.tolist().index(bidder) if bidder in held.chosen else 99
 
 
 @given(ANY)
 @settings(deadline=None, max_examples=150)
-def test_the_price_is_the_least_bid_that_keeps_the_place(some: Bidders) -> None:
+def test_price_is_the_lowest_bid_that_keeps_the_position(some: Bidders) -> None:
     held = some.hold()
-    for place, (who, price) in enumerate(zip(held.chosen.tolist(), held.price.tolist(), strict=True)):
-        assert place_of(some.with_bid(who, price * (1 + 1e-5) + 1e-12).hold(), who) <= place
+    for place, (bidder, price) in enumerate(zip(held.chosen.tolist(), held.price.tolist(), strict=True)):
+        assert place_of(some.with_bid(bidder, price * (1 + 1e-5) + 1e-12).hold(), bidder) <= place
         if price > 1e-9:
-            assert place_of(some.with_bid(who, price * (1 - 1e-5)).hold(), who) > place
+            assert place_of(some.with_bid(bidder, price * (1 - 1e-5)).hold(), bidder) > place
 
 
 @given(ANY, st.integers(0, 9), st.floats(1.0, 5.0))
 @settings(deadline=None, max_examples=150)
-def test_higher_bid_never_lowers_the_position_or_the_price(some: Bidders, who: int, factor: float) -> None:
-    who %= len(some.bids)
-    before, after = some.hold(), some.with_bid(who, some.bids[who] * factor).hold()
-    assert place_of(after, who) <= place_of(before, who)
-    if who in before.chosen:
-        old, new = (held.price[held.chosen.tolist().index(who)] for held in (before, after))
+def test_higher_bid_never_lowers_the_position_or_the_price(some: Bidders, bidder: int, factor: float) -> None:
+    bidder %= len(some.bids)
+    before, after = some.hold(), some.with_bid(bidder, some.bids[bidder] * factor).hold()
+    assert place_of(after, bidder) <= place_of(before, bidder)
+    if bidder in before.chosen:
+        old, new = (held.price[held.chosen.tolist().index(bidder)] for held in (before, after))
         assert new >= old * (1 - 1e-6)
 
 
 @given(FREE, st.sampled_from([0.5, 0.25, 2.0]))
 @settings(deadline=None, max_examples=100)
-def test_without_a_reserve_what_is_wrong_for_all_alike_moves_neither_order_nor_prices(some: Bidders, by: float) -> None:
+def test_common_probability_factor_changes_neither_order_nor_prices_without_reserve(some: Bidders, by: float) -> None:
     one, other = some.hold(), replace(some, p=some.p * np.float32(by)).hold()
     np.testing.assert_array_equal(one.chosen, other.chosen)
     np.testing.assert_allclose(one.price, other.price, rtol=1e-12)
@@ -135,21 +135,19 @@ def test_without_a_reserve_what_is_wrong_for_all_alike_moves_neither_order_nor_p
 
 @given(FREE, st.integers(0, 9))
 @settings(deadline=None, max_examples=100)
-def test_one_p_that_is_too_high_ranks_an_ad_no_lower_and_makes_it_pay_less_for_the_same_rivals(
-    some: Bidders, who: int
-) -> None:
-    who %= len(some.bids)
+def test_overestimated_ad_ranks_no_lower_and_pays_less_in_the_same_position(some: Bidders, bidder: int) -> None:
+    bidder %= len(some.bids)
     p = some.p.copy()
-    p[who] *= 1.5
+    p[bidder] *= 1.5
     before, after = some.hold(), replace(some, p=p).hold()
-    assert place_of(after, who) <= place_of(before, who)
-    if who in before.chosen and place_of(after, who) == place_of(before, who):
-        place = place_of(before, who)
-        assume(before.price[place] < some.bids[who] and before.price[place] > 0)
+    assert place_of(after, bidder) <= place_of(before, bidder)
+    if bidder in before.chosen and place_of(after, bidder) == place_of(before, bidder):
+        place = place_of(before, bidder)
+        assume(before.price[place] < some.bids[bidder] and before.price[place] > 0)
         assert after.price[place] == pytest.approx(before.price[place] / 1.5, rel=1e-5)
 
 
-def test_a_golden_auction() -> None:
+def test_golden_auction_results() -> None:
     p, bids = np.array([0.02, 0.05, 0.01, 0.04], np.float32), np.array([1.0, 0.5, 1.5, 0.25])
     held = Bidders(p, bids, 2, 0.0).hold()  # scores 0.02, 0.025, 0.015, 0.01
     assert held.chosen.tolist() == [1, 0]
@@ -161,8 +159,8 @@ def test_a_golden_auction() -> None:
     np.testing.assert_allclose(dear.price, [0.02 / 0.05, 0.0115 / 0.6 / 0.02], rtol=1e-6)
     first = Bidders(p, bids, 2, 0.0).hold("first")
     assert (first.chosen.tolist(), first.price.tolist()) == ([1, 0], [0.5, 1.0])
-    nobody = run_auction(p[:0], bids[:0], LOOKS, 4, 0.002, "second", 0, uniform=False)
-    assert len(nobody.chosen) == len(nobody.price) == 0
+    unsold = run_auction(p[:0], bids[:0], LOOKS, 4, 0.002, "second", 0, uniform=False)
+    assert len(unsold.chosen) == len(unsold.price) == 0
     alone = Bidders(p[:1], bids[:1], 4, 0.0).hold()
     assert (alone.chosen.tolist(), alone.price.tolist()) == ([0], [0.0])
 
@@ -181,7 +179,7 @@ def test_randomised_page_is_reproducible_and_has_exact_propensities(some: Bidder
     assert (held.price >= 0).all()
 
 
-def test_chance_gives_every_bidder_every_slot_alike() -> None:
+def test_randomised_page_gives_every_bidder_every_slot_equally() -> None:
     p, bids, rounds = np.full(5, 0.02, np.float32), np.array([0.1, 0.2, 0.5, 1.0, 2.0]), 4000
     counts = np.zeros((3, 5))
     for seed in range(rounds):
@@ -195,7 +193,7 @@ HOURLY = np.arange(1.0, 25.0) / 300
 
 @given(st.floats(0, 86_399.0), st.floats(0, 86_399.0))
 @settings(deadline=None, max_examples=100)
-def test_the_day_passes_with_the_traffic(one: float, other: float) -> None:
+def test_day_passed_follows_the_hourly_traffic(one: float, other: float) -> None:
     early, late = sorted((one, other))
     assert 0 <= day_passed(HOURLY, early) <= day_passed(HOURLY, late) <= 1
     assert day_passed(HOURLY, 3600.0 * 10) == pytest.approx(55 / 300)
@@ -204,14 +202,14 @@ def test_the_day_passes_with_the_traffic(one: float, other: float) -> None:
 
 @given(st.lists(st.floats(0, 30), min_size=1, max_size=20), st.floats(0, 1))
 @settings(deadline=None, max_examples=100)
-def test_the_further_ahead_of_the_day_a_campaign_is_the_more_it_sits_out(spent: list[float], passed: float) -> None:
+def test_pace_decreases_with_spend_ahead_of_the_day(spent: list[float], passed: float) -> None:
     money, budget = np.sort(spent), np.full(len(spent), 20.0)
     share = pace(money, budget, passed)
     assert ((share >= 0) & (share <= 1)).all()
     assert (np.diff(share) <= 0).all()
     assert (share[money >= budget] == 0).all()
     within = (money <= passed * budget) & (money < budget)
-    assert (share[within] == 1).all(), "who is not ahead bids always"
+    assert (share[within] == 1).all(), "a campaign that is not ahead always bids"
     ahead = money >= (passed + PACING_SLACK * 1.000001) * budget
     assert (share[ahead] == 0).all()
 
@@ -220,7 +218,9 @@ def test_golden_paces() -> None:
     found = pace(np.array([4.0, 5.0, 5.5, 6.0, 10.0, 12.0]), np.full(6, 10.0), 0.5)
     np.testing.assert_allclose(found, [1, 1, 0, 0, 0, 0], atol=1e-9)
     np.testing.assert_allclose(pace(np.array([5.1, 5.25, 5.4]), np.full(3, 10.0), 0.5), [0.8, 0.5, 0.2])
-    assert pace(np.array([10.0]), np.array([10.0]), 1.0).tolist() == [0.0], "spent is spent, also at midnight"
+    assert pace(np.array([10.0]), np.array([10.0]), 1.0).tolist() == [0.0], (
+        "a spent budget stays at pace 0 at the end of the day"
+    )
 
 
 def test_pacing_draw_matches_the_share_and_is_reproducible() -> None:
@@ -232,7 +232,7 @@ def test_pacing_draw_matches_the_share_and_is_reproducible() -> None:
     np.testing.assert_allclose(drawn.mean(axis=0), share, atol=4.5 * 0.5 / np.sqrt(len(seeds)))
     assert (drawn.mean(axis=0)[[0, -1]] == [0, 1]).all()
     both = np.corrcoef(drawn[:, 15], drawn[:, 16])[0, 1]
-    assert abs(both) < 4.5 / np.sqrt(len(seeds)), "campaigns sit out independently"
+    assert abs(both) < 4.5 / np.sqrt(len(seeds)), "pacing draws of campaigns are independent"
 
 
 @pytest.mark.parametrize("seeds", [range(20_000), range(2**53 - 20_000, 2**53), range(0, 2**53, 2**53 // 20_000)])
@@ -259,8 +259,8 @@ def test_pacing_draw_is_per_campaign_and_monotone_in_the_share(seed: int, one: f
 
 
 @pytest.mark.parametrize(("cap", "kept"), [(1, [8]), (3, [4, 6, 8]), (5, [2, 4, 6, 8]), (6, [0, 2, 4, 6, 8])])
-def test_an_ad_is_capped_once_it_was_shown_often_enough_today(cap: int, kept: list[int]) -> None:
-    """Whatever was before today."""
+def test_frequency_cap_counts_impressions_of_today(cap: int, kept: list[int]) -> None:
+    """Impressions of earlier days do not count."""
     user = replace(
         default_user(),
         seen_ads=np.array([[6, 0, 4, 2, 99]]),

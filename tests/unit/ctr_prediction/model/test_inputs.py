@@ -1,4 +1,4 @@
-"""What the model reads is computed as the formulas say, and hashed pairs have the same rows in every build."""
+"""Numeric inputs follow their formulas, and hashed pairs have the same rows in every build."""
 
 from __future__ import annotations
 
@@ -54,24 +54,24 @@ def an_ad(shown: list[float], clicks: float, campaign_shown: list[float], campai
     return AdFeatures(np.array([3]), np.array([5]), row(shown), of[0], row(campaign_shown), of[1])
 
 
-def test_impressions_further_down_count_for_less() -> None:
+def test_lower_impressions_count_less() -> None:
     shown = np.array([[10, 0, 0, 0], [0, 10, 0, 0], [1, 2, 4, 8]], np.float32)
     assert top_slot_impressions(shown, PRIORS).tolist() == [10.0, 5.0, 4.0]
 
 
 def test_golden_click_rates() -> None:
-    """(clicks + strength × everyone's rate) / (examined + strength), against everyone's, in logs."""
+    """log of (clicks + strength × prior rate) / (examined + strength), relative to the prior rate."""
     clicks, examined = np.array([0, 3, 10, 0], np.float32), np.array([0, 50, 500, 1e6], np.float32)
     found = ctr_log(clicks, examined, PRIORS, 50.0)
     expected = np.log([1.0, (4 / 100) / 0.02, (11 / 550) / 0.02, (1 / 1_000_050) / 0.02])
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
-    assert found[2] == pytest.approx(0, abs=1e-6), "10 of 500 is what everyone has"
+    assert found[2] == pytest.approx(0, abs=1e-6), "10 of 500 is the prior rate"
     assert found.dtype == np.float32
 
 
 @given(st.integers(0, 500), st.integers(0, 5000), st.floats(1.0, 1000.0))
 @settings(deadline=None, max_examples=100)
-def test_a_smoothed_rate_lies_between_what_was_seen_and_the_prior(clicks: int, others: int, strength: float) -> None:
+def test_smoothed_rate_lies_between_the_raw_rate_and_the_prior(clicks: int, others: int, strength: float) -> None:
     looks = clicks + others
     found = float(ctr_log(np.array([clicks], np.float32), np.array([looks], np.float32), PRIORS, strength)[0])
     seen = np.log(max(clicks / looks, 1e-12) / PRIORS.ctr) if looks else 0.0
@@ -80,7 +80,7 @@ def test_a_smoothed_rate_lies_between_what_was_seen_and_the_prior(clicks: int, o
     assert more > found
 
 
-def test_golden_numbers_of_a_user_with_an_ad() -> None:
+def test_golden_numeric_inputs_of_a_user_and_an_ad() -> None:
     user, ad = someone([40, 20, 0, 0], 5.0, audience=7), an_ad([200, 0, 0, 0], 12.0, [600, 400, 0, 0], 12.0)
     page = Context.one(1, 2, START + 6 * 3600.0)
     (row,) = numeric(user, ad, page, np.array([3]), PRIORS)
@@ -114,7 +114,7 @@ def test_inputs_equal_the_prior_without_observations() -> None:
 
 @given(st.integers(0, 23), st.integers(0, 400))
 @settings(deadline=None, max_examples=50)
-def test_hours_are_those_of_the_day_and_midnight_is_near_to_eleven(hour: int, day: int) -> None:
+def test_hour_input_is_cyclic_over_the_day(hour: int, day: int) -> None:
     page = Context.one(0, 0, START + day * 86_400.0 + hour * 3600.0 + 1800.0)
     assert hour_of(page).tolist() == [hour]
     *devices, cos, sin = context_numbers(page)[0].tolist()
@@ -122,7 +122,7 @@ def test_hours_are_those_of_the_day_and_midnight_is_near_to_eleven(hour: int, da
     assert (cos, sin) == pytest.approx((np.cos(np.pi * (hour + 0.5) / 12), np.sin(np.pi * (hour + 0.5) / 12)), abs=1e-4)
 
 
-def test_one_page_serves_all_ads_and_one_of_each_the_same() -> None:
+def test_broadcast_page_equals_one_page_per_ad() -> None:
     users = someone([3, 1, 0, 2], 1.0).take(np.zeros(3, np.int64))
     ads = an_ad([5, 0, 0, 0], 1.0, [9, 0, 0, 0], 1.0).take(np.zeros(3, np.int64))
     many = Context(np.full(3, 4), np.full(3, 1), np.full(3, START + 100.0))
@@ -150,32 +150,34 @@ def test_one_page_serves_all_ads_and_one_of_each_the_same() -> None:
         (17, (-1, 4), 118_471),
     ],
 )
-def test_golden_rows_of_pairs(bits: int, ids: tuple[int, ...], row: int) -> None:
-    """A hash of another build would read the weights of other pairs, and nothing else would tell."""
+def test_golden_hash_rows_of_pairs(bits: int, ids: tuple[int, ...], row: int) -> None:
+    """A changed hash would silently read the weights of other pairs."""
     assert cross(bits, *(np.array([one]) for one in ids)).tolist() == [row]
     assert cross_of(bits, *ids) == row
 
 
 @given(st.integers(8, 24), st.lists(st.tuples(IDS, IDS), min_size=1, max_size=20))
 @settings(deadline=None, max_examples=100)
-def test_rows_of_pairs_lie_in_the_table_and_never_in_the_place_of_none(bits: int, pairs: list[tuple[int, int]]) -> None:
+def test_hash_rows_lie_in_the_table_and_never_at_the_reserved_row(bits: int, pairs: list[tuple[int, int]]) -> None:
     one, other = np.array(pairs, np.int64).T
     rows = cross(bits, one, other)
     assert rows.dtype == np.int32
     assert (rows > NO_CROSS).all()
     assert (rows < 2**bits).all()
-    assert rows.tolist() == [cross_of(bits, *pair) for pair in pairs], "alone or among others"
+    assert rows.tolist() == [cross_of(bits, *pair) for pair in pairs], (
+        "the scalar function agrees with the array function"
+    )
     assert cross(bits, one[:, None], other[None, :]).diagonal().tolist() == rows.tolist()
 
 
-def test_pairs_spread_over_the_table_and_collide_as_often_as_chance_would_have_it() -> None:
+def test_hash_rows_spread_like_a_random_hash() -> None:
     bits, users, ads = 14, np.arange(200)[:, None], np.arange(100)[None, :]
     counts = np.bincount(cross(bits, users, ads).ravel(), minlength=2**bits)[1:]
     mean = counts.mean()
-    assert counts.var() == pytest.approx(mean, rel=0.1), "as Poisson's"
+    assert counts.var() == pytest.approx(mean, rel=0.1), "the counts are Poisson distributed"
     assert (counts == 0).mean() == pytest.approx(np.exp(-mean), rel=0.1)
     forth, back = cross(bits, users, ads).ravel(), cross(bits, ads, users).ravel()
-    assert (forth == back).mean() < 0.02, "the order of ids counts"
+    assert (forth == back).mean() < 0.02, "the order of ids matters"
 
 
 def test_user_ad_crosses_follow_the_configured_scope() -> None:
@@ -196,13 +198,13 @@ def test_user_ad_crosses_follow_the_configured_scope() -> None:
     assert crosses(user_id, users, "none", np.array([6, 6]), page, 17)["retargeted"].tolist() == [0, 1]
 
 
-def test_an_ad_is_of_a_shop_where_the_user_has_been_or_not() -> None:
+def test_ad_is_retargeted_if_it_is_in_the_audience_of_the_user() -> None:
     each = is_retargeted(np.array([[3, -1], [-1, -1], [7, 3]]), np.array([3, 3, 4]))
     assert each.tolist() == [True, False, False]
     assert is_retargeted(np.array([[3, 7]]), np.array([7, 5, 3])).tolist() == [True, False, True]
 
 
-def test_priors_come_back_from_a_manifest() -> None:
+def test_priors_are_restored_from_a_manifest() -> None:
     values = {"ctr": 0.03, "examination": [1.0, 0.5], "user_strength": 5.0, "ad_strength": 6.0}
     assert priors_from(values) == Priors(0.03, (1.0, 0.5), 5.0, 6.0)
     with pytest.raises(KeyError):
@@ -211,6 +213,6 @@ def test_priors_come_back_from_a_manifest() -> None:
         priors_from({"examination": []})
 
 
-def test_names_stand_in_the_order_of_the_columns() -> None:
+def test_input_names_are_unique_and_in_column_order() -> None:
     assert len(NUMERIC) == len(set(NUMERIC)) == len(USER_NUMBERS) + 1 + len(AD_NUMBERS)
     assert USER_NUMBERS[PERSON_NUMBERS : PERSON_NUMBERS + len(DEVICES)] == tuple(f"device_{one}" for one in DEVICES)

@@ -1,4 +1,4 @@
-"""The student's first layer, added up in parts, is that of whole rows; and its arrays come back as they were."""
+"""The split first layer of the student equals the full layer, and its arrays survive a round trip to disk."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.support.ctr_market import (
     PAGES,
     PRIORS,
     SIDES,
-    WHOSE,
+    USER_CROSSES,
     Page,
     ads_of,
     stats,
@@ -36,11 +36,11 @@ from tests.support.ctr_market import (
 )
 
 STUDENT = student(SIDES["all"].known.shape[1])
-STUDENTS = {whose: StudentSide.of(STUDENT, MODELS[whose], SIDES[whose]) for whose in WHOSE}
+STUDENTS = {user_cross: StudentSide.of(STUDENT, MODELS[user_cross], SIDES[user_cross]) for user_cross in USER_CROSSES}
 
 
 def in_parts(of: StudentSide, page: Page, eligible: Ints | None = None) -> Floats:
-    """The sums of a page's bidders; those of `eligible` ads are there before."""
+    """Return the sums of the bidders of a page, with precomputed sums of the `eligible` ads."""
     user_id, segment, has_audience, bidders, publisher, device, at_s, _, seed = page
     someone, at_ts = user(segment, in_audience=has_audience, seed=seed), START + at_s
     person = person_numbers(someone, PRIORS)[0]
@@ -51,18 +51,18 @@ def in_parts(of: StudentSide, page: Page, eligible: Ints | None = None) -> Float
 
 
 def whole(page: Page, side: AdSide) -> Floats:
-    """The rows that the first layer would read."""
-    user_id, segment, has_audience, bidders, publisher, device, at_s, whose, seed = page
+    """Return the input rows of the full first layer."""
+    user_id, segment, has_audience, bidders, publisher, device, at_s, user_cross, seed = page
     someone, ads = user(segment, in_audience=has_audience, seed=seed), np.array(bidders)
     context = Context.one(publisher, device, START + at_s)
-    return inputs(MODELS[whose], side, ads, user_id, someone, context, seen_of(someone, ads, ADS))
+    return inputs(MODELS[user_cross], side, ads, user_id, someone, context, seen_of(someone, ads, ADS))
 
 
 @given(PAGES)
 @settings(deadline=None, max_examples=150)
-def test_a_first_layer_in_parts_is_that_of_whole_rows(page: Page) -> None:
-    whose = page[-2]
-    sums, x = in_parts(STUDENTS[whose], page), whole(page, SIDES[whose])
+def test_split_first_layer_equals_the_full_layer(page: Page) -> None:
+    user_cross = page[-2]
+    sums, x = in_parts(STUDENTS[user_cross], page), whole(page, SIDES[user_cross])
     assert sums.dtype == np.float32
     np.testing.assert_allclose(sums, x @ STUDENT.first + STUDENT.bias, atol=2e-4)
     np.testing.assert_allclose(STUDENT.of_sums(sums), STUDENT(x), atol=5e-4)
@@ -70,12 +70,12 @@ def test_a_first_layer_in_parts_is_that_of_whole_rows(page: Page) -> None:
 
 @given(PAGES, st.lists(st.integers(0, ADS - 1), max_size=ADS, unique=True))
 @settings(deadline=None, max_examples=100)
-def test_what_was_added_up_before_changes_no_bit(page: Page, eligible: list[int]) -> None:
+def test_precomputed_sums_change_no_bit(page: Page, eligible: list[int]) -> None:
     of = STUDENTS[page[-2]]
     np.testing.assert_array_equal(in_parts(of, page), in_parts(of, page, np.array(eligible, np.int64)))
 
 
-def test_with_other_counts_it_is_that_of_rows_with_other_counts() -> None:
+def test_split_first_layer_follows_new_counts() -> None:
     page = (3, 2, True, list(range(12)), 1, 0, 50_000.0, "all", 4)
     numbers = ad_numbers(ads_of(KNOWN, stats(9)), PRIORS)
     side = SIDES["all"].counted(numbers)
@@ -85,12 +85,12 @@ def test_with_other_counts_it_is_that_of_rows_with_other_counts() -> None:
     np.testing.assert_allclose(in_parts(later, page), x @ STUDENT.first + STUDENT.bias, atol=2e-4)
     assert np.abs(in_parts(later, page) - in_parts(before, page)).max() > 0.01
     before.bidders(2, np.arange(5))
-    assert not before.counted(side).kept, "what was kept was of the counts before"
+    assert not before.counted(side).kept, "new counts discard the precomputed sums"
 
 
 @given(st.integers(1, 40), st.integers(0, 1000))
 @settings(deadline=None, max_examples=50)
-def test_a_row_has_the_same_sum_whatever_stands_beside_it(count: int, seed: int) -> None:
+def test_row_by_row_product_does_not_depend_on_the_batch(count: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     x, weights = rng.normal(size=(count, 9)).astype(np.float32), rng.normal(size=(9, 7)).astype(np.float32)
     together = row_by_row(x, weights)
@@ -109,10 +109,10 @@ def test_exported_student_matches_the_trained_network() -> None:
     np.testing.assert_allclose(found(x), np.asarray(net.logit(jnp.asarray(x))), rtol=1e-3, atol=1e-4)
     other = x.copy()
     other[:, 5] = 900.0
-    np.testing.assert_allclose(found(other), found(x), rtol=1e-5, err_msg="what never varied decides nothing")
+    np.testing.assert_allclose(found(other), found(x), rtol=1e-5, err_msg="constant inputs have no effect")
 
 
-def test_a_student_comes_back_from_its_file_and_one_of_other_inputs_is_refused(tmp_path: Path) -> None:
+def test_student_survives_a_round_trip_and_rejects_invalid_files(tmp_path: Path) -> None:
     path = tmp_path / "student.npz"
     STUDENT.write(path)
     width = len(STUDENT.first)

@@ -1,4 +1,4 @@
-"""What models learn from is what was known at each request, counted again from the log row by row.
+"""Training samples contain only features known at each request, compared with a recount of the log.
 
 The steps of a build run on a tiny world, Feast's join included.
 """
@@ -55,7 +55,7 @@ PARTS = ("train", "calibration", "holdout", "bucket")
 class Built:
     root: Path
     log: pd.DataFrame
-    """every impression; `at_s`, and `label_s`, infinite where nobody clicked"""
+    """every impression with `at_s` and `label_s`, which is infinite without a click"""
     samples: Mapping[str, Sample]
 
 
@@ -76,7 +76,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
     return Built(root, log, {name: Sample.read(root / "sample" / f"{name}.npz") for name in PARTS})
 
 
-def test_counted_in_parts_of_the_users_all_views_are_the_same(
+def test_feature_views_do_not_depend_on_user_batches(
     built: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(history, "USERS_AT_ONCE", 17)
@@ -95,21 +95,21 @@ def test_counted_in_parts_of_the_users_all_views_are_the_same(
 
 
 def last_before(at_s: float, every_s: float) -> float:
-    """When features had been computed last, as of a request."""
+    """Return the time of the last feature computation before a request."""
     return START + (at_s - START) // every_s * every_s
 
 
-def recounted(log: pd.DataFrame, of: str, who: int, t: float) -> tuple[list[float], float]:
-    """Impressions by slot and clicks, one by one, that were known just before `t`."""
+def recounted(log: pd.DataFrame, of: str, entity: int, t: float) -> tuple[list[float], float]:
+    """Count the impressions by slot and the clicks that were known before `t`, event by event."""
     shown, clicks = [0.0] * SLOTS, 0.0
-    for slot, at_s, label_s in log.loc[log[of] == who, ["slot", "at_s", "label_s"]].itertuples(index=False):
+    for slot, at_s, label_s in log.loc[log[of] == entity, ["slot", "at_s", "label_s"]].itertuples(index=False):
         shown[slot] += t - WINDOW_S <= at_s < t
         clicks += t - WINDOW_S <= label_s < t
     return shown, clicks
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_counts_of_an_impression_are_those_that_were_known_when_its_page_was_asked_for(built: Built, part: str) -> None:
+def test_sample_counts_match_the_events_known_at_the_request(built: Built, part: str) -> None:
     sample, rng = built.samples[part], np.random.default_rng(1)
     some = sample.take(np.sort(rng.choice(len(sample), min(len(sample), 60), replace=False)))
     known = 0.0
@@ -123,15 +123,15 @@ def test_counts_of_an_impression_are_those_that_were_known_when_its_page_was_ask
                 some.ads.campaign_shown[row].tolist(), some.ads.campaign_clicks[row], some.ads.campaign[row], hours
             ),
         }  # fmt: skip
-        for of, (shown, clicks, who, t) in found.items():
+        for of, (shown, clicks, entity, t) in found.items():
             assert t <= at_s
-            assert (shown, clicks) == recounted(built.log, of, who, t), (of, row)
+            assert (shown, clicks) == recounted(built.log, of, entity, t), (of, row)
             known += clicks
-    assert known > 100, "else it would be equal whatever is counted"
+    assert known > 100, "without clicks the comparison proves nothing"
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_a_row_is_an_impression_of_the_log_as_it_was(built: Built, part: str) -> None:
+def test_sample_rows_match_the_logged_impressions(built: Built, part: str) -> None:
     sample = built.samples[part]
     rows = built.log.set_index("impression_id").loc[sample.impression_id]
     own: dict[str, npt.NDArray[Any]] = {
@@ -151,14 +151,14 @@ def test_a_row_is_an_impression_of_the_log_as_it_was(built: Built, part: str) ->
     np.testing.assert_array_equal(sample.clicked, (rows["label_s"] < END).to_numpy(), err_msg="reported by now")
 
 
-def test_some_clicks_are_reported_after_the_end_and_are_not_known(built: Built) -> None:
+def test_clicks_reported_after_the_end_are_not_in_the_samples(built: Built) -> None:
     late = built.log[built.log["clicked"] & (built.log["label_s"] >= END)]
     assert len(late) > 5
     for sample in built.samples.values():
         assert not sample.clicked[np.isin(sample.impression_id, late["impression_id"])].any()
 
 
-def test_days_are_kept_apart_and_a_share_of_what_was_not_clicked_stands_for_all_of_it(built: Built) -> None:
+def test_samples_split_by_day_and_weight_the_sampled_negatives(built: Built) -> None:
     log, share = built.log, CONFIG.sample.negative_share
     day = ((log["at_s"] - START) // DAY_S).to_numpy().astype(int)
     reported = (log["label_s"] < END).to_numpy()
@@ -182,14 +182,14 @@ def test_days_are_kept_apart_and_a_share_of_what_was_not_clicked_stands_for_all_
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_impressions_of_one_page_have_one_request_and_no_other_page_has_it(built: Built, part: str) -> None:
+def test_request_ids_identify_pages(built: Built, part: str) -> None:
     sample = built.samples[part]
     pages = list(zip(sample.user_id.tolist(), sample.context.at_ts.tolist(), strict=True))
     pairs = set(zip(pages, sample.request_id.tolist(), strict=True))
     assert len(pairs) == len(set(pages)) == len(set(sample.request_id.tolist()))
 
 
-def test_the_audience_is_joined_too(built: Built) -> None:
+def test_audience_is_joined_to_the_samples(built: Built) -> None:
     people = pd.read_parquet(built.root / "world" / "people.parquet").set_index("user_id")["audience"]
     sample = built.samples["train"]
     for user, row in zip(sample.user_id.tolist(), sample.users.audience, strict=True):
@@ -197,7 +197,7 @@ def test_the_audience_is_joined_too(built: Built) -> None:
     assert 0 < (sample.users.audience >= 0).any(axis=1).mean() < 1
 
 
-def test_priors_are_of_the_days_before_the_holdout(built: Built) -> None:
+def test_priors_cover_the_days_before_the_holdout(built: Built) -> None:
     both = json.loads((built.root / "sample" / PRIORS).read_text())
     priors, blind = both["debiased"], both["undebiased"]
     before = built.log[built.log["at_s"] < END - DAY_S]
@@ -206,5 +206,5 @@ def test_priors_are_of_the_days_before_the_holdout(built: Built) -> None:
     assert priors["ctr"] == pytest.approx(clicks / (shown @ np.array(priors["examination"])), rel=1e-3)
     planted = (1.0 + np.arange(SLOTS)) ** -CONFIG.world.examination_decay
     np.testing.assert_allclose(priors["examination"], planted, atol=0.3)
-    assert blind["examination"] == [1.0] * SLOTS, "who never heard of slots takes every impression for a look"
+    assert blind["examination"] == [1.0] * SLOTS, "the undebiased model counts every impression as examined"
     assert blind["ctr"] == pytest.approx(clicks / shown.sum(), rel=1e-3)

@@ -1,4 +1,4 @@
-"""The cache of users, bounded in size and in time, against a simple model; and what is served without a store."""
+"""The user cache has a bounded size and age, matches a simple model, and serves stale rows without a store."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Clock:
 
 
 class Cached:
-    """A cache with a clock that stands still, and what its metrics say."""
+    """A cache with a manual clock and access to its metrics."""
 
     def __init__(self, ttl_s: float = TTL_S, size: int = SIZE) -> None:
         self.registry, self.clock = CollectorRegistry(), Clock()
@@ -64,7 +64,7 @@ class Cached:
 
 
 class CacheModel(RuleBasedStateMachine):
-    """Users in order of when they were asked for or put last; the first goes when there are too many."""
+    """Reference LRU cache: users ordered by last access; the oldest is evicted at capacity."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -101,7 +101,7 @@ class CacheModel(RuleBasedStateMachine):
         self.real.clock.now_s += seconds
 
     @invariant()
-    def it_is_as_large_as_it_says_and_every_lookup_is_counted(self) -> None:
+    def size_metric_is_correct_and_every_lookup_is_counted(self) -> None:
         if self.model:
             assert self.real.value("users") == len(self.model) <= SIZE
         assert self.real.counted() == self.expected
@@ -112,7 +112,7 @@ CacheModel.TestCase.settings = settings(deadline=None, max_examples=60, stateful
 TestCacheModel = CacheModel.TestCase
 
 
-def test_a_row_is_fresh_up_to_its_time_and_kept_beyond_it() -> None:
+def test_cached_row_is_fresh_within_its_ttl_and_kept_afterwards() -> None:
     cached = Cached()
     known = cached.put(1)
     for waited, found in ((TTL_S, known), (0.001, None)):
@@ -123,7 +123,7 @@ def test_a_row_is_fresh_up_to_its_time_and_kept_beyond_it() -> None:
     assert cached.value("age_seconds_sum") == pytest.approx(TTL_S + TTL_S + 0.001)
 
 
-def test_a_time_to_live_of_nothing_still_has_rows_for_when_the_store_is_down() -> None:
+def test_zero_ttl_keeps_rows_for_a_store_that_is_down() -> None:
     cached = Cached(ttl_s=0.0)
     known = cached.put(1)
     cached.clock.now_s += 0.001
@@ -133,7 +133,7 @@ def test_a_time_to_live_of_nothing_still_has_rows_for_when_the_store_is_down() -
 
 @given(st.lists(st.integers(0, 30), min_size=1, max_size=60), st.integers(1, 8))
 @settings(deadline=None, max_examples=50)
-def test_however_many_users_come_it_keeps_the_last_ones(users: list[int], size: int) -> None:
+def test_cache_keeps_the_most_recent_users(users: list[int], size: int) -> None:
     cached = Cached(size=size)
     for user in users:
         cached.put(user)
@@ -141,7 +141,7 @@ def test_however_many_users_come_it_keeps_the_last_ones(users: list[int], size: 
     assert [user for user in range(31) if cached.cache.has(user)] == sorted(last[:size])
 
 
-def test_threads_that_ask_and_put_at_once_leave_it_within_its_bounds_and_lose_no_count() -> None:
+def test_concurrent_access_keeps_the_size_limit_and_all_counts() -> None:
     cached, failed = Cached(size=5), list[BaseException]()
 
     def work(seed: int) -> None:
@@ -149,7 +149,7 @@ def test_threads_that_ask_and_put_at_once_leave_it_within_its_bounds_and_lose_no
             for user in np.random.default_rng(seed).integers(0, 20, 400).tolist():
                 if cached.cache.fresh(user) is None:
                     cached.put(user)
-        except BaseException as exc:  # it would vanish with its thread
+        except BaseException as exc:  # otherwise lost with its thread
             failed.append(exc)
 
     threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
@@ -163,7 +163,7 @@ def test_threads_that_ask_and_put_at_once_leave_it_within_its_bounds_and_lose_no
 
 
 class Store:
-    """Of rows in memory; it can be down, and it counts what it is asked."""
+    """In-memory store that can be down and counts its reads."""
 
     def __init__(self) -> None:
         self.is_down, self.reads, self.written_ts = False, 0, START
@@ -182,7 +182,7 @@ class Store:
 
 
 class Asked:
-    """A hydrator over the real guard and the real cache, as the pipeline asks it."""
+    """The hydrator with the real guard and cache, called as by the pipeline."""
 
     def __init__(self) -> None:
         self.store, self.cached, self.world = Store(), Cached(size=100), WorldClock(START)
@@ -197,7 +197,7 @@ class Asked:
         self.hydrator = UserHydrator(guarded, self.cached.cache, MARKET)
 
     def __call__(self, user_id: int) -> tuple[AdQuery, DependencyError | None]:
-        """What the pipeline gets, and why it would call the answer degraded."""
+        """Return the hydrated query and the cause of a degraded answer."""
         query = AdQuery(
             user_id, 4, Context.one(0, 0, START), 0, Deadline.after_ms(1e6), TargetConfig(), PredictConfig(),
             AuctionConfig(), default_user(),
@@ -208,7 +208,7 @@ class Asked:
             return self.hydrator.fallback(query, exc), exc
 
 
-def test_one_read_serves_a_user_until_the_row_is_past_its_time() -> None:
+def test_hydrator_reads_a_user_once_per_ttl() -> None:
     ask = Asked()
     for waited, reads, age_s in ((0.0, 1, 0.0), (TTL_S, 1, TTL_S), (0.5, 2, 0.0)):
         ask.cached.clock.now_s += waited
@@ -221,7 +221,7 @@ def test_one_read_serves_a_user_until_the_row_is_past_its_time() -> None:
     assert ask.cached.counted() == {"hit": 1, "miss": 1, "expired": 1, "stale": 0}
 
 
-def test_with_the_store_down_an_old_row_is_used_and_the_answer_is_flagged() -> None:
+def test_hydrator_uses_an_expired_row_and_degrades_with_the_store_down() -> None:
     ask = Asked()
     ask(3)
     ask.store.is_down = True
@@ -235,7 +235,7 @@ def test_with_the_store_down_an_old_row_is_used_and_the_answer_is_flagged() -> N
     assert ask.cached.counted() == {"hit": 1, "miss": 1, "expired": 1, "stale": 1}
 
 
-def test_with_the_store_down_someone_new_is_served_as_their_segment_and_not_remembered_as_that() -> None:
+def test_hydrator_uses_uncached_segment_defaults_with_the_store_down() -> None:
     ask = Asked()
     ask.store.is_down = True
     query, why = ask(4)
@@ -252,10 +252,10 @@ def test_user_missing_from_the_store_is_cold_and_not_degraded() -> None:
     query, why = ask(USERS + 5)
     assert (why, query.is_cold, query.feature_ts, query.user.segment.tolist()) == (None, True, 0.0, [0])
     assert ask(USERS + 5)[1] is None
-    assert ask.store.reads == 1, "that nobody knows them is known for a while, too"
+    assert ask.store.reads == 1, "an unknown user is cached as well"
 
 
-def test_a_row_that_the_store_has_not_renewed_is_served_and_flagged_and_not_cached() -> None:
+def test_stale_store_row_is_used_as_degraded_and_not_cached() -> None:
     ask = Asked()
     ask.store.written_ts = START - 7200.0
     for reads in (1, 2):

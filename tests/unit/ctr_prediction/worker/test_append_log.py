@@ -1,4 +1,4 @@
-"""The worker's log, grown event by event in any order, is the log that a build reads from the same events at once."""
+"""The growing log of the worker equals the log that a build reads from the same events in any order."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ HISTORY = [impression(number, ad_id=number % ADS, seen_ts=START - 100 + number) 
 
 
 def at_once(shown: list[Impression], clicks: list[Click]) -> EventLog:
-    """By the way of a build."""
+    """Return the log as a build reads it."""
     return EventLog.of(with_clicks(shown_rows(shown), click_rows(clicks) if clicks else None), CATALOGUE)
 
 
@@ -43,8 +43,8 @@ def assert_same(left: EventLog, right: EventLog) -> None:
 
 
 @st.composite
-def stories(draw: st.DrawFn) -> tuple[list[Impression], list[Click], list[list[Impression | Click]]]:
-    """Impressions (some of them told twice, some of unknown people and ads), clicks on some, and all in any order."""
+def event_streams(draw: st.DrawFn) -> tuple[list[Impression], list[Click], list[list[Impression | Click]]]:
+    """Impressions (some duplicated, some of unknown users and ads) and clicks on some, batched in any order."""
     shown = [
         impression(
             100 + number,
@@ -58,21 +58,25 @@ def stories(draw: st.DrawFn) -> tuple[list[Impression], list[Click], list[list[I
     clicked = draw(st.lists(st.sampled_from(shown), max_size=8)) if shown else []
     clicks = [click(one.auction_id, one.slot, START + draw(st.integers(0, 9))) for one in clicked]
     clicks += [click(999, label_ts=START + 1)]
-    told: list[Impression | Click] = [*shown, *shown[:3], *clicks, *clicks[:2]]
-    told = draw(st.permutations(told))
-    cuts = sorted(draw(st.lists(st.integers(0, len(told)), max_size=4)))
-    return shown, clicks, [told[low:high] for low, high in zip([0, *cuts], [*cuts, len(told)], strict=True)]
+    delivered: list[Impression | Click] = [*shown, *shown[:3], *clicks, *clicks[:2]]
+    delivered = draw(st.permutations(delivered))
+    cuts = sorted(draw(st.lists(st.integers(0, len(delivered)), max_size=4)))
+    return (
+        shown,
+        clicks,
+        [delivered[low:high] for low, high in zip([0, *cuts], [*cuts, len(delivered)], strict=True)],
+    )
 
 
-@given(stories())
-def test_in_whatever_order_they_come_the_log_is_that_of_all_at_once(
-    story: tuple[list[Impression], list[Click], list[list[Impression | Click]]],
+@given(event_streams())
+def test_append_log_equals_a_log_built_at_once_in_any_order(
+    streams: tuple[list[Impression], list[Click], list[list[Impression | Click]]],
 ) -> None:
-    shown, clicks, told = story
-    assert_same(grown(told, HISTORY).log, at_once([*HISTORY, *shown], clicks))
+    shown, clicks, delivered = streams
+    assert_same(grown(delivered, HISTORY).log, at_once([*HISTORY, *shown], clicks))
 
 
-def test_a_click_waits_for_its_impression_and_counts_from_when_both_are_known() -> None:
+def test_click_waits_for_its_impression_and_counts_once_both_are_known() -> None:
     log = grown([[click(100, label_ts=START + 3)], [impression(100, seen_ts=START + 5)]], HISTORY)
     config = SMOKE
     before, after = (activity_at(log.log, config, START + t, np.array([1])).to_pandas() for t in (5, 5.5))
@@ -80,7 +84,7 @@ def test_a_click_waits_for_its_impression_and_counts_from_when_both_are_known() 
     assert log.log.label_s[-1] == START + 5
 
 
-def test_the_first_report_of_a_click_counts() -> None:
+def test_earliest_click_report_counts() -> None:
     log = grown([[impression(100), click(100, label_ts=START + 9)], [click(100, label_ts=START + 4)]], HISTORY)
     log.click(click_rows([click(100, label_ts=START + 30)]))
     assert log.log.label_s[-1] == START + 4
@@ -97,10 +101,15 @@ def test_log_drops_the_oldest_clicks_without_an_impression(monkeypatch: pytest.M
 def test_log_returns_the_users_of_new_events_and_their_effective_times() -> None:
     log = GrowingLog(at_once(HISTORY, []), CATALOGUE)
     waits = log.click(click_rows([click(100, label_ts=START + 3)]))
-    heard = log.add(shown_rows([impression(100, user_id=4, seen_ts=START + 5), impression(101, user_id=USERS)]))
+    touched_by_add = log.add(
+        shown_rows([impression(100, user_id=4, seen_ts=START + 5), impression(101, user_id=USERS)])
+    )
     again = log.add(shown_rows([impression(100, user_id=4, seen_ts=START + 5)]))
     assert (len(waits.user), len(again.user)) == (0, 0)
-    assert sorted(zip(heard.user.tolist(), heard.at_s.tolist(), strict=True)) == [(4, START + 5), (4, START + 5)]
+    assert sorted(zip(touched_by_add.user.tolist(), touched_by_add.at_s.tolist(), strict=True)) == [
+        (4, START + 5),
+        (4, START + 5),
+    ]
 
 
 def test_touched_users_include_users_with_late_clicks() -> None:
@@ -111,7 +120,7 @@ def test_touched_users_include_users_with_late_clicks() -> None:
     assert touched(log, START + 3600, START + 3601).tolist() == [2], "the click is reported an hour later"
 
 
-def test_a_users_rows_are_what_the_offline_step_counts_for_everyone() -> None:
+def test_user_rows_match_the_offline_counts() -> None:
     shown = [impression(100 + n, user_id=n % USERS, ad_id=n % ADS, seen_ts=START + n) for n in range(30)]
     log = at_once(shown, [click(100 + n, label_ts=START + n + 5) for n in range(0, 30, 4)])
     users, t = np.array([2, 5]), START + 20
@@ -137,6 +146,6 @@ def test_user_row_has_own_counts_and_zeros_without_events() -> None:
     )
 
 
-def test_money_is_spent_when_a_click_is_reported_and_a_new_day_begins_at_nothing() -> None:
+def test_spend_counts_reported_clicks_and_resets_at_midnight() -> None:
     log = at_once([impression(100, price=0.25)], [click(100, label_ts=START + 60)])
     assert [spent_at(log, 3, START + t)[2] for t in (60, 61, 86_399, 86_400)] == [0, 0.25, 0.25, 0]

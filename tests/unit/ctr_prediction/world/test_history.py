@@ -1,4 +1,4 @@
-"""The generator of the world of ads: seeded, bounded, with exact propensities and prices."""
+"""The generated ads history is deterministic by seed, with exact propensities and prices."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.support.ctr_log import CONFIG, log, log_days, world
 TINY = replace(CONFIG, users=300, days=2, requests_per_day=600)
 
 
-def test_the_same_seed_writes_the_same_log_and_another_another() -> None:
+def test_same_seed_reproduces_the_log_and_another_seed_changes_it() -> None:
     first, again, other = (
         [table for _, table in log_days(make_world(config))] for config in (TINY, TINY, replace(TINY, seed=12))
     )
@@ -29,7 +29,7 @@ def test_the_same_seed_writes_the_same_log_and_another_another() -> None:
     assert not first[0].equals(other[0])
 
 
-def test_another_day_leaves_the_days_before_as_they_were() -> None:
+def test_additional_day_leaves_earlier_days_unchanged() -> None:
     longer = [table for _, table in log_days(make_world(replace(TINY, days=3)))]
     shorter = [table for _, table in log_days(make_world(TINY))]
     assert all(one.equals(two) for one, two in zip(longer, shorter, strict=False))
@@ -37,7 +37,7 @@ def test_another_day_leaves_the_days_before_as_they_were() -> None:
 
 
 @given(st.lists(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), max_size=12), max_size=6), st.integers(0, 5))
-def test_exposures_count_like_a_counter(batches: list[list[tuple[int, int]]], day_ends_after: int) -> None:
+def test_exposures_match_a_counter(batches: list[list[tuple[int, int]]], day_ends_after: int) -> None:
     exposures, expected = Exposures(4), Counter[tuple[int, int]]()
     for number, batch in enumerate(batches):
         pairs = np.array(batch, np.int64).reshape(-1, 2)
@@ -55,7 +55,7 @@ def test_random_bucket_has_the_configured_share_and_uniform_propensities() -> No
     assert is_random[shown["slot"] == 0].mean() == pytest.approx(CONFIG.randomised_share, abs=0.01)
     first = is_random & (shown["slot"] == 0)
     choices = 1 / shown["propensity"][first]
-    np.testing.assert_allclose(choices, np.round(choices), rtol=1e-4)  # each of those that bid is as likely
+    np.testing.assert_allclose(choices, np.round(choices), rtol=1e-4)  # bidders are equally likely
     assert choices.max() <= CONFIG.pool_size + CONFIG.retargeted_ads
     assert np.median(choices) > 10
 
@@ -79,7 +79,7 @@ def test_ads_are_shown_only_to_targeted_segments_or_retargeted_users() -> None:
     assert (~is_targeted & follows).any()
 
 
-def test_where_all_are_paused_every_slot_stays_empty() -> None:
+def test_auction_without_active_campaigns_leaves_every_slot_empty() -> None:
     truth, rng = world(), np.random.default_rng(1)
     pool = draw_pool(truth, rng, np.arange(20), Eligible.of(truth), CONFIG.ads)
     nothing = np.zeros(CONFIG.ads)
@@ -96,7 +96,7 @@ def test_oracle_click_probability_matches_the_logged_clicks() -> None:
     assert clicks == pytest.approx(p.sum(), abs=4 * np.sqrt(p.sum()))
 
 
-def test_the_usual_click_rate_is_about_two_in_a_hundred() -> None:
+def test_default_click_rate_is_about_two_percent() -> None:
     config = WorldConfig(days=1, requests_per_day=20_000)
     ((_, table),) = log_days(make_world(config))
     assert 0.015 < float(np.mean(table["clicked"].to_numpy(zero_copy_only=False))) < 0.025

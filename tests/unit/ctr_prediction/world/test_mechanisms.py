@@ -1,4 +1,4 @@
-"""Each mechanism of the world of ads can be found again in its log, at the size that its parameter says."""
+"""Each mechanism of the ads world is recovered from its log with the configured size."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Array = npt.NDArray[Any]
 
 
 def causes() -> dict[str, Array]:
-    """What may have made someone click, row by row, in the units of the parameters."""
+    """Return the causes of a click by row, in the units of the parameters."""
     shown, truth = log(), world()
     user, ad, at_ts = shown["user_id"], shown["ad_id"], shown["request_ts"]
     segment = truth.people.segment[user]
@@ -45,7 +45,7 @@ def causes() -> dict[str, Array]:
 
 @pytest.fixture(scope="module")
 def click_weights() -> dict[str, tuple[float, float]]:
-    """Every click weight at once, with its standard error, from the whole log."""
+    """Return every click weight with its standard error, fitted jointly on the whole log."""
     found = causes()
     x = np.stack([values.astype(float) for values in found.values()], axis=1)
     weights, errors = logistic(x, log()["clicked"].astype(float), examination(CONFIG, log()["slot"]))
@@ -69,11 +69,11 @@ def click_weights() -> dict[str, tuple[float, float]]:
         ("wear_out", CONFIG.wear_out),
     ],
 )
-def test_the_weight_of_each_cause_of_a_click_is_recovered(
+def test_click_weight_of_each_cause_is_recovered(
     click_weights: dict[str, tuple[float, float]], cause: str, planted: float
 ) -> None:
     weight, error = click_weights[cause]
-    assert abs(weight) > 2 * error, "the log could not tell it from nothing"
+    assert abs(weight) > 2 * error, "the weight is indistinguishable from zero"
     assert weight == pytest.approx(planted, abs=4 * error)
 
 
@@ -85,8 +85,8 @@ def test_position_bias_is_recovered_from_the_randomised_bucket_alone() -> None:
     assert slope == pytest.approx(-CONFIG.examination_decay, abs=0.1)
 
 
-def test_outside_the_bucket_slot_and_relevance_are_confused() -> None:
-    """Which is why the bucket is there."""
+def test_slot_and_relevance_are_confounded_outside_the_randomised_bucket() -> None:
+    """The randomised bucket exists for this reason."""
     auctioned = (log()["policy"] != RANDOM_POLICY) & (log()["slots"] == max(CONFIG.slots))
     rate = world().ads.leaning[log()["ad_id"][auctioned]]
     slot = log()["slot"][auctioned]
@@ -94,8 +94,8 @@ def test_outside_the_bucket_slot_and_relevance_are_confused() -> None:
     assert means[0] > means[-1]
 
 
-def test_tastes_turn_by_the_angle_that_was_planted() -> None:
-    """Fits of the first and of the last day correlate by the cosine of the angle between."""
+def test_affinity_drifts_by_the_configured_angle() -> None:
+    """Affinities of two days correlate by the cosine of the drift angle between the days."""
     affinity = make_affinity(WorldConfig(drift_deg_per_day=3.0))
     segments, creatives = np.arange(64)[:, None], np.arange(600)[None, :]
     begin = start_ts(WorldConfig())
@@ -104,7 +104,7 @@ def test_tastes_turn_by_the_angle_that_was_planted() -> None:
     assert np.corrcoef(first.ravel(), later.ravel())[0, 1] == pytest.approx(np.cos(np.deg2rad(60)), abs=0.03)
 
 
-def test_clicks_are_reported_late_as_often_and_as_late_as_was_planted() -> None:
+def test_click_report_delays_match_the_configured_share_and_mean() -> None:
     delay_s = (log()["label_ts"] - log()["request_ts"])[log()["clicked"].astype(bool)]
     border_s = 10 * CONFIG.fast_delay_s
     late = delay_s > border_s
@@ -115,7 +115,7 @@ def test_clicks_are_reported_late_as_often_and_as_late_as_was_planted() -> None:
     assert np.isnan(log()["label_ts"][~log()["clicked"].astype(bool)]).all()
 
 
-def test_requests_follow_the_day() -> None:
+def test_requests_follow_the_hourly_load() -> None:
     at_ts = np.concatenate([draw_requests(world(), day).at_ts for day in range(CONFIG.days)])
     hour = (at_ts % DAY_S // 3600).astype(int)
     share = np.bincount(hour, minlength=24) / len(hour) * 24
@@ -130,7 +130,7 @@ def test_new_ads_start_cold_on_their_day() -> None:
     assert len(new) > 0.8 * CONFIG.new_ads_per_day * (CONFIG.days - 1)
 
 
-def test_a_campaign_that_has_spent_its_budget_is_shown_no_more() -> None:
+def test_campaign_is_not_shown_after_its_budget_is_spent() -> None:
     shown, campaigns = log(), world().campaigns
     paid = shown["clicked"] * shown["price"]
     day, hour = ((shown["request_ts"] - start_ts(CONFIG)) // span for span in (DAY_S, 3600.0))
@@ -142,5 +142,5 @@ def test_a_campaign_that_has_spent_its_budget_is_shown_no_more() -> None:
             over = spent >= campaigns.budget[campaign] * (1 + 1e-5)
             if over.any():
                 stopped += 1
-                assert hour[mine].max() <= hour[mine][over.argmax()], "shown in an hour after that"
+                assert hour[mine].max() <= hour[mine][over.argmax()], "shown in a later hour"
     assert stopped > 10

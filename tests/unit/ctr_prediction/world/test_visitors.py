@@ -1,4 +1,4 @@
-"""Simulated people are the world's: they ask as a page does, react by the truth, and tell each click once."""
+"""Simulated visitors send requests like a page, react by the oracle, and report each click once."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def people() -> Visitors:
 
 
 def answer_to(people: Visitors, question: Mapping[str, Any], number: int) -> dict[str, Any]:
-    """What a service could say: ads by chance, the last slot unsold for some."""
+    """Return a service response with random ads; the last slot of every other page is unsold."""
     world, rng = people.oracle.world, np.random.default_rng(number)
     sold = question["slots"] - number % 2
     slate = [
@@ -54,17 +54,17 @@ def answer_to(people: Visitors, question: Mapping[str, Any], number: int) -> dic
 
 
 def live(people: Visitors, numbers: range) -> dict[int, Events]:
-    told = {}
+    events_of = {}
     for number in numbers:
         visit = people.visit(number)
         question = visit.question()
         assert question is not None
-        told[number] = visit.react(answer_to(people, question, number))
-        assert visit.question() is None, "a page is asked for once"
-    return told
+        events_of[number] = visit.react(answer_to(people, question, number))
+        assert visit.question() is None, "a visit requests one page"
+    return events_of
 
 
-def test_the_same_seed_and_answers_give_the_same_events_in_whatever_order_people_come(people: Visitors) -> None:
+def test_same_seed_and_answers_give_the_same_events_in_any_visit_order(people: Visitors) -> None:
     again, other = Visitors(CONFIG, seed=5), Visitors(CONFIG, seed=6)
     one, two = live(people, range(60)), {n: live(again, range(n, n + 1))[n] for n in reversed(range(60))}
     assert one == two
@@ -74,16 +74,16 @@ def test_the_same_seed_and_answers_give_the_same_events_in_whatever_order_people
     assert len(late) > 10
 
 
-def test_events_are_what_the_service_takes_and_events_are_made_of(people: Visitors) -> None:
-    told = live(people, range(80))
-    for events in told.values():
+def test_events_match_the_request_schema_and_the_event_fields(people: Visitors) -> None:
+    events_of = live(people, range(80))
+    for events in events_of.values():
         EventsIn.model_validate(events)
         assert all(
             row.keys() == {item.name for item in fields(Impression)} - {"seen_ts"} for row in events["impressions"]
         )
-    clicks = [row for events in told.values() for row in events["clicks"]]
+    clicks = [row for events in events_of.values() for row in events["clicks"]]
     clicks += people.publications(NOW, NOW + 10 * DAY_S)
-    shown = {(row["auction_id"], row["slot"]): row for events in told.values() for row in events["impressions"]}
+    shown = {(row["auction_id"], row["slot"]): row for events in events_of.values() for row in events["impressions"]}
     assert clicks
     for row in clicks:
         assert row.keys() == {item.name for item in fields(Click)} - {"label_ts"}
@@ -91,18 +91,18 @@ def test_events_are_what_the_service_takes_and_events_are_made_of(people: Visito
 
 
 def test_click_is_published_once_with_its_page_or_when_due(people: Visitors) -> None:
-    told = live(people, range(400))
-    at_once = [(row["auction_id"], row["slot"]) for events in told.values() for row in events["clicks"]]
+    events_of = live(people, range(400))
+    at_once = [(row["auction_id"], row["slot"]) for events in events_of.values() for row in events["clicks"]]
     cuts = NOW + np.array([0.0, 100, 460, 3600, 12 * 3600, 10 * DAY_S])
     parts = [people.publications(low, high) for low, high in itertools.pairwise(cuts)]
     late = [(row["auction_id"], row["slot"]) for part in parts for row in part]
     assert len(set(at_once + late)) == len(at_once + late) > 100
     assert all(row["request_ts"] + AT_ONCE_S < high for part, high in zip(parts, cuts[1:], strict=True) for row in part)
-    assert len(parts[-1]) > 0 < len(parts[3]), "slow ones take hours"
+    assert len(parts[-1]) > 0 < len(parts[3]), "slow clicks take hours"
     assert not people.publications(NOW, NOW + 100 * DAY_S)
 
 
-def test_late_clicks_come_out_once_though_many_threads_put_them_in(people: Visitors) -> None:
+def test_late_clicks_are_published_once_with_concurrent_visits(people: Visitors) -> None:
     found: list[tuple[int, int]] = []
     threads = [threading.Thread(target=live, args=(people, range(at, at + 50))) for at in range(0, 400, 50)]
     for thread in threads:
@@ -115,7 +115,7 @@ def test_late_clicks_come_out_once_though_many_threads_put_them_in(people: Visit
     assert sorted(found) == sorted((row["auction_id"], row["slot"]) for row in alone.publications(NOW, NOW + 1e9))
 
 
-def test_what_is_observed_lies_in_its_interval_around_what_the_oracle_expects(people: Visitors) -> None:
+def test_observed_measures_agree_with_the_oracle(people: Visitors) -> None:
     tally = Tally(people.measures)
     for number in range(3000):
         visit = people.visit(number)
@@ -124,10 +124,10 @@ def test_what_is_observed_lies_in_its_interval_around_what_the_oracle_expects(pe
     for row in tally.rows():
         half = row["high"] - row["value"]
         assert abs(row["value"] - row["expected"]) <= 2 * half, row
-        assert half < 0.2 * row["value"], f"{row['id']}: so many visits should tell"
+        assert half < 0.2 * row["value"], f"{row['id']}: the interval is too wide"
 
 
-def test_people_click_by_the_planted_probability_of_what_they_are_shown(people: Visitors) -> None:
+def test_click_rate_matches_the_oracle_probability(people: Visitors) -> None:
     world = people.oracle.world
     ad = int(np.argmax(world.ads.leaning))
     row = {"slot": 0, "ad_id": ad, "campaign_id": 0, "p_click": 0.5, "bid": 1, "price": 1, "propensity": 1, "seen": 2}
@@ -168,6 +168,6 @@ def test_empty_page_yields_no_events_and_counts_as_unsold(people: Visitors) -> N
     assert visit.observed["filled"] == (0.0, float(question["slots"]))
 
 
-def test_an_answer_of_another_form_is_not_taken_for_a_slate(people: Visitors) -> None:
+def test_malformed_answer_raises(people: Visitors) -> None:
     with pytest.raises(KeyError):
         people.visit(0).react({"slate": [{"slot": 0}], "request_ts": NOW, "auction_id": 1})

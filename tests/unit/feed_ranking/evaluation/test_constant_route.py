@@ -1,4 +1,4 @@
-"""The constant route stands behind the feed's own app: same checks, same accounting, always the same answer."""
+"""The constant route runs the checks of the feed app and returns the same response for every request."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def ask(home: Path, body: object) -> Answer:
     return asyncio.run(drive(app, sent, headers=JSON, **scope))
 
 
-def test_every_valid_request_gets_an_answer_of_the_given_size(tmp_path: Path) -> None:
+def test_constant_route_returns_a_response_of_the_given_size(tmp_path: Path) -> None:
     for user in (1, 10**9):
         answer = ask(tmp_path, {"user_id": user, "k": 20, "seed": 3})
         assert answer.status == 200
@@ -31,5 +31,5 @@ def test_every_valid_request_gets_an_answer_of_the_given_size(tmp_path: Path) ->
         assert list(answer.document) == ["slate"]
 
 
-def test_a_body_that_the_feed_refuses_is_refused_here_too(tmp_path: Path) -> None:
+def test_constant_route_rejects_bodies_that_the_feed_rejects(tmp_path: Path) -> None:
     assert ask(tmp_path, {"user_id": 1, "k": 0}).status == 422

@@ -1,4 +1,4 @@
-"""Measures of a ranker have the values that follow from their definitions, and intervals know what is independent."""
+"""Ranking metrics match their definitions and reference implementations."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def slates(seed: int, rows: int) -> tuple[npt.NDArray[np.int64], Array, Array]:
     return rng.integers(0, 5, rows) * 3 + 1, rng.permutation(rows) / 7, rng.random(rows) + 0.01
 
 
-def test_ndcg_of_a_small_example_is_the_one_computed_by_hand() -> None:
+def test_ndcg_matches_a_small_example_computed_by_hand() -> None:
     """The first slate shows its gains 3, 1, 2 in the order 1, 3, 2; the second, in the best order, counts 1."""
     groups = np.array([4, 4, 4, 9, 9])
     score, gain = np.array([0.5, 0.9, 0.1, 7.0, 6.0]), np.array([3.0, 1.0, 2.0, 5.0, 0.0])
@@ -33,7 +33,7 @@ def test_ndcg_of_a_small_example_is_the_one_computed_by_hand() -> None:
 
 
 @given(seed=SEEDS, rows=st.integers(1, 40))
-def test_the_best_order_has_an_ndcg_of_one_and_no_other_has_more(seed: int, rows: int) -> None:
+def test_ndcg_is_one_for_the_best_order_and_never_higher(seed: int, rows: int) -> None:
     groups, score, gain = slates(seed, rows)
     assert mean_ndcg(groups, gain, gain) == pytest.approx(1.0)
     assert mean_ndcg(groups, np.exp(gain) + 3, gain) == pytest.approx(1.0), "only the order matters"
@@ -42,7 +42,7 @@ def test_the_best_order_has_an_ndcg_of_one_and_no_other_has_more(seed: int, rows
 
 
 @given(seed=SEEDS, rows=st.integers(1, 40))
-def test_ndcg_does_not_depend_on_the_order_of_rows_or_the_names_of_groups(seed: int, rows: int) -> None:
+def test_ndcg_does_not_depend_on_row_order_or_group_names(seed: int, rows: int) -> None:
     groups, score, gain = slates(seed, rows)
     order = np.random.default_rng(seed + 1).permutation(rows)
     expected = mean_ndcg(groups, score, gain)
@@ -50,7 +50,7 @@ def test_ndcg_does_not_depend_on_the_order_of_rows_or_the_names_of_groups(seed: 
     assert mean_ndcg(100 - groups, score, gain) == pytest.approx(expected)
 
 
-def test_every_slate_counts_the_same_however_long_it_is() -> None:
+def test_ndcg_weights_slates_equally_regardless_of_length() -> None:
     groups = np.repeat([1, 2], [2, 50])
     gain = np.r_[1.0, 2.0, np.arange(50.0, 0, -1)]
     score = np.r_[2.0, 1.0, np.arange(50.0, 0, -1)]
@@ -59,7 +59,7 @@ def test_every_slate_counts_the_same_however_long_it_is() -> None:
 
 
 @given(chances=CHANCES)
-def test_excess_loss_is_nothing_at_the_truth_and_something_elsewhere(chances: list[tuple[float, float]]) -> None:
+def test_excess_loss_is_zero_at_the_true_probability_and_positive_elsewhere(chances: list[tuple[float, float]]) -> None:
     truth, p = np.array(chances).T
     np.testing.assert_allclose(excess_log_loss_rows(truth, truth), 0, atol=1e-12)
     excess = excess_log_loss_rows(truth, p)
@@ -67,7 +67,7 @@ def test_excess_loss_is_nothing_at_the_truth_and_something_elsewhere(chances: li
     assert (excess >= pinsker - 1e-12).all(), "Pinsker's inequality"
 
 
-def test_excess_loss_is_the_expected_loss_less_that_of_the_truth() -> None:
+def test_excess_loss_is_the_expected_loss_minus_the_minimum() -> None:
     truth, p = np.array([0.25]), np.array([0.5])
     expected = 0.25 * np.log(0.25 / 0.5) + 0.75 * np.log(0.75 / 0.5)
     np.testing.assert_allclose(excess_log_loss_rows(truth, p), [expected])
@@ -77,14 +77,14 @@ def test_excess_loss_is_the_expected_loss_less_that_of_the_truth() -> None:
     assert measured.mean() == pytest.approx(expected, abs=0.01)
 
 
-def test_a_prediction_that_was_certain_and_wrong_costs_much_and_not_endlessly_much() -> None:
+def test_log_loss_of_a_certain_wrong_prediction_is_large_but_finite() -> None:
     loss = log_loss_rows(np.array([1.0, 0.0, 1.0]), np.array([0.0, 1.0, 1.0]))
     assert np.isfinite(loss).all()
     assert (loss[:2] > 10).all()
     assert loss[2] < 1e-6
 
 
-def test_auc_is_the_chance_that_a_click_scores_higher() -> None:
+def test_auc_is_the_probability_that_a_click_scores_higher() -> None:
     clicked, score = np.array([1.0, 0.0, 1.0, 0.0]), np.array([0.9, 0.5, 0.4, 0.1])
     assert auc(clicked, score) == 0.75
     assert auc(clicked, -score) == 0.25
@@ -92,12 +92,12 @@ def test_auc_is_the_chance_that_a_click_scores_higher() -> None:
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 9)), min_size=2, max_size=60))
-def test_auc_is_that_of_scikit_learn(rows: list[tuple[bool, int]]) -> None:
+def test_auc_matches_scikit_learn(rows: list[tuple[bool, int]]) -> None:
     clicked, score = np.array(rows, np.float64).T
     assume(0 < clicked.sum() < len(clicked))
     assert auc(clicked, score) == pytest.approx(roc_auc_score(clicked, score))
 
 
 @pytest.mark.parametrize("clicked", [np.zeros(3), np.ones(3)], ids=["no click", "only clicks"])
-def test_auc_of_one_kind_is_that_of_a_coin(clicked: Array) -> None:
+def test_auc_of_a_single_class_is_one_half(clicked: Array) -> None:
     assert auc(clicked, np.array([0.1, 0.5, 0.9])) == 0.5

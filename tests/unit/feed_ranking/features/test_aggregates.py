@@ -1,4 +1,4 @@
-"""Counting copes with what comes live: late events, strange ids, posts that are newer than the history."""
+"""Aggregates handle live data: late events, unknown ids, and posts newer than the history."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def assert_same(log: EventLog, other: EventLog) -> None:
 
 @given(log=LOGS, cuts=st.lists(st.integers(0, 20), max_size=3))
 @settings(deadline=None, max_examples=40)
-def test_a_log_that_grew_in_any_order_equals_one_that_was_read_at_once(log: list[Event], cuts: list[int]) -> None:
+def test_extended_event_log_equals_a_log_read_at_once(log: list[Event], cuts: list[int]) -> None:
     known, grown = catalogue(), EventLog.of(as_table([]), catalogue())
     edges = [0, *sorted(cuts), len(log)]
     for first, last in pairwise(edges):
@@ -59,7 +59,7 @@ def test_a_log_that_grew_in_any_order_equals_one_that_was_read_at_once(log: list
 
 @given(log=LOGS, users=st.sets(st.integers(0, USERS + 3)), t=st.sampled_from([START, START + DAY_S, END]))
 @settings(deadline=None, max_examples=60)
-def test_the_activity_of_some_users_is_their_rows_of_the_activity_of_all(
+def test_activity_of_some_users_equals_their_rows_in_the_full_table(
     log: list[Event], users: set[int], t: float
 ) -> None:
     counted, asked = event_log(log), np.array(sorted(users), np.int64)
@@ -68,14 +68,14 @@ def test_the_activity_of_some_users_is_their_rows_of_the_activity_of_all(
     assert activity_at(counted, CONFIG, t, asked).equals(theirs)
 
 
-def test_sessions_are_counted_per_user_however_apps_number_them() -> None:
+def test_sessions_are_counted_per_user_with_shared_session_ids() -> None:
     log = event_log([Event(START + 1, user, 0, session=7) for user in (0, 0, 2)])
     rows = activity_at(log, CONFIG, END).to_pylist() or activity_at(log, CONFIG, START + DAY_S).to_pylist()
     assert [(row["user_id"], row["counts_long"][COUNTS.index("sessions")]) for row in rows] == [(0, 1), (2, 1)]
 
 
 @pytest.mark.parametrize("strange", [{"post_id": 77}, {"post_id": FAR}, {"user_id": USERS}, {"user_id": -1}])
-def test_an_event_of_an_unknown_post_or_user_is_left_out_and_counted(strange: dict[str, int]) -> None:
+def test_events_of_unknown_posts_or_users_are_skipped_and_counted(strange: dict[str, int]) -> None:
     fine = {"user_id": 1, "post_id": 2, "request_ts": START}
     log = EventLog.of(table([reaction(**fine), reaction(**(fine | strange))]), catalogue())
     assert (len(log), log.unknown) == (1, 1)
@@ -83,7 +83,7 @@ def test_an_event_of_an_unknown_post_or_user_is_left_out_and_counted(strange: di
     assert (len(log), log.unknown) == (2, 2)
 
 
-def test_an_ad_is_left_out_and_is_nothing_strange() -> None:
+def test_ads_are_skipped_and_not_counted_as_unknown() -> None:
     log = EventLog.of(table([reaction(user_id=1, post_id=-1, request_ts=START)]), catalogue())
     assert (len(log), log.unknown) == (0, 0)
 
@@ -93,7 +93,7 @@ def a_live_post(**given: Any) -> pd.DataFrame:
     return old.assign(post_id=FAR, published_ts=START + 500.0, quality_signal=0.25).assign(**given)
 
 
-def test_a_live_post_has_any_id_and_its_events_count() -> None:
+def test_live_post_with_any_id_is_counted() -> None:
     known = catalogue()
     log = EventLog.of(table([reaction(user_id=1, post_id=5, request_ts=START)]), known)
     later = known.with_posts(pd.concat([a_live_post(), a_live_post(post_id=3), a_live_post(topic=2)]))
@@ -112,7 +112,7 @@ def test_aggregates_accept_unknown_creators_and_topics() -> None:
     t = START + DAY_S
     mine = activity_at(log, CONFIG, t).to_pylist()[1]
     assert mine["counts_long"][:2] == [2, 2]
-    assert sum(mine["topic_counts"][:TOPICS]) == 1, "no topic of this world"
+    assert sum(mine["topic_counts"][:TOPICS]) == 1, "an unknown topic is not counted by topic"
     assert sorted(mine["creators"]) == [1, FAR]
     creators = creator_stats_at(log, known, CONFIG, t)
     assert creators["creator_id"].to_pylist() == list(range(CREATORS))
@@ -120,8 +120,8 @@ def test_aggregates_accept_unknown_creators_and_topics() -> None:
     assert post_stats_at(log, known, CONFIG, t).to_pylist()[-1]["post_clicks"] == USERS
 
 
-def test_the_hottest_are_those_that_were_clicked_last_everywhere_and_in_each_region() -> None:
+def test_hottest_posts_are_ranked_by_recent_clicks_overall_and_per_region() -> None:
     log = event_log([Event(START + 9, 0, post, 1, clicked=1, dwell_s=1) for post in (4, 4, 2)])
     heat = post_heat(log, START + 10, 2.0, 6)
     assert hottest(heat, 2).shape == (1 + REGIONS, 2)
-    assert hottest(heat, 2)[:2].tolist() == [[4, 2], [4, 2]], "everywhere, and in the region of user 0"
+    assert hottest(heat, 2)[:2].tolist() == [[4, 2], [4, 2]], "overall, and in the region of user 0"

@@ -1,4 +1,4 @@
-"""New posts stand behind the snapshot's, at once and for as long as the service lives."""
+"""The catalogue appends new posts to the snapshot and serves both."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def post(post_id: int, creator_id: int = 3) -> NewPost:
     return NewPost(post_id, creator_id, 2, 1, 1.5, -0.5, 2e5)
 
 
-def test_what_was_added_is_found_by_every_way_in(catalogue: Catalogue) -> None:
+def test_added_posts_are_found_by_every_lookup(catalogue: Catalogue) -> None:
     assert len(catalogue) == 120
     assert catalogue.add([post(1000), post(1001, creator_id=7)]) == 2
     assert len(catalogue) == 122
@@ -33,7 +33,7 @@ def test_what_was_added_is_found_by_every_way_in(catalogue: Catalogue) -> None:
     assert catalogue.unindexed()[-2:].tolist() == [120, 121]
 
 
-def test_old_and_new_rows_are_gathered_together_in_the_order_asked(catalogue: Catalogue) -> None:
+def test_snapshot_and_added_rows_are_gathered_in_the_requested_order(catalogue: Catalogue) -> None:
     catalogue.add([post(1000), post(1001)])
     rows = np.array([121, 4, 120, 0])
     assert catalogue.post_id(rows).tolist() == [1001, 17, 1000, 5]
@@ -45,13 +45,13 @@ def test_old_and_new_rows_are_gathered_together_in_the_order_asked(catalogue: Ca
     np.testing.assert_array_equal(catalogue.embeddings(rows)[0], embed(catalogue.item_side(rows))[0])
 
 
-def test_a_post_is_added_once(catalogue: Catalogue) -> None:
+def test_post_is_added_once(catalogue: Catalogue) -> None:
     assert catalogue.add([post(1000), post(1000)]) == 1
     assert catalogue.add([post(1000), post(5)]) == 0
     assert len(catalogue) == 121
 
 
-def test_a_known_creator_lends_what_is_known_and_an_unknown_one_nothing(catalogue: Catalogue) -> None:
+def test_added_post_uses_the_stats_of_a_known_creator_and_zeros_otherwise(catalogue: Catalogue) -> None:
     catalogue.add([post(1000, creator_id=3), post(1001, creator_id=999)])
     stats = catalogue.posts(np.array([120, 121])).stats[:, -len(CREATOR_COLUMNS) :]
     np.testing.assert_array_equal(stats[0], catalogue.snapshot.creator_stats[3])
@@ -60,7 +60,7 @@ def test_a_known_creator_lends_what_is_known_and_an_unknown_one_nothing(catalogu
     assert signal == 1.5
 
 
-def test_there_is_an_end_to_the_room(catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_catalogue_rejects_posts_beyond_its_capacity(catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(catalog, "CAPACITY", 3)
     catalogue.add([post(1000), post(1001)])
     with pytest.raises(CatalogueFull):

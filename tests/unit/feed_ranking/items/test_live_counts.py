@@ -1,4 +1,4 @@
-"""The file of counts between the worker and the services."""
+"""The watcher loads the counts file that the worker writes for the services."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def counts(stats_ts: float) -> LiveStats:
     return LiveStats(stats_ts, ids, np.ones((3, len(COUNTED)), np.float32), np.ones((2, 4), np.float32), ids[None])
 
 
-def test_what_is_written_is_handed_over_once(tmp_path: Path) -> None:
+def test_watcher_delivers_written_counts_once(tmp_path: Path) -> None:
     taken: list[LiveStats] = []
     watcher = ArraysWatcher(tmp_path / FILE, LiveStats.read, taken.append)
     assert not watcher.check()

@@ -1,4 +1,4 @@
-"""The snapshot finds what it holds, and refuses what was made for another model or was damaged."""
+"""The snapshot supports its lookups and rejects damaged files and files of another model."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_newest_of_lists_the_creators_posts_newest_first(directory: Path) -> Non
     assert len(snapshot.newest_of(np.array([-1]), 5)) == 0
 
 
-def test_ids_need_not_ascend_with_time(tmp_path: Path) -> None:
+def test_row_of_supports_ids_in_any_order(tmp_path: Path) -> None:
     ids = np.random.default_rng(3).permutation(120) * 7
     ids[50] = 2**62
     some_snapshot(tmp_path, ids=ids)
@@ -42,12 +42,12 @@ def test_ids_need_not_ascend_with_time(tmp_path: Path) -> None:
     assert [snapshot.row_of(post_id) for post_id in (-1, 1, 7 * 120, 2**62 + 1)] == [None] * 4
 
 
-def test_a_post_stands_in_a_snapshot_once(tmp_path: Path) -> None:
+def test_snapshot_rejects_duplicate_post_ids(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="must be unique"):
         some_snapshot(tmp_path, ids=np.zeros(120, np.int64))
 
 
-def test_the_index_holds_the_oldest_rows(directory: Path) -> None:
+def test_index_contains_the_oldest_rows(directory: Path) -> None:
     snapshot = open_snapshot(directory, model_digest="m1")
     assert snapshot.indexed == 100
     vector = np.asarray(snapshot.embeddings[17])
@@ -55,22 +55,22 @@ def test_the_index_holds_the_oldest_rows(directory: Path) -> None:
     np.testing.assert_array_equal(snapshot.index.search(vector, 10), scan)
 
 
-def test_a_snapshot_for_another_model_is_refused(directory: Path) -> None:
+def test_snapshot_of_another_model_is_rejected(directory: Path) -> None:
     with pytest.raises(CorruptArtifact, match="another model"):
         open_snapshot(directory, model_digest="m2")
 
 
 @pytest.mark.parametrize("name", ["index.faiss", "stats.npy", "item_side.npy", "trending.npy", "manifest.json"])
-def test_one_flipped_byte_is_refused(directory: Path, name: str) -> None:
+def test_snapshot_with_one_flipped_byte_is_rejected(directory: Path, name: str) -> None:
     flip_a_byte(directory / name)
     with pytest.raises(CorruptArtifact):
         open_snapshot(directory, model_digest="m1")
 
 
-def test_a_damaged_index_can_be_done_without_and_nothing_else(directory: Path) -> None:
+def test_snapshot_opens_without_a_damaged_index_but_needs_all_other_files(directory: Path) -> None:
     flip_a_byte(directory / "index.faiss")
     snapshot = open_snapshot(directory, model_digest="m1", without_index=True)
-    assert snapshot.indexed == 100, "the fresh source must not begin to scan everything"
+    assert snapshot.indexed == 100, "the fresh source must not scan all rows"
     with pytest.raises(IndexUnavailable):
         snapshot.index.search(np.zeros(8, np.float32), 5)
     flip_a_byte(directory / "stats.npy")

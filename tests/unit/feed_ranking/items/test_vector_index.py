@@ -1,4 +1,4 @@
-"""Flat is exact, the others nearly, and a file that is no index is refused."""
+"""Flat search is exact, the other index kinds are approximate, and invalid files are rejected."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def clustered(count: int, seed: int = 0) -> np.ndarray:
 
 @given(seed=st.integers(0, 1000), limit=st.integers(0, 60))
 @settings(deadline=None, max_examples=30)
-def test_flat_finds_what_a_full_scan_finds(seed: int, limit: int) -> None:
+def test_flat_index_matches_a_full_scan(seed: int, limit: int) -> None:
     vectors = clustered(50, seed)
     query = vectors[seed % 50] + 0.1
     found = VectorIndex.build("flat", vectors).search(query, limit)
@@ -29,7 +29,7 @@ def test_flat_finds_what_a_full_scan_finds(seed: int, limit: int) -> None:
 
 
 @pytest.mark.parametrize("kind", ["ivf", "hnsw"])
-def test_the_others_find_nearly_all_and_more_with_more_effort(kind: str) -> None:
+def test_approximate_index_recall_is_high_and_grows_with_effort(kind: str) -> None:
     vectors = clustered(4000)
     flat, index = VectorIndex.build("flat", vectors), VectorIndex.build(kind, vectors)
 
@@ -48,7 +48,7 @@ def test_the_others_find_nearly_all_and_more_with_more_effort(kind: str) -> None
 
 
 @pytest.mark.parametrize("kind", ["flat", "ivf", "hnsw"])
-def test_an_index_survives_its_file(kind: str, tmp_path: Path) -> None:
+def test_index_survives_a_round_trip_to_disk(kind: str, tmp_path: Path) -> None:
     vectors = clustered(600)
     index = VectorIndex.build(kind, vectors)
     index.write(tmp_path / "i")
@@ -56,7 +56,7 @@ def test_an_index_survives_its_file(kind: str, tmp_path: Path) -> None:
     np.testing.assert_array_equal(again.search(vectors[3], 20), index.search(vectors[3], 20))
 
 
-def test_what_is_no_index_or_of_another_dimension_is_refused(tmp_path: Path) -> None:
+def test_invalid_file_or_wrong_dimension_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "garbage").write_bytes(b"no index at all")
     with pytest.raises(CorruptArtifact):
         VectorIndex.read(tmp_path / "garbage", "flat", 16)
@@ -65,6 +65,6 @@ def test_what_is_no_index_or_of_another_dimension_is_refused(tmp_path: Path) -> 
         VectorIndex.read(tmp_path / "i", "flat", 32)
 
 
-def test_an_unknown_kind_is_an_error() -> None:
+def test_unknown_index_kind_raises() -> None:
     with pytest.raises(ValueError, match="kind"):
         VectorIndex.build("magic", clustered(10))

@@ -1,4 +1,4 @@
-"""What networks read has its name, is the same for one user as for many, and is smoothed where little is known."""
+"""Ranker inputs have unique names, agree between training and serving, and are smoothed for sparse counts."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ def pairs(
 
 
 def a_user(**known: Any) -> UserFeatures:
-    """The default user, of whom this is known."""
+    """Return the default user with the given features."""
     user = default_user(TOPICS, slots=3)
     return replace(user, **{name: np.array([value], getattr(user, name).dtype) for name, value in known.items()})
 
 
 def some_post(count: int = 1, **known: Any) -> PostFeatures:
-    """Posts of creator 0 about topic 0 that nobody has seen; `known` are fields or columns of `stats`."""
+    """Return posts of creator 0 and topic 0 without impressions; `known` sets fields or columns of `stats`."""
     stats = np.zeros((count, len(STATS)), np.float32)
     for name in known.keys() & set(STATS):
         stats[:, STATS.index(name)] = known[name]
@@ -66,22 +66,22 @@ def topic_counts(**by_topic: list[float]) -> npt.NDArray[np.float64]:
     return np.array([by_topic.get(name, [0.0] * TOPICS) for name in TOPIC_COUNTS]).ravel()
 
 
-def test_there_are_a_hundred_inputs_of_every_family_and_no_two_share_a_name() -> None:
+def test_ranker_has_at_least_100_uniquely_named_inputs_of_every_family() -> None:
     names = ranker_names(FeedConfig().world.topics)
     assert len(set(names)) == len(names)
     assert len(names) >= 100
     assert {name.split("_")[0] for name in names} == {"user", "creator", "post", "context", "retrieval"}
     for family in ("user_creator_", "user_topic_"):
-        assert any(name.startswith(family) for name in names), "what is known of the pair"
+        assert any(name.startswith(family) for name in names), "inputs of the user-item pair"
 
 
-def test_what_the_light_ranker_reads_the_heavy_one_reads_too() -> None:
+def test_light_ranker_inputs_are_a_subset_of_heavy_ranker_inputs() -> None:
     assert set(LIGHT_NAMES) < set(NAMES)
     assert len(set(LIGHT_NAMES)) == len(LIGHT_NAMES)
 
 
 @pytest.mark.parametrize("topics", [1, 4, 9])
-def test_there_is_a_column_for_each_name_whatever_the_number_of_topics(topics: int) -> None:
+def test_input_columns_match_their_names_for_any_number_of_topics(topics: int) -> None:
     priors = replace(PRIORS, topics=topics, follow_shares=(1 / topics,) * topics)
     user, posts = default_user(topics), some_post(3)
     item_side = post_inputs(posts, priors)
@@ -93,27 +93,27 @@ def test_there_is_a_column_for_each_name_whatever_the_number_of_topics(topics: i
 
 
 def many(seed: int, users: int, posts: int) -> tuple[UserFeatures, PostFeatures, Floats, Context, npt.NDArray[np.intp]]:
-    """Some users of whom each follows and knows another number of creators, and impressions of theirs."""
+    """Return users with different numbers of followed and known creators, and their impressions."""
     rng = np.random.default_rng(seed)
-    who = some_users(rng, users)
-    follows, creators = (np.where(rng.random(ids.shape) < 0.3, -1, ids) for ids in (who.follows, who.creators))
-    who = replace(who, follows=follows, creators=creators)
+    viewers = some_users(rng, users)
+    follows, creators = (np.where(rng.random(ids.shape) < 0.3, -1, ids) for ids in (viewers.follows, viewers.creators))
+    viewers = replace(viewers, follows=follows, creators=creators)
     context = Context(2e5 + 1e5 * rng.random(posts), rng.integers(0, 60, posts), rng.integers(0, 4, posts))
     score = rng.normal(size=posts).astype(np.float32)
-    return who, some_posts(rng, posts), score, context, rng.integers(0, users, posts)
+    return viewers, some_posts(rng, posts), score, context, rng.integers(0, users, posts)
 
 
 @given(seed=st.integers(0, 10_000), users=st.integers(2, 6), posts=st.integers(1, 20))
 @settings(deadline=None, max_examples=40)
-def test_many_users_at_once_are_read_like_each_alone(seed: int, users: int, posts: int) -> None:
-    """Training passes many, serving passes one."""
-    who, shown, score, context, rows = many(seed, users, posts)
+def test_batched_users_have_the_same_inputs_as_single_users(seed: int, users: int, posts: int) -> None:
+    """Training passes many users, serving passes one."""
+    viewers, shown, score, context, rows = many(seed, users, posts)
     item_side = post_inputs(shown, PRIORS)
-    together = ranker_inputs(who, shown, item_side, score, context, PRIORS, rows)
+    together = ranker_inputs(viewers, shown, item_side, score, context, PRIORS, rows)
     for user in range(users):
         mine = np.flatnonzero(rows == user)
         alone = ranker_inputs(
-            who.take(np.array([user])),
+            viewers.take(np.array([user])),
             shown.take(mine),
             post_inputs(shown.take(mine), PRIORS),
             score[mine],
@@ -121,34 +121,34 @@ def test_many_users_at_once_are_read_like_each_alone(seed: int, users: int, post
             PRIORS,
         )
         np.testing.assert_allclose(together[mine], alone, rtol=1e-5, atol=1e-6)
-    towers = user_tower_inputs(who, PRIORS)
+    towers = user_tower_inputs(viewers, PRIORS)
     for user in range(users):
-        alone = user_tower_inputs(who.take(np.array([user])), PRIORS)
+        alone = user_tower_inputs(viewers.take(np.array([user])), PRIORS)
         np.testing.assert_allclose(towers[[user]], alone, rtol=1e-5, atol=1e-6)
 
 
-def test_one_moment_and_depth_for_all_posts_are_those_of_each() -> None:
-    who, shown, score, _, _ = many(1, 1, 9)
+def test_scalar_context_equals_a_context_per_post() -> None:
+    viewers, shown, score, _, _ = many(1, 1, 9)
     before, item_side = np.zeros(9, np.int64), post_inputs(shown, PRIORS)
-    one = ranker_inputs(who, shown, item_side, score, Context(3e5, 4, before), PRIORS)
-    each = ranker_inputs(who, shown, item_side, score, Context(np.full(9, 3e5), np.full(9, 4), before), PRIORS)
+    one = ranker_inputs(viewers, shown, item_side, score, Context(3e5, 4, before), PRIORS)
+    each = ranker_inputs(viewers, shown, item_side, score, Context(np.full(9, 3e5), np.full(9, 4), before), PRIORS)
     np.testing.assert_allclose(one, each, rtol=1e-6)
 
 
 @given(seed=st.integers(0, 10_000), order=st.permutations(range(6)), padding=st.integers(0, 3))
 @settings(deadline=None, max_examples=30)
-def test_the_order_and_padding_of_a_users_lists_mean_nothing(seed: int, order: list[int], padding: int) -> None:
-    who, shown, score, context, _ = many(seed, 1, 8)
+def test_inputs_do_not_depend_on_list_order_or_padding(seed: int, order: list[int], padding: int) -> None:
+    viewers, shown, score, context, _ = many(seed, 1, 8)
     item_side = post_inputs(shown, PRIORS)
-    padded = np.pad(who.follows[:, order], ((0, 0), (0, padding)), constant_values=-1)
-    place = [at for at in order if at < who.creators.shape[1]]
-    counts = who.creator_counts.reshape(1, len(CREATOR_COUNTS), -1)[:, :, place].reshape(1, -1)
-    other = replace(who, follows=padded, creators=who.creators[:, place], creator_counts=counts)
+    padded = np.pad(viewers.follows[:, order], ((0, 0), (0, padding)), constant_values=-1)
+    place = [at for at in order if at < viewers.creators.shape[1]]
+    counts = viewers.creator_counts.reshape(1, len(CREATOR_COUNTS), -1)[:, :, place].reshape(1, -1)
+    other = replace(viewers, follows=padded, creators=viewers.creators[:, place], creator_counts=counts)
     for inputs in (
         lambda user: ranker_inputs(user, shown, item_side, score, context, PRIORS),
         lambda user: user_tower_inputs(user, PRIORS),
     ):
-        np.testing.assert_array_equal(inputs(who), inputs(other))
+        np.testing.assert_array_equal(inputs(viewers), inputs(other))
 
 
 def test_inputs_are_finite_for_a_new_user_and_an_unseen_post() -> None:
@@ -185,7 +185,7 @@ EVENTS["dwell_log"] = ("dwell_s", "clicks")
 
 
 def counted(of: str, events: str, trials: str, seen: tuple[float, float]) -> Row:
-    """The inputs when this many events and trials were counted of a user, or of a post or its creator."""
+    """Return the inputs for the given counts of events and trials of a user, a post or a creator."""
     if of == "user":
         counts = np.zeros(len(COUNTS))
         counts[[COUNTS.index(events), COUNTS.index(trials)]] = seen
@@ -198,7 +198,7 @@ def counted(of: str, events: str, trials: str, seen: tuple[float, float]) -> Row
 @pytest.mark.parametrize("rate", EVENTS)
 @given(trials=st.integers(1, 10_000), share=st.floats(0, 1))
 @settings(deadline=None, max_examples=25)
-def test_a_rate_lies_between_its_prior_and_what_was_counted_and_nearer_to_that_with_more(
+def test_smoothed_rate_moves_from_its_prior_to_the_raw_rate_with_more_trials(
     of: str, rate: str, trials: int, share: float
 ) -> None:
     scale = 100.0 if rate == "dwell_log" else 1.0
@@ -216,18 +216,20 @@ def test_a_rate_lies_between_its_prior_and_what_was_counted_and_nearer_to_that_w
     assert abs(often - raw) <= abs(prior - raw) * 60 / (60 + 100 * trials) + slack, "no prior weighs more than 60"
 
 
-def test_a_posts_rate_is_smoothed_towards_its_creators_and_that_towards_everyones() -> None:
+def test_post_rate_is_smoothed_towards_the_creator_rate() -> None:
     creator = {"creator_impressions": 1e6, "creator_clicks": 4e5}
     unseen, shown = (
         pairs(default_user(TOPICS), some_post(**creator, post_impressions=count, post_clicks=0))[0] for count in (0, 20)
     )
     assert unseen["post_click_rate"] == pytest.approx(0.4, abs=0.001)
-    assert shown["post_click_rate"] == pytest.approx(0.2, abs=0.001), "half is its own after as many as `strength`"
+    assert shown["post_click_rate"] == pytest.approx(0.2, abs=0.001), (
+        "own counts weigh one half after `strength` impressions"
+    )
     assert unseen["post_lift_over_creator"] == pytest.approx(0.0, abs=1e-6)
     assert shown["post_lift_over_creator"] == pytest.approx(np.log(0.5), abs=1e-3)
 
 
-def test_a_recent_rate_is_smoothed_towards_the_long_one_and_the_trend_is_their_difference() -> None:
+def test_recent_rate_is_smoothed_towards_the_long_rate_and_trend_is_the_difference() -> None:
     long, recent = np.zeros(len(COUNTS)), np.zeros(len(COUNTS))
     long[:2], recent[:2] = (1e6, 3e5), (20, 20)
     row = pairs(a_user(counts_long=long, counts_recent=recent), some_post())[0]
@@ -235,15 +237,15 @@ def test_a_recent_rate_is_smoothed_towards_the_long_one_and_the_trend_is_their_d
     assert row["user_click_trend"] == pytest.approx(row["user_click_rate_recent"] - row["user_click_rate"], abs=1e-6)
 
 
-def test_follows_are_those_of_the_post_s_creator() -> None:
+def test_follow_input_refers_to_the_creator_of_the_post() -> None:
     posts = some_post(4, creator_id=[7, 2, 5, 0])
     assert [row["user_creator_follows"] for row in pairs(a_user(follows=[5, -1, 7]), posts)] == [1, 0, 1, 0]
-    nobody = replace(a_user(), follows=np.empty((1, 0), np.int64))
-    assert [row["user_creator_follows"] for row in pairs(nobody, posts)] == [0, 0, 0, 0]
+    no_follows = replace(a_user(), follows=np.empty((1, 0), np.int64))
+    assert [row["user_creator_follows"] for row in pairs(no_follows, posts)] == [0, 0, 0, 0]
     assert pairs(a_user(follows=[5, -1, 7]), posts)[0]["user_follow_count_log"] == pytest.approx(np.log(3))
 
 
-def test_declared_topics_are_compared_with_the_post_s_topic() -> None:
+def test_declared_topics_are_compared_with_the_topic_of_the_post() -> None:
     posts = some_post(TOPICS, topic=range(TOPICS))
     rows = pairs(a_user(declared=[3, 1, -1]), posts)
     assert [row["user_topic_declared"] for row in rows] == [0, 1, 0, 1, 0]
@@ -251,7 +253,7 @@ def test_declared_topics_are_compared_with_the_post_s_topic() -> None:
         assert [row[f"post_topic_{other}"] for other in range(TOPICS)] == np.eye(TOPICS)[topic].tolist()
 
 
-def test_what_the_session_has_shown_of_a_creator_is_counted_post_by_post() -> None:
+def test_session_impressions_of_a_creator_are_counted_per_post() -> None:
     rows = pairs(a_user(), some_post(3), before=[0, 3, 1], depth=7)
     assert [row["user_creator_seen_in_session"] for row in rows] == [0, 3, 1]
     assert [row["context_depth_log"] for row in rows] == pytest.approx([np.log(8)] * 3)
@@ -273,7 +275,7 @@ def test_known_creator_uses_the_counts_of_its_own_slot() -> None:
     assert unknown["user_creator_click_lift"] == 0
 
 
-def test_a_topic_the_user_likes_is_lifted_over_the_users_own_rates() -> None:
+def test_topic_lift_is_relative_to_the_rates_of_the_user() -> None:
     long = [100, 20, 4, 0, 200, 9]
     mine = topic_counts(impressions=[10, 90, 0, 0, 0], clicks=[8, 12, 0, 0, 0])
     rows = pairs(a_user(counts_long=long, topic_counts=mine), some_post(3, topic=[0, 1, 4]))
@@ -288,7 +290,7 @@ def test_a_topic_the_user_likes_is_lifted_over_the_users_own_rates() -> None:
     assert rows[0]["user_topic_clicks_log"] == pytest.approx(np.log(9))
 
 
-def test_follows_of_a_topic_are_lifted_over_how_much_others_follow_it() -> None:
+def test_topic_follow_lift_is_relative_to_the_prior_follow_share() -> None:
     shares = [0.75, 0.25, 0, 0, 0]
     user = a_user(follows=[0, 1, 2, 3], follow_topics=shares)
     rows = pairs(user, some_post(TOPICS, topic=range(TOPICS)))
@@ -300,7 +302,7 @@ def test_follows_of_a_topic_are_lifted_over_how_much_others_follow_it() -> None:
     assert [row["user_topic_follow_lift"] for row in rows] == pytest.approx(expected, abs=1e-6)
 
 
-def test_region_of_user_and_creator_are_compared_and_heat_is_that_of_the_users_region() -> None:
+def test_regions_are_compared_and_heat_uses_the_region_of_the_user() -> None:
     heat = {f"heat_{region}": 10.0 * region for region in range(4)}
     rows = pairs(a_user(region=2), some_post(2, creator_region=[2, 1], **heat))
     assert [row["user_creator_same_region"] for row in rows] == [1, 0]
@@ -317,10 +319,10 @@ AGE_NAMES = ("newborn", "fresh", "today")
     ("age_h", "expected"),
     [(0, "111"), (0.99, "111"), (1, "011"), (5.99, "011"), (6, "001"), (23.99, "001"), (24, "000"), (-5, "111")],
 )
-def test_the_age_of_a_post_is_counted_in_hours_from_its_publication(age_h: float, expected: str) -> None:
+def test_post_age_is_counted_in_hours_from_publication(age_h: float, expected: str) -> None:
     row = pairs(a_user(), some_post(published_ts=1e6), now_ts=1e6 + age_h * HOUR_S)[0]
     assert "".join(str(int(row[f"context_post_is_{name}"])) for name in AGE_NAMES) == expected
-    age_h = max(age_h, 0)  # a post from the future, by another clock, is new
+    age_h = max(age_h, 0)  # a post with a future timestamp counts as new
     assert row["context_post_age_log"] == pytest.approx(np.log1p(age_h))
     assert row["context_post_age_h"] == pytest.approx(age_h / 24)
     assert row["retrieval_tower_by_age"] == pytest.approx(0.5 * np.log1p(age_h))
@@ -328,7 +330,7 @@ def test_the_age_of_a_post_is_counted_in_hours_from_its_publication(age_h: float
 
 @given(now_h=st.integers(0, 10_000), region=st.integers(0, 3))
 @settings(deadline=None, max_examples=30)
-def test_the_hour_is_the_users_own_and_comes_back_every_day(now_h: int, region: int) -> None:
+def test_hour_input_uses_local_time_and_repeats_every_day(now_h: int, region: int) -> None:
     row, next_day, next_week = (
         pairs(a_user(region=region), some_post(), now_ts=(now_h + later) * HOUR_S)[0] for later in (0, 24, 7 * 24)
     )
@@ -354,7 +356,7 @@ def test_item_side_inputs_do_not_depend_on_the_user() -> None:
     assert NAMES[first : first + item_side.shape[1]] == item_names(TOPICS)
 
 
-def test_an_embedding_does_not_change_while_a_post_waits_in_the_index() -> None:
+def test_post_tower_inputs_do_not_depend_on_the_publication_time() -> None:
     posts = some_posts(np.random.default_rng(4), 6)
     older = replace(posts, published_ts=posts.published_ts - 1e5)
     now, later = (post_tower_inputs(some, post_inputs(some, PRIORS)) for some in (posts, older))
@@ -374,13 +376,13 @@ def test_an_embedding_does_not_change_while_a_post_waits_in_the_index() -> None:
     ],
     ids=lambda change: next(iter(change)),
 )
-def test_the_user_tower_sees_what_is_known_of_a_user(change: dict[str, Any]) -> None:
+def test_user_tower_inputs_depend_on_every_kind_of_user_feature(change: dict[str, Any]) -> None:
     assert (user_tower_inputs(a_user(**change), PRIORS) != user_tower_inputs(a_user(), PRIORS)).any()
 
 
-def test_users_of_these_tests_know_and_follow_some_creators_and_not_all() -> None:
-    who, shown, score, context, rows = many(3, 5, 200)
-    inputs = ranker_inputs(who, shown, post_inputs(shown, PRIORS), score, context, PRIORS, rows)
+def test_test_data_contains_both_known_and_unknown_creators() -> None:
+    viewers, shown, score, context, rows = many(3, 5, 200)
+    inputs = ranker_inputs(viewers, shown, post_inputs(shown, PRIORS), score, context, PRIORS, rows)
     for name in ("user_creator_follows", "user_creator_is_known", "user_topic_declared"):
         assert 0.05 < inputs[:, NAMES.index(name)].mean() < 0.95
     assert shown.creator_id.max() < CREATORS

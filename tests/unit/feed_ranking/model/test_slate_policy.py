@@ -1,4 +1,4 @@
-"""Each rule of the re-ranker keeps its promise whatever it is given."""
+"""Each rule of the re-ranker holds for arbitrary inputs."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def filled(
 
 
 @given(pool=LISTS, k=st.integers(0, 30), cap=st.integers(1, 4), epsilon=st.floats(0, 1), seed=st.integers(0, 99))
-def test_a_slate_is_never_over_the_cap_and_has_no_doubles_and_no_needless_gap(
+def test_slate_respects_the_creator_cap_without_duplicates_or_avoidable_gaps(
     pool: list[tuple[int, bool]], k: int, cap: int, epsilon: float, seed: int
 ) -> None:
     done = filled(pool, k, cap, epsilon, seed)
@@ -50,19 +50,19 @@ def test_a_slate_is_never_over_the_cap_and_has_no_doubles_and_no_needless_gap(
 
 
 @given(pool=LISTS, k=st.integers(1, 30), cap=st.integers(1, 4))
-def test_without_exploration_the_order_stays_and_nothing_is_left_to_chance(
+def test_slate_without_exploration_keeps_the_order_with_propensity_one(
     pool: list[tuple[int, bool]], k: int, cap: int
 ) -> None:
     done = filled(pool, k, cap, 0.0)
     assert done.chosen.tolist() == sorted(done.chosen.tolist())
     assert (done.propensity == 1.0).all()
-    nobody_new = filled([(creator, False) for creator, _ in pool], k, cap, 0.9)
-    assert nobody_new.chosen.tolist() == done.chosen.tolist()
-    assert (nobody_new.propensity == 1.0).all()
+    without_new = filled([(creator, False) for creator, _ in pool], k, cap, 0.9)
+    assert without_new.chosen.tolist() == done.chosen.tolist()
+    assert (without_new.propensity == 1.0).all()
 
 
-def test_propensities_are_the_frequencies_of_ten_thousand_redraws() -> None:
-    """Of the first place, and of the second given what stands in the first."""
+def test_propensities_match_the_frequencies_of_ten_thousand_draws() -> None:
+    """Checked for the first position, and for the second given the first."""
     pool = [(0, False), (1, True), (0, False), (2, True), (2, True), (3, False)]
     rng = np.random.default_rng(5)
     draws = [filled(pool, 2, 1, 0.4, rng) for _ in range(10_000)]
@@ -77,11 +77,11 @@ def test_propensities_are_the_frequencies_of_ten_thousand_redraws() -> None:
         assert share == pytest.approx(propensity[1], abs=4 * np.sqrt(share * (1 - share) / len(given_one)) + 1e-9)
     for place in range(2):
         by_choice = {draw.chosen[place]: draw.propensity[place] for draw in draws if place == 0 or draw.chosen[0] == 0}
-        assert sum(by_choice.values()) == pytest.approx(1.0), "all that may happen adds up to certainty"
+        assert sum(by_choice.values()) == pytest.approx(1.0), "propensities of all choices sum to one"
 
 
 @given(pool=LISTS, k=st.integers(0, 30), cap=st.integers(1, 4), epsilon=st.floats(0, 1), seed=st.integers(0, 99))
-def test_the_propensity_of_a_logged_slate_is_what_was_logged(
+def test_slate_propensity_reproduces_the_logged_propensity(
     pool: list[tuple[int, bool]], k: int, cap: int, epsilon: float, seed: int
 ) -> None:
     creators, is_new = np.array([c for c, _ in pool], np.int64), np.array([new for _, new in pool], bool)
@@ -93,18 +93,18 @@ def test_the_propensity_of_a_logged_slate_is_what_was_logged(
     np.testing.assert_allclose(choices.sum(axis=1), 1.0)
 
 
-def test_the_propensity_under_other_rules_is_theirs_and_zero_for_what_they_forbid() -> None:
+def test_slate_propensity_under_other_rules_is_zero_for_forbidden_slates() -> None:
     creators, is_new = np.array([0, 1, 0, 2, 2]), np.array([False, False, False, True, True])
     explored = np.array([3, 0, 1])
     half = slate_propensity(creators, is_new, explored, creator_cap=1, epsilon=0.5)
-    assert half.tolist() == [0.25, 1.0, 1.0], "after its creator's cap nobody new is left"
+    assert half.tolist() == [0.25, 1.0, 1.0], "no new creator is left after the creator cap"
     assert slate_propensity(creators, is_new, explored, creator_cap=2, epsilon=0.5).tolist() == [0.25, 0.5, 0.5]
     assert slate_propensity(creators, is_new, explored, creator_cap=1, epsilon=0.0)[0] == 0.0
     twice = slate_propensity(creators, is_new, np.array([0, 2]), creator_cap=1, epsilon=0.5)
-    assert twice[1] == 0.0, "a second post of a creator who may have one"
+    assert twice[1] == 0.0, "a second post exceeds the creator cap"
 
 
-def test_a_uniform_slate_gives_every_post_the_same_chance_whatever_its_score() -> None:
+def test_uniform_slate_draws_posts_equally_regardless_of_score() -> None:
     rules = RerankConfig()
     score, creators = np.array([9, 1, 1, 1, 1], np.float32), np.zeros(5, np.int64)
     draws = [
@@ -112,7 +112,7 @@ def test_a_uniform_slate_gives_every_post_the_same_chance_whatever_its_score() -
     ]
     first = np.bincount([draw.chosen[0] for draw in draws], minlength=5) / len(draws)
     np.testing.assert_allclose(first, 0.2, atol=4 * np.sqrt(0.16 / len(draws)))
-    assert draws[0].propensity.tolist() == [1 / 5, 1 / 4, 1 / 3, 1 / 2], "no creator's cap"
+    assert draws[0].propensity.tolist() == [1 / 5, 1 / 4, 1 / 3, 1 / 2], "no creator cap applies"
     assert not draws[0].explored.any()
     rng = np.random.default_rng([7, 0])
     assert draws[7].chosen.tolist() == rng.permutation(5)[:4].tolist()
@@ -123,9 +123,7 @@ def test_a_uniform_slate_gives_every_post_the_same_chance_whatever_its_score() -
     scores=st.lists(st.tuples(st.floats(0.015625, 100, width=32), st.integers(0, 4)), min_size=1, max_size=25),
     discount=st.floats(0.05, 1.0),
 )
-def test_sorting_by_discounted_scores_is_picking_the_best_one_by_one(
-    scores: list[tuple[float, int]], discount: float
-) -> None:
+def test_sorting_by_repeat_discount_equals_greedy_selection(scores: list[tuple[float, int]], discount: float) -> None:
     score = np.array([s for s, _ in scores], np.float32)
     creators = np.array([c for _, c in scores], np.int64)
     effective = with_repeat_discount(score, creators, discount)
@@ -139,13 +137,13 @@ def test_sorting_by_discounted_scores_is_picking_the_best_one_by_one(
         left.remove(place)
 
 
-def test_the_rank_in_a_group_counts_better_ones_and_earlier_equals() -> None:
+def test_rank_in_group_counts_better_scores_and_earlier_ties() -> None:
     score = np.array([3, 5, 5, 1, 4], np.float32)
     assert rank_in_group(score, np.array([1, 1, 1, 1, 2])).tolist() == [2, 0, 1, 3, 0]
     assert rank_in_group(np.empty(0, np.float32), np.empty(0, np.int64)).tolist() == []
 
 
-def test_freshness_lifts_the_young_by_what_was_asked() -> None:
+def test_freshness_boost_raises_the_scores_of_new_posts() -> None:
     score = np.full(3, 10, np.float32)
     lifted = with_freshness(score, np.array([0.0, 6.0, 600.0]), 0.4)
     np.testing.assert_allclose(lifted, [14.0, 12.0, 10.0], rtol=1e-5)
@@ -153,13 +151,13 @@ def test_freshness_lifts_the_young_by_what_was_asked() -> None:
 
 
 @given(ids=st.lists(st.integers(0, 9), max_size=30))
-def test_deduplication_keeps_the_first_of_each(ids: list[int]) -> None:
+def test_deduplication_keeps_the_first_occurrence(ids: list[int]) -> None:
     kept = np.array(ids, np.int64)[first_of_each(np.array(ids, np.int64))].tolist()
     assert kept == list(dict.fromkeys(ids))
 
 
 @given(k=st.integers(1, 200), ads=st.integers(0, 50), gap=st.integers(1, 100))
-def test_ads_keep_their_distance_and_never_end_a_slate(k: int, ads: int, gap: int) -> None:
+def test_ad_positions_keep_the_gap_and_never_end_a_slate(k: int, ads: int, gap: int) -> None:
     places = ad_places(k, ads, gap)
     assert len(places) <= ads
     edges = [-1, *places]

@@ -1,4 +1,4 @@
-"""The feature tables equal a recount of the log, event by event, of what was known before each row's time."""
+"""Feature tables equal a recount of the log with the events known before each row."""
 
 from __future__ import annotations
 
@@ -61,10 +61,10 @@ def at(table: pa.Table, t: float) -> list[dict[str, Any]]:
 
 @given(log=LOGS, t=SNAPSHOTS, data=st.data(), later_s=LATER_S)
 @settings(deadline=None, max_examples=60)
-def test_an_event_known_from_a_snapshot_on_moves_no_row_of_that_snapshot_or_before(
+def test_future_event_changes_no_row_up_to_the_snapshot(
     log: list[Event], t: float, data: st.DataObject, later_s: float
 ) -> None:
-    """Feast joins a row of exactly t to a request of exactly t, so also what became known at t must wait."""
+    """Feast joins a row at t to a request at t, so an event that becomes known at t must not count at t."""
     future = data.draw(events(at=st.just(t + later_s)))
     without, planted = tables(log), tables([*log, future])
     for view, table in without.items():
@@ -73,26 +73,26 @@ def test_an_event_known_from_a_snapshot_on_moves_no_row_of_that_snapshot_or_befo
 
 @given(log=LOGS, t=MIDNIGHTS, data=st.data(), second=st.integers(1, int(12 * HOUR_S)))
 @settings(deadline=None, max_examples=40)
-def test_an_event_known_before_a_snapshot_moves_the_rows_of_its_user_post_and_creator_alone(
+def test_past_event_changes_only_rows_of_its_user_post_and_creator(
     log: list[Event], t: float, data: st.DataObject, second: int
 ) -> None:
     past = data.draw(events(at=st.just(t - second)))
     without, planted = tables(log), tables([*log, past])
-    for view, name, whose in (
+    for view, name, owner in (
         ("user_activity", "user_id", past.user),
         ("post_stats", "post_id", past.post),
         ("creator_stats", "creator_id", past.creator),
     ):
         before, after = ({row[name]: row for row in at(found[view], t)} for found in (without, planted))
-        assert [key for key in after if after[key] != before.get(key)] == [whose], view
-        if view == "user_activity" and whose in before:
+        assert [key for key in after if after[key] != before.get(key)] == [owner], view
+        if view == "user_activity" and owner in before:
             counts = ("counts_long", "counts_recent", "topic_counts")
-            assert all(after[whose][kind] != before[whose][kind] for kind in counts)
+            assert all(after[owner][kind] != before[owner][kind] for kind in counts)
 
 
 @given(t=st.sampled_from(TIMES.posts[1:-3].tolist()), second=st.integers(1, int(10 * HOUR_S)))
 @settings(deadline=None, max_examples=20)
-def test_a_click_warms_its_post_where_it_came_from_and_from_when_it_is_known(t: float, second: int) -> None:
+def test_click_raises_the_heat_of_its_post_in_its_region_once_known(t: float, second: int) -> None:
     click = Event(known_s=t - second, user=3, post=2, session=1, clicked=1, dwell_s=5)
     none, clicked = tables([])["post_stats"], tables([click])["post_stats"]
     for then in TIMES.posts.tolist():
@@ -114,7 +114,7 @@ def test_a_click_warms_its_post_where_it_came_from_and_from_when_it_is_known(t: 
     second=st.integers(1, int(DAY_S)),
 )
 @settings(deadline=None, max_examples=40)
-def test_a_follow_moves_only_rows_of_later(follows: list[tuple[int, int, float]], t: float, second: int) -> None:
+def test_follow_changes_only_later_rows(follows: list[tuple[int, int, float]], t: float, second: int) -> None:
     others = [follow for follow in follows if follow[:2] != (1, 2)]
     without, planted = tables([], others), tables([], [*others, (1, 2, t + second)])
     for view, table in without.items():
@@ -124,17 +124,17 @@ def test_a_follow_moves_only_rows_of_later(follows: list[tuple[int, int, float]]
         assert planted["creator_stats"] != without["creator_stats"]
 
 
-def test_a_profile_row_of_the_instant_of_a_follow_does_not_know_it_yet() -> None:
+def test_profile_row_at_the_time_of_a_follow_excludes_the_follow() -> None:
     midnight = START + DAY_S
     found = tables([], [(1, 2, midnight)])["user_profile"]
     assert at(found, midnight) == []
-    assert [row["follows"] for row in at(found, midnight + DAY_S)] == [[2]], "its user, and nobody else"
+    assert [row["follows"] for row in at(found, midnight + DAY_S)] == [[2]], "only the row of the following user"
     assert [row["follows"] for row in at(found, END)] == [[], [2], [], []]
 
 
 @dataclass(frozen=True)
 class Count:
-    """The same counts, event by event."""
+    """Reference counts, computed event by event."""
 
     log: list[Event]
 
@@ -142,7 +142,7 @@ class Count:
         return (event for event in self.log if t - window_s <= event.known_s < t)
 
     def sums(self, t: float, window_s: float, key: str) -> dict[int, list[float]]:
-        """Reactions by user, post or creator."""
+        """Return the reactions by user, post or creator."""
         found: dict[int, list[float]] = {}
         for event in self.known(t, window_s):
             row = found.setdefault(getattr(event, key), [0.0] * len(REACTIONS))
@@ -168,7 +168,7 @@ ZEROS = [0.0] * len(REACTIONS)
 
 @given(log=LOGS)
 @settings(deadline=None, max_examples=25)
-def test_counts_of_users_are_those_of_a_recount(log: list[Event]) -> None:
+def test_user_counts_match_a_recount(log: list[Event]) -> None:
     recount, table = Count(log), tables(log)["user_activity"]
     for t in TIMES.daily.tolist():
         rows, long, recent = at(table, t), recount.sums(t, LONG_S, "user"), recount.sums(t, RECENT_S, "user")
@@ -195,7 +195,7 @@ def test_counts_of_users_are_those_of_a_recount(log: list[Event]) -> None:
 
 @given(log=LOGS)
 @settings(deadline=None, max_examples=25)
-def test_counts_of_posts_are_those_of_a_recount(log: list[Event]) -> None:
+def test_post_counts_match_a_recount(log: list[Event]) -> None:
     recount, table = Count(log), tables(log)["post_stats"]
     published, life_s = START + 60.0 * np.arange(POSTS), CONFIG.world.post_life_h * HOUR_S
     step_s = FEATURES.post_snapshot_h * HOUR_S
@@ -216,7 +216,7 @@ def test_counts_of_posts_are_those_of_a_recount(log: list[Event]) -> None:
 
 @given(log=LOGS)
 @settings(deadline=None, max_examples=25)
-def test_counts_of_creators_are_those_of_a_recount(log: list[Event]) -> None:
+def test_creator_counts_match_a_recount(log: list[Event]) -> None:
     follows = [(0, 1, START - 5.0), (2, 1, START + 90_000.0), (3, 0, START + 5.0)]
     recount, table = Count(log), tables(log, follows)["creator_stats"]
     for t in TIMES.daily.tolist():
@@ -258,7 +258,7 @@ def write_world(path: Path, shown_s: list[float], label_s: list[float]) -> None:
     pq.write_table(pa.table(log), path / "log" / "date=2026-01-05" / "part-0.parquet")
 
 
-def test_a_click_counts_from_when_its_label_arrived_not_from_when_it_happened(tmp_path: Path) -> None:
+def test_click_counts_from_its_label_time_and_not_its_event_time(tmp_path: Path) -> None:
     world, live, out = tmp_path / "world", tmp_path / "live", tmp_path / "out"
     for directory in (world, live, out):
         directory.mkdir()
@@ -285,7 +285,7 @@ def test_a_click_counts_from_when_its_label_arrived_not_from_when_it_happened(tm
     assert [row[f"heat_{REGION[2]}"] > 0 for row in at(found["post_stats"], midnight)[:2]] == [True, False]
 
 
-def test_the_log_is_read_without_ads_and_with_the_topic_and_region_of_each_event(tmp_path: Path) -> None:
+def test_event_log_excludes_ads_and_adds_topic_and_region(tmp_path: Path) -> None:
     write_world(tmp_path, [START + 10, START + 20, START + 30], [START + 190, START + 200, START + 210])
     log = EventLog.of(read_log(tmp_path, tmp_path / "none"), catalogue())
     made = event_log([Event(START + 190 + 10 * post, 2, post, 7, clicked=1, dwell_s=4) for post in range(3)])

@@ -1,4 +1,4 @@
-"""The cut and the ranking: who stays, by which score, and what happens without a model."""
+"""The cut selects candidates for heavy ranking, and the rankers have fallbacks without a model."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def query(**knobs: float) -> FeedQuery:
 
 
 def pool(count: int, new: int = 0, seed: int = 0) -> Candidates:
-    """Of whom the last `new` are by creators who joined yesterday."""
+    """Return candidates; the last `new` are by creators with an age of one day."""
     inputs = np.random.default_rng(seed).normal(size=(count, len(NAMES))).astype(np.float32)
     inputs[:, NAMES.index("creator_age_log")] = np.log1p(100.0)
     inputs[count - new :, NAMES.index("creator_age_log")] = np.log1p(1.0)
@@ -54,7 +54,7 @@ LIGHT, CUT = LightRanker(heads, COLUMNS, TOPICS), ScoreCut(TOPICS)
 
 
 @given(scores=st.lists(st.integers(0, 5), max_size=30), count=st.integers(0, 40))
-def test_the_best_are_kept_and_the_first_among_equals(scores: list[int], count: int) -> None:
+def test_best_keeps_the_highest_scores_and_earlier_ties(scores: list[int], count: int) -> None:
     score = np.array(scores, np.float32)
     keep = best(score, count)
     assert keep.sum() == min(count, len(score))
@@ -64,7 +64,7 @@ def test_the_best_are_kept_and_the_first_among_equals(scores: list[int], count: 
 
 
 @given(top_k=st.integers(1, 60), count=st.integers(1, 80))
-def test_exactly_heavy_top_k_go_on_without_exploration(top_k: int, count: int) -> None:
+def test_cut_keeps_exactly_heavy_top_k_candidates_without_exploration(top_k: int, count: int) -> None:
     asked, scored = query(heavy_top_k=top_k), LIGHT.score(query(), pool(count, new=count // 2))
     keep = CUT.keep(asked, scored)
     if count <= top_k:
@@ -75,7 +75,7 @@ def test_exactly_heavy_top_k_go_on_without_exploration(top_k: int, count: int) -
         assert scored.columns["score"][keep].min() >= scored.columns["score"][~keep].max()
 
 
-def test_new_creators_survive_the_cut_only_while_exploration_is_on() -> None:
+def test_cut_keeps_new_creators_only_with_exploration() -> None:
     scored = LIGHT.score(query(), pool(200, new=80))
     scored = scored.with_columns(score=np.where(np.arange(200) < 120, 1.0, 0.0).astype(np.float32))
     without, with_them = (
@@ -89,11 +89,11 @@ def test_new_creators_survive_the_cut_only_while_exploration_is_on() -> None:
     assert with_them[:120].sum() == 20
 
 
-def test_no_cut_when_there_is_no_heavy_ranking() -> None:
+def test_cut_is_skipped_without_heavy_ranking() -> None:
     assert CUT.keep(query(heavy_top_k=0), LIGHT.score(query(), pool(50))) is None
 
 
-def test_the_light_ranker_reads_its_own_columns() -> None:
+def test_light_ranker_reads_its_own_columns() -> None:
     candidates = pool(30)
     seen: list[np.ndarray] = []
     ranker = LightRanker(lambda x: (seen.append(x), heads(x))[1], COLUMNS, TOPICS)
@@ -102,7 +102,7 @@ def test_the_light_ranker_reads_its_own_columns() -> None:
     np.testing.assert_allclose(scored.columns["score"], worth_s(heads(seen[0]), ObjectiveConfig()))
 
 
-def test_without_the_light_ranker_popularity_makes_the_cut() -> None:
+def test_light_ranker_falls_back_to_popularity() -> None:
     candidates = pool(30)
     scored = LIGHT.fallback(query(), candidates, CAUSE)
     np.testing.assert_array_equal(scored.columns["score"], popularity(candidates.columns["inputs"], TOPICS))
@@ -110,13 +110,13 @@ def test_without_the_light_ranker_popularity_makes_the_cut() -> None:
     assert np.argmax(scored.columns["score"]) == np.argmax(worth)
 
 
-def test_a_creator_is_new_for_a_week() -> None:
+def test_creator_is_new_for_a_week() -> None:
     inputs = np.zeros((3, len(NAMES)), np.float32)
     inputs[:, NAMES.index("creator_age_log")] = np.log1p([0.0, 6.9, 7.1])
     assert is_by_new_creator(inputs, TOPICS).tolist() == [True, True, False]
 
 
-def test_the_heavy_ranker_scores_by_the_weights_of_the_request() -> None:
+def test_heavy_ranker_scores_with_the_weights_of_the_request() -> None:
     candidates, asked = pool(12), query()
     clicks_only = replace(asked, objective=ObjectiveConfig(1.0, 0.0, 0.0, 0.0))
     scored = HeavyRanker(heads).score(clicks_only, candidates)
@@ -125,7 +125,7 @@ def test_the_heavy_ranker_scores_by_the_weights_of_the_request() -> None:
     assert by_worth == pytest.approx(scored.columns["score"] * (10.0 + 0.2 * 20 + 0.05 * 60), rel=1e-5)
 
 
-def test_without_the_heavy_ranker_the_light_score_stands() -> None:
+def test_heavy_ranker_falls_back_to_the_light_score() -> None:
     scored = pool(12).with_columns(score=np.arange(12, dtype=np.float32))
     assert HeavyRanker(heads).score(query(heavy_top_k=0), scored) is scored
     assert HeavyRanker(heads).fallback(query(), scored, CAUSE) is scored

@@ -1,4 +1,4 @@
-"""The world is made from its seed alone, part by part and day by day, and keeps its secrets."""
+"""The world is deterministic by seed, grows day by day, and keeps its latent variables out of the logs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def world() -> World:
     return make_world(CONFIG)
 
 
-def test_the_same_seed_makes_the_same_log_and_another_seed_another(world: World) -> None:
+def test_same_seed_reproduces_the_log_and_another_seed_changes_it(world: World) -> None:
     for (_, one), (_, two) in zip(log_days(world), log_days(make_world(CONFIG)), strict=True):
         assert one.equals(two)
     other = make_world(replace(CONFIG, seed=8))
@@ -34,7 +34,7 @@ def test_the_same_seed_makes_the_same_log_and_another_seed_another(world: World)
     assert not np.array_equal(world.posts.quality, other.posts.quality)
 
 
-def test_a_longer_history_begins_like_a_shorter_one(world: World) -> None:
+def test_longer_history_starts_with_the_shorter_one(world: World) -> None:
     longer = make_world(replace(CONFIG, days=5))
     np.testing.assert_array_equal(world.people.taste, longer.people.taste)
     for part in ("creators", "posts", "bursts"):
@@ -48,14 +48,14 @@ def test_a_longer_history_begins_like_a_shorter_one(world: World) -> None:
         assert one.equals(two)
 
 
-def test_one_weight_changes_reactions_and_nothing_else(world: World) -> None:
+def test_changed_click_weight_leaves_the_world_unchanged(world: World) -> None:
     other = make_world(replace(CONFIG, bait_click=0.0))
     np.testing.assert_array_equal(world.posts.bait, other.posts.bait)
     np.testing.assert_array_equal(world.graph.keys, other.graph.keys)
     np.testing.assert_array_equal(world.people.activity, other.people.activity)
 
 
-def test_one_more_day_writes_only_that_day_and_equals_a_run_over_all(world: World, tmp_path: Path) -> None:
+def test_added_day_writes_only_that_day_and_equals_a_full_run(world: World, tmp_path: Path) -> None:
     longer = make_world(replace(CONFIG, days=4))
     write_log(world, tmp_path / "grown", lambda *_: None)
     before = {file: (file.read_bytes(), file.stat().st_mtime_ns) for file in (tmp_path / "grown").rglob("*.parquet")}
@@ -95,7 +95,7 @@ def test_only_the_generator_and_the_gate_import_the_world() -> None:
     assert reaching == allowed
 
 
-def test_follows_are_listed_once_and_in_order(world: World) -> None:
+def test_follows_are_unique_and_sorted(world: World) -> None:
     graph = world.graph
     for user in range(0, CONFIG.users, 23):
         mine = graph.creator[graph.start[user] : graph.start[user + 1]]

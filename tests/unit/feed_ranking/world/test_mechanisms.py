@@ -1,4 +1,4 @@
-"""Each mechanism of the world can be found again in its log, at the size that its parameter says."""
+"""Each mechanism of the world is recovered from its log with the configured size."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Array = npt.NDArray[Any]
 
 
 def causes() -> dict[str, Array]:
-    """What may have made someone click, row by row, in the units of the parameters."""
+    """Return the causes of a click by row, in the units of the parameters."""
     shown, truth = organic(), world()
     user, post, now = shown["user_id"], shown["post_id"], shown["request_ts"]
     creator = truth.posts.creator[post]
@@ -40,7 +40,7 @@ def causes() -> dict[str, Array]:
 
 @pytest.fixture(scope="module")
 def click_weights() -> dict[str, tuple[float, float]]:
-    """Every click weight at once, with its standard error, from the whole log."""
+    """Return every click weight with its standard error, fitted jointly on the whole log."""
     found = causes()
     x = np.stack([values.astype(float) for values in found.values()], axis=1)
     looked = examination(CONFIG, organic()["position"])
@@ -62,11 +62,11 @@ def click_weights() -> dict[str, tuple[float, float]]:
         ("burst_elsewhere", CONFIG.burst_click * CONFIG.burst_elsewhere),
     ],
 )
-def test_the_weight_of_each_cause_of_a_click_is_recovered(
+def test_click_weight_of_each_cause_is_recovered(
     click_weights: dict[str, tuple[float, float]], cause: str, planted: float
 ) -> None:
     weight, error = click_weights[cause]
-    assert abs(weight) > 2 * error, "the log could not tell it from nothing"
+    assert abs(weight) > 2 * error, "the weight is indistinguishable from zero"
     assert weight == pytest.approx(planted, abs=4 * error)
 
 
@@ -83,7 +83,7 @@ def test_position_bias_is_recovered_from_the_randomised_bucket_alone() -> None:
     ("cause", "planted"),
     [("taste", CONFIG.taste_dwell), ("quality", CONFIG.quality_dwell), ("bait", -CONFIG.bait_dwell)],
 )
-def test_bait_spoils_the_visit_that_taste_and_quality_prolong(cause: str, planted: float) -> None:
+def test_dwell_weights_of_taste_quality_and_bait_are_recovered(cause: str, planted: float) -> None:
     clicked = organic()["clicked"].astype(bool)
     found = causes()
     media = world().posts.media[organic()["post_id"]][clicked]
@@ -99,7 +99,7 @@ def test_bait_spoils_the_visit_that_taste_and_quality_prolong(cause: str, plante
     assert weights[0] == pytest.approx(np.log(CONFIG.dwell_mean_s) - CONFIG.dwell_spread**2 / 2, abs=4 * error[0])
 
 
-def test_likes_and_comments_have_the_causes_that_were_planted() -> None:
+def test_like_and_comment_weights_are_recovered() -> None:
     clicked, found = organic()["clicked"].astype(bool), causes()
     for label, names, planted in (
         ("liked", ("bias", "taste", "quality", "bait"), (CONFIG.like_bias, 0.5, 0.5, -CONFIG.bait_like)),
@@ -111,7 +111,7 @@ def test_likes_and_comments_have_the_causes_that_were_planted() -> None:
             assert weight == pytest.approx(value, abs=4 * error), (label, value)
 
 
-def test_sessions_end_by_satiation_and_sooner_after_an_ad() -> None:
+def test_leave_weights_of_satiation_and_ads_are_recovered() -> None:
     rows = log()
     is_ad = rows["post_id"] < 0
     x = np.stack([np.ones(len(is_ad)), np.log1p(rows["depth"]), is_ad], axis=1).astype(float)
@@ -123,7 +123,7 @@ def test_sessions_end_by_satiation_and_sooner_after_an_ad() -> None:
         assert weight == pytest.approx(planted, abs=4 * error)
 
 
-def test_fame_follows_a_power_law_and_taste_draws_people_together() -> None:
+def test_follower_counts_follow_a_power_law_and_follows_match_taste() -> None:
     truth, old = world(), CONFIG.creators_at_start
     followers = np.sort(np.bincount(truth.graph.creator, minlength=len(truth.creators))[:old])[::-1]
     rank = np.arange(1, old + 1)
@@ -135,7 +135,7 @@ def test_fame_follows_a_power_law_and_taste_draws_people_together() -> None:
     assert liked.mean() > anyone + 0.5
 
 
-def test_a_creators_posts_are_alike_and_signals_are_as_good_as_they_should_be() -> None:
+def test_posts_of_a_creator_correlate_and_signals_have_the_configured_quality() -> None:
     truth = world()
     for name in ("quality", "bait"):
         own, creators = getattr(truth.posts, name), getattr(truth.creators, name)
@@ -144,7 +144,7 @@ def test_a_creators_posts_are_alike_and_signals_are_as_good_as_they_should_be() 
         assert np.corrcoef(own, signal)[0, 1] == pytest.approx(CONFIG.signal_quality, abs=0.03)
 
 
-def test_new_creators_join_every_day_with_few_followers_and_post_at_once() -> None:
+def test_new_creators_join_daily_with_few_followers_and_publish() -> None:
     truth = world()
     new = np.arange(CONFIG.creators_at_start, len(truth.creators))
     assert len(new) == CONFIG.new_creators_per_day * CONFIG.days
@@ -156,7 +156,7 @@ def test_new_creators_join_every_day_with_few_followers_and_post_at_once() -> No
     assert by_new.sum() > 50
 
 
-def test_sessions_begin_by_the_hour_as_planned() -> None:
+def test_session_starts_follow_the_hourly_load() -> None:
     first = np.unique(log()["session_id"], return_index=True)[1]
     region = world().people.region[log()["user_id"][first]]
     local = (log()["request_ts"][first] / 3600 + np.asarray(REGION_UTC_OFFSET_H)[region]) % 24

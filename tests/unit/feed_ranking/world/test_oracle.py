@@ -1,4 +1,4 @@
-"""The oracle says what happens on average, and what would have been best."""
+"""The oracle gives expected outcomes and the best slate."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_event_rates_match_the_oracle_probabilities() -> None:
     assert abs(dwell.sum() - mean.sum()) < 4 * np.sqrt((spread**2).sum())
 
 
-def test_the_value_of_a_slate_is_what_a_simulation_of_it_earns() -> None:
+def test_slate_value_matches_a_simulation() -> None:
     oracle, rng, draws = Oracle(world()), np.random.default_rng(0), 60_000
     posts = alive(8)
     slate = np.array([posts[0], posts[1], AD, posts[2], EMPTY, posts[3], AD, posts[4]])
@@ -61,7 +61,7 @@ def test_the_value_of_a_slate_is_what_a_simulation_of_it_earns() -> None:
 
 
 @pytest.mark.parametrize("cap", [1, 2, 20])
-def test_the_best_slate_is_the_greedy_one(cap: int) -> None:
+def test_best_slate_is_greedy(cap: int) -> None:
     oracle, truth = Oracle(world()), world()
     pool, user = alive(60, seed=cap), 5
     slate = oracle.best_slate(user, pool, NOW, 12, cap)
@@ -78,7 +78,7 @@ def test_the_best_slate_is_the_greedy_one(cap: int) -> None:
     assert len(set(shown)) == 12
 
 
-def test_the_best_slate_beats_others_and_ends_when_the_cap_leaves_nothing() -> None:
+def test_best_slate_beats_random_slates_and_ends_at_the_creator_cap() -> None:
     oracle, rng = Oracle(world()), np.random.default_rng(1)
     pool = alive(80)
     users = np.arange(15)
@@ -91,7 +91,7 @@ def test_the_best_slate_beats_others_and_ends_when_the_cap_leaves_nothing() -> N
     assert (short[1:] == EMPTY).all()
 
 
-def test_an_ad_costs_what_follows_and_fatigue_costs_repetition() -> None:
+def test_ads_reduce_the_value_of_later_posts_and_fatigue_that_of_repeats() -> None:
     oracle, pool = Oracle(world()), alive(10)
     first = pool.copy()
     first[0] = AD
@@ -100,7 +100,7 @@ def test_an_ad_costs_what_follows_and_fatigue_costs_repetition() -> None:
     without = [oracle.slate_value(np.array([4]), np.where(p == AD, EMPTY, p)[None, :], NOW)[0] for p in (first, late)]
     with_ad = [oracle.slate_value(np.array([4]), p[None, :], NOW)[0] for p in (first, late)]
     assert with_ad[0] < without[0]
-    assert with_ad[1] == pytest.approx(without[1]), "nothing follows it"
+    assert with_ad[1] == pytest.approx(without[1]), "an ad in the last position affects no post"
     tireless = Oracle(replace(world(), config=replace(CONFIG, fatigue_click=0.0)))
     creator = world().posts.creator
     same = np.array([p for p in alive(400) if creator[p] == np.bincount(creator[alive(400)]).argmax()][:3])

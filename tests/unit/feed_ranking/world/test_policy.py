@@ -1,4 +1,4 @@
-"""The old feed shows what it may, as often as it says, and the log is true to its sessions."""
+"""The logging policy shows valid posts with the configured shares, and its log is consistent."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from feed_ranking.domain import RANDOM_POLICY
 from tests.support.feed_log import CONFIG, log, organic, world
 
 
-def test_every_shown_post_was_published_alive_and_new_to_its_session() -> None:
+def test_shown_posts_are_published_unexpired_and_unique_in_their_session() -> None:
     rows = organic()
     age_s = rows["request_ts"] - world().posts.published_ts[rows["post_id"]]
     assert (age_s >= 0).all()
@@ -20,7 +20,7 @@ def test_every_shown_post_was_published_alive_and_new_to_its_session() -> None:
     np.testing.assert_array_equal(rows["creator_id"], world().posts.creator[rows["post_id"]])
 
 
-def test_the_randomised_bucket_has_its_share_of_slates_and_an_even_chance_for_all() -> None:
+def test_randomised_bucket_has_its_share_and_uniform_propensities() -> None:
     rows = organic()
     _, first = np.unique(rows["slate_id"], return_index=True)
     share = (rows["policy"][first] == RANDOM_POLICY).mean()
@@ -30,7 +30,7 @@ def test_the_randomised_bucket_has_its_share_of_slates_and_an_even_chance_for_al
     assert on_top.std() < 0.005
 
 
-def test_ads_stand_only_in_their_places_and_fill_their_share() -> None:
+def test_ads_appear_only_at_ad_positions_with_the_configured_fill() -> None:
     rows = log()
     is_ad = rows["ad_id"] >= 0
     np.testing.assert_array_equal(is_ad, rows["post_id"] == -1)
@@ -40,7 +40,7 @@ def test_ads_stand_only_in_their_places_and_fill_their_share() -> None:
     assert not rows["clicked"][is_ad].any()
 
 
-def test_sessions_are_logged_without_gaps_until_someone_leaves() -> None:
+def test_sessions_are_logged_without_gaps_until_the_user_leaves() -> None:
     rows = log()
     order = np.lexsort((rows["depth"], rows["session_id"]))
     session, depth, left = (rows[name][order] for name in ("session_id", "depth", "left"))
@@ -55,7 +55,7 @@ def test_sessions_are_logged_without_gaps_until_someone_leaves() -> None:
                 assert before[place] == (creator[begin:place] == creator[place]).sum()
 
 
-def test_nothing_is_dwelt_on_liked_or_commented_without_a_click() -> None:
+def test_dwell_likes_and_comments_require_a_click() -> None:
     rows = log()
     idle = ~rows["clicked"].astype(bool)
     assert not rows["liked"][idle].any()

@@ -1,4 +1,4 @@
-"""Simulated people are the world's: they ask as an app does, react by the truth, and can be repeated."""
+"""Simulated visitors send requests like an app, react by the oracle, and are reproducible."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def people() -> Visitors:
 
 
 def answer_to(people: Visitors, question: Mapping[str, Any], number: int) -> dict[str, Any]:
-    """What a service could say: a slate drawn by `number`, with two ads and a post that nobody knows."""
+    """Return a service response: a slate seeded by `number`, with two ads and one unknown post."""
     truth, rng = people.oracle.world.posts, np.random.default_rng([number, len(question["seen"])])
     alive = np.flatnonzero((truth.published_ts > NOW - 72 * 3600) & (truth.published_ts <= NOW))
     posts = rng.permutation(np.setdiff1d(alive, question["seen"]))[: question["k"]]
@@ -49,14 +49,14 @@ def answer_to(people: Visitors, question: Mapping[str, Any], number: int) -> dic
 
 
 def live(people: Visitors, visit: FeedVisit, number: int) -> list[Events]:
-    """One visit to its end."""
-    told = []
+    """Run one visit to its end."""
+    events = []
     while (question := visit.question()) is not None:
-        told.append(visit.react(answer_to(people, question, number)))
-    return told
+        events.append(visit.react(answer_to(people, question, number)))
+    return events
 
 
-def test_the_same_seed_and_answers_give_the_same_events_in_whatever_order_people_come(people: Visitors) -> None:
+def test_same_seed_and_answers_give_the_same_events_in_any_visit_order(people: Visitors) -> None:
     again = Visitors(CONFIG, seed=5)
     one = {number: live(people, people.visit(number), number) for number in range(40)}
     two = {number: live(again, again.visit(number), number) for number in reversed(range(40))}
@@ -68,7 +68,7 @@ def test_the_same_seed_and_answers_give_the_same_events_in_whatever_order_people
     assert {number: live(other, other.visit(number), number) for number in range(40)} != one
 
 
-def test_events_have_the_fields_of_the_contract_and_only_what_was_reached(people: Visitors) -> None:
+def test_events_match_the_contract_and_cover_only_reached_positions(people: Visitors) -> None:
     by_service = {"seen_ts", "label_ts"}
     for number in range(40):
         depth = 0
@@ -111,7 +111,7 @@ def test_session_has_one_user_and_no_repeated_posts_until_it_ends(people: Visito
     assert set(pages) == {1, 2, 3}
 
 
-def test_what_is_observed_lies_in_its_interval_around_what_the_oracle_expects(people: Visitors) -> None:
+def test_observed_measures_agree_with_the_oracle(people: Visitors) -> None:
     tally = Tally(people.measures)
     for number in range(1500):
         visit = people.visit(number)
@@ -120,7 +120,7 @@ def test_what_is_observed_lies_in_its_interval_around_what_the_oracle_expects(pe
     for row in tally.rows():
         half = row["high"] - row["value"]
         assert abs(row["value"] - row["expected"]) < 2 * half, row
-        assert 0 < half < 0.25 * row["value"], f"{row['id']}: so many visits should tell"
+        assert 0 < half < 0.25 * row["value"], f"{row['id']}: the interval is too wide"
 
 
 def test_visitors_follow_user_activity_and_the_configured_request_rate(people: Visitors) -> None:
@@ -135,15 +135,15 @@ def test_visitors_follow_user_activity_and_the_configured_request_rate(people: V
     assert list(itertools.islice(Visitors(CONFIG, seed=5).gaps_s(8.0), 9)) == gaps[:9].tolist()
 
 
-def test_creators_go_on_where_the_history_ends_and_each_post_comes_once(people: Visitors) -> None:
+def test_publications_continue_after_the_history_without_duplicates(people: Visitors) -> None:
     cuts = NOW + np.array([0.0, 1.0, 3600.0, 86_400.0, 2 * 86_400.0])
     posts = [post for low, high in itertools.pairwise(cuts) for post in people.publications(low, high)]
     first = len(make_world(CONFIG.world).posts)
     assert [post["post_id"] for post in posts] == list(range(first, first + DAYS_AHEAD * CONFIG.world.posts_per_day))
     assert people.until_ts == NOW + DAYS_AHEAD * DAY_S
     assert not people.publications(people.until_ts, people.until_ts + DAY_S)
-    assert not people.publications(NOW + 100, NOW), "a clock that went back publishes nothing"
-    assert max(post["creator_id"] for post in posts) >= CONFIG.world.creators, "creators who joined since publish too"
+    assert not people.publications(NOW + 100, NOW), "a reversed time range publishes nothing"
+    assert max(post["creator_id"] for post in posts) >= CONFIG.world.creators, "creators that joined later publish too"
     keys = {"post_id", "creator_id", "topic", "media", "quality_signal", "bait_signal"}
     assert all(post.keys() == keys for post in posts)
 
@@ -156,6 +156,6 @@ def test_empty_slate_ends_the_visit_without_events(people: Visitors) -> None:
     assert visit.question() is None
 
 
-def test_an_answer_of_another_form_is_not_taken_for_a_slate(people: Visitors) -> None:
+def test_malformed_answer_raises(people: Visitors) -> None:
     with pytest.raises(KeyError):
         people.visit(0).react({"slate": [{"position": 0}], "request_ts": NOW, "slate_id": 1})

@@ -1,4 +1,4 @@
-"""What people do with a slate is as frequent as the oracle says, whoever made the slate."""
+"""Simulated reactions to a slate have the frequencies that the oracle expects."""
 
 from __future__ import annotations
 
@@ -20,8 +20,7 @@ UNKNOWN = 900_000
 
 
 def screen(slate: list[int], depth: int = 0, draws: int = 1) -> Screen:
-    """The same slate on the screens of `draws` sessions of one user; a post that the world does not know is topic 1 by
-    a creator whom it does not know either."""
+    """Return the same slate for `draws` sessions of one user; an unknown post has topic 1 and an unknown creator."""
     truth, oracle = world().posts, Oracle(world())
     posts = np.array([slate])
     known = (posts >= 0) & (posts < len(truth))
@@ -47,7 +46,7 @@ def screen(slate: list[int], depth: int = 0, draws: int = 1) -> Screen:
 
 
 def mixed_slate() -> list[int]:
-    """Twelve places: known posts of which two share a creator, unknown ones, and two ads."""
+    """Return twelve items: known posts, two of them by one creator, unknown posts, and two ads."""
     truth = world().posts
     young = np.flatnonzero(truth.published_ts > NOW - 72 * 3600)
     posts = young[np.argsort(truth.creator[young], kind="stable")][:8].tolist()
@@ -56,7 +55,7 @@ def mixed_slate() -> list[int]:
 
 
 @pytest.mark.parametrize("depth", [0, 20])
-def test_over_many_draws_everything_is_as_frequent_as_expected(depth: int) -> None:
+def test_reaction_frequencies_match_the_oracle(depth: int) -> None:
     shown = screen(mixed_slate(), depth, DRAWS)
     came = draw_visits(Oracle(world()), np.random.default_rng(depth), shown)
     mean = expect(Oracle(world()), screen(mixed_slate(), depth))
@@ -72,7 +71,7 @@ def test_over_many_draws_everything_is_as_frequent_as_expected(depth: int) -> No
     ):
         error = observed.std() / np.sqrt(DRAWS)
         assert observed.mean() == pytest.approx(expected, abs=4 * error), name
-        assert error < 0.05 * max(expected, 0.1), f"{name}: the draws could not tell"
+        assert error < 0.05 * max(expected, 0.1), f"{name}: too few draws"
 
 
 def test_ads_get_no_clicks_and_likes_require_a_click() -> None:
@@ -86,7 +85,7 @@ def test_ads_get_no_clicks_and_likes_require_a_click() -> None:
     assert came.reached[:, 0].all()
 
 
-def test_an_ad_drives_people_away() -> None:
+def test_ad_raises_the_rate_of_leaving() -> None:
     oracle, slate = Oracle(world()), mixed_slate()
     posts = [post for post in slate if post != AD]
     with_ad, without = (expect(oracle, screen([*posts[:5], place, *posts[5:]])) for place in (AD, posts[-1]))
@@ -122,25 +121,23 @@ def test_followers_click_an_unknown_post_of_their_creator_more() -> None:
     np.testing.assert_array_equal(gain[:, 0] > 0, graph.is_following(users, np.full(CONFIG.users, creator)))
 
 
-def test_an_id_of_the_world_that_another_creator_uses_is_not_the_worlds_post() -> None:
+def test_world_post_id_with_another_creator_is_an_unknown_post() -> None:
     oracle, truth = Oracle(world()), world().posts
     for creator, is_known in ((int(truth.creator[40]), True), (int(truth.creator[40]) + 1, False)):
         found = truth_of_served(oracle, np.array([40]), np.array([creator]), np.array([99]), NOW)
         assert bool(found.quality[0] == truth.quality[40]) is is_known
         assert found.creator[0] == creator
-        assert found.topic[0] == (truth.topic[40] if is_known else 0), (
-            "a topic that does not exist is taken as the first"
-        )
+        assert found.topic[0] == (truth.topic[40] if is_known else 0), "an unknown topic falls back to topic 0"
 
 
-def test_for_posts_of_the_world_the_served_truth_is_the_worlds() -> None:
+def test_truth_of_served_equals_the_world_for_known_posts() -> None:
     oracle, posts = Oracle(world()), np.arange(len(world().posts))
     served = truth_of_served(oracle, posts, world().posts.creator, world().posts.topic * 0, NOW)
     for name, values in vars(oracle.truth_of(posts)).items():
         np.testing.assert_array_equal(getattr(served, name), values, name)
 
 
-def test_sessions_ask_for_as_many_slates_as_they_are_expected_to() -> None:
+def test_number_of_slates_per_session_matches_the_expectation() -> None:
     oracle, slate = Oracle(world()), mixed_slate()
     is_ad, rng = np.array(slate) == AD, np.random.default_rng(3)
     there, asked = np.ones(DRAWS, bool), np.zeros(DRAWS)

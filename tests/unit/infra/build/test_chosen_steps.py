@@ -1,5 +1,4 @@
-"""Which steps a build runs beyond what changed: those that were chosen, whose server lost their output, or that read
-what others went on writing."""
+"""A build runs chosen optional steps, steps whose server lost its output, and steps with a new cut of the live log."""
 
 from __future__ import annotations
 
@@ -26,7 +25,7 @@ def root(settings: Settings) -> Path:
     return settings.design_root("tiny") / "steps"
 
 
-def test_an_optional_step_is_left_out_and_those_after_it_do_without_its_output(settings: Settings, root: Path) -> None:
+def test_build_skips_an_optional_step_that_was_not_chosen(settings: Settings, root: Path) -> None:
     runs = build(WITH_OPTION, settings)
     assert ran(runs) == "abd"
     assert (runs[-1].path / "d.txt").read_text() == "a"
@@ -35,7 +34,7 @@ def test_an_optional_step_is_left_out_and_those_after_it_do_without_its_output(s
     assert is_built(WITH_OPTION, settings)
 
 
-def test_an_optional_step_that_was_chosen_runs_with_those_that_read_it_and_no_others(settings: Settings) -> None:
+def test_build_runs_a_chosen_optional_step_and_only_its_readers(settings: Settings) -> None:
     build(WITH_OPTION, settings)
     choose_option(WITH_OPTION, settings, "extra", chosen=True)
     assert not is_built(WITH_OPTION, settings)
@@ -46,7 +45,7 @@ def test_an_optional_step_that_was_chosen_runs_with_those_that_read_it_and_no_ot
     assert is_built(WITH_OPTION, settings)
 
 
-def test_a_choice_is_remembered_until_it_is_taken_back(settings: Settings) -> None:
+def test_chosen_option_persists_until_it_is_revoked(settings: Settings) -> None:
     choose_option(WITH_OPTION, settings, "extra", chosen=True)
     choose_option(WITH_OPTION, settings, "extra", chosen=True)
     assert ran(build(WITH_OPTION, settings)) == "axbd"
@@ -59,14 +58,14 @@ def test_a_choice_is_remembered_until_it_is_taken_back(settings: Settings) -> No
     assert set(current(settings)) == {"a", "b", "d"}
 
 
-def test_a_choice_holds_for_one_preset_and_one_home(settings: Settings, tmp_path: Path) -> None:
+def test_chosen_option_applies_to_one_preset_and_one_home(settings: Settings, tmp_path: Path) -> None:
     choose_option(WITH_OPTION, settings, "extra", chosen=True)
     for other in (Settings(home=tmp_path, preset="small"), Settings(home=tmp_path / "other", preset="smoke")):
         assert EXTRA not in chosen_steps(WITH_OPTION, other)
     assert EXTRA in chosen_steps(WITH_OPTION, settings)
 
 
-def test_each_option_is_chosen_by_itself(settings: Settings) -> None:
+def test_options_are_chosen_independently(settings: Settings) -> None:
     more = replace(EXTRA, name="y", option="more")
     design = tiny_design(DESIGN.steps[0], EXTRA, more)
     choose_option(design, settings, "extra", chosen=True)
@@ -77,14 +76,14 @@ def test_each_option_is_chosen_by_itself(settings: Settings) -> None:
 
 
 @pytest.mark.parametrize("chosen", [True, False])
-def test_an_option_that_no_step_has_is_refused(settings: Settings, root: Path, chosen: bool) -> None:
+def test_choose_option_rejects_an_unknown_option(settings: Settings, root: Path, chosen: bool) -> None:
     for design in (DESIGN, WITH_OPTION):
         with pytest.raises(UsageError, match="tiny has no optional step naive"):
             choose_option(design, settings, "naive", chosen=chosen)
-    assert not root.exists(), "nothing is remembered"
+    assert not root.exists(), "a rejected option writes nothing"
 
 
-def test_a_build_cannot_begin_at_an_optional_step_that_was_not_chosen(settings: Settings) -> None:
+def test_build_rejects_from_step_at_an_optional_step_that_was_not_chosen(settings: Settings) -> None:
     with pytest.raises(UsageError, match="'x'"):
         build(WITH_OPTION, settings, from_step="x")
 
@@ -114,18 +113,20 @@ def test_step_with_lost_server_output_reruns_with_its_successors(
     assert ran(build(WATCHED, settings, observer=notes)) == "bc"
     assert notes.texts == ["b: a server has lost the output of this step; running the step again"]
     assert ran(build(WATCHED, settings)) == ""
-    assert first[1].path.exists(), "what is served until now stays"
+    assert first[1].path.exists(), "the output in use stays"
 
 
-def test_a_server_that_does_not_answer_cannot_tell(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_build_uses_local_outputs_when_the_server_does_not_answer(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def silent(output: Path, settings: Settings) -> bool:
-        raise DependencyError("nobody answers")
+        raise DependencyError("no answer")
 
     notes = Notes()
     build(WATCHED, settings)
     monkeypatch.setattr(f"{__name__}.still_there", silent)
     assert ran(build(WATCHED, settings, observer=notes)) == ""
-    assert notes.texts == ["b: nobody answers; using the local outputs"]
+    assert notes.texts == ["b: no answer; using the local outputs"]
 
 
 CUTTING = tiny_design(
@@ -144,28 +145,26 @@ def make_b(context: StepContext) -> None:
     (context.out / "b.txt").write_text(f"b {context.cut}".strip())
 
 
-def test_a_build_takes_a_new_cut_of_what_others_wrote_and_until_then_nothing_is_out_of_date(
-    settings: Settings, root: Path
-) -> None:
+def test_build_takes_a_new_cut_and_new_data_alone_leaves_the_build_current(settings: Settings, root: Path) -> None:
     assert ran(build(CUTTING, settings)) == "abc"
     assert ran(build(CUTTING, settings)) == ""
     (settings.home / "outside.txt").write_text("one")
-    assert is_built(CUTTING, settings), "using it is no reason to build"
+    assert is_built(CUTTING, settings), "new data alone does not make the build stale"
     runs = build(CUTTING, settings)
     assert ran(runs) == "bc"
     assert (runs[2].path / "c.txt").read_text() == "b one c"
     assert ran(build(CUTTING, settings)) == ""
     (settings.home / "outside.txt").unlink()
-    assert ran(build(CUTTING, settings)) == "", "what it read before is there still"
+    assert ran(build(CUTTING, settings)) == "", "the data of the previous cut still exists"
 
 
-def test_a_cut_of_nothing_is_the_same_as_none_that_was_ever_taken(settings: Settings) -> None:
+def test_empty_cut_has_the_same_fingerprint_as_no_cut(settings: Settings) -> None:
     never = fingerprints(CUTTING, settings)
     build(CUTTING, settings)
     assert fingerprints(CUTTING, settings) == never
 
 
-def test_a_step_reads_the_cut_that_was_taken_when_the_build_began(
+def test_step_reads_the_cut_taken_at_the_start_of_the_build(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def busy(context: StepContext) -> None:
@@ -178,7 +177,7 @@ def test_a_step_reads_the_cut_that_was_taken_when_the_build_began(
     assert (build(CUTTING, settings)[1].path / "b.txt").read_text() == "b two"
 
 
-def test_steps_before_the_one_where_a_build_begins_keep_their_cut_and_so_does_a_variant(
+def test_steps_before_from_step_and_variants_keep_their_cut(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     build(CUTTING, settings)

@@ -1,4 +1,4 @@
-"""Builds are resumable, skip what did not change, and never leave half a step behind."""
+"""Builds resume after an interruption, skip unchanged steps, and leave no partial outputs."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def break_step(monkeypatch: pytest.MonkeyPatch, name: str, error: BaseException)
     monkeypatch.setattr(f"tests.support.tiny_steps.make_{name}", broken)
 
 
-def test_the_first_build_runs_every_step_on_the_output_of_the_one_before(settings: Settings) -> None:
+def test_first_build_runs_every_step_on_the_outputs_of_earlier_steps(settings: Settings) -> None:
     assert not is_built(DESIGN, settings)
     runs = build(DESIGN, settings)
     assert ran(runs) == "abc"
@@ -63,7 +63,7 @@ def test_second_build_skips_every_step_and_keeps_the_facts(settings: Settings) -
     assert second[0].facts == {"size": 3}
 
 
-def test_a_changed_configuration_reruns_the_step_and_those_after_it(
+def test_changed_configuration_reruns_the_step_and_its_successors(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     build(DESIGN, settings)
@@ -76,7 +76,7 @@ def test_a_changed_configuration_reruns_the_step_and_those_after_it(
     assert (runs[2].path / "c.txt").read_text() == "4 b c"
 
 
-def test_a_changed_configuration_that_no_step_reads_reruns_nothing(
+def test_changed_configuration_without_a_reader_reruns_no_step(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     careless = tiny_design(replace(DESIGN.steps[0], config=()), *DESIGN.steps[1:])
@@ -85,7 +85,7 @@ def test_a_changed_configuration_that_no_step_reads_reruns_nothing(
     assert ran(build(careless, settings)) == ""
 
 
-def test_changed_code_reruns_the_step_and_those_after_it(
+def test_changed_code_reruns_the_step_and_its_successors(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     package = copy_steps(tmp_path, monkeypatch)
@@ -122,36 +122,36 @@ def copy_steps(root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return package
 
 
-def test_a_step_without_a_module_is_an_error_rather_than_no_code(settings: Settings) -> None:
+def test_step_with_a_missing_module_raises(settings: Settings) -> None:
     with pytest.raises(DependencyError, match="no_such_module"):
         build(tiny_design(replace(DESIGN.steps[0], target="no_such_module:make")), settings)
 
 
 @pytest.mark.parametrize(("name", "expected"), [("a", "abc"), ("b", "bc"), ("c", "c")])
-def test_from_a_step_reruns_it_and_all_after_it(settings: Settings, name: str, expected: str) -> None:
+def test_from_step_reruns_that_step_and_all_later_steps(settings: Settings, name: str, expected: str) -> None:
     build(DESIGN, settings)
     assert ran(build(DESIGN, settings, from_step=name)) == expected
-    assert ran(build(DESIGN, settings)) == "", "forced once is not forced for ever"
+    assert ran(build(DESIGN, settings)) == "", "from_step applies to one build only"
 
 
-def test_from_a_step_reruns_also_a_later_one_that_does_not_read_it(settings: Settings) -> None:
+def test_from_step_reruns_later_steps_that_do_not_depend_on_it(settings: Settings) -> None:
     alone = replace(DESIGN.steps[0], name="alone", after=())
     design = tiny_design(*DESIGN.steps, alone)
     build(design, settings)
     assert ran(build(design, settings, from_step="c")) == "calone"
 
 
-def test_a_forced_step_writes_anew_and_leaves_the_old_output_to_its_readers(settings: Settings) -> None:
+def test_forced_step_writes_a_new_output_and_keeps_the_old_one_for_one_build(settings: Settings) -> None:
     old = build(DESIGN, settings)[0].path
     (old / "a.txt").write_text("changed by hand")
     new = build(DESIGN, settings, from_step="a")[0].path
     assert (new / "a.txt").read_text() == "3"
     assert (old / "a.txt").read_text() == "changed by hand", "a running service may still read it"
     build(DESIGN, settings, from_step="a")
-    assert not old.exists(), "two builds later nobody does"
+    assert not old.exists(), "two builds later the old output is removed"
 
 
-def test_a_forced_build_that_was_stopped_goes_on_where_it_was(
+def test_interrupted_forced_build_resumes_at_the_failed_step(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     build(DESIGN, settings)
@@ -162,7 +162,7 @@ def test_a_forced_build_that_was_stopped_goes_on_where_it_was(
     assert ran(build(DESIGN, settings)) == "bc"
 
 
-def test_an_unknown_step_is_named_and_nothing_runs(settings: Settings, root: Path) -> None:
+def test_build_rejects_an_unknown_from_step_and_runs_nothing(settings: Settings, root: Path) -> None:
     with pytest.raises(UsageError, match="'d'") as caught:
         build(DESIGN, settings, from_step="d")
     assert "a, b, c" in caught.value.hint
@@ -170,7 +170,7 @@ def test_an_unknown_step_is_named_and_nothing_runs(settings: Settings, root: Pat
 
 
 @pytest.mark.parametrize("error", [ValueError("a bug"), KeyboardInterrupt(), DependencyError("down")])
-def test_a_step_that_raises_leaves_nothing_and_the_next_build_goes_on(
+def test_failed_step_leaves_no_output_and_the_next_build_resumes_there(
     settings: Settings, root: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
     with monkeypatch.context() as patch:
@@ -182,7 +182,7 @@ def test_a_step_that_raises_leaves_nothing_and_the_next_build_goes_on(
     assert ran(build(DESIGN, settings)) == "bc"
 
 
-def test_a_forced_step_that_raises_keeps_the_old_output(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_forced_step_keeps_the_old_output(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     path = build(DESIGN, settings)[1].path
     break_step(monkeypatch, "b", ValueError("a bug"))
     with pytest.raises(ValueError, match="a bug"):
@@ -207,7 +207,7 @@ def test_build_without_pending_steps_removes_partial_outputs(settings: Settings,
     assert not left_over.exists()
 
 
-def test_a_second_build_at_the_same_time_is_refused_and_harms_nothing(settings: Settings, root: Path) -> None:
+def test_concurrent_build_is_rejected_and_leaves_the_outputs_intact(settings: Settings, root: Path) -> None:
     root.mkdir(parents=True)
     working = root / "a" / "0123456789ab.partial"
     working.mkdir(parents=True)
@@ -219,14 +219,16 @@ def test_a_second_build_at_the_same_time_is_refused_and_harms_nothing(settings: 
     assert ran(build(DESIGN, settings)) == "abc"
 
 
-def test_the_pointer_names_complete_directories(settings: Settings) -> None:
+def test_pointer_names_complete_output_directories(settings: Settings) -> None:
     runs = build(DESIGN, settings)
     assert current(settings) == {run.name: str(run.path) for run in runs}
     for path in current(settings).values():
         assert (Path(path) / "step.json").exists()
 
 
-def test_the_pointer_stays_at_the_last_complete_build(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pointer_keeps_the_last_complete_build_after_a_failure(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     build(DESIGN, settings)
     before = current(settings)
     configure(monkeypatch, TinyConfig(a=First(size=4)))
@@ -237,7 +239,7 @@ def test_the_pointer_stays_at_the_last_complete_build(settings: Settings, monkey
     assert all((Path(path) / "step.json").exists() for path in before.values())
 
 
-def test_the_pointer_is_not_touched_when_nothing_changed(settings: Settings) -> None:
+def test_unchanged_build_does_not_rewrite_the_pointer(settings: Settings) -> None:
     build(DESIGN, settings)
     pointer = settings.design_root("tiny") / "current.json"
     os.utime(pointer, (1, 1))
@@ -246,10 +248,10 @@ def test_the_pointer_is_not_touched_when_nothing_changed(settings: Settings) -> 
 
 
 @pytest.mark.parametrize("text", ["", "{", "null"])
-def test_a_pointer_that_makes_no_sense_is_mended_by_a_build(settings: Settings, text: str) -> None:
+def test_build_repairs_an_invalid_pointer(settings: Settings, text: str) -> None:
     runs = build(DESIGN, settings)
     (settings.design_root("tiny") / "current.json").write_text(text)
-    build(DESIGN, settings)  # what the hint of `read_release` tells the reader to do
+    build(DESIGN, settings)  # the hint of `read_release` suggests this
     assert current(settings) == {run.name: str(run.path) for run in runs}
 
 
@@ -265,14 +267,14 @@ def build_sizes(settings: Settings, monkeypatch: pytest.MonkeyPatch, sizes: list
     return paths
 
 
-def test_of_old_outputs_only_the_one_before_is_kept(
+def test_build_keeps_only_the_current_and_the_previous_output(
     settings: Settings, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paths = build_sizes(settings, monkeypatch, [1, 2, 3, 4])
     assert sorted((root / "a").iterdir()) == sorted(paths[-2:])
 
 
-def test_the_build_before_is_kept_also_when_it_went_back_to_an_older_output(
+def test_build_keeps_the_previous_output_when_it_reused_an_older_one(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, _, again, last = build_sizes(settings, monkeypatch, [1, 2, 1, 3])
@@ -282,7 +284,7 @@ def test_the_build_before_is_kept_also_when_it_went_back_to_an_older_output(
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EACCES])
-def test_a_disk_that_takes_no_more_is_explained(
+def test_unwritable_disk_raises_an_error_with_path_and_hint(
     settings: Settings, root: Path, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
     break_step(monkeypatch, "b", OSError(code, os.strerror(code)))
@@ -293,21 +295,19 @@ def test_a_disk_that_takes_no_more_is_explained(
     assert directories(root) == ["a/"]
 
 
-def test_another_operating_system_error_is_not_blamed_on_the_disk(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_other_os_errors_are_not_reported_as_disk_errors(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     break_step(monkeypatch, "b", ConnectionRefusedError(errno.ECONNREFUSED, "refused"))
     with pytest.raises(ConnectionRefusedError):
         build(DESIGN, settings)
 
 
-def test_a_home_that_is_a_file_is_explained(tmp_path: Path) -> None:
+def test_home_that_is_a_file_raises_an_error(tmp_path: Path) -> None:
     (tmp_path / "home").write_text("a file")
     with pytest.raises(LabError, match="cannot write"):
         build(DESIGN, Settings(home=tmp_path / "home", preset="smoke"))
 
 
-def test_too_little_free_space_is_noticed_before_any_step(
+def test_build_checks_free_disk_space_before_the_first_step(
     settings: Settings, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(steps, "NEEDED_FREE_BYTES", 10**18)
@@ -317,7 +317,7 @@ def test_too_little_free_space_is_noticed_before_any_step(
     assert directories(root) == []
 
 
-def test_an_observer_sees_every_step_begin_progress_and_end(settings: Settings) -> None:
+def test_observer_receives_start_progress_and_end_of_every_step(settings: Settings) -> None:
     seen: list[str] = []
 
     class Observer(StepObserver):
@@ -336,7 +336,7 @@ def test_an_observer_sees_every_step_begin_progress_and_end(settings: Settings) 
     assert seen == ["a 1/1", "50% half", "a done", "a 1/1", "a skipped"]
 
 
-def test_a_build_without_its_pointer_is_not_there_yet(settings: Settings) -> None:
+def test_is_built_is_false_without_a_valid_pointer(settings: Settings) -> None:
     assert not is_built(DESIGN, settings)
     build(DESIGN, settings)
     assert is_built(DESIGN, settings)

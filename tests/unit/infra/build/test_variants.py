@@ -1,4 +1,4 @@
-"""A build with knobs turned stands beside the build that serves, and shares with it what is the same."""
+"""A build with changed knobs reuses unchanged steps and leaves the served build as it is."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def ran(runs: list[StepRun]) -> list[str]:
     return [run.name for run in runs if not run.skipped]
 
 
-def test_only_the_steps_that_a_knob_reaches_run_again(settings: Settings) -> None:
+def test_changed_knob_reruns_only_the_steps_that_read_it(settings: Settings) -> None:
     assert ran(build(DESIGN, settings)) == ["first", "second"]
     runs = build(DESIGN, settings, turned={"share": 0.9})
     assert ran(runs) == ["second"]
@@ -41,7 +41,7 @@ def test_only_the_steps_that_a_knob_reaches_run_again(settings: Settings) -> Non
     assert ran(build(DESIGN, settings, turned={"share": 0.9})) == []
 
 
-def test_a_variant_registers_its_models_under_a_name_of_its_own(settings: Settings) -> None:
+def test_variant_registers_its_models_under_its_own_name(settings: Settings) -> None:
     names = [
         json.loads((build(DESIGN, settings, turned=turned)[1].path / "seen.json").read_text())[1]
         for turned in ({}, {"share": 0.9}, {"share": 0.8})
@@ -51,7 +51,7 @@ def test_a_variant_registers_its_models_under_a_name_of_its_own(settings: Settin
     assert variant_name({}) == ""
 
 
-def test_what_serves_does_not_change_with_a_variant(settings: Settings) -> None:
+def test_variant_build_leaves_the_served_build_unchanged(settings: Settings) -> None:
     build(DESIGN, settings)
     pointer = settings.design_root("tiny") / "current.json"
     before = pointer.read_text()
@@ -60,17 +60,17 @@ def test_what_serves_does_not_change_with_a_variant(settings: Settings) -> None:
     assert is_built(DESIGN, settings)
 
 
-def test_variants_go_when_what_they_stood_on_goes(settings: Settings) -> None:
+def test_variant_outputs_are_removed_with_the_base_build(settings: Settings) -> None:
     build(DESIGN, settings)
     variant = build(DESIGN, settings, turned={"share": 0.9})[1].path
     build(DESIGN, settings)
-    assert variant.exists(), "a build that changes nothing leaves them"
+    assert variant.exists(), "an unchanged build keeps the variants"
     build(DESIGN, settings, from_step="first")
     assert not variant.exists()
     assert all(path.exists() for path in step_paths(DESIGN, settings).values())
 
 
-def test_a_knob_is_turned_wherever_its_stage_is() -> None:
+def test_with_knobs_sets_the_knob_in_its_stage() -> None:
     config: TinyConfig = with_knobs(PRESETS["smoke"], {"share": 0.25})
     assert config.b.share == 0.25
     assert config.a == PRESETS["smoke"].a

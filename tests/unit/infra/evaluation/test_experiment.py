@@ -1,4 +1,4 @@
-"""Scores of experiments: ratios over cases, with intervals that resample cases, and paired differences."""
+"""Scores of experiments are ratios over cases, with bootstrap intervals and paired differences."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ def some(seed: int, count: int = 200, shift: float = 0.0) -> Score:
     return per_case("value", "value", "s", np.random.default_rng(seed).normal(10 + shift, 2, count))
 
 
-def test_a_score_is_a_ratio_of_sums_and_not_a_mean_of_ratios() -> None:
+def test_score_is_a_ratio_of_sums() -> None:
     score = Score("rate", "rate", "", np.array([1.0, 1.0]), np.array([1.0, 9.0]))
     assert score.value == pytest.approx(0.2)
 
 
-def test_nothing_to_divide_by_is_zero() -> None:
+def test_score_with_a_zero_denominator_is_zero() -> None:
     empty = Score("rate", "rate", "", np.zeros(4), np.zeros(4))
     assert (empty.value, empty.interval()) == (0.0, (0.0, 0.0))
 
 
 @settings(max_examples=10, deadline=None)
 @given(st.integers(0, 100))
-def test_the_interval_holds_the_value_and_shrinks_with_more_cases(seed: int) -> None:
+def test_interval_contains_the_value_and_shrinks_with_more_cases(seed: int) -> None:
     few, many = some(seed, 30), some(seed, 600)
     for score in (few, many):
         low, high = score.interval()
@@ -39,14 +39,14 @@ def test_interval_width_matches_the_normal_approximation() -> None:
     assert high - low == pytest.approx(2 * 1.96 * 2 / np.sqrt(1000), rel=0.15)
 
 
-def test_a_change_is_paired_case_by_case() -> None:
+def test_change_is_paired_by_case() -> None:
     base = some(3)
     better = per_case("value", "value", "s", base.above * 1.1)
     change, low, high = better.change_from(base)
     assert (change, low, high) == pytest.approx((0.1, 0.1, 0.1))
 
 
-def test_the_change_of_a_percentage_is_a_difference() -> None:
+def test_change_of_a_percentage_is_a_difference() -> None:
     base = Score("gain", "gain", "%", np.array([10.0, 30.0]), np.ones(2))
     more = Score("gain", "gain", "%", np.array([15.0, 35.0]), np.ones(2))
     assert more.change_from(base)[0] == pytest.approx(0.05)

@@ -1,4 +1,4 @@
-"""The estimators by hand: small logs whose answer can be worked out."""
+"""Off-policy estimators match values computed by hand for small logs."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import pytest
 from infra.evaluation.off_policy import doubly_robust, importance_sampling, slate_weights
 
 P, Q = np.array([0.8, 0.2]), np.array([0.3, 0.7])
-"""of showing A and B in each of two places: as logged, and under the other policy"""
+"""probabilities of showing A and B in each of two positions: logging policy and target policy"""
 
 
 def log(n: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(shown [n, 2], rewards [n, 2], weights [n, 2]): B earns 2, A earns 1, and half where the same stands above."""
+    """(shown [n, 2], rewards [n, 2], weights [n, 2]): B earns 2, A earns 1; a repeated item earns half."""
     rng = np.random.default_rng(seed)
     shown = (rng.random((n, 2)) < P[1]).astype(int)
     rewards = 1.0 + shown
@@ -23,7 +23,7 @@ def log(n: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 TRUTH = (0.3 + 0.7 * 2) + (0.3 * 0.3 * 0.5 + 0.7 * 0.7 * 1.0 + 0.3 * 0.7 * 2 + 0.7 * 0.3 * 1)
 
 
-def test_weights_multiply_down_the_slate_and_no_further_up() -> None:
+def test_slate_weights_are_cumulative_products_down_the_slate() -> None:
     weights = slate_weights([[0.5, 0.2], [0.5, 1.0]], [[0.25, 0.4], [0.0, 1.0]])
     assert weights.tolist() == [[0.5, 1.0], [0.0, 0.0]]
     with pytest.raises(ValueError, match="not above 0"):
@@ -31,7 +31,7 @@ def test_weights_multiply_down_the_slate_and_no_further_up() -> None:
 
 
 @pytest.mark.parametrize("normalised", [True, False])
-def test_what_the_other_policy_earns_is_found_although_places_act_on_those_below(normalised: bool) -> None:
+def test_importance_sampling_estimates_the_target_policy_with_position_effects(normalised: bool) -> None:
     _, rewards, weights = log(10_000, 1)
     found = importance_sampling(rewards, weights, normalised=normalised)
     assert found.covers(TRUTH)
@@ -39,7 +39,7 @@ def test_what_the_other_policy_earns_is_found_although_places_act_on_those_below
     assert not importance_sampling(rewards, np.ones_like(weights)).covers(TRUTH)
 
 
-def test_the_same_policy_has_the_mean_of_its_log_and_all_of_its_slates() -> None:
+def test_estimate_of_the_logging_policy_is_the_mean_of_its_log() -> None:
     _, rewards, _ = log(500, 2)
     for normalised in (True, False):
         found = importance_sampling(rewards, np.ones((500, 2)), normalised=normalised)
@@ -48,10 +48,10 @@ def test_the_same_policy_has_the_mean_of_its_log_and_all_of_its_slates() -> None
         assert found.effective == pytest.approx(500)
 
 
-def test_a_good_baseline_takes_the_noise_and_a_bad_one_adds_no_bias() -> None:
+def test_doubly_robust_has_less_variance_with_a_good_baseline_and_no_bias_with_a_bad_one() -> None:
     shown, rewards, weights = log(5_000, 3)
     above = shown[:, :1]
-    second = (1.0 + np.arange(2)) / (1 + (np.arange(2) == above))  # of A and B below what stands above
+    second = (1.0 + np.arange(2)) / (1 + (np.arange(2) == above))  # rewards of A and B, given the item above
     true_q = np.stack([1.0 + shown[:, 0], np.take_along_axis(second, shown[:, 1:], 1)[:, 0]], axis=1)
     true_v = np.stack([np.full(len(shown), 0.3 + 1.4), second @ Q], axis=1)
     plain = importance_sampling(rewards, weights, normalised=False)
@@ -65,11 +65,11 @@ def test_a_good_baseline_takes_the_noise_and_a_bad_one_adds_no_bias() -> None:
     assert nothing.value == pytest.approx(plain.value)
 
 
-def test_the_effective_size_is_that_of_the_place_where_the_fewest_slates_count() -> None:
+def test_effective_size_is_the_smallest_over_the_positions() -> None:
     weights = np.array([[2.0, 4.0], [2.0, 0.0], [0.0, 0.0], [0.0, 0.0]])
     found = importance_sampling(np.ones((4, 2)), weights)
     assert found.effective == 1.0
-    assert found.value == pytest.approx(2.0), "normalised: every place earns 1"
+    assert found.value == pytest.approx(2.0), "normalised: every position earns 1"
     figure = found.figure("value", "value of the other policy", "s")
     assert (figure.value, figure.low, figure.unit) == (found.value, found.low, "s")
 

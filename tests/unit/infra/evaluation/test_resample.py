@@ -1,4 +1,4 @@
-"""Bootstrap intervals: groups are drawn whole, and intervals are as wide as the number of groups allows."""
+"""Bootstrap intervals resample whole groups, and their width follows the number of groups."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ SEEDS = st.integers(0, 10_000)
 
 @given(n=st.integers(0, 30), seed=SEEDS)
 @settings(deadline=None, max_examples=20)
-def test_a_draw_takes_as_many_cases_as_there_are(n: int, seed: int) -> None:
+def test_bootstrap_draw_has_as_many_cases_as_the_sample(n: int, seed: int) -> None:
     counts = count_matrix(n, 5, seed)
     assert counts.shape == (5, n)
     assert (counts.sum(axis=1) == n).all()
     np.testing.assert_array_equal(np.stack(list(draw_counts(n, 5, seed))), counts)
 
 
-def test_every_case_is_drawn_as_often_as_any_other() -> None:
+def test_bootstrap_draws_cases_uniformly() -> None:
     counts = count_matrix(20, 5_000)
     np.testing.assert_allclose(counts.mean(axis=0), 1.0, atol=4 / np.sqrt(5_000))
     assert counts.var(axis=0).mean() == pytest.approx(1 - 1 / 20, rel=0.05)
 
 
-def test_an_interval_leaves_out_what_is_not_finite() -> None:
+def test_interval_ignores_non_finite_values() -> None:
     assert interval_of([np.nan, np.inf]) == (0.0, 0.0)
     assert interval_of([1.0, np.nan, 1.0]) == (1.0, 1.0)
     assert interval_of(np.linspace(0, 1, 1001)) == pytest.approx((0.025, 0.975))
@@ -37,13 +37,13 @@ def test_an_interval_leaves_out_what_is_not_finite() -> None:
 
 @given(groups=st.lists(st.integers(0, 4), min_size=1, max_size=20), seed=SEEDS)
 @settings(deadline=None, max_examples=20)
-def test_rows_and_weights_are_the_same_draw(groups: list[int], seed: int) -> None:
+def test_rows_and_weights_are_the_same_bootstrap_draw(groups: list[int], seed: int) -> None:
     resample = Resample.of(np.array(groups))
     for weight, rows in zip(resample.weights(4, seed), resample.rows(4, seed), strict=True):
         np.testing.assert_array_equal(np.bincount(rows, minlength=len(groups)), weight)
 
 
-def test_a_figure_over_rows_and_one_over_weights_agree() -> None:
+def test_row_figure_and_weight_figure_agree() -> None:
     group, value = noise(60, seed=1, within=0.5)
     resample = Resample.of(group)
     by_rows = resample.row_figure("mean", "mean", lambda rows: float(value[rows].mean()), ">= 0", ">= 1")
@@ -62,14 +62,14 @@ def noise(groups: int, seed: int, within: float = 0.0) -> tuple[npt.NDArray[np.i
 
 @given(seed=SEEDS, groups=st.integers(5, 40))
 @settings(deadline=None, max_examples=20)
-def test_an_interval_contains_what_was_measured_and_is_the_same_again(seed: int, groups: int) -> None:
+def test_interval_contains_the_value_and_is_reproducible(seed: int, groups: int) -> None:
     group, value = noise(groups, seed, within=0.5)
     low, high = Resample.of(group).row_interval(lambda rows: float(value[rows].mean()), seed=seed)
     assert low < value.mean() < high
     assert (low, high) == Resample.of(group).row_interval(lambda rows: float(value[rows].mean()), seed=seed)
 
 
-def test_an_interval_is_as_wide_as_so_many_independent_groups_allow() -> None:
+def test_interval_width_follows_the_number_of_independent_groups() -> None:
     """The mean of n independent draws has a standard error of 1 / sqrt(n), however often each is repeated."""
     for groups in (50, 800):
         group, value = noise(groups, seed=3)
@@ -77,13 +77,13 @@ def test_an_interval_is_as_wide_as_so_many_independent_groups_allow() -> None:
         assert high - low == pytest.approx(2 * 1.96 / np.sqrt(groups), rel=0.3)
 
 
-def test_nineteen_of_twenty_intervals_contain_the_truth() -> None:
+def test_intervals_cover_the_true_mean_in_about_95_percent_of_runs() -> None:
     hits = 0
     for seed in range(100):
         group, value = noise(40, seed, within=0.1)
         low, high = Resample.of(group).row_interval(lambda rows, value=value: float(value[rows].mean()), seed=seed)
         hits += low < 0 < high
-    assert 86 <= hits <= 99, "as many as 95% of a hundred may be, a little fewer by so few groups"
+    assert 86 <= hits <= 99, "within chance of 95 of 100, slightly fewer with few groups"
 
 
 @given(group=st.lists(st.integers(0, 4), min_size=2, max_size=20))
@@ -102,7 +102,7 @@ def test_bootstrap_draws_whole_groups_and_keeps_their_number(group: list[int]) -
         assert all(len(counts) == 1 for counts in of_group.values())
         assert sum(min(counts) for counts in of_group.values()) == len(of_group)
     if len(set(group)) > 1:
-        assert len({tuple(times) for times in draws}) > 1, "it does resample"
+        assert len({tuple(times) for times in draws}) > 1, "draws differ from each other"
 
 
 def test_bootstrap_draws_whole_requests_and_keeps_their_number() -> None:
@@ -113,7 +113,7 @@ def test_bootstrap_draws_whole_requests_and_keeps_their_number() -> None:
         assert sum(min(drawn) for drawn in of_request.values()) == 4
 
 
-def test_impressions_that_are_alike_on_a_page_tell_no_more_than_one_of_them() -> None:
+def test_identical_impressions_on_a_page_do_not_narrow_the_interval() -> None:
     values = np.random.default_rng(3).normal(0.0, 1.0, 400)
     alone = Resample.of(np.arange(400)).spread(values, np.ones(400))
     fourfold = np.repeat(values, 4)

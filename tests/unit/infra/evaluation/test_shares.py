@@ -1,4 +1,4 @@
-"""A share is broken only where chance does not explain it, and holds only where a break would show."""
+"""A share is broken only beyond chance, and holds only if the sample could show a break."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BROKEN, HOLDS, TOO_FEW, INCONCLUSIVE = (
 
 
 @given(total=st.integers(1, 5000), part=st.floats(0, 1))
-def test_the_interval_is_that_of_clopper_and_pearson(total: int, part: float) -> None:
+def test_interval_matches_clopper_pearson(total: int, part: float) -> None:
     hits = round(total * part)
     expected = binomtest(hits, total).proportion_ci(0.95, method="exact")
     assert Share(hits, total).interval() == pytest.approx((expected.low, expected.high), abs=1e-9)
@@ -44,7 +44,7 @@ def test_the_interval_is_that_of_clopper_and_pearson(total: int, part: float) ->
         (0, 0, TOO_FEW),
     ],
 )
-def test_a_share_of_answers_is_broken_only_beyond_chance(failures: int, total: int, expected: Judgement) -> None:
+def test_share_is_broken_only_beyond_chance(failures: int, total: int, expected: Judgement) -> None:
     assert Share(total - failures, total).judge(0.999) is expected
 
 
@@ -64,11 +64,11 @@ def test_a_share_of_answers_is_broken_only_beyond_chance(failures: int, total: i
         (1000, 1000, (1.0, 1.0), HOLDS),
     ],
 )
-def test_either_limit_can_break(hits: int, total: int, within: tuple[float, float], expected: Judgement) -> None:
+def test_share_can_break_either_limit(hits: int, total: int, within: tuple[float, float], expected: Judgement) -> None:
     assert Share(hits, total).judge(*within) is expected
 
 
-def test_a_service_exactly_at_its_limit_is_seldom_found_broken_and_one_far_below_always() -> None:
+def test_share_at_its_limit_is_rarely_broken_and_far_below_it_almost_always() -> None:
     rng = np.random.default_rng(3)
     at_limit, far_below = (
         [Share(int(hits), 1200).judge(0.999) is BROKEN for hits in rng.binomial(1200, p, 2000)] for p in (0.999, 0.99)
@@ -77,13 +77,13 @@ def test_a_service_exactly_at_its_limit_is_seldom_found_broken_and_one_far_below
     assert np.mean(far_below) > 0.95
 
 
-def test_the_fewest_requests_follow_from_the_limits() -> None:
+def test_minimum_number_of_requests_follows_from_the_limits() -> None:
     assert fewest(0.999, 1.0) == 1000
     assert fewest(0.0, 0.01) == fewest(0.3, 1.0) == fewest(0.0, 1.0) == 100
     assert fewest(0.0, 0.0005) == 2000
 
 
-def test_without_requests_there_is_no_value() -> None:
+def test_share_without_requests_is_nan() -> None:
     assert math.isnan(Share(0, 0).value)
     assert Share(0, 0).interval() == (0.0, 1.0)
 
@@ -98,5 +98,5 @@ def test_without_requests_there_is_no_value() -> None:
         ([INCONCLUSIVE, BROKEN, TOO_FEW], BROKEN),
     ],
 )
-def test_a_run_is_judged_by_its_gravest_finding(found: list[Judgement], expected: Judgement) -> None:
+def test_run_judgement_is_its_most_severe_finding(found: list[Judgement], expected: Judgement) -> None:
     assert Judgement.of_all(found) is expected

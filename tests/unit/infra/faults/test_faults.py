@@ -1,4 +1,4 @@
-"""Every fault of the catalogue can be put at its port and taken away, and leaves no trace."""
+"""Every fault of the catalogue takes effect at its port when injected and leaves no trace when cleared."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ class Store:
 
 
 class Many(SwitchedFeatureStore):
-    """As several rows are read at once."""
+    """Reads through `read_many`."""
 
     def read_online(self, entity_id: int) -> FeatureRow:
         return self.read_many([entity_id, 8])[0]
 
 
 class Awaited(SwitchedFeatureStore):
-    """As an event loop reads: the faults are the same."""
+    """Reads through `read_soon` in an event loop."""
 
     def read_online(self, entity_id: int) -> FeatureRow:
         return asyncio.run(self.read_soon(entity_id))
@@ -61,7 +61,7 @@ def store(request: pytest.FixtureRequest, switch: FaultSwitch) -> SwitchedFeatur
 
 
 def in_background(call: Callable[[], FeatureRow]) -> Future[FeatureRow]:
-    """Run `call` in a thread that cannot keep this process alive, should nobody release it."""
+    """Run `call` in a daemon thread, so that a hanging call does not keep the process alive."""
     future: Future[FeatureRow] = Future()
 
     def run() -> None:
@@ -110,7 +110,7 @@ def answers(store: SwitchedFeatureStore) -> bool:
 
 
 @pytest.mark.parametrize("fault", FEATURE_STORE, ids=lambda fault: f"{fault.port}-{fault.name}")
-def test_a_fault_disturbs_its_port_until_it_is_cleared(
+def test_fault_affects_its_port_until_it_is_cleared(
     fault: Fault, switch: FaultSwitch, store: SwitchedFeatureStore
 ) -> None:
     assert answers(store)
@@ -123,14 +123,14 @@ def test_a_fault_disturbs_its_port_until_it_is_cleared(
     assert not call.done() or isinstance(call.exception(), FeatureStoreUnavailable)
     switch.clear(fault.port)
     wait([call], timeout=PATIENCE_S)
-    assert call.done(), "nobody waits after the fault is cleared"
+    assert call.done(), "no caller waits after the fault is cleared"
     assert switch.active(fault.port) is None
     started = time.monotonic()
     assert answers(store)
-    assert time.monotonic() - started < DELAY_S / 2, "no caller waits for a fault that is over"
+    assert time.monotonic() - started < DELAY_S / 2, "a cleared fault does not delay later calls"
 
 
-def test_a_slow_store_answers_rightly_but_late(switch: FaultSwitch, store: SwitchedFeatureStore) -> None:
+def test_slow_fault_delays_correct_answers(switch: FaultSwitch, store: SwitchedFeatureStore) -> None:
     switch.inject("feature_store", "slow", 0.05)
     started = time.monotonic()
     assert answers(store)
@@ -138,7 +138,7 @@ def test_a_slow_store_answers_rightly_but_late(switch: FaultSwitch, store: Switc
 
 
 @pytest.mark.parametrize("replacement", ["down", None])
-def test_a_hang_lets_all_its_callers_go_when_it_ends(
+def test_hang_fault_releases_all_callers_when_it_ends(
     switch: FaultSwitch, store: SwitchedFeatureStore, replacement: str | None
 ) -> None:
     switch.inject("feature_store", "hang", 0)
@@ -160,7 +160,7 @@ def test_a_hang_lets_all_its_callers_go_when_it_ends(
         assert isinstance(done.exception(), FeatureStoreUnavailable)
 
 
-def test_a_second_hang_holds_callers_although_the_first_was_cleared(
+def test_second_hang_fault_blocks_callers_after_the_first_was_cleared(
     switch: FaultSwitch, store: SwitchedFeatureStore
 ) -> None:
     switch.inject("feature_store", "hang", 0)
@@ -172,14 +172,14 @@ def test_a_second_hang_holds_callers_although_the_first_was_cleared(
     assert wait([call], timeout=PATIENCE_S).done
 
 
-def test_one_fault_at_a_time_the_last_one_counts(switch: FaultSwitch, store: SwitchedFeatureStore) -> None:
+def test_new_fault_replaces_the_active_one(switch: FaultSwitch, store: SwitchedFeatureStore) -> None:
     switch.inject("feature_store", "down", 0)
     switch.inject("feature_store", "slow", 0)
     assert answers(store)
 
 
 @pytest.mark.parametrize(("port", "name"), [("feature_store", "explode"), ("registry", "down"), ("", "")])
-def test_an_unknown_fault_is_refused_and_the_active_one_stays(switch: FaultSwitch, port: str, name: str) -> None:
+def test_unknown_fault_is_rejected_and_the_active_one_stays(switch: FaultSwitch, port: str, name: str) -> None:
     switch.inject("feature_store", "down", 0)
     before = switch.active("feature_store")
     with pytest.raises(UsageError) as caught:
@@ -188,13 +188,13 @@ def test_an_unknown_fault_is_refused_and_the_active_one_stays(switch: FaultSwitc
     assert switch.active("feature_store") is before
 
 
-def test_an_unknown_port_cannot_be_cleared_but_a_healthy_one_can(switch: FaultSwitch) -> None:
+def test_clear_accepts_a_healthy_port_and_rejects_an_unknown_one(switch: FaultSwitch) -> None:
     switch.clear("feature_store")
     with pytest.raises(UsageError, match="'registry'"):
         switch.clear("registry")
 
 
-def test_a_port_takes_faults_once_it_is_registered(switch: FaultSwitch) -> None:
+def test_port_accepts_faults_after_registration(switch: FaultSwitch) -> None:
     tower = model_down("tower", "the tower")
     with pytest.raises(UsageError):
         switch.inject("tower", "down", 0)
@@ -205,7 +205,7 @@ def test_a_port_takes_faults_once_it_is_registered(switch: FaultSwitch) -> None:
     assert switch.active("tower") is not None
 
 
-def test_clearing_all_lets_every_caller_go_and_leaves_every_port_healthy(
+def test_clear_all_releases_every_caller_and_resets_every_port(
     switch: FaultSwitch, store: SwitchedFeatureStore
 ) -> None:
     switch.inject("feature_store", "hang", 0)

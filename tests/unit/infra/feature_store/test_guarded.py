@@ -1,4 +1,4 @@
-"""The guarded read: age, time and failures of the feature store are each told apart."""
+"""The guarded read distinguishes stale rows, timeouts and failures of the feature store."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from infra.resilience.deadline import Deadline
 NOW = datetime(2026, 1, 5, tzinfo=UTC)
 TTL_S = 3600.0
 TIMEOUT_MS = 250.0
-"""enough for a store that answers at once, on a machine that has other work"""
+"""long enough for an immediate answer on a busy machine"""
 
 
 class Store:
@@ -65,7 +65,7 @@ def store() -> Iterator[Store]:
 
 
 class Awaited(GuardedFeatures):
-    """Asked by an event loop: what is told apart is the same."""
+    """Reads through `read_soon` in an event loop."""
 
     def read(self, entity_id: int, deadline: Deadline) -> FeatureRow:
         return asyncio.run(self.read_soon(entity_id, deadline))
@@ -83,14 +83,12 @@ def read(guarded: GuardedFeatures, budget_ms: float = 60_000) -> FeatureRow:
     return guarded.read(7, Deadline.after_ms(budget_ms))
 
 
-def test_a_fresh_row_is_passed_on(guarded: GuardedFeatures, store: Store) -> None:
+def test_guarded_read_returns_a_fresh_row(guarded: GuardedFeatures, store: Store) -> None:
     assert read(guarded) is store.row
     assert store.asked == [7]
 
 
-def test_a_row_just_within_its_time_is_fresh_and_one_just_past_it_is_stale(
-    guarded: GuardedFeatures, store: Store
-) -> None:
+def test_row_is_stale_only_beyond_its_time_to_live(guarded: GuardedFeatures, store: Store) -> None:
     store.row = FeatureRow({}, NOW - timedelta(seconds=TTL_S - 30))
     assert read(guarded) is store.row
     store.row = FeatureRow({}, NOW - timedelta(seconds=TTL_S + 1))
@@ -98,7 +96,7 @@ def test_a_row_just_within_its_time_is_fresh_and_one_just_past_it_is_stale(
         read(guarded)
 
 
-def test_a_stale_row_comes_with_the_refusal(guarded: GuardedFeatures, store: Store) -> None:
+def test_stale_row_error_contains_the_row(guarded: GuardedFeatures, store: Store) -> None:
     store.row = FeatureRow({"ctr_7d": 0.25}, NOW - timedelta(hours=5))
     with pytest.raises(FeaturesStale, match=r"5\.0 h old") as caught:
         read(guarded)
@@ -107,7 +105,7 @@ def test_a_stale_row_comes_with_the_refusal(guarded: GuardedFeatures, store: Sto
     assert caught.value.reason == "features_stale"
 
 
-def test_many_rows_are_one_call_and_each_is_old_or_young_by_itself(guarded: GuardedFeatures, store: Store) -> None:
+def test_read_many_makes_one_call_and_checks_the_age_of_each_row(guarded: GuardedFeatures, store: Store) -> None:
     rows = {1: FeatureRow({}, NOW), 2: FeatureRow({}, NOW - timedelta(seconds=TTL_S + 1)), 3: FeatureRow({}, None)}
     store.read_many = lambda ids: [rows[one] for one in ids]  # type: ignore[method-assign]
     young, old, unknown = guarded.read_many([1, 2, 3], Deadline.after_ms(60_000))
@@ -116,7 +114,7 @@ def test_many_rows_are_one_call_and_each_is_old_or_young_by_itself(guarded: Guar
     assert old.row is rows[2]
 
 
-def test_many_rows_are_refused_together_when_the_store_is(guarded: GuardedFeatures, store: Store) -> None:
+def test_read_many_raises_when_the_store_fails_or_is_slow(guarded: GuardedFeatures, store: Store) -> None:
     store.error = FeatureStoreUnavailable("gone")
     with pytest.raises(FeatureStoreUnavailable):
         guarded.read_many([1, 2], Deadline.after_ms(60_000))
@@ -135,7 +133,7 @@ def test_stale_rows_do_not_open_the_breaker(guarded: GuardedFeatures, store: Sto
     assert guarded.breaker.state is BreakerState.CLOSED
 
 
-def test_an_unknown_entity_is_no_error(guarded: GuardedFeatures, store: Store) -> None:
+def test_unknown_entity_is_not_an_error(guarded: GuardedFeatures, store: Store) -> None:
     store.row = FeatureRow({}, None)
     assert not read(guarded).is_known
 
@@ -149,7 +147,7 @@ def test_slow_store_read_fails_within_the_timeout(guarded: GuardedFeatures, stor
     assert caught.value.reason == "feature_store_slow"
 
 
-def test_the_deadline_of_the_request_is_kept_when_it_is_nearer_than_the_timeout(store: Store) -> None:
+def test_guarded_read_respects_a_request_deadline_before_the_timeout(store: Store) -> None:
     patient = GuardedFeatures(
         store, CircuitBreaker("s"), Bulkhead("s", workers=8, queue=0), 60_000, TTL_S, WorldClock(NOW.timestamp())
     )
@@ -159,19 +157,19 @@ def test_the_deadline_of_the_request_is_kept_when_it_is_nearer_than_the_timeout(
         with pytest.raises(DeadlineExceeded):
             read(patient, budget_ms=5)
     assert time.monotonic() - started < 30
-    assert patient.breaker.state is BreakerState.CLOSED, "that the caller was late says nothing of the store"
+    assert patient.breaker.state is BreakerState.CLOSED, "an expired request deadline is not a failure of the store"
     store.hold.set()
     patient.bulkhead.close()
 
 
-def test_the_error_of_the_store_is_passed_on_unchanged(guarded: GuardedFeatures, store: Store) -> None:
+def test_guarded_read_passes_the_error_of_the_store_through(guarded: GuardedFeatures, store: Store) -> None:
     store.error = FeatureStoreUnavailable("the disk is gone")
     with pytest.raises(FeatureStoreUnavailable) as caught:
         read(guarded)
     assert caught.value is store.error
 
 
-def test_a_store_that_keeps_failing_is_left_alone(guarded: GuardedFeatures, store: Store) -> None:
+def test_breaker_stops_calls_to_a_store_that_keeps_failing(guarded: GuardedFeatures, store: Store) -> None:
     store.error = FeatureStoreUnavailable("down")
     for _ in range(3):
         with pytest.raises(FeatureStoreUnavailable):
@@ -182,7 +180,7 @@ def test_a_store_that_keeps_failing_is_left_alone(guarded: GuardedFeatures, stor
     assert len(store.asked) == asked
 
 
-def test_a_store_that_hangs_is_left_alone_once_its_places_are_taken(guarded: GuardedFeatures, store: Store) -> None:
+def test_breaker_stops_calls_to_a_hung_store_once_the_bulkhead_is_full(guarded: GuardedFeatures, store: Store) -> None:
     store.hold.clear()
     errors = []
     for _ in range(4):
@@ -191,12 +189,10 @@ def test_a_store_that_hangs_is_left_alone_once_its_places_are_taken(guarded: Gua
         errors.append(caught.type)
     assert errors[:2] == [FeatureStoreSlow, FeatureStoreSlow]
     assert errors[3] is BreakerOpen
-    assert len(store.asked) <= 1, "one waits in its place, the others are not tried"
+    assert len(store.asked) <= 1, "one call occupies the worker, the others are not tried"
 
 
-def test_a_bug_in_the_store_passes_through_and_does_not_open_the_breaker(
-    guarded: GuardedFeatures, store: Store
-) -> None:
+def test_bug_in_the_store_passes_through_and_does_not_open_the_breaker(guarded: GuardedFeatures, store: Store) -> None:
     store.error = ZeroDivisionError()
     for _ in range(10):
         with pytest.raises(ZeroDivisionError):
@@ -205,7 +201,7 @@ def test_a_bug_in_the_store_passes_through_and_does_not_open_the_breaker(
 
 
 def read_again(guarded: GuardedFeatures) -> FeatureRow:
-    """A place of the bulkhead comes back a moment after the answer; this waits for it."""
+    """Read once the bulkhead has released its slot, which happens shortly after the answer."""
     until = time.monotonic() + 60
     while not guarded.bulkhead._places.acquire(blocking=False):
         assert time.monotonic() < until

@@ -1,4 +1,4 @@
-"""Where online rows lie follows from the settings; a password never does without its file."""
+"""The settings choose the online store, its timeouts and its password."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from infra.feature_store.online_rows import RedisRows, SqliteRows, rows_of
 from infra.settings import Settings
 
 
-def test_by_default_rows_lie_in_the_repository(tmp_path: Path) -> None:
+def test_online_rows_use_sqlite_by_default(tmp_path: Path) -> None:
     rows = rows_of(tmp_path, Settings())
     assert isinstance(rows, SqliteRows)
     assert rows.config(reads_only=True) == {"type": "sqlite", "path": str(tmp_path / "online.db")}
@@ -19,7 +19,7 @@ def test_by_default_rows_lie_in_the_repository(tmp_path: Path) -> None:
         rows.check()
 
 
-def test_redis_has_bounds_on_every_wait_and_no_retries(tmp_path: Path) -> None:
+def test_redis_configuration_sets_timeouts_and_no_retries(tmp_path: Path) -> None:
     (tmp_path / "password").write_text("secret\n")
     settings = Settings(redis="store:6379", redis_password_file=tmp_path / "password")
     rows = rows_of(tmp_path, settings)
@@ -32,10 +32,12 @@ def test_redis_has_bounds_on_every_wait_and_no_retries(tmp_path: Path) -> None:
         "retry": "null",
         "password": '"secret"',
     }
-    assert "socket_timeout=30.0" in str(rows.config(reads_only=False)["connection_string"]), "a build may take its time"
+    assert "socket_timeout=30.0" in str(rows.config(reads_only=False)["connection_string"]), (
+        "writes of a build get a longer timeout"
+    )
 
 
-def test_feast_passes_these_bounds_on_to_redis() -> None:
+def test_feast_passes_timeouts_and_password_to_redis() -> None:
     from feast.infra.online_stores.redis import RedisOnlineStore, RedisOnlineStoreConfig
 
     config = RedisOnlineStoreConfig(**dict(RedisRows("127.0.0.1:1", "0042").config(reads_only=True)))
@@ -46,12 +48,12 @@ def test_feast_passes_these_bounds_on_to_redis() -> None:
     assert made.retry.get_retries() == 0
 
 
-def test_a_password_that_feast_could_not_carry_is_refused(tmp_path: Path) -> None:
+def test_password_with_a_comma_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "password").write_text("a,b")
     with pytest.raises(UsageError, match="comma"):
         rows_of(tmp_path, Settings(redis="store:6379", redis_password_file=tmp_path / "password"))
 
 
-def test_a_password_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_missing_password_file_is_rejected_by_setting_name(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="LAB_REDIS_PASSWORD_FILE"):
         rows_of(tmp_path, Settings(redis="store:6379", redis_password_file=tmp_path / "none"))

@@ -1,4 +1,4 @@
-"""A build asks whether the rows that it wrote are still in a shared online store."""
+"""`has_rows` checks whether a shared online store still holds the rows of a build."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ def shared(tmp_path: Path) -> Settings:
     return Settings(home=tmp_path, redis="127.0.0.1:1")
 
 
-def test_every_view_of_the_build_must_have_rows(shared: Settings) -> None:
+def test_has_rows_requires_rows_in_every_view_of_the_build(shared: Settings) -> None:
     both = {("tiny_1", "profile"): 3, ("tiny_1", "activity"): 2}
     assert has_rows(shared.home, shared, Rows(both))
     assert not has_rows(shared.home, shared, Rows({("tiny_1", "profile"): 3}))
     assert not has_rows(shared.home, shared, Rows({("tiny_2", view): rows for (_, view), rows in both.items()}))
 
 
-def test_a_store_that_does_not_answer_is_unavailable(shared: Settings) -> None:
+def test_has_rows_raises_when_the_store_does_not_answer(shared: Settings) -> None:
     with pytest.raises(FeatureStoreUnavailable, match="refused"):
         has_rows(shared.home, shared, Rows(None))
 
 
-def test_an_embedded_store_is_part_of_the_output(tmp_path: Path) -> None:
+def test_has_rows_is_true_for_an_embedded_store(tmp_path: Path) -> None:
     assert has_rows(tmp_path, Settings(home=tmp_path), Rows(None))

@@ -1,4 +1,4 @@
-"""The world's time resumes where the history ended, and runs as fast as ours."""
+"""The world clock starts at its anchor and runs at the speed of the monotonic clock."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ SLACK_S = 1e-3
 """for rounding"""
 
 
-def test_it_starts_at_the_anchor() -> None:
+def test_world_clock_starts_at_the_anchor() -> None:
     before = time.monotonic()
     now = WorldClock(ANCHOR).now()
     assert ANCHOR - SLACK_S <= now <= ANCHOR + time.monotonic() - before + SLACK_S
 
 
-def test_it_runs_as_fast_as_ours() -> None:
+def test_world_clock_runs_at_real_time() -> None:
     clock, before = WorldClock(ANCHOR), time.monotonic()
     first, begun = clock.now(), time.monotonic()
     time.sleep(0.05)
@@ -27,13 +27,13 @@ def test_it_runs_as_fast_as_ours() -> None:
     assert ended - begun - SLACK_S <= last - first <= time.monotonic() - before + SLACK_S
 
 
-def test_it_never_goes_back() -> None:
+def test_world_clock_never_goes_back() -> None:
     clock = WorldClock(ANCHOR)
     times = [clock.now() for _ in range(1000)]
     assert times == sorted(times)
 
 
-def test_a_clock_that_is_set_on_this_machine_does_not_move_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_world_clock_ignores_changes_of_the_system_time(monkeypatch: pytest.MonkeyPatch) -> None:
     before, clock = time.monotonic(), WorldClock(ANCHOR)
     monkeypatch.setattr(time, "time", lambda: 0.0)
     assert ANCHOR - SLACK_S <= clock.now() <= ANCHOR + time.monotonic() - before + SLACK_S

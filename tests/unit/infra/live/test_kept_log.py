@@ -1,4 +1,4 @@
-"""What a build keeps of the live log: linked files, errors with a hint, and the time up to which it knows the world."""
+"""A build keeps the files of its cut, reports missing or damaged files, and knows where its log ends."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def write(folder: Path, number: str, **columns: pa.Array) -> None:
     pq.write_table(pa.table(columns), place / f"part-e-{number}.parquet")
 
 
-def test_the_files_of_the_cut_are_kept_and_later_files_are_not(context: StepContext) -> None:
+def test_keep_cut_keeps_the_files_of_the_cut_only(context: StepContext) -> None:
     write(live_root(LOG, context.settings) / "shown", "3", seen_ts=timestamps([13.0]))
     keep_cut(LOG, context)
     kept = read_folder(context.out / "shown")
@@ -44,13 +44,13 @@ def test_the_files_of_the_cut_are_kept_and_later_files_are_not(context: StepCont
     assert read_folder(context.out / "posts") is None
 
 
-def test_a_file_that_vanished_ends_the_build(context: StepContext) -> None:
+def test_keep_cut_raises_when_a_file_is_missing(context: StepContext) -> None:
     next(live_root(LOG, context.settings).rglob("part-e-2.parquet")).unlink()
     with pytest.raises(LabError, match="no longer exists"):
         keep_cut(LOG, context)
 
 
-def test_a_damaged_file_is_an_error_with_a_hint(context: StepContext) -> None:
+def test_damaged_file_raises_an_error_with_a_hint(context: StepContext) -> None:
     keep_cut(LOG, context)
     file = next(context.out.rglob("part-e-2.parquet"))
     file.unlink()
@@ -70,7 +70,7 @@ def test_build_reads_until_the_second_after_the_newest_event(
     assert read_until(tmp_path) == until
 
 
-def test_a_log_ends_with_its_newest_event_in_any_folder(tmp_path: Path) -> None:
+def test_end_of_log_is_the_newest_event_of_all_folders(tmp_path: Path) -> None:
     assert end_of_log(LOG, tmp_path) == 0
     write(tmp_path / "shown", "1", seen_ts=timestamps([12.25]))
     assert end_of_log(LOG, tmp_path) == 12.25

@@ -1,4 +1,4 @@
-"""The cut of a live log names complete files of the folders that training reads, and no others."""
+"""The cut of a live log names the complete files of the folders used for training."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def put(root: Path, file: str, content: str) -> None:
     (root / file).write_text(content)
 
 
-def test_a_log_that_was_never_written_has_an_empty_cut(settings: Settings) -> None:
+def test_cut_of_a_missing_log_is_empty(settings: Settings) -> None:
     assert cut_of(LOG, settings) == ""
     assert files_of_cut("") == []
 
 
-def test_a_cut_names_size_and_path_of_the_complete_files_in_order(settings: Settings) -> None:
+def test_cut_lists_size_and_path_of_complete_files_in_order(settings: Settings) -> None:
     root = live_root(LOG, settings)
     put(root, "shown/date=2026-01-06/hour=00/part-0.parquet", "xx")
     put(root, "shown/date=2026-01-05/hour=23/part-0.parquet", "xxxx")
@@ -41,7 +41,7 @@ def test_a_cut_names_size_and_path_of_the_complete_files_in_order(settings: Sett
     ]
 
 
-def test_a_file_that_grows_or_is_added_changes_the_cut(settings: Settings) -> None:
+def test_cut_changes_when_a_file_grows_or_is_added(settings: Settings) -> None:
     root = live_root(LOG, settings)
     put(root, "shown/date=2026-01-05/hour=23/part-0.parquet", "xx")
     before = cut_of(LOG, settings)

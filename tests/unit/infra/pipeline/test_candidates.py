@@ -1,4 +1,4 @@
-"""A batch of candidates stays aligned, and merging sources loses nothing and doubles nothing."""
+"""Candidate batches keep their columns aligned, and merging sources removes duplicates and loses no candidate."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def batch(count: int) -> Candidates:
 
 @given(found=found_lists)
 @settings(deadline=None)
-def test_the_union_is_in_order_of_first_appearance_without_doubles(found: list[list[int]]) -> None:
+def test_merge_keeps_first_appearance_order_without_duplicates(found: list[list[int]]) -> None:
     merged = merge(as_arrays(found))
     assert merged.ids.tolist() == list(dict.fromkeys(i for ids in found for i in ids))
     assert merged.ids.dtype == np.int64
@@ -32,21 +32,21 @@ def test_the_union_is_in_order_of_first_appearance_without_doubles(found: list[l
 
 @given(found=found_lists)
 @settings(deadline=None)
-def test_a_bit_is_set_exactly_for_each_source_that_found_the_candidate(found: list[list[int]]) -> None:
+def test_merge_sets_one_bit_per_source_of_a_candidate(found: list[list[int]]) -> None:
     merged = merge(as_arrays(found))
     assert merged.sources.dtype == np.uint32
     for candidate, mask in zip(merged.ids.tolist(), merged.sources.tolist(), strict=True):
         assert mask == sum(1 << source for source, ids in enumerate(found) if candidate in ids)
 
 
-def test_the_thirty_second_source_still_has_a_bit() -> None:
+def test_merge_supports_32_sources() -> None:
     found = [np.empty(0, np.int64)] * 31 + [np.array([5])]
     assert merge(found).sources.tolist() == [1 << 31]
 
 
 @given(index=hnp.arrays(np.intp, st.integers(0, 12), elements=st.integers(0, 7)))
 @settings(deadline=None, max_examples=50)
-def test_taking_by_position_keeps_every_column_with_its_id(index: np.ndarray) -> None:
+def test_take_by_position_keeps_columns_aligned(index: np.ndarray) -> None:
     taken = batch(8).take(index)
     np.testing.assert_array_equal(taken.ids, index * 10)
     np.testing.assert_array_equal(taken.sources, index)
@@ -55,14 +55,14 @@ def test_taking_by_position_keeps_every_column_with_its_id(index: np.ndarray) ->
 
 @given(keep=hnp.arrays(np.bool_, 8))
 @settings(deadline=None, max_examples=50)
-def test_taking_by_mask_keeps_every_column_with_its_id(keep: np.ndarray) -> None:
+def test_take_by_mask_keeps_columns_aligned(keep: np.ndarray) -> None:
     taken = batch(8).take(keep)
     np.testing.assert_array_equal(taken.ids, np.flatnonzero(keep) * 10)
     np.testing.assert_array_equal(taken.sources, np.flatnonzero(keep))
     np.testing.assert_array_equal(taken.columns["x"], np.flatnonzero(keep))
 
 
-def test_columns_are_added_and_replaced_without_touching_the_batch_before() -> None:
+def test_with_columns_does_not_modify_the_original_batch() -> None:
     before = batch(3)
     score = np.array([3, 1, 2], np.float32)
     after = before.with_columns(score=score, x=score + 1)
@@ -73,17 +73,17 @@ def test_columns_are_added_and_replaced_without_touching_the_batch_before() -> N
     np.testing.assert_array_equal(after.ids, before.ids)
 
 
-def test_a_column_of_the_wrong_length_is_refused_by_name() -> None:
+def test_with_columns_rejects_a_column_of_the_wrong_length() -> None:
     with pytest.raises(ValueError, match="column score has 2 values for 3"):
         batch(3).with_columns(score=np.zeros(2, np.float32))
 
 
-def test_source_masks_of_the_wrong_length_are_refused() -> None:
+def test_candidates_reject_source_masks_of_the_wrong_length() -> None:
     with pytest.raises(ValueError, match="sources"):
         Candidates(np.arange(3), np.zeros(4, np.uint32))
 
 
-def test_an_empty_batch_is_an_ordinary_batch() -> None:
+def test_empty_batch_supports_all_operations() -> None:
     empty = merge([])
     assert len(empty) == 0
     assert len(empty.with_columns(x=np.empty(0, np.float32)).take(np.empty(0, np.bool_))) == 0

@@ -1,4 +1,4 @@
-"""The runner contains a dependency that fails, lets bugs through, and writes down what happened."""
+"""The pipeline runner degrades on dependency failures, lets bugs through, and records every stage in the trace."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def pipeline(*sources: Source, profiles: tuple[Profile, ...] = (Profile(),), **s
 FOLLOWED, POPULAR = (1, 2, 4), (4, 6, 8)
 
 
-def test_a_query_passes_all_stages_in_order() -> None:
+def test_pipeline_runs_all_stages_in_order() -> None:
     outcome = pipeline(Source("followed", FOLLOWED), Source("popular", POPULAR)).run(Query())
     assert outcome.slate.ids.tolist() == [8, 6]
     assert outcome.slate.sources.tolist() == [0b10, 0b10]
@@ -123,20 +123,20 @@ def test_a_query_passes_all_stages_in_order() -> None:
     assert outcome.degraded == []
 
 
-def test_sources_get_the_hydrated_query() -> None:
+def test_sources_receive_the_hydrated_query() -> None:
     source = Source("followed", FOLLOWED)
     pipeline(source, profiles=(Profile(name="first"), Profile(name="second"))).run(Query())
     assert [query.notes for query in source.asked] == [("first", "second")]
 
 
-def test_the_trace_names_the_stages_as_the_design_does() -> None:
+def test_trace_uses_the_stage_names_of_the_design() -> None:
     names = StageNames("rider", "route", "closed roads", "edges", "fastest")
     trace = replace(pipeline(Source("followed", FOLLOWED)), names=names).run(Query()).trace
     assert list(trace.stage_ms()) == ["rider", "route", "closed roads", "edges", "rank", "fastest"]
     assert [entry.counts_candidates for entry in trace.stages] == [False, True, True, True, True, True]
 
 
-def test_a_failing_source_is_left_out_and_keeps_its_bit_free() -> None:
+def test_failing_source_is_skipped_and_its_bit_stays_unused() -> None:
     broken = Source("followed", error=RegistryUnavailable("gone"))
     outcome = pipeline(broken, Source("popular", POPULAR)).run(Query())
     assert outcome.slate.ids.tolist() == [8, 6]
@@ -144,7 +144,7 @@ def test_a_failing_source_is_left_out_and_keeps_its_bit_free() -> None:
     assert outcome.degraded == ["registry_unavailable"]
 
 
-def test_a_reason_is_given_once_however_many_sources_have_it() -> None:
+def test_degraded_reason_is_listed_once_for_several_sources() -> None:
     sources = [Source(f"source {i}", error=RegistryUnavailable("gone")) for i in range(3)]
     profile = Profile(FeatureStoreUnavailable("down"))
     outcome = pipeline(*sources, profiles=(profile,)).run(Query())
@@ -152,7 +152,7 @@ def test_a_reason_is_given_once_however_many_sources_have_it() -> None:
     assert len(outcome.slate) == 0
 
 
-def test_the_fallback_of_a_query_hydrator_gets_the_cause() -> None:
+def test_fallback_of_a_query_hydrator_receives_the_cause() -> None:
     cause = FeatureStoreUnavailable("down")
     outcome = pipeline(Source("popular", POPULAR), profiles=(Profile(cause), Profile(name="next"))).run(Query())
     assert outcome.query.notes == ("default", "next")
@@ -162,7 +162,7 @@ def test_the_fallback_of_a_query_hydrator_gets_the_cause() -> None:
 
 
 @pytest.mark.parametrize("where", ["source", "profile"])
-def test_a_bug_passes_through(where: str) -> None:
+def test_bug_in_a_source_or_query_hydrator_passes_through(where: str) -> None:
     bug = ValueError("a bug")
     profiles = (Profile(bug),) if where == "profile" else (Profile(),)
     sources = (Source("broken", error=bug),) if where == "source" else ()
@@ -170,7 +170,7 @@ def test_a_bug_passes_through(where: str) -> None:
         pipeline(*sources, profiles=profiles).run(Query())
 
 
-def test_a_dependency_that_a_later_stage_misses_is_not_hidden() -> None:
+def test_dependency_failure_of_a_filter_passes_through() -> None:
     class Unreachable:
         name = "blocked"
 
@@ -181,7 +181,7 @@ def test_a_dependency_that_a_later_stage_misses_is_not_hidden() -> None:
         pipeline(Source("popular", POPULAR), filters=[Unreachable()]).run(Query())
 
 
-def test_the_trace_has_every_stage_with_its_counts_and_what_it_removed() -> None:
+def test_trace_has_counts_and_removals_of_every_stage() -> None:
     trace = pipeline(Source("followed", FOLLOWED), Source("popular", POPULAR)).run(Query()).trace
     rows = [(s.stage, s.name, s.count_in, s.count_out, dict(s.removed)) for s in trace.stages]
     assert rows == [
@@ -195,7 +195,7 @@ def test_the_trace_has_every_stage_with_its_counts_and_what_it_removed() -> None
     ]
 
 
-def test_stages_of_one_kind_share_one_time_that_is_their_sum() -> None:
+def test_stage_ms_sums_the_stages_of_one_kind() -> None:
     trace = pipeline(Source("followed", FOLLOWED), Source("popular", POPULAR)).run(Query()).trace
     for entry, ms in zip(trace.stages, (1, 2, 4, 8, 16, 32, 64), strict=True):
         assert entry.time_ms > 0
@@ -203,21 +203,21 @@ def test_stages_of_one_kind_share_one_time_that_is_their_sum() -> None:
     assert trace.stage_ms() == {"query": 1, "retrieve": 6, "filter": 8, "hydrate": 16, "rank": 32, "rerank": 64}
 
 
-def test_server_timing_has_one_duration_per_kind_of_stage() -> None:
+def test_server_timing_has_one_duration_per_stage_kind() -> None:
     trace = pipeline(Source("followed", FOLLOWED), Source("popular", POPULAR)).run(Query()).trace
     header = trace.server_timing()
     assert re.fullmatch(r"[a-z]+;dur=\d+\.\d\d(, [a-z]+;dur=\d+\.\d\d)*", header)
     assert [part.split(";")[0] for part in header.split(", ")] == list(trace.stage_ms())
 
 
-def test_a_stage_that_fails_is_timed_and_kept_in_the_trace() -> None:
+def test_trace_keeps_and_times_a_failed_stage() -> None:
     trace = pipeline(Source("followed", error=RegistryUnavailable("gone"))).run(Query()).trace
     entry = next(stage for stage in trace.stages if stage.name == "followed")
     assert (entry.degraded, entry.detail, entry.count_out) == ("registry_unavailable", "gone", 0)
     assert entry.time_ms > 0
 
 
-def test_each_scorer_sees_what_the_one_before_has_left() -> None:
+def test_each_scorer_receives_the_candidates_left_by_the_previous_cut() -> None:
     stages: dict[str, Any] = {"scorers": {"cut": BySize(name="light"), "rank": BySize(name="heavy")}}
     stages["cuts"] = {"cut": Largest(3)}
     outcome = pipeline(Source("followed", FOLLOWED), Source("popular", POPULAR), **stages).run(Query())
@@ -226,15 +226,15 @@ def test_each_scorer_sees_what_the_one_before_has_left() -> None:
     assert outcome.pool.ids.tolist() == [2, 4, 6, 8]
 
 
-def test_a_failing_scorer_falls_back_still_cuts_and_is_named() -> None:
+def test_failing_scorer_uses_its_fallback_and_the_cut_still_runs() -> None:
     stages: dict[str, Any] = {"scorers": {"cut": BySize(error=RegistryUnavailable("gone")), "rank": BySize()}}
     stages["cuts"] = {"cut": Largest(3)}
     outcome = pipeline(Source("followed", FOLLOWED), Source("popular", POPULAR), **stages).run(Query())
     assert outcome.degraded == ["registry_unavailable"]
-    assert outcome.slate.ids.tolist() == [6, 4], "the fallback prefers the small ones, so 8 was cut"
+    assert outcome.slate.ids.tolist() == [6, 4], "the fallback prefers small ids, so 8 was cut"
 
 
-def test_a_failing_hydrator_falls_back_and_is_named() -> None:
+def test_failing_hydrator_uses_its_fallback_and_is_reported() -> None:
     profile = Profile(FeatureStoreUnavailable("down"))
     query = Query(cause=DependencyError("columns"))
     assert pipeline(Source("popular", POPULAR), profiles=(profile,)).run(query).degraded == [
@@ -246,6 +246,6 @@ def test_a_failing_hydrator_falls_back_and_is_named() -> None:
 
 
 @pytest.mark.parametrize("bug", [ValueError("a bug"), KeyError("a bug")])
-def test_a_bug_in_a_scorer_passes_through(bug: Exception) -> None:
+def test_bug_in_a_scorer_passes_through(bug: Exception) -> None:
     with pytest.raises(type(bug), match="a bug"):
         pipeline(Source("popular", POPULAR), scorers={"rank": BySize(error=bug)}).run(Query())

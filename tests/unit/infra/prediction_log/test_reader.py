@@ -1,4 +1,4 @@
-"""`--since` in its three forms, and inputs that come back from JSON bit for bit."""
+"""The reader parses `--since`, rejects an empty log, and restores inputs from JSON bit for bit."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from infra.prediction_log.results import Since, parse_since
 from tests.support.feed_parts import TOPICS, some_users
 
 
-def test_since_is_a_time_or_so_long_before_the_newest_or_everything() -> None:
+def test_since_accepts_a_time_a_duration_or_all() -> None:
     assert parse_since("all").first_ts(1e9) == float("-inf")
     assert parse_since("90s").first_ts(1e9) == 1e9 - 90
     assert parse_since("2h").first_ts(1e9) == 1e9 - 7200
@@ -34,7 +34,7 @@ def test_empty_log_raises_with_the_command_to_run(tmp_path: Path) -> None:
     assert "lab live" in caught.value.hint
 
 
-def test_inputs_and_users_come_back_from_json_bit_for_bit() -> None:
+def test_inputs_and_users_survive_json_bit_for_bit() -> None:
     rng = np.random.default_rng(0)
     inputs = rng.normal(size=(7, 5)).astype(np.float32)
     inputs[0, 0] = np.nextafter(np.float32(1), np.float32(2))

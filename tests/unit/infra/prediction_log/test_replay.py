@@ -1,4 +1,4 @@
-"""Replay of a log: every prediction is counted once, and every field that moved is named."""
+"""Replay counts every logged prediction once and names every field that differs."""
 
 from __future__ import annotations
 
@@ -54,14 +54,14 @@ def bundles(tmp_path: Path) -> Bundles[float]:
     return Bundles(Settings(home=tmp_path), release, lambda path, digest: 2.0)
 
 
-def test_every_prediction_is_checked_differs_or_is_left_out(log: PredictionLog[Doubled], tmp_path: Path) -> None:
-    told: list[float] = []
+def test_replay_counts_checked_differing_and_skipped_predictions(log: PredictionLog[Doubled], tmp_path: Path) -> None:
+    shares: list[float] = []
     found = replay_log(
         log,
         bundles(tmp_path),
         lambda one: "x is negative" if one.x < 0 else "",
         lambda one, factor: differing_fields({"y": np.array([one.y])}, {"y": np.array([factor * one.x])}),
-        lambda share, text: told.append(share),
+        lambda share, text: shares.append(share),
     )
     assert (found.rows, found.checked, found.differing) == (4, 3, 1)
     assert [(one.prediction, one.field, one.how) for one in found.differences] == [
@@ -69,10 +69,10 @@ def test_every_prediction_is_checked_differs_or_is_left_out(log: PredictionLog[D
     ]
     assert found.left_out == {"x is negative": 1}
     assert found.models == {"twice/1": 3}
-    assert told == [0.25, 0.5, 0.75, 1.0]
+    assert shares == [0.25, 0.5, 0.75, 1.0]
 
 
-def test_arrays_of_other_lengths_and_values_differ_and_equal_ones_do_not() -> None:
+def test_difference_describes_other_lengths_and_values() -> None:
     one = np.array([1.0, 2.0], np.float32)
     assert difference(one, one.copy()) == ""
     assert difference(one, one[:1]) == "2 values were logged, the replay has 1"

@@ -1,4 +1,4 @@
-"""What a service says of its registry: asked over plain HTTP, within a second, and never in the way."""
+"""The registry state comes from an HTTP health check with a timeout, and the watch never blocks startup."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.waiting import until
 
 class Handler(BaseHTTPRequestHandler):
     over = threading.Event()
-    """the end of this module's tests: until then, what is slow does not answer"""
+    """set at the end of this module's tests; until then, slow paths do not answer"""
 
     def do_GET(self) -> None:
         if self.path == "/slow/health":
@@ -37,21 +37,21 @@ def url() -> Iterator[str]:
     server.shutdown()
 
 
-def test_without_an_address_the_registry_is_embedded() -> None:
+def test_registry_without_an_address_is_embedded() -> None:
     assert registry_state(Settings()) == LOCAL
 
 
-def test_a_registry_that_answers(url: str) -> None:
+def test_registry_state_is_answering_for_a_healthy_server(url: str) -> None:
     assert registry_state(Settings(registry_uri=url)) == ANSWERS
     assert registry_state(Settings(registry_uri=url + "/")) == ANSWERS
 
 
 @pytest.mark.parametrize("path", ["/sick", "/slow"])
-def test_a_registry_that_is_sick_or_slow_is_down(url: str, path: str) -> None:
+def test_registry_state_is_down_for_an_unhealthy_or_slow_server(url: str, path: str) -> None:
     assert registry_state(Settings(registry_uri=url + path)) == DOWN, "without an answer"
 
 
-def test_a_registry_that_is_not_there_is_down(free_port: int) -> None:
+def test_registry_state_is_down_without_a_server(free_port: int) -> None:
     assert registry_state(Settings(registry_uri=f"http://127.0.0.1:{free_port}")) == DOWN
     assert registry_state(Settings(registry_uri="nonsense")) == DOWN
 
@@ -68,7 +68,7 @@ def test_health_watch_returns_the_last_state_immediately(url: str) -> None:
     watch.close()
 
 
-def test_a_container_is_healthy_when_its_url_answers_with_200(url: str, free_port: int) -> None:
+def test_container_is_healthy_if_its_url_returns_200(url: str, free_port: int) -> None:
     assert is_healthy(f"{url}/health")
     assert not is_healthy(f"{url}/sick/health")
     assert not is_healthy(f"http://127.0.0.1:{free_port}/")

@@ -1,4 +1,4 @@
-"""The breaker's three states, with a clock that the test turns."""
+"""The circuit breaker moves between its three states, driven by a manual clock."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Clock:
 
 
 class Inner:
-    """What the breaker guards: ends as it is told to, and counts how often it ran."""
+    """The guarded dependency: each method has one outcome; `runs` counts the calls."""
 
     def __init__(self) -> None:
         self.runs = 0
@@ -62,8 +62,7 @@ def clock() -> Clock:
 
 
 class Awaited(CircuitBreaker):
-    """Asked by an event loop: all that a breaker promises holds for what is awaited, too. What is awaited here never
-    waits, so one step takes it to its end, also inside another."""
+    """Calls through `call_soon`. The awaited call never suspends, so one `send` completes it, also when nested."""
 
     def call(self, inner: Callable[[], Any]) -> Any:
         async def soon() -> Any:
@@ -73,7 +72,7 @@ class Awaited(CircuitBreaker):
             self.call_soon(soon).send(None)
         except StopIteration as end:
             return end.value
-        raise AssertionError("it waited")
+        raise AssertionError("the call suspended")
 
 
 @pytest.fixture(params=[CircuitBreaker, Awaited])
@@ -88,23 +87,23 @@ def open_it(breaker: CircuitBreaker) -> None:
     assert breaker.state is BreakerState.OPEN
 
 
-def test_a_call_gives_back_what_the_inner_call_returns(breaker: CircuitBreaker) -> None:
+def test_breaker_returns_the_result_of_the_call(breaker: CircuitBreaker) -> None:
     assert breaker.call(lambda: 42) == 42
 
 
-def test_one_failure_below_the_least_number_of_calls_does_not_open_it(breaker: CircuitBreaker) -> None:
+def test_failure_below_min_calls_does_not_open_the_breaker(breaker: CircuitBreaker) -> None:
     attempt(breaker, Inner(), "fail")
     assert breaker.state is BreakerState.CLOSED
 
 
-def test_old_failures_slide_out_of_the_window(clock: Clock) -> None:
+def test_failures_outside_the_window_do_not_count(clock: Clock) -> None:
     breaker = CircuitBreaker("store", window=4, failure_share=0.5, min_calls=4, clock=clock)
     for how in ("fail", "ok", "ok", "ok", "ok", "fail"):
         attempt(breaker, Inner(), how)
     assert breaker.state is BreakerState.CLOSED  # one failure among the last four
 
 
-def test_while_open_no_call_is_tried(breaker: CircuitBreaker, clock: Clock) -> None:
+def test_open_breaker_rejects_calls_without_trying_them(breaker: CircuitBreaker, clock: Clock) -> None:
     open_it(breaker)
     clock.now += OPEN_S * 0.99
     inner = Inner()
@@ -113,7 +112,7 @@ def test_while_open_no_call_is_tried(breaker: CircuitBreaker, clock: Clock) -> N
     assert inner.runs == 0
 
 
-def test_a_probe_that_succeeds_closes_it_and_forgets_the_old_failures(breaker: CircuitBreaker, clock: Clock) -> None:
+def test_successful_probe_closes_the_breaker_and_clears_its_failures(breaker: CircuitBreaker, clock: Clock) -> None:
     open_it(breaker)
     clock.now += OPEN_S
     assert breaker.state is BreakerState.HALF_OPEN
@@ -133,13 +132,13 @@ def test_failed_probe_reopens_the_breaker_for_the_full_open_time(breaker: Circui
     assert breaker.state is BreakerState.HALF_OPEN
 
 
-def test_bugs_pass_through_and_never_open_it(breaker: CircuitBreaker) -> None:
+def test_bugs_pass_through_and_do_not_open_the_breaker(breaker: CircuitBreaker) -> None:
     for _ in range(20):
         assert attempt(breaker, Inner(), "bug") is ZeroDivisionError
     assert breaker.state is BreakerState.CLOSED
 
 
-def test_a_bug_in_the_probe_gives_the_probe_to_the_next_call(breaker: CircuitBreaker, clock: Clock) -> None:
+def test_bug_in_the_probe_passes_the_probe_to_the_next_call(breaker: CircuitBreaker, clock: Clock) -> None:
     open_it(breaker)
     clock.now += OPEN_S
     assert attempt(breaker, Inner(), "bug") is ZeroDivisionError
@@ -147,7 +146,7 @@ def test_a_bug_in_the_probe_gives_the_probe_to_the_next_call(breaker: CircuitBre
     assert breaker.state is BreakerState.CLOSED
 
 
-def test_callers_without_time_left_never_open_it(breaker: CircuitBreaker) -> None:
+def test_expired_deadlines_do_not_open_the_breaker(breaker: CircuitBreaker) -> None:
     for _ in range(20):
         assert attempt(breaker, Inner(), "spent") is DeadlineExceeded
     assert breaker.state is BreakerState.CLOSED
@@ -161,7 +160,7 @@ def test_probe_past_its_deadline_passes_the_probe_to_the_next_call(breaker: Circ
     assert breaker.state is BreakerState.CLOSED
 
 
-def test_a_late_failure_does_not_prolong_the_time_it_is_open(breaker: CircuitBreaker, clock: Clock) -> None:
+def test_late_failure_does_not_extend_the_open_time(breaker: CircuitBreaker, clock: Clock) -> None:
     def late() -> None:
         open_it(breaker)
         clock.now += OPEN_S * 0.9
@@ -173,26 +172,26 @@ def test_a_late_failure_does_not_prolong_the_time_it_is_open(breaker: CircuitBre
     assert breaker.state is BreakerState.HALF_OPEN
 
 
-def test_a_late_success_does_not_close_it(breaker: CircuitBreaker) -> None:
+def test_late_success_does_not_close_the_breaker(breaker: CircuitBreaker) -> None:
     breaker.call(lambda: open_it(breaker))
     assert breaker.state is BreakerState.OPEN
 
 
-def test_a_failure_from_before_it_opened_does_not_count_after_it_closed(clock: Clock) -> None:
+def test_failure_from_before_the_open_time_is_ignored_after_closing(clock: Clock) -> None:
     breaker = CircuitBreaker("store", min_calls=1, open_s=OPEN_S, clock=clock)
 
     def late() -> None:
         attempt(breaker, Inner(), "fail")
         clock.now += OPEN_S
-        breaker.call(Inner().ok)  # the probe: the store is well again
-        raise FeatureStoreUnavailable("news from the outage that is over")
+        breaker.call(Inner().ok)  # the probe: the store has recovered
+        raise FeatureStoreUnavailable("late failure from an earlier outage")
 
     with pytest.raises(FeatureStoreUnavailable):
         breaker.call(late)
     assert breaker.state is BreakerState.CLOSED
 
 
-def test_a_crowd_at_a_half_open_breaker_sends_exactly_one_probe(breaker: CircuitBreaker, clock: Clock) -> None:
+def test_half_open_breaker_admits_exactly_one_concurrent_probe(breaker: CircuitBreaker, clock: Clock) -> None:
     open_it(breaker)
     clock.now += OPEN_S
     crowd = 50
@@ -231,7 +230,9 @@ def test_a_crowd_at_a_half_open_breaker_sends_exactly_one_probe(breaker: Circuit
     share=st.sampled_from([0.25, 0.5, 1.0]),
 )
 @settings(deadline=None, max_examples=150)
-def test_any_story_keeps_to_the_three_states(ops: list[str], window: int, min_calls: int, share: float) -> None:
+def test_breaker_matches_the_state_machine_for_any_sequence_of_calls(
+    ops: list[str], window: int, min_calls: int, share: float
+) -> None:
     min_calls = min(min_calls, window)
     clock, inner = Clock(), Inner()
     breaker = CircuitBreaker(
@@ -266,10 +267,10 @@ def test_any_story_keeps_to_the_three_states(ops: list[str], window: int, min_ca
             opened_at = clock.now
 
 
-def test_being_open_is_itself_a_failure_of_the_dependency() -> None:
+def test_breaker_open_is_a_dependency_error() -> None:
     assert issubclass(BreakerOpen, DependencyError)
 
 
-def test_a_breaker_that_could_never_open_is_refused() -> None:
+def test_breaker_rejects_min_calls_above_the_window() -> None:
     with pytest.raises(ValueError, match="never holds"):
         CircuitBreaker("store", window=4, min_calls=5)

@@ -1,4 +1,4 @@
-"""A dependency that hangs takes its own places and nobody else's."""
+"""A hung dependency occupies only the slots of its own bulkhead."""
 
 from __future__ import annotations
 
@@ -33,25 +33,25 @@ def bulkhead() -> Iterator[Bulkhead]:
 
 @pytest.fixture
 def hang() -> Iterator[threading.Event]:
-    """Set at the end whatever happens, so that no thread outlives its test."""
+    """Set at the end of the test in any case, so that no thread outlives it."""
     release = threading.Event()
     yield release
     release.set()
 
 
 def eventually(call: Callable[[], Any]) -> Any:
-    """A place is given back by another thread, a moment after the answer."""
+    """Retry `call` while the bulkhead is full: another thread releases the slot shortly after the answer."""
     until = time.monotonic() + 60
     while True:
         try:
             return call()
         except BulkheadFull:
-            assert time.monotonic() < until, "no place came back"
+            assert time.monotonic() < until, "no slot was released"
             time.sleep(0.001)
 
 
 def occupy(bulkhead: Bulkhead, hang: threading.Event) -> None:
-    """Take a worker until `hang` is set. A call whose thread did not start in time gave its place back: once more."""
+    """Occupy a worker until `hang` is set. Retry if the thread did not start before the deadline."""
     begun = threading.Event()
 
     def call() -> None:
@@ -63,11 +63,11 @@ def occupy(bulkhead: Bulkhead, hang: threading.Event) -> None:
             bulkhead.run(call, soon())
 
 
-def test_an_answer_in_time_is_passed_on(bulkhead: Bulkhead) -> None:
+def test_bulkhead_returns_a_result_before_the_deadline(bulkhead: Bulkhead) -> None:
     assert bulkhead.run(lambda: "row", later()) == "row"
 
 
-def test_calls_run_in_threads_of_the_bulkhead(bulkhead: Bulkhead) -> None:
+def test_bulkhead_runs_calls_in_its_own_threads(bulkhead: Bulkhead) -> None:
     assert "store" in bulkhead.run(lambda: threading.current_thread().name, later())
 
 
@@ -78,7 +78,7 @@ def test_hung_call_raises_at_the_deadline(bulkhead: Bulkhead, hang: threading.Ev
     assert 0.015 < time.monotonic() - started < 30
 
 
-def test_a_full_bulkhead_refuses_at_once_without_trying(hang: threading.Event) -> None:
+def test_full_bulkhead_rejects_immediately_without_running_the_call(hang: threading.Event) -> None:
     bulkhead = Bulkhead("store", workers=1, queue=0)
     occupy(bulkhead, hang)
     tried: list[int] = []
@@ -92,7 +92,7 @@ def test_a_full_bulkhead_refuses_at_once_without_trying(hang: threading.Event) -
     bulkhead.close()
 
 
-def test_a_hung_call_keeps_its_place_until_it_ends(hang: threading.Event) -> None:
+def test_hung_call_keeps_its_slot_until_it_ends(hang: threading.Event) -> None:
     bulkhead = Bulkhead("store", workers=2, queue=0)
     for _ in range(2):
         occupy(bulkhead, hang)
@@ -103,12 +103,12 @@ def test_a_hung_call_keeps_its_place_until_it_ends(hang: threading.Event) -> Non
     bulkhead.close()
 
 
-def test_a_call_that_waited_in_vain_never_runs_and_gives_its_place_back(
+def test_call_that_expires_in_the_queue_never_runs_and_releases_its_slot(
     bulkhead: Bulkhead, hang: threading.Event
 ) -> None:
     ran: list[int] = []
     occupy(bulkhead, hang)
-    for _ in range(3):  # one place to wait in, used three times over
+    for _ in range(3):  # one queue slot, used three times
         with pytest.raises(DeadlineExceeded):
             bulkhead.run(lambda: ran.append(1), soon())
     hang.set()
@@ -117,7 +117,7 @@ def test_a_call_that_waited_in_vain_never_runs_and_gives_its_place_back(
 
 
 @pytest.mark.parametrize("error", [FeatureStoreUnavailable("down"), ZeroDivisionError()])
-def test_places_come_back_after_exceptions(bulkhead: Bulkhead, error: Exception) -> None:
+def test_exceptions_release_the_slot(bulkhead: Bulkhead, error: Exception) -> None:
     def broken() -> None:
         raise error
 
@@ -126,7 +126,7 @@ def test_places_come_back_after_exceptions(bulkhead: Bulkhead, error: Exception)
             eventually(lambda: bulkhead.run(broken, later()))
 
 
-def test_a_timeout_error_of_the_call_itself_is_its_own_answer(bulkhead: Bulkhead) -> None:
+def test_timeout_error_of_the_call_itself_passes_through(bulkhead: Bulkhead) -> None:
     theirs = TimeoutError("the socket timed out")
 
     def broken() -> None:
@@ -137,9 +137,9 @@ def test_a_timeout_error_of_the_call_itself_is_its_own_answer(bulkhead: Bulkhead
     assert caught.value is theirs
 
 
-def test_an_answer_at_the_very_moment_of_giving_up_is_no_foreign_error(bulkhead: Bulkhead) -> None:
+def test_result_at_the_deadline_is_returned_or_raises_deadline_exceeded(bulkhead: Bulkhead) -> None:
     class AnswersTooLate(Future[str]):
-        """Finishes after the wait for it has timed out and before anybody asks whether it is done."""
+        """Finishes after the wait has timed out and before the next call of `done`."""
 
         def done(self) -> bool:
             if not super().done():
@@ -154,16 +154,16 @@ def test_an_answer_at_the_very_moment_of_giving_up_is_no_foreign_error(bulkhead:
     assert answer == "row"
 
 
-def test_a_call_that_cannot_even_be_handed_over_takes_no_place() -> None:
+def test_call_that_cannot_be_submitted_takes_no_slot() -> None:
     closed = Bulkhead("store", workers=1, queue=1)
     closed.close()
-    for _ in range(5):  # more than there are places
+    for _ in range(5):  # more calls than slots
         with pytest.raises(RuntimeError, match="shutdown"):
             closed.run(lambda: None, later())
 
 
 def held(bulkhead: Bulkhead, *calls: Callable[[], Any], deadline: Deadline | None = None) -> list[Any]:
-    """What an event loop gets that awaits all of these at once; exceptions as they are."""
+    """Await all calls concurrently and return their results; exceptions are returned."""
 
     async def run() -> list[Any]:
         asked = (bulkhead.run_async(call, deadline or later()) for call in calls)
@@ -196,7 +196,7 @@ def test_awaited_call_is_cancelled_at_the_deadline_and_releases_its_slot(bulkhea
     assert held(bulkhead, a_row) == ["row"]
 
 
-def test_more_than_there_are_places_are_refused_at_once_and_not_tried(bulkhead: Bulkhead) -> None:
+def test_awaited_call_beyond_capacity_is_rejected_without_running(bulkhead: Bulkhead) -> None:
     tried: list[int] = []
 
     async def third() -> None:

@@ -1,4 +1,4 @@
-"""Every request of the endpoint is counted once, by how it ended, however it ended."""
+"""Every request of the endpoint is counted once with its outcome."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PATH = "/v1/tiny"
 
 
 def counts(metrics: ServiceMetrics) -> dict[str, float]:
-    """What is exported, outcomes at zero left out."""
+    """Exported counters without outcomes that are zero."""
     samples = {o: metrics.registry.get_sample_value("lab_responses_total", {"outcome": o}) for o in OUTCOMES}
     return {"requests": metrics.registry.get_sample_value("lab_requests_total") or 0.0} | {
         name: value for name, value in samples.items() if value
@@ -54,13 +54,13 @@ def metrics() -> ServiceMetrics:
         (0, True, "failed"),
     ],
 )
-def test_how_a_status_is_counted(status: int, degraded: bool, outcome: str) -> None:
+def test_status_maps_to_its_outcome(status: int, degraded: bool, outcome: str) -> None:
     assert outcome_of(status, degraded=degraded) == outcome
 
 
 @given(status=st.integers(0, 599), degraded=st.booleans())
 @settings(deadline=None, max_examples=50)
-def test_every_status_has_an_outcome_that_is_exported_from_the_start(status: int, degraded: bool) -> None:
+def test_every_status_maps_to_an_exported_outcome(status: int, degraded: bool) -> None:
     assert outcome_of(status, degraded=degraded) in OUTCOMES
 
 
@@ -75,7 +75,7 @@ def test_every_status_has_an_outcome_that_is_exported_from_the_start(status: int
         (0, {}, "failed"),
     ],
 )
-def test_a_request_is_counted_once_by_how_it_ended(
+def test_request_is_counted_once_with_its_outcome(
     metrics: ServiceMetrics, status: int, state: dict[str, Any], outcome: str
 ) -> None:
     answer = asyncio.run(drive(Accounting(Endpoint(status, state=state), metrics, PATH), chunks(b"{}"), path=PATH))
@@ -85,16 +85,14 @@ def test_a_request_is_counted_once_by_how_it_ended(
 
 
 @pytest.mark.parametrize("error", [ValueError("a bug"), asyncio.CancelledError()])
-def test_a_request_that_ends_in_an_exception_is_counted_as_failed_and_the_exception_goes_on(
-    metrics: ServiceMetrics, error: BaseException
-) -> None:
+def test_exception_counts_as_failed_and_passes_through(metrics: ServiceMetrics, error: BaseException) -> None:
     app = Accounting(Endpoint(error=error), metrics, PATH)
     with pytest.raises(type(error)):
         asyncio.run(drive(app, chunks(b"{}"), path=PATH))
     assert counts(metrics) == {"requests": 1, "failed": 1}
 
 
-def test_an_answer_that_breaks_off_after_it_began_is_counted_as_failed(metrics: ServiceMetrics) -> None:
+def test_response_that_breaks_off_counts_as_failed(metrics: ServiceMetrics) -> None:
     async def breaks_off(scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
         raise ValueError("a bug")
@@ -106,7 +104,7 @@ def test_an_answer_that_breaks_off_after_it_began_is_counted_as_failed(metrics: 
 
 @given(stories=st.lists(st.sampled_from([200, 422, 503, 500, 0, "raises", "degraded", "too large", "goes away"])))
 @settings(deadline=None, max_examples=40)
-def test_requests_are_the_sum_of_their_outcomes(stories: list[int | str]) -> None:
+def test_number_of_requests_is_the_sum_of_all_outcomes(stories: list[int | str]) -> None:
     metrics = ServiceMetrics(tiny_design())
 
     async def ask(story: int | str) -> None:
@@ -135,13 +133,13 @@ def test_requests_are_the_sum_of_their_outcomes(stories: list[int | str]) -> Non
 @pytest.mark.parametrize(
     "scope", [{"path": "/healthz"}, {"method": "GET", "path": PATH}, {"type": "lifespan", "path": PATH}]
 )
-def test_other_requests_are_not_counted(metrics: ServiceMetrics, scope: dict[str, str]) -> None:
+def test_requests_of_other_paths_and_methods_are_not_counted(metrics: ServiceMetrics, scope: dict[str, str]) -> None:
     asyncio.run(drive(Accounting(Endpoint(), metrics, PATH), chunks(b""), **scope))
     assert counts(metrics) == {"requests": 0}
     assert not timed(metrics)
 
 
-def test_the_answer_is_passed_on_as_it_is(metrics: ServiceMetrics) -> None:
+def test_accounting_passes_the_response_on_unchanged(metrics: ServiceMetrics) -> None:
     direct: Answer = asyncio.run(drive(Endpoint(), chunks(b"{}"), path=PATH))
     counted = asyncio.run(drive(Accounting(Endpoint(), metrics, PATH), chunks(b"{}"), path=PATH))
     assert counted.messages == direct.messages

@@ -1,4 +1,4 @@
-"""What cannot be served in time is refused at once, and every place comes back."""
+"""Admission rejects excess requests immediately and releases every slot."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WORKERS, QUEUE = 2, 1
 
 @pytest.fixture
 def hold() -> Iterator[threading.Event]:
-    """Work waits for it; set at the end whatever happens."""
+    """Blocks the work; set at the end of the test in any case."""
     event = threading.Event()
     yield event
     event.set()
@@ -40,7 +40,7 @@ async def fill(admission: Admission, hold: threading.Event, count: int = WORKERS
 async def eventually_free(admission: Admission) -> None:
     until = time.monotonic() + 60
     while admission._pending:
-        assert time.monotonic() < until, f"{admission._pending} places did not come back"
+        assert time.monotonic() < until, f"{admission._pending} slots were not released"
         await asyncio.sleep(0.001)
 
 
@@ -48,19 +48,21 @@ def run(story: Coroutine[Any, Any, None]) -> None:
     asyncio.run(asyncio.wait_for(story, 120))
 
 
-def test_work_is_done_in_a_thread_and_its_answer_comes_back(admission: Admission) -> None:
+def test_admission_runs_work_in_a_thread_and_returns_its_result(admission: Admission) -> None:
     async def story() -> None:
         assert await admission.run(threading.get_ident) != threading.get_ident()
 
     run(story())
 
 
-def test_one_more_than_all_places_is_refused_at_once_and_not_tried(admission: Admission, hold: threading.Event) -> None:
+def test_request_beyond_capacity_is_rejected_immediately_without_running(
+    admission: Admission, hold: threading.Event
+) -> None:
     tried: list[int] = []
 
     async def story() -> None:
         tasks = await fill(admission, hold)
-        with pytest.raises(Overloaded):  # now: every place is taken until `hold` is set
+        with pytest.raises(Overloaded):  # every slot is taken until `hold` is set
             await admission.run(lambda: tried.append(1))
         assert not hold.is_set()
         hold.set()
@@ -70,7 +72,7 @@ def test_one_more_than_all_places_is_refused_at_once_and_not_tried(admission: Ad
     run(story())
 
 
-def test_places_come_back_when_the_work_is_done(admission: Admission, hold: threading.Event) -> None:
+def test_finished_work_releases_its_slot(admission: Admission, hold: threading.Event) -> None:
     async def story() -> None:
         tasks = await fill(admission, hold)
         hold.set()
@@ -81,7 +83,7 @@ def test_places_come_back_when_the_work_is_done(admission: Admission, hold: thre
     run(story())
 
 
-def test_a_place_is_free_as_soon_as_its_answer_is_there(admission: Admission) -> None:
+def test_slot_is_free_as_soon_as_the_result_is_returned(admission: Admission) -> None:
     async def story() -> None:
         narrow = Admission(workers=1, queue=0)
         for i in range(50):
@@ -91,7 +93,7 @@ def test_a_place_is_free_as_soon_as_its_answer_is_there(admission: Admission) ->
     run(story())
 
 
-def test_places_come_back_when_the_work_fails(admission: Admission) -> None:
+def test_failed_work_releases_its_slot(admission: Admission) -> None:
     def broken() -> None:
         raise ValueError("a bug")
 
@@ -103,9 +105,7 @@ def test_places_come_back_when_the_work_fails(admission: Admission) -> None:
     run(story())
 
 
-def test_a_caller_that_gives_up_keeps_the_place_until_the_work_is_done(
-    admission: Admission, hold: threading.Event
-) -> None:
+def test_cancelled_caller_keeps_its_slot_until_the_work_ends(admission: Admission, hold: threading.Event) -> None:
     async def story() -> None:
         tasks = await fill(admission, hold)
         for task in tasks:
@@ -121,7 +121,7 @@ def test_a_caller_that_gives_up_keeps_the_place_until_the_work_is_done(
     run(story())
 
 
-def test_refusals_take_no_place(admission: Admission, hold: threading.Event) -> None:
+def test_rejected_requests_take_no_slot(admission: Admission, hold: threading.Event) -> None:
     async def story() -> None:
         tasks = await fill(admission, hold)
         for _ in range(20):
@@ -134,7 +134,7 @@ def test_refusals_take_no_place(admission: Admission, hold: threading.Event) -> 
     run(story())
 
 
-def test_work_that_cannot_even_be_handed_over_takes_no_place(admission: Admission) -> None:
+def test_work_that_cannot_be_submitted_takes_no_slot(admission: Admission) -> None:
     async def story() -> None:
         admission.close()
         for _ in range(WORKERS + QUEUE + 1):
@@ -144,7 +144,7 @@ def test_work_that_cannot_even_be_handed_over_takes_no_place(admission: Admissio
     run(story())
 
 
-def test_what_is_awaited_holds_a_place_without_a_thread_and_gives_it_back_however_it_ends(admission: Admission) -> None:
+def test_awaited_work_holds_a_slot_without_a_thread_and_always_releases_it(admission: Admission) -> None:
     async def story() -> None:
         go = asyncio.Event()
 

@@ -1,4 +1,4 @@
-"""A body that is too large or too slow is refused before the application sees any of it."""
+"""Bodies that are too large or too slow are rejected before the application reads them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def length(of: bytes) -> list[tuple[bytes, bytes]]:
     return [(b"content-length", of)]
 
 
-def test_a_body_declared_too_large_is_refused_without_reading_it() -> None:
+def test_body_declared_too_large_is_rejected_unread() -> None:
     endpoint = Endpoint()
     unread = iter(chunks(b"x"))
     answer = asyncio.run(drive(BodyLimit(endpoint, LIMIT), unread, headers=length(b"11")))
@@ -33,7 +33,7 @@ def test_a_body_declared_too_large_is_refused_without_reading_it() -> None:
 
 
 @pytest.mark.parametrize("headers", [[], length(b"5"), length(b"-1"), length(b"many")])
-def test_a_body_that_grows_too_large_is_refused_whatever_was_declared(headers: list[tuple[bytes, bytes]]) -> None:
+def test_body_that_exceeds_the_limit_is_rejected_for_any_content_length(headers: list[tuple[bytes, bytes]]) -> None:
     endpoint = Endpoint()
     endless = itertools.repeat({"type": "http.request", "body": b"xxxx", "more_body": True})
     answer = asyncio.run(drive(BodyLimit(endpoint, LIMIT), endless, headers=headers))
@@ -41,7 +41,7 @@ def test_a_body_that_grows_too_large_is_refused_whatever_was_declared(headers: l
     assert endpoint.bodies == []
 
 
-def test_a_body_that_does_not_come_is_not_waited_for() -> None:
+def test_missing_body_times_out_with_408() -> None:
     endpoint, started = Endpoint(), time.monotonic()
     answer = asyncio.run(drive(BodyLimit(endpoint, LIMIT, timeout_s=0.02), chunks(b"x"), pause_s=600))
     assert answer.status == 408
@@ -50,7 +50,7 @@ def test_a_body_that_does_not_come_is_not_waited_for() -> None:
     assert endpoint.bodies == []
 
 
-def test_a_body_that_comes_in_drops_has_one_time_limit_for_all_of_it() -> None:
+def test_time_limit_applies_to_the_whole_body() -> None:
     endpoint = Endpoint()
     drops = itertools.repeat({"type": "http.request", "body": b"", "more_body": True})
     answer = asyncio.run(drive(BodyLimit(endpoint, LIMIT, timeout_s=0.05), drops, pause_s=0.01))
@@ -59,7 +59,7 @@ def test_a_body_that_comes_in_drops_has_one_time_limit_for_all_of_it() -> None:
 
 @given(parts=st.lists(st.binary(max_size=6), min_size=1, max_size=4))
 @settings(deadline=None, max_examples=60)
-def test_a_body_is_passed_on_unchanged_exactly_when_it_is_within_the_limit(parts: list[bytes]) -> None:
+def test_body_within_the_limit_is_passed_on_unchanged(parts: list[bytes]) -> None:
     endpoint, body = Endpoint(), b"".join(parts)
     answer = asyncio.run(drive(BodyLimit(endpoint, LIMIT), chunks(*parts), headers=length(b"%d" % len(body))))
     if len(body) <= LIMIT:
@@ -68,13 +68,13 @@ def test_a_body_is_passed_on_unchanged_exactly_when_it_is_within_the_limit(parts
         assert (answer.status, endpoint.bodies) == (413, [])
 
 
-def test_the_application_still_learns_that_the_client_went_away_after_its_body() -> None:
+def test_application_receives_a_disconnect_after_the_body() -> None:
     endpoint = Endpoint()
     asyncio.run(drive(BodyLimit(endpoint, LIMIT), chunks(b"{}")))
     assert endpoint.after == [DISCONNECT]
 
 
-def test_a_client_that_goes_away_inside_its_body_gets_nothing_and_asks_nothing() -> None:
+def test_disconnect_within_the_body_sends_no_response_and_no_request() -> None:
     endpoint = Endpoint()
     half = [{"type": "http.request", "body": b"{", "more_body": True}, DISCONNECT]
     answer = asyncio.run(drive(BodyLimit(endpoint, LIMIT), half))
@@ -83,17 +83,17 @@ def test_a_client_that_goes_away_inside_its_body_gets_nothing_and_asks_nothing()
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-def test_requests_without_a_body_are_passed_on_at_once(method: str) -> None:
+def test_requests_without_a_body_are_passed_on(method: str) -> None:
     endpoint = Endpoint()
     answer = asyncio.run(drive(BodyLimit(endpoint, LIMIT), chunks(b""), method=method))
     assert answer.status == 200
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
-def test_every_other_method_is_limited(method: str) -> None:
+def test_body_limit_applies_to_methods_with_a_body(method: str) -> None:
     answer = asyncio.run(drive(BodyLimit(Endpoint(), LIMIT), chunks(b"x" * 11), method=method))
     assert answer.status == 413
 
 
-def test_what_is_not_http_is_passed_on() -> None:
+def test_non_http_scopes_are_passed_on() -> None:
     asyncio.run(drive(BodyLimit(Endpoint(), LIMIT), [], type="lifespan"))

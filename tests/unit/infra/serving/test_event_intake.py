@@ -1,4 +1,4 @@
-"""Events are acknowledged once the broker has them, and never before."""
+"""Events are acknowledged only after the broker has accepted them."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def answer_of(broker: Any, found: list[Any]) -> Response:
     return asyncio.run(ask())
 
 
-def test_what_the_broker_has_is_accepted() -> None:
+def test_events_are_accepted_once_the_broker_has_them() -> None:
     broker = Broker()
     answer = answer_of(broker, [("topic", "one"), ("topic", "two")])
     assert answer.status_code == 202
@@ -52,19 +52,19 @@ def test_what_the_broker_has_is_accepted() -> None:
     assert broker.taken == [("topic", "one"), ("topic", "two")]
 
 
-def test_without_the_broker_nothing_is_acknowledged_and_the_caller_may_retry() -> None:
+def test_unavailable_broker_returns_503_with_retry_after() -> None:
     answer = answer_of(Broker(StreamUnavailable("gone")), [("topic", "one")])
     assert answer.status_code == 503
     assert answer.headers["Retry-After"] == "1"
     assert "no event is acknowledged" in bytes(answer.body).decode()
 
 
-def test_a_bug_while_publishing_is_no_503() -> None:
+def test_bug_while_publishing_passes_through() -> None:
     with pytest.raises(KeyError):
         answer_of(Broker(KeyError("a bug")), [("topic", "one")])
 
 
-def test_only_items_of_the_future_are_refused() -> None:
+def test_refuse_future_rejects_only_items_with_a_future_timestamp() -> None:
     assert refuse_future([Item(5.0), Item(10.0 + FUTURE_S)], 10.0) is None
     refused = refuse_future([Item(5.0), Item(10.1 + FUTURE_S)], 10.0)
     assert refused is not None

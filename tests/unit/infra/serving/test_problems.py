@@ -1,4 +1,4 @@
-"""Every refusal is a problem document: the right status, the field at fault, and nothing of our insides."""
+"""Every error response is a problem document with the right status, the invalid field and no internals."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def client() -> TestClient:
 
 
 def document(response: Response) -> Problem:
-    """The body, checked to be a problem document that speaks of its own response."""
+    """Return the body, checked to be a problem document with the status of its response."""
     assert response.headers["content-type"] == MEDIA_TYPE
     found = Problem.model_validate_json(response.content)
     assert found.status == response.status_code
@@ -68,7 +68,7 @@ def post(client: TestClient, raw: bytes) -> Response:
     return response
 
 
-def test_a_good_request_is_answered(client: TestClient) -> None:
+def test_valid_request_is_answered(client: TestClient) -> None:
     assert post(client, b'{"x": 1.5}').json() == {"x": 1.5}
 
 
@@ -92,9 +92,7 @@ def test_invalid_json_is_a_bad_request(client: TestClient, raw: bytes) -> None:
         (b"", "body"),
     ],
 )
-def test_a_field_of_the_wrong_kind_is_named_and_its_value_is_not_echoed(
-    client: TestClient, raw: bytes, field: str
-) -> None:
+def test_invalid_field_is_named_and_its_value_is_not_echoed(client: TestClient, raw: bytes, field: str) -> None:
     response = post(client, raw)
     assert response.status_code == 422
     found = document(response)
@@ -105,7 +103,7 @@ def test_a_field_of_the_wrong_kind_is_named_and_its_value_is_not_echoed(
 
 
 @pytest.mark.parametrize("number", [b"NaN", b"Infinity", b"-Infinity", b"1e999"])
-def test_a_number_that_json_does_not_have_is_refused_and_is_no_bug(client: TestClient, number: bytes) -> None:
+def test_non_finite_number_is_rejected_without_a_server_error(client: TestClient, number: bytes) -> None:
     response = post(client, b'{"x": ' + number + b"}")
     assert response.status_code in (400, 422)
     document(response)
@@ -123,14 +121,14 @@ def test_a_number_that_json_does_not_have_is_refused_and_is_no_bug(client: TestC
     ],
     ids=["surrogate", "surrogate name", "deep", "5000 digits", "400 digits", "many faults"],
 )
-def test_what_is_made_to_break_a_parser_is_refused_and_is_no_bug(client: TestClient, raw: bytes) -> None:
+def test_adversarial_body_is_rejected_without_a_server_error(client: TestClient, raw: bytes) -> None:
     response = post(client, raw)
     assert response.status_code in (400, 422)
     assert len(document(response).errors) <= 20
     assert len(response.content) < 10_000
 
 
-def test_a_path_that_does_not_fit_is_named_too(client: TestClient) -> None:
+def test_invalid_path_parameter_is_named(client: TestClient) -> None:
     response = client.get("/items/hunter2")
     assert response.status_code == 422
     assert document(response).errors[0]["field"] == "item"
@@ -140,7 +138,7 @@ def test_a_path_that_does_not_fit_is_named_too(client: TestClient) -> None:
 @pytest.mark.parametrize(
     ("name", "detail"), [("usage", "no such knob. there are: a, b"), ("plain usage", "no such knob")]
 )
-def test_a_wrong_use_is_explained_with_its_hint(client: TestClient, name: str, detail: str) -> None:
+def test_usage_error_returns_422_with_its_hint(client: TestClient, name: str, detail: str) -> None:
     response = client.get(f"/raise/{name}")
     assert response.status_code == 422
     assert document(response).detail == detail
@@ -155,7 +153,7 @@ def test_transient_error_returns_503_with_retry_after(client: TestClient, name: 
 
 
 @pytest.mark.parametrize("name", ["bug", "corrupt"])
-def test_a_bug_shows_nothing_of_itself_but_is_logged(
+def test_bug_returns_500_without_internals_and_is_logged(
     client: TestClient, caplog: pytest.LogCaptureFixture, name: str
 ) -> None:
     with caplog.at_level(logging.ERROR, logger="infra.serving.problems"):
@@ -169,18 +167,18 @@ def test_a_bug_shows_nothing_of_itself_but_is_logged(
     assert record.exc_info[1] is ERRORS[name]
 
 
-def test_paths_and_methods_that_do_not_exist_are_problems_too(client: TestClient) -> None:
+def test_unknown_paths_and_methods_return_problem_documents(client: TestClient) -> None:
     assert document(client.get("/nowhere")).status == 404
     response = client.get("/ask")
     assert document(response).status == 405
     assert response.headers["allow"] == "POST"
 
 
-def test_an_http_error_keeps_its_status_detail_and_headers(client: TestClient) -> None:
+def test_http_exception_keeps_its_status_detail_and_headers(client: TestClient) -> None:
     response = client.get("/raise/teapot")
     assert (document(response).status, document(response).detail) == (418, "short and stout")
     assert response.headers["x-tea"] == "green"
 
 
-def test_a_status_without_a_title_of_its_own_still_has_one() -> None:
+def test_unknown_status_has_a_default_title() -> None:
     assert b'"title":"Error"' in bytes(problem(599).body)

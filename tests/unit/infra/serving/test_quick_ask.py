@@ -1,4 +1,4 @@
-"""The short way to an answer and the framework's own give the same, and only ordinary requests go the short one."""
+"""The fast path answers plain requests like the framework and leaves all others to it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Sum(StrictModel):
 
 
 class Service:
-    """Adds up; counts who came which way."""
+    """Returns a sum; counts the requests on the fast path and in the framework."""
 
     def __init__(self) -> None:
         self.quick = self.slow = 0
@@ -59,7 +59,7 @@ def service() -> Service:
     return Service()
 
 
-def test_an_ordinary_request_takes_the_short_way_and_leaves_its_state(service: Service) -> None:
+def test_plain_request_takes_the_fast_path_and_sets_its_state(service: Service) -> None:
     answer = service.client.post(PATH, json={"numbers": [1, 2]})
     assert (answer.status_code, answer.json()) == (200, {"sum": 3})
     assert (service.quick, service.slow) == (1, 0)
@@ -70,7 +70,7 @@ def test_an_ordinary_request_takes_the_short_way_and_leaves_its_state(service: S
     ("path", "headers"),
     [(f"{PATH}?explain=true", JSON), (PATH, {"content-type": "application/json; charset=utf-8"})],
 )
-def test_what_is_out_of_the_ordinary_is_answered_by_the_framework(
+def test_request_with_a_query_or_other_content_type_goes_to_the_framework(
     service: Service, path: str, headers: dict[str, str]
 ) -> None:
     answer = service.client.post(path, content=b'{"numbers": [1, 2]}', headers=headers)
@@ -89,7 +89,7 @@ def test_what_is_out_of_the_ordinary_is_answered_by_the_framework(
         (b'{"numbers": [' + b"1," * MOST + b"1]}", 413),
     ],
 )
-def test_what_is_not_valid_is_explained_by_the_framework(service: Service, body: bytes, status: int) -> None:
+def test_invalid_body_is_explained_by_the_framework(service: Service, body: bytes, status: int) -> None:
     answer = service.client.post(PATH, content=body, headers=JSON)
     assert answer.status_code == status
     assert answer.headers["content-type"] == "application/problem+json"
@@ -106,7 +106,7 @@ def test_what_is_not_valid_is_explained_by_the_framework(service: Service, body:
         (ValueError("x"), 500),
     ],
 )
-def test_errors_are_the_same_problems_either_way(service: Service, error: Exception, status: int) -> None:
+def test_errors_return_the_same_problem_on_both_paths(service: Service, error: Exception, status: int) -> None:
     service.error = error
     either = [service.client.post(path, json={"numbers": [1]}) for path in (PATH, f"{PATH}?explain=true")]
     assert [answer.status_code for answer in either] == [status, status]
@@ -115,7 +115,7 @@ def test_errors_are_the_same_problems_either_way(service: Service, error: Except
     assert (service.quick, service.slow) == (1, 1)
 
 
-def test_other_paths_and_methods_are_none_of_its_business(service: Service) -> None:
+def test_fast_path_ignores_other_paths_and_methods(service: Service) -> None:
     assert service.client.get(PATH).status_code == 405
     assert service.client.post("/v1/other", json={"numbers": [1]}).status_code == 404
     assert service.quick == 0

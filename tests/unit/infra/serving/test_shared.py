@@ -1,4 +1,4 @@
-"""What all releases of a process share: the clock, and the guard around the feature store."""
+"""All releases of a process share one clock and one guard around the feature store."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def guarded(shared: SharedParts, store: Any) -> Any:
     return shared.guarded(store, WorldClock(0.0), timeout_ms=1000, ttl_s=60)
 
 
-def test_faults_reach_the_store_of_every_release(shared: SharedParts) -> None:
+def test_faults_affect_the_store_of_every_release(shared: SharedParts) -> None:
     first, second = guarded(shared, Store()), guarded(shared, Store())
     assert first.read(7, Deadline.after_ms(1000)).values == {"id": 7}
     shared.faults.inject("feature_store", "down", 0.0)
@@ -49,7 +49,7 @@ def test_faults_reach_the_store_of_every_release(shared: SharedParts) -> None:
             one.read(7, Deadline.after_ms(1000))
 
 
-def test_warming_reads_once_and_survives_a_store_that_is_down(shared: SharedParts) -> None:
+def test_warm_store_reads_once_and_tolerates_a_store_that_is_down(shared: SharedParts) -> None:
     store = Store()
     warm_store(guarded(shared, store))
     assert store.reads == 1
@@ -58,7 +58,7 @@ def test_warming_reads_once_and_survives_a_store_that_is_down(shared: SharedPart
     assert store.reads == 1
 
 
-def test_the_worlds_clock_continues_across_releases_and_is_never_before_a_release(shared: SharedParts) -> None:
+def test_world_clock_continues_across_releases_and_is_never_before_a_release(shared: SharedParts) -> None:
     assert shared.clock_of(RELEASE).now() == pytest.approx(RELEASE.world_now, abs=5)
     shared.clock = WorldClock(RELEASE.world_now + 1000)
     assert shared.clock_of(RELEASE) is shared.clock

@@ -1,4 +1,4 @@
-"""What is served changes only for a release that loads; a bad one is refused, reported, and does no harm."""
+"""The slot serves a new release only if it loads; otherwise it keeps the old release and reports the error."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SECOND = replace(FIRST, model_version=2, model_digest="d2")
 
 
 class Loader:
-    """Makes the served value, a text; refuses the versions that are named in `broken`."""
+    """Loads a release as a text; raises for the versions in `broken`."""
 
     def __init__(self) -> None:
         self.broken: dict[int, Exception] = {}
@@ -59,21 +59,21 @@ def slot(root: Path, loader: Loader, swaps: list[bool]) -> ReleaseSlot[str]:
     return ReleaseSlot(root, loader, swapped=swaps.append)
 
 
-def test_nothing_is_served_before_the_first_release(slot: ReleaseSlot[str]) -> None:
+def test_slot_is_empty_before_the_first_release(slot: ReleaseSlot[str]) -> None:
     assert (slot.value, slot.release) == (None, None)
 
 
-def test_a_release_is_read_as_it_was_written(root: Path) -> None:
+def test_release_survives_a_round_trip_to_disk(root: Path) -> None:
     assert read_release(root) == FIRST
 
 
-def test_nothing_built_is_the_users_to_mend(tmp_path: Path) -> None:
+def test_missing_build_raises_with_the_command_to_run(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
         read_release(tmp_path / "tiny")
     assert "lab build tiny" in caught.value.hint
 
 
-def test_a_new_release_takes_the_place_of_the_old(
+def test_new_release_replaces_the_old_one(
     slot: ReleaseSlot[str], root: Path, loader: Loader, swaps: list[bool]
 ) -> None:
     assert slot.check()
@@ -85,7 +85,7 @@ def test_a_new_release_takes_the_place_of_the_old(
     assert loader.loads == 2
 
 
-def test_the_same_release_is_not_loaded_again(slot: ReleaseSlot[str], loader: Loader, swaps: list[bool]) -> None:
+def test_unchanged_release_is_not_loaded_again(slot: ReleaseSlot[str], loader: Loader, swaps: list[bool]) -> None:
     slot.check()
     assert not slot.check()
     assert loader.loads == 1
@@ -113,7 +113,7 @@ def test_release_that_fails_to_load_keeps_the_old_one_and_the_error(
     assert swaps == [True, False]
 
 
-def test_a_refusal_is_counted_once_however_often_it_is_looked_at(
+def test_failed_release_is_counted_once_over_repeated_checks(
     slot: ReleaseSlot[str], root: Path, loader: Loader, swaps: list[bool]
 ) -> None:
     slot.check()
@@ -124,7 +124,7 @@ def test_a_refusal_is_counted_once_however_often_it_is_looked_at(
     assert swaps == [True, False]
 
 
-def test_a_refused_release_is_served_once_it_loads(slot: ReleaseSlot[str], root: Path, loader: Loader) -> None:
+def test_failed_release_is_served_once_it_loads(slot: ReleaseSlot[str], root: Path, loader: Loader) -> None:
     slot.check()
     loader.broken[2] = CorruptArtifact("weights do not match")
     publish(root, SECOND)
@@ -134,7 +134,7 @@ def test_a_refused_release_is_served_once_it_loads(slot: ReleaseSlot[str], root:
     assert (slot.value, slot.last_error) == ("version 2", "")
 
 
-def test_a_refusal_is_forgotten_when_the_pointer_goes_back_to_what_is_served(
+def test_last_error_clears_when_the_pointer_returns_to_the_served_release(
     slot: ReleaseSlot[str], root: Path, loader: Loader
 ) -> None:
     slot.check()
@@ -143,11 +143,11 @@ def test_a_refusal_is_forgotten_when_the_pointer_goes_back_to_what_is_served(
     slot.check()
     publish(root, FIRST)
     assert not slot.check()
-    assert slot.last_error == "", "no newer release is being refused any more"
+    assert slot.last_error == "", "no newer release fails to load"
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"release": 5}', '{"world": "/somewhere"}'])
-def test_a_pointer_that_makes_no_sense_leaves_what_is_served(slot: ReleaseSlot[str], root: Path, text: str) -> None:
+def test_invalid_pointer_keeps_the_served_release(slot: ReleaseSlot[str], root: Path, text: str) -> None:
     slot.check()
     (root / "current.json").write_text(text)
     assert not slot.check()
@@ -155,21 +155,21 @@ def test_a_pointer_that_makes_no_sense_leaves_what_is_served(slot: ReleaseSlot[s
     assert slot.last_error
 
 
-def test_a_release_that_vanished_leaves_what_is_served(slot: ReleaseSlot[str], root: Path) -> None:
+def test_missing_pointer_keeps_the_served_release(slot: ReleaseSlot[str], root: Path) -> None:
     slot.check()
     (root / "current.json").unlink()
     assert not slot.check()
     assert (slot.value, bool(slot.last_error)) == ("version 1", True)
 
 
-def test_the_first_release_must_load(slot: ReleaseSlot[str], loader: Loader) -> None:
+def test_start_raises_if_the_first_release_does_not_load(slot: ReleaseSlot[str], loader: Loader) -> None:
     loader.broken[1] = CorruptArtifact("weights do not match")
     with pytest.raises(CorruptArtifact):
         slot.start()
     assert slot.value is None
 
 
-def test_the_watcher_finds_a_new_release_by_itself_until_it_is_closed(root: Path, loader: Loader) -> None:
+def test_watcher_loads_new_releases_until_the_slot_is_closed(root: Path, loader: Loader) -> None:
     slot = ReleaseSlot(root, loader, swapped=lambda _: None, interval_s=0.005)
     slot.start()
     assert slot.value == "version 1"
@@ -185,7 +185,7 @@ def test_the_watcher_finds_a_new_release_by_itself_until_it_is_closed(root: Path
     assert slot.value == "version 2"
 
 
-def test_a_release_that_is_refused_without_a_word_is_counted_and_shown_too(
+def test_load_error_without_a_message_is_counted_and_reported(
     slot: ReleaseSlot[str], root: Path, loader: Loader, swaps: list[bool]
 ) -> None:
     slot.check()
@@ -197,28 +197,30 @@ def test_a_release_that_is_refused_without_a_word_is_counted_and_shown_too(
     assert slot.last_error
 
 
-def test_the_watcher_goes_on_after_a_release_that_breaks_in_an_unforeseen_way(root: Path, loader: Loader) -> None:
+def test_watcher_continues_after_an_unexpected_load_error(root: Path, loader: Loader) -> None:
     slot = ReleaseSlot(root, loader, swapped=lambda _: None, interval_s=0.005)
     loader.broken[2] = RuntimeError("a native library gave up")
     slot.start()
     publish(root, SECOND)
     until = time.monotonic() + 60
     while not slot.last_error:
-        assert time.monotonic() < until, "the refusal was not noticed"
+        assert time.monotonic() < until, "the load error was not noticed"
         time.sleep(0.005)
     publish(root, replace(SECOND, model_version=3))
     while slot.value != "version 3":
-        assert time.monotonic() < until, "nobody looks any more"
+        assert time.monotonic() < until, "the watcher has stopped"
         time.sleep(0.005)
     slot.close()
 
 
-def test_a_slot_that_may_wait_starts_empty_and_fills_itself(tmp_path: Path, loader: Loader, swaps: list[bool]) -> None:
+def test_waiting_slot_starts_empty_and_loads_the_first_release(
+    tmp_path: Path, loader: Loader, swaps: list[bool]
+) -> None:
     slot = ReleaseSlot(tmp_path, loader, swapped=swaps.append, interval_s=0.01, may_wait=True)
     slot.start()
     assert (slot.value, slot.release, swaps) == (None, None, [])
     time.sleep(0.05)
-    assert swaps == [], "waiting is no refusal"
+    assert swaps == [], "waiting does not count as a failed swap"
     publish(tmp_path, FIRST)
     until = time.monotonic() + 60
     while slot.value is None:
@@ -228,7 +230,7 @@ def test_a_slot_that_may_wait_starts_empty_and_fills_itself(tmp_path: Path, load
     slot.close()
 
 
-def test_a_slot_that_may_wait_does_not_wait_for_a_release_that_is_damaged(tmp_path: Path, loader: Loader) -> None:
+def test_waiting_slot_raises_for_a_corrupt_release(tmp_path: Path, loader: Loader) -> None:
     publish(tmp_path, FIRST)
     loader.broken[1] = CorruptArtifact("bytes")
     slot = ReleaseSlot(tmp_path, loader, swapped=lambda _: None, may_wait=True)

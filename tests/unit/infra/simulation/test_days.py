@@ -1,4 +1,4 @@
-"""The day writer: column types of a log, missing times, and files that are complete or absent."""
+"""The day writer sets the column types of a log, keeps missing times, and writes complete files."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def a_table() -> pa.Table:
     return log_table(columns, "old_v1", "uniform_v1")
 
 
-def test_a_log_has_times_policies_and_floats_of_four_bytes() -> None:
+def test_log_table_has_timestamps_policies_and_float32_columns() -> None:
     table = a_table()
     assert table.column_names == ["ad_id", "price", "policy", "label_ts"]
     assert table.schema.field("price").type == pa.float32()
@@ -38,7 +38,7 @@ def test_a_log_has_times_policies_and_floats_of_four_bytes() -> None:
     np.testing.assert_array_equal(seconds(table["label_ts"].to_numpy()), [DAY + 0.5, np.nan])
 
 
-def test_a_day_is_written_once_under_its_date(tmp_path: Path) -> None:
+def test_day_is_written_as_one_file_under_its_date(tmp_path: Path) -> None:
     file = day_file(tmp_path / "log", start_ts(Span(), 1))
     assert file == tmp_path / "log" / "date=2026-01-06" / "part-0.parquet"
     assert read_day(file) is None
@@ -52,12 +52,12 @@ def test_a_day_is_written_once_under_its_date(tmp_path: Path) -> None:
     assert only.column_names == ["ad_id"]
 
 
-def test_a_history_spans_its_days() -> None:
+def test_history_covers_its_configured_days() -> None:
     assert (start_ts(Span()), start_ts(Span(), 2), end_ts(Span())) == (DAY, DAY + 2 * 86_400, DAY + 3 * 86_400)
 
 
 @pytest.mark.parametrize(("part", "key"), [("posts", ()), ("history", (3,)), ("history", (3, 1))])
-def test_a_stream_depends_on_its_seed_its_part_and_its_key(part: str, key: tuple[int, ...]) -> None:
+def test_random_stream_depends_on_its_seed_part_and_key(part: str, key: tuple[int, ...]) -> None:
     first = stream(7, part, *key).random(4).tolist()
     assert stream(7, part, *key).random(4).tolist() == first
     assert stream(8, part, *key).random(4).tolist() != first

@@ -1,4 +1,4 @@
-"""Plackett-Luce draws: the stated propensities are the frequencies of the draw, and empty rows are harmless."""
+"""Plackett-Luce draws match their stated propensities and handle excluded columns."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from infra.simulation.draws import is_double, plackett_luce
 
 
-def test_propensities_are_the_frequencies_with_which_columns_are_drawn() -> None:
+def test_propensities_match_the_draw_frequencies() -> None:
     rng, rounds = np.random.default_rng(3), 40_000
     logits = rng.normal(0, 1.5, 8)
     top, propensity = plackett_luce(rng, np.tile(logits, (rounds, 1)), 3)
@@ -23,7 +23,7 @@ def test_propensities_are_the_frequencies_with_which_columns_are_drawn() -> None
     assert second.sum() / (top[:, 0] == 2).sum() == pytest.approx(propensity[second, 1].mean(), abs=0.02)
 
 
-def test_the_propensities_of_all_pairs_add_up_to_one() -> None:
+def test_propensities_of_all_pairs_sum_to_one() -> None:
     logits = np.log(np.array([[4.0, 3.0, 2.0, 1.0]]))
     rng, drawn = np.random.default_rng(5), Counter[tuple[int, int]]()
     rounds = 20_000
@@ -36,7 +36,7 @@ def test_the_propensities_of_all_pairs_add_up_to_one() -> None:
 
 
 @given(seed=st.integers(0, 1000), k=st.integers(1, 6))
-def test_a_draw_repeats_no_column_and_takes_no_excluded_one(seed: int, k: int) -> None:
+def test_draw_has_no_repeated_and_no_excluded_columns(seed: int, k: int) -> None:
     rng = np.random.default_rng(seed)
     logits = rng.normal(size=(5, 10))
     logits[:, [1, 4]] = -np.inf
@@ -54,6 +54,6 @@ def test_columns_without_mass_come_last_with_propensity_zero() -> None:
 
 
 @given(st.lists(st.lists(st.integers(0, 3), min_size=5, max_size=5), min_size=1, max_size=4))
-def test_a_value_is_a_double_where_it_stood_further_left(rows: list[list[int]]) -> None:
+def test_is_double_marks_values_that_appeared_earlier_in_the_row(rows: list[list[int]]) -> None:
     expected = [[value in row[:place] for place, value in enumerate(row)] for row in rows]
     np.testing.assert_array_equal(is_double(np.array(rows)), expected)

@@ -1,4 +1,4 @@
-"""A worker's two consumers: groups of their own, each with the events that it needs."""
+"""A worker has two consumers with their own groups, topics and flush intervals."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ class Nothing:
 
 
 def nowhere() -> Any:
-    raise AssertionError("a consumer that was not started asks for no broker")
+    raise AssertionError("an idle consumer must not need a broker")
 
 
-def test_the_log_and_the_features_are_groups_of_their_own(tmp_path: Path) -> None:
+def test_sink_and_features_use_separate_consumer_groups(tmp_path: Path) -> None:
     registry = CollectorRegistry()
     metrics = StreamMetrics(registry, ("a", "b", "dead"))
     producer = EventProducer(nowhere, ["dead"], metrics)
@@ -56,7 +56,7 @@ def test_the_log_and_the_features_are_groups_of_their_own(tmp_path: Path) -> Non
     assert sink.dead_letters == fresh.dead_letters == (producer, "dead")
 
 
-def test_the_clock_begins_at_the_later_end_and_needs_a_release(tmp_path: Path) -> None:
+def test_world_clock_starts_at_the_later_of_release_and_log_and_needs_a_release(tmp_path: Path) -> None:
     with pytest.raises(UsageError):
         world_clock(tmp_path, tmp_path / "live", lambda _: 0.0)
     Release("tiny", "tiny-smoke", 1, "digest", "models", "items", "features", 1_000_000.0).write(tmp_path)

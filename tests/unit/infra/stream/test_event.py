@@ -1,4 +1,4 @@
-"""What is written is read back as it was; what does not fit is refused with the reason, however it does not fit."""
+"""The codec restores events as encoded and rejects invalid messages with a reason."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Seen:
 
 @dataclass(frozen=True)
 class Checked(Seen):
-    """An event that has a look at itself when it is made."""
+    """An event with a `__post_init__`."""
 
     SCHEMA: ClassVar[str] = "test.checked"
 
@@ -72,13 +72,13 @@ def body(**data: Any) -> dict[str, Any]:
 
 @given(event=SEENS)
 @settings(deadline=None, max_examples=100)
-def test_an_event_comes_back_as_it_was(event: Seen) -> None:
+def test_codec_restores_an_encoded_event(event: Seen) -> None:
     assert CODEC.decode(encode("t", event).value) == event
 
 
 @given(order=st.permutations(sorted(vars(SEEN))))
 @settings(deadline=None, max_examples=30)
-def test_fields_in_any_order_are_read(order: list[str]) -> None:
+def test_codec_reads_fields_in_any_order(order: list[str]) -> None:
     found = body()
     found["data"] = {name: found["data"][name] for name in order}
     assert CODEC.decode(orjson.dumps(found)) == SEEN
@@ -89,7 +89,7 @@ def test_codec_converts_an_integer_to_a_float_field() -> None:
     assert (found.at, type(found.at)) == (2.0, float)
 
 
-def test_an_event_that_looks_at_itself_is_made_as_it_wishes() -> None:
+def test_codec_runs_the_post_init_of_an_event() -> None:
     assert CODEC.decode(orjson.dumps(body() | {"schema": "test.checked"})).word == "WORD"
 
 
@@ -110,13 +110,13 @@ def test_an_event_that_looks_at_itself_is_made_as_it_wishes() -> None:
         ("facts", None),
     ],
 )
-def test_a_field_of_another_type_is_poison_and_named(name: str, value: Any) -> None:
+def test_field_of_the_wrong_type_is_poison_and_named(name: str, value: Any) -> None:
     with pytest.raises(PoisonMessage, match=rf"test\.seen\.{name} is"):
         CODEC.decode(orjson.dumps(body(**{name: value})))
 
 
 @pytest.mark.parametrize("number", [b"1e400", b"NaN", b"Infinity", b"-1e999"])
-def test_a_number_that_is_not_finite_is_poison(number: bytes) -> None:
+def test_non_finite_number_is_poison(number: bytes) -> None:
     value = encode("t", SEEN).value.replace(b'"at":1.5', b'"at":' + number)
     assert number in value
     with pytest.raises(PoisonMessage):
@@ -124,7 +124,7 @@ def test_a_number_that_is_not_finite_is_poison(number: bytes) -> None:
 
 
 @pytest.mark.parametrize("change", [{"extra": 1}, {"word": ...}])
-def test_a_field_too_many_or_too_few_is_poison_and_named(change: dict[str, Any]) -> None:
+def test_extra_or_missing_field_is_poison_and_named(change: dict[str, Any]) -> None:
     found = body()
     for name, value in change.items():
         if value is ...:
@@ -135,7 +135,7 @@ def test_a_field_too_many_or_too_few_is_poison_and_named(change: dict[str, Any])
         CODEC.decode(orjson.dumps(found))
 
 
-def test_an_id_that_the_fields_do_not_say_is_poison() -> None:
+def test_event_id_that_contradicts_the_fields_is_poison() -> None:
     with pytest.raises(PoisonMessage, match="has the id '8', its fields give '7'"):
         CODEC.decode(orjson.dumps(body() | {"event_id": "8"}))
 

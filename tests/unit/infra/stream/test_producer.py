@@ -1,4 +1,4 @@
-"""A producer that has no broker: what cannot be written or kept is counted, and nobody waits."""
+"""A producer without a broker counts dropped events and never blocks its caller."""
 
 from __future__ import annotations
 

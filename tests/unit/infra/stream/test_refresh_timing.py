@@ -1,4 +1,4 @@
-"""When a refresh is due, and where an effect goes on reading."""
+"""The refresher decides when a refresh is due, and offsets resume after the last applied event."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def received(age_s: float = 0.0, offset: int = 0) -> Received:
     return Received(None, "topic", 1, offset, time.time() - age_s)
 
 
-def test_a_refresh_is_as_of_a_whole_settled_second_and_once_for_each(timing: Refresher, now: list[float]) -> None:
+def test_refresh_is_due_once_per_settled_whole_second(timing: Refresher, now: list[float]) -> None:
     due = timing.due_ts(has_new=True)
     assert due == float(int(WORLD_S - SETTLE_S))
     with timing.refreshing(due):
@@ -46,7 +46,7 @@ def test_a_refresh_is_as_of_a_whole_settled_second_and_once_for_each(timing: Ref
     assert timing.due_ts(has_new=True) == due + 1
 
 
-def test_without_new_events_a_refresh_is_due_once_a_minute(timing: Refresher, now: list[float]) -> None:
+def test_refresh_is_due_once_a_minute_without_new_events(timing: Refresher, now: list[float]) -> None:
     due = timing.due_ts(has_new=False)
     assert due is not None
     with timing.refreshing(due):
@@ -57,7 +57,7 @@ def test_without_new_events_a_refresh_is_due_once_a_minute(timing: Refresher, no
     assert timing.due_ts(has_new=False) is not None
 
 
-def test_a_worker_that_is_behind_reads_first_but_not_for_ever(timing: Refresher, now: list[float]) -> None:
+def test_refresh_waits_for_a_worker_backlog_up_to_a_limit(timing: Refresher, now: list[float]) -> None:
     timing.take([received(age_s=SETTLE_S + 5)])
     assert timing.due_ts(has_new=True) is None
     now[0] += 1.0
@@ -72,7 +72,7 @@ def test_a_worker_that_is_behind_reads_first_but_not_for_ever(timing: Refresher,
     assert timing.due_ts(has_new=True) is not None
 
 
-def test_a_failed_refresh_is_tried_again_a_second_later(timing: Refresher, now: list[float]) -> None:
+def test_failed_refresh_is_retried_after_a_delay(timing: Refresher, now: list[float]) -> None:
     due = timing.due_ts(has_new=True)
     assert due is not None
     with timing.refreshing(due):
@@ -84,13 +84,13 @@ def test_a_failed_refresh_is_tried_again_a_second_later(timing: Refresher, now: 
     assert timing.due_ts(has_new=True) is not None
 
 
-def test_a_bug_in_a_refresh_passes_through(timing: Refresher) -> None:
+def test_bug_in_a_refresh_passes_through(timing: Refresher) -> None:
     with pytest.raises(KeyError), timing.refreshing(1.0):
         raise KeyError("a bug")
     assert timing.counted_ts == 0.0
 
 
-def test_offsets_begin_at_zero_follow_what_was_applied_and_end_with_an_epoch(tmp_path: Path) -> None:
+def test_offsets_start_at_zero_follow_applied_events_and_reset_with_the_epoch(tmp_path: Path) -> None:
     offsets = AppliedOffsets()
     offsets.start("first", tmp_path, {"topic": "log"})
     at = offsets.resume("first", is_first=True)

@@ -1,4 +1,4 @@
-"""The Parquet sink without a stream: what stays on disk."""
+"""The Parquet sink limits the size of its log on disk."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def sink_of(root: Path, keep_bytes: float) -> ParquetSink:
 
 
 @pytest.mark.parametrize(("keep_bytes", "kept"), [(math.inf, REMEMBERED_FILES + 7), (0.0, REMEMBERED_FILES)])
-def test_of_a_log_that_may_not_grow_the_oldest_files_go_and_reading_goes_on_behind_the_newest(
+def test_sink_deletes_the_oldest_files_beyond_its_size_and_keeps_its_offsets(
     tmp_path: Path, keep_bytes: float, kept: int
 ) -> None:
     sink = sink_of(tmp_path, keep_bytes)
@@ -33,7 +33,7 @@ def test_of_a_log_that_may_not_grow_the_oldest_files_go_and_reading_goes_on_behi
     assert next_offsets(tmp_path / "log", "epoch") == {1: batches}
 
 
-def test_a_log_within_its_size_keeps_everything(tmp_path: Path) -> None:
+def test_sink_keeps_all_files_within_its_size(tmp_path: Path) -> None:
     sink = sink_of(tmp_path, 1e6)
     for number in range(REMEMBERED_FILES + 7):
         sink.apply([Received(number, "t", 1, number, 0.0)])

@@ -1,4 +1,4 @@
-"""The log of a service has its own messages at info, and those of libraries from warning on."""
+"""A service logs its own messages from info and messages of libraries from warning."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NAMES = ("", "infra", "lab", "__main__", "a_design", "faiss", "faiss.loader", "u
 
 @pytest.fixture(autouse=True)
 def as_before() -> Iterator[None]:
-    """Loggers belong to the whole process: give them back their levels and handlers."""
+    """Restore the levels and handlers of the loggers, which are global to the process."""
     before = {
         name: (logging.getLogger(name).level, list(logging.getLogger(name).handlers), logging.getLogger(name).propagate)
         for name in (*NAMES, "uvicorn.access")
@@ -45,14 +45,14 @@ def test_library_startup_messages_are_logged_only_at_debug_level(
 
 
 @pytest.mark.parametrize("logger", ["infra.serving.slot", "lab.services.serving", "__main__", "a_design.worker"])
-def test_our_own_packages_are_logged_from_info_on(capsys: pytest.CaptureFixture[str], logger: str) -> None:
+def test_own_packages_log_from_info_level(capsys: pytest.CaptureFixture[str], logger: str) -> None:
     configure_logs("a_design")
     (entry,) = logged(capsys, logger, logging.INFO)
     assert (entry["level"], entry["logger"], entry["message"]) == ("info", logger, "a message")
     assert logged(capsys, logger, logging.DEBUG) == []
 
 
-def test_a_traceback_is_in_the_same_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_traceback_is_part_of_the_log_line(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logs()
     try:
         raise ValueError("broken")

@@ -1,4 +1,4 @@
-"""The metrics of a service: aligned with its budget, complete from the start, and its own."""
+"""Service metrics have buckets at the budget, export every series from the start, and belong to one service."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ def metrics() -> ServiceMetrics:
 
 @given(budget_ms=st.integers(1, 100_000))
 @settings(deadline=None, max_examples=50)
-def test_the_budget_is_a_bucket_edge_and_edges_ascend(budget_ms: int) -> None:
+def test_latency_buckets_ascend_and_include_the_budget(budget_ms: int) -> None:
     edges = latency_buckets(budget_ms)
     assert budget_ms / 1000 in edges
     assert all(a < b for a, b in pairwise(edges))
     assert edges[0] > 0
 
 
-def test_the_latency_has_the_designs_own_budget_as_an_edge(metrics: ServiceMetrics) -> None:
+def test_request_latency_has_the_budget_of_the_design_as_bucket_edge(metrics: ServiceMetrics) -> None:
     assert 'lab_request_seconds_bucket{le="0.04"} 0.0' in metrics.expose().decode()
 
 
-def test_the_first_budget_in_milliseconds_is_the_one_that_counts() -> None:
+def test_latency_buckets_use_the_first_budget_in_milliseconds() -> None:
     budgets = (Budget("share", 0.999, "", "at_least", ""), Budget("p99_ms", 7, "ms", "at_most", ""))
     assert 'le="0.007"' in ServiceMetrics(tiny_design(budgets=budgets)).expose().decode()
 
@@ -64,7 +64,7 @@ def test_counters_and_only_counters_end_in_total(metrics: ServiceMetrics) -> Non
     assert not re.search("^lab_.*_created", metrics.expose().decode(), re.M)
 
 
-def test_an_answered_request_is_recorded_stage_by_stage(metrics: ServiceMetrics) -> None:
+def test_trace_is_recorded_by_stage(metrics: ServiceMetrics) -> None:
     stages = [
         QueryStageTrace("query", "profile", 2.0, degraded="features_stale"),
         StageTrace("retrieve", "followed", 1.0, 0, 30),
@@ -81,7 +81,7 @@ def test_an_answered_request_is_recorded_stage_by_stage(metrics: ServiceMetrics)
     assert value("lab_degraded_total", {"reason": "features_stale"}) == 1
 
 
-def test_only_the_model_being_served_is_named(metrics: ServiceMetrics) -> None:
+def test_model_info_names_only_the_served_model(metrics: ServiceMetrics) -> None:
     metrics.serving("tiny", 1, 1700000000.0)
     metrics.serving("tiny", 2, 1700000000.0)
     value = metrics.registry.get_sample_value
@@ -89,7 +89,7 @@ def test_only_the_model_being_served_is_named(metrics: ServiceMetrics) -> None:
     assert value("lab_model_info", {"name": "tiny", "version": "1"}) is None
 
 
-def test_the_exposition_is_text_that_ends_every_histogram_at_infinity(metrics: ServiceMetrics) -> None:
+def test_exposition_includes_the_infinity_bucket(metrics: ServiceMetrics) -> None:
     metrics.latency.observe(math.inf)
     assert 'lab_request_seconds_bucket{le="+Inf"} 1.0' in metrics.expose().decode()
 
@@ -104,13 +104,13 @@ def test_metrics_expose_the_age_of_model_and_features(metrics: ServiceMetrics) -
 
 
 @given(st.lists(st.tuples(st.sampled_from(["retrieve", "rank"]), st.sampled_from([0.0, 0.5, 1.0, 2.0, 7.5, 1e6]))))
-def test_stages_are_tallied_as_the_librarys_own_histogram_would(seen: list[tuple[str, float]]) -> None:
+def test_stage_tally_matches_the_prometheus_histogram(seen: list[tuple[str, float]]) -> None:
     edges, ours, theirs = [0.0005, 0.001, 0.002], CollectorRegistry(), CollectorRegistry()
     tally = StageTally(edges, ours)
     histogram = Histogram("lab_stage_seconds", "time of one stage", ["stage"], buckets=edges, registry=theirs)
     for stage, ms in seen:
         tally.observe(Trace([StageTrace(stage, "net", ms, 5, 4)]))
         histogram.labels(stage).observe(ms / 1000)
-    told = [line for line in generate_latest(ours).decode().splitlines() if line.startswith("lab_stage")]
+    tallied = [line for line in generate_latest(ours).decode().splitlines() if line.startswith("lab_stage")]
     expected = [line for line in generate_latest(theirs).decode().splitlines() if line.startswith("lab_stage")]
-    assert sorted(told) == sorted(expected)
+    assert sorted(tallied) == sorted(expected)

@@ -1,4 +1,4 @@
-"""Processor time of a request is that of the process that answers, over the requests of an open loop."""
+"""CPU time per request is measured on the serving process over an open loop."""
 
 from __future__ import annotations
 
@@ -53,13 +53,13 @@ def busy() -> Iterator[tuple[Client, int]]:
         process.wait(10)
 
 
-def test_the_processor_time_of_a_request_is_what_the_service_computes(busy: tuple[Client, int]) -> None:
+def test_cpu_time_per_request_matches_the_work_of_the_service(busy: tuple[Client, int]) -> None:
     client, pid = busy
     found = cpu_ms_per_request(client, pid, rate_per_s=10.0, seconds=3.0, seed=0)
     assert BUSY_MS <= found + 1 < 2 * BUSY_MS
 
 
-def test_a_window_without_a_request_is_an_error(busy: tuple[Client, int]) -> None:
+def test_cpu_time_of_a_window_without_requests_raises(busy: tuple[Client, int]) -> None:
     client, pid = busy
     with pytest.raises(LabError, match="no request was sent"):
         cpu_ms_per_request(client, pid, rate_per_s=0.1, seconds=1.0, seed=0)

@@ -1,4 +1,4 @@
-"""The slim client of the load: it asks again where a connection was closed, and says 0 where no answer comes."""
+"""The load client reconnects after a closed connection and returns status 0 without a response."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}"
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
-async def heard(reader: asyncio.StreamReader) -> bytes:
+async def read_request(reader: asyncio.StreamReader) -> bytes:
     head = await reader.readuntil(b"\r\n\r\n")
     length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n", 1)[0])
     return head + await reader.readexactly(length)
 
 
 def asked(serve: Serve, times: int = 1, patience_s: float = 5.0) -> list[tuple[int, bytes]]:
-    """What one client is answered, one after the other, by a server that treats each connection so."""
+    """Responses to sequential requests of one client against a server with the handler `serve`."""
 
     async def run() -> list[tuple[int, bytes]]:
         server = await asyncio.start_server(serve, "127.0.0.1", 0)
@@ -37,13 +37,13 @@ def asked(serve: Serve, times: int = 1, patience_s: float = 5.0) -> list[tuple[i
     return asyncio.run(run())
 
 
-def test_an_answer_in_pieces_is_one_answer_and_the_connection_is_kept() -> None:
+def test_response_in_pieces_is_one_response_and_keeps_the_connection() -> None:
     made = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         made.append(writer)
         while True:
-            assert (await heard(reader)).endswith(b"\r\n\r\n{}")
+            assert (await read_request(reader)).endswith(b"\r\n\r\n{}")
             for piece in (OK[:10], OK[10:-1], OK[-1:]):
                 writer.write(piece)
                 await asyncio.sleep(0.005)
@@ -52,18 +52,18 @@ def test_an_answer_in_pieces_is_one_answer_and_the_connection_is_kept() -> None:
     assert len(made) == 1
 
 
-def test_a_connection_that_was_closed_meanwhile_is_replaced() -> None:
+def test_client_reconnects_after_a_closed_connection() -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await heard(reader)
+        await read_request(reader)
         writer.write(OK)
         writer.close()
 
     assert asked(serve, times=3) == [(200, b"{}")] * 3
 
 
-def test_one_that_hangs_up_or_never_answers_is_no_answer() -> None:
+def test_disconnect_or_timeout_returns_status_zero() -> None:
     async def hangs_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await heard(reader)
+        await read_request(reader)
         writer.write(OK[:12])
         writer.close()
 

@@ -1,4 +1,4 @@
-"""The watch notices a busy machine, does not count the CPU of the lab itself, and excuses only broken limits."""
+"""The CPU watch detects a busy machine, excludes processes of the lab, and excuses only broken limits."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SPIN = "import time\nuntil = time.perf_counter() + 60\nwhile time.perf_counter()
     ("conditions", "excuses_time", "excuses_share"),
     [(QUIET, False, False), (BUSY, True, True), (LATE, True, False), (UNKNOWN, False, False)],
 )
-def test_only_a_broken_limit_is_excused_and_a_late_generator_excuses_no_share(
+def test_conditions_excuse_only_broken_limits_and_lateness_excuses_no_share(
     conditions: Conditions, excuses_time: bool, excuses_share: bool
 ) -> None:
     assert bool(conditions.disturbances) == excuses_time
@@ -34,7 +34,7 @@ def test_only_a_broken_limit_is_excused_and_a_late_generator_excuses_no_share(
             assert excuse(other) is other
 
 
-def test_at_the_bounds_a_machine_is_not_disturbed_and_beyond_them_it_is() -> None:
+def test_machine_is_disturbed_only_beyond_the_bounds() -> None:
     assert not Conditions(0.0, BUSY_TIME, 50.0, 50.0).disturbances
     assert len(Conditions(0.0, BUSY_TIME + 0.001, 50.1, 50.0).disturbances) == 2
 
@@ -46,18 +46,18 @@ def test_machine_report_includes_the_measured_values() -> None:
     assert BUSY.row()["disturbances"] == BUSY.disturbances
 
 
-def test_a_generator_may_be_late_by_a_quarter_of_the_smallest_limit() -> None:
+def test_late_limit_is_a_quarter_of_the_smallest_budget() -> None:
     assert late_limit_ms([200.0, 10.0]) == 2.5
     assert late_limit_ms([]) == float("inf")
 
 
 def others(watch: CpuWatch) -> float:
-    """CPU-seconds of other programs."""
+    """Return the CPU-seconds of other programs."""
     return sum(spent for _, spent in watch.samples)
 
 
-def test_a_program_counts_as_ours_once_its_process_is_named() -> None:
-    """A process outside of our own tree spins, until it has got a second of CPU on a machine that may be busy."""
+def test_cpu_watch_excludes_a_listed_process() -> None:
+    """A process outside the process tree of the test spins until it has used one second of CPU."""
     start = (
         "import subprocess, sys; "
         f"print(subprocess.Popen([sys.executable, '-c', {SPIN!r}], stdout=subprocess.DEVNULL).pid)"
@@ -74,7 +74,7 @@ def test_a_program_counts_as_ours_once_its_process_is_named() -> None:
     assert others(foreign) - others(own) > 0.5
 
 
-def test_a_child_that_starts_and_ends_during_the_run_is_ours() -> None:
+def test_cpu_watch_excludes_short_lived_children() -> None:
     with CpuWatch(lambda: [os.getpid()], 0.05) as watch:
         before = busy_s()
         burn = "import time\nwhile time.process_time() < 0.6: pass"
@@ -83,7 +83,7 @@ def test_a_child_that_starts_and_ends_during_the_run_is_ours() -> None:
     assert sum(spent for _, spent in watch.samples) < busy - 0.3
 
 
-def test_without_a_process_of_this_machine_its_cpu_is_not_judged() -> None:
+def test_cpu_watch_without_local_processes_reports_no_shares() -> None:
     with CpuWatch(lambda: [], 0.05) as watch:
         time.sleep(0.2)
     found = watch.conditions(0.0, 1.0)
@@ -91,7 +91,7 @@ def test_without_a_process_of_this_machine_its_cpu_is_not_judged() -> None:
     assert found.disturbances == []
 
 
-def test_the_time_that_was_busy_is_a_share_of_the_run() -> None:
+def test_busy_time_is_a_share_of_the_run() -> None:
     watch = CpuWatch(lambda: [1])
     cores = psutil.cpu_count() or 1
     watch.samples = [(0.5, 0.0), (0.5, 0.5 * cores), (1.0, 0.1 * cores)]

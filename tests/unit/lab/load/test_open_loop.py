@@ -1,4 +1,4 @@
-"""Open-loop load counts latency from the moment a request was due, so a queue shows."""
+"""Open-loop load measures latency from the due time of a request, so queueing is included."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SERVICE_S = 0.02
 
 
 class OneAtATime(BaseHTTPRequestHandler):
-    """Takes 20 ms for each request, and never two at once."""
+    """Takes 20 ms per request and serves one request at a time."""
 
     protocol_version = "HTTP/1.1"
     turn = threading.Lock()
@@ -50,22 +50,22 @@ def url() -> Iterator[str]:
     server.server_close()
 
 
-def test_below_capacity_latency_is_the_service_time(url: str) -> None:
+def test_latency_is_the_service_time_below_capacity(url: str) -> None:
     latency = open_loop(Client(url, "/ok", lambda n: {"n": n}), rate_per_s=5, seconds=2, seed=1)
     assert len(latency) == 10
     assert np.median(latency) >= SERVICE_S * 1000
 
 
-def test_above_capacity_the_queue_shows_and_grows(url: str) -> None:
+def test_latency_includes_a_growing_queue_above_capacity(url: str) -> None:
     latency = open_loop(Client(url, "/ok", lambda n: {"n": n}), rate_per_s=150, seconds=0.6, seed=1)
     assert latency[-10:].mean() > 10 * SERVICE_S * 1000
     assert latency[-10:].mean() > 2 * latency[:20].mean()
 
 
-def test_capacity_is_what_one_at_a_time_can_do(url: str) -> None:
+def test_capacity_matches_sequential_service(url: str) -> None:
     assert capacity_per_s(Client(url, "/ok", lambda n: {"n": n}), clients=1, seconds=0.5) <= 1 / SERVICE_S
 
 
-def test_an_answer_that_is_none_is_no_latency(url: str) -> None:
+def test_open_loop_raises_for_a_failed_response(url: str) -> None:
     with pytest.raises(LabError, match="503"):
         open_loop(Client(url, "/busy", lambda n: {"n": n}), rate_per_s=20, seconds=0.2, seed=1)

@@ -1,4 +1,4 @@
-"""A load run's verdict: by budgets, excused by a busy machine, never for wrong answers; and what overload shows."""
+"""A load run is compared with its budgets; a busy machine excuses slow answers but not wrong ones."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def broken(**changed: float) -> set[str]:
     return {name for name, found in verdict(**changed).items() if found is Judgement.BROKEN}
 
 
-def test_a_good_run_holds_every_budget_that_load_measures() -> None:
+def test_good_run_holds_every_measured_budget() -> None:
     assert verdict() == dict.fromkeys(("p99_ms", "success_share", "degraded_share"), Judgement.HOLDS)
 
 
@@ -54,20 +54,20 @@ def test_each_budget_can_break_alone(changed: dict[str, float], budget: str) -> 
     assert broken(**changed) == {budget}
 
 
-def test_one_failure_more_or_less_decides_nothing() -> None:
+def test_single_failures_do_not_break_a_budget() -> None:
     assert not broken(shed=1)
     assert not broken(shed=2)
     assert not broken(p99_ms=200.0)
 
 
 @pytest.mark.parametrize("changed", [{"p99_ms": 900.0}, {"shed": 600}, {"unanswered": 600}, {"degraded": 600}])
-def test_what_breaks_on_a_busy_machine_is_inconclusive(changed: dict[str, float]) -> None:
+def test_broken_budget_on_a_busy_machine_is_inconclusive(changed: dict[str, float]) -> None:
     found = verdict(BUSY, **changed)
     assert Judgement.BROKEN not in found.values()
     assert Judgement.of_all(found.values()) is Judgement.INCONCLUSIVE
 
 
-def test_what_holds_on_a_busy_machine_holds() -> None:
+def test_budgets_can_hold_on_a_busy_machine() -> None:
     assert verdict(BUSY) == verdict(QUIET)
 
 
@@ -76,13 +76,13 @@ def test_wrong_answers_are_broken_on_any_machine() -> None:
     assert verdict(BUSY, wrong=1, shed=100)["success_share"] is Judgement.INCONCLUSIVE
 
 
-def test_a_short_run_that_shows_no_break_proves_nothing() -> None:
+def test_short_run_without_a_break_has_too_few_requests() -> None:
     found = verdict(requests=200, ok=200)
     assert found["success_share"] is Judgement.TOO_FEW
     assert found["degraded_share"] is Judgement.HOLDS
 
 
-def test_a_share_comes_with_its_interval() -> None:
+def test_share_verdict_includes_its_interval() -> None:
     row = next(row for row in judge(figures(shed=2), BUDGETS, QUIET) if row.budget == "success_share")
     assert row.interval is not None
     assert row.interval[0] < row.value < row.interval[1]
@@ -94,18 +94,18 @@ def test_a_share_comes_with_its_interval() -> None:
     [(Judgement.BROKEN, 3), (Judgement.INCONCLUSIVE, 5), (Judgement.TOO_FEW, 5)],
 )
 def test_exit_code_separates_broken_from_inconclusive_budgets(found: Judgement, code: int) -> None:
-    with pytest.raises((BudgetBroken, Inconclusive), match="p99_ms") as told:
+    with pytest.raises((BudgetBroken, Inconclusive), match="p99_ms") as caught:
         hold_judgements({"p99_ms": found, "success_share": Judgement.HOLDS}, BUSY.disturbances)
-    assert told.value.exit_code == code
-    assert ("other programs" in str(told.value)) == (found is Judgement.INCONCLUSIVE)
+    assert caught.value.exit_code == code
+    assert ("other programs" in str(caught.value)) == (found is Judgement.INCONCLUSIVE)
 
 
-def test_nothing_is_raised_where_everything_holds() -> None:
+def test_hold_judgements_does_not_raise_when_all_budgets_hold() -> None:
     hold_judgements({"p99_ms": Judgement.HOLDS}, [])
 
 
-def test_an_overload_shows_what_was_shed_and_what_became_of_the_admitted() -> None:
-    told = figures(shed=600) | {"in_limit": 540, "limit_ms": 200.0, "ok_p99_ms": 270.0}
-    seen = Overload.of(told)
+def test_overload_reports_shed_share_and_admitted_latency() -> None:
+    overloaded = figures(shed=600) | {"in_limit": 540, "limit_ms": 200.0, "ok_p99_ms": 270.0}
+    seen = Overload.of(overloaded)
     assert (seen.shed.value, seen.in_limit.value, seen.p99_ms) == (0.5, 0.9, 270.0)
     assert any("200 ms" in what and value == 0.9 for what, value, _ in seen.rows())

@@ -1,4 +1,4 @@
-"""A figure is printed as a row of a table, with its spread and the verdict on its bounds."""
+"""A figure is printed as a table row with its spread and the verdict on its bounds."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from lab.output.figures import markdown, verdict
         (0.5, "<= 0.6", None, "must reached"),
     ],
 )
-def test_the_verdict_names_the_best_bound_that_holds(
+def test_verdict_names_the_strictest_bound_that_holds(
     value: float, must: str | None, aim: str | None, expected: str
 ) -> None:
     assert verdict(Figure("auc", "AUC", value, value, value, "", must, aim)) == expected

@@ -1,4 +1,4 @@
-"""Published figures: sections that leave each other alone, partial runs, the page and the README's table."""
+"""Published figures keep separate sections per command, merge partial runs, and update the README table."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def ids(published: Published, section: str) -> list[list[str]]:
     return [[item.id for item in part.figures] for part in published.sections[section]]  # type: ignore[index]
 
 
-def test_each_command_keeps_the_section_of_the_other(tmp_path: Path) -> None:
+def test_published_runs_keep_the_sections_of_other_commands(tmp_path: Path) -> None:
     bench = read_published("tiny", tmp_path).with_run("bench", run(HERE, figure("fast", 3.0)))
     write_published(bench, tmp_path)
     write_published(read_published("tiny", tmp_path).with_run("evaluate", run(LATER, figure("good", 5.0))), tmp_path)
@@ -42,7 +42,7 @@ def test_each_command_keeps_the_section_of_the_other(tmp_path: Path) -> None:
     assert (tmp_path / "tiny.md").read_text() == page_of(found)
 
 
-def test_a_partial_run_replaces_only_what_it_measured() -> None:
+def test_partial_run_replaces_only_its_own_figures() -> None:
     whole = Published("tiny", {}).with_run("bench", run(HERE, figure("a", 1.0), figure("b", 2.0), figure("c", 3.0)))
     found = whole.with_run("bench", run(LATER, figure("b", 9.0)), keep=["a", "b", "c"])
     assert ids(found, "bench") == [["a", "c"], ["b"]]
@@ -51,7 +51,7 @@ def test_a_partial_run_replaces_only_what_it_measured() -> None:
     assert values == {"a": (1.0, HERE.date), "c": (3.0, HERE.date), "b": (9.0, LATER.date)}
 
 
-def test_a_run_drops_what_is_no_figure_any_more_and_leaves_other_presets_alone() -> None:
+def test_run_drops_obsolete_figures_and_keeps_other_presets() -> None:
     large = replace(HERE, preset="large")
     found = Published("tiny", {}).with_run("evaluate", run(large, figure("old", 1.0)))
     found = found.with_run("evaluate", run(HERE, figure("old", 1.0), figure("kept", 2.0)))
@@ -60,7 +60,7 @@ def test_a_run_drops_what_is_no_figure_any_more_and_leaves_other_presets_alone()
     assert found.sections["evaluate"][0].measured == large
 
 
-def test_what_is_written_is_read_back_and_names_its_machine(tmp_path: Path) -> None:
+def test_published_figures_survive_a_round_trip_and_name_the_machine(tmp_path: Path) -> None:
     written = Published("tiny", {"bench": (run(HERE, figure("fast", 3.0, "<= 4")),)})
     write_published(written, tmp_path)
     assert read_published("tiny", tmp_path) == written
@@ -71,7 +71,7 @@ def test_what_is_written_is_read_back_and_names_its_machine(tmp_path: Path) -> N
     assert HERE.sentence() in page
 
 
-def test_the_table_of_the_readme_has_the_headline_figures_that_are_published() -> None:
+def test_readme_table_lists_the_published_headline_figures() -> None:
     design = tiny_design(headline=("good", "missing", "fast"))
     sections = Published("tiny", {}).with_run("bench", run(HERE, figure("fast", 3.0, "<= 4"), figure("other", 1.0)))
     found = headline([design], {"tiny": sections.with_run("evaluate", run(LATER, figure("good", 5.0)))})
@@ -80,7 +80,7 @@ def test_the_table_of_the_readme_has_the_headline_figures_that_are_published() -
     assert found.count("Measured on") == 2
 
 
-def test_the_readme_changes_between_its_markers_only() -> None:
+def test_readme_update_changes_only_the_text_between_the_markers() -> None:
     page = f"# Title\n\n{BEGIN}\nold\n{END}\n\nthe rest\n"
     once = with_headline(page, "| new |")
     assert once == f"# Title\n\n{BEGIN}\n\n| new |\n\n{END}\n\nthe rest\n"
@@ -88,7 +88,7 @@ def test_the_readme_changes_between_its_markers_only() -> None:
 
 
 @pytest.mark.parametrize("page", ["# Title\n", f"{BEGIN} but no end\n", f"{END} but no begin\n"])
-def test_a_readme_without_both_markers_stays_as_it_is(page: str) -> None:
+def test_readme_without_both_markers_is_unchanged(page: str) -> None:
     assert with_headline(page, "| new |") == page
 
 
@@ -101,7 +101,7 @@ def test_publishing_refreshes_the_readme(tmp_path: Path, monkeypatch: pytest.Mon
     assert "what fast is | 3 ms | 2 – 4 |" in readme.read_text()
 
 
-def test_the_processor_is_named_by_the_system(tmp_path: Path) -> None:
+def test_processor_name_comes_from_the_system(tmp_path: Path) -> None:
     cpuinfo = tmp_path / "cpuinfo"
     cpuinfo.write_text("processor\t: 0\nmodel name\t: Some CPU @ 2.00GHz\n\nmodel name\t: Some CPU @ 2.00GHz\n")
     assert processor_name(cpuinfo) == "Some CPU @ 2.00GHz"
@@ -111,7 +111,7 @@ def test_the_processor_is_named_by_the_system(tmp_path: Path) -> None:
     assert here.cores >= 1
 
 
-def test_outside_a_repository_the_commit_is_unknown(tmp_path: Path) -> None:
+def test_commit_is_unknown_outside_a_repository(tmp_path: Path) -> None:
     assert commit_of(tmp_path) == "unknown"
     if (REPOSITORY / ".git").exists():
         assert len(commit_of(REPOSITORY).removesuffix("-dirty")) == 12

@@ -1,4 +1,4 @@
-"""`lab live` on real sockets: nothing that people do is lost while a service refuses, and all of it can be repeated."""
+"""`lab live` delivers all events over real sockets despite rejected requests, and is reproducible."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ HASTY = Persistence(tries=400, first_s=0.01, longest_s=0.02)
 
 
 class Feed(ThreadingHTTPServer):
-    """Answers as the contract says. `mood` of a path: "", "busy" (503), "deaf" (takes it, hangs up), "broken" (500)."""
+    """Implements the contract. `mood` by path: "", "busy" (503), "deaf" (accepts, disconnects), "broken" (500)."""
 
     daemon_threads = True
     request_queue_size = 200
@@ -49,7 +49,7 @@ class Feed(ThreadingHTTPServer):
         return NOW + (time.monotonic() - self.began) * self.clock_s
 
     def answer(self, body: dict[str, Any]) -> dict[str, Any]:
-        """By the question alone, but for the slate's id where that must be unique."""
+        """Answer deterministically from the request, except for the slate id when it must be unique."""
         number = zlib.crc32(json.dumps(body, sort_keys=True).encode())
         posts = np.random.default_rng(number).choice(1000, body["k"], replace=False) + 100
         slate: list[dict[str, Any]] = [
@@ -133,7 +133,7 @@ def identities(events: list[dict[str, Any]]) -> Counter[tuple[int, int, bool]]:
     return Counter((row["slate_id"], row["position"], "clicked" in row) for row in events)
 
 
-def test_every_request_has_one_fate_and_what_people_did_arrives_once(people: Visitors, feed: Feed) -> None:
+def test_every_request_has_one_outcome_and_every_event_arrives_once(people: Visitors, feed: Feed) -> None:
     run = living(people, feed)
     lasted_s = run.run(60, 2.0, silent)
     counts = run.tally.counts
@@ -156,7 +156,7 @@ def test_every_request_has_one_fate_and_what_people_did_arrives_once(people: Vis
 
 
 @pytest.mark.parametrize("mood", ["busy", "deaf"])
-def test_while_events_are_refused_nothing_is_lost_and_a_copy_is_the_same_event(
+def test_rejected_events_are_retried_without_loss_and_with_identical_copies(
     people: Visitors, feed: Feed, mood: str
 ) -> None:
     feed.mood["/v1/events"] = mood
@@ -168,14 +168,14 @@ def test_while_events_are_refused_nothing_is_lost_and_a_copy_is_the_same_event(
     assert counts.events_given_up == 0
     assert counts.events_accepted == len(found)
     assert (max(found.values()) > 1) == (mood == "deaf")
-    told: dict[tuple[int, int, bool], dict[str, Any]] = {}
+    first: dict[tuple[int, int, bool], dict[str, Any]] = {}
     for row in feed.events:
-        assert told.setdefault((row["slate_id"], row["position"], "clicked" in row), row) == row
+        assert first.setdefault((row["slate_id"], row["position"], "clicked" in row), row) == row
     slates = {row["slate_id"] for row in feed.events}
-    assert slates == set(range(1, feed.asked + 1)), "something was seen of every slate"
+    assert slates == set(range(1, feed.asked + 1)), "every slate has at least one impression"
 
 
-def test_what_is_refused_for_good_or_too_often_is_given_up_and_counted(people: Visitors, feed: Feed) -> None:
+def test_permanently_rejected_events_are_dropped_and_counted(people: Visitors, feed: Feed) -> None:
     feed.mood["/v1/events"] = "broken"
     run = living(people, feed)
     run.run(30, 0.5, silent)
@@ -189,7 +189,7 @@ def test_what_is_refused_for_good_or_too_often_is_given_up_and_counted(people: V
     assert counts.events_given_up > 0
 
 
-def test_who_gets_no_slate_goes_away(people: Visitors, feed: Feed) -> None:
+def test_visit_without_a_slate_ends(people: Visitors, feed: Feed) -> None:
     for mood, fate in (("busy", "shed"), ("broken", "failed")):
         feed.mood["/v1/feed"] = mood
         run = living(people, feed)
@@ -198,7 +198,7 @@ def test_who_gets_no_slate_goes_away(people: Visitors, feed: Feed) -> None:
         assert run.tally.counts.answered == len(feed.events) == 0
 
 
-def test_past_the_bound_visits_are_dropped_and_counted(people: Visitors, feed: Feed) -> None:
+def test_visits_beyond_the_concurrency_limit_are_dropped_and_counted(people: Visitors, feed: Feed) -> None:
     feed.delay_s = 0.3
     run = living(people, feed, most_at_once=2)
     run.run(100, 1.0, silent)
@@ -206,7 +206,7 @@ def test_past_the_bound_visits_are_dropped_and_counted(people: Visitors, feed: F
     assert run.tally.counts.sessions <= 2 * (1 + 1.0 / 0.3) + 2
 
 
-def test_the_same_seed_and_answers_write_the_same_events(feed: Feed, tmp_path: Path) -> None:
+def test_same_seed_and_answers_write_the_same_events(feed: Feed, tmp_path: Path) -> None:
     feed.is_unique = False
 
     def events(seed: int) -> list[str]:
@@ -221,7 +221,7 @@ def test_the_same_seed_and_answers_write_the_same_events(feed: Feed, tmp_path: P
     assert once != events(12)
 
 
-def test_creators_publish_at_the_worlds_pace_each_post_once(people: Visitors, feed: Feed) -> None:
+def test_creators_publish_each_post_once_at_the_pace_of_the_world(people: Visitors, feed: Feed) -> None:
     feed.clock_s = 3 * 3600.0  # three hours of the world pass in a second
     feed.mood["/v1/posts"] = "busy"
     threading.Timer(0.5, feed.mood.clear).start()
@@ -236,7 +236,7 @@ def test_creators_publish_at_the_worlds_pace_each_post_once(people: Visitors, fe
 
 @pytest.fixture
 def interruptible() -> Iterator[None]:
-    """A shell starts what runs in its background deaf to an interrupt, and the tests may be such a thing."""
+    """Install the default SIGINT handler: background jobs of a shell ignore the signal."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
@@ -244,7 +244,7 @@ def interruptible() -> Iterator[None]:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.usefixtures("interruptible")
-def test_it_ends_well_when_it_is_interrupted(people: Visitors, feed: Feed, number: int) -> None:
+def test_run_stops_cleanly_on_a_signal(people: Visitors, feed: Feed, number: int) -> None:
     threading.Timer(0.7, os.kill, (os.getpid(), number)).start()
     run, before = living(people, feed), signal.getsignal(signal.SIGTERM)
     lasted_s = run.run(40, None, silent)
@@ -254,7 +254,7 @@ def test_it_ends_well_when_it_is_interrupted(people: Visitors, feed: Feed, numbe
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("visit")]
 
 
-def test_an_interrupt_gives_up_what_is_not_acknowledged_in_time(
+def test_interrupted_run_drops_events_not_acknowledged_in_time(
     people: Visitors, feed: Feed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("lab.people.living.GRACE_S", 0.3)
@@ -266,7 +266,7 @@ def test_an_interrupt_gives_up_what_is_not_acknowledged_in_time(
     assert run.tally.counts.events_given_up > 0 == run.tally.counts.events_accepted
 
 
-def test_answers_that_nobody_can_read_end_it_with_an_error(people: Visitors, feed: Feed) -> None:
+def test_run_raises_for_unreadable_answers(people: Visitors, feed: Feed) -> None:
     feed.slate = False
     with pytest.raises(LabError, match="cannot parse"):
         living(people, feed).run(30, 5.0, silent)
@@ -277,7 +277,7 @@ def command(feed_url: str, **changed: Any) -> None:
     live("feed_ranking", url=feed_url, **(options | {"as_json": True} | changed))
 
 
-def test_the_command_prints_data_writes_events_and_says_what_the_oracle_expects(
+def test_live_command_prints_measures_with_expectations_and_writes_events(
     feed: Feed, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     command(feed.url, directory=tmp_path / "new")
@@ -293,7 +293,7 @@ def test_the_command_prints_data_writes_events_and_says_what_the_oracle_expects(
     assert "requests" in shown.err
 
 
-def test_the_command_says_when_nobody_is_there_and_when_nobody_answers(feed: Feed) -> None:
+def test_live_command_raises_without_a_server_or_without_an_answered_request(feed: Feed) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         with pytest.raises(DependencyError):

@@ -1,4 +1,4 @@
-"""A stack is a project and ports of its own, and is settled when servers are healthy and one-shots ended well."""
+"""A Compose stack has its own project and ports, and is settled when servers are healthy and jobs have ended."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lab.services.composing import PORTS, Stack
 
 
 class ReportedStack(Stack):
-    """A stack whose `docker compose` prints what it is told to."""
+    """A stack whose `docker compose ps` returns the given rows."""
 
     def __init__(self, rows: list[dict[str, Any]]) -> None:
         super().__init__("test")
@@ -30,7 +30,7 @@ def row(service: str, state: str, *, health: str = "", code: int = 0) -> dict[st
 ENDED = [row("setup", "exited"), row("build", "exited")]
 
 
-def test_a_stack_is_settled_when_all_is_healthy_and_the_build_has_ended() -> None:
+def test_stack_is_settled_when_servers_are_healthy_and_jobs_have_ended() -> None:
     assert ReportedStack([*ENDED, row("feed", "running", health="healthy")]).is_settled()
     assert not ReportedStack([*ENDED, row("feed", "running", health="starting")]).is_settled()
     assert not ReportedStack([row("build", "running"), row("feed", "running", health="healthy")]).is_settled()
@@ -50,7 +50,7 @@ def test_failed_build_raises_an_error_with_its_log() -> None:
     assert "out of memory" in caught.value.hint
 
 
-def test_a_stack_has_ports_of_its_own_and_nothing_of_our_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stack_has_its_own_ports_and_ignores_environment_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LAB_PRESET", "large")
     monkeypatch.setenv("COMPOSE_PROFILES", "load")
     environment = Stack("test").environment
@@ -61,5 +61,5 @@ def test_a_stack_has_ports_of_its_own_and_nothing_of_our_settings(monkeypatch: p
 
 
 @pytest.mark.parametrize(("text", "mb"), [("212.4MiB", 222.72), ("1.5GiB", 1610.61), ("900KiB", 0.92), ("0B", 0.0)])
-def test_memory_is_read_as_the_engine_writes_it(text: str, mb: float) -> None:
+def test_memory_parser_reads_the_units_of_docker(text: str, mb: float) -> None:
     assert _megabytes(text) == pytest.approx(mb, abs=0.01)

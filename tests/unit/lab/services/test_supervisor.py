@@ -1,4 +1,4 @@
-"""What the supervisor makes of how a build ended."""
+"""The supervisor reacts to the exit status of a build."""
 
 from __future__ import annotations
 
@@ -25,19 +25,17 @@ def supervisor(tmp_path: Path, *, released: bool) -> Supervisor:
     return Supervisor(settings, [DESIGN])
 
 
-def test_a_build_that_ended_well_is_served(tmp_path: Path) -> None:
+def test_successful_build_is_accepted(tmp_path: Path) -> None:
     supervisor(tmp_path, released=False)._accept(DESIGN, 0)
 
 
-def test_a_model_that_the_gate_refused_leaves_the_old_release_serving(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_rejected_model_keeps_the_old_release_serving(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     supervisor(tmp_path, released=True)._accept(DESIGN, 3)
     assert "refused the new model; serving feed_ranking-smoke version 3" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(("status", "released"), [(3, False), (1, True), (4, True), (143, True)])
-def test_any_other_end_is_the_end_of_up_with_the_same_exit_code(tmp_path: Path, status: int, released: bool) -> None:
+def test_failed_build_ends_the_supervisor_with_its_exit_code(tmp_path: Path, status: int, released: bool) -> None:
     with pytest.raises(SystemExit) as caught:
         supervisor(tmp_path, released=released)._accept(DESIGN, status)
     assert caught.value.code == status

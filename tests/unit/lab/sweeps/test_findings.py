@@ -1,4 +1,4 @@
-"""What a sweep says it found follows from its numbers."""
+"""The findings of a sweep follow from its measurements."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ def setting(k: int, ms: float, value: float, age_h: float = 1.0) -> Setting:
     return Setting({"k": k}, ms, 2 * ms, ms, 0.0, {score.id: score for score in scores})
 
 
-def test_the_best_on_time_is_the_quickest_and_on_value_the_largest() -> None:
+def test_best_at_returns_the_fastest_or_the_most_valuable_setting() -> None:
     slow, quick = setting(1, 9.0, 10.0), setting(2, 3.0, 5.0)
     assert best_at([slow, quick], "p50_ms") is quick
     assert best_at([slow, quick], "value_s") is slow
     assert best_at([setting(1, 1, 1, age_h=9), setting(2, 1, 1, age_h=2)], "age_h").knobs == {"k": 2}
 
 
-def test_the_front_leaves_out_what_another_setting_beats() -> None:
+def test_pareto_front_excludes_dominated_settings() -> None:
     quick, good, beaten = setting(1, 2.0, 5.0), setting(2, 4.0, 9.0), setting(3, 5.0, 8.0)
     assert front([beaten, good, quick], "p50_ms", "value_s") == [quick, good]
 
 
-def test_a_quicker_setting_within_one_percent_is_named_with_what_it_saves() -> None:
+def test_finding_names_a_faster_setting_within_one_percent_and_its_saving() -> None:
     text = finding([setting(50, 2.0, 8.0), setting(200, 4.0, 9.95), setting(500, 8.0, 10.0)], "p50_ms", "value_s")
     assert "k=500 is best" in text
     assert "k=200 is as good" in text
@@ -43,17 +43,17 @@ def test_a_quicker_setting_within_one_percent_is_named_with_what_it_saves() -> N
     assert "k=50 " not in text
 
 
-def test_when_nothing_comes_near_the_loss_is_told() -> None:
+def test_finding_reports_the_loss_when_no_setting_is_close() -> None:
     text = finding([setting(1, 2.0, 8.0), setting(2, 4.0, 10.0)], "p50_ms", "value_s")
     assert "k=1 takes 2 ms and is worse (-20.0%" in text
 
 
-def test_what_is_bought_and_what_it_costs() -> None:
+def test_finding_reports_the_gain_and_its_cost() -> None:
     text = finding([setting(1, 1.0, 10.0, age_h=20), setting(2, 1.0, 7.0, age_h=5)], "age_h", "value_s")
     assert text.startswith("From k=1 to k=2: age 20 → 5 h, value -30.0%")
 
 
-def test_values_to_vary_are_checked_before_anything_runs() -> None:
+def test_parse_vary_rejects_invalid_values_before_a_run() -> None:
     design, settings = tiny_design(), Settings(preset="smoke")
     assert parse_vary(design, settings, ["share=0,0.5"]) == {"share": [0, 0.5]}
     for wrong, reason in (

@@ -1,4 +1,4 @@
-"""`lab sweep` says below its finding which side of a trade-off the world cannot show."""
+"""`lab sweep` prints a note below its finding when the world shows only one side of a trade-off."""
 
 from __future__ import annotations
 

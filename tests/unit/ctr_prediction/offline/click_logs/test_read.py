@@ -1,4 +1,4 @@
-"""A real log is read line by line: what does not fit is told by its number, and no line is lost."""
+"""Click logs are read line by line; malformed lines are reported by number and no line is lost."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ctr_prediction.offline.click_logs import lines as lines_room
+from ctr_prediction.offline.click_logs import lines as lines_module
 from ctr_prediction.offline.click_logs.kinds import CRITEO, inspect, instant
 from ctr_prediction.offline.click_logs.lines import LONGEST, Tally, blocks
 from ctr_prediction.offline.click_logs.read import BLANK, read_log
@@ -42,7 +42,7 @@ def test_malformed_rows_are_reported_by_line_number(tmp_path: Path, packed: bool
     assert set(log.line) == set(range(1, 201)) - {3, 6, 10, 12, 21, 31}
 
 
-def test_blanks_are_kept_as_blanks(tmp_path: Path) -> None:
+def test_blank_values_stay_blank(tmp_path: Path) -> None:
     lines = criteo_lines(100)
     log, _ = read_log(write(tmp_path / "log", lines), CRITEO)
     cells = np.array([line.split("\t") for line in lines])
@@ -67,10 +67,10 @@ def test_blanks_are_kept_as_blanks(tmp_path: Path) -> None:
     encoding=st.sampled_from(["utf-8", "latin-1"]),
 )
 @settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_no_line_is_lost(
+def test_every_line_is_counted_as_good_or_bad(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: list[str], block: int, ended: bool, encoding: str
 ) -> None:
-    monkeypatch.setattr(lines_room, "BLOCK", block)
+    monkeypatch.setattr(lines_module, "BLOCK", block)
     rows = [row.replace("\n", "") for row in rows]
     path = tmp_path / "log"
     path.write_bytes(("\n".join(rows) + ("\n" if ended else "x")).encode(encoding, "replace"))
@@ -78,7 +78,7 @@ def test_no_line_is_lost(
     try:
         log, _ = read_log(path, CRITEO, tally=tally)
     except UsageError:
-        assert path.read_bytes().startswith(tuple(lines_room.OTHER_PACKED))
+        assert path.read_bytes().startswith(tuple(lines_module.OTHER_PACKED))
         return
     except LabError:
         assert tally.bad > 0.1 * tally.lines or tally.good < 20
@@ -87,10 +87,8 @@ def test_no_line_is_lost(
     assert tally.good + tally.bad == tally.lines == len(rows)
 
 
-def test_a_line_that_is_too_long_is_refused_and_the_next_one_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(lines_room, "BLOCK", 1 << 16)
+def test_overlong_line_is_rejected_and_the_next_line_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lines_module, "BLOCK", 1 << 16)
     path = write(tmp_path / "log", ["a", "b" * (3 * LONGEST), "c", "d" * (2 * LONGEST)])
     tally = Tally()
     found = [line for block in blocks(path, tally) for line in block.lines]
@@ -101,9 +99,9 @@ def test_a_line_that_is_too_long_is_refused_and_the_next_one_read(
 
 def test_too_many_malformed_rows_end_the_build(tmp_path: Path) -> None:
     lines = [line if row % 5 else "?" for row, line in enumerate(criteo_lines(100))]
-    with pytest.raises(LabError, match="20 of 100 lines") as told:
+    with pytest.raises(LabError, match="20 of 100 lines") as caught:
         read_log(write(tmp_path / "log", lines), CRITEO)
-    assert "not 40 fields: 20, first in line 1" in told.value.hint
+    assert "not 40 fields: 20, first in line 1" in caught.value.hint
 
 
 @pytest.mark.parametrize(
@@ -125,7 +123,7 @@ def test_invalid_log_file_raises_with_the_reason(tmp_path: Path, content: bytes,
         read_log(path, CRITEO)
 
 
-def test_a_missing_file_and_a_directory_are_refused(tmp_path: Path) -> None:
+def test_missing_file_or_directory_is_rejected(tmp_path: Path) -> None:
     for path in (tmp_path / "none", tmp_path):
         with pytest.raises(UsageError):
             read_log(path, CRITEO)
@@ -160,7 +158,7 @@ def test_columns_of_a_csv_are_typed_by_inspection(tmp_path: Path) -> None:
     assert log.line[0] == 2
 
 
-def test_times_are_read_as_they_are_written() -> None:
+def test_timestamps_are_parsed_in_every_format() -> None:
     assert instant("14102101", "%y%m%d%H") == instant("2014-10-21 01:00:00", "iso") == 1_413_853_200
     assert instant("2014-10-21T03:00:00+02:00", "iso") == 1_413_853_200
     assert instant("1413853200000", "milliseconds") == 1_413_853_200
@@ -183,7 +181,7 @@ def test_unusable_csv_raises_with_the_reason(tmp_path: Path, lines: list[str], l
         inspect(write(tmp_path / "log.csv", lines), label)
 
 
-def test_a_quote_that_is_left_open_takes_no_other_line_with_it(tmp_path: Path) -> None:
+def test_unclosed_quote_affects_only_its_own_line(tmp_path: Path) -> None:
     lines = ["a,click", *(f"w{row},{row % 2}" for row in range(40))]
     lines[7] = '"w,1'
     path = write(tmp_path / "log.csv", lines)
