@@ -57,6 +57,16 @@ def exported(design: Design) -> set[str]:
     return families | {f"{name}{end}" for name in families for end in ("_bucket", "_sum", "_count")}
 
 
+def test_rule_tests_expect_the_annotations_of_the_rules() -> None:
+    """promtool checks the whole text, but it runs in the composed setting only."""
+    tests = yaml.safe_load((PROMETHEUS / "rules_test.yml").read_text())["tests"]
+    checks = [check for test in tests for check in test["alert_rule_test"]]
+    expected = {alert["exp_annotations"]["action"] for check in checks for alert in check["exp_alerts"]}
+    actions = {rule["annotations"]["action"] for rule in rules() if "alert" in rule}
+    assert len(expected) > 5
+    assert expected <= actions
+
+
 @pytest.mark.parametrize("text", all_queries())
 def test_queried_metrics_are_exported(text: str) -> None:
     recorded = {rule["record"] for rule in rules() if "record" in rule}
