@@ -186,8 +186,8 @@ def throughput(url: str, bodies: Sequence[Mapping[str, Any]], seconds: float = S
 
 def raw_request(body: Mapping[str, Any]) -> bytes:
     text = json.dumps(body).encode()
-    head = f"POST /v1/ads/rank HTTP/1.1\r\nhost: lab\r\ncontent-type: application/json\r\ncontent-length: {len(text)}"
-    return head.encode() + b"\r\n\r\n" + text
+    head = "POST /v1/ads/rank HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+    return f"{head}content-length: {len(text)}\r\n\r\n".encode() + text
 
 
 def read_answer(connection: socket.socket) -> bytes:
