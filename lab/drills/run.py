@@ -192,10 +192,11 @@ def _verdict(run: DrillRun, phase: str, probe: Probe) -> Verdict:
         return Verdict(phase, probe, None, Judgement.BROKEN)
     if probe.figure not in SHARES:
         found = Judgement.HOLDS if probe.holds(value) else Judgement.BROKEN
-        return Verdict(phase, probe, value, run.conditions.excuse_time(found))
+        return Verdict(phase, probe, value, run.conditions.excuse(found))
     sent = run.of(phase)
     share = Share(sum(map(SHARES[probe.figure], sent)), len(sent))
-    judgement = run.conditions.excuse_share(share.judge(probe.low, probe.high))
+    excuse = run.conditions.excuse_degraded if probe.figure == "degraded_share" else run.conditions.excuse
+    judgement = excuse(share.judge(probe.low, probe.high))
     correct_share = Share(sum(not one.is_wrong for one in sent), len(sent))
     if probe.figure == "success_share" and correct_share.judge(probe.low) is Judgement.BROKEN:
         judgement = Judgement.BROKEN

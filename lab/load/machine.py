@@ -1,8 +1,9 @@
 """Measures how busy the machine is during a run: the CPU time of other programs, and the load generator's lateness.
 
 A limit that breaks on a disturbed machine proves nothing about the service: the verdict is *inconclusive*. A limit that
-holds on a disturbed machine counts as held. Other programs excuse any limit. A late generator excuses limits of time
-only, because it does not change what a response holds. A wrong response breaks a run on any machine. The bounds:
+holds on a disturbed machine counts as held. Other programs excuse any limit. A late generator sends its requests in
+bursts, so it excuses latencies and shed requests, but no degraded responses. A wrong response breaks a run on any
+machine. The bounds:
 
 - Other programs may take more than `BUSY_SHARE` of all cores for at most `BUSY_TIME` of the run. A 99th percentile
   covers the worst hundredth of a run, so a disturbance for a hundredth of the time can break it.
@@ -63,12 +64,13 @@ class Conditions:
             )
         return found
 
-    def excuse_time(self, judgement: Judgement) -> Judgement:
-        """Return *inconclusive* for a broken limit of time on a disturbed machine, else the judgement unchanged."""
+    def excuse(self, judgement: Judgement) -> Judgement:
+        """Return *inconclusive* for a broken limit on a disturbed machine, else the judgement unchanged."""
         return Judgement.INCONCLUSIVE if judgement is Judgement.BROKEN and self.disturbances else judgement
 
-    def excuse_share(self, judgement: Judgement) -> Judgement:
-        """Return *inconclusive* for a broken share if other programs took the CPU, else the judgement unchanged."""
+    def excuse_degraded(self, judgement: Judgement) -> Judgement:
+        """Return *inconclusive* for a broken share of degraded responses if other programs took the CPU, else the
+        judgement unchanged."""
         return Judgement.INCONCLUSIVE if judgement is Judgement.BROKEN and self.is_busy else judgement
 
     def row(self) -> dict[str, Any]:

@@ -51,13 +51,14 @@ def judge(figures: Figures, budgets: Sequence[Mapping[str, Any]], conditions: Co
         name, limit, unit, is_most = budget["name"], budget["limit"], budget["unit"], budget["kind"] == "at_most"
         if name in shares:
             share, within = shares[name], (0.0, limit) if is_most else (limit, 1.0)
-            judgement = conditions.excuse_share(share.judge(*within))
+            excuse = conditions.excuse_degraded if name == "degraded_share" else conditions.excuse
+            judgement = excuse(share.judge(*within))
             if name == "success_share" and correct_share(figures).judge(*within) is Judgement.BROKEN:
                 judgement = Judgement.BROKEN
             rows.append(BudgetRow(name, share.value, limit, unit, judgement, share.interval()))
         elif name in figures:
             holds = figures[name] <= limit if is_most else figures[name] >= limit
-            judgement = conditions.excuse_time(Judgement.HOLDS if holds else Judgement.BROKEN)
+            judgement = conditions.excuse(Judgement.HOLDS if holds else Judgement.BROKEN)
             rows.append(BudgetRow(name, figures[name], limit, unit, judgement))
     return rows
 

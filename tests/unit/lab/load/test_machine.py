@@ -21,14 +21,14 @@ SPIN = "import time\nuntil = time.perf_counter() + 60\nwhile time.perf_counter()
 
 
 @pytest.mark.parametrize(
-    ("conditions", "excuses_time", "excuses_share"),
+    ("conditions", "excuses_any", "excuses_degraded"),
     [(QUIET, False, False), (BUSY, True, True), (LATE, True, False), (UNKNOWN, False, False)],
 )
-def test_conditions_excuse_only_broken_limits_and_lateness_excuses_no_share(
-    conditions: Conditions, excuses_time: bool, excuses_share: bool
+def test_conditions_excuse_only_broken_limits_and_lateness_excuses_no_degradation(
+    conditions: Conditions, excuses_any: bool, excuses_degraded: bool
 ) -> None:
-    assert bool(conditions.disturbances) == excuses_time
-    for excuse, is_excused in ((conditions.excuse_time, excuses_time), (conditions.excuse_share, excuses_share)):
+    assert bool(conditions.disturbances) == excuses_any
+    for excuse, is_excused in ((conditions.excuse, excuses_any), (conditions.excuse_degraded, excuses_degraded)):
         assert excuse(Judgement.BROKEN) is (Judgement.INCONCLUSIVE if is_excused else Judgement.BROKEN)
         for other in (Judgement.HOLDS, Judgement.TOO_FEW):
             assert excuse(other) is other

@@ -109,3 +109,9 @@ def test_overload_reports_shed_share_and_admitted_latency() -> None:
     seen = Overload.of(overloaded)
     assert (seen.shed.value, seen.in_limit.value, seen.p99_ms) == (0.5, 0.9, 270.0)
     assert any("200 ms" in what and value == 0.9 for what, value, _ in seen.rows())
+
+
+def test_late_generator_excuses_shed_requests_but_no_degraded_responses() -> None:
+    late = Conditions(0.0, 0.0, late_p99_ms=60.0, late_limit_ms=50.0)
+    assert verdict(late, shed=600)["success_share"] is Judgement.INCONCLUSIVE
+    assert verdict(late, degraded=600)["degraded_share"] is Judgement.BROKEN
