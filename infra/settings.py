@@ -38,6 +38,12 @@ class Settings(BaseSettings):
     wait_for_release: bool = Field(
         False, description="start without a release, answer 503, and load the first release that a build writes"
     )
+    deadline_factor: float = Field(
+        1.0,
+        ge=1,
+        le=1000,
+        description="multiplies the request deadline and the feature store timeout, for a debugger or a slow machine",
+    )
     fault_injection: bool = Field(True, description="serve the API for fault injection under /v1/faults")
     parent_pipe: int | None = Field(
         None, description="file descriptor that the supervisor keeps open; the process exits when it is closed"

@@ -6,8 +6,9 @@ A design's `create_app` calls `make_parts`, creates its bootstrap from `parts.sh
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -32,6 +33,8 @@ from infra.stream.address import find_stream
 from infra.stream.metrics import StreamMetrics
 from infra.stream.producer import EventProducer
 from infra.telemetry.metrics import ServiceMetrics
+
+log = logging.getLogger(__name__)
 
 S_co = TypeVar("S_co", covariant=True)
 S = TypeVar("S")
@@ -69,7 +72,7 @@ def make_parts(design: Design, settings: Settings, live: Path, stats: str, topic
 
     The producer creates missing `topics`. The stream metrics export the topics in `counted` from the start.
     """
-    config = design.configuration(settings.preset)
+    config = with_longer_deadlines(design.configuration(settings.preset), settings.deadline_factor)
     limits = config.serve
     metrics, faults = ServiceMetrics(design), FaultSwitch()
     shared = SharedParts(
@@ -94,6 +97,16 @@ def make_parts(design: Design, settings: Settings, live: Path, stats: str, topic
         Admission(workers=limits.workers, queue=limits.queue),
         Admission(workers=limits.intake_workers, queue=limits.intake_queue),
     )
+
+
+def with_longer_deadlines(config: Any, factor: float) -> Any:
+    """Return `config` with its request deadline and feature store timeout multiplied by `factor`."""
+    if factor == 1:
+        return config
+    limits = config.serve
+    log.warning("deadline_ms and feature_timeout_ms are multiplied by %g (LAB_DEADLINE_FACTOR)", factor)
+    longer = {name: getattr(limits, name) * factor for name in ("deadline_ms", "feature_timeout_ms")}
+    return replace(config, serve=replace(limits, **longer))
 
 
 def open_slot(parts: ServiceParts, bootstrap: Bootstrap[S], end_of_log: Callable[[Path], float]) -> ReleaseSlot[S]:

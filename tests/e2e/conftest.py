@@ -20,11 +20,14 @@ from infra.settings import REPOSITORY, Settings
 from lab.designs import find_design
 from lab.services.ports import free_port, url_of
 from tests.conftest import ENVIRONMENT, HOME
+from tests.support.patience import DEADLINE_FACTOR
 from tests.support.smoke_build import copy_home
 from tests.support.tries import BROKEN, broken_by_speed_alone, conclusive_run
 from tests.support.waiting import PATIENCE_S
 
-FEED_HOME, ADS_HOME, OWN_HOME = (REPOSITORY / "var" / name for name in ("live1", "live2", "live3"))
+FEED_HOME, ADS_HOME, OWN_HOME, TIMED_FEED_HOME, TIMED_ADS_HOME = (
+    REPOSITORY / "var" / f"live{number}" for number in range(1, 6)
+)
 """Copies of the built home, one per lab, because live events change the served data and the next build."""
 LAB = str(REPOSITORY / ".venv" / "bin" / "lab")
 
@@ -95,9 +98,10 @@ def run_lab(*words: str, environment: dict[str, str]) -> subprocess.CompletedPro
     )
 
 
-def start_lab(home: Path | None = None, design: str = "feed_ranking") -> Lab:
+def start_lab(home: Path | None = None, design: str = "feed_ranking", deadline_factor: int = DEADLINE_FACTOR) -> Lab:
+    """Start `lab up`. By default its deadlines are so long that a busy machine degrades no response."""
     port = free_port()
-    environment = ENVIRONMENT | {"LAB_PORT": str(port), "COLUMNS": "200"}
+    environment = ENVIRONMENT | {"LAB_PORT": str(port), "COLUMNS": "200", "LAB_DEADLINE_FACTOR": str(deadline_factor)}
     if home is not None:
         environment |= {"LAB_HOME": str(home)}
     process = subprocess.Popen(
@@ -139,7 +143,7 @@ def answers(url: str) -> bool:
 
 @pytest.fixture(scope="session")
 def lab(settings: Settings) -> Iterator[Lab]:
-    """One lab with the feed, shared by the tests that use it, send live traffic, break a part or measure speed."""
+    """One lab with the feed, shared by the tests that use it, send live traffic or break a part."""
     copy_home(HOME, FEED_HOME)
     yield from running_until_the_end(start_lab(FEED_HOME))
 
@@ -148,6 +152,19 @@ def lab(settings: Settings) -> Iterator[Lab]:
 def ads(settings: Settings) -> Iterator[Lab]:
     copy_home(HOME, ADS_HOME)
     yield from running_until_the_end(start_lab(ADS_HOME, "ctr_prediction"))
+
+
+@pytest.fixture(scope="session")
+def timed_lab(settings: Settings) -> Iterator[Lab]:
+    """A lab with the feed and its own deadlines, shared by the tests that measure speed."""
+    copy_home(HOME, TIMED_FEED_HOME)
+    yield from running_until_the_end(start_lab(TIMED_FEED_HOME, deadline_factor=1))
+
+
+@pytest.fixture(scope="module")
+def timed_ads(settings: Settings) -> Iterator[Lab]:
+    copy_home(HOME, TIMED_ADS_HOME)
+    yield from running_until_the_end(start_lab(TIMED_ADS_HOME, "ctr_prediction", deadline_factor=1))
 
 
 def running_until_the_end(running: Lab) -> Iterator[Lab]:

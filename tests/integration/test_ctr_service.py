@@ -32,7 +32,7 @@ from infra.serving.shared import SharedParts
 from infra.settings import Settings
 from tests.support.containers import wait_for
 from tests.support.harness import PATIENCE_MS, load_ctr
-from tests.support.patience import patient
+from tests.support.patience import PATIENT
 from tests.support.stream import embedded_for
 
 RANK, SCORE = "/v1/ads/rank", "/v1/ads/score"
@@ -41,9 +41,8 @@ RANK, SCORE = "/v1/ads/rank", "/v1/ads/score"
 @pytest.fixture(scope="module")
 def client(settings: Settings) -> Iterator[TestClient]:
     with (
-        patient(SMOKE.serve),
         embedded_for(settings),
-        TestClient(create_app(settings), raise_server_exceptions=False) as opened,
+        TestClient(create_app(settings.model_copy(update=PATIENT)), raise_server_exceptions=False) as opened,
     ):
         wait_for(lambda: opened.get("/readyz").json()["stream"] == "answers", "the stream")
         yield opened

@@ -9,11 +9,10 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from feed_ranking.config import SMOKE
 from feed_ranking.online.app import create_app
 from feed_ranking.online.bootstrap import FAULTS
 from infra.settings import Settings
-from tests.support.patience import patient
+from tests.support.patience import PATIENT
 from tests.support.stream import embedded_for
 from tests.support.waiting import until
 
@@ -21,9 +20,8 @@ from tests.support.waiting import until
 @pytest.fixture(scope="module", name="client")
 def served(settings: Settings) -> Iterator[TestClient]:
     with (
-        patient(SMOKE.serve),
         embedded_for(settings),
-        TestClient(create_app(settings), raise_server_exceptions=False) as opened,
+        TestClient(create_app(settings.model_copy(update=PATIENT)), raise_server_exceptions=False) as opened,
     ):
         until(lambda: opened.get("/readyz").json()["stream"] == "answers", "the stream")
         yield opened

@@ -39,6 +39,7 @@ def test_environment_overrides_each_setting(monkeypatch: pytest.MonkeyPatch, tmp
         "REDIS_PASSWORD_FILE": "/run/redis/password",
         "STREAM": "kafka:9092",
         "WAIT_FOR_RELEASE": "true",
+        "DEADLINE_FACTOR": "20",
         "FAULT_INJECTION": "false",
         "PARENT_PIPE": "7",
     }
@@ -50,6 +51,7 @@ def test_environment_overrides_each_setting(monkeypatch: pytest.MonkeyPatch, tmp
     assert (settings.redis, settings.redis_password_file) == ("redis:6379", Path("/run/redis/password"))
     assert settings.wait_for_release
     assert settings.stream == "kafka:9092"
+    assert settings.deadline_factor == 20
     assert settings.allowed_hosts == ("feed", "lab.example", "[fd00::7]")
     assert (settings.mlflow_uri, settings.fault_injection, settings.parent_pipe) == ("http://registry:5000", False, 7)
 
