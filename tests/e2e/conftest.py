@@ -141,9 +141,12 @@ def answers(url: str) -> bool:
         return False
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def lab(settings: Settings) -> Iterator[Lab]:
-    """One lab with the feed, shared by the tests that use it, send live traffic or break a part."""
+    """One lab with the feed, shared by the tests that use it, send live traffic or break a part.
+
+    It stops when the test process leaves this package, because an idle lab takes a fifth of a core from other tests.
+    """
     copy_home(HOME, FEED_HOME)
     yield from running_until_the_end(start_lab(FEED_HOME))
 
@@ -154,7 +157,7 @@ def ads(settings: Settings) -> Iterator[Lab]:
     yield from running_until_the_end(start_lab(ADS_HOME, "ctr_prediction"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def timed_lab(settings: Settings) -> Iterator[Lab]:
     """A lab with the feed and its own deadlines, shared by the tests that measure speed."""
     copy_home(HOME, TIMED_FEED_HOME)

@@ -30,8 +30,6 @@ from lab.drills.run import DrillRun, run_drill
 from tests.support.tries import Inconclusive, conclusive
 from tests.support.waiting import PATIENCE_S, until
 
-pytestmark = pytest.mark.timing
-
 BAD = Judgement.BROKEN
 QUICK = replace(DRILLS[0], rate_per_s=60.0, requests=150)
 """Enough requests to see whether the drill holds, too few to prove a share of 0.999."""
@@ -79,6 +77,7 @@ def judged(url: str) -> DrillRun:
     return run
 
 
+@pytest.mark.timing
 def test_drill_holds_and_writes_a_report(url: str, tmp_path: Path) -> None:
     run = conclusive(lambda: judged(url), "a drill")
     assert run.judgement in (Judgement.HOLDS, Judgement.TOO_FEW), [vars(v) for v in run.verdicts]
