@@ -126,7 +126,7 @@ class CtrBenchmarks:
                 "parts": lambda: plain.of_sums(rows("student")),
                 "whole": lambda: student(rows("teacher")),
             }
-            times = dict(zip(works, in_turns(list(works.values()), KERNEL_RUNS), strict=True))
+            times = dict(zip(works, time_alternately(list(works.values()), KERNEL_RUNS), strict=True))
         pairs = {
             "student_over_teacher": ("plain", "teacher"),
             "int8_over_float": ("int8", "float"),
@@ -137,7 +137,7 @@ class CtrBenchmarks:
     def read_over_feast(self) -> float:
         """Time to read a user's row by Feast's provider, as in requests / by `get_online_features`."""
         users = iter(self._cold_users(2 * READS))
-        ours, theirs = in_turns(
+        ours, theirs = time_alternately(
             [lambda: self._store.read_online(next(users)), lambda: self._store.read_by_service(next(users))], READS
         )
         return ours / theirs
@@ -209,7 +209,7 @@ def _some(connection: socket.socket) -> bytes:
     return data
 
 
-def in_turns(works: Sequence[Callable[[], object]], runs: int) -> list[float]:
+def time_alternately(works: Sequence[Callable[[], object]], runs: int) -> list[float]:
     """Median time in seconds of each function in `works`. The functions run alternately, `runs` times each."""
     times: list[list[float]] = [[] for _ in works]
     for _ in range(runs):

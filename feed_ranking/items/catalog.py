@@ -90,7 +90,7 @@ class Catalogue:
         self._lock = threading.Lock()
         old = {"post_id": snapshot.post_id, **vars(snapshot.posts)}
         old |= {"item_side": snapshot.item_side, "embeddings": snapshot.embeddings}
-        trending = in_turns(snapshot.trending)
+        trending = interleave(snapshot.trending)
         self.view = View(snapshot, old, _Columns.empty(snapshot), snapshot.creator_stats, trending, now_ts)
         self._rows: dict[int, int] = {}
         self.count = 0
@@ -136,7 +136,7 @@ class Catalogue:
                 columns.write(0, new.post_id[:count], younger, side, self._embed(post_tower_inputs(younger, side)))
             rows = [self.rows_of(ids) for ids in stats.trending]
             shortest = min(len(found) for found in rows)
-            trending = in_turns(np.stack([found[:shortest] for found in rows]))
+            trending = interleave(np.stack([found[:shortest] for found in rows]))
             self.view = View(snapshot, old, columns, stats.creators, trending, stats.stats_ts)
             return True
 
@@ -248,7 +248,7 @@ class _Columns:
             getattr(self, name)[rows] = getattr(posts, name)
 
 
-def in_turns(trending: Rows) -> list[Rows]:
+def interleave(trending: Rows) -> list[Rows]:
     """For each region: its own ranking interleaved with the global one (the first row), without duplicates."""
     everywhere, *regions = trending
     turns = [np.stack([here, everywhere], axis=1).ravel() for here in regions]

@@ -159,13 +159,13 @@ class FeastStore:
         with self._errors(f"count {view}"):
             return self._online.count(self._store.project, view)
 
-    def forget_others(self, family: str, keep: Collection[str]) -> int:
+    def delete_other_projects(self, family: str, keep: Collection[str]) -> int:
         """Delete the online rows of all projects with the prefix `family` except `keep` and this store's project.
 
         Returns the number of deleted rows.
         """
         with self._errors("forget old rows"):
-            return self._online.forget_others(family, {*keep, self._store.project})
+            return self._online.delete_other_projects(family, {*keep, self._store.project})
 
     def close(self) -> None:
         """Write pending changes to disk, so that the repository can be moved."""

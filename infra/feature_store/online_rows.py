@@ -41,7 +41,7 @@ class OnlineRows(Protocol):
         """Number of entities with a row of `view`."""
         ...
 
-    def forget_others(self, family: str, keep: Collection[str]) -> int:
+    def delete_other_projects(self, family: str, keep: Collection[str]) -> int:
         """Delete the rows of all projects with the prefix `family` except `keep`. Returns the number of rows."""
         ...
 
@@ -88,7 +88,7 @@ class SqliteRows:
             found = connection.execute(f'SELECT count(DISTINCT entity_key) FROM "{project}_{view}"').fetchone()
         return int(found[0])
 
-    def forget_others(self, family: str, keep: Collection[str]) -> int:
+    def delete_other_projects(self, family: str, keep: Collection[str]) -> int:
         return 0
 
     def close(self) -> None:
@@ -127,7 +127,7 @@ class RedisRows:
                 pipe.hexists(key, f"_ts:{view}")
             return sum(pipe.execute())
 
-    def forget_others(self, family: str, keep: Collection[str]) -> int:
+    def delete_other_projects(self, family: str, keep: Collection[str]) -> int:
         kept = tuple(name.encode() for name in keep)
         with self._client() as client, client.pipeline(transaction=False) as pipe:
             for key in client.scan_iter(match=b"*" + family.encode() + b"*", count=5_000):

@@ -107,6 +107,6 @@ def forget_unserved(stored: StoredFeatures, context: StepContext) -> None:
     read = [
         Path(steps[name]) for steps in (context.inputs, served) for name in ("materialize", "naive") if name in steps
     ]
-    open_repository(stored, context.inputs["materialize"], context.settings).forget_others(
+    open_repository(stored, context.inputs["materialize"], context.settings).delete_other_projects(
         f"{stored.project}_", {project_of(stored, path) for path in read}
     )

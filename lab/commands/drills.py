@@ -10,7 +10,7 @@ import typer
 from infra.design import Design, resolve
 from infra.errors import BudgetBroken, DependencyError, UsageError
 from infra.evaluation.drill import Drill
-from lab.commands.options import Json, Preset, Url, hold_judgements, settings_for
+from lab.commands.options import Json, Preset, Url, enforce_judgements, settings_for
 from lab.designs import load_designs
 from lab.output.console import err, lab_command, print_json, print_table
 
@@ -99,7 +99,7 @@ def drill(
         err.print("the fault is cleared")
         raise typer.Exit(INTERRUPTED if run.aborted == "interrupted" else BudgetBroken.exit_code)
     judgements = {f"{verdict.probe.figure} ({verdict.phase})": verdict.judgement for verdict in run.verdicts}
-    hold_judgements(judgements, run.conditions.disturbances)
+    enforce_judgements(judgements, run.conditions.disturbances)
 
 
 def _how_to_clear(design: Design, chosen: Drill, setting: str) -> str:

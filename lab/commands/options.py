@@ -42,7 +42,7 @@ def enforce(figures: Sequence[Figure]) -> None:
         raise BudgetBroken(f"figures that miss their bound: {', '.join(broken)}")
 
 
-def hold_judgements(judgements: Mapping[str, Judgement], disturbances: Sequence[str]) -> None:
+def enforce_judgements(judgements: Mapping[str, Judgement], disturbances: Sequence[str]) -> None:
     """Raise `BudgetBroken` (exit code 3) if a limit is broken, `Inconclusive` (5) if one could not be judged."""
 
     def named(judgement: Judgement) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from infra.errors import BudgetBroken, UsageError
-from lab.commands.options import DesignName, Json, Preset, Url, hold_judgements, settings_for
+from lab.commands.options import DesignName, Json, Preset, Url, enforce_judgements, settings_for
 from lab.designs import find_design
 from lab.output.console import err, print_json, print_table
 
@@ -109,4 +109,4 @@ def load(
         print_json(verdict_json(run, rows))
     else:
         show_verdict(run, rows, report)
-    hold_judgements({row.budget: row.judgement for row in rows}, run.conditions.disturbances)
+    enforce_judgements({row.budget: row.judgement for row in rows}, run.conditions.disturbances)

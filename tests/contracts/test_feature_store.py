@@ -215,8 +215,8 @@ def test_builds_on_a_shared_server_have_separate_rows(store: FeastStore, setting
     assert other.read_online(7).values["count"] == pytest.approx(0.07)
     assert store.read_online(7).values["count"] == pytest.approx(20.07)
     if settings.redis:
-        assert other.forget_others("contract", {"contract"}) == 0
-        assert store.forget_others("contract", set()) == 50
+        assert other.delete_other_projects("contract", {"contract"}) == 0
+        assert store.delete_other_projects("contract", set()) == 50
         assert not other.read_online(7).is_known
         assert store.read_online(7).is_known
 

@@ -8,7 +8,7 @@ import pytest
 
 from infra.errors import BudgetBroken, Inconclusive
 from infra.evaluation.shares import Judgement
-from lab.commands.options import hold_judgements
+from lab.commands.options import enforce_judgements
 from lab.load.machine import Conditions
 from lab.load.verdict import Overload, judge
 
@@ -95,13 +95,13 @@ def test_share_verdict_includes_its_interval() -> None:
 )
 def test_exit_code_separates_broken_from_inconclusive_budgets(found: Judgement, code: int) -> None:
     with pytest.raises((BudgetBroken, Inconclusive), match="p99_ms") as caught:
-        hold_judgements({"p99_ms": found, "success_share": Judgement.HOLDS}, BUSY.disturbances)
+        enforce_judgements({"p99_ms": found, "success_share": Judgement.HOLDS}, BUSY.disturbances)
     assert caught.value.exit_code == code
     assert ("other programs" in str(caught.value)) == (found is Judgement.INCONCLUSIVE)
 
 
-def test_hold_judgements_does_not_raise_when_all_budgets_hold() -> None:
-    hold_judgements({"p99_ms": Judgement.HOLDS}, [])
+def test_enforce_judgements_does_not_raise_when_all_budgets_hold() -> None:
+    enforce_judgements({"p99_ms": Judgement.HOLDS}, [])
 
 
 def test_overload_reports_shed_share_and_admitted_latency() -> None:
