@@ -124,17 +124,18 @@ def no_release(why: str) -> Response:
     )
 
 
-def describe(design: Design, preset: str) -> dict[str, Any]:
+def describe(design: Design, settings: Settings) -> dict[str, Any]:
     """The document that `GET /v1/design` serves. Load tests and drills read budgets and knobs from it."""
     return {
         "name": design.name,
         "title": design.title,
         "summary": design.summary,
-        "preset": preset,
-        "world": asdict(design.configuration(preset).world),
+        "preset": settings.preset,
+        "deadline_factor": settings.deadline_factor,
+        "world": asdict(design.configuration(settings.preset).world),
         "ask": asdict(design.ask),
         "budgets": [asdict(budget) for budget in design.budgets],
-        "knobs": [asdict(knob) for knob in design.knobs(preset)],
+        "knobs": [asdict(knob) for knob in design.knobs(settings.preset)],
         "steps": [{"name": step.name, "title": step.title, "after": step.after} for step in design.steps],
     }
 
@@ -178,7 +179,7 @@ def _stream_state(producer: EventProducer | None) -> str:
 
 
 def _add_description(app: FastAPI, core: ServiceCore) -> None:
-    description = orjson.dumps(describe(core.design, core.settings.preset))
+    description = orjson.dumps(describe(core.design, core.settings))
     page = render_page(core.design, core.settings.preset)
 
     @app.get(

@@ -64,9 +64,11 @@ def skip_if_slow(judged: list[dict[str, Any]]) -> None:
 
 
 def undegraded(url: str, body: dict[str, Any]) -> dict[str, Any]:
-    """Return the first undegraded response. A busy machine may degrade a response, so it is asked for three times."""
-    found = [httpx.post(url, json=body, timeout=60).json() for _ in range(3)]
-    return next((answer for answer in found if answer.get("degraded") == []), None) or pytest.fail(f"{found}")
+    """Return the first undegraded response of three. Others may only be degraded by a slow read of the store, because
+    that happens on a busy machine."""
+    found: list[dict[str, Any]] = [httpx.post(url, json=body, timeout=60).json() for _ in range(3)]
+    assert {reason for answer in found for reason in answer["degraded"]} <= {"feature_store_slow"}, found
+    return next(answer for answer in found if not answer["degraded"])
 
 
 def query_prometheus(stack: Stack, query: str) -> list[dict[str, Any]]:

@@ -263,6 +263,14 @@ def test_malformed_or_oversized_body_is_refused(client: TestClient) -> None:
     assert client.post(RANK, content=huge, headers={"content-type": "application/json"}).status_code == 413
 
 
+def test_longer_deadlines_wait_for_a_slow_feature_store(client: TestClient) -> None:
+    """The delay exceeds the design's own timeout, and the service runs with a deadline factor."""
+    delay_s = 1.5 * SMOKE.serve.feature_timeout_ms / 1000
+    client.put("/v1/faults/feature_store", json={"fault": "slow", "delay_s": delay_s}).raise_for_status()
+    uncached = ask(client, user_id=501)
+    assert (uncached["degraded"], uncached["is_cold_start"]) == ([], False)
+
+
 def test_auction_without_the_feature_store_uses_the_cache_or_segment_defaults(client: TestClient) -> None:
     cached = ask(client, user_id=3)
     client.put("/v1/faults/feature_store", json={"fault": "down"})

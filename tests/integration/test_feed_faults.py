@@ -9,6 +9,7 @@ from feed_ranking.config import SMOKE
 from feed_ranking.online.app import create_app
 from infra.settings import Settings
 from tests.support.feed_served import PLAIN, ask, counted, posts, recovered, served  # noqa: F401  (fixtures)
+from tests.support.patience import DEADLINE_FACTOR
 
 
 def test_breaker_stops_reads_of_a_feature_store_that_is_down(client: TestClient) -> None:
@@ -71,6 +72,14 @@ def test_row_past_its_ttl_is_used_and_marked_stale(settings: Settings) -> None:
     outcome = service.answer(service.query(7, 10, [], {}))
     assert outcome.degraded == ["features_stale"]
     assert not outcome.query.is_cold
+
+
+def test_longer_deadlines_wait_for_a_slow_feature_store(client: TestClient) -> None:
+    """The delay exceeds the design's own timeout, and the service runs with a deadline factor."""
+    delay_s = 1.5 * SMOKE.serve.feature_timeout_ms / 1000
+    client.put("/v1/faults/feature_store", json={"fault": "slow", "delay_s": delay_s}).raise_for_status()
+    assert ask(client)["degraded"] == []
+    assert client.get("/v1/design").json()["deadline_factor"] == DEADLINE_FACTOR
 
 
 def test_unknown_faults_and_ports_are_refused(client: TestClient) -> None:

@@ -17,7 +17,7 @@ from ctr_prediction.world.requests import draw_requests, hourly_load
 from infra.columns import DAY_S
 from infra.simulation.streams import start_ts
 from tests.support.ctr_log import CONFIG, log, world
-from tests.support.logistic import logistic
+from tests.support.logistic import assert_recovered, weights_of
 
 Array = npt.NDArray[Any]
 
@@ -45,11 +45,7 @@ def causes() -> dict[str, Array]:
 
 @pytest.fixture(scope="module")
 def click_weights() -> dict[str, tuple[float, float]]:
-    """Return every click weight with its standard error, fitted jointly on the whole log."""
-    found = causes()
-    x = np.stack([values.astype(float) for values in found.values()], axis=1)
-    weights, errors = logistic(x, log()["clicked"].astype(float), examination(CONFIG, log()["slot"]))
-    return {name: (w, e) for name, w, e in zip(found, weights, errors, strict=True)}
+    return weights_of(causes(), log()["clicked"], examination(CONFIG, log()["slot"]))
 
 
 @pytest.mark.parametrize(
@@ -72,9 +68,7 @@ def click_weights() -> dict[str, tuple[float, float]]:
 def test_click_weight_of_each_cause_is_recovered(
     click_weights: dict[str, tuple[float, float]], cause: str, planted: float
 ) -> None:
-    weight, error = click_weights[cause]
-    assert abs(weight) > 2 * error, "the weight is indistinguishable from zero"
-    assert weight == pytest.approx(planted, abs=4 * error)
+    assert_recovered(click_weights[cause], planted)
 
 
 def test_position_bias_is_recovered_from_the_randomised_bucket_alone() -> None:

@@ -12,7 +12,7 @@ from feed_ranking.domain import RANDOM_POLICY, REGION_UTC_OFFSET_H
 from feed_ranking.world.examination import examination
 from feed_ranking.world.sessions import hourly_load
 from tests.support.feed_log import CONFIG, log, organic, world
-from tests.support.logistic import logistic
+from tests.support.logistic import assert_recovered, logistic, weights_of
 
 Array = npt.NDArray[Any]
 
@@ -40,12 +40,7 @@ def causes() -> dict[str, Array]:
 
 @pytest.fixture(scope="module")
 def click_weights() -> dict[str, tuple[float, float]]:
-    """Return every click weight with its standard error, fitted jointly on the whole log."""
-    found = causes()
-    x = np.stack([values.astype(float) for values in found.values()], axis=1)
-    looked = examination(CONFIG, organic()["position"])
-    weights, errors = logistic(x, organic()["clicked"].astype(float), looked)
-    return {name: (w, e) for name, w, e in zip(found, weights, errors, strict=True)}
+    return weights_of(causes(), organic()["clicked"], examination(CONFIG, organic()["position"]))
 
 
 @pytest.mark.parametrize(
@@ -65,9 +60,7 @@ def click_weights() -> dict[str, tuple[float, float]]:
 def test_click_weight_of_each_cause_is_recovered(
     click_weights: dict[str, tuple[float, float]], cause: str, planted: float
 ) -> None:
-    weight, error = click_weights[cause]
-    assert abs(weight) > 2 * error, "the weight is indistinguishable from zero"
-    assert weight == pytest.approx(planted, abs=4 * error)
+    assert_recovered(click_weights[cause], planted)
 
 
 def test_position_bias_is_recovered_from_the_randomised_bucket_alone() -> None:
