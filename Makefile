@@ -12,12 +12,13 @@ BIN := .venv/bin
 UV := $(BIN)/python -m uv
 # Compiled modules are kept: without them every process compiles its libraries again, for seconds.
 unexport PYTHONDONTWRITEBYTECODE
-# Two test processes; tests/conftest.py groups tests that share fixtures, and a group stays in one of them.
-PAIR := -n 2 --dist loadfile --no-loadscope-reorder
+# Three test processes on two cores, because many tests wait for a process that they start. tests/conftest.py groups
+# tests that share fixtures, and a group stays in one of the processes.
+PARALLEL := -n 3 --dist loadfile --no-loadscope-reorder
 ALONE := -m "timing or alone"
 TOGETHER := -m "not timing and not alone"
 
-.PHONY: help up down env env-dev test all-tests some-tests quick checks together lint types unit contracts \
+.PHONY: help up down env env-dev test all-tests some-tests quick together lint types unit contracts \
 	integration e2e timing \
 	compose-up compose-down compose-test engine bench evaluate lock clean
 
@@ -32,7 +33,10 @@ down: env ## stop a lab that was left running
 
 test: $(if $(SUITE)$(FILE),some-tests,all-tests) ## everything that must be green; or SUITE=unit FILE=infra/test_design.py
 
-all-tests: checks together timing
+# lint and mypy run beside the suites; the timing tests run alone
+all-tests: env-dev
+	@$(MAKE) --no-print-directory -j 3 lint types together
+	@$(MAKE) --no-print-directory timing
 
 some-tests: env-dev
 	$(BIN)/pytest $(if $(SUITE),tests/$(SUITE)$(if $(FILE),/$(FILE)),$(FILE))
@@ -40,12 +44,9 @@ some-tests: env-dev
 quick: env-dev ## ruff, import contracts and unit tests of what has changed, in seconds
 	@$(BIN)/python scripts/quick.py
 
-checks: env-dev
-	@$(MAKE) --no-print-directory -j 2 lint types
-
-# One run of all suites but `timing`, the long files first, so that both test processes end at about the same time.
+# One run of all suites but `timing`, the long files first, so that the test processes end at about the same time.
 together: env-dev
-	$(BIN)/pytest tests/e2e tests/integration tests/contracts tests/unit $(PAIR) $(TOGETHER) -k "not kafka"
+	$(BIN)/pytest tests/e2e tests/integration tests/contracts tests/unit $(PARALLEL) $(TOGETHER) -k "not kafka"
 
 env:
 	@command -v $(PYTHON) >/dev/null 2>&1 || { echo "set-up: no Python found; install Python 3.11, 3.12 or 3.13" >&2; exit 1; }
@@ -64,16 +65,16 @@ types: env-dev ## mypy, strict
 	$(BIN)/mypy
 
 unit: env-dev ## pure parts and properties
-	$(BIN)/pytest tests/unit $(PAIR) $(TOGETHER)
+	$(BIN)/pytest tests/unit $(PARALLEL) $(TOGETHER)
 
 contracts: env-dev ## what every design and every adapter must keep
-	$(BIN)/pytest tests/contracts $(PAIR) $(TOGETHER) -k "not kafka"
+	$(BIN)/pytest tests/contracts $(PARALLEL) $(TOGETHER) -k "not kafka"
 
 integration: env-dev ## real Feast, MLflow and models on the smoke preset
-	$(BIN)/pytest tests/integration $(PAIR) $(TOGETHER)
+	$(BIN)/pytest tests/integration $(PARALLEL) $(TOGETHER)
 
 e2e: env-dev ## processes and HTTP, as a user meets them
-	$(BIN)/pytest tests/e2e $(PAIR) $(TOGETHER)
+	$(BIN)/pytest tests/e2e $(PARALLEL) $(TOGETHER)
 
 timing: env-dev ## budgets and drills, one at a time; a try that a busy machine spoilt is repeated
 	$(BIN)/pytest $(ALONE) -k "not kafka" -rsP --show-capture=stdout

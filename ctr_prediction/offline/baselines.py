@@ -106,7 +106,7 @@ def part_of_the_model(
         shape_of(config), hidden_of(config), SLOTS, 0.02, config.world.seed, use_wide=use_wide, use_deep=use_deep
     )
     found = fit(shape_of(config), network, rows_of(train, config, priors), plan_of(config))
-    model, function = model_of(found, config, priors), network_of(found)
+    model, function = model_of(found, config, priors), network_of(found.model)
     return [
         model.examination[one.slot] * sigmoid(np.asarray(function(jnp.asarray(inputs_of(model, one)))))
         for one in judged

@@ -16,6 +16,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import nnx
 
 from ctr_prediction.config import CtrConfig
 from ctr_prediction.domain import SLOTS, Floats
@@ -75,8 +76,8 @@ def fit_and_register(context: StepContext) -> Facts:
     student_of(taught.model, x[:4096]).write(bundle / STUDENT)
     functions = {
         "student": taught.model.logit,
-        "teacher": network_of(fits["debiased"]),
-        "naive": network_of(fits["undebiased"]),
+        "teacher": network_of(fits["debiased"].model),
+        "naive": network_of(fits["undebiased"].model),
     }
     of_model = {"student": "debiased", "teacher": "debiased", "naive": "undebiased"}
     curves = {}
@@ -140,16 +141,21 @@ def inputs_of(model: Model, sample: Sample) -> Floats:
     return model.inputs_of(sample.user_id, sample.users, sample.ad_id, sample.ads, sample.context, sample.seen)
 
 
-def network_of(found: Fit) -> Callable[[jax.Array], jax.Array]:
-    """The trained network as a function of one array whose last column is the wide sum."""
-    return lambda x: found.model.logit(x[:, :-1], x[:, -1])
+def network_of(model: WideDeep) -> Callable[[jax.Array], jax.Array]:
+    """The network as a function of one array whose last column is the wide sum."""
+    return lambda x: model.logit(x[:, :-1], x[:, -1])
 
 
 def logits(found: Fit, x: Floats) -> Floats:
     """float32[n]: log-odds, computed in chunks: the widest layer for all rows would need too much memory."""
-    network = jax.jit(network_of(found))
+    structure, weights = nnx.split(found.model)
+
+    @jax.jit
+    def network(weights: nnx.State, x: jax.Array) -> jax.Array:
+        return network_of(nnx.merge(structure, weights))(x)
+
     return np.concatenate(
-        [np.asarray(network(jnp.asarray(part))) for part in np.array_split(x, max(len(x) // 20_000, 1))]
+        [np.asarray(network(weights, jnp.asarray(part))) for part in np.array_split(x, max(len(x) // 20_000, 1))]
     )
 
 

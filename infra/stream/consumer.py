@@ -121,7 +121,7 @@ class ConsumerLimits:
     batch: int = 500
     batch_bytes: int = 8_000_000
     linger_s: float = 0.0
-    poll_ms: int = 100
+    poll_ms: int = 250
     stalled_s: float = 20.0
     late_s: float = 3600.0
     lag_every_s: float = 1.0

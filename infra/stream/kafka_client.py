@@ -87,7 +87,7 @@ def open_consumer(
             group_id=group,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
-            fetch_max_wait_ms=100,
+            fetch_max_wait_ms=250,
             request_timeout_ms=15_000,
             session_timeout_ms=6_000,  # the brokers' minimum; a killed member keeps its partitions for this long
             heartbeat_interval_ms=2_000,

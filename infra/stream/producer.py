@@ -26,6 +26,8 @@ from infra.stream.producer_client import ProducerClient
 
 log = logging.getLogger(__name__)
 CLOSE_S = 3.0
+LOOK_S = 1.0
+"""interval at which a connected producer looks up the broker's address again"""
 PARKED_FROM = 16_384
 """Smallest value in bytes that waits in its own memory pages. Partly filled pages cost more for smaller values."""
 
@@ -99,6 +101,7 @@ class EventProducer:
         self._closing, self._is_well, self._is_urgent = False, True, False
         self._client: ProducerClient | None = None
         self._address: StreamAddress | None = None
+        self._found_s = 0.0
         self._broken: ProducerClient | None = None
         # One thread encodes and one sends: offered events are large (a request with all its features) and must not
         # pile up while the sender waits for a broker that is down.
@@ -250,9 +253,12 @@ class EventProducer:
 
         Returns False while no broker answers.
         """
+        is_connected = self._client is not None and self._broken is None
+        if is_connected and time.monotonic() - self._found_s < LOOK_S:
+            return True
         try:
-            address = self.find()
-            if self._client is not None and address == self._address and self._broken is None:
+            address, self._found_s = self.find(), time.monotonic()
+            if is_connected and address == self._address:
                 return True
             if self._client is not None:
                 self._disconnect(self.last_error if self._broken is not None else "the broker has a new address")

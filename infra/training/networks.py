@@ -105,7 +105,7 @@ def export(function: Callable[[jax.Array], jax.Array], width: int, path: Path, s
         warnings.simplefilter("ignore")
         model: Any = to_onnx(function, inputs=[("n", width)])
     onnx.save(model, str(path))
-    expected = np.asarray(function(jnp.asarray(sample)))
+    expected = np.asarray(jax.jit(function)(jnp.asarray(sample)))  # compiled as a whole, not one operation at a time
     difference = float((np.abs(OnnxModel(path, width=width)(sample) - expected) / (1 + np.abs(expected))).max())
     if not difference < 1e-4:
         raise ValueError(f"{path.name} differs from the trained network by {difference}")

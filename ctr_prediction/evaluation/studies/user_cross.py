@@ -115,7 +115,7 @@ def _predictions(
     found = fit(shape_of(turned), network, rows, plan_of(turned))
     if not has_retargeting:
         found.tables["retargeted"] = np.repeat(found.tables["retargeted"][:1], 2, axis=0)
-    model, function = model_of(found, turned, priors), network_of(found)
+    model, function = model_of(found, turned, priors), network_of(found.model)
 
     def p_click(sample: Sample) -> Array:
         parts = np.array_split(inputs_of(model, sample), max(len(sample) // 20_000, 1))

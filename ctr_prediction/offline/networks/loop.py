@@ -69,8 +69,7 @@ def fit(
     steps = count // size
     mesh = Mesh(np.array(devices), ("data",))
     everywhere, split = NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec("data"))
-    step, state = make_step(shape, model, rows, plan, plan.epochs * steps)
-    state = jax.device_put(state, everywhere)
+    step, state = make_step(shape, model, rows, plan, plan.epochs * steps, partial(jax.device_put, device=everywhere))
     with Checkpoints(plan.checkpoints) as checkpoints:
         state, losses = checkpoints.resume(state)
         resumed = len(losses)
@@ -89,13 +88,17 @@ def fit(
 
 
 def make_step(
-    shape: Shape, model: WideDeep, rows: Rows, plan: Plan, steps: int
+    shape: Shape, model: WideDeep, rows: Rows, plan: Plan, steps: int, place: Callable[[Any], Any] = jax.device_put
 ) -> tuple[Callable[[Any, Batch], tuple[Any, jax.Array]], Any]:
-    """The jitted step (state, batch) -> (state, loss), which donates the state's buffers, and the initial state."""
+    """The jitted step (state, batch) -> (state, loss), which donates the state's buffers, and the initial state.
+
+    `place` puts arrays on the devices. The inverse counts are an argument of the jitted function, not a constant in it: XLA compiles faster, and JAX's
+    compilation cache holds for another log with tables of the same shape.
+    """
     structure, first = nnx.split(model)
     fade = optax.cosine_decay_schedule(1.0, max(steps, 1), alpha=0.02)
     optimizer = optax.adam(lambda at: plan.network_rate * fade(at))
-    prior = {name: jnp.asarray(values) for name, values in inverse_counts(shape, rows).items()}
+    prior = place(inverse_counts(shape, rows))
     state = {
         "model": first,
         "optimizer": optimizer.init(first),
@@ -104,7 +107,7 @@ def make_step(
     }
 
     @partial(jax.jit, donate_argnums=0)
-    def step(state: Any, batch: Batch) -> tuple[Any, jax.Array]:
+    def step(state: Any, batch: Batch, prior: Mapping[str, jax.Array]) -> tuple[Any, jax.Array]:
         tables = {name: SparseTable(**table) for name, table in state["tables"].items()}
         vectors = {name: table.values[batch[name]] for name, table in tables.items()}
         weight = {name: values[batch[name]] for name, values in prior.items()}
@@ -124,4 +127,4 @@ def make_step(
             "step": state["step"] + 1,
         }, value
 
-    return step, state
+    return lambda state, batch: step(state, batch, prior), place(state)
