@@ -92,8 +92,8 @@ def make_step(
 ) -> tuple[Callable[[Any, Batch], tuple[Any, jax.Array]], Any]:
     """The jitted step (state, batch) -> (state, loss), which donates the state's buffers, and the initial state.
 
-    `place` puts arrays on the devices. The inverse counts are an argument of the jitted function, not a constant in it: XLA compiles faster, and JAX's
-    compilation cache holds for another log with tables of the same shape.
+    `place` puts arrays on the devices. The inverse counts are an argument of the jitted function, not a constant in it:
+    XLA compiles faster, and a compiled step in JAX's cache also serves other logs with tables of the same shape.
     """
     structure, first = nnx.split(model)
     fade = optax.cosine_decay_schedule(1.0, max(steps, 1), alpha=0.02)
