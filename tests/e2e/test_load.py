@@ -8,9 +8,10 @@ import pytest
 
 from tests.e2e.conftest import Lab
 
-pytestmark = [pytest.mark.timing, pytest.mark.timeout(1200)]
+pytestmark = pytest.mark.timeout(1200)
 
 
+@pytest.mark.timing
 def test_healthy_feed_keeps_its_budgets_under_load(timed_lab: Lab, tmp_path: Path) -> None:
     words = ("load", "feed_ranking", "--users", "8", "--seconds", "27", "--out", str(tmp_path), "--json")
     verdict = timed_lab.measure(*words, parse=True)
@@ -24,6 +25,7 @@ def test_healthy_feed_keeps_its_budgets_under_load(timed_lab: Lab, tmp_path: Pat
     assert (tmp_path / "stats_stats.csv").exists()
 
 
+@pytest.mark.timing
 def test_load_with_the_feature_store_down_breaks_a_budget_and_exits_with_3(timed_lab: Lab, tmp_path: Path) -> None:
     with timed_lab.fault("feature_store", "down"):
         printed = timed_lab.measure(
@@ -33,20 +35,20 @@ def test_load_with_the_feature_store_down_breaks_a_budget_and_exits_with_3(timed
     assert "BROKEN" in printed
 
 
-def test_load_with_too_few_requests_is_inconclusive(timed_lab: Lab, tmp_path: Path) -> None:
-    printed = timed_lab.run("load", "feed_ranking", "--users", "2", "--seconds", "2", "--out", str(tmp_path), code=5)
+def test_load_with_too_few_requests_is_inconclusive(lab: Lab, tmp_path: Path) -> None:
+    printed = lab.run("load", "feed_ranking", "--users", "2", "--seconds", "2", "--out", str(tmp_path), code=5)
     assert "too few" in printed
 
 
-def test_overload_run_sheds_requests_and_ignores_the_budgets(timed_lab: Lab, tmp_path: Path) -> None:
+def test_overload_run_sheds_requests_and_ignores_the_budgets(lab: Lab, tmp_path: Path) -> None:
     words = ("load", "feed_ranking", "--overload", "--users", "120", "--seconds", "8", "--out", str(tmp_path), "--json")
-    report = timed_lab.run(*words, parse=True)
+    report = lab.run(*words, parse=True)
     assert report["asked_per_s"] == 600
     assert report["figures"]["wrong"] == 0
     assert report["overload"]["shed_share"]["value"] > 0
     assert "budgets" not in report
 
 
-def test_load_without_a_service_prints_how_to_start_it(timed_lab: Lab, tmp_path: Path, free_port: int) -> None:
+def test_load_without_a_service_prints_how_to_start_it(lab: Lab, tmp_path: Path, free_port: int) -> None:
     url = f"http://127.0.0.1:{free_port}"
-    assert "lab up" in timed_lab.run("load", "feed_ranking", "--url", url, "--out", str(tmp_path), code=4)
+    assert "lab up" in lab.run("load", "feed_ranking", "--url", url, "--out", str(tmp_path), code=4)
