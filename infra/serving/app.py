@@ -26,8 +26,8 @@ from infra.faults.switch import FaultSwitch
 from infra.parent import stop_with_parent
 from infra.registry.health import RegistryWatch
 from infra.resilience.breaker import CircuitBreaker
-from infra.serving.middleware.accounting import Accounting
 from infra.serving.admission import Admission
+from infra.serving.middleware.accounting import Accounting
 from infra.serving.middleware.body_limit import BodyLimit
 from infra.serving.middleware.hosts import AllowedHosts
 from infra.serving.page import render_page
