@@ -95,6 +95,12 @@ class IndexUnavailable(DependencyError):
     reason = "index_unavailable"
 
 
+class RoutingUnavailable(DependencyError):
+    """The routing engine failed or could not take new edge times."""
+
+    reason = "routing_unavailable"
+
+
 class ModelUnavailable(DependencyError):
     """A network is missing or failed to load. `reason` names the network."""
 

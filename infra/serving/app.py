@@ -26,10 +26,10 @@ from infra.faults.switch import FaultSwitch
 from infra.parent import stop_with_parent
 from infra.registry.health import RegistryWatch
 from infra.resilience.breaker import CircuitBreaker
-from infra.serving.accounting import Accounting
 from infra.serving.admission import Admission
-from infra.serving.body_limit import BodyLimit
-from infra.serving.hosts import AllowedHosts
+from infra.serving.middleware.accounting import Accounting
+from infra.serving.middleware.body_limit import BodyLimit
+from infra.serving.middleware.hosts import AllowedHosts
 from infra.serving.page import render_page
 from infra.serving.problems import Problem, add_problem_handlers, problem
 from infra.serving.quick_ask import Answer, QuickAsk

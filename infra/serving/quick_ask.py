@@ -16,7 +16,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from infra.errors import DependencyError, UsageError
-from infra.serving.body_limit import replay
+from infra.serving.middleware.body_limit import replay
 from infra.serving.problems import Overloaded, bug, problem_of
 
 JSON = (b"content-type", b"application/json")

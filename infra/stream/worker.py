@@ -25,7 +25,7 @@ from starlette.types import ASGIApp
 from infra.design import Design, resolve
 from infra.errors import UsageError
 from infra.parent import stop_with_parent
-from infra.serving.hosts import AllowedHosts
+from infra.serving.middleware.hosts import AllowedHosts
 from infra.settings import Settings
 from infra.stream.address import StreamAddress, find_stream
 from infra.stream.consumer import EventConsumer

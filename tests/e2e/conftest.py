@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,7 +25,7 @@ from tests.conftest import ENVIRONMENT, HOME
 from tests.support.patience import DEADLINE_FACTOR
 from tests.support.smoke_build import copy_home
 from tests.support.tries import BROKEN, broken_by_speed_alone, conclusive_run
-from tests.support.waiting import PATIENCE_S
+from tests.support.waiting import PATIENCE_S, until
 
 FEED_HOME, ADS_HOME, OWN_HOME, TIMED_FEED_HOME, TIMED_ADS_HOME = (
     REPOSITORY / "var" / f"live{number}" for number in range(1, 6)
@@ -55,6 +57,29 @@ class Lab:
         """Return the process id of the service, its worker (`feed_ranking-worker`) or the broker (`stream`)."""
         rows = self.run("status", "--json", parse=True)
         return next(int(row["pid"]) for row in rows if row["service"] == name)
+
+    @property
+    def worker_url(self) -> str:
+        return str(httpx.URL(self.url).copy_with(port=(httpx.URL(self.url).port or 0) + 1))
+
+    def counted(self, name: str, **labels: str) -> float:
+        """Return the sum of a metric of the worker over the series with these labels."""
+        text = httpx.get(f"{self.worker_url}/metrics", timeout=5).text
+        wanted = [f'{key}="{value}"' for key, value in labels.items()]
+        rows = re.findall(rf"^{name}(\{{[^}}]*\}})? (\S+)$", text, re.M)
+        return sum(float(value) for found, value in rows if all(part in found for part in wanted))
+
+    def await_settled(self) -> None:
+        """Wait until the worker has handled and stored every acknowledged event."""
+        until(self._has_no_lag, "no lag")
+        time.sleep(6.0)  # the sink collects events for five seconds
+        until(self._has_no_lag, "no lag")
+
+    def _has_no_lag(self) -> bool:
+        try:
+            return self.counted("lab_stream_lag") == 0
+        except httpx.HTTPError:
+            return False
 
     def has_new_process(self, old: int) -> bool:
         """True if the supervisor lists the service with another process than `old`."""

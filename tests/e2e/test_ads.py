@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import Lab, answers
-from tests.support.waiting import until
 
 
 def test_ask_accepts_the_options_of_the_ads_design(ads: Lab) -> None:
@@ -24,7 +23,8 @@ def test_replay_reproduces_auctions_and_skew_finds_no_difference(ads: Lab) -> No
     report = ads.run("live", "ctr_prediction", "--rate", "15", "--seconds", "12", "--json", parse=True)
     assert report["counts"]["failed"] == 0
     assert report["counts"]["requests"] > 100
-    until(lambda: "all numbers are equal" in ads.run("replay", "ctr_prediction"), "auctions in the log")
+    ads.await_settled()
+    assert "all numbers are equal" in ads.run("replay", "ctr_prediction")
     assert "all are equal" in ads.run("skew", "ctr_prediction")
 
 

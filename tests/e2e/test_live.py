@@ -26,37 +26,12 @@ def live_dir() -> Path:
     return Settings(home=FEED_HOME, preset="smoke").design_root("feed_ranking") / "live"
 
 
-def worker_url(lab: Lab) -> str:
-    return f"http://127.0.0.1:{lab.port + 1}"
-
-
-def counted(lab: Lab, name: str, **labels: str) -> float:
-    text = httpx.get(f"{worker_url(lab)}/metrics", timeout=5).text
-    wanted = [f'{key}="{value}"' for key, value in labels.items()]
-    rows = re.findall(rf"^{name}(\{{[^}}]*\}})? (\S+)$", text, re.M)
-    return sum(float(value) for found, value in rows if all(part in found for part in wanted))
-
-
 def worker_answers(lab: Lab) -> bool:
     """True if the worker consumes. Its port refuses connections during a restart."""
     try:
-        return bool(httpx.get(f"{worker_url(lab)}/healthz", timeout=5).json()["consumers"])
+        return bool(httpx.get(f"{lab.worker_url}/healthz", timeout=5).json()["consumers"])
     except httpx.HTTPError:
         return False
-
-
-def has_no_lag(lab: Lab) -> bool:
-    try:
-        return counted(lab, "lab_stream_lag") == 0
-    except httpx.HTTPError:
-        return False
-
-
-def await_settled(lab: Lab) -> None:
-    """Wait until every acknowledged event has been handled."""
-    until(lambda: has_no_lag(lab), "no lag")
-    time.sleep(6.0)  # the sink collects events for five seconds
-    until(lambda: has_no_lag(lab), "no lag")
 
 
 def event_ids(live_dir: Path) -> list[int]:
@@ -105,12 +80,12 @@ def test_reactions_of_simulated_users_are_stored_once(lab: Lab, live_dir: Path, 
     report = run_visitors(lab, tmp_path, seed=1)
     assert report["counts"]["requests"] > 60
     assert report["counts"]["events_given_up"] == 0
-    await_settled(lab)
+    lab.await_settled()
     ids = event_ids(live_dir)
     assert sorted(ids) == sorted(sent_reactions(tmp_path))
-    assert counted(lab, "lab_online_sessions_total") == report["counts"]["sessions"]
-    assert counted(lab, "lab_online_reactions_total", kind="click") > 0
-    assert counted(lab, "lab_stream_read_total", result="dead_letter") == 0
+    assert lab.counted("lab_online_sessions_total") == report["counts"]["sessions"]
+    assert lab.counted("lab_online_reactions_total", kind="click") > 0
+    assert lab.counted("lab_stream_read_total", result="dead_letter") == 0
 
 
 def test_replay_reproduces_slates_and_skew_finds_no_difference(lab: Lab) -> None:
@@ -125,7 +100,7 @@ def test_killed_worker_neither_loses_nor_duplicates_events(lab: Lab, live_dir: P
     psutil.Process(lab.pid_of("feed_ranking-worker")).kill()
     run_visitors(lab, second, seed=3, seconds=6)
     until(lambda: worker_answers(lab), "the restarted worker")
-    await_settled(lab)
+    lab.await_settled()
     ids = event_ids(live_dir)
     assert len(ids) == len(set(ids))
     assert set(ids) - before == sent_reactions(first) | sent_reactions(second)
@@ -152,5 +127,5 @@ def test_next_build_trains_on_live_events_and_is_served(lab: Lab) -> None:
     until(lambda: httpx.get(f"{lab.url}/readyz", timeout=30).json()["model_version"] != before, "the new model")
     answer = httpx.post(f"{lab.url}/v1/feed", json={"user_id": 7, "k": 10}, timeout=30).json()
     assert answer["degraded"] == []
-    await_settled(lab)
+    lab.await_settled()
     assert "all numbers are equal" in lab.run("replay", "feed_ranking"), "predictions of both model versions"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from ctr_prediction.evaluation.benchmarks import raw_request
-from infra.serving.hosts import LOCAL
+from infra.serving.middleware.hosts import LOCAL
 
 
 def test_raw_request_has_an_allowed_host_and_the_length_of_its_body() -> None:

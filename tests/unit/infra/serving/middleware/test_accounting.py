@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.types import Receive, Scope, Send
 
-from infra.serving.accounting import Accounting, outcome_of
-from infra.serving.body_limit import BodyLimit
+from infra.serving.middleware.accounting import Accounting, outcome_of
+from infra.serving.middleware.body_limit import BodyLimit
 from infra.telemetry.metrics import OUTCOMES, ServiceMetrics
 from tests.support.asgi import DISCONNECT, Answer, Endpoint, chunks, drive
 from tests.support.tiny import tiny_design

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infra.serving.body_limit import BodyLimit
+from infra.serving.middleware.body_limit import BodyLimit
 from tests.support.asgi import DISCONNECT, Endpoint, chunks, drive
 
 LIMIT = 10
