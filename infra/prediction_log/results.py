@@ -10,11 +10,14 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from infra.errors import UsageError
-from infra.prediction_log.parity import Skew
 from infra.progress import Progress
 from infra.settings import Settings
+
+if TYPE_CHECKING:  # numpy, which no command needs at its start
+    from infra.prediction_log.parity import Skew
 
 UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 

@@ -14,13 +14,13 @@ import typer
 
 from infra.design import Design, resolve
 from infra.errors import UsageError
-from infra.evaluation.experiment import Sweep
 from infra.settings import Settings
 from lab.commands.options import DesignName, Json, Preset, settings_for
 from lab.designs import find_design
 from lab.output.console import err, lab_command, out, print_json, print_table
 
 if TYPE_CHECKING:
+    from infra.evaluation.experiment import Sweep
     from lab.sweeps.run import Setting
 
 
@@ -48,6 +48,7 @@ def sweep(
         return
     if name is not None and name not in known:
         raise UsageError(f"{design} has no sweep {name!r}", hint=f"choose one of: {', '.join(known)}")
+    from infra.evaluation.experiment import Sweep
     from lab.sweeps.run import parse_vary, run_sweep
 
     logging.getLogger("feast").setLevel(logging.WARNING)
