@@ -10,6 +10,7 @@ from infra.files import write_atomically
 from infra.settings import REPOSITORY
 from lab.designs import load_designs
 from lab.output.figures import value_and_spread
+from lab.output.measured import summary
 from lab.output.published import DIRECTORY, Published, read_published
 
 BEGIN, END = "<!-- figures -->", "<!-- /figures -->"
@@ -20,15 +21,15 @@ README = REPOSITORY / "README.md"
 def headline(designs: Sequence[Design], published: Mapping[str, Published]) -> str:
     """Return a Markdown table of the published figures that each design's `headline` names."""
     lines = ["| design | figure | value | spread | must |", "|---|---|---|---|---|"]
-    sentences = []
+    conditions = []
     for design in designs:
         found = {figure.id: (figure, where) for figure, where in published[design.name].figures(PRESET)}
         for figure, where in (found[name] for name in design.headline if name in found):
             value, spread = value_and_spread(figure)
             page = f"[{design.title}](designs/figures/{design.name}.md)"
             lines.append(f"| {page} | {figure.description} | {value} | {spread} | {figure.must or ''} |")
-            sentences.append(where.sentence())
-    return "\n".join(lines) + "\n\n" + "\n".join(dict.fromkeys(sentences))
+            conditions.append(where)
+    return "\n".join(lines) + "\n\n" + summary(conditions)
 
 
 def with_headline(page: str, table: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,8 +31,26 @@ class Measured:
 
     def sentence(self) -> str:
         """The conditions as one sentence for a page."""
-        where = f"{self.processor}, {self.cores} core{'s' if self.cores != 1 else ''}, Python {self.python}"
-        return f"Measured on {self.date} (UTC), commit `{self.commit}`, preset `{self.preset}`, on {where}."
+        return f"Measured on {self.date} (UTC), commit `{self.commit}`, preset `{self.preset}`, on {self.where}."
+
+    @property
+    def where(self) -> str:
+        return f"{self.processor}, {self.cores} core{'s' if self.cores != 1 else ''}, Python {self.python}"
+
+
+def summary(conditions: Sequence[Measured]) -> str:
+    """One sentence per machine and preset, with the first and the last date."""
+    dates: dict[str, list[str]] = {}
+    for one in conditions:
+        dates.setdefault(f"preset `{one.preset}`, on {one.where}", []).append(one.date)
+    return "\n".join(
+        f"Measured {_from_to(min(found), max(found))} (UTC), {machine}. The pages name the commits."
+        for machine, found in dates.items()
+    )
+
+
+def _from_to(first: str, last: str) -> str:
+    return f"on {first}" if first == last else f"from {first} to {last}"
 
 
 def measured_here(preset: str) -> Measured:

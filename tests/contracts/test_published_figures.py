@@ -48,6 +48,10 @@ def test_readme_shows_the_published_headline() -> None:
     assert with_headline(page, table) == page
 
 
+def test_readme_is_short() -> None:
+    assert len(README.read_text().splitlines()) <= 160
+
+
 def test_headline_is_short_and_uses_measured_figures() -> None:
     designs = load_designs()
     assert sum(len(design.headline) for design in designs) <= MOST

@@ -77,7 +77,8 @@ def test_readme_table_lists_the_published_headline_figures() -> None:
     found = headline([design], {"tiny": sections.with_run("evaluate", run(LATER, figure("good", 5.0)))})
     rows = [line for line in found.splitlines() if line.startswith("| [Tiny]")]
     assert [row.split(" | ")[1] for row in rows] == ["what good is", "what fast is"]
-    assert found.count("Measured on") == 2
+    assert found.count("Measured") == 1, "one sentence per machine"
+    assert "Measured from 2026-01-05 to 2026-02-06 (UTC), preset `small`, on A Processor, 2 cores" in found
 
 
 def test_readme_update_changes_only_the_text_between_the_markers() -> None:
