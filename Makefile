@@ -16,6 +16,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # tests that share fixtures, and a group stays in one of the processes.
 PARALLEL := -n 3 --dist loadfile --no-loadscope-reorder
 ALONE := -m "timing or alone"
+ALONE_FILES = $(shell grep -rlE 'mark\.(timing|alone)' tests --include='*.py')
 TOGETHER := -m "not timing and not alone"
 
 .PHONY: help up down env env-dev test all-tests some-tests quick together lint types unit contracts \
@@ -77,7 +78,7 @@ e2e: env-dev ## processes and HTTP, as a user meets them
 	$(BIN)/pytest tests/e2e $(PARALLEL) $(TOGETHER)
 
 timing: env-dev ## budgets and drills, one at a time; a try that a busy machine spoilt is repeated
-	$(BIN)/pytest $(ALONE) -k "not kafka" -rsP --show-capture=stdout
+	$(BIN)/pytest $(ALONE_FILES) $(ALONE) -k "not kafka" -rsP --show-capture=stdout
 
 compose-up: engine ## the same with Docker: Redis, PostgreSQL, MLflow, Prometheus; stays up in the background
 	docker compose --profile ads up --build --detach

@@ -29,7 +29,7 @@ def test_healthy_feed_keeps_its_budgets_under_load(timed_lab: Lab, tmp_path: Pat
 def test_load_with_the_feature_store_down_breaks_a_budget_and_exits_with_3(timed_lab: Lab, tmp_path: Path) -> None:
     with timed_lab.fault("feature_store", "down"):
         printed = timed_lab.measure(
-            "load", "feed_ranking", "--users", "8", "--seconds", "6", "--out", str(tmp_path), code=3
+            "load", "feed_ranking", "--users", "8", "--seconds", "4", "--out", str(tmp_path), code=3
         )
     assert "degraded_share" in printed
     assert "BROKEN" in printed
