@@ -29,7 +29,7 @@ def find_order(topology: Topology) -> Ints | None:
 def open_engine(topology: Topology, order: Ints | None, seconds: Array) -> RoutingEngine:
     """The fast engine, or Dijkstra with a warning if the binding is not installed or the build had none."""
     if order is None or not has_cch():
-        log.warning("routing uses Dijkstra, about 100 times slower: the package routingkit-cch is not installed here")
+        log.warning("routing uses the slow engine, Dijkstra: the package routingkit-cch is not installed here")
         return DijkstraEngine(topology, seconds)
     from infra.routing.cch import CchEngine
 

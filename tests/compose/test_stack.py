@@ -68,7 +68,9 @@ def undegraded(url: str, body: dict[str, Any]) -> dict[str, Any]:
     that happens on a busy machine."""
     found: list[dict[str, Any]] = [httpx.post(url, json=body, timeout=60).json() for _ in range(3)]
     assert {reason for answer in found for reason in answer["degraded"]} <= {"feature_store_slow"}, found
-    return next(answer for answer in found if not answer["degraded"])
+    healthy = [answer for answer in found if not answer["degraded"]]
+    assert healthy, found
+    return healthy[0]
 
 
 def query_prometheus(stack: Stack, query: str) -> list[dict[str, Any]]:

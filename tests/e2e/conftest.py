@@ -20,7 +20,7 @@ import pytest
 
 from infra.settings import REPOSITORY, Settings
 from lab.designs import find_design
-from lab.services.ports import free_port, url_of
+from lab.services.ports import free_port, url_of, worker_port_of
 from tests.conftest import ENVIRONMENT, HOME
 from tests.support.patience import DEADLINE_FACTOR
 from tests.support.smoke_build import copy_home
@@ -60,7 +60,7 @@ class Lab:
 
     @property
     def worker_url(self) -> str:
-        return str(httpx.URL(self.url).copy_with(port=(httpx.URL(self.url).port or 0) + 1))
+        return f"http://127.0.0.1:{worker_port_of(find_design(self.design), Settings(port=self.port))}"
 
     def counted(self, name: str, **labels: str) -> float:
         """Return the sum of a metric of the worker over the series with these labels."""
