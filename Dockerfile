@@ -8,16 +8,16 @@ RUN --mount=type=cache,target=/root/.cache \
     python -m venv /tools \
  && /tools/bin/pip install --quiet --disable-pip-version-check --require-hashes -r /requirements/uv.txt \
  && python -m venv --without-pip /opt/lab
-COPY requirements/lab.txt /requirements/
+COPY requirements/lab.txt requirements/routing.txt /requirements/
 RUN --mount=type=cache,target=/root/.cache \
     /tools/bin/uv pip install --quiet --python /opt/lab/bin/python --link-mode copy --require-hashes \
-    --compile-bytecode -r /requirements/lab.txt \
+    --compile-bytecode -r /requirements/lab.txt -r /requirements/routing.txt \
  && /tools/bin/uv pip uninstall --quiet --python /opt/lab/bin/python uv
 
 FROM packages AS own
 # The lab itself is only pointed to: its code is a layer of its own below, and a change there costs seconds.
 COPY pyproject.toml README.md LICENSE /lab/
-RUN mkdir -p /lab/infra /lab/feed_ranking /lab/ctr_prediction /lab/lab /lab/loadtests \
+RUN mkdir -p /lab/infra /lab/feed_ranking /lab/ctr_prediction /lab/eta_prediction /lab/lab /lab/loadtests \
  && /tools/bin/uv pip install --quiet --python /opt/lab/bin/python --no-deps --no-build-isolation \
     --target /own/lib/python3.11/site-packages --editable /lab \
  && mv /own/lib/python3.11/site-packages/bin /own/bin
@@ -36,6 +36,7 @@ COPY lab /lab/lab
 COPY infra /lab/infra
 COPY feed_ranking /lab/feed_ranking
 COPY ctr_prediction /lab/ctr_prediction
+COPY eta_prediction /lab/eta_prediction
 RUN python -m compileall -q /lab
 ENV PATH=/opt/lab/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOME=/tmp \
     OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MALLOC_ARENA_MAX=2 ARROW_DEFAULT_MEMORY_POOL=system \

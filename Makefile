@@ -112,6 +112,8 @@ lock: env ## compile requirements/*.txt anew from pyproject.toml
 	$(UV) $(COMPILE) pyproject.toml -o requirements/lab.txt
 	$(UV) $(COMPILE) --extra dev -c requirements/lab.txt pyproject.toml -o requirements/dev.txt
 	echo uv | $(UV) $(COMPILE) -c requirements/lab.txt - -o requirements/uv.txt
+	$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["routing"])' \
+		| $(UV) $(COMPILE) -c requirements/lab.txt - -o requirements/routing.txt
 
 clean: ## remove data and caches, keep the environment
 	rm -rf var .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .grimp_cache

@@ -192,12 +192,16 @@ class Argument:
 
 @dataclass(frozen=True)
 class Ask:
-    """How the command line sends one request to the design and shows the answer."""
+    """How the command line sends one request to the design and shows the answer.
+
+    `picture` is the path that answers the same request with a drawing (SVG), if the design has one.
+    """
 
     path: str
     arguments: tuple[Argument, ...]
     rows: str
     columns: tuple[str, ...]
+    picture: str = ""
 
     def example(self) -> dict[str, Any]:
         """A request body with the defaults of all arguments."""

@@ -95,6 +95,18 @@ class IndexUnavailable(DependencyError):
     reason = "index_unavailable"
 
 
+class TrafficUnavailable(DependencyError):
+    """There is no snapshot of live traffic."""
+
+    reason = "traffic_unavailable"
+
+
+class TrafficStale(TrafficUnavailable):
+    """The newest snapshot of live traffic is older than its time to live."""
+
+    reason = "traffic_stale"
+
+
 class RoutingUnavailable(DependencyError):
     """The routing engine failed or could not take new edge times."""
 

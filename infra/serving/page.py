@@ -21,6 +21,7 @@ def render_page(design: Design, preset: str) -> str:
     knobs = [knob for knob in design.knobs(preset) if knob.per_request]
     settings = {
         "path": design.ask.path,
+        "picture": design.ask.picture,
         "rows": design.ask.rows,
         "columns": design.ask.columns,
         "arguments": [asdict(argument) for argument in design.ask.arguments],

@@ -21,17 +21,20 @@ def ask(
     as_json: Json = False,
 ) -> None:
     """Send one request to a running design and show response and trace, e.g. `lab ask feed_ranking --user 7 --k 10`."""
-    from lab.output.asking import request_body, show_answer
+    from lab.output.asking import request_body, show_answer, write_picture
     from lab.services.client import call, service_url
 
-    found = find_design(design)
+    found, settings = find_design(design), settings_for(preset)
     body = request_body(found, context.args)
-    base = url or service_url(found, settings_for(preset))
+    base = url or service_url(found, settings)
     answer = call("POST", f"{base}{found.ask.path}?explain=true", json=body)
     if as_json:
         print_json(answer)
     else:
         show_answer(found, answer)
+        if found.ask.picture:
+            page = settings.root / "ask" / f"{found.name}.html"
+            write_picture(page, found, call("POST", f"{base}{found.ask.picture}", json=body))
 
 
 def fault(

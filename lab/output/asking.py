@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import html
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from infra.design import Argument, Design
@@ -53,6 +55,17 @@ def show_answer(design: Design, answer: dict[str, Any]) -> None:
     state = f"degraded: {', '.join(answer['degraded'])}" if answer["degraded"] else "not degraded"
     cold = "; this user has no history (cold start)" if answer.get("is_cold_start") else ""
     out.print(f"\n{total:.1f} ms in all stages; {state}{cold}", markup=False)
+
+
+def write_picture(page: Path, design: Design, svg: str) -> None:
+    """Write a page that shows the drawing of a response and loads nothing, and print its path."""
+    page.parent.mkdir(parents=True, exist_ok=True)
+    page.write_text(
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{html.escape(design.title)}</title>'
+        f'<style>body {{ margin: 1rem auto; max-width: 62rem; }} svg {{ width: 100%; }}</style></head>'
+        f"<body>\n{svg}\n</body></html>\n"
+    )
+    out.print(f"map: {page}", markup=False)
 
 
 def _blank(value: Any) -> Any:

@@ -1,0 +1,1 @@
+"""Quality and behaviour checks: gate, judge, replay, skew, sweeps, drills and benchmarks."""

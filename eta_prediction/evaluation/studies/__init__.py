@@ -1,0 +1,1 @@
+"""Studies of the world and of the models that no build runs."""

@@ -1,0 +1,1 @@
+"""What happened: the tables of the log, and their readers."""

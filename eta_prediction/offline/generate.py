@@ -1,0 +1,136 @@
+"""Step `world`: generate the city and write what its services would have logged, day by day.
+
+The output has facts only that a production system has: the map, requests with quotes and ends, uploads of vehicles,
+reported incidents, weather and the calendar of public events. Congestion, queues and habits are not written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from eta_prediction.config import EtaConfig
+from eta_prediction.domain import ARRIVED, CANCELLED, EXPLORE_POLICY, PROFILE_POLICY, Array, Bools
+from eta_prediction.events.history import GRAPH, write_graph
+from eta_prediction.events.tables import CALENDAR, INCIDENTS, TRAVERSALS, TRIPS, WEATHER, table_of
+from eta_prediction.world.city_day import CityDay, draw_city_day
+from eta_prediction.world.traffic.city_state import draw_day, first_state
+from eta_prediction.world.truth import World, make_world
+from infra.build.runner import Facts, StepContext
+from infra.columns import ragged
+from infra.routing.choose import find_order, open_engine
+from infra.simulation.days import day_file, write_day
+from infra.simulation.streams import end_ts, start_ts
+
+MOST_A_DAY = 10_000_000
+"""trips of one day have the numbers from day × MOST_A_DAY on"""
+
+
+def write_history(context: StepContext) -> Facts:
+    """Write `graph.npz`, and one file a day of trips, traversals, incidents, weather and calendar."""
+    config: EtaConfig = context.config
+    world, days = make_world(config.world), config.world.days
+    write_graph(context.out / GRAPH, world.graph)
+    trips = write_log(
+        world, context.out, lambda day, n: context.report((day + 1) / days, f"day {day + 1}: {n:,} trips")
+    )
+    return {"trips": sum(trips), "edges": world.graph.edges, "world_now": end_ts(config.world)}
+
+
+def write_log(world: World, out: Path, report: Callable[[int, int], None]) -> list[int]:
+    """Write the missing days; returns the trips that each one has. Existing days are not changed."""
+    config, before, written = world.config, first_state(world), []
+    topology = world.graph.topology
+    engine = open_engine(topology, find_order(topology), world.graph.free_s)
+    for day in range(config.days):
+        done = out / "done" / f"{day}"
+        if done.exists():
+            _, before = draw_day(world, day, before)
+            written.append(int(done.read_text()))
+            continue
+        found, before_next = draw_city_day(world, engine, day, before)
+        for name, table in tables_of(world, day, found).items():
+            write_day(day_file(out / name, start_ts(config, day)), table)
+        before = before_next
+        written.append(len(found.time_s))
+        done.parent.mkdir(exist_ok=True)
+        done.write_text(str(len(found.time_s)))
+        report(day, len(found.time_s))
+    return written
+
+
+def tables_of(world: World, day: int, found: CityDay) -> dict[str, pa.Table]:
+    """The day's part of each table of the log."""
+    demand, state, config = found.planned.demand, found.state, world.config
+    trip_id = day * MOST_A_DAY + np.arange(len(demand))
+    arrives = ~found.is_cancelled
+    begin_ts = start_ts(config, day)
+    return {
+        "trips": table_of(
+            TRIPS,
+            {
+                "trip_id": trip_id,
+                "request_ts": demand.at_ts,
+                "origin": demand.origin,
+                "destination": demand.destination,
+                "ride_type": demand.ride_type,
+                "driver_id": demand.driver,
+                "served_driver_id": found.served,
+                "quoted_s": found.quotes.seconds,
+                "policy": np.where(found.quotes.is_explore, EXPLORE_POLICY, PROFILE_POLICY),
+                "propensity": found.quotes.propensity,
+                "outcome": np.where(arrives, ARRIVED, CANCELLED),
+                "reason": np.where(arrives, "", "quote"),
+                "arrival_ts": np.where(arrives, demand.at_ts + found.time_s, np.nan),
+            },
+        ),
+        "traversals": _traversals(found, trip_id, arrives),
+        "incidents": _incidents(found, begin_ts),
+        "weather": table_of(
+            WEATHER,
+            {"at_ts": begin_ts + np.arange(len(state.rain)) * config.traffic.step_s, "rain": state.rain},
+        ),
+        "calendar": table_of(CALENDAR, vars(found.events)),
+    }
+
+
+def _traversals(found: CityDay, trip_id: npt.NDArray[np.int64], arrives: Bools) -> pa.Table:
+    routes, demand = found.planned.routes, found.planned.demand
+    kept = arrives[routes.owner]
+    count = np.bincount(routes.owner[kept], minlength=routes.trips)[arrives]
+    enter_s = found.planned.reach_ts - demand.at_ts[routes.owner]
+    hundredths = np.clip(np.rint(found.edge_s * 100), 1, 65_535)
+    columns = (routes.edges.astype(np.int32), enter_s.astype(np.uint16), hundredths.astype(np.uint16))
+    edges, enter, spent = (ragged(values[kept], count) for values in columns)
+    return table_of(
+        TRAVERSALS,
+        {
+            "trip_id": trip_id[arrives],
+            "departure_ts": demand.at_ts[arrives],
+            "late_s": found.late_s[arrives],
+            "edges": edges,
+            "enter_s": enter,
+            "cs": spent,
+        },
+    )
+
+
+def _incidents(found: CityDay, begin_ts: float) -> pa.Table:
+    """The incidents that were reported on the day."""
+    incidents = found.state.incidents
+    rows = np.flatnonzero((incidents.reported_ts >= begin_ts) & (incidents.reported_ts < begin_ts + 86_400.0))
+    begin: Array = incidents.begin_ts[rows]
+    return table_of(
+        INCIDENTS,
+        {
+            "incident_id": (begin * 1000).astype(np.int64) * 100 + rows % 100,
+            "edge": incidents.edge[rows],
+            "begin_ts": begin,
+            "reported_ts": incidents.reported_ts[rows],
+            "cleared_ts": incidents.end_ts[rows],
+        },
+    )

@@ -1,0 +1,65 @@
+"""Many routes as flat arrays, sums along them, and their turns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from infra.routing.topology import Array, Ints, Topology
+
+SHARP = 0.7
+"""change of direction in radians that counts as a turn"""
+
+
+@dataclass(frozen=True)
+class Routes:
+    """`edges` int64[m] of all trips in driving order, `owner` int64[m] the trip of each edge (ascending), `trips` the
+    number of trips."""
+
+    edges: Ints
+    owner: Ints
+    trips: int
+
+    @classmethod
+    def of(cls, paths: list[Ints]) -> Routes:
+        lengths = np.array([len(path) for path in paths], np.int64)
+        edges = np.concatenate(paths) if paths else np.zeros(0, np.int64)
+        return cls(edges.astype(np.int64), np.repeat(np.arange(len(paths)), lengths), len(paths))
+
+    @property
+    def goes_on(self) -> npt.NDArray[np.bool_]:
+        """bool[m]: False at the first edge of each route."""
+        found: npt.NDArray[np.bool_] = np.r_[False, self.owner[1:] == self.owner[:-1]][: len(self.owner)]
+        return found
+
+    def total(self, values: Array) -> Array:
+        """float64[trips]: the sum over each trip's edges."""
+        return np.bincount(self.owner, values, self.trips).astype(np.float64)
+
+    def before(self, values: Array) -> Array:
+        """float64[m]: the sum over the earlier edges of the same trip."""
+        running = np.cumsum(values) - values
+        first = np.searchsorted(self.owner, np.arange(self.trips))
+        found: Array = running - np.append(running, 0.0)[first][self.owner]
+        return found
+
+
+def directions(topology: Topology) -> Array:
+    """float64[edges]: the direction of each edge in radians, counterclockwise from east."""
+    east = np.cos(np.radians(topology.lat.mean()))
+    tail, head = topology.tail, topology.head
+    found: Array = np.arctan2(topology.lat[head] - topology.lat[tail], (topology.lon[head] - topology.lon[tail]) * east)
+    return found
+
+
+def turns(direction: Array, routes: Routes) -> npt.NDArray[np.bool_]:
+    """bool[m]: edges of the routes that begin with a turn. The first edge of a route begins with none.
+
+    `direction` float64[edges] is what `directions` returns.
+    """
+    angle = direction[routes.edges]
+    change = np.abs((angle - np.r_[0.0, angle[:-1]] + np.pi) % (2 * np.pi) - np.pi)
+    found: npt.NDArray[np.bool_] = routes.goes_on & (change > SHARP)
+    return found
