@@ -1,6 +1,7 @@
-"""The release gate: compares a challenger with a constant click rate and with the champion before it is served.
+"""The release gate: compares a challenger with a simple baseline and with the champion before it is served.
 
-Both comparisons are differences in log loss on the same rows, each with a 95% interval over groups of rows.
+Both comparisons are differences in loss on the same rows, each with a 95% interval over groups of rows. By default, the
+loss is the log loss of clicks, and the baseline a constant click rate.
 """
 
 from __future__ import annotations
@@ -26,16 +27,22 @@ class GateRefused(BudgetBroken):
 
 @dataclass(frozen=True)
 class Comparison:
-    """The rows for comparing models: `clicked` float64[n] in {0, 1}, and `groups` int64[n] with the group of each row.
+    """The rows for comparing models: `actual` float64[n], such as clicks in {0, 1}, and `groups` int64[n] with the
+    group of each row.
 
-    `predict(path, digest)` loads a registered model and returns its p(click) float64[n] for the same rows. `more_rows`
-    names the knob that increases the training set.
+    `predict(path, digest)` loads a registered model and returns its predictions for the same rows. `more_rows` names
+    the knob that increases the training set. `loss(actual, predictions)` float64[n] is called `measure` in texts.
+    `baseline` are the predictions of `baseline_name`, None for the mean of `actual`.
     """
 
-    clicked: Array
+    actual: Array
     groups: npt.NDArray[np.int64]
     predict: Callable[[Path, str], Array]
     more_rows: str
+    loss: Callable[[Array, Array], Array] = log_loss_rows
+    measure: str = "log loss"
+    baseline: Array | None = None
+    baseline_name: str = "a constant click rate"
 
 
 def promote(
@@ -43,8 +50,8 @@ def promote(
 ) -> str:
     """Set the alias challenger on the `registered` model, check the gate, and set the alias champion on it.
 
-    `p` float64[n] is the challenger's p(click); `models` is the directory for fetched models. Returns a short text with
-    the verdict. Raises `GateRefused` (exit code 3) if the model fails the gate; the champion then stays.
+    `p` are the challenger's predictions; `models` is the directory for fetched models. Returns a short text with the
+    verdict. Raises `GateRefused` (exit code 3) if the model fails the gate; the champion then stays.
     """
     name, version = registered["name"], registered["version"]
     registry.set_alias(name, "challenger", version)
@@ -56,27 +63,28 @@ def promote(
 def check_gate(
     comparison: Comparison, p: Array, champion: ModelVersion | None, registry: MlflowRegistry, models: Path
 ) -> str:
-    """Return the reason why a challenger with predictions `p` float64[n] passes. Raises `GateRefused` if it is not
-    significantly better than the constant rate, or is significantly worse than the champion."""
-    clicked, resample = comparison.clicked, Resample.of(comparison.groups)
-    loss, ones = log_loss_rows(clicked, p), np.ones(len(clicked))
-    constant = log_loss_rows(clicked, np.full_like(clicked, clicked.mean()))
-    low, high = resample.spread(loss - constant, ones)
+    """Return the reason why a challenger with predictions `p` passes. Raises `GateRefused` if it is not significantly
+    better than the baseline, or is significantly worse than the champion."""
+    actual, resample = comparison.actual, Resample.of(comparison.groups)
+    loss, ones = comparison.loss(actual, p), np.ones(len(actual))
+    baseline = np.full_like(actual, actual.mean()) if comparison.baseline is None else comparison.baseline
+    low, high = resample.spread(loss - comparison.loss(actual, baseline), ones)
     if high >= 0:
         raise GateRefused(
-            f"the model is not better than a constant click rate: log loss differs by {low:+.5f} to {high:+.5f}",
+            f"the model is not better than {comparison.baseline_name}: "
+            f"{comparison.measure} differs by {low:+.5f} to {high:+.5f}",
             hint=f"check the training loss; more data (the knob {comparison.more_rows}) or epochs may help",
         )
     if champion is None:
-        return "first model, better than a constant click rate"
+        return f"first model, better than {comparison.baseline_name}"
     try:
-        before = log_loss_rows(clicked, comparison.predict(registry.fetch(champion, models), champion.digest))
+        before = comparison.loss(actual, comparison.predict(registry.fetch(champion, models), champion.digest))
     except (CorruptArtifact, ValueError, IndexError, KeyError) as exc:
-        return f"the champion cannot be compared ({type(exc).__name__}); better than a constant click rate"
+        return f"the champion cannot be compared ({type(exc).__name__}); better than {comparison.baseline_name}"
     low, high = resample.spread(loss - before, ones)
     if low > 0:
         raise GateRefused(
-            f"worse than champion {champion.version}: log loss differs by {low:+.5f} to {high:+.5f}",
+            f"worse than champion {champion.version}: {comparison.measure} differs by {low:+.5f} to {high:+.5f}",
             hint="the champion keeps serving; check what changed in the data or the configuration",
         )
     return f"not worse than champion {champion.version} ({low:+.5f} to {high:+.5f})"
