@@ -162,7 +162,7 @@ class FeatureConfig:
     speed_forecast: str = choice(
         "ridge",
         ("ridge", "latest"),
-        trades="latest: speeds of now hold for the whole horizon, which helps the next minutes and hurts the later ones",
+        trades="latest: speeds of now hold for the whole horizon, which helps the next minutes and hurts later ones",
     )
     probe_smoothing: str = choice(
         "neighbour",
@@ -170,7 +170,7 @@ class FeatureConfig:
         trades="edge: only an edge's own traversals, which most edges lack; neighbour: also those of groups nearby",
     )
     residual_half_life_min: float = knob(
-        12.0, unit="min", low=1.0, high=240.0, trades="longer: less noise, slower to notice a jam"
+        6.0, unit="min", low=1.0, high=240.0, trades="longer: less noise, slower to notice a jam"
     )
     speeds_every_s: float = knob(
         30.0, unit="s", low=1.0, high=600.0, trades="longer: fewer traffic updates to route with, older traffic"
@@ -193,6 +193,44 @@ class SampleConfig:
         "all",
         ("all", "arrived"),
         trades="arrived: learn every half hour from its trips that have arrived, which are the short ones",
+    )
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    loss: str = choice(
+        "absolute",
+        ("absolute", "squared"),
+        trades="squared: the network predicts mean times, which late trips pull up; absolute: median times",
+    )
+    hidden: int = knob(64, unit="", low=4, high=1024, trades="wider: more capacity, longer training and predictions")
+    epochs: int = knob(8, unit="", low=1, high=100, trades="more: better fit until it overfits, longer builds")
+    batch: int = knob(1024, unit="trips", low=64, high=65536, trades="larger: faster epochs, fewer updates")
+    rounds: int = knob(
+        120, unit="trees", low=1, high=2000, trades="more: better fit until it overfits, slower boosters"
+    )
+    leaves: int = knob(31, unit="", low=2, high=1024, trades="more: finer splits, more noise, slower boosters")
+    folds: int = knob(
+        3, unit="blocks", low=2, high=20, trades="more: calibration nearer to the final model, longer builds"
+    )
+    calibration_days: int = knob(
+        4, unit="days", low=1, high=14, trades="more: steadier intervals of the boosters, fewer days to learn from"
+    )
+
+
+@dataclass(frozen=True)
+class PredictConfig:
+    model: str = choice(
+        "best",
+        ("best", "network", "boosters", "corrected_route"),
+        per_request=True,
+        trades="best: what the gate found better; corrected_route: no model, and intervals of past trips",
+    )
+    calibration: str = choice(
+        "all_days",
+        ("all_days", "last_17", "last_4", "none"),
+        per_request=True,
+        trades="few days: intervals that follow what changed, with the noise of few days; none: intervals too narrow",
     )
 
 
@@ -227,6 +265,14 @@ class RouteConfig:
 
 @dataclass(frozen=True)
 class QuoteConfig:
+    quote_quantile: float = knob(
+        0.5,
+        unit="",
+        low=0.1,
+        high=0.9,
+        per_request=True,
+        trades="higher: fewer trips arrive late, and more riders cancel",
+    )
     explore_share: float = knob(
         0.0,
         unit="",
@@ -248,6 +294,12 @@ class ServeConfig:
     breaker_open_s: float = knob(
         1.0, unit="s", low=0.1, high=60, trades="longer: less load on a failing store, slower recovery"
     )
+    cache_ttl_s: float = knob(
+        60.0, unit="s", low=0.0, high=3600.0, trades="longer: fewer reads of the store, older features of drivers"
+    )
+    cache_drivers: int = knob(
+        20_000, unit="drivers", low=1, high=10_000_000, trades="more: fewer reads of the store, more memory"
+    )
     workers: int = knob(2, unit="threads", low=1, high=64, trades="more: more concurrent requests, each one slower")
     queue: int = knob(64, unit="requests", low=0, high=1000, trades="longer: fewer rejected requests, longer waits")
     intake_workers: int = knob(
@@ -268,6 +320,8 @@ class EtaConfig:
     world: WorldConfig = WorldConfig()
     features: FeatureConfig = FeatureConfig()
     sample: SampleConfig = SampleConfig()
+    model: ModelConfig = ModelConfig()
+    predict: PredictConfig = PredictConfig()
     route: RouteConfig = RouteConfig()
     quote: QuoteConfig = QuoteConfig()
     serve: ServeConfig = ServeConfig()
@@ -290,6 +344,7 @@ SMOKE = EtaConfig(
         events=EventConfig(venues=2, riders=12),
     ),
     sample=SampleConfig(holdout_days=2),
+    model=ModelConfig(batch=256, rounds=60, leaves=15, calibration_days=1),
 )
 LARGE = EtaConfig(
     WorldConfig(
