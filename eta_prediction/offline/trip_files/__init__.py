@@ -1,0 +1,1 @@
+"""Builds from real maps and trip files that the user provides."""

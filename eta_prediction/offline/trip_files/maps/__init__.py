@@ -1,0 +1,1 @@
+"""Reads real road maps."""
