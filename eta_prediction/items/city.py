@@ -1,0 +1,97 @@
+"""The city as serving reads it: road graph, usual traffic, places, public events, and the engine's node order.
+
+The build writes the snapshot, with a manifest; serving verifies and reads it.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from eta_prediction.config import EtaConfig
+from eta_prediction.domain import Ints, RoadGraph
+from eta_prediction.events.history import GRAPH, EventRows, read_graph
+from eta_prediction.features.forecast import SpeedForecast
+from eta_prediction.features.places import Places
+from eta_prediction.features.profile import Profile
+from eta_prediction.features.route_inputs import Roads
+from eta_prediction.features.route_time import RouteTime
+from eta_prediction.items.road_state import RoadState
+from infra.errors import CorruptArtifact
+from infra.registry.manifest import verify, write_manifest
+
+INDEX_AGAIN = "run: lab build eta_prediction --from index"
+LEARNED = ("profile.npz", "forecast.npz", "places.npz", "route_time.npz", "learned.json")
+"""files of the step `features` that serving and the worker read"""
+ORDER, EVENTS, STATE = "order.npy", "events.npz", "state.npz"
+
+
+@dataclass(frozen=True)
+class City:
+    """`order` is the engine's node order, None if the build had no engine that needs one. `state` is the state of the
+    roads at the end of the log."""
+
+    graph: RoadGraph
+    profile: Profile
+    forecast: SpeedForecast
+    places: Places
+    route_time: RouteTime
+    incident_life_s: float
+    events: EventRows
+    order: Ints | None
+    state: RoadState
+    meta: Mapping[str, Any]
+
+    def roads(self, config: EtaConfig) -> Roads:
+        return Roads(self.graph, self.profile, config.features.live_horizon_min)
+
+
+def write_city(
+    path: Path,
+    world: Path,
+    features: Path,
+    events: EventRows,
+    order: Ints | None,
+    state: RoadState,
+    meta: dict[str, Any],
+) -> None:
+    """Write the snapshot into the empty directory `path`. `world` and `features` are the outputs of those steps."""
+    shutil.copyfile(world / GRAPH, path / GRAPH)
+    for name in LEARNED:
+        shutil.copyfile(features / name, path / name)
+    if order is not None:
+        np.save(path / ORDER, order)
+    arrays: dict[str, Any] = dict(vars(events))
+    np.savez(path / EVENTS, **arrays)
+    state.write(path / STATE)
+    write_manifest(path, meta)
+
+
+def open_city(path: Path, *, model_digest: str | None = None) -> City:
+    """Verify and read the snapshot. Raises `CorruptArtifact`, also if it was built for another model than that of
+    `model_digest`."""
+    meta = verify(path, hint=INDEX_AGAIN).meta
+    if model_digest is not None and meta.get("model_digest") != model_digest:
+        raise CorruptArtifact(f"the snapshot in {path} was built for another model", hint=INDEX_AGAIN)
+    profile, forecast, places, route_time, learned = (path / name for name in LEARNED)
+    with np.load(path / EVENTS, allow_pickle=False) as stored:
+        events = EventRows(*(stored[name] for name in EventRows.__annotations__))
+    order = path / ORDER
+    return City(
+        read_graph(path),
+        Profile.read(profile),
+        SpeedForecast.read(forecast),
+        Places.read(places),
+        RouteTime.read(route_time),
+        float(json.loads(learned.read_text())["incident_life_s"]),
+        events,
+        np.load(order, allow_pickle=False) if order.exists() else None,
+        RoadState.read(path / STATE),
+        meta,
+    )

@@ -1,0 +1,85 @@
+"""The state of the roads: speeds and open incidents as of one time. The worker writes it, and every service reads it.
+
+All replicas thus route and predict with the same traffic, and a quote names the state that it used.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+
+from eta_prediction.domain import Array, Ints
+from eta_prediction.events.history import IncidentRows
+from eta_prediction.features.incidents import KnownIncidents
+from eta_prediction.features.route_inputs import Traffic
+from eta_prediction.features.speeds import Floats, Speeds
+from infra.live.live_arrays import read_arrays, write_arrays
+
+FILE = "roads.npz"
+
+
+@dataclass(frozen=True)
+class RoadState:
+    """`snapshot_id`, `made_ts`, `forecast`, `observed` and `rain` are those of `features.speeds.Speeds`.
+
+    `incident_edge` int64[k] and `incident_reported_ts` float64[k] are the incidents that are reported and not cleared.
+    """
+
+    snapshot_id: int
+    made_ts: float
+    forecast: Floats
+    observed: Floats
+    rain: float
+    incident_edge: Ints
+    incident_reported_ts: Array
+
+    @classmethod
+    def of(cls, speeds: Speeds, incidents: IncidentRows) -> RoadState:
+        """`speeds` with the incidents that are known to be there at that time."""
+        at_ts = speeds.made_ts
+        there = np.flatnonzero((incidents.reported_ts <= at_ts) & (incidents.cleared_ts > at_ts))
+        there = there[np.argsort(incidents.edge[there], kind="stable")]
+        return cls(
+            **vars(speeds), incident_edge=incidents.edge[there], incident_reported_ts=incidents.reported_ts[there]
+        )
+
+    @property
+    def probes(self) -> float:
+        """The decayed number of traversals behind the speeds."""
+        return float(self.observed.sum())
+
+    def traffic(self, trips: int, *, rain: float | None = None) -> Traffic:
+        """What `trips` trips of one request know of the speeds."""
+        return Traffic(
+            self.forecast[None],
+            self.observed[None],
+            np.array([self.made_ts]),
+            np.zeros(trips, np.int64),
+            np.full(trips, self.rain if rain is None else rain),
+        )
+
+    def incidents(self, life_s: float) -> KnownIncidents:
+        open_end = np.full(len(self.incident_edge), np.inf)
+        return KnownIncidents(self.incident_edge, self.incident_reported_ts, open_end, life_s)
+
+    def without_traffic(self) -> RoadState:
+        """A state that knows nothing of today's traffic, for departures and times that it does not describe."""
+        return RoadState(
+            0,
+            self.made_ts,
+            np.zeros_like(self.forecast),
+            np.zeros_like(self.observed),
+            0.0,
+            np.zeros(0, np.int64),
+            np.zeros(0),
+        )
+
+    def write(self, path: Path) -> None:
+        write_arrays(path, self)
+
+    @classmethod
+    def read(cls, path: Path) -> RoadState:
+        """Raises `OSError` if the file is missing and `ValueError` if it is invalid."""
+        return read_arrays(path, cls, [item.name for item in fields(cls)])

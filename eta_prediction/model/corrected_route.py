@@ -1,0 +1,89 @@
+"""The corrected route: a route's time with its usual bias removed, and the interval of past trips around it.
+
+It is the baseline of every figure, the base that the models correct further, and the answer when a model is missing.
+The bias depends on the hour, the type of ride, the mix of roads and the length. The map alone is used: no turns, no
+places, no drivers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from eta_prediction.domain import Array, Bools, Ints, hour_of_week
+from eta_prediction.model.inputs import Floats, column
+
+KNOTS_H = np.arange(0.0, 24.0, 2.0)
+"""hours between which the bias is linear, on workdays and on weekends"""
+LENGTHS_S = (300.0, 600.0, 1_000.0, 1_600.0)
+"""route times that separate the classes of length for intervals"""
+BUSY = 0.25
+"""usual log ratio of the city from which an hour counts as busy, for intervals"""
+LEVELS = (0.1, 0.5, 0.9)
+
+
+@dataclass(frozen=True)
+class CorrectedRoute:
+    """`full` float64[columns] uses the mix of roads, `plain` float64[columns] the seconds alone. `interval` float64[2,
+    lengths, 3]: quantiles of actual over corrected time, by quiet or busy hour and class of length."""
+
+    full: Array
+    plain: Array
+    interval: Array
+
+    def seconds(self, x: Floats, route_s: Array) -> Array:
+        """float64[n]: corrected times of routes `route_s` float64[n] with inputs `x` float32[n, NAMES]."""
+        found: Array = full_columns(x, route_s) @ self.full
+        return np.maximum(found, 30.0)
+
+    def from_seconds(self, route_s: Array, departure_ts: Array, time_zone: str, ride_type: Ints) -> Array:
+        """float64[n]: corrected times where only the route's time is known; NaN stays NaN."""
+        hour = hour_of_week(departure_ts, time_zone)
+        found: Array = _by_hour(hour, route_s, _rides(ride_type)) @ self.plain
+        return np.where(np.isnan(route_s), np.nan, np.maximum(found, 30.0))
+
+    def quantiles(self, corrected_s: Array, route_s: Array, is_busy: Bools) -> Array:
+        """float64[n, 3]: P10, P50 and P90 around corrected times."""
+        factor = self.interval[is_busy.astype(np.int64), np.searchsorted(LENGTHS_S, route_s)]
+        return corrected_s[:, None] * factor
+
+    def as_json(self) -> dict[str, Any]:
+        return {name: values.tolist() for name, values in vars(self).items()}
+
+    @classmethod
+    def of_json(cls, stored: Mapping[str, Any]) -> CorrectedRoute:
+        return cls(*(np.array(stored[name], np.float64) for name in cls.__annotations__))
+
+
+def full_columns(x: Floats, route_s: Array) -> Array:
+    """float64[n, columns]"""
+    rides = np.stack([column(x, "is_pooled"), column(x, "is_airport")], axis=1)
+    angle = np.arctan2(column(x, "hour_sin"), column(x, "hour_cos")) * 12 / np.pi % 24
+    hour = angle + 120 * column(x, "is_weekend")
+    roads = np.stack([column(x, "local_share"), column(x, "motorway_share")], axis=1) * route_s[:, None]
+    return np.concatenate([_by_hour(hour, route_s, rides), roads], axis=1)
+
+
+def is_busy(x: Floats) -> Bools:
+    """bool[n]: trips in a busy hour."""
+    found: Bools = column(x, "traffic") > BUSY
+    return found
+
+
+def _by_hour(hour_of_week: Array, route_s: Array, rides: Array) -> Array:
+    """float64[n, columns]: weights of the knots of the hour, alone and times the route's time, and the rides."""
+    place = (hour_of_week % 24) / 2
+    below = place.astype(np.int64)
+    share, rows = place - below, np.arange(len(place))
+    knots = np.zeros((len(place), 2 * len(KNOTS_H)))
+    first = len(KNOTS_H) * (hour_of_week >= 120)
+    knots[rows, first + below % len(KNOTS_H)] = 1 - share
+    knots[rows, first + (below + 1) % len(KNOTS_H)] += share
+    return np.concatenate([knots, knots * route_s[:, None], rides, rides * route_s[:, None]], axis=1)
+
+
+def _rides(ride_type: Ints) -> Array:
+    return np.stack([ride_type == 1, ride_type == 2], axis=1).astype(np.float64)

@@ -1,0 +1,42 @@
+"""From the outputs of a model to P10, P50 and P90 in seconds: order, base, and conformal adjustment.
+
+A model predicts actual over corrected time. Its quantiles may cross, so they are sorted. The adjustment moves P10 and
+P90 by a factor that past days measured (conformalised quantile regression: Romano, Patterson and Candès, NeurIPS 2019).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from eta_prediction.domain import Array
+from eta_prediction.model.inputs import Floats
+
+
+def seconds_of(ratios: Floats, base_s: Array, offsets: tuple[float, float]) -> Array:
+    """float64[n, 3] seconds, ascending, from ratios float32[n, 3] and base times float64[n].
+
+    `offsets` widen the interval downwards and upwards, in widths of its lower and upper half.
+    """
+    found = np.sort(np.maximum(ratios.astype(np.float64), 0.05), axis=1)
+    low, middle, high = found.T
+    low = np.minimum(middle - (1 + offsets[0]) * (middle - low), middle)
+    high = np.maximum(middle + (1 + offsets[1]) * (high - middle), middle)
+    adjusted = np.stack([np.maximum(low, 0.05), middle, high], axis=1)
+    result: Array = adjusted * base_s[:, None]
+    return result
+
+
+def scores(ratios: Floats, actual: Array) -> tuple[Array, Array]:
+    """(below, above) float64[n]: by how many widths the actual ratio lies outside the raw interval on either side."""
+    low, middle, high = np.sort(np.maximum(ratios.astype(np.float64), 0.05), axis=1).T
+    least = 1e-3
+    below = (middle - actual) / np.maximum(middle - low, least) - 1
+    above = (actual - middle) / np.maximum(high - middle, least) - 1
+    return below, above
+
+
+def offsets_of(below: Array, above: Array, share: float = 0.1) -> tuple[float, float]:
+    """The adjustment with which the share `share` of past trips would have been below, and as many above."""
+    n = len(below)
+    level = min(1.0, (1 - share) * (n + 1) / n) if n else 1.0
+    return (float(np.quantile(below, level)), float(np.quantile(above, level))) if n else (0.0, 0.0)

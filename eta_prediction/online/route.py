@@ -1,0 +1,95 @@
+"""Stage `route`: the fastest way at the newest speeds, and alternatives on demand.
+
+Without an engine, the great circle takes the route's place. All routes are timed with the same traffic, whatever they
+were found with.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from eta_prediction.domain import Ints, RoadGraph
+from eta_prediction.features.route_inputs import live_edge_seconds
+from eta_prediction.items.live_roads import DISTANCE, LIVE, PROFILE, LiveRoads
+from eta_prediction.online.query import GREAT_CIRCLE, EtaQuery, FoundRoute
+from infra.errors import DependencyError, RoutingUnavailable, UsageError
+from infra.faults.switch import FaultSwitch
+from infra.routing.port import RoutingEngine
+from infra.routing.snap import great_circle_m
+
+DETOUR, SPEED_MS = 1.35, 7.0
+"""length of a route over the great circle, and its mean speed in metres per second, where no engine routes"""
+
+
+class DownEngine:
+    """Fault: every search for a route fails."""
+
+    def path(self, source: int, target: int) -> None:
+        raise RoutingUnavailable("injected fault: the routing engine is down")
+
+    def seconds_to(self, sources: Ints, target: int) -> None:
+        raise RoutingUnavailable("injected fault: the routing engine is down")
+
+    def paths_to(self, sources: Ints, target: int) -> None:
+        raise RoutingUnavailable("injected fault: the routing engine is down")
+
+
+@dataclass(frozen=True)
+class Router:
+    live: LiveRoads
+    faults: FaultSwitch
+    name: str = "engine"
+
+    @property
+    def graph(self) -> RoadGraph:
+        return self.live.roads.graph
+
+    def engine(self, found_with: str) -> RoutingEngine:
+        injected = self.faults.active("routing")
+        engine: RoutingEngine = self.live.engines[found_with]
+        return engine if injected is None else injected.around(engine)
+
+    def find(self, query: EtaQuery) -> EtaQuery:
+        """The query with its routes, the quoted one first.
+
+        Raises `UsageError` if no road leads to the destination, and a `DependencyError` without an engine.
+        """
+        self.live.follow(query.request_ts)
+        source = PROFILE if query.route.found_with == LIVE and not query.is_live else query.route.found_with
+        others = [name for name in (LIVE, PROFILE, DISTANCE) if name != source and (name != LIVE or query.is_live)]
+        found: list[FoundRoute] = []
+        for name in [source, *others][: query.most_routes]:
+            path = self.engine(name).path(query.origin, query.destination)
+            if path is None:
+                raise UsageError(f"no road leads from node {query.origin} to node {query.destination}")
+            if not any(np.array_equal(path.edges, route.edges) for route in found):
+                found.append(self._timed(query, name, path.edges))
+        return query.but(routes=tuple(found), route_source=source)
+
+    def fallback(self, query: EtaQuery, cause: DependencyError) -> EtaQuery:
+        """The great circle, with the usual detour and speed of the city."""
+        graph = self.graph
+        ends = (value[[node]] for node in (query.origin, query.destination) for value in (graph.lon, graph.lat))
+        metres = DETOUR * float(great_circle_m(*ends)[0])
+        route = FoundRoute(GREAT_CIRCLE, np.zeros(0, np.int64), metres / 1000, metres / SPEED_MS)
+        return query.but(routes=(route,), route_source=GREAT_CIRCLE)
+
+    def _timed(self, query: EtaQuery, name: str, edges: Ints) -> FoundRoute:
+        """A route with its time at the speeds of the next minutes; the stage `forecast` times it more closely."""
+        roads, state = self.live.roads, query.state
+        usual = roads.profile.usual[:, int(roads.profile.slot(np.array([query.departure_ts]))[0])]
+        group = roads.graph.group[edges]
+        residual = state.forecast[group, 0] if query.is_live else 0.0
+        log_ratio = (
+            usual[group] + roads.profile.offset[edges] + roads.profile.rain_effect[group] * state.rain + residual
+        )
+        seconds = float((roads.graph.free_s[edges] * np.exp(log_ratio)).sum())
+        return FoundRoute(name, edges, float(roads.graph.length_m[edges].sum()) / 1000, seconds)
+
+
+def delays(live: LiveRoads, query: EtaQuery) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    """float64[edges]: time over free-flow time, as the query sees it. Maps show it."""
+    seconds = live_edge_seconds(live.roads, query.state.forecast, query.departure_ts, query.state.rain)
+    return np.asarray(seconds / live.roads.graph.free_s, np.float64)
