@@ -62,7 +62,7 @@ def write_picture(page: Path, design: Design, svg: str) -> None:
     page.parent.mkdir(parents=True, exist_ok=True)
     page.write_text(
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{html.escape(design.title)}</title>'
-        f'<style>body {{ margin: 1rem auto; max-width: 62rem; }} svg {{ width: 100%; }}</style></head>'
+        f"<style>body {{ margin: 1rem auto; max-width: 62rem; }} svg {{ width: 100%; }}</style></head>"
         f"<body>\n{svg}\n</body></html>\n"
     )
     out.print(f"map: {page}", markup=False)
