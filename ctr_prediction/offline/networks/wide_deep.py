@@ -161,7 +161,7 @@ def first_tables(shape: Shape, seed: int) -> dict[str, SparseTable]:
 
 def wide_logit(shape: Shape, vectors: Vectors) -> jax.Array:
     total = sum(_added_up(vectors[table.name]) for table in shape.wide)
-    return total[:, 0]  # type: ignore[index]
+    return total[:, 0]
 
 
 def loss_of(
