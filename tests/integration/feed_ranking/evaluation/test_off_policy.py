@@ -21,7 +21,7 @@ from infra.evaluation.off_policy import Array, Estimate, doubly_robust, importan
 from infra.simulation.streams import end_ts
 
 LOGGED, K, CAP = 0.1, 8, 3
-REQUESTS, BANK, SLATES, LOGS, ROUNDS = 150, 15_000, 4_000, 100, 300
+REQUESTS, BANK, SLATES, LOGS, ROUNDS, DRAWS = 150, 15_000, 4_000, 100, 150, 7_500
 NOW = end_ts(SMOKE.world)
 POSITION = np.arange(K)
 
@@ -130,12 +130,13 @@ def propensity_under(epsilon: float) -> Array:
 @cache
 def true_value(epsilon: float) -> float:
     """Return the mean oracle value of many slates that are drawn with this exploration rate."""
-    shown = [(requests()[number], chosen) for number, chosen, _ in drawn(epsilon, 20_000, seed=2)]
+    shown = [(requests()[number], chosen) for number, chosen, _ in drawn(epsilon, DRAWS, seed=2)]
     users = np.array([one.user for one, _ in shown])
     slates = np.stack([one.posts[chosen] for one, chosen in shown])
     return float(oracle().slate_value(users, slates, NOW).mean())
 
 
+@cache
 def log_of(seed: int) -> tuple[np.ndarray, Array]:
     """(rows of the bank, rewards float64[SLATES, k]) of one log."""
     rng = np.random.default_rng([3, seed])
