@@ -58,6 +58,12 @@ def world() -> World:
 
 
 @cache
+def days() -> list[pa.Table]:
+    """The log of the world, one table per day."""
+    return [table for _, table in log_days(world())]
+
+
+@cache
 def unseen() -> npt.NDArray[np.bool_]:
     """bool[segments, creatives]: pairs that are excluded from the training rows."""
     shape = (CONFIG.world.segments, CONFIG.world.creatives)
@@ -96,19 +102,19 @@ def true_p(sample: Sample, slot: Ints) -> Array:
 def split() -> Split:
     """Split the log by day. Counts of users and ads are as of the preceding midnight."""
     config, rng = CONFIG.world, np.random.default_rng(3)
-    tables = [table for _, table in log_days(world())]
+    tables = days()
     with TemporaryDirectory() as directory:
         write_catalogue(world(), Path(directory))
         known = PublicCatalogue.read(Path(directory))
     everything = pa.concat_tables([table.append_column("seen_ts", table["request_ts"]) for table in tables])
     log = EventLog.of(everything, known)
-    days = [sample_of(table, log, known, start_ts(config, day), day * 10**6) for day, table in enumerate(tables)]
+    samples = [sample_of(table, log, known, start_ts(config, day), day * 10**6) for day, table in enumerate(tables)]
     train = []
-    for sample in days[:-1]:
+    for sample in samples[:-1]:
         is_unseen = unseen()[sample.users.segment, sample.ads.creative]
         kept = ~is_unseen & ((sample.clicked > 0) | (rng.random(len(sample)) < SHARE))
         train.append(sample.take(np.flatnonzero(kept)))
-    return Split(joined(train), days[-1], np.asarray(tables[-1]["policy"].to_numpy() == RANDOM_POLICY))
+    return Split(joined(train), samples[-1], np.asarray(tables[-1]["policy"].to_numpy() == RANDOM_POLICY))
 
 
 def sample_of(table: pa.Table, log: EventLog, known: PublicCatalogue, midnight: float, first_id: int) -> Sample:
