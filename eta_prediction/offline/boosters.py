@@ -13,6 +13,9 @@ from eta_prediction.domain import Array
 from eta_prediction.model.corrected_route import LEVELS
 from eta_prediction.model.inputs import Floats
 
+ROWS_PER_THREAD = 60_000
+"""LightGBM's threads wait for each other in busy loops: on fewer rows, two threads take more time than one"""
+
 
 @dataclass(frozen=True)
 class BoosterPlan:
@@ -37,7 +40,7 @@ def fit_boosters(x: Floats, ratio: Array, base_s: Array, plan: BoosterPlan) -> l
         "seed": plan.seed,
         "deterministic": True,
         "force_row_wise": True,
-        "num_threads": os.cpu_count() or 1,
+        "num_threads": 1 if len(ratio) < ROWS_PER_THREAD else os.cpu_count() or 1,
         "verbosity": -1,
     }
     data = lgb.Dataset(x, ratio, weight=base_s / base_s.mean(), params=parameters, free_raw_data=False)
