@@ -45,6 +45,7 @@ class Quote:
     `edges` int32[k] is the quoted route and `x` float32[NAMES] are the model's inputs; both are base64 of their bytes
     (`codec.pack`). `quantiles` are P10, P50 and P90 in seconds. `speeds_id` and `speeds_ts` name the state of the roads
     (0: none), `driver_ts` is the as-of time of the driver's row (0: defaults). `driver_id` is -1 without a driver.
+    `traffic` is "live" or "static": whether the state's traffic described the departure.
     """
 
     SCHEMA: ClassVar[str] = "eta.quote"
@@ -67,6 +68,7 @@ class Quote:
     model: str
     speeds_id: int
     speeds_ts: float
+    traffic: str
     route_source: str
     edges: str
     x: str

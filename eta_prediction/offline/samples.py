@@ -36,7 +36,7 @@ from infra.live.kept_log import read_until
 from infra.simulation.streams import end_ts, start_ts
 
 TRAIN, HOLDOUT = "train.npz", "holdout.npz"
-JOINED_AT_ONCE = 100_000
+JOINED_AT_ONCE = 150_000
 CUT_S = 1_800.0
 """time between two trainings, if a model learns the newest trips as soon as they arrive (`label_cut`)"""
 

@@ -95,15 +95,36 @@ class EventsIn(StrictModel):
     weather: list[WeatherIn] = Field(default_factory=list, max_length=MOST_EVENTS)
 
 
+class TripReport(TripIn):
+    kind: Literal["trip"]
+
+
+class TraversalsReport(TraversalsIn):
+    kind: Literal["traversals"]
+
+
+class IncidentReport(IncidentIn):
+    kind: Literal["incident"]
+
+
+class WeatherReport(WeatherIn):
+    kind: Literal["weather"]
+
+
+Report = Annotated[TripReport | TraversalsReport | IncidentReport | WeatherReport, Field(discriminator="kind")]
+
+
+class ReportsIn(StrictModel):
+    """Events of all kinds in one list, in the order of time."""
+
+    reports: list[Report] = Field(min_length=1, max_length=MOST_EVENTS)
+
+
 def add_intake(app: FastAPI, slot: ReleaseSlot[EtaService], producer: EventProducer, intake: Admission) -> None:
-    """Add `POST /v1/events` and `GET /v1/clock`."""
+    """Add `POST /v1/events`, `POST /v1/reports` and `GET /v1/clock`."""
     add_clock(app, slot)
 
-    @app.post(
-        "/v1/events", tags=["events"], summary="Publish trips, traversals, incidents and weather", status_code=202,
-        response_model=Accepted, responses=ASK_RESPONSES,
-    )  # fmt: skip
-    async def events(body: EventsIn) -> Response:
+    async def publish(body: EventsIn) -> Response:
         service = slot.value
         if service is None:
             return no_release(slot.last_error)
@@ -111,6 +132,31 @@ def add_intake(app: FastAPI, slot: ReleaseSlot[EtaService], producer: EventProdu
         if wrong := refusal(service, body, now):
             return problem(422, wrong)
         return await accept(published(body, now), producer, intake)
+
+    @app.post(
+        "/v1/reports", tags=["events"], summary="Publish what vehicles and the city report", status_code=202,
+        response_model=Accepted, responses=ASK_RESPONSES,
+    )  # fmt: skip
+    async def reports(body: ReportsIn) -> Response:
+        return await publish(by_kind(body))
+
+    @app.post(
+        "/v1/events", tags=["events"], summary="Publish trips, traversals, incidents and weather", status_code=202,
+        response_model=Accepted, responses=ASK_RESPONSES,
+    )  # fmt: skip
+    async def events(body: EventsIn) -> Response:
+        return await publish(body)
+
+
+def by_kind(body: ReportsIn) -> EventsIn:
+    """The same events in a list for each kind."""
+
+    def of(kind: type[StrictModel]) -> list[Any]:
+        return [report for report in body.reports if isinstance(report, kind)]
+
+    return EventsIn.model_construct(
+        trips=of(TripIn), traversals=of(TraversalsIn), incidents=of(IncidentIn), weather=of(WeatherIn)
+    )
 
 
 def refusal(service: EtaService, body: EventsIn, now: float) -> str:
@@ -137,4 +183,8 @@ def published(body: EventsIn, now: float) -> Sequence[tuple[str, Any]]:
         (TOPICS.incidents, Incident, body.incidents),
         (TOPICS.weather, Weather, body.weather),
     )
-    return [(topic, kind(**item.model_dump(), received_ts=now)) for topic, kind, items in kinds for item in items]
+    return [
+        (topic, kind(**item.model_dump(exclude={"kind"}), received_ts=now))
+        for topic, kind, items in kinds
+        for item in items
+    ]

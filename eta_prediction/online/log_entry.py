@@ -29,6 +29,7 @@ def quote_of(service: EtaService, query: EtaQuery, degraded: list[str]) -> Quote
         model=query.model,
         speeds_id=query.state.snapshot_id,
         speeds_ts=query.state.made_ts,
+        traffic="live" if query.is_live else "static",
         route_source=query.route_source,
         edges=pack(quoted.edges, EDGES),
         x=pack(query.x, INPUTS),

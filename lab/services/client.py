@@ -23,7 +23,7 @@ def service_url(design: Design, settings: Settings) -> str:
 
 
 def call(method: str, url: str, *, json: Any = None, timeout_s: float = 10.0) -> Any:
-    """Send one request and return the decoded JSON response, or the text of a response in another format.
+    """Send one request and return the decoded JSON response, or the text of a drawing (SVG).
 
     Raises `DependencyError` if no response arrives and for a 503, `UsageError` for a 4xx, `LabError` for another 5xx.
     """
@@ -34,7 +34,8 @@ def call(method: str, url: str, *, json: Any = None, timeout_s: float = 10.0) ->
             f"no answer from {url}: {exc}", hint="check that the service is running, or run: lab up"
         ) from exc
     if response.is_success:
-        return response.json() if "json" in response.headers.get("content-type", "") else response.text
+        is_drawing = response.headers.get("content-type", "").startswith("image/svg")
+        return response.text if is_drawing else response.json()
     detail = response.text
     if "json" in response.headers.get("content-type", ""):
         problem = response.json()

@@ -43,7 +43,7 @@ def _packages() -> Finding:
         return Finding("packages", False, f"missing: {', '.join(missing)}", "run: make env")
     stamp = REPOSITORY / ".venv" / ".installed-lab"
     digest = hashlib.sha256(str(REPOSITORY).encode())
-    for name in ("requirements/lab.txt", "pyproject.toml"):
+    for name in ("requirements/lab.txt", "requirements/routing.txt", "pyproject.toml"):
         digest.update((REPOSITORY / name).read_bytes())
     current = stamp.exists() and stamp.read_text() == digest.hexdigest()
     return Finding(

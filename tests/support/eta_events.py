@@ -35,6 +35,7 @@ def quote(quote_id: int = 1, **changes: Any) -> Quote:
         "model": "network_live",
         "speeds_id": 7,
         "speeds_ts": START - 10,
+        "traffic": "live",
         "route_source": "live",
         "edges": pack(np.array([4, 5, 6]), EDGES),
         "x": pack(x, INPUTS),
