@@ -200,18 +200,24 @@ class SampleConfig:
 class ModelConfig:
     loss: str = choice(
         "absolute",
-        ("absolute", "squared"),
-        trades="squared: the network predicts mean times, which late trips pull up; absolute: median times",
+        ("absolute", "squared", "asymmetric_huber"),
+        trades="squared: the network predicts mean times, which late trips pull up; absolute: median times; "
+        "asymmetric_huber: times that fewer trips exceed",
+    )
+    per_type: str = choice(
+        "yes", ("yes", "no"), trades="no: one correction for all types of ride, so pooled rides are late"
     )
     hidden: int = knob(64, unit="", low=4, high=1024, trades="wider: more capacity, longer training and predictions")
-    epochs: int = knob(8, unit="", low=1, high=100, trades="more: better fit until it overfits, longer builds")
-    batch: int = knob(1024, unit="trips", low=64, high=65536, trades="larger: faster epochs, fewer updates")
-    rounds: int = knob(
-        120, unit="trees", low=1, high=2000, trades="more: better fit until it overfits, slower boosters"
-    )
+    epochs: int = knob(4, unit="", low=1, high=100, trades="more: better fit until it overfits, longer builds")
+    batch: int = knob(2048, unit="trips", low=64, high=65536, trades="larger: faster epochs, fewer updates")
+    rounds: int = knob(40, unit="trees", low=1, high=2000, trades="more: better fit until it overfits, slower boosters")
     leaves: int = knob(31, unit="", low=2, high=1024, trades="more: finer splits, more noise, slower boosters")
     folds: int = knob(
-        3, unit="blocks", low=2, high=20, trades="more: calibration nearer to the final model, longer builds"
+        3,
+        unit="blocks",
+        low=2,
+        high=20,
+        trades="more: networks that learn from more days, slower builds and answers",
     )
     calibration_days: int = knob(
         4, unit="days", low=1, high=14, trades="more: steadier intervals of the boosters, fewer days to learn from"
@@ -224,7 +230,7 @@ class PredictConfig:
         "best",
         ("best", "network", "boosters", "corrected_route"),
         per_request=True,
-        trades="best: what the gate found better; corrected_route: no model, and intervals of past trips",
+        trades="best: what was better on the last days of training; corrected_route: no model, intervals of past trips",
     )
     calibration: str = choice(
         "all_days",
@@ -344,7 +350,7 @@ SMOKE = EtaConfig(
         events=EventConfig(venues=2, riders=12),
     ),
     sample=SampleConfig(holdout_days=2),
-    model=ModelConfig(batch=256, rounds=60, leaves=15, calibration_days=1),
+    model=ModelConfig(batch=256, leaves=15, calibration_days=1),
 )
 LARGE = EtaConfig(
     WorldConfig(

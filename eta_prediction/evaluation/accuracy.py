@@ -12,14 +12,6 @@ from eta_prediction.model.inputs import column
 from eta_prediction.offline.samples import Sample
 
 
-def pinball_rows(actual: Array, quantiles: Array) -> Array:
-    """float64[n]: the mean pinball loss of P10, P50 and P90 float64[n, 3], in the unit of `actual`."""
-    error = actual[:, None] - quantiles
-    levels = np.array(LEVELS)
-    found: Array = np.maximum(levels * error, (levels - 1) * error).mean(1)
-    return found
-
-
 def pinball_of_law(law: Array, quantiles: Array) -> Array:
     """float64[n]: the expected pinball loss under laws given by draws float64[n, draws]."""
     found = np.zeros(len(law))

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from eta_prediction.config import EtaConfig
 from eta_prediction.domain import Array
-from eta_prediction.evaluation.accuracy import pinball_rows
 from eta_prediction.evaluation.oracle_rows import chosen_rows, laws_of
 from eta_prediction.evaluation.quality import judge, quality_figures
 from eta_prediction.model.artifact import load_bundle
+from eta_prediction.model.quantiles import pinball_rows
 from eta_prediction.offline.samples import HOLDOUT, TRAIN, Sample
 from infra.build.runner import Facts, StepContext
 from infra.evaluation.figures import write_figures

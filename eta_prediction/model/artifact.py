@@ -42,7 +42,7 @@ class Bundle:
     routes: Mapping[str, CorrectedRoute]
     offsets: Mapping[str, Mapping[str, tuple[float, float]]]
     best: str
-    """family that the gate found better"""
+    """the family with the lower pinball loss on the last training days"""
     meta: Mapping[str, Any]
     digest: str
 
@@ -79,6 +79,11 @@ def model_inputs(traffic: str, x: Floats) -> Floats:
     return x if traffic == "live" else np.ascontiguousarray(x[:, STATIC_COLUMNS])
 
 
+def columns_of(traffic: str) -> tuple[str, ...]:
+    """The names of these columns."""
+    return NAMES if traffic == "live" else STATIC_NAMES
+
+
 def file_of(name: str) -> str:
     return f"{name}.onnx"
 
@@ -108,7 +113,7 @@ def _bundle(path: Path, manifest: Manifest) -> Bundle:
         if file_of(name) not in manifest.files:
             raise CorruptArtifact(f"{path} has no {file_of(name)}; an older version wrote it", hint=BUILD)
         if is_whole(path, manifest, file_of(name)):
-            width = len(NAMES) if name.endswith("live") else len(STATIC_NAMES)
+            width = len(columns_of(name.rpartition("_")[2]))
             models[name] = OnnxModel(path / file_of(name), width=width)
         else:
             why = f"{path / file_of(name)} is missing or does not match its SHA-256"

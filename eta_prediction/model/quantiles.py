@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from eta_prediction.domain import Array
+from eta_prediction.model.corrected_route import LEVELS
 from eta_prediction.model.inputs import Floats
 
 
@@ -33,6 +34,13 @@ def scores(ratios: Floats, actual: Array) -> tuple[Array, Array]:
     below = (middle - actual) / np.maximum(middle - low, least) - 1
     above = (actual - middle) / np.maximum(high - middle, least) - 1
     return below, above
+
+
+def pinball_rows(actual: Array, quantiles: Array) -> Array:
+    """float64[n]: the mean pinball loss of P10, P50 and P90 float64[n, 3], in the unit of `actual` float64[n]."""
+    error, levels = actual[:, None] - quantiles, np.array(LEVELS)
+    found: Array = np.maximum(levels * error, (levels - 1) * error).mean(axis=1)
+    return found
 
 
 def offsets_of(below: Array, above: Array, share: float = 0.1) -> tuple[float, float]:

@@ -1,26 +1,31 @@
 """Step `train`: fit the corrected routes, two families of quantile models with and without live traffic, and calibrate.
 
-The network is calibrated over blocks of days: a model that has not seen a block predicts it. The boosters do without
-the last training days and are calibrated on those. All models are registered as one version.
+The network is the mean of one member for each block of days. A member learns from all blocks but its own, which it
+predicts for the calibration. The boosters do without the last training days and are calibrated on those. On those days,
+the pinball loss also decides which family answers by default. All models are registered as one version.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from eta_prediction.config import EtaConfig
-from eta_prediction.domain import Array, Ints
-from eta_prediction.model.artifact import TRAFFIC, file_of, model_inputs
-from eta_prediction.model.inputs import NAMES, Floats
+from eta_prediction.domain import Array, Bools, Ints
+from eta_prediction.model.artifact import FAMILIES, TRAFFIC, columns_of, file_of, model_inputs
+from eta_prediction.model.corrected_route import CorrectedRoute
+from eta_prediction.model.inputs import NAMES, TYPE, Floats
+from eta_prediction.model.quantiles import pinball_rows, seconds_of
 from eta_prediction.offline.boosters import BoosterPlan, fit_boosters, predict_boosters
 from eta_prediction.offline.conformal import offsets_by_days, out_of_fold
 from eta_prediction.offline.ensemble_onnx import export_boosters
 from eta_prediction.offline.fit_corrected_route import fit_corrected_route, route_times
-from eta_prediction.offline.quantile_net import fit_net, predict_net
+from eta_prediction.offline.quantile_net import QuantileNet, fit_net, mean_of, predict_net
 from eta_prediction.offline.samples import TRAIN, Sample
 from infra.build.runner import Facts, StepContext
 from infra.progress import Progress
@@ -29,7 +34,32 @@ from infra.registry.mlflow_registry import MlflowRegistry
 from infra.training.fitting import Plan
 from infra.training.networks import export, keep_compiled, prepare_export
 
-LEARNING_RATE = 3e-3
+LEARNING_RATE = 5e-3
+COMPARED = 2_000
+"""rows on which an exported model is compared with the fitted one"""
+Offsets = dict[str, tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What the models with one kind of traffic learn from: n trips. `is_late` bool[n] marks the last training days."""
+
+    traffic: str
+    x: Floats
+    ratio: Array
+    base_s: Array
+    seconds: Array
+    day: Ints
+    is_late: Bools
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """One model in its file. `late_loss` is the pinball loss in seconds on the last training days, of predictions by
+    models that have not seen these days."""
+
+    offsets: Offsets
+    late_loss: float
 
 
 def fit_and_register(context: StepContext) -> Facts:
@@ -40,71 +70,96 @@ def fit_and_register(context: StepContext) -> Facts:
     sample = Sample.read(context.inputs["sample"] / TRAIN)
     bundle = context.out / "bundle"
     bundle.mkdir()
-    routes, offsets, losses = {}, {}, {}
-    times = route_times(sample.x)
-    for place, traffic in enumerate(TRAFFIC):
-        route = fit_corrected_route(sample.x, times[traffic], sample.seconds, config.world.seed)
-        base_s = route.seconds(sample.x, times[traffic])
-        x, ratio = model_inputs(traffic, sample.x), sample.seconds / base_s
+    routes: dict[str, Any] = {}
+    tasks = []
+    for traffic in TRAFFIC:
+        task, route = task_of(config, sample, traffic)
+        tasks.append(task)
         routes[traffic] = route.as_json()
-        first = 0.02 + 0.45 * place
-        context.report(first, f"boosters, {traffic} traffic")
-        name = f"boosters_{traffic}"
-        offsets[name] = _boosters(config, x, ratio, base_s, sample.day, bundle, name)
-        name = f"network_{traffic}"
-        exporter.join()
-        offsets[name], losses[f"{name}_loss"] = _network(
-            config, x, ratio, base_s, sample.day, bundle, name, _part(context, name, first + 0.15, first + 0.45)
-        )
-    meta: dict[str, Any] = {
+    found: dict[str, Fitted] = {}
+    for place, task in enumerate(tasks):
+        context.report(0.05 + 0.2 * place, f"boosters, {task.traffic} traffic")
+        found[f"boosters_{task.traffic}"] = train_boosters(config, task, bundle)
+    exporter.join()
+    for place, task in enumerate(tasks):
+        name, first = f"network_{task.traffic}", 0.45 + 0.25 * place
+        found[name] = train_network(config, task, bundle, _part(context, name, first, first + 0.25))
+    meta = {
         "names": list(NAMES),
         "routes": routes,
-        "offsets": offsets,
-        "best": "network",
+        "offsets": {name: fitted.offsets for name, fitted in found.items()},
+        "best": best_family(found),
         "loss": config.model.loss,
+        "per_type": config.model.per_type,
     }
     write_manifest(bundle, meta)
     context.report(0.95, "registering in MLflow")
     params = {**asdict(config.sample), **asdict(config.model), "seed": config.world.seed}
+    losses = {f"{name}_pinball_s": fitted.late_loss for name, fitted in found.items()}
     version = MlflowRegistry(context.settings).register(context.model_name, bundle, params=params, metrics=losses)
     (context.out / "registered.json").write_text(
         json.dumps({"name": version.name, "version": version.version, "digest": version.digest})
     )
-    return {"version": version.version, "trips": len(sample), "loss": round(losses["network_live_loss"], 4)}
+    rounded = {name: round(loss, 2) for name, loss in losses.items()}
+    return {"version": version.version, "trips": len(sample), "best": best_family(found), **rounded}
 
 
-def _boosters(
-    config: EtaConfig, x: Floats, ratio: Array, base_s: Array, day: Ints, bundle: Any, name: str
-) -> dict[str, tuple[float, float]]:
-    """Fit, export, and calibrate on the last days. Those days are few, so all kinds of calibration use them."""
-    plan = BoosterPlan(config.model.rounds, config.model.leaves, config.world.seed)
-    is_late = day > day.max() - config.model.calibration_days
+def task_of(config: EtaConfig, sample: Sample, traffic: str) -> tuple[Task, CorrectedRoute]:
+    """The trips of `sample` as a task, and the corrected route on which its models build."""
+    x = sample.x.copy()
+    if config.model.per_type == "no":
+        x[:, [NAMES.index(name) for name in TYPE]] = 0.0
+    route_s = route_times(x)[traffic]
+    route = fit_corrected_route(x, route_s, sample.seconds, config.world.seed)
+    base_s = route.seconds(x, route_s)
+    is_late = sample.day > sample.day.max() - config.model.calibration_days
     if is_late.all():
-        is_late = np.arange(len(day)) >= len(day) * 0.8
-    early, late = np.flatnonzero(~is_late), np.flatnonzero(is_late)
-    boosters = fit_boosters(x[early], ratio[early], base_s[early], plan)
-    export_boosters(boosters, x.shape[1], bundle / file_of(name), x[:2_000])
-    return dict(offsets_by_days(predict_boosters(boosters, x[late]), ratio[late], day[late]))
+        is_late = np.arange(len(sample)) >= 0.8 * len(sample)
+    ratio = sample.seconds / base_s
+    return Task(traffic, model_inputs(traffic, x), ratio, base_s, sample.seconds, sample.day, is_late), route
 
 
-def _network(
-    config: EtaConfig, x: Floats, ratio: Array, base_s: Array, day: Ints, bundle: Any, name: str, report: Progress
-) -> tuple[dict[str, tuple[float, float]], float]:
-    """Fit once for each block of days and once for all of them; export the last one."""
+def train_boosters(config: EtaConfig, task: Task, bundle: Path) -> Fitted:
+    """Fit without the last days, export, and calibrate on those. They are few, so all kinds of calibration use them."""
+    plan = BoosterPlan(config.model.rounds, config.model.leaves, config.world.seed)
+    early, late = np.flatnonzero(~task.is_late), np.flatnonzero(task.is_late)
+    boosters = fit_boosters(task.x[early], task.ratio[early], plan)
+    file = bundle / file_of(f"boosters_{task.traffic}")
+    export_boosters(boosters, task.x.shape[1], file, task.x[:COMPARED])
+    ratios = predict_boosters(boosters, task.x[late])
+    offsets = offsets_by_days(ratios, task.ratio[late], task.day[late])
+    return Fitted(dict(offsets), _loss(task, late, ratios, offsets))
+
+
+def train_network(config: EtaConfig, task: Task, bundle: Path, report: Progress) -> Fitted:
+    """Fit without each block of days, calibrate on the predictions of these blocks, and export the mean of the fits."""
     model, hidden = config.model, (config.model.hidden, config.model.hidden // 2)
-    parts = model.folds + 1
+    unused = [columns_of(task.traffic).index(name) for name in TYPE] if model.per_type == "no" else []
+    members: list[QuantileNet] = []
 
-    def fitted(rows: Ints, part: int) -> Any:
-        plan = Plan(model.epochs, model.batch, LEARNING_RATE, config.world.seed + part)
-        return fit_net(
-            x[rows], ratio[rows], base_s[rows], model.loss, hidden, plan,
-            lambda share, text: report((part + share) / parts, text),
+    def predicted(train: Ints, test: Ints, block: int) -> Floats:
+        plan = Plan(model.epochs, model.batch, LEARNING_RATE, config.world.seed + block)
+        found = fit_net(
+            task.x[train], task.ratio[train], model.loss, hidden, plan,
+            lambda share, text: report((block + share) / model.folds, text), unused,
         )  # fmt: skip
+        members.append(found.model)
+        return predict_net(found.model, task.x[test])
 
-    unseen = out_of_fold(day, model.folds, lambda train, test, block: predict_net(fitted(train, block).model, x[test]))
-    found = fitted(np.arange(len(day)), model.folds)
-    export(found.model.__call__, x.shape[1], bundle / file_of(name), x[:2_000])
-    return dict(offsets_by_days(unseen, ratio, day)), found.losses[-1]
+    unseen = out_of_fold(task.day, model.folds, predicted)
+    export(mean_of(members), task.x.shape[1], bundle / file_of(f"network_{task.traffic}"), task.x[:COMPARED])
+    offsets, late = offsets_by_days(unseen, task.ratio, task.day), np.flatnonzero(task.is_late)
+    return Fitted(dict(offsets), _loss(task, late, unseen[late], offsets))
+
+
+def best_family(found: Mapping[str, Fitted]) -> str:
+    """The family with the lower pinball loss on the last training days, with live traffic."""
+    return min(FAMILIES, key=lambda family: found[f"{family}_live"].late_loss)
+
+
+def _loss(task: Task, rows: Ints, ratios: Floats, offsets: Mapping[str, tuple[float, float]]) -> float:
+    quantiles = seconds_of(ratios, task.base_s[rows], offsets["all_days"])
+    return float(pinball_rows(task.seconds[rows], quantiles).mean())
 
 
 def _part(context: StepContext, name: str, first: float, last: float) -> Progress:

@@ -1,8 +1,8 @@
 """The true law of the time of each trip of a day, given what a server could know at its departure.
 
-Known: the route, the places, the hour, the rain, all traversals before the step of the departure, the incidents that
-are reported and not cleared, and the driver assigned at the quote. A server does not know how long the queue of an
-incident is. `withheld` removes one kind of knowledge, which shows what it is worth.
+Known: the route, the places, the hour, the rain, the traversals that were uploaded before the minute of the departure,
+the incidents that are reported and not cleared, and the driver assigned at the quote. A server does not know how long
+the queue of an incident is. `withheld` removes one kind of knowledge, which shows what it is worth.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ import numpy as np
 from scipy.stats import norm, qmc
 
 from eta_prediction.domain import Array, Ints
-from eta_prediction.world.replayed import ReplayedDay
+from eta_prediction.world.replayed import MINUTE_S, ReplayedDay
 from eta_prediction.world.traffic.ahead import law_of_z
 from eta_prediction.world.traffic.filter import Posterior, prior
-from eta_prediction.world.traffic.incidents import MINUTE_S, unreported_mean
+from eta_prediction.world.traffic.incidents import unreported_mean
 from eta_prediction.world.trip_law import Trips, draw_factor, draw_overheads
 from eta_prediction.world.truth import World
 from infra.simulation.streams import start_ts, stream
@@ -103,10 +103,10 @@ def _driving(
 ) -> Array:
     """float64[draws]: Σ a_j e^(A z_j) of one trip."""
     state, planned = replayed.found.state, replayed.found.planned
-    departs = (planned.demand.at_ts[trip] - start_ts(world.config, replayed.day)) // world.config.traffic.step_s
+    minute = int((planned.demand.at_ts[trip] - replayed.begin_ts) // MINUTE_S)
     step = state.at(planned.parts.step[part])
-    known: Posterior = prior(world.traffic) if withheld == "traffic" else replayed.known[int(departs)]
-    ahead = np.maximum(step - int(departs) + 1, 1)  # the newest traversals are those of the step before the departure
+    known: Posterior = prior(world.traffic) if withheld == "traffic" else replayed.known_at(minute)
+    ahead = np.maximum(step - int(minute * MINUTE_S // world.config.traffic.step_s), 0)
     mean, covariance = law_of_z(world.traffic, known, planned.parts.group[part], ahead)
     values, vectors = np.linalg.eigh(covariance)
     largest = np.argsort(-values)  # the first points of a set are the most even

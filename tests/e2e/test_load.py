@@ -42,6 +42,7 @@ def test_load_with_too_few_requests_is_inconclusive(timed_lab: Lab, tmp_path: Pa
     assert "too few" in printed
 
 
+@pytest.mark.alone
 def test_overload_run_sheds_requests_and_ignores_the_budgets(lab: Lab, tmp_path: Path) -> None:
     words = ("load", "feed_ranking", "--overload", "--users", "120", "--seconds", "8", "--out", str(tmp_path), "--json")
     report = lab.run(*words, parse=True)

@@ -87,7 +87,7 @@ def test_every_quote_can_be_repeated_bit_for_bit(service: EtaService, knobs: dic
 def test_replay_finds_a_planted_difference(
     service: EtaService, field: str, change: Callable[[Quote], dict[str, Any]]
 ) -> None:
-    logged = quote(service, 4)
+    logged = quote(service, 4, model="network")
     assert field in replayed(service, replace(logged, **change(logged)))
 
 

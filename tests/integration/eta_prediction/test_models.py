@@ -51,13 +51,13 @@ def test_interval_of_past_trips_covers() -> None:
 
 @pytest.fixture(scope="module")
 def boosters() -> list[lgb.Booster]:
-    return fit_boosters(X, SECONDS / BASE_S, BASE_S, BoosterPlan(80, 15, 0))
+    return fit_boosters(X, SECONDS / BASE_S, BoosterPlan(80, 15, 0))
 
 
 @pytest.fixture(scope="module")
 def net_predictions(tmp_path_factory: pytest.TempPathFactory) -> tuple[Floats, Floats]:
     """Predictions of the trained network and of its export."""
-    found = fit_net(X, SECONDS / BASE_S, BASE_S, "absolute", (32, 16), Plan(12, 256, 3e-3, 0), lambda *_: None)
+    found = fit_net(X, SECONDS / BASE_S, "absolute", (32, 16), Plan(12, 256, 3e-3, 0), lambda *_: None)
     path = tmp_path_factory.mktemp("net") / "net.onnx"
     export(found.model.__call__, X.shape[1], path, X[:500])
     return predict_net(found.model, NEW_X), OnnxModel(path, width=X.shape[1])(NEW_X)
@@ -89,10 +89,10 @@ def test_exported_network_is_the_trained_one(net_predictions: tuple[Floats, Floa
 def test_squared_loss_predicts_the_mean_and_absolute_loss_the_median() -> None:
     """A third of the trips takes twice as long: the mean lies far above the median."""
     rng, x = np.random.default_rng(0), np.ones((4_000, 2), np.float32) * np.arange(2, dtype=np.float32)
-    ratio, ones = np.where(rng.random(len(x)) < 0.33, 2.0, 1.0) + 0.2 * rng.normal(size=len(x)), np.ones(len(x))
+    ratio = np.where(rng.random(len(x)) < 0.33, 2.0, 1.0) + 0.2 * rng.normal(size=len(x))
     middle = {}
     for loss in ("absolute", "squared"):
-        found = fit_net(x, ratio, ones, loss, (8, 8), Plan(60, 256, 2e-2, 0), lambda *_: None)
+        found = fit_net(x, ratio, loss, (8, 8), Plan(60, 256, 2e-2, 0), lambda *_: None)
         middle[loss] = float(predict_net(found.model, x[:1])[0, 1])
     assert middle["absolute"] == pytest.approx(np.median(ratio), abs=0.05)
     assert middle["squared"] == pytest.approx(ratio.mean(), abs=0.05)

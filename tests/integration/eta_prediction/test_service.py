@@ -70,7 +70,7 @@ def test_quote_has_a_route_an_interval_and_its_stages_in_order(client: TestClien
     assert 0 < answer["p10_min"] < answer["p50_min"] < answer["p90_min"] < 60
     assert answer["quoted_min"] == pytest.approx(answer["p50_min"])
     assert answer["degraded"] == []
-    assert answer["model"] == "network_live"
+    assert answer["model"] in ("network_live", "boosters_live")
     assert not answer["is_cold_start"]
     stages = list(dict.fromkeys(stage["stage"] for stage in answer["trace"]))
     assert stages == ["driver", "snap", "route", "forecast", "predict", "quote"]
@@ -126,7 +126,7 @@ def test_point_gets_the_route_of_its_nearest_node(client: TestClient) -> None:
 def test_later_departure_uses_the_usual_traffic_of_its_hour(client: TestClient) -> None:
     now = datetime.fromisoformat(ask(client)["departure"])
     later = ask(client, departure=(now + timedelta(hours=7)).isoformat())
-    assert later["model"] == "network_static"
+    assert later["model"] in ("network_static", "boosters_static")
     assert later["route_source"] == "profile"
     assert later["degraded"] == []
     assert later["p50_min"] > ask(client)["p50_min"], (
@@ -179,7 +179,7 @@ def test_fault_degrades_the_quote_and_says_why(
 ) -> None:
     healthy = ask(client, driver_id=11)
     assert client.put(f"/v1/faults/{port}", json={"fault": fault}).status_code == 200
-    answer = ask(client, driver_id=next(DRIVERS))
+    answer = ask(client, driver_id=next(DRIVERS), knobs={"model": "network"})
     assert reason in answer["degraded"]
     assert answer["model"] == model
     assert answer["route_source"] == source
