@@ -30,7 +30,7 @@ from infra.settings import Settings
 from tests.conftest import HOME
 from tests.support.eta_build import build_city
 
-PATIENT = with_knobs(SMOKE, {"deadline_ms": 5_000, "feature_timeout_ms": 1_000})
+PATIENT = with_knobs(SMOKE, {"deadline_ms": 5_000, "feature_timeout_ms": 1_000, "speeds_ttl_s": 86_000})
 
 
 @pytest.fixture(scope="module")

@@ -14,11 +14,13 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
+from eta_prediction import config
 from eta_prediction.events.history import read_graph
 from eta_prediction.items.road_state import RoadState
 from eta_prediction.online.app import create_app
 from eta_prediction.online.bootstrap import FAULTS
 from infra.build.fingerprints import CURRENT
+from infra.design import with_knobs
 from infra.registry.release import read_release
 from infra.settings import Settings
 from tests.conftest import HOME
@@ -38,7 +40,11 @@ def city() -> Settings:
 
 @pytest.fixture(scope="module")
 def client(city: Settings) -> Iterator[TestClient]:
-    app = create_app(city.model_copy(update=PATIENT))
+    """No worker renews the state of the roads here, so it must stay fresh for as long as a busy machine takes."""
+    patient = with_knobs(config.SMOKE, {"speeds_ttl_s": 86_000})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(config, "PRESETS", {**config.PRESETS, "smoke": patient})
+        app = create_app(city.model_copy(update=PATIENT))
     with TestClient(app, raise_server_exceptions=False, base_url="http://127.0.0.1") as opened:
         yield opened
 
