@@ -78,7 +78,7 @@ class Resample:
         """95% interval of the ratio of two sums over rows."""
         over, under = (np.bincount(self.group, rows, self.count) for rows in (above, below))
         draws = draw_counts(self.count, ROUNDS)
-        return interval_of([float(counts @ over) / float(counts @ under) for counts in draws])
+        return interval_of([float((counts * over).sum() / (counts * under).sum()) for counts in draws])
 
     def interval(self, statistic: Callable[[Array], float]) -> tuple[float, float]:
         """95% interval of `statistic(weight)`, `weight` float64[n]."""
