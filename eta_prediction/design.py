@@ -1,4 +1,8 @@
-"""The `Design` value of ride ETA. This module imports no training code and no serving code."""
+"""The `Design` value of ride ETA. This module imports no training code and no serving code.
+
+The design is not in `lab.designs` yet, because some of the parts that it names do not exist: `benchmarks`, `player`,
+`judge`, `quality`, `sweeps` and `loadtest`.
+"""
 
 from __future__ import annotations
 

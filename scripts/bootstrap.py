@@ -61,7 +61,10 @@ def install_routing(uv):
     lock = os.path.join(ROOT, "requirements", "routing.txt")
     command = uv + ["--require-hashes", "--only-binary", ":all:", "-r", lock]
     if subprocess.run(command, stdin=subprocess.DEVNULL).returncode != 0:
-        say("no package of routingkit-cch fits this system; ride ETA uses the slower engine (Dijkstra)")
+        say(
+            "routingkit-cch could not be installed (reason above); ride ETA will use a slower engine (Dijkstra).\n"
+            "  To try again, delete .venv and run make again."
+        )
 
 
 def check_python():

@@ -18,6 +18,7 @@ from eta_prediction.config import EtaConfig
 from eta_prediction.domain import Ints, RoadGraph
 from eta_prediction.events.history import GRAPH, EventRows, read_graph
 from eta_prediction.features.forecast import SpeedForecast
+from eta_prediction.features.great_circle import GreatCircle
 from eta_prediction.features.places import Places
 from eta_prediction.features.profile import Profile
 from eta_prediction.features.route_inputs import Roads
@@ -43,6 +44,7 @@ class City:
     places: Places
     route_time: RouteTime
     incident_life_s: float
+    great_circle: GreatCircle
     events: EventRows
     order: Ints | None
     state: RoadState
@@ -82,14 +84,15 @@ def open_city(path: Path, *, model_digest: str | None = None) -> City:
     profile, forecast, places, route_time, learned = (path / name for name in LEARNED)
     with np.load(path / EVENTS, allow_pickle=False) as stored:
         events = EventRows(*(stored[name] for name in EventRows.__annotations__))
-    order = path / ORDER
+    order, numbers = path / ORDER, json.loads(learned.read_text())
     return City(
         read_graph(path),
         Profile.read(profile),
         SpeedForecast.read(forecast),
         Places.read(places),
         RouteTime.read(route_time),
-        float(json.loads(learned.read_text())["incident_life_s"]),
+        float(numbers["incident_life_s"]),
+        GreatCircle.of_json(numbers["great_circle"]),
         events,
         np.load(order, allow_pickle=False) if order.exists() else None,
         RoadState.read(path / STATE),

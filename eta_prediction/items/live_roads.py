@@ -10,8 +10,6 @@ import threading
 import time
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from eta_prediction.config import EtaConfig
 from eta_prediction.domain import QUARTER_S, Array
 from eta_prediction.features.route_inputs import Roads, live_edge_seconds
@@ -67,9 +65,3 @@ class LiveRoads:
             pass  # the next request tries again
         finally:
             self._lock.release()
-
-    def delay(self, state: RoadState, now_ts: float) -> Array:
-        """float64[edges]: time over free-flow time, for maps."""
-        seconds = live_edge_seconds(self.roads, state.forecast, now_ts, state.rain)
-        found: Array = seconds / np.maximum(self.roads.graph.free_s, 1e-9)
-        return found

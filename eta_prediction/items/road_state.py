@@ -65,7 +65,7 @@ class RoadState:
         return KnownIncidents(self.incident_edge, self.incident_reported_ts, open_end, life_s)
 
     def without_traffic(self) -> RoadState:
-        """A state that knows nothing of today's traffic, for departures and times that it does not describe."""
+        """The same time with the usual traffic and no incidents, for a departure to which this state does not apply."""
         return RoadState(
             0,
             self.made_ts,

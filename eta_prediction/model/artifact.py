@@ -64,13 +64,13 @@ class Bundle:
         return self.routes[traffic].quantiles(self.base_s(traffic, x), route_s, is_busy(x))
 
     def from_seconds(
-        self, route_s: Array, departure_ts: float, time_zone: str, ride_type: int, *, is_live: bool
+        self, route_s: Array, departure_ts: float, time_zone: str, ride_type: int, *, is_live: bool, is_busy_hour: bool
     ) -> Array:
         """float64[n, 3]: like `historical`, where only the times of routes are known. NaN stays NaN."""
         n, route = len(route_s), self.routes["live" if is_live else "static"]
         at_ts, ride = np.full(n, departure_ts), np.full(n, ride_type, np.int64)
         corrected = route.from_seconds(route_s, at_ts, time_zone, ride)
-        found = route.quantiles(corrected, np.nan_to_num(route_s), np.zeros(n, bool))
+        found = route.quantiles(corrected, np.nan_to_num(route_s), np.full(n, is_busy_hour))
         return np.where(np.isnan(corrected)[:, None], np.nan, found)
 
 

@@ -69,7 +69,12 @@ def full_columns(x: Floats, route_s: Array) -> Array:
 
 def is_busy(x: Floats) -> Bools:
     """bool[n]: trips in a busy hour."""
-    found: Bools = column(x, "traffic") > BUSY
+    return is_busy_at(column(x, "traffic"))
+
+
+def is_busy_at(traffic: Array) -> Bools:
+    """bool[n]: hours in which the usual log ratio of the city is `traffic` float64[n]."""
+    found: Bools = traffic > BUSY
     return found
 
 

@@ -32,6 +32,7 @@ from eta_prediction.events.history import (
 from eta_prediction.features.driver_row import VIEW, FinishedTrips, driver_rows, snapshot_pairs
 from eta_prediction.features.edge_residuals import EdgeTraffic, edge_traffic
 from eta_prediction.features.forecast import SpeedForecast
+from eta_prediction.features.great_circle import GreatCircle, between, fit_great_circle
 from eta_prediction.features.incidents import KnownIncidents, mean_life_s
 from eta_prediction.features.places import Places, event_inputs
 from eta_prediction.features.probes import step_of
@@ -58,7 +59,7 @@ from infra.simulation.streams import end_ts, start_ts
 PROFILE, FORECAST, ROUTE_TIME, PLACES = "profile.npz", "forecast.npz", "route_time.npz", "places.npz"
 TRIPS = "trips"
 LEARNED = "learned.json"
-"""numbers that serving needs: the mean life of an incident"""
+"""numbers that serving needs: the mean life of an incident, and the great circle's answer"""
 LEARNED_FROM = 20_000
 """most trips of one day from which the corrected route is learned"""
 
@@ -79,7 +80,6 @@ def compute_tables(context: StepContext) -> Facts:
     write_speeds(out, config, profiles, forecast, followed)
     observed_share = float((followed.count > 0).mean())
     del followed
-    (out / LEARNED).write_text(json.dumps({"incident_life_s": life_s}))
     history = History(world, config, graph, rain, incidents, read_calendar(world, config.world), profiles, life_s)
     days, trips = config.world.days, 0
     (out / TRIPS).mkdir()
@@ -88,8 +88,9 @@ def compute_tables(context: StepContext) -> Facts:
         table.write(trip_file(out, day))
         trips += len(table)
         context.report(0.55 + 0.35 * (day + 1) / days, f"routes of day {day + 1}")
-    route_time = learn_route_time(out, config)
+    route_time, circle = learn_from_trips(out, config, graph)
     route_time.write(out / ROUTE_TIME)
+    (out / LEARNED).write_text(json.dumps({"incident_life_s": life_s, "great_circle": circle.as_json()}))
     places, finished = follow_places(out, config, graph, route_time)
     places.write(out / PLACES)
     live = context.inputs.get("live")
@@ -170,18 +171,21 @@ def traffic_at(speeds: SpeedHistory, at_ts: Array, rain: Array) -> Traffic:
     )
 
 
-def learn_route_time(out: Path, config: EtaConfig) -> RouteTime:
-    """The corrected route, from the trips of the training days."""
+def learn_from_trips(out: Path, config: EtaConfig, graph: RoadGraph) -> tuple[RouteTime, GreatCircle]:
+    """The corrected route and the great circle's answer, from the trips of the training days."""
     parts = []
     for day in range(training_days(config)):
         table = TripTable.read(trip_file(out, day))
         rows = np.arange(0, len(table), max(1, -(-len(table) // LEARNED_FROM)))
-        parts.append((table.route.take(rows), table.ride_type[rows], table.seconds[rows]))
-    routes, rides, seconds = zip(*parts, strict=True)
+        metres = between(graph, table.origin[rows], table.destination[rows])
+        parts.append((table.route.take(rows), table.ride_type[rows], metres, table.seconds[rows]))
+    routes, rides, metres_of_days, seconds_of_days = zip(*parts, strict=True)
     route = RouteInputs(
         *(np.concatenate(columns) for columns in zip(*(vars(part).values() for part in routes), strict=True))
     )
-    return fit_route_time(route, np.concatenate(rides), np.concatenate(seconds))
+    seconds = np.concatenate(seconds_of_days)
+    circle = fit_great_circle(np.concatenate(metres_of_days), route.km, seconds)
+    return fit_route_time(route, np.concatenate(rides), seconds), circle
 
 
 def follow_places(

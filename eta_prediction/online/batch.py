@@ -1,7 +1,8 @@
 """HTTP for batches: the times from up to 500 origins to one destination, such as from all drivers nearby to a rider.
 
-Without paths, one search of the engine gives all route times, and the corrected route with its historical interval
-answers. With paths, every pair gets the inputs and the model of a single quote, without a driver.
+Without paths, one search of the engine gives the times of all routes, and the corrected route with its interval of past
+trips answers. With paths, every pair gets the inputs and the model of a single quote, without a driver. Without an
+engine, the great circle answers.
 """
 
 from __future__ import annotations
@@ -14,13 +15,17 @@ from fastapi import Body, FastAPI, Request
 from starlette.responses import Response
 
 from eta_prediction.domain import RIDE_TYPES, Array, Ints
+from eta_prediction.features.great_circle import between
 from eta_prediction.features.views import no_driver
-from eta_prediction.items.live_roads import LIVE, PROFILE
+from eta_prediction.items.live_roads import DISTANCE, LIVE, PROFILE
+from eta_prediction.model.artifact import CORRECTED
+from eta_prediction.model.corrected_route import is_busy_at
 from eta_prediction.model.quote import quoted_s
 from eta_prediction.online.predict import NO_WAY_S
-from eta_prediction.online.query import EtaQuery
+from eta_prediction.online.query import GREAT_CIRCLE, EtaQuery
 from eta_prediction.online.schemas import BatchRequest, BatchResponse, knobs_of
 from eta_prediction.online.service import EtaService
+from infra.errors import RoutingUnavailable, UsageError
 from infra.pipeline.trace import Trace
 from infra.routing.routes import Routes
 from infra.serving.admission import Admission
@@ -60,8 +65,14 @@ def answer_batch(service: EtaService, query: EtaQuery, body: BatchRequest, trace
     query = pipeline.stage("route", pipeline.feed, pipeline.feed.see, pipeline.feed.fallback, query, trace)
     source = PROFILE if query.route.found_with == LIVE and not query.is_live else query.route.found_with
     sources = np.array(origins, np.int64)
-    answer = _with_paths if body.paths else _without_paths
-    quantiles, model = answer(service, query, source, sources, target, trace)
+    if source == DISTANCE and not body.paths:
+        raise UsageError("a shortest route has no time without its path", hint="set paths to true")
+    try:
+        answer = _with_paths if body.paths else _without_paths
+        quantiles, model = answer(service, query, source, sources, target, trace)
+    except RoutingUnavailable:  # the trace has the reason
+        metres = between(service.city.graph, sources, np.full(len(sources), target))
+        quantiles, model, source = service.city.great_circle.quantiles(metres), CORRECTED, GREAT_CIRCLE
     quoted = [None if np.isnan(row[1]) else quoted_s(row, query.quote.quote_quantile) / 60 for row in quantiles]
     return {
         "quoted_min": quoted,
@@ -82,15 +93,17 @@ def _without_paths(
     """float64[n, 3]: corrected route times with the interval of past trips; NaN where no road leads."""
     with trace.query_stage("route", "many_to_one"):
         seconds = service.pipeline.router.engine(source).seconds_to(sources, target)
-    with trace.query_stage("predict", "corrected_route"):
+    slot = service.city.profile.slot(np.array([query.departure_ts]))
+    with trace.query_stage("predict", CORRECTED):
         found = service.bundle.from_seconds(
             np.where(np.isfinite(seconds), seconds, np.nan),
             query.departure_ts,
             service.city.profile.time_zone,
             query.ride_type,
             is_live=source == LIVE,
+            is_busy_hour=bool(is_busy_at(service.city.profile.traffic(slot))[0]),
         )
-    return found, "corrected_route"
+    return found, CORRECTED
 
 
 def _with_paths(

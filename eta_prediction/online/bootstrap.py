@@ -32,7 +32,7 @@ from infra.serving.shared import SharedParts, warm_store
 FAULTS = (
     *FEATURE_STORE,
     Fault("traffic", "down", "there is no state of the roads", lambda *_: DownFeed()),
-    Fault("traffic", "stale", "no new state of the roads arrives", lambda state, *_: StaleFeed(state, 1.0)),
+    Fault("traffic", "stale", "no new state of the roads arrives", lambda *_: StaleFeed()),
     Fault("routing", "down", "every search for a route fails", lambda *_: DownEngine()),
     *(model_down(name, f"the model {name}") for name in MODELS),
     STREAM,
@@ -74,9 +74,9 @@ class EtaBootstrap:
             feed=TrafficFeed(live, faults),
             driver=DriverHydrator(guarded, DriverCache(config.serve.cache_ttl_s, config.serve.cache_drivers)),
             places=PlaceFinder(city.graph, Snapper(city.graph.topology), config.route.snap_m),
-            router=Router(live, faults),
+            router=Router(live, city.great_circle, faults),
             forecaster=RouteForecaster(city, live),
-            predictor=QuantilePredictor(bundle, faults),
+            predictor=QuantilePredictor(bundle, city.great_circle, faults),
             quoter=Quoter(),
         )
         version = f"{release.model_name}/{release.model_version}"
@@ -92,9 +92,11 @@ class EtaBootstrap:
         """Route and predict with `state` from now on.
 
         A state of the future is skipped. It occurs after a restart of the whole lab, which sets the clock back. So is a
-        state of another city, which occurs after a build of another preset.
+        state whose incidents lie outside the map, which occurs after a build with a smaller city.
         """
         if service is None or state.made_ts > service.clock.now() + 1.0:
+            return
+        if state.incident_edge.max(initial=-1) >= service.city.graph.edges:
             return
         if state.made_ts >= service.live.state.made_ts:
             with contextlib.suppress(RoutingUnavailable):  # the engine keeps its times, and the next state comes soon

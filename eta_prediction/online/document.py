@@ -8,11 +8,19 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
+from eta_prediction.items.live_roads import DISTANCE, LIVE, PROFILE
 from eta_prediction.online.city_map import Drawn, draw
 from eta_prediction.online.query import GREAT_CIRCLE, EtaQuery
 from eta_prediction.online.route import delays
 from eta_prediction.online.service import EtaService
 from infra.pipeline.trace import Trace
+
+ROUTES = {
+    LIVE: "fastest route now",
+    PROFILE: "fastest route in usual traffic",
+    DISTANCE: "shortest route",
+    GREAT_CIRCLE: "no route, as the crow flies",
+}
 
 
 def document(service: EtaService, query: EtaQuery, trace: Trace, *, explain: bool) -> dict[str, Any]:
@@ -71,7 +79,7 @@ def map_of(service: EtaService, query: EtaQuery, degraded: list[str]) -> str:
     state, quoted = query.state, query.routes[0]
     clock = datetime.fromtimestamp(state.made_ts, ZoneInfo(service.city.profile.time_zone)).strftime("%H:%M")
     traffic = f"traffic of {clock}" if query.is_live else "usual traffic"
-    note = f"{quoted.km:.1f} km, route by {quoted.found_with.replace('_', ' ')}, {traffic}"
+    note = f"{quoted.km:.1f} km, {ROUTES[quoted.found_with]}, {traffic}"
     note += f", {len(state.incident_edge)} reported incidents in the city" if query.is_live else ""
     note += f"; degraded: {', '.join(degraded)}" if degraded else ""
     drawn = Drawn(

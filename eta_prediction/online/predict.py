@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from eta_prediction.domain import Array
+from eta_prediction.features.great_circle import GreatCircle
 from eta_prediction.model.artifact import CORRECTED, Bundle
 from eta_prediction.online.query import EtaQuery
 from infra.errors import DependencyError
@@ -14,15 +15,12 @@ from infra.faults.switch import FaultSwitch, SwitchedModel
 
 NO_WAY_S = np.array([60.0, 120.0, 240.0])
 """quantiles of a trip from a place to itself: the times at the kerbs"""
-LEAST_S = 1.0
-GREAT_CIRCLE_INTERVAL = np.array([0.6, 1.0, 1.7])
-"""quantiles of actual time over the great circle's, where no engine routes"""
-KERBS_S = 120.0
 
 
 @dataclass(frozen=True)
 class QuantilePredictor:
     bundle: Bundle
+    circle: GreatCircle
     faults: FaultSwitch
     name: str = "quantiles"
 
@@ -47,11 +45,11 @@ class QuantilePredictor:
         return query.but(quantiles=found[0] if len(found) == 1 else found, model=CORRECTED)
 
     def _without_inputs(self, query: EtaQuery) -> Array:
-        route = query.routes[0]
+        """A trip from a place to itself, or the great circle with the interval of past trips."""
         if query.origin == query.destination:
             return NO_WAY_S
-        found: Array = (route.seconds + KERBS_S) * GREAT_CIRCLE_INTERVAL
-        return np.maximum(found, LEAST_S)
+        found: Array = query.routes[0].seconds * np.array(self.circle.interval)
+        return found
 
 
 def _traffic(query: EtaQuery) -> str:

@@ -1,7 +1,7 @@
 """Stage `route`: the fastest way at the newest speeds, and alternatives on demand.
 
-Without an engine, the great circle takes the route's place. All routes are timed with the same traffic, whatever they
-were found with.
+Without an engine, the great circle takes the route's place (`features.great_circle`). All routes are timed with the
+same traffic, whatever they were found with.
 """
 
 from __future__ import annotations
@@ -10,17 +10,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from eta_prediction.domain import Ints, RoadGraph
+from eta_prediction.domain import Array, Ints, RoadGraph
+from eta_prediction.features.great_circle import GreatCircle, between
 from eta_prediction.features.route_inputs import live_edge_seconds
 from eta_prediction.items.live_roads import DISTANCE, LIVE, PROFILE, LiveRoads
 from eta_prediction.online.query import GREAT_CIRCLE, EtaQuery, FoundRoute
 from infra.errors import DependencyError, RoutingUnavailable, UsageError
 from infra.faults.switch import FaultSwitch
 from infra.routing.port import RoutingEngine
-from infra.routing.snap import great_circle_m
-
-DETOUR, SPEED_MS = 1.35, 7.0
-"""length of a route over the great circle, and its mean speed in metres per second, where no engine routes"""
 
 
 class DownEngine:
@@ -39,6 +36,7 @@ class DownEngine:
 @dataclass(frozen=True)
 class Router:
     live: LiveRoads
+    circle: GreatCircle
     faults: FaultSwitch
     name: str = "engine"
 
@@ -69,11 +67,10 @@ class Router:
         return query.but(routes=tuple(found), route_source=source)
 
     def fallback(self, query: EtaQuery, cause: DependencyError) -> EtaQuery:
-        """The great circle, with the usual detour and speed of the city."""
-        graph = self.graph
-        ends = (value[[node]] for node in (query.origin, query.destination) for value in (graph.lon, graph.lat))
-        metres = DETOUR * float(great_circle_m(*ends)[0])
-        route = FoundRoute(GREAT_CIRCLE, np.zeros(0, np.int64), metres / 1000, metres / SPEED_MS)
+        """The great circle, with the usual detour and time of past trips."""
+        metres = between(self.graph, np.array([query.origin]), np.array([query.destination]))
+        seconds, km = float(self.circle.seconds(metres)[0]), float(self.circle.detour * metres[0] / 1000)
+        route = FoundRoute(GREAT_CIRCLE, np.zeros(0, np.int64), km, seconds)
         return query.but(routes=(route,), route_source=GREAT_CIRCLE)
 
     def _timed(self, query: EtaQuery, name: str, edges: Ints) -> FoundRoute:
@@ -89,7 +86,7 @@ class Router:
         return FoundRoute(name, edges, float(roads.graph.length_m[edges].sum()) / 1000, seconds)
 
 
-def delays(live: LiveRoads, query: EtaQuery) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def delays(live: LiveRoads, query: EtaQuery) -> Array:
     """float64[edges]: time over free-flow time, as the query sees it. Maps show it."""
     seconds = live_edge_seconds(live.roads, query.state.forecast, query.departure_ts, query.state.rain)
     return np.asarray(seconds / live.roads.graph.free_s, np.float64)

@@ -21,12 +21,8 @@ class DownFeed:
         raise TrafficUnavailable("injected fault: the traffic feed is down")
 
 
-@dataclass(frozen=True)
 class StaleFeed:
-    """Fault: no new state arrives, and the last one is `delay_s` hours old."""
-
-    state: RoadState
-    hours: float
+    """Fault: no new state arrives, and the last one is too old."""
 
     def __call__(self) -> RoadState:
         raise TrafficStale("injected fault: the newest state of the roads is old")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from eta_prediction.domain import Array, Ints
+from eta_prediction.domain import Array
 
 
 def profile(hour: Array) -> Array:
@@ -19,8 +19,3 @@ def profile(hour: Array) -> Array:
 def _bump(hour: Array, middle: float, width: float) -> Array:
     found: Array = np.exp(-0.5 * ((hour - middle) / width) ** 2)
     return found
-
-
-def step_of(at_ts: Array, start_ts: float, step_s: float) -> Ints:
-    """Number of the traffic step since the start of the history."""
-    return np.floor((at_ts - start_ts) / step_s).astype(np.int64)

@@ -221,6 +221,39 @@ def test_batch_beyond_its_limit_is_refused(client: TestClient) -> None:
     assert client.post("/v1/eta/batch", json=body).status_code == 422
 
 
+@pytest.mark.parametrize("paths", [False, True])
+def test_batch_without_an_engine_answers_by_the_great_circle_and_says_so(client: TestClient, paths: bool) -> None:
+    body = {"origins": [{"node": node} for node in (5, 120, 1500)], "destination": TO, "paths": paths}
+    healthy = client.post("/v1/eta/batch", json=body).json()
+    client.put("/v1/faults/routing", json={"fault": "down"})
+    found = client.post("/v1/eta/batch", json=body).json()
+    assert found["degraded"] == ["routing_unavailable"]
+    assert found["route_source"] == "great_circle"
+    for one, other in zip(found["quoted_min"], healthy["quoted_min"], strict=True):
+        assert one == pytest.approx(other, rel=0.6)
+
+
+def test_batch_of_shortest_routes_needs_paths(client: TestClient) -> None:
+    body = {"origins": [FROM], "destination": TO, "knobs": {"found_with": "distance"}}
+    refusal = client.post("/v1/eta/batch", json=body)
+    assert refusal.status_code == 422
+    assert "set paths to true" in refusal.json()["detail"]
+    found = client.post("/v1/eta/batch", json=body | {"paths": True}).json()
+    assert found["quoted_min"][0] == pytest.approx(ask(client, knobs={"found_with": "distance"})["quoted_min"], abs=0.1)
+
+
+def test_batch_in_a_busy_hour_has_the_intervals_of_busy_hours(client: TestClient) -> None:
+    """The history ends at 1:00. The evening has another share of P90 over P50 than the night."""
+    now = datetime.fromisoformat(ask(client)["departure"])
+    body = {"origins": [FROM], "destination": TO}
+    night, rush = (
+        client.post("/v1/eta/batch", json=body | {"departure": (now + timedelta(hours=hours)).isoformat()}).json()
+        for hours in (0.5, 17)
+    )
+    ratio = [found["p90_min"][0] / found["quoted_min"][0] for found in (night, rush)]
+    assert ratio[0] != pytest.approx(ratio[1], rel=1e-6)
+
+
 def test_new_state_of_the_roads_changes_the_next_quote(client: TestClient, city: Settings) -> None:
     """A jam everywhere: the same trip takes longer, and routes are timed with the new speeds."""
     release = read_release(city.design_root("eta_prediction"))

@@ -93,7 +93,7 @@ def test_incidents_count_if_they_are_reported_and_not_cleared_at_the_departure()
     for future in (found(now + 1), found(now - 600, now - 1)):
         for item in fields(RouteInputs):
             assert getattr(future, item.name)[trip] == getattr(plain, item.name)[trip], item.name
-    there = found(now - 600, now + 1)  # it will be cleared in a second, which nobody knows
+    there = found(now - 600, now + 1)  # cleared one second after the departure, so not known at the departure
     same = found(now - 600)
     assert there.incidents[trip] >= 1
     assert there.incidents[trip] == same.incidents[trip]

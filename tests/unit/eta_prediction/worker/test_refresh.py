@@ -18,6 +18,7 @@ from eta_prediction.domain import GROUPS
 from eta_prediction.events.history import EventRows
 from eta_prediction.events.tables import INCIDENTS, TRAVERSALS, WEATHER, table_of
 from eta_prediction.features.forecast import HORIZONS_MIN, INPUTS, SpeedForecast, make_kernels
+from eta_prediction.features.great_circle import GreatCircle
 from eta_prediction.features.places import Places
 from eta_prediction.features.route_time import RouteTime
 from eta_prediction.items.city import City
@@ -44,6 +45,7 @@ STATE = RoadState(1, NOW - 60, FORECAST, OBSERVED, 0.0, np.zeros(0, np.int64), n
 CITY = City(
     GRAPH, profile_of(), SpeedForecast(np.full((len(HORIZONS_MIN), len(INPUTS)), 0.1), make_kernels(GRAPH)),
     Places.nothing(), RouteTime(np.array([1.0, 0, 0, 0, 0, 0, 100.0, 60.0])), 1800.0,
+    GreatCircle(100.0, 0.1, 1.3, (0.7, 1.0, 1.5)),
     EventRows(np.zeros(0, np.int64), np.zeros(0), np.zeros(0)), None, STATE, {},
 )  # fmt: skip
 

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from eta_prediction.domain import Array
+from eta_prediction.domain import POOLED, Array, hour_of_week
+from eta_prediction.world.history import driving_s, queues_s
 from eta_prediction.world.riders import hoped_s
+from eta_prediction.world.traffic.rush import profile
 from tests.support.eta_city import CONFIG, days, world
 
 
@@ -43,13 +45,20 @@ def test_explored_quotes_have_the_planted_share_and_propensity() -> None:
 
 
 def test_pick_ups_after_an_event_have_the_planted_effect() -> None:
-    """The event term of the mean log overhead, with the place's own mean and the hour's effect removed."""
-    places, effects = world().places, []
+    """What is left of the times of trips after the time on the road and the drop-off, over the usual pick-up."""
+    left, usual = [], []
+    mean = np.exp(0.5 * CONFIG.trips.overhead_noise**2)
     for day in days():
         planned, found = day.found.planned, day.found
-        base = places.log_pick_up(planned.demand.origin, np.zeros(len(found.time_s)), np.zeros(len(found.time_s)))
-        effects.append((planned.trips.log_pick_up - base)[found.is_event])
-    assert np.mean(np.concatenate(effects)) == pytest.approx(CONFIG.trips.event_effect, abs=0.1)
+        trips, none = planned.trips, np.zeros(len(found.time_s))
+        on_road = driving_s(found.state, planned.parts, len(none)) + trips.turns_s
+        on_road += queues_s(found.state.incidents, planned)
+        rows = found.is_event & (trips.ride_type != POOLED)
+        left.append((found.time_s - on_road - mean * np.exp(trips.log_drop_off))[rows])
+        hour = profile(hour_of_week(planned.demand.at_ts, CONFIG.time_zone))
+        usual.append(mean * np.exp(world().places.log_pick_up(planned.demand.origin, hour, none))[rows])
+    found_effect = np.log(np.concatenate(left).mean() / np.concatenate(usual).mean())
+    assert found_effect == pytest.approx(CONFIG.trips.event_effect, abs=0.2)
 
 
 def test_events_bring_riders() -> None:
