@@ -21,11 +21,11 @@ from eta_prediction.model.artifact import FAMILIES, TRAFFIC, columns_of, file_of
 from eta_prediction.model.corrected_route import CorrectedRoute
 from eta_prediction.model.inputs import NAMES, TYPE, Floats
 from eta_prediction.model.quantiles import pinball_rows, seconds_of
-from eta_prediction.offline.boosters import BoosterPlan, fit_boosters, predict_boosters
-from eta_prediction.offline.conformal import offsets_by_days, out_of_fold
-from eta_prediction.offline.ensemble_onnx import export_boosters
-from eta_prediction.offline.fit_corrected_route import fit_corrected_route, route_times
-from eta_prediction.offline.quantile_net import QuantileNet, fit_net, mean_of, predict_net
+from eta_prediction.offline.quantile_models.boosters import BoosterPlan, fit_boosters, predict_boosters
+from eta_prediction.offline.quantile_models.conformal import offsets_by_days, out_of_fold
+from eta_prediction.offline.quantile_models.ensemble_onnx import export_boosters
+from eta_prediction.offline.quantile_models.fit_corrected_route import fit_corrected_route, route_times
+from eta_prediction.offline.quantile_models.quantile_net import QuantileNet, fit_net, mean_of, predict_net
 from eta_prediction.offline.samples import TRAIN, Sample
 from infra.build.runner import Facts, StepContext
 from infra.progress import Progress

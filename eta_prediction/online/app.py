@@ -14,13 +14,13 @@ from eta_prediction.domain import RIDE_TYPES
 from eta_prediction.events.paths import LIVE, end_of_log
 from eta_prediction.events.schemas import TOPICS, topics
 from eta_prediction.items.road_state import FILE, RoadState
-from eta_prediction.online.batch import add_batch
+from eta_prediction.online.api.batch import add_batch
+from eta_prediction.online.api.document import document, map_of
+from eta_prediction.online.api.event_api import add_intake
+from eta_prediction.online.api.schemas import EXAMPLES, EtaRequest, EtaResponse, knobs_of
 from eta_prediction.online.bootstrap import EtaBootstrap
-from eta_prediction.online.document import document, map_of
-from eta_prediction.online.event_api import add_intake
 from eta_prediction.online.log_entry import quote_of
 from eta_prediction.online.query import EtaQuery
-from eta_prediction.online.schemas import EXAMPLES, EtaRequest, EtaResponse, knobs_of
 from eta_prediction.online.service import EtaService
 from infra.live.live_arrays import ArraysWatcher
 from infra.pipeline.trace import Trace

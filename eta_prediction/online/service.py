@@ -12,7 +12,7 @@ from eta_prediction.domain import NONE
 from eta_prediction.items.city import City
 from eta_prediction.items.live_roads import LiveRoads
 from eta_prediction.model.artifact import Bundle
-from eta_prediction.online.departure import departure_ts
+from eta_prediction.online.api.departure import departure_ts
 from eta_prediction.online.pipeline import EtaPipeline
 from eta_prediction.online.query import EtaQuery
 from eta_prediction.online.snap import Place

@@ -7,9 +7,9 @@ from typing import Any
 
 from eta_prediction.model.artifact import MODELS, TRAFFIC, file_of, model_inputs
 from eta_prediction.model.inputs import NAMES
-from eta_prediction.offline.boosters import BoosterPlan, fit_boosters
-from eta_prediction.offline.ensemble_onnx import export_boosters
-from eta_prediction.offline.fit_corrected_route import fit_corrected_route, route_times
+from eta_prediction.offline.quantile_models.boosters import BoosterPlan, fit_boosters
+from eta_prediction.offline.quantile_models.ensemble_onnx import export_boosters
+from eta_prediction.offline.quantile_models.fit_corrected_route import fit_corrected_route, route_times
 from infra.registry.manifest import write_manifest
 from tests.support.eta_planted import planted
 

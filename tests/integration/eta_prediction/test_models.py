@@ -10,10 +10,10 @@ import pytest
 
 from eta_prediction.domain import Array
 from eta_prediction.model.inputs import Floats, column
-from eta_prediction.offline.boosters import BoosterPlan, fit_boosters, predict_boosters
-from eta_prediction.offline.ensemble_onnx import export_boosters
-from eta_prediction.offline.fit_corrected_route import fit_corrected_route
-from eta_prediction.offline.quantile_net import fit_net, predict_net
+from eta_prediction.offline.quantile_models.boosters import BoosterPlan, fit_boosters, predict_boosters
+from eta_prediction.offline.quantile_models.ensemble_onnx import export_boosters
+from eta_prediction.offline.quantile_models.fit_corrected_route import fit_corrected_route
+from eta_prediction.offline.quantile_models.quantile_net import fit_net, predict_net
 from infra.serving.onnx_model import OnnxModel
 from infra.training.fitting import Plan
 from infra.training.networks import export

@@ -14,8 +14,8 @@ import pytest
 
 from eta_prediction.config import SMOKE
 from eta_prediction.events.schemas import Incident, Traversals, Trip, Weather
-from eta_prediction.online.event_api import EventsIn
-from eta_prediction.online.schemas import EtaRequest
+from eta_prediction.online.api.event_api import EventsIn
+from eta_prediction.online.api.schemas import EtaRequest
 from eta_prediction.world.demand import Demand
 from eta_prediction.world.live_city import LiveCity
 from eta_prediction.world.traffic.city_state import draw_day, first_state

@@ -10,7 +10,7 @@ import pytest
 from eta_prediction.domain import Array
 from eta_prediction.model.corrected_route import CorrectedRoute
 from eta_prediction.model.inputs import Floats, column
-from eta_prediction.offline.fit_corrected_route import fit_corrected_route, route_times
+from eta_prediction.offline.quantile_models.fit_corrected_route import fit_corrected_route, route_times
 from tests.support.eta_planted import planted
 
 X, SECONDS, _ = planted(12)

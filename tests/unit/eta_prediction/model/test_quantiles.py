@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from eta_prediction.model.quantiles import offsets_of, scores, seconds_of
 from eta_prediction.model.quote import quoted_s
-from eta_prediction.offline.conformal import blocks_of, offsets_by_days, out_of_fold
+from eta_prediction.offline.quantile_models.conformal import blocks_of, offsets_by_days, out_of_fold
 
 ratio = st.floats(-1, 5, width=32)
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eta_prediction.model.inputs import Floats
-from eta_prediction.offline.ensemble_onnx import export_boosters
+from eta_prediction.offline.quantile_models.ensemble_onnx import export_boosters
 from infra.serving.onnx_model import OnnxModel
 
 WIDTH = 4

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from eta_prediction.domain import Array, Ints
 from eta_prediction.model.inputs import Floats
 from eta_prediction.model.quantiles import seconds_of
-from eta_prediction.offline.conformal import blocks_of, offsets_by_days, out_of_fold, rolling_offsets
+from eta_prediction.offline.quantile_models.conformal import blocks_of, offsets_by_days, out_of_fold, rolling_offsets
 
 
 @given(st.lists(st.integers(0, 30), min_size=1, max_size=200), st.integers(2, 10))

@@ -21,9 +21,9 @@ from eta_prediction.items.live_roads import DISTANCE, LIVE, PROFILE
 from eta_prediction.model.artifact import CORRECTED
 from eta_prediction.model.corrected_route import is_busy_at
 from eta_prediction.model.quote import quoted_s
+from eta_prediction.online.api.schemas import BatchRequest, BatchResponse, knobs_of
 from eta_prediction.online.predict import NO_WAY_S
 from eta_prediction.online.query import GREAT_CIRCLE, EtaQuery
-from eta_prediction.online.schemas import BatchRequest, BatchResponse, knobs_of
 from eta_prediction.online.service import EtaService
 from infra.errors import RoutingUnavailable, UsageError
 from infra.pipeline.trace import Trace

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eta_prediction.online.departure import PAST_S, departure_ts
+from eta_prediction.online.api.departure import PAST_S, departure_ts
 from infra.errors import UsageError
 
 BERLIN = "Europe/Berlin"

@@ -9,7 +9,7 @@ import pytest
 
 from eta_prediction.config import SMOKE
 from eta_prediction.domain import ARTERIAL, LOCAL, Ints
-from eta_prediction.online.city_map import COLOURS, ROUTE, Drawn, draw
+from eta_prediction.online.api.city_map import COLOURS, ROUTE, Drawn, draw
 from eta_prediction.world.city import make_city
 from infra.routing.dijkstra import DijkstraEngine
 
@@ -70,7 +70,7 @@ def test_wide_view_leaves_out_local_streets(monkeypatch: pytest.MonkeyPatch) -> 
     def widths() -> set[str | None]:
         return {path.get("stroke-width") for path in picture().iter(f"{SVG}path")}
 
-    from eta_prediction.online import city_map
+    from eta_prediction.online.api import city_map
 
     local, arterial = (str(city_map.STROKE[road]) for road in (LOCAL, ARTERIAL))
     assert local in widths()

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from eta_prediction.items.live_roads import DISTANCE, LIVE, PROFILE
-from eta_prediction.online.city_map import Drawn, draw
+from eta_prediction.online.api.city_map import Drawn, draw
 from eta_prediction.online.query import GREAT_CIRCLE, EtaQuery
 from eta_prediction.online.route import delays
 from eta_prediction.online.service import EtaService
