@@ -5,7 +5,7 @@ from __future__ import annotations
 from infra.design import Design, resolve
 from infra.errors import UsageError
 
-NAMES = ("feed_ranking", "ctr_prediction")
+NAMES = ("feed_ranking", "ctr_prediction", "eta_prediction")
 
 
 def load_designs() -> list[Design]:

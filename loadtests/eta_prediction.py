@@ -1,0 +1,67 @@
+"""Load test of ride ETA: trips between random places, of all ride types, most of them with a driver.
+
+Run `lab load eta_prediction`, or Locust directly: `locust -f loadtests/eta_prediction.py --web-host 127.0.0.1`.
+"""
+
+from __future__ import annotations
+
+import random
+from itertools import count
+from typing import Any
+
+import requests
+from locust import FastHttpUser, events, task
+from locust.env import Environment
+
+from loadtests.crowd import Crowd
+from loadtests.ending import write_at_end
+from loadtests.pace import Pace
+from loadtests.tally import Tally
+
+REQUESTS_PER_USER_S = 5
+PATH, RIDES = "/v1/eta", ("standard", "standard", "standard", "pooled", "airport")
+HAS_DRIVER = 0.8
+
+tally = Tally()
+write_at_end(tally)
+
+
+crowds: dict[str, Crowd] = {}
+nodes: list[int] = []
+seeds = count()
+
+
+@events.test_start.add_listener
+def read_city(environment: Environment, **_: Any) -> None:
+    """Read the number of drivers and of nodes from the service's `GET /v1/design`."""
+    world = requests.get(f"{environment.host}/v1/design", timeout=5).json()["world"]
+    crowds["drivers"] = Crowd(world["drivers"])
+    nodes[:] = range(world["city"]["side"] ** 2 // 2)
+
+
+class Rider(FastHttpUser):
+    """A user that asks for five quotes per second on average. Request times are random, so users do not synchronise."""
+
+    network_timeout = connection_timeout = 5.0
+
+    def on_start(self) -> None:
+        self.rng = random.Random(next(seeds))
+        self.pace = Pace(self.rng, REQUESTS_PER_USER_S)
+        self.wait()  # all users start at once; the wait spreads their first requests
+
+    def wait_time(self) -> float:
+        return self.pace.wait_s()
+
+    @task
+    def ask(self) -> None:
+        tally.late_ms.append(self.pace.send_lag_ms())
+        origin, destination = self.rng.sample(nodes, 2)
+        body: dict[str, Any] = {
+            "origin": {"node": origin},
+            "destination": {"node": destination},
+            "ride_type": self.rng.choice(RIDES),
+        }
+        if self.rng.random() < HAS_DRIVER:
+            body["driver_id"] = crowds["drivers"].pick(self.rng)
+        with self.client.post(PATH, json=body, catch_response=True, name=f"POST {PATH}") as response:
+            tally.take(response, "routes")
