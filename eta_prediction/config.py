@@ -204,6 +204,11 @@ class ModelConfig:
         trades="squared: the network predicts mean times, which late trips pull up; absolute: median times; "
         "asymmetric_huber: times that fewer trips exceed",
     )
+    turn_inputs: str = choice(
+        "yes",
+        ("yes", "no"),
+        trades="no: the models see no turns and no signals, which the times of the map's edges do not contain",
+    )
     per_type: str = choice(
         "yes", ("yes", "no"), trades="no: one correction for all types of ride, so pooled rides are late"
     )
@@ -238,6 +243,13 @@ class PredictConfig:
         per_request=True,
         trades="few days: intervals that follow what changed, with the noise of few days; none: intervals too narrow",
     )
+    without_traffic: str = choice(
+        "own_model",
+        ("own_model", "same_model"),
+        per_request=True,
+        trades="own_model: without a traffic feed, a model that never saw one answers; same_model: the model for live "
+        "traffic answers, with intervals that are too narrow",
+    )
 
 
 @dataclass(frozen=True)
@@ -256,6 +268,7 @@ class RouteConfig:
         unit="traversals",
         low=0.0,
         high=100_000.0,
+        per_request=True,
         trades="more: the model with live traffic answers only when much of the city is observed",
     )
     live_departure_min: float = knob(

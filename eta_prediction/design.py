@@ -1,8 +1,4 @@
-"""The `Design` value of ride ETA. This module imports no training code and no serving code.
-
-The design is not in `lab.designs` yet, because some of the parts that it names do not exist: `benchmarks`, `player`,
-`judge`, `quality`, `sweeps` and `loadtest`.
-"""
+"""The `Design` value of ride ETA. This module imports no training code and no serving code."""
 
 from __future__ import annotations
 

@@ -38,7 +38,6 @@ class Recount:
     """What a build and the live log know, read for quotes whose traffic is not older than some time."""
 
     city: City
-    config: EtaConfig
     traffic: TrafficLog
     drivers: DriverLog
 
@@ -48,7 +47,7 @@ class Recount:
         root, live = settings.design_root(DESIGN.name), live_root(settings)
         steps = json.loads((root / CURRENT).read_text())
         world, city = Path(steps["world"]), open_city(Path(read_release(root).index_path))
-        half_life_s = 60 * config.features.residual_half_life_min
+        half_life_s = 60 * city.features.residual_half_life_min
         from_ts = oldest_ts - FORGOTTEN * half_life_s
         history = read_incidents(world, config.world), read_weather(world, config.world)
         traffic = TrafficLog(city.graph, city.profile, half_life_s, from_ts, *history)
@@ -60,7 +59,7 @@ class Recount:
         drivers.add_ends(read_ended_trips(live))
         for quotes in read_quotes(live):
             drivers.add_quotes(quotes)
-        return cls(city, config, traffic, drivers)
+        return cls(city, traffic, drivers)
 
     def inputs(self, quotes: Sequence[Quote]) -> Floats:
         """float32[n, NAMES] of quotes with a route, in the order of their `speeds_ts`, because the sums of the traffic
@@ -69,7 +68,7 @@ class Recount:
         for quote in quotes:
             if state is None or state.made_ts != quote.speeds_ts:
                 speeds = self.traffic.speeds(
-                    self.config.features, self.city.forecast, quote.speeds_ts, snapshot_id=quote.speeds_id
+                    self.city.features, self.city.forecast, quote.speeds_ts, snapshot_id=quote.speeds_id
                 )
                 state = RoadState.of(speeds, self.traffic.incidents())
             found.append(self._of_one(quote, state))
@@ -82,7 +81,7 @@ class Recount:
         rain = state.rain if quote.speeds_id else 0.0
         routes = Routes(edges, np.zeros(len(edges), np.int64), 1)
         incidents = seen.incidents(city.incident_life_s)
-        route = route_inputs(city.roads(self.config), routes, departs, seen.traffic(1, rain=rain), incidents)
+        route = route_inputs(city.roads, routes, departs, seen.traffic(routes, city.forecast, rain=rain), incidents)
         event, event_min = event_inputs(city.graph, city.events, np.array([quote.origin]), departs)
         return assemble(
             TripInputs(
@@ -101,5 +100,5 @@ class Recount:
     def _driver(self, quote: Quote) -> DriverFeatures:
         if quote.driver_id == NONE or quote.driver_ts == 0:
             return no_driver()
-        rows = self.drivers.rows(self.config.features, quote.driver_ts, np.array([quote.driver_id]))
+        rows = self.drivers.rows(self.city.features, quote.driver_ts, np.array([quote.driver_id]))
         return DriverFeatures(np.ones(1), *(rows[name].to_numpy(np.float64) for name in DRIVER))

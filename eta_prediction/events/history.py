@@ -20,6 +20,8 @@ from infra.simulation.days import day_file
 from infra.simulation.streams import start_ts
 
 GRAPH = "graph.npz"
+ANNOUNCED_DAYS = 30
+"""days after the history whose public events the calendar announces"""
 T = TypeVar("T")
 
 
@@ -155,7 +157,8 @@ def read_weather(world: Path, config: WorldConfig) -> tuple[Array, Array]:
 
 
 def read_calendar(world: Path, config: WorldConfig) -> EventRows:
-    table = _read(world / "calendar", config, range(config.days))
+    """The public events of the history and of the announced days after it."""
+    table = _read(world / "calendar", config, range(config.days + ANNOUNCED_DAYS))
     return EventRows(*(_column(table, item.name) for item in fields(EventRows)))
 
 

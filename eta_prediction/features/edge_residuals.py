@@ -1,7 +1,7 @@
 """Residuals of single edges: the naive alternative to groups, chosen by `probe_smoothing` = "edge".
 
 Most edges of a route have no traversal in the last half hour, so their estimate is the usual traffic. The build
-computes these estimates to show what they are worth. Serving has none of them and uses the usual traffic instead.
+computes the estimates of a whole day at once (`edge_traffic`), the worker those of the present (`EdgeSums`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from eta_prediction.domain import Array, Ints
 from eta_prediction.features.forecast import SpeedForecast, estimates
 from eta_prediction.features.profile import Profile
-from eta_prediction.features.residuals import Probes
+from eta_prediction.features.residuals import Probes, decay
 
 WINDOW_HALF_LIVES = 5.0
 """older traversals do not count"""
@@ -56,5 +56,40 @@ def edge_traffic(
     spread = profile.spread[probes.slot[row]]
     sr = np.bincount(query, weight * spread * probes.residual[row], len(edge)).astype(np.float64)
     ss = np.bincount(query, weight * spread**2, len(edge)).astype(np.float64)
-    fade: Array = np.clip(forecast.weights.sum(1), 0.0, 1.0)
-    return EdgeTraffic(estimates(sr, ss, profile.probe_sd), fade)
+    return EdgeTraffic(estimates(sr, ss, profile.probe_sd), fade_of(forecast))
+
+
+def fade_of(forecast: SpeedForecast) -> Array:
+    """float64[HORIZONS]: the share of a residual that is left at each horizon."""
+    found: Array = np.clip(forecast.weights.sum(1), 0.0, 1.0)
+    return found
+
+
+@dataclass(frozen=True)
+class EdgeSums:
+    """The decayed sums Σ w s r and Σ w s² of each edge as of `at_ts`: `sums` float64[2, edges].
+
+    They include traversals that are older than `WINDOW_HALF_LIVES`; each of these has less than a thirtieth of the
+    weight of a new one.
+    """
+
+    at_ts: float
+    sums: Array
+
+    @classmethod
+    def nothing(cls, at_ts: float, edges: int) -> EdgeSums:
+        return cls(at_ts, np.zeros((2, edges)))
+
+    def advanced(
+        self, to_ts: float, profile: Profile, probes: Probes, probe_edge: Ints, half_life_s: float
+    ) -> EdgeSums:
+        """The sums at `to_ts`, with the traversals `probes` of `probe_edge` int64[m], known since `at_ts`."""
+        weight = np.exp2(-(to_ts - probes.enter_ts) / half_life_s)
+        spread, edges = profile.spread[probes.slot], self.sums.shape[1]
+        rows = (weight * spread * probes.residual, weight * spread**2)
+        added = np.stack([np.bincount(probe_edge, row, edges) for row in rows])
+        return EdgeSums(to_ts, self.sums * decay(to_ts - self.at_ts, half_life_s)[0] + added)
+
+    def estimates(self, profile: Profile) -> Array:
+        """float64[edges]: the estimate u of each edge."""
+        return estimates(self.sums[0], self.sums[1], profile.probe_sd)

@@ -5,7 +5,7 @@ The build computes them for every minute of the history (`SpeedHistory`), with t
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from eta_prediction.config import FeatureConfig
 from eta_prediction.domain import Array, Ints
+from eta_prediction.features.edge_residuals import EdgeSums
 from eta_prediction.features.forecast import SpeedForecast, latest
 from eta_prediction.features.profile import Profile
 from eta_prediction.features.residuals import Residuals
@@ -27,13 +28,15 @@ FORECAST, OBSERVED = "speeds_forecast.npy", "speeds_observed.npy"
 @dataclass(frozen=True)
 class Speeds:
     """Speeds number `snapshot_id` as of `made_ts`: the residual log ratio `forecast` float32[groups, HORIZONS], the
-    decayed number of traversals behind it, `observed` float32[groups], and `rain` as observed."""
+    decayed number of traversals behind it, `observed` float32[groups], and `rain` as observed. `by_edge` float32[edges]
+    are estimates of single edges, which replace those of groups if `probe_smoothing` is "edge"; else it is empty."""
 
     snapshot_id: int
     made_ts: float
     forecast: Floats
     observed: Floats
     rain: float
+    by_edge: Floats = field(default_factory=lambda: np.zeros(0, np.float32))
 
     def write(self, path: Path) -> None:
         write_arrays(path, self)
@@ -45,11 +48,18 @@ class Speeds:
 
 
 def make_speeds(
-    config: FeatureConfig, profile: Profile, forecast: SpeedForecast, state: Residuals, snapshot_id: int, rain: float
+    config: FeatureConfig,
+    profile: Profile,
+    forecast: SpeedForecast,
+    state: Residuals,
+    snapshot_id: int,
+    rain: float,
+    edges: EdgeSums | None = None,
 ) -> Speeds:
-    """The speeds at `state.at_ts`."""
+    """The speeds at `state.at_ts`. `edges` are the sums of single edges, which only `probe_smoothing` "edge" needs."""
+    by_edge = np.zeros(0) if edges is None else edges.estimates(profile)
     found, observed = speeds_of(config, profile, forecast, state.sums[None], profile.slot(np.array([state.at_ts])))
-    return Speeds(snapshot_id, state.at_ts, found[0], observed[0], rain)
+    return Speeds(snapshot_id, state.at_ts, found[0], observed[0], rain, by_edge.astype(np.float32))
 
 
 def speeds_of(
@@ -60,7 +70,7 @@ def speeds_of(
     is_latest = config.speed_forecast == "latest"
     found: Floats = latest(profile, sums, slot) if is_latest else forecast.apply(profile, sums, slot)
     if config.probe_smoothing == "edge":
-        found = np.zeros_like(found)  # groups tell nothing; `features.edge_residuals` estimates each edge
+        found = np.zeros_like(found)  # `features.edge_residuals` estimates each edge instead
     return found, sums[:, -1].astype(np.float32)
 
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from eta_prediction.config import EtaConfig
+from eta_prediction.config import FeatureConfig
 from eta_prediction.domain import Ints, RoadGraph
 from eta_prediction.events.history import GRAPH, EventRows, read_graph
 from eta_prediction.features.forecast import SpeedForecast
@@ -31,12 +31,14 @@ INDEX_AGAIN = "run: lab build eta_prediction --from index"
 LEARNED = ("profile.npz", "forecast.npz", "places.npz", "route_time.npz", "learned.json")
 """files of the step `features` that serving and the worker read"""
 ORDER, EVENTS, STATE = "order.npy", "events.npz", "state.npz"
+FEATURES = "features"
+"""key of the build's feature knobs in the manifest"""
 
 
 @dataclass(frozen=True)
 class City:
     """`order` is the engine's node order, None if the build had no engine that needs one. `state` is the state of the
-    roads at the end of the log."""
+    roads at the end of the log. `features` are the knobs of the build: serving computes features as training did."""
 
     graph: RoadGraph
     profile: Profile
@@ -48,10 +50,12 @@ class City:
     events: EventRows
     order: Ints | None
     state: RoadState
+    features: FeatureConfig
     meta: Mapping[str, Any]
 
-    def roads(self, config: EtaConfig) -> Roads:
-        return Roads(self.graph, self.profile, config.features.live_horizon_min)
+    @property
+    def roads(self) -> Roads:
+        return Roads(self.graph, self.profile, self.features.live_horizon_min)
 
 
 def write_city(
@@ -61,6 +65,7 @@ def write_city(
     events: EventRows,
     order: Ints | None,
     state: RoadState,
+    config: FeatureConfig,
     meta: dict[str, Any],
 ) -> None:
     """Write the snapshot into the empty directory `path`. `world` and `features` are the outputs of those steps."""
@@ -72,7 +77,7 @@ def write_city(
     arrays: dict[str, Any] = dict(vars(events))
     np.savez(path / EVENTS, **arrays)
     state.write(path / STATE)
-    write_manifest(path, meta)
+    write_manifest(path, meta | {FEATURES: asdict(config)})
 
 
 def open_city(path: Path, *, model_digest: str | None = None) -> City:
@@ -84,6 +89,10 @@ def open_city(path: Path, *, model_digest: str | None = None) -> City:
     profile, forecast, places, route_time, learned = (path / name for name in LEARNED)
     with np.load(path / EVENTS, allow_pickle=False) as stored:
         events = EventRows(*(stored[name] for name in EventRows.__annotations__))
+    try:
+        config = FeatureConfig(**meta[FEATURES])
+    except (KeyError, TypeError) as exc:
+        raise CorruptArtifact(f"the snapshot in {path} was written by another version", hint=INDEX_AGAIN) from exc
     order, numbers = path / ORDER, json.loads(learned.read_text())
     return City(
         read_graph(path),
@@ -96,5 +105,6 @@ def open_city(path: Path, *, model_digest: str | None = None) -> City:
         events,
         np.load(order, allow_pickle=False) if order.exists() else None,
         RoadState.read(path / STATE),
+        config,
         meta,
     )

@@ -10,7 +10,6 @@ import threading
 import time
 from dataclasses import dataclass, field
 
-from eta_prediction.config import EtaConfig
 from eta_prediction.domain import QUARTER_S, Array
 from eta_prediction.features.route_inputs import Roads, live_edge_seconds
 from eta_prediction.items.city import City
@@ -34,9 +33,9 @@ class LiveRoads:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @classmethod
-    def open(cls, city: City, config: EtaConfig) -> LiveRoads:
+    def open(cls, city: City) -> LiveRoads:
         """Engines with the times of the snapshot's state. Without an engine's node order, Dijkstra routes."""
-        roads, state = city.roads(config), city.state
+        roads, state = city.roads, city.state
         live = live_edge_seconds(roads, state.forecast, state.made_ts, state.rain)
         usual = city.profile.edge_seconds(city.graph, state.made_ts)
         edge_times: dict[str, Array] = {LIVE: live, PROFILE: usual, DISTANCE: city.graph.length_m / 10.0}

@@ -12,17 +12,20 @@ import numpy as np
 
 from eta_prediction.domain import Array, Ints
 from eta_prediction.events.history import IncidentRows
+from eta_prediction.features.edge_residuals import EdgeTraffic, fade_of
+from eta_prediction.features.forecast import SpeedForecast
 from eta_prediction.features.incidents import KnownIncidents
 from eta_prediction.features.route_inputs import Traffic
 from eta_prediction.features.speeds import Floats, Speeds
 from infra.live.live_arrays import read_arrays, write_arrays
+from infra.routing.routes import Routes
 
 FILE = "roads.npz"
 
 
 @dataclass(frozen=True)
 class RoadState:
-    """`snapshot_id`, `made_ts`, `forecast`, `observed` and `rain` are those of `features.speeds.Speeds`.
+    """`snapshot_id`, `made_ts`, `forecast`, `observed`, `rain` and `by_edge` are those of `features.speeds.Speeds`.
 
     `incident_edge` int64[k] and `incident_reported_ts` float64[k] are the incidents that are reported and not cleared.
     """
@@ -32,6 +35,7 @@ class RoadState:
     forecast: Floats
     observed: Floats
     rain: float
+    by_edge: Floats
     incident_edge: Ints
     incident_reported_ts: Array
 
@@ -50,14 +54,18 @@ class RoadState:
         """The decayed number of traversals behind the speeds."""
         return float(self.observed.sum())
 
-    def traffic(self, trips: int, *, rain: float | None = None) -> Traffic:
-        """What `trips` trips of one request know of the speeds."""
+    def traffic(self, routes: Routes, forecast: SpeedForecast, *, rain: float | None = None) -> Traffic:
+        """What the trips of one request, on `routes`, know of the speeds. `forecast` is the city's."""
+        by_edge = None
+        if len(self.by_edge):
+            by_edge = EdgeTraffic(self.by_edge[routes.edges].astype(np.float64), fade_of(forecast))
         return Traffic(
             self.forecast[None],
             self.observed[None],
             np.array([self.made_ts]),
-            np.zeros(trips, np.int64),
-            np.full(trips, self.rain if rain is None else rain),
+            np.zeros(routes.trips, np.int64),
+            np.full(routes.trips, self.rain if rain is None else rain),
+            by_edge,
         )
 
     def incidents(self, life_s: float) -> KnownIncidents:
@@ -72,6 +80,7 @@ class RoadState:
             np.zeros_like(self.forecast),
             np.zeros_like(self.observed),
             0.0,
+            np.zeros(0, np.float32),
             np.zeros(0, np.int64),
             np.zeros(0),
         )

@@ -44,6 +44,7 @@ DRIVER = ("driver_known", "driver_habit", "driver_trips", "driver_lateness")
 NAMES = ROUTE + LIVE + TIME + WEATHER + PLACE + TYPE + DRIVER
 STATIC_NAMES = tuple(name for name in NAMES if name not in LIVE)
 """inputs of the models that answer when the traffic feed is down"""
+STOPS = ("turns", "signals", "stops_share")
 TURN_S, SIGNAL_S = 10.0, 25.0
 """rough times of a turn and of a signal, for the share of stops in a route's time"""
 

@@ -32,5 +32,5 @@ def build(context: StepContext) -> Facts:
     snapshot = context.out / "snapshot"
     snapshot.mkdir()
     meta = {"model_digest": registered["digest"], "world_now": now_ts}
-    write_city(snapshot, world, features, read_calendar(world, config.world), order, state, meta)
+    write_city(snapshot, world, features, read_calendar(world, config.world), order, state, config.features, meta)
     return {"nodes": graph.nodes, "edges": graph.edges, "engine": "cch" if order is not None else "dijkstra"}

@@ -1,7 +1,8 @@
 """Step `world`: generate the city and write what its services would have logged, day by day.
 
 The output has facts only that a production system has: the map, requests with quotes and ends, uploads of vehicles,
-reported incidents, weather and the calendar of public events. Congestion, queues and habits are not written.
+reported incidents, weather and the calendar of public events, which also announces the next weeks. Congestion, queues
+and habits are not written.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ import pyarrow as pa
 
 from eta_prediction.config import EtaConfig
 from eta_prediction.domain import ARRIVED, CANCELLED, EXPLORE_POLICY, PROFILE_POLICY, Array, Bools
-from eta_prediction.events.history import GRAPH, write_graph
+from eta_prediction.events.history import ANNOUNCED_DAYS, GRAPH, write_graph
 from eta_prediction.events.tables import CALENDAR, INCIDENTS, TRAVERSALS, TRIPS, WEATHER, table_of
 from eta_prediction.world.city_day import CityDay, draw_city_day
+from eta_prediction.world.public_events import draw_events
 from eta_prediction.world.traffic.city_state import draw_day, first_state
 from eta_prediction.world.truth import World, make_world
 from infra.build.runner import Facts, StepContext
@@ -43,6 +45,7 @@ def write_history(context: StepContext) -> Facts:
 
 def write_log(world: World, out: Path, report: Callable[[int, int], None]) -> list[int]:
     """Write the missing days; returns the trips that each one has. Existing days are not changed."""
+    announce_events(world, out)
     config, before, written = world.config, first_state(world), []
     topology = world.graph.topology
     engine = open_engine(topology, find_order(topology), world.graph.free_s)
@@ -61,6 +64,14 @@ def write_log(world: World, out: Path, report: Callable[[int, int], None]) -> li
         done.write_text(str(len(found.time_s)))
         report(day, len(found.time_s))
     return written
+
+
+def announce_events(world: World, out: Path) -> None:
+    """Write the calendar of the days after the history."""
+    config = world.config
+    for day in range(config.days, config.days + ANNOUNCED_DAYS):
+        table = table_of(CALENDAR, vars(draw_events(config, world.graph, day)))
+        write_day(day_file(out / "calendar", start_ts(config, day)), table)
 
 
 def tables_of(world: World, day: int, found: CityDay) -> dict[str, pa.Table]:

@@ -19,7 +19,7 @@ from eta_prediction.config import EtaConfig
 from eta_prediction.domain import Array, Bools, Ints
 from eta_prediction.model.artifact import FAMILIES, TRAFFIC, columns_of, file_of, model_inputs
 from eta_prediction.model.corrected_route import CorrectedRoute
-from eta_prediction.model.inputs import NAMES, TYPE, Floats
+from eta_prediction.model.inputs import NAMES, STOPS, TYPE, Floats
 from eta_prediction.model.quantiles import pinball_rows, seconds_of
 from eta_prediction.offline.quantile_models.boosters import BoosterPlan, fit_boosters, predict_boosters
 from eta_prediction.offline.quantile_models.conformal import offsets_by_days, out_of_fold
@@ -90,7 +90,7 @@ def fit_and_register(context: StepContext) -> Facts:
         "offsets": {name: fitted.offsets for name, fitted in found.items()},
         "best": best_family(found),
         "loss": config.model.loss,
-        "per_type": config.model.per_type,
+        "unused": list(unused_inputs(config)),
     }
     write_manifest(bundle, meta)
     context.report(0.95, "registering in MLflow")
@@ -107,8 +107,7 @@ def fit_and_register(context: StepContext) -> Facts:
 def task_of(config: EtaConfig, sample: Sample, traffic: str) -> tuple[Task, CorrectedRoute]:
     """The trips of `sample` as a task, and the corrected route on which its models build."""
     x = sample.x.copy()
-    if config.model.per_type == "no":
-        x[:, [NAMES.index(name) for name in TYPE]] = 0.0
+    x[:, [NAMES.index(name) for name in unused_inputs(config)]] = 0.0
     route_s = route_times(x)[traffic]
     route = fit_corrected_route(x, route_s, sample.seconds, config.world.seed)
     base_s = route.seconds(x, route_s)
@@ -117,6 +116,12 @@ def task_of(config: EtaConfig, sample: Sample, traffic: str) -> tuple[Task, Corr
         is_late = np.arange(len(sample)) >= 0.8 * len(sample)
     ratio = sample.seconds / base_s
     return Task(traffic, model_inputs(traffic, x), ratio, base_s, sample.seconds, sample.day, is_late), route
+
+
+def unused_inputs(config: EtaConfig) -> tuple[str, ...]:
+    """The inputs that the knobs take away from the models."""
+    of_type = TYPE if config.model.per_type == "no" else ()
+    return of_type + (STOPS if config.model.turn_inputs == "no" else ())
 
 
 def train_boosters(config: EtaConfig, task: Task, bundle: Path) -> Fitted:
@@ -134,7 +139,7 @@ def train_boosters(config: EtaConfig, task: Task, bundle: Path) -> Fitted:
 def train_network(config: EtaConfig, task: Task, bundle: Path, report: Progress) -> Fitted:
     """Fit without each block of days, calibrate on the predictions of these blocks, and export the mean of the fits."""
     model, hidden = config.model, (config.model.hidden, config.model.hidden // 2)
-    unused = [columns_of(task.traffic).index(name) for name in TYPE] if model.per_type == "no" else []
+    unused = [columns_of(task.traffic).index(name) for name in unused_inputs(config)]
     members: list[QuantileNet] = []
 
     def predicted(train: Ints, test: Ints, block: int) -> Floats:

@@ -62,7 +62,7 @@ class EtaBootstrap:
         bundle = load_intact_models(path, digest) if without_damaged else load_bundle(path, digest)
         if bundle is None:
             raise CorruptArtifact(f"the corrected route in {path} is damaged", hint="run: lab build eta_prediction")
-        clock, live = self.shared.clock_of(release), LiveRoads.open(city, config)
+        clock, live = self.shared.clock_of(release), LiveRoads.open(city)
         guarded = self.shared.guarded(
             features or open_store(Path(release.features_path), self.shared.settings, online_only=True),
             clock,

@@ -55,8 +55,8 @@ class RouteForecaster:
         """float32[n, NAMES] for n routes with the same departure and type of ride."""
         city, n = self.city, routes.trips
         departs = np.full(n, departure_ts)
-        incidents = state.incidents(city.incident_life_s)
-        route = route_inputs(self.live.roads, routes, departs, state.traffic(n, rain=rain), incidents)
+        traffic = state.traffic(routes, city.forecast, rain=rain)
+        route = route_inputs(self.live.roads, routes, departs, traffic, state.incidents(city.incident_life_s))
         event, event_min = event_inputs(city.graph, city.events, origin, departs)
         cell = city.graph.cell
         return assemble(

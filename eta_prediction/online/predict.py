@@ -31,6 +31,8 @@ class QuantilePredictor:
         traffic, predict = _traffic(query), query.predict
         if predict.model == CORRECTED:
             return self._corrected(query)
+        if predict.without_traffic == "same_model":
+            traffic = "live"
         name = f"{self.bundle.best if predict.model == 'best' else predict.model}_{traffic}"
         model = SwitchedModel(self.bundle.models[name], name, self.faults)
         found = self.bundle.quantiles(name, query.x, predict.calibration, model)

@@ -19,6 +19,7 @@ from eta_prediction.domain import Array, Ints, RoadGraph
 from eta_prediction.events.history import IncidentRows, TraversalRows, traversal_rows
 from eta_prediction.events.live_history import distinct, incidents_of, upload_rows, weather_of
 from eta_prediction.events.rows import LIVE_INCIDENTS, LIVE_WEATHER
+from eta_prediction.features.edge_residuals import EdgeSums
 from eta_prediction.features.forecast import SpeedForecast
 from eta_prediction.features.profile import Profile
 from eta_prediction.features.residuals import Residuals, added_sums, nothing, probes_of
@@ -69,6 +70,7 @@ class TrafficLog:
     ) -> None:  # fmt: skip
         self._graph, self._profile, self._half_life_s = graph, profile, half_life_s
         self._state: Residuals = nothing(at_ts)
+        self._edges = EdgeSums.nothing(at_ts, graph.edges)
         self._pending: list[Driven] = []
         self._seen: OrderedDict[str, None] = OrderedDict()
         self._incidents, self._weather = incidents, weather
@@ -110,7 +112,8 @@ class TrafficLog:
         """The speeds at `at_ts`, which is not before the last ones."""
         self._advance(at_ts)
         rain = float(self._rain(np.array([at_ts]))[0])
-        return make_speeds(config, self._profile, forecast, self._state, snapshot_id, rain)
+        edges = self._edges if config.probe_smoothing == "edge" else None
+        return make_speeds(config, self._profile, forecast, self._state, snapshot_id, rain, edges)
 
     def incidents(self) -> IncidentRows:
         """All incidents that were reported, those of the history first."""
@@ -134,6 +137,7 @@ class TrafficLog:
         now = np.zeros(len(known.edge), np.int64)
         added = added_sums(probes, self._profile, now, np.array([to_ts]), self._half_life_s)[0]
         self._state = self._state.advanced(to_ts, added, self._half_life_s)
+        self._edges = self._edges.advanced(to_ts, self._profile, probes, known.edge, self._half_life_s)
 
     def _rain(self, at_ts: Array) -> Array:
         """float64[m]: the newest observation by each time."""

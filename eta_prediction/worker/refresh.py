@@ -124,14 +124,14 @@ class FeatureEffect:
             self._write_state(at_ts)
         drivers = self._drivers.due(at_ts)
         if len(drivers):
-            self._store.push(VIEW, self._drivers.rows(self._config.features, at_ts, drivers))
+            self._store.push(VIEW, self._drivers.rows(self._city.features, at_ts, drivers))
             self._drivers.pushed(drivers, at_ts)
 
     def _is_due(self, at_ts: float) -> bool:
-        return at_ts - self._made_ts >= self._config.features.speeds_every_s
+        return at_ts - self._made_ts >= self._city.features.speeds_every_s
 
     def _write_state(self, at_ts: float) -> None:
-        speeds = self._traffic.speeds(self._config.features, self._city.forecast, at_ts, snapshot_id=int(at_ts))
+        speeds = self._traffic.speeds(self._city.features, self._city.forecast, at_ts, snapshot_id=int(at_ts))
         RoadState.of(speeds, self._traffic.incidents()).write(self._path)
         made = SpeedsMade(speeds.snapshot_id, at_ts, self._path.name, float(speeds.observed.sum()), self._late)
         self._offer(TOPICS.speeds, lambda: made)
@@ -167,7 +167,7 @@ class FeatureEffect:
         self._store = open_store(Path(release.features_path), self._settings, online_only=True)
         self._clock.at_least(release.world_now)
         self._timing.begin(release)
-        half_life_s = 60 * config.features.residual_half_life_min
+        half_life_s = 60 * self._city.features.residual_half_life_min
         from_ts = self._clock.now() - FORGOTTEN * half_life_s
         history = read_incidents(world, config.world), read_weather(world, config.world)
         self._traffic = TrafficLog(self._city.graph, self._city.profile, half_life_s, from_ts, *history)

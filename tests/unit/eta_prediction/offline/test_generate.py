@@ -11,6 +11,7 @@ import pytest
 
 from eta_prediction.config import SMOKE, WorldConfig
 from eta_prediction.events.history import (
+    ANNOUNCED_DAYS,
     GRAPH,
     read_calendar,
     read_graph,
@@ -22,7 +23,7 @@ from eta_prediction.events.history import (
 )
 from eta_prediction.offline.generate import write_log
 from eta_prediction.world.truth import make_world
-from infra.simulation.streams import start_ts
+from infra.simulation.streams import end_ts, start_ts
 
 TINY = replace(SMOKE.world, days=2, trips_per_day=150)
 
@@ -98,3 +99,10 @@ def test_weather_has_each_step_and_events_lie_on_the_map(history: Path) -> None:
     events = read_calendar(history, TINY)
     assert (events.node < read_graph(history).nodes).all()
     assert (events.begin_ts < events.end_ts).all()
+
+
+def test_calendar_announces_the_events_of_the_next_weeks(history: Path) -> None:
+    end = end_ts(TINY)
+    announced = read_calendar(history, TINY).end_ts
+    assert (announced > end).sum() > 10
+    assert announced.max() < end + (ANNOUNCED_DAYS + 1) * 86_400.0

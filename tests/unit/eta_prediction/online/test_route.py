@@ -24,7 +24,7 @@ from tests.support.eta_roads import GRAPH, MONDAY, profile_of
 SHUT, OPEN = 40, 60
 STATE = RoadState(
     1, MONDAY, np.zeros((GROUPS, len(HORIZONS_MIN)), np.float32), np.ones(GROUPS, np.float32), 0.0,
-    np.zeros(0, np.int64), np.zeros(0),
+    np.zeros(0, np.float32), np.zeros(0, np.int64), np.zeros(0),
 )  # fmt: skip
 
 

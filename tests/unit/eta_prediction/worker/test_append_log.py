@@ -17,6 +17,7 @@ from eta_prediction.events.history import IncidentRows
 from eta_prediction.events.live_history import distinct, upload_rows
 from eta_prediction.events.rows import incident_event_rows, traversal_event_rows, weather_event_rows
 from eta_prediction.events.schemas import Traversals
+from eta_prediction.features.edge_residuals import edge_traffic
 from eta_prediction.features.forecast import HORIZONS_MIN, INPUTS, SpeedForecast, make_kernels
 from eta_prediction.features.residuals import PARTS, added_sums, nothing, probes_of, run
 from eta_prediction.features.speeds import Speeds
@@ -154,3 +155,26 @@ def test_memory_of_upload_ids_is_bounded(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(append_log, "REMEMBERED", 10)
     log = traffic_with(uploads(40))
     assert len(log._seen) == 10
+
+
+def test_estimates_of_single_edges_equal_those_of_the_build() -> None:
+    config = FeatureConfig(probe_smoothing="edge")
+    log, events, at_ts = traffic_log(), uploads(), START + 3000
+    log.add(traversal_event_rows(events))
+    found = log.speeds(config, FORECAST, at_ts, 1).by_edge
+    rows = upload_rows(traversal_event_rows(events))
+    known = np.flatnonzero(rows.known_ts <= at_ts)
+    dry = np.zeros(len(rows.edge))
+    probes = probes_of(GRAPH, PROFILE, rows.edge, rows.enter_ts, rows.seconds, dry)
+    everywhere = np.arange(GRAPH.edges)
+    built = edge_traffic(
+        PROFILE, FORECAST, probes, rows.edge, rows.known_ts, everywhere, np.full(GRAPH.edges, at_ts), HALF_LIFE_S
+    )
+    np.testing.assert_allclose(found, built.u, atol=1e-6)
+    assert 20 < len(np.unique(rows.edge[known])) == np.count_nonzero(found)
+
+
+def test_speeds_of_groups_contain_no_estimates_of_single_edges() -> None:
+    log = traffic_log()
+    log.add(traversal_event_rows(uploads()))
+    assert len(speeds(log, START + 3000).by_edge) == 0

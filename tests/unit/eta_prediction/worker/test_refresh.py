@@ -41,12 +41,12 @@ from tests.unit.eta_prediction.events.test_live_history import ROWS, write
 CONFIG = replace(SMOKE, world=replace(SMOKE.world, days=1))
 NOW = start_ts(CONFIG.world) + DAY_S
 FORECAST, OBSERVED = np.zeros((GROUPS, len(HORIZONS_MIN)), np.float32), np.zeros(GROUPS, np.float32)
-STATE = RoadState(1, NOW - 60, FORECAST, OBSERVED, 0.0, np.zeros(0, np.int64), np.zeros(0))
+STATE = RoadState(1, NOW - 60, FORECAST, OBSERVED, 0.0, np.zeros(0, np.float32), np.zeros(0, np.int64), np.zeros(0))
 CITY = City(
     GRAPH, profile_of(), SpeedForecast(np.full((len(HORIZONS_MIN), len(INPUTS)), 0.1), make_kernels(GRAPH)),
     Places.nothing(), RouteTime(np.array([1.0, 0, 0, 0, 0, 0, 100.0, 60.0])), 1800.0,
     GreatCircle(100.0, 0.1, 1.3, (0.7, 1.0, 1.5)),
-    EventRows(np.zeros(0, np.int64), np.zeros(0), np.zeros(0)), None, STATE, {},
+    EventRows(np.zeros(0, np.int64), np.zeros(0), np.zeros(0)), None, STATE, CONFIG.features, {},
 )  # fmt: skip
 
 
