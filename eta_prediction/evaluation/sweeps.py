@@ -63,7 +63,7 @@ SWEEPS = (
         requests=RIDES,
     ),
     Sweep(
-        "calibration",
+        "calibration_days",
         "From how many days should intervals be calibrated?",
         {"calibration": ["none", "last_4", "last_17", "all_days"]},
         x="coverage",

@@ -9,6 +9,7 @@ shows what it is worth.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -117,6 +118,7 @@ def _driving(
     return found
 
 
+@lru_cache(maxsize=4)
 def _normal_points(draws: int, seed: int) -> Array:
     """float64[SETS, draws, dimensions]: scrambled Sobol points as normal variables."""
     sets = [qmc.Sobol(MOST_SEGMENTS, scramble=True, rng=seed + number).random(draws) for number in range(SETS)]

@@ -59,7 +59,14 @@ def test_dotted_names_of_a_design_resolve_to_code(design: Design) -> None:
 
 def test_sweeps_that_show_one_side_of_a_trade_off_are_marked() -> None:
     one_sided = {sweep.name for design in DESIGNS for sweep in resolve(design.sweeps) if sweep.one_sided}
-    assert one_sided == {"epsilon", "ads", "calibration", "reserve", "randomised_share"}
+    of_quotes = {"calibration_days", "exploration"}
+    assert one_sided == {"epsilon", "ads", "calibration", "reserve", "randomised_share"} | of_quotes
+
+
+def test_sweeps_have_different_names() -> None:
+    """The pages show the plot of a sweep by its name."""
+    names = [sweep.name for design in DESIGNS for sweep in resolve(design.sweeps)]
+    assert len(set(names)) == len(names)
 
 
 def test_drills_use_existing_faults_containers_and_figures(design: Design) -> None:

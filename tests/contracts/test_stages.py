@@ -1,4 +1,4 @@
-"""The stages of every design keep the contract of the pipeline, tested on a built world."""
+"""The stages of every design that chooses among candidates keep the contract of the pipeline, on a built world."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from infra.errors import FeatureStoreUnavailable
 from infra.pipeline.candidates import Candidates, merge
 from infra.settings import Settings
 from lab.designs import NAMES
-from tests.support.harness import SUBJECTS, Subject
+from tests.support.harness import QUOTE_SUBJECTS, SUBJECTS, Subject
 
 
-@pytest.fixture(scope="module", params=NAMES)
+@pytest.fixture(scope="module", params=SUBJECTS)
 def subject(request: pytest.FixtureRequest, settings: Settings) -> Subject:
     return SUBJECTS[request.param](settings)
 
@@ -31,7 +31,7 @@ def hydrated(subject: Subject) -> list[tuple[Any, Candidates]]:
 
 
 def test_every_design_has_a_subject() -> None:
-    assert set(SUBJECTS) == set(NAMES)
+    assert set(SUBJECTS) | set(QUOTE_SUBJECTS) == set(NAMES)
 
 
 def test_sources_return_unique_ids(subject: Subject) -> None:

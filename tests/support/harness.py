@@ -1,4 +1,6 @@
-"""Gives the contract tests access to each design: its pipeline, representative queries, fault switch and breaker."""
+"""Gives the contract tests access to each design: its pipeline, representative queries, fault switch and breaker.
+
+Designs that choose among candidates have a `Subject`, designs that predict one value a `QuoteSubject`."""
 
 from __future__ import annotations
 
@@ -12,6 +14,10 @@ from ctr_prediction.config import PRESETS as CTR_PRESETS
 from ctr_prediction.online.bootstrap import CtrBootstrap
 from ctr_prediction.online.cache import CacheMetrics
 from ctr_prediction.online.service import CtrService
+from eta_prediction.config import PRESETS as ETA_PRESETS
+from eta_prediction.online.bootstrap import EtaBootstrap
+from eta_prediction.online.query import EtaQuery
+from eta_prediction.online.service import EtaService
 from feed_ranking.config import PRESETS
 from feed_ranking.online.bootstrap import FeedBootstrap
 from feed_ranking.online.service import FeedService
@@ -104,4 +110,44 @@ def ctr_subject(settings: Settings) -> Subject:
     return Subject("ctr_prediction", service.pipeline, queries, faults, breaker)
 
 
+@dataclass(frozen=True)
+class QuoteSubject:
+    """A design whose requests have one answer each. `requests` returns new queries with their two places."""
+
+    name: str
+    service: EtaService
+    requests: Callable[[], list[tuple[EtaQuery, int, int]]]
+    faults: FaultSwitch
+
+
+def eta_subject(settings: Settings) -> QuoteSubject:
+    faults, breaker = FaultSwitch(), CircuitBreaker("feature_store", open_s=0.2)
+    config = ETA_PRESETS[settings.preset]
+    patient = replace(
+        config,
+        serve=replace(config.serve, deadline_ms=PATIENCE_MS, feature_timeout_ms=PATIENCE_MS, cache_drivers=0),
+        route=replace(config.route, speeds_ttl_s=PATIENCE_MS, fewest_probes=0.0),
+    )
+    shared = SharedParts(settings, breaker, Bulkhead("feature_store", workers=2, queue=2), faults)
+    service = EtaBootstrap(shared, patient).load(read_release(settings.design_root("eta_prediction")))
+
+    def requests() -> list[tuple[EtaQuery, int, int]]:
+        knobs: list[dict[str, Any]] = [
+            {},
+            {"model": "network", "calibration": "last_4"},
+            {"model": "boosters", "calibration": "none", "found_with": "profile"},
+            {"model": "corrected_route", "found_with": "distance"},
+            {"model": "network", "fewest_probes": 100_000.0, "explore_share": 1.0, "quote_quantile": 0.8},
+            {"model": "boosters", "fewest_probes": 100_000.0},
+        ]
+        return [
+            (service.query(ride, turned, driver_id=driver, routes=3, seed=driver or 0), origin, destination)
+            for ride, driver, origin, destination in ((0, 7, 120, 900), (1, None, 30, 1_700), (2, 10**12, 1_500, 4))
+            for turned in knobs
+        ]
+
+    return QuoteSubject("eta_prediction", service, requests, faults)
+
+
 SUBJECTS: dict[str, Callable[[Settings], Subject]] = {"feed_ranking": feed_subject, "ctr_prediction": ctr_subject}
+QUOTE_SUBJECTS: dict[str, Callable[[Settings], QuoteSubject]] = {"eta_prediction": eta_subject}
