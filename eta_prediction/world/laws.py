@@ -1,9 +1,8 @@
 """The true law of the time of each trip of a day, given what a server could know at its departure.
 
-Known: the route, the places, the hour, the rain, all traversals of earlier traffic steps, those of the departure's step
-that were uploaded before its minute, the incidents that are reported and not cleared, and the driver assigned at the
-quote. A server does not know how long the queue of an incident is. `withheld` removes one kind of knowledge, and so
-shows what it is worth.
+Known: the route, the places, the hour, the rain, all traversals that began before the minute of the departure, the
+incidents that are reported and not cleared, and the driver assigned at the quote. A server does not know how long the
+queue of an incident is. `withheld` removes one kind of knowledge, and so shows what it is worth.
 """
 
 from __future__ import annotations

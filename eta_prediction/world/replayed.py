@@ -23,10 +23,10 @@ MINUTE_S = 60.0
 
 @dataclass(frozen=True)
 class Observed:
-    """The traversals of a day in the order in which they become known: `known_ts` float64[m], their `step` of the day
-    and `group` int64[m], and the log pace `residual` float64[m] without C and W."""
+    """The traversals of a day in the order in which they begin: `enter_ts` float64[m], their `step` of the day and
+    `group` int64[m], and the log pace `residual` float64[m] without C and W."""
 
-    known_ts: Array
+    enter_ts: Array
     step: Ints
     group: Ints
     residual: Array
@@ -46,14 +46,17 @@ class ReplayedDay:
     _minutes: dict[int, Posterior] = field(default_factory=dict)
 
     def known_at(self, minute: int) -> Posterior:
-        """The posterior of z of the step of a minute of the day, given what is known at the beginning of the minute:
-        all traversals of the steps before, and those of this step that have been uploaded."""
+        """The posterior of z of the step of a minute of the day, given all traversals that began before the minute.
+
+        Traversals that have ended by then would be a biased selection: fast ones end first. The observer thus knows a
+        few seconds more than a server, which learns the time of a traversal at its end.
+        """
         if minute not in self._minutes:
             step_s = self.traffic.config.step_s
             step, at_ts = int(minute * MINUTE_S // step_s), self.begin_ts + minute * MINUTE_S
             observed = self.observed
-            low, high = np.searchsorted(observed.known_ts, [self.begin_ts + step * step_s, at_ts], "right")
-            rows = np.arange(low, high)[observed.step[low:high] == step]
+            rows = np.arange(*np.searchsorted(observed.enter_ts, [self.begin_ts + step * step_s, at_ts]))
+            rows = rows[observed.step[rows] == step]
             count, total = (
                 np.bincount(observed.group[rows], values, GROUPS) for values in (None, observed.residual[rows])
             )
@@ -83,9 +86,8 @@ def replay_days(world: World, engine: RoutingEngine, days: range) -> Iterator[Re
 
 def _observed(world: World, found: CityDay, kept: Bools) -> Observed:
     planned = found.planned
-    known_ts = planned.reach_ts + found.edge_s + found.late_s[planned.routes.owner]
     residual = np.log(found.edge_s / planned.expected_s)
     step, group = found.state.at(planned.step), world.graph.group[planned.routes.edges]
     rows = np.flatnonzero(kept)
-    rows = rows[np.argsort(known_ts[rows], kind="stable")]
-    return Observed(known_ts[rows], step[rows], group[rows], residual[rows])
+    rows = rows[np.argsort(planned.reach_ts[rows], kind="stable")]
+    return Observed(planned.reach_ts[rows], step[rows], group[rows], residual[rows])
