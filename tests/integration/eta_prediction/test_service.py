@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -69,6 +70,11 @@ def refused(client: TestClient, **changes: Any) -> str:
     assert response.headers["content-type"] == "application/problem+json"
     detail: str = response.json()["detail"]
     return detail
+
+
+def traffic_metric(client: TestClient, name: str) -> float:
+    (value,) = re.findall(rf"^lab_traffic_{name} (\S+)$", client.get("/metrics").text, re.M)
+    return float(value)
 
 
 def test_quote_has_a_route_an_interval_and_its_stages_in_order(client: TestClient, city: Settings) -> None:
@@ -259,6 +265,8 @@ def test_new_state_of_the_roads_changes_the_next_quote(client: TestClient, city:
     release = read_release(city.design_root("eta_prediction"))
     snapshot = Path(release.index_path) / "state.npz"
     before, state = ask(client), RoadState.read(snapshot)
+    before_age_s = traffic_metric(client, "age_seconds")
+    assert before_age_s == pytest.approx(before["request_ts"] - state.made_ts, abs=60)
     live = city.design_root("eta_prediction") / "live"
     jam = {name: getattr(state, name) for name in vars(state)} | {
         "snapshot_id": 2,
@@ -270,6 +278,9 @@ def test_new_state_of_the_roads_changes_the_next_quote(client: TestClient, city:
         RoadState(**jam).write(live / "roads.npz")
         wait_for(lambda: ask(client)["speeds_id"] == 2, "the new state of the roads")
         after = ask(client)
+        assert 0 <= traffic_metric(client, "age_seconds") < before_age_s
+        assert traffic_metric(client, "probes") == pytest.approx(50 * state.observed.size)
+        assert 0 < traffic_metric(client, "update_seconds") < 60
         assert after["routes"][0]["minutes"] > 1.4 * before["routes"][0]["minutes"]
         assert after["p50_min"] > before["p50_min"] + 1
     finally:
