@@ -292,6 +292,34 @@ def test_new_state_of_the_roads_changes_the_next_quote(client: TestClient, city:
         (live / "roads.npz").unlink()
 
 
+def test_traffic_of_few_vehicles_does_not_count_and_degrades_nothing(client: TestClient, city: Settings) -> None:
+    state = RoadState.read(Path(read_release(city.design_root("eta_prediction")).index_path) / "state.npz")
+    file = city.design_root("eta_prediction") / "live" / "roads.npz"
+    few = np.full_like(state.observed, 49.0 / state.observed.size)
+    try:
+        replace(state, snapshot_id=70, made_ts=ask(client)["request_ts"], observed=few).write(file)
+        wait_for(lambda: ask(client)["speeds_id"] == 70, "the state with few traversals")
+        answer = ask(client)
+        assert answer["model"] in ("network_static", "boosters_static")
+        assert (answer["route_source"], answer["degraded"]) == ("profile", [])
+    finally:
+        file.unlink()
+
+
+def test_events_off_the_map_or_from_the_future_are_refused(client: TestClient) -> None:
+    now = ask(client)["request_ts"]
+    upload = {"vehicle_id": 1, "trip_id": 1, "number": 0, "edges": [3], "enter_ts": [now - 60], "seconds": [10.0]}
+    rain = {"at_ts": now + 3600, "rain": 1.0}
+    for body, text in (
+        ({"traversals": [upload | {"edges": [10**6]}]}, "there is no edge 1000000"),
+        ({"traversals": [upload | {"enter_ts": [now, now]}]}, "differ in length"),
+        ({"weather": [rain]}, "is in the future"),
+    ):
+        response = client.post("/v1/events", json=body)
+        assert response.status_code == 422
+        assert text in response.json()["detail"]
+
+
 def test_unusable_states_of_the_roads_leave_the_last_one_in_use(client: TestClient, city: Settings) -> None:
     """A damaged file, a state of the future, and one of a larger map."""
     before = ask(client)
