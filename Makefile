@@ -81,10 +81,10 @@ timing: env-dev ## budgets and drills, one at a time; a try that a busy machine 
 	$(BIN)/pytest $(ALONE_FILES) $(ALONE) -k "not kafka" -rsP --show-capture=stdout
 
 compose-up: engine ## the same with Docker: Redis, PostgreSQL, MLflow, Prometheus; stays up in the background
-	docker compose --profile ads up --build --detach
-	@echo "building both designs' models, some minutes: docker compose logs --follow build ads-build"
-	@echo "then the feed answers at http://127.0.0.1:$${LAB_PORT:-8010}, the ads at http://127.0.0.1:$${LAB_ADS_PORT:-8020};"
-	@echo "take it down with: make compose-down"
+	docker compose --profile all up --build --detach
+	@echo "building the models of all designs, some minutes: docker compose logs --follow build ads-build eta-build"
+	@echo "then the feed answers at http://127.0.0.1:$${LAB_PORT:-8010}, the ads at http://127.0.0.1:$${LAB_ADS_PORT:-8020},"
+	@echo "ride ETA at http://127.0.0.1:$${LAB_ETA_PORT:-8030}; take it down with: make compose-down"
 
 compose-down: engine ## stop it, keep its data (docker compose down --volumes forgets the data too)
 	docker compose --profile '*' down

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from eta_prediction.config import BUDGETS
+from eta_prediction.config import BUDGETS, FeatureConfig, RouteConfig
 from infra.evaluation.drill import Drill, Inject, Probe
 
 _LIMIT = {budget.name: budget.limit for budget in BUDGETS}
 _ANSWERED = Probe("success_share", _LIMIT["success_share"], 1.0)
 _IN_TIME = Probe("p99_ms", 0.0, _LIMIT["p99_ms"], "ms")
 _STEADY = (_ANSWERED, _IN_TIME, Probe("degraded_share", 0.0, _LIMIT["degraded_share"]))
+_EXPIRES_S = RouteConfig().speeds_ttl_s + 5.0
+"""time after which the last state of the roads that a stopped worker wrote is too old"""
+_RENEWED = (Probe("recovery_s", 0.0, FeatureConfig().speeds_every_s, "s"),)
+"""a worker that has started again reads its log and the backlog before it writes the next state of the roads"""
 _RECOVERS = (Probe("recovery_s", 0.0, 5.0, "s"),)
 
 DRILLS = (
@@ -20,10 +24,10 @@ DRILLS = (
             "that was trained without live inputs answers, so its intervals are wider and still right. Every quote "
             "meets the deadline and is marked as degraded."
         ),
-        method=Inject("traffic", "stale", service="eta-worker"),
+        method=Inject("traffic", "stale", service="eta-worker", effect_after_s=_EXPIRES_S),
         steady=_STEADY,
         expect=(_ANSWERED, _IN_TIME, Probe("degraded_share", 0.99, 1.0)),
-        recover=_RECOVERS,
+        recover=_RENEWED,
     ),
     Drill(
         name="driver_store_down",

@@ -22,6 +22,7 @@ from eta_prediction.online.bootstrap import EtaBootstrap
 from eta_prediction.online.log_entry import quote_of
 from eta_prediction.online.query import EtaQuery
 from eta_prediction.online.service import EtaService
+from eta_prediction.online.traffic_metrics import TrafficMetrics
 from infra.live.live_arrays import ArraysWatcher
 from infra.pipeline.trace import Trace
 from infra.serving.admission import Admission
@@ -43,6 +44,7 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
     parts = make_parts(DESIGN, settings, live, FILE, topics(), COUNTED)
     bootstrap = EtaBootstrap(parts.shared, parts.config)
     slot = open_slot(parts, bootstrap, end_of_log)
+    parts.metrics.registry.register(TrafficMetrics(lambda: slot.value))
 
     async def quick(state: dict[str, Any], body: EtaRequest) -> Response:
         return await eta_response(slot, parts.metrics, parts.admission, parts.producer, state, body)

@@ -24,6 +24,7 @@ from eta_prediction.events.schemas import Quote
 from eta_prediction.features.driver_row import FinishedTrips, driver_rows
 from eta_prediction.features.route_inputs import RouteInputs
 from eta_prediction.features.route_time import RouteTime, noise_s
+from eta_prediction.model.corrected_route import is_busy
 from eta_prediction.model.inputs import NAMES, column
 
 MOST_WAITING = 50_000
@@ -36,13 +37,18 @@ T = TypeVar("T")
 @dataclass(frozen=True)
 class Expected:
     """What a quote says of its trip. `road_s` is the time between the kerbs, `kerbs_s` the time at them, `noise_s` the
-    standard deviation; `quantiles` are P10, P50 and P90 in seconds."""
+    standard deviation; `quantiles` are P10, P50 and P90 in seconds. The other fields name the slice of the trip:
+    `traffic` is "live" or "static"."""
 
     departure_ts: float
     road_s: float
     kerbs_s: float
     noise_s: float
     quantiles: tuple[float, float, float]
+    ride_type: int
+    traffic: str
+    is_busy: bool
+    is_rainy: bool
 
 
 @dataclass(frozen=True)
@@ -138,8 +144,9 @@ class DriverLog:
         kerbs_s = self._route_time.fixed_s(ride) + column(x, "pick_up_s") + column(x, "drop_off_s")
         p10, p50, p90 = quote.quantiles
         return Expected(
-            quote.departure_ts, float(road_s[0]), float(kerbs_s[0]), float(noise_s(road_s, ride)[0]), (p10, p50, p90)
-        )
+            quote.departure_ts, float(road_s[0]), float(kerbs_s[0]), float(noise_s(road_s, ride)[0]), (p10, p50, p90),
+            quote.ride_type, quote.traffic, bool(is_busy(x)[0]), bool(column(x, "rain")[0] > 0),
+        )  # fmt: skip
 
     def _arrive(self, trip: int, driver: int, arrival_ts: float, known_ts: float, expected: Expected) -> Arrival:
         seconds = arrival_ts - expected.departure_ts

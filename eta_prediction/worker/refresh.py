@@ -103,6 +103,7 @@ class FeatureEffect:
     def apply(self, batch: Sequence[Received]) -> None:
         self._timing.take(batch)
         events: list[AnyEvent] = [received.event for received in batch]
+        self._metrics.count_quotes([event for event in events if isinstance(event, Quote)])
         self._metrics.count_trips([event for event in events if isinstance(event, Trip)])
         self._take(events, is_new=True)
         self._offsets.take(batch)

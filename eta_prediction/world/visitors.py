@@ -36,7 +36,7 @@ PICKED_UP = "picked_up"
 
 MEASURES = (
     Measure("error_min", "mean absolute error of P50, of trips that arrive", "min"),
-    Measure("bias_min", "mean time minus P50, of trips that arrive", "min"),
+    Measure("bias_min", "mean P50 minus the time, of trips that arrive", "min"),
     Measure("coverage", "share of arriving trips between P10 and P90"),
     Measure("late", "share of arriving trips that take longer than quoted"),
     Measure("cancelled", "share of quotes that riders cancel"),
@@ -201,7 +201,7 @@ def sums_of(time_s: Array, arrives: float, quoted_s: float, band_s: Array) -> di
     probability `arrives`. `band_s` float64[3] is P10, P50 and P90."""
     values = {
         "error_min": np.abs(time_s - band_s[1]) / 60,
-        "bias_min": (time_s - band_s[1]) / 60,
+        "bias_min": (band_s[1] - time_s) / 60,
         "coverage": (time_s >= band_s[0]) & (time_s <= band_s[2]),
         "late": time_s > quoted_s,
     }

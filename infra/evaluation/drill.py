@@ -36,12 +36,16 @@ class Probe:
 
 @dataclass(frozen=True)
 class Inject:
-    """The fault of a drill: a catalogue fault at a port (embedded) or a stopped container (composed)."""
+    """The fault of a drill: a catalogue fault at a port (embedded) or a stopped container (composed).
+
+    The stop of the container takes effect after `effect_after_s`, for example when the container's last output expires.
+    """
 
     port: str
     fault: str
     service: str
     delay_s: float = 0.0
+    effect_after_s: float = 0.0
 
 
 @dataclass(frozen=True)

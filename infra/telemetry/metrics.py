@@ -71,6 +71,10 @@ class ServiceMetrics:
     def observe(self, trace: Trace) -> None:
         """Record the stages of one answered request."""
         self.stages.observe(trace)
+        self.count_degraded(trace)
+
+    def count_degraded(self, trace: Trace) -> None:
+        """Count the reasons of a degraded response, for an endpoint whose stages `observe` does not record."""
         for reason in trace.degraded:
             self.degraded.labels(reason).inc()
 

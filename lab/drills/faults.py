@@ -64,6 +64,7 @@ class ComposedFaults:
 
     def inject(self, method: Inject) -> None:
         compose("stop", method.service)
+        time.sleep(method.effect_after_s)
 
     def clear(self, method: Inject) -> None:
         compose("start", method.service)

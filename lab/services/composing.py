@@ -20,8 +20,10 @@ from infra.errors import BudgetBroken, DependencyError, LabError
 from infra.settings import REPOSITORY
 from lab.services.ports import free_port
 
-PORTS = ("LAB_PORT", "LAB_ADS_PORT", "LAB_MLFLOW_PORT", "LAB_PROMETHEUS_PORT", "LAB_GRAFANA_PORT", "LAB_LOCUST_PORT")
-ONE_SHOT = ("setup", "build", "ads-build")
+PORT_OF = {"feed_ranking": "LAB_PORT", "ctr_prediction": "LAB_ADS_PORT", "eta_prediction": "LAB_ETA_PORT"}
+"""Design -> the setting of the compose file for its port."""
+PORTS = (*PORT_OF.values(), "LAB_MLFLOW_PORT", "LAB_PROMETHEUS_PORT", "LAB_GRAFANA_PORT", "LAB_LOCUST_PORT")
+ONE_SHOT = ("setup", "build", "ads-build", "eta-build")
 UP_S = 900.0
 
 
@@ -36,11 +38,11 @@ class Stack:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.ports['LAB_PORT']}"
+        """The address of the feed, which every stack has."""
+        return self.url_of("feed_ranking")
 
-    @property
-    def ads_url(self) -> str:
-        return f"http://127.0.0.1:{self.ports['LAB_ADS_PORT']}"
+    def url_of(self, design: str) -> str:
+        return f"http://127.0.0.1:{self.ports[PORT_OF[design]]}"
 
     @property
     def prometheus_url(self) -> str:

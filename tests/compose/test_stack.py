@@ -19,16 +19,18 @@ import httpx
 import pytest
 
 from infra.settings import REPOSITORY
+from lab.designs import find_design
 from lab.services.composing import Stack
 from tests.contracts.test_monitoring import queries
 from tests.support.telling import acknowledged_load, logged_ids, new_post
 from tests.support.tries import BROKEN, broken_by_speed_alone, conclusive_run
 
 ASK = {"user_id": 7, "k": 10}
-PROJECT = "lab-compose-test"
-STORE, STREAM, ADS = (("--rate", rate) for rate in ("40", "25", "60"))
+PROJECT, PROMETHEUS = "lab-compose-test", "127.0.0.1:9090"
+STORE, STREAM, ADS, ETA = (("--rate", rate) for rate in ("40", "25", "60", "40"))
 """Request rates of the drills. All containers, their tests and the load share two cores. The drill of the stream starts
-a JVM, which takes both cores for seconds. The drill of the ads stops all containers that the ads do not need."""
+a JVM, which takes both cores for seconds. The drills of the ads and of ride ETA run without the containers that these
+designs do not need."""
 
 
 @pytest.fixture(scope="module")
@@ -46,9 +48,9 @@ def lab(stack: Stack, *words: str, timeout_s: float = 300) -> subprocess.Complet
     )
 
 
-def measured(stack: Stack, *words: str) -> subprocess.CompletedProcess[str]:
+def measured(stack: Stack, *words: str, timeout_s: float = 500) -> subprocess.CompletedProcess[str]:
     """Run a command that measures speed and prints JSON. Repeat it while its result is inconclusive."""
-    return conclusive_run(lambda: lab(stack, *words, "--json", timeout_s=500))
+    return conclusive_run(lambda: lab(stack, *words, "--json", timeout_s=timeout_s))
 
 
 def parsed(done: subprocess.CompletedProcess[str]) -> Any:
@@ -92,9 +94,21 @@ def targets_up(stack: Stack) -> set[str]:
     return {row["metric"]["instance"] for row in query_prometheus(stack, "up") if float(row["value"][1]) == 1}
 
 
+def targets_of(name: str) -> set[str]:
+    """Return the Prometheus targets of a design: its service and its worker."""
+    design = find_design(name)
+    worker = "worker" if design.container == "feed" else f"{design.container}-worker"
+    return {f"{design.container}:{design.port}", f"{worker}:{design.port + 1}"}
+
+
 def queries_without_data(stack: Stack, design: str) -> list[str]:
     """Return the queries of the design's dashboard that have no data in Prometheus."""
     return [query for query in queries(design) if not query_prometheus(stack, query)]
+
+
+def simulate_users(stack: Stack, design: str) -> None:
+    done = lab(stack, "live", design, "--url", stack.url_of(design), "--rate", "10", "--seconds", "20")
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def ready(stack: Stack) -> dict[str, Any]:
@@ -163,7 +177,7 @@ def test_prometheus_config_and_alert_rules_pass_promtool(stack: Stack) -> None:
 def test_every_target_is_up_and_no_alert_fires(stack: Stack) -> None:
     stack.await_(lambda: all(float(row["value"][1]) == 1 for row in query_prometheus(stack, "up")), "every target up")
     instances = {row["metric"]["instance"] for row in query_prometheus(stack, "up")}
-    assert instances == {"127.0.0.1:9090", "feed:8010", "worker:8011"}
+    assert instances == {PROMETHEUS, *targets_of("feed_ranking")}
     assert query_prometheus(stack, 'ALERTS{alertstate="firing"}') == []
 
 
@@ -249,12 +263,12 @@ def test_feed_starts_without_the_registry_from_its_verified_copy(stack: Stack) -
 def test_ads_profile_starts_the_ads_beside_the_feed(stack: Stack) -> None:
     stack.compose("--profile", "ads", "up", "--detach", "ads-build", "ads", "ads-worker")
     stack.await_(stack.is_settled, "the end of the build of the ads, and healthy services")
-    answer = undegraded(f"{stack.ads_url}/v1/ads/rank", {"user_id": 7, "slots": 3})
+    answer = undegraded(f"{stack.url_of('ctr_prediction')}/v1/ads/rank", {"user_id": 7, "slots": 3})
     assert len(answer["slate"]) == 3
     assert not answer["is_cold_start"], "the user's row came from Redis"
     assert all(won["price"] <= won["bid"] for won in answer["slate"])
-    both = {"127.0.0.1:9090", "feed:8010", "worker:8011", "ads:8020", "ads-worker:8021"}
-    stack.await_(lambda: targets_up(stack) == both, "Prometheus to find the ads")
+    both = targets_of("feed_ranking") | targets_of("ctr_prediction")
+    stack.await_(lambda: targets_up(stack) == {PROMETHEUS, *both}, "Prometheus to find the ads")
 
 
 @pytest.mark.timeout(1800)
@@ -275,10 +289,53 @@ def test_every_panel_of_the_ads_dashboard_has_data(stack: Stack) -> None:
     """Runs during live traffic, because ratios per request have no data without requests."""
     stack.compose("start", "prometheus")
     stack.await_(lambda: prometheus_is_ready(stack), "Prometheus to load its data")
-    stack.await_(lambda: {"ads:8020", "ads-worker:8021"} <= targets_up(stack), "Prometheus to find the ads again")
-    done = lab(stack, "live", "ctr_prediction", "--url", stack.ads_url, "--rate", "10", "--seconds", "20")
-    assert done.returncode == 0, done.stdout + done.stderr
+    stack.await_(lambda: targets_of("ctr_prediction") <= targets_up(stack), "Prometheus to find the ads again")
+    simulate_users(stack, "ctr_prediction")
     assert queries_without_data(stack, "ctr_prediction") == []
+
+
+@pytest.mark.timeout(1200)
+def test_eta_profile_starts_ride_eta_without_the_other_designs(stack: Stack) -> None:
+    """Removes the containers of the other designs, so that two cores and a laptop's memory suffice."""
+    stack.compose("--profile", "*", "rm", "--stop", "--force", "feed", "worker", "ads", "ads-worker")
+    stack.compose("--profile", "eta", "up", "--detach", "eta-build", "eta", "eta-worker")
+    stack.await_(stack.is_settled, "the end of the build of ride ETA, and healthy services")
+    ask = find_design("eta_prediction").ask
+    answer = undegraded(f"{stack.url_of('eta_prediction')}{ask.path}", ask.example())
+    assert 0 < answer["p10_min"] < answer["p50_min"] < answer["p90_min"]
+    assert answer["edges"], "the routing engine answers in the image"
+    assert not answer["is_cold_start"], "the driver's row came from Redis"
+    stack.await_(lambda: targets_of("eta_prediction") <= targets_up(stack), "Prometheus to find ride ETA")
+
+
+@pytest.mark.timeout(3600)
+def test_traffic_feed_down_drill_holds_and_raises_its_alert(stack: Stack) -> None:
+    """Takes five minutes longer than other drills: the last state of the roads stays valid for so long."""
+    words = ("drill", "traffic_feed_down", "--setting", "compose", *ETA)
+    journal = parsed(measured(stack, *words, timeout_s=1000))
+    assert all(phase["requests"] >= 1000 for phase in journal["phases"].values())
+    old = 'max_over_time(ALERTS{alertname="TrafficFeedOld", alertstate="firing"}[15m])'
+    assert query_prometheus(stack, old), "the alert of an old traffic feed fired"
+    skip_if_slow(journal["probes"])
+    assert journal["holds"]
+
+
+@pytest.mark.timeout(600)
+def test_every_panel_of_the_eta_dashboard_has_data(stack: Stack) -> None:
+    """Runs after the drill, so that panels about degraded responses have data too."""
+    simulate_users(stack, "eta_prediction")
+    assert queries_without_data(stack, "eta_prediction") == []
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("check", ["replay", "skew"])
+def test_quotes_in_the_composed_log_replay_and_have_no_skew(stack: Stack, check: str) -> None:
+    """The check runs in a container of the build job, which has the volume with the log."""
+    name = "eta_prediction"
+    stack.await_(lambda: len(logged_ids(stack, "quotes", "quote_id", design=name, worker="eta-worker")) > 100, "a log")
+    words = ("--profile", "eta", "run", "--rm", "-T", "eta-build", check, name, "--json")
+    found = json.loads(stack.compose(*words, timeout_s=600))
+    assert found["checked"] > 100
 
 
 def test_stack_down_removes_containers_networks_and_volumes(stack: Stack) -> None:

@@ -14,10 +14,11 @@ import yaml
 from infra.settings import REPOSITORY
 from infra.stream.kafka_client import PARTITIONS
 from lab.designs import load_designs
+from lab.services.composing import ONE_SHOT, PORT_OF
 
 FILE = REPOSITORY / "docker-compose.yml"
-ONE_SHOT = {"setup", "build", "ads-build"}
-ADS = ("ads-build", "ads", "ads-worker")
+PROFILES = {"ads": "ctr_prediction", "eta": "eta_prediction"}
+"""profile -> the design that it adds to the feed; `all` adds both"""
 MAY_ADD = {"setup": ["DAC_OVERRIDE"]}
 
 
@@ -159,14 +160,34 @@ def test_dependencies_wait_for_health_or_successful_completion() -> None:
 
 
 def test_every_design_has_a_service_on_its_port() -> None:
-    published = {int(port["target"]) for service in config()["services"].values() for port in service.get("ports", [])}
-    assert {design.port for design in load_designs()} <= published
+    services = raw()["services"]
+    for design in load_designs():
+        service = services[design.container]
+        assert service["command"] == ["serve", design.name]
+        assert service["ports"] == [f"127.0.0.1:${{{PORT_OF[design.name]}:-{design.port}}}:{design.port}"]
 
 
-def test_only_grafana_locust_and_the_ads_need_a_profile() -> None:
-    profiles = {name: service.get("profiles", []) for name, service in raw()["services"].items()}
-    assert {name for name, found in profiles.items() if found} == {"grafana", "locust", *ADS}
-    assert all(profiles[name] == ["ads"] for name in ADS)
+def test_profiles_add_whole_designs_to_the_feed() -> None:
+    profiles = {name: service["profiles"] for name, service in raw()["services"].items() if "profiles" in service}
+    wanted = {"grafana": ["grafana"], "locust": ["load"]}
+    for profile in PROFILES:
+        wanted |= {name: [profile, "all"] for name in (f"{profile}-build", profile, f"{profile}-worker")}
+    assert profiles == wanted
+
+
+@pytest.mark.parametrize(("profile", "design"), PROFILES.items())
+def test_services_of_a_profile_differ_from_those_of_the_feed_by_names_and_numbers_only(
+    profile: str, design: str
+) -> None:
+    """A design is one block per service; what the blocks share is in the `x-` blocks."""
+    services = config()["services"]
+    for feeds, own in (("build", f"{profile}-build"), ("feed", profile), ("worker", f"{profile}-worker")):
+        one, other = services[feeds], services[own]
+        assert other["command"] == [one["command"][0], design]
+        assert one.keys() | {"profiles"} == other.keys()
+        for part in ("depends_on", "volumes", "tmpfs", "logging", "image"):
+            assert one[part] == other[part], (own, part)
+        assert one["environment"] | {"LAB_ALLOWED_HOSTS": own} == other["environment"] | {"LAB_ALLOWED_HOSTS": own}
 
 
 def _seconds(text: str) -> float:

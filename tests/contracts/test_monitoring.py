@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
 import yaml
+from prometheus_client import CollectorRegistry
 
 from ctr_prediction.online.cache import CacheMetrics
 from ctr_prediction.worker.metrics import OnlineMetrics as CtrOnlineMetrics
-from feed_ranking.worker.metrics import OnlineMetrics
+from eta_prediction.config import SMALL
+from eta_prediction.online.traffic_metrics import TrafficMetrics
+from eta_prediction.worker.metrics import OnlineMetrics as EtaOnlineMetrics
+from feed_ranking.worker.metrics import OnlineMetrics as FeedOnlineMetrics
 from infra.design import Design, resolve
 from infra.settings import REPOSITORY
 from infra.stream.metrics import StreamMetrics
@@ -22,6 +27,12 @@ PROMETHEUS = REPOSITORY / "infra" / "deploy" / "prometheus"
 GRAFANA = REPOSITORY / "infra" / "deploy" / "grafana"
 OWN_METRIC = re.compile(r"\b(?:lab|process)_[a-z_]+\b")
 DESIGNS = load_designs()
+OWN_METRICS: Mapping[str, tuple[Callable[[CollectorRegistry], object], ...]] = {
+    "feed_ranking": (FeedOnlineMetrics,),
+    "ctr_prediction": (CtrOnlineMetrics, CacheMetrics),
+    "eta_prediction": (EtaOnlineMetrics, lambda registry: registry.register(TrafficMetrics(lambda: None))),
+}
+"""Design -> what registers the metrics of its own worker and service."""
 
 
 def rules() -> list[dict[str, Any]]:
@@ -43,15 +54,23 @@ def all_queries() -> list[str]:
     return [*(rule["expr"] for rule in rules()), *(text for design in dashboards() for text in queries(design))]
 
 
+def designs_of(text: str) -> list[Design]:
+    """Return the designs that a query selects: all, if it names none."""
+    named = set(re.findall(r'design="(\w+)"', text))
+    return [design for design in DESIGNS if design.name in named or not named]
+
+
+def threshold(rule: dict[str, Any]) -> float:
+    """Return the limit of an alert whose expression ends with it."""
+    return float(rule["expr"].rpartition(">")[2])
+
+
 def exported(design: Design) -> set[str]:
     """Return the names of the metrics that the service and the worker export."""
     metrics = ServiceMetrics(design)
     StreamMetrics(metrics.registry, tuple(resolve(design.topics)()))
-    if design.name == "ctr_prediction":
-        CtrOnlineMetrics(metrics.registry)
-        CacheMetrics(metrics.registry)
-    else:
-        OnlineMetrics(metrics.registry)
+    for register in OWN_METRICS[design.name]:
+        register(metrics.registry)
     text = metrics.expose().decode()
     families = set(re.findall(r"^# TYPE (\S+)", text, re.MULTILINE))
     return families | {f"{name}{end}" for name in families for end in ("_bucket", "_sum", "_count")}
@@ -67,13 +86,22 @@ def test_rule_tests_expect_the_annotations_of_the_rules() -> None:
     assert expected <= actions
 
 
+def test_every_alert_has_a_case_that_fires_and_one_that_does_not() -> None:
+    tests = yaml.safe_load((PROMETHEUS / "rules_test.yml").read_text())["tests"]
+    checks = [check for test in tests for check in test["alert_rule_test"]]
+    fires = {check["alertname"] for check in checks if check["exp_alerts"]}
+    stays = {check["alertname"] for check in checks if not check["exp_alerts"]}
+    assert fires == stays == {rule["alert"] for rule in rules() if "alert" in rule}
+
+
 @pytest.mark.parametrize("text", all_queries())
 def test_queried_metrics_are_exported(text: str) -> None:
     recorded = {rule["record"] for rule in rules() if "record" in rule}
     for name in recorded:
         text = text.replace(name, "")
     asked = set(OWN_METRIC.findall(text))
-    assert asked <= set[str]().union(*map(exported, DESIGNS))
+    for design in designs_of(text):
+        assert asked <= exported(design), design
 
 
 def test_queried_recorded_series_exist() -> None:
@@ -89,8 +117,8 @@ def test_queried_recorded_series_exist() -> None:
 )
 def test_alert_threshold_equals_the_budget_of_its_design(design: Design, alert: str, budget: str, unit: float) -> None:
     limit = next(item.limit for item in design.budgets if item.name == budget)
-    found = [rule["expr"] for rule in rules() if rule.get("alert") == alert and design.name in rule["expr"]]
-    assert [float(text.rpartition(">")[2]) for text in found] == [limit / unit]
+    found = [rule for rule in rules() if rule.get("alert") == alert and design.name in rule["expr"]]
+    assert [threshold(rule) for rule in found] == [limit / unit]
 
 
 @pytest.mark.parametrize("design", DESIGNS, ids=str)
@@ -101,6 +129,19 @@ def test_dashboard_queries_only_its_design_and_draws_the_latency_budget(design: 
     budget = next(item.limit for item in design.budgets if item.name == "p99_ms") / 1000
     latency = next(panel for panel in panels if panel["title"] == "Latency")
     assert latency["fieldConfig"]["defaults"]["thresholds"]["steps"][-1]["value"] == budget
+
+
+def test_traffic_alert_fires_before_quotes_degrade_and_the_dashboard_draws_their_limits() -> None:
+    (alert,) = [rule for rule in rules() if rule.get("alert") == "TrafficFeedOld"]
+    assert threshold(alert) == 4 * SMALL.features.speeds_every_s < SMALL.route.speeds_ttl_s
+    lines = {
+        panel["title"]: panel["fieldConfig"]["defaults"]["thresholds"]["steps"][-1]["value"]
+        for panel in dashboards()["eta_prediction"]["panels"]
+        if "thresholds" in panel["fieldConfig"]["defaults"]
+    }
+    assert lines["Age of the traffic"] == SMALL.route.speeds_ttl_s
+    assert lines["Traversals behind the traffic"] == SMALL.route.fewest_probes
+    assert lines["Age of the driver's row"] == SMALL.features.ttl_h * 3600
 
 
 @pytest.mark.parametrize("design", DESIGNS, ids=str)

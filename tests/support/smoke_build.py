@@ -1,4 +1,4 @@
-"""Builds the smoke world that all suites share: once for all test processes, both designs in parallel.
+"""Builds the smoke world that all suites share: once for all test processes, the designs in parallel.
 
 A file lock admits one test process at a time; later processes find every step done. A build that skips every step still
 takes seconds of imports, so no build starts if all fingerprints are unchanged.
@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from infra.build.fingerprints import is_built
+from infra.design import resolve
 from infra.settings import REPOSITORY, Settings
 from lab.designs import NAMES, find_design
 
@@ -22,7 +23,8 @@ from lab.designs import NAMES, find_design
 def remove_used(home: Path) -> None:
     """Remove a built world with live data, because the next build would train on that data."""
     settings = Settings(home=home, preset="smoke")
-    if any((settings.design_root(name) / "live" / part).exists() for name in NAMES for part in ("log", "shown")):
+    cuts = [resolve(step.cut) for name in NAMES for step in find_design(name).steps if step.cut]
+    if any(cut_of(settings) for cut_of in cuts):
         shutil.rmtree(settings.root)
 
 

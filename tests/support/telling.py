@@ -1,4 +1,4 @@
-"""Load that sends posts and reactions to the feed and records the acknowledged ids; also reads the worker's log.
+"""Load that sends posts and reactions to the feed and records the acknowledged ids; also reads the log of a worker.
 
 The client sends a body again until the feed acknowledges it, as the API requires. So the stream carries duplicates.
 """
@@ -24,16 +24,19 @@ import json, sys
 import pyarrow.parquet as pq
 from infra.settings import Settings
 from infra.stream.sink import files_of
-folder = Settings().design_root("feed_ranking") / "live" / sys.argv[1]
-read = [pq.read_table(file, columns=[sys.argv[2]], partitioning=None)[sys.argv[2]] for file in files_of(folder)]
+design, folder, name = sys.argv[1:]
+files = files_of(Settings().design_root(design) / "live" / folder)
+read = [pq.read_table(file, columns=[name], partitioning=None)[name] for file in files]
 print(json.dumps([value for column in read for value in column.to_pylist()]))
 """
 
 
-def logged_ids(stack: Stack, folder: str, column: str) -> list[int]:
-    """Return the ids in the complete files of the live log, with repetitions."""
+def logged_ids(
+    stack: Stack, folder: str, column: str, *, design: str = "feed_ranking", worker: str = "worker"
+) -> list[int]:
+    """Return the ids in the complete files of the design's live log, with repetitions."""
     found: list[int] = json.loads(
-        stack.compose("exec", "-T", "worker", "python", "-c", WRITTEN, folder, column, timeout_s=60)
+        stack.compose("exec", "-T", worker, "python", "-c", WRITTEN, design, folder, column, timeout_s=60)
     )
     return found
 

@@ -50,6 +50,7 @@ def add_batch(app: FastAPI, slot: ReleaseSlot[EtaService], metrics: ServiceMetri
         query = service.query(RIDE_OF[body.ride_type], knobs_of(body.knobs), departure=body.departure)
         trace = Trace()
         found = await admission.run(lambda: answer_batch(service, query, body, trace))
+        metrics.count_degraded(trace)  # a stage of many pairs says nothing about that of one quote
         request.scope["state"]["degraded"] = trace.degraded
         return Response(
             orjson.dumps(found), media_type="application/json", headers={"Server-Timing": trace.server_timing()}

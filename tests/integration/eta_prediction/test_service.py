@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
+import time
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -69,6 +72,12 @@ def refused(client: TestClient, **changes: Any) -> str:
     assert response.headers["content-type"] == "application/problem+json"
     detail: str = response.json()["detail"]
     return detail
+
+
+def metric(client: TestClient, name: str) -> float:
+    """The value of one series; 0 if it is not exported yet."""
+    values = re.findall(rf"^{re.escape(name)} (\S+)$", client.get("/metrics").text, re.M)
+    return float(values[0]) if values else 0.0
 
 
 def test_quote_has_a_route_an_interval_and_its_stages_in_order(client: TestClient, city: Settings) -> None:
@@ -226,7 +235,9 @@ def test_batch_without_an_engine_answers_by_the_great_circle_and_says_so(client:
     body = {"origins": [{"node": node} for node in (5, 120, 1500)], "destination": TO, "paths": paths}
     healthy = client.post("/v1/eta/batch", json=body).json()
     client.put("/v1/faults/routing", json={"fault": "down"})
+    counted = metric(client, 'lab_degraded_total{reason="routing_unavailable"}')
     found = client.post("/v1/eta/batch", json=body).json()
+    assert metric(client, 'lab_degraded_total{reason="routing_unavailable"}') == counted + 1
     assert found["degraded"] == ["routing_unavailable"]
     assert found["route_source"] == "great_circle"
     for one, other in zip(found["quoted_min"], healthy["quoted_min"], strict=True):
@@ -259,6 +270,8 @@ def test_new_state_of_the_roads_changes_the_next_quote(client: TestClient, city:
     release = read_release(city.design_root("eta_prediction"))
     snapshot = Path(release.index_path) / "state.npz"
     before, state = ask(client), RoadState.read(snapshot)
+    before_age_s = metric(client, "lab_traffic_age_seconds")
+    assert before_age_s == pytest.approx(before["request_ts"] - state.made_ts, abs=60)
     live = city.design_root("eta_prediction") / "live"
     jam = {name: getattr(state, name) for name in vars(state)} | {
         "snapshot_id": 2,
@@ -270,7 +283,58 @@ def test_new_state_of_the_roads_changes_the_next_quote(client: TestClient, city:
         RoadState(**jam).write(live / "roads.npz")
         wait_for(lambda: ask(client)["speeds_id"] == 2, "the new state of the roads")
         after = ask(client)
+        assert 0 <= metric(client, "lab_traffic_age_seconds") < before_age_s
+        assert metric(client, "lab_traffic_probes") == pytest.approx(50 * state.observed.size)
+        assert 0 < metric(client, "lab_traffic_update_seconds") < 60
         assert after["routes"][0]["minutes"] > 1.4 * before["routes"][0]["minutes"]
         assert after["p50_min"] > before["p50_min"] + 1
     finally:
         (live / "roads.npz").unlink()
+
+
+def test_traffic_of_few_vehicles_does_not_count_and_degrades_nothing(client: TestClient, city: Settings) -> None:
+    state = RoadState.read(Path(read_release(city.design_root("eta_prediction")).index_path) / "state.npz")
+    file = city.design_root("eta_prediction") / "live" / "roads.npz"
+    few = np.full_like(state.observed, 49.0 / state.observed.size)
+    try:
+        replace(state, snapshot_id=70, made_ts=ask(client)["request_ts"], observed=few).write(file)
+        wait_for(lambda: ask(client)["speeds_id"] == 70, "the state with few traversals")
+        answer = ask(client)
+        assert answer["model"] in ("network_static", "boosters_static")
+        assert (answer["route_source"], answer["degraded"]) == ("profile", [])
+    finally:
+        file.unlink()
+
+
+def test_events_off_the_map_or_from_the_future_are_refused(client: TestClient) -> None:
+    now = ask(client)["request_ts"]
+    upload = {"vehicle_id": 1, "trip_id": 1, "number": 0, "edges": [3], "enter_ts": [now - 60], "seconds": [10.0]}
+    rain = {"at_ts": now + 3600, "rain": 1.0}
+    for body, text in (
+        ({"traversals": [upload | {"edges": [10**6]}]}, "there is no edge 1000000"),
+        ({"traversals": [upload | {"enter_ts": [now, now]}]}, "differ in length"),
+        ({"weather": [rain]}, "is in the future"),
+    ):
+        response = client.post("/v1/events", json=body)
+        assert response.status_code == 422
+        assert text in response.json()["detail"]
+
+
+def test_unusable_states_of_the_roads_leave_the_last_one_in_use(client: TestClient, city: Settings) -> None:
+    """A damaged file, a state of the future, and one of a larger map."""
+    before = ask(client)
+    state = RoadState.read(Path(read_release(city.design_root("eta_prediction")).index_path) / "state.npz")
+    now, file = before["request_ts"], city.design_root("eta_prediction") / "live" / "roads.npz"
+    beyond = {"incident_edge": np.array([10**6]), "incident_reported_ts": np.array([now])}
+    try:
+        file.parent.mkdir(exist_ok=True)
+        file.write_bytes(b"PK\x03\x04 no arrays")
+        time.sleep(1.2)  # the watcher polls twice a second
+        for number, changes in ((90, {"made_ts": now + 3600}), (91, {"made_ts": now, **beyond})):
+            replace(state, snapshot_id=number, **changes).write(file)
+            time.sleep(1.2)
+            assert ask(client)["speeds_id"] == before["speeds_id"]
+        replace(state, snapshot_id=92, made_ts=now).write(file)
+        wait_for(lambda: ask(client)["speeds_id"] == 92, "the valid state after the others")
+    finally:
+        file.unlink(missing_ok=True)

@@ -12,13 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eta_prediction.config import FeatureConfig
-from eta_prediction.events.codec import INPUTS, pack
+from eta_prediction.events.codec import INPUTS, inputs_of, pack
 from eta_prediction.events.live_history import ended_trips
 from eta_prediction.events.rows import trip_event_rows
 from eta_prediction.events.schemas import Quote, Trip
 from eta_prediction.features.driver_row import FinishedTrips, driver_rows
 from eta_prediction.features.route_inputs import RouteInputs
 from eta_prediction.features.route_time import RouteTime
+from eta_prediction.model.inputs import NAMES
 from eta_prediction.worker import driver_log
 from eta_prediction.worker.driver_log import Arrival, DriverLog, read_finished
 from tests.support.eta_events import START, quote, trip
@@ -133,3 +134,12 @@ def test_history_is_read_from_the_files_of_trips(tmp_path: Path) -> None:
     surplus = seconds - np.array([600.0, 900.0, 300.0]) - np.array([60.0, 160.0, 60.0]) - 3 * kerb
     np.testing.assert_allclose(found.residual, np.clip(surplus / np.array([600.0, 900.0, 300.0]), -0.5, 0.5))
     assert len(read_finished(tmp_path / "nothing", ROUTE_TIME).driver_id) == 0
+
+
+def test_arrival_names_the_slice_of_its_quote() -> None:
+    x = inputs_of(quote().x).copy()
+    for name, value in (("traffic", 0.9), ("rain", 0.0)):
+        x[0, NAMES.index(name)] = value
+    (arrival,) = apply(fresh(), [quote(7, x=pack(x, INPUTS), ride_type=2, traffic="static"), trip(7)])
+    one = arrival.expected
+    assert (one.ride_type, one.traffic, one.is_busy, one.is_rainy) == (2, "static", True, False)
