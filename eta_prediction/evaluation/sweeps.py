@@ -65,13 +65,14 @@ SWEEPS = (
     Sweep(
         "calibration_days",
         "From how many days should intervals be calibrated?",
-        {"calibration": ["none", "last_4", "last_17", "all_days"]},
+        {"calibration": ["none", "last_4", "last_17", "all_days"], "model": ["network", "boosters"]},
         x="coverage",
         y="interval_loss_min",
         requests=RIDES,
         one_sided=(
-            "This sweep measures one day, and the days of this world do not drift: more days are never worse here. "
-            "Where traffic changes for good, the newest days describe the next one better."
+            "This sweep measures one day of a world whose days do not drift, so it cannot show what few days gain: they "
+            "follow a change. The boosters have only the last days to calibrate from, so all their settings but none "
+            "are equal."
         ),
     ),
     Sweep(
@@ -115,6 +116,7 @@ SWEEPS = (
         "routes",
         "How much time do routes save that avoid the jams of today?",
         {"found_with": ["live", "profile", "distance"]},
+        x="mae_min",
         y="ride_min",
         requests=RIDES,
     ),

@@ -74,7 +74,9 @@ def _of(setting: Setting, axis: str) -> str:
 
 def in_words(axis: str) -> str:
     """Turn `dwell_per_click_s` into "dwell per click". The sentence prints the unit after the number."""
-    return axis.removesuffix("_s").removesuffix("_h").removesuffix("_ms").replace("_", " ")
+    for unit in ("_s", "_h", "_ms", "_min"):
+        axis = axis.removesuffix(unit)
+    return axis.replace("_", " ")
 
 
 def _unit(setting: Setting, axis: str) -> str:
