@@ -22,10 +22,10 @@ from eta_prediction.offline.trip_files.maps.road_map import (
     LONGEST_EDGE_M,
     RoadMap,
     check_share,
-    is_place,
     keep_connected,
 )
-from eta_prediction.offline.trip_files.rows import Tally
+from eta_prediction.offline.trip_files.places import is_place
+from eta_prediction.offline.trip_files.tally import Tally
 from infra.errors import UsageError
 from infra.progress import Progress
 from infra.routing.snap import great_circle_m

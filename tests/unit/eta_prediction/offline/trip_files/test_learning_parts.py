@@ -13,10 +13,10 @@ from eta_prediction.offline.trip_files.learn import blend_weights, shift_of
 from eta_prediction.offline.trip_files.level import level_of
 from eta_prediction.offline.trip_files.measure import pinball
 from eta_prediction.offline.trip_files.route import great_circles, routed
-from eta_prediction.offline.trip_files.rows import Tally
-from eta_prediction.offline.trip_files.source import TripFiles
 from eta_prediction.offline.trip_files.split import split
+from eta_prediction.offline.trip_files.tally import Tally
 from eta_prediction.offline.trip_files.trips import Trips, read_trips
+from infra.build.trip_files import TripFiles
 from infra.columns import DAY_S
 from infra.errors import LabError
 from tests.support.trip_files import LAT, LON, METRE_LAT, METRE_LON, grid, taxi_lines, write

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eta_prediction.offline.trip_files.rows import Tally
-from eta_prediction.offline.trip_files.source import TripFiles
-from eta_prediction.offline.trip_files.tlc import read_zones
+from eta_prediction.offline.trip_files.tally import Tally
 from eta_prediction.offline.trip_files.trips import Trips, numbers_of, read_trips, times_of
+from eta_prediction.offline.trip_files.zones import read_zones
+from infra.build.trip_files import TripFiles
 from infra.errors import LabError, UsageError
 from tests.support.trip_files import LAT, LON, TAXI_HEADER, taxi_lines, write
 
