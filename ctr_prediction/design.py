@@ -134,7 +134,6 @@ DESIGN = Design(
     skew="ctr_prediction.evaluation.skew:skew",
     real_files=RealFiles(
         source="infra.build.click_log:ClickLog",
-        check="infra.build.click_log:check",
         build="ctr_prediction.offline.click_logs.build:build",
     ),
     loadtest="loadtests/ctr_prediction.py",

@@ -216,15 +216,16 @@ class RealFiles:
     """How `lab build` trains a design on files that the user supplies, as dotted names.
 
     - `source`: the class of the files. Its class method `of` takes the options named in its `OPTIONS` and raises
-      `UsageError` for an invalid combination; `USAGE` is one line that shows them; `str` names the files.
-    - `check`: function (source) that raises `UsageError` if a file is not what the options claim. It imports no
-      training code, so that the message appears at once.
+      `UsageError` for an invalid combination; `USAGE` is one line that shows them; `str` names the files; `check`
+      raises `UsageError` if one is missing or empty.
     - `build`: function (source, settings, progress) -> `infra.build.real_files.RealBuild`.
+    - `check`: function (source) that raises `UsageError` if a file is not what the options claim; optional. It imports
+      no training code, so that the message appears at once.
     """
 
     source: str
-    check: str
     build: str
+    check: str = ""
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,6 @@ class ClickLog:
     def __str__(self) -> str:
         return self.path.name
 
-
-def check(source: ClickLog) -> None:
-    """Raise `UsageError` if the file is missing, unreadable or empty."""
-    size_of(source.path)
+    def check(self) -> None:
+        """Raise `UsageError` if the file is missing, unreadable or empty."""
+        size_of(self.path)

@@ -103,6 +103,8 @@ class TripFiles:
         for path in (self.path, self.zones, self.graph if self.graph_format != "dimacs" else None):
             if path is not None:
                 size_of(path)
+        if self.graph_format == "dimacs" and self.graph is not None and not self.graph.exists():
+            raise UsageError(f"there is no directory {self.graph}")
         if self.graph_format == "dimacs" and self.graph is not None and not self.graph.is_dir():
             raise UsageError(
                 f"{self.graph} is not a directory", hint="dimacs:DIR takes the directory of the .gr and .co files"

@@ -59,7 +59,7 @@ def parse_files(design: Design, given: Mapping[str, str]) -> Any:
     """
     if design.real_files is None:
         others = [other.name for other in load_designs() if other.real_files is not None]
-        raise UsageError(f"{design.name} cannot train on files of yours", hint=f"designs that can: {', '.join(others)}")
+        raise UsageError(f"{design.name} cannot train on your own files", hint=f"designs that can: {', '.join(others)}")
     source = resolve(design.real_files.source)
     for name in given:
         if name not in source.OPTIONS:
@@ -74,7 +74,9 @@ def build_files(design: str, preset: str | None, given: Mapping[str, str], *, qu
     found = find_design(design)
     source = parse_files(found, given)
     assert found.real_files is not None
-    resolve(found.real_files.check)(source)
+    source.check()
+    if found.real_files.check:
+        resolve(found.real_files.check)(source)
     from lab.output.real_build import run_real_build, show_real_build
     from lab.services.building import stop_at_once
 

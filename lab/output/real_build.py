@@ -34,17 +34,19 @@ def show_real_build(built: RealBuild, *, as_json: bool, quiet: bool) -> None:
     if not built.tables:
         show_figures(built.figures, as_json=False, as_markdown=False)
     if not quiet:
-        found = "up to date, nothing was built again: " if built.found else "results: "
-        err.print(f"{found}{built.place}", markup=False, soft_wrap=True)
+        files = ", ".join(sorted(path.name for path in built.place.iterdir()))
+        found = "up to date, nothing was built again" if built.found else "results"
+        err.print(f"{found}: {built.place} ({files})", markup=False, soft_wrap=True)
 
 
 def described(facts: dict[str, Any]) -> list[str]:
     """Describe the rows read and the refused rows, then the notes of the build, in lines for the terminal."""
     read = facts["read"]
-    lines = [f"{read['lines']:,} rows: {read['good']:,} usable, {read['malformed']:,} refused"]
+    what, number = read.get("what", "lines"), read.get("number", "line")
+    lines = [f"{read['lines']:,} {what}: {read['good']:,} usable, {read['malformed']:,} refused"]
     for reason, found in read["reasons"].items():
-        numbers = ", ".join(f"{number:,}" for number in found["first_lines"])
+        numbers = ", ".join(f"{first:,}" for first in found["first_lines"])
         more = " …" if found["count"] > len(found["first_lines"]) else ""
-        where = f" (line {numbers}{more})" if numbers else ""
+        where = f" ({number} {numbers}{more})" if numbers else ""
         lines.append(f"  refused, {reason}: {found['count']:,}{where}")
     return lines + [f"  {note}" for note in facts["notes"]]

@@ -14,8 +14,7 @@ from infra.build.trip_files import TripFiles
 
 
 def check(source: TripFiles) -> None:
-    """Raise `UsageError` if a file is missing, empty or obviously of another kind, `LabError` if it is damaged."""
-    source.check()
+    """Raise `UsageError` if a file is of another kind than its option says, `LabError` if it is damaged."""
     if source.graph is not None and source.graph_format == "dimacs":
         coordinates, arcs = find_files(source.graph)
         check_head(coordinates, b"v")

@@ -69,7 +69,11 @@ def tables_of(figures: list[Figure], facts: dict[str, Any]) -> tuple[Table, ...]
         for route in facts["routes"]
     ]
     values = [
-        (figure.description, f"{figure.value:.4g} {figure.unit}".strip(), f"{figure.low:.4g} to {figure.high:.4g}")
+        (
+            figure.description,
+            f"{figure.value:.4g} {figure.unit}".strip(),
+            f"{figure.low:.4g} to {figure.high:.4g}" if figure.low < figure.high else "",
+        )
         for figure in figures
     ]
     columns = ("from (lon, lat)", "to (lon, lat)", "length", f"time by {facts['engine']}", "by Dijkstra")

@@ -82,7 +82,9 @@ def table_of(figures: list[Figure]) -> Table:
 def _cell(figure: Figure | None, scale: float, unit: str) -> str:
     if figure is None:
         return ""
-    value, low, high = (f"{scale * number:.4g}" for number in (figure.value, figure.low, figure.high))
+    numbers = [scale * number for number in (figure.value, figure.low, figure.high)]
+    digits = 3 - len(f"{max(map(abs, numbers)):.0f}") if max(map(abs, numbers)) >= 2 else 3
+    value, low, high = (f"{number:,.{max(digits, 0)}f}" for number in numbers)
     return f"{value}{unit} ({low} to {high})"
 
 

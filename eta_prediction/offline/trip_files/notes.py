@@ -16,7 +16,9 @@ def notes_of(facts: dict[str, Any]) -> list[str]:
     notes = _map_notes(facts["map"]) if "map" in facts else []
     if "training" not in facts:
         return notes
-    if "map" not in facts:
+    if "map" in facts:
+        notes += _unusable(facts["map"])
+    else:
         notes.append(f"no map: the great-circle distance at {GREAT_CIRCLE_KMH:.0f} km/h takes the route's place")
     rows, training = facts["rows"], facts["training"]
     fixed = training["correction"]
@@ -31,17 +33,14 @@ def notes_of(facts: dict[str, Any]) -> list[str]:
 
 
 def _map_notes(found: dict[str, Any]) -> list[str]:
-    notes = [
-        f"map: {found['nodes']:,} nodes and {found['edges']:,} edges, {found['km']:,.0f} km, "
-        f"{found['connected_share_of_nodes']:.1%} of the nodes: the largest of "
-        f"{found['strongly_connected_parts']:,} strongly connected parts"
-    ]
+    parts = found["strongly_connected_parts"]
+    share = f"{found['connected_share_of_nodes']:.1%} of the nodes, the largest of {parts:,} strongly connected parts"
+    size = f"map: {found['nodes']:,} nodes and {found['edges']:,} edges, {found['km']:,.0f} km"
+    notes = [f"{size}; {share if parts > 1 else 'strongly connected'}"]
     if found["format"] == "dimacs":
         units = [f"{what} in {found[f'unit_of_{what}']}" for what in ("distance", "time") if f"unit_of_{what}" in found]
         assumed = [f"travel times at {found['assumed_kmh']:.0f} km/h"] if "assumed_kmh" in found else []
         notes.append(f"map, found or assumed: {', '.join(units + assumed)}")
-    for reason, refused in found["read"]["reasons"].items():
-        notes.append(f"map, unusable: {reason}: {refused['count']:,}")
     for reason, count in found.get("replaced", {}).items():
         notes.append(f"map, replaced by a usual value: {reason}: {count:,}")
     if "snapped_share" in found:
@@ -52,3 +51,11 @@ def _map_notes(found: dict[str, Any]) -> list[str]:
     if "compared" in found:
         notes.append(f"routes: {found['compared']} random ones cost the same by {found['engine']} and by Dijkstra")
     return notes
+
+
+def _unusable(found: dict[str, Any]) -> list[str]:
+    """The refused parts of the map, which the counts of the trips do not show."""
+    return [
+        f"map, refused, {reason}: {refused['count']:,} {found['read']['what']}"
+        for reason, refused in found["read"]["reasons"].items()
+    ]

@@ -15,7 +15,7 @@ from eta_prediction.domain import MOTORWAY, Array, Bools, Ints
 from eta_prediction.offline.trip_files.maps.road_map import RoadMap, cut, keep_connected
 from eta_prediction.offline.trip_files.tally import Tally
 from eta_prediction.offline.trip_files.trips import FEWEST, Trips, without
-from infra.errors import LabError
+from infra.errors import UsageError
 from infra.progress import Progress
 from infra.routing.choose import find_order, open_engine
 from infra.routing.routes import Routes, directions, turns
@@ -63,7 +63,7 @@ def great_circles(trips: Trips) -> RouteSums:
 def routed(trips: Trips, road_map: RoadMap, report: Progress, tally: Tally) -> tuple[Trips, RouteSums, dict[str, Any]]:
     """The trips on the map, their routes, and facts of the map and the engine.
 
-    Raises `LabError` if too few trips are on the map.
+    Raises `UsageError` if too few trips are on the map.
     """
     report(0.0, "snapping trips to the map")
     count = len(trips)
@@ -103,14 +103,24 @@ def _on_map(trips: Trips, road_map: RoadMap, tally: Tally) -> tuple[Trips, Ints]
     kept = without(trips, [("outside the map", wrong)], tally)
     tally.good = len(kept)
     if len(kept) < max(FEWEST, 0.05 * len(trips)):
-        place = road_map.topology
-        raise LabError(
-            f"{int(wrong.sum()):,} of {len(trips):,} trips are outside the map",
-            hint=f"the map covers longitudes {place.lon.min():.3f} to {place.lon.max():.3f} and latitudes "
-            f"{place.lat.min():.3f} to {place.lat.max():.3f}; the median trip begins at "
-            f"{np.median(trips.from_lon):.3f}, {np.median(trips.from_lat):.3f}",
+        raise UsageError(
+            f"{int(wrong.sum()):,} of {len(trips):,} trips are outside the map", hint=_where(trips, road_map)
         )
     return kept, np.stack(nodes)[:, ~wrong]
+
+
+def _where(trips: Trips, road_map: RoadMap) -> str:
+    """Where the map and the trips are, and whether swapped columns explain the difference."""
+    place = road_map.topology
+    lon, lat = float(np.median(trips.from_lon)), float(np.median(trips.from_lat))
+    text = (
+        f"the map covers longitudes {place.lon.min():.3f} to {place.lon.max():.3f} and latitudes "
+        f"{place.lat.min():.3f} to {place.lat.max():.3f}; the median trip begins at longitude {lon:.3f}, "
+        f"latitude {lat:.3f}"
+    )
+    if place.lon.min() <= lat <= place.lon.max() and place.lat.min() <= lon <= place.lat.max():
+        return f"longitude and latitude of the trips are swapped: {text}"
+    return text
 
 
 def _near(trips: Trips, road_map: RoadMap, ends: Ints, tally: Tally) -> tuple[RoadMap, Trips, Ints]:

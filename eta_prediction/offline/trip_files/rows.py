@@ -5,6 +5,7 @@ Each row is either returned or counted in the tally with a reason.
 
 from __future__ import annotations
 
+import csv
 import gzip
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -61,7 +62,10 @@ def opened(path: Path) -> Iterator[tuple[IO[bytes] | gzip.GzipFile, IO[bytes]]]:
             raw.seek(0)
             for magic, name in OTHER_PACKED.items():
                 if start.startswith(magic):
-                    raise UsageError(f"{path} is a {name} file", hint="only plain text and gzip can be read here")
+                    hint = (
+                        "tlc:FILE takes Parquet files" if name == "Parquet" else "only plain text and gzip can be read"
+                    )
+                    raise UsageError(f"{path} is a {name} file", hint=hint)
             if start.startswith(GZIP):
                 with gzip.open(raw) as content:
                     yield content, raw
@@ -127,7 +131,8 @@ def read_columns(path: Path, wanted: Mapping[str, Sequence[str]], tally: Tally, 
     line = np.arange(2, 2 + rows + len(ragged))
     line = line[~np.isin(line, [number for number, _ in ragged])][:rows]
     for number, count in ragged:
-        tally.refuse(f"not {len(header)} fields", [number], count)
+        reason = f"not {len(header)} fields" if count == 1 else "after a quote that is not closed in its row"
+        tally.refuse(reason, [number], count)
     values = {role: pc.utf8_trim_whitespace(table[places[header.index(name)]]) for role, name in names.items()}
     return Columns(values, line, names)
 
@@ -153,13 +158,20 @@ def wanted_columns(source: TripFiles) -> Mapping[str, Sequence[str]]:
 
 def _parsed_header(path: Path, first: bytes) -> tuple[list[str], str]:
     """Column names of the first line, and the delimiter. Names are as in the file."""
+    if b"\x00" in first:
+        raise UsageError(
+            f"the first line of {path} is not text", hint="the file is binary or in UTF-16; a CSV in UTF-8 is needed"
+        )
     try:
         text = first.decode("utf-8-sig").rstrip("\r\n")
     except UnicodeDecodeError:
-        raise UsageError(f"the first line of {path} is not text", hint="the file is no CSV in UTF-8") from None
+        text = first.decode("latin-1").rstrip("\r\n")
     delimiter = max(",\t;|", key=text.count)
-    names = [name.strip('"') for name in text.split(delimiter)]
-    if len(names) < 2 or "\x00" in text:
+    try:
+        names = next(csv.reader([text], delimiter=delimiter), [])
+    except csv.Error:  # a name longer than 128 KB
+        names = []
+    if len(names) < 2:
         raise UsageError(f"the first line of {path} is no header of a CSV", hint=f"the file begins with {text[:80]!r}")
     return names, delimiter
 
@@ -182,4 +194,9 @@ def _no_csv(path: Path) -> Iterator[None]:
     try:
         yield
     except pa.ArrowInvalid as exc:
+        if "straddl" in str(exc):
+            raise UsageError(
+                f"{path} has a row longer than {BLOCK >> 20} MB, or a quote that is not closed",
+                hint="remove the row, or check that fields and lines end as in a CSV",
+            ) from None
         raise UsageError(f"{path} cannot be read as a CSV: {str(exc)[:160]}") from None

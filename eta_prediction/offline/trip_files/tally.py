@@ -22,8 +22,13 @@ class Refused:
 
 @dataclass
 class Tally:
-    """Counts of rows: `lines` = `good` + refused rows. A header does not count."""
+    """Counts of rows: `lines` = `good` + refused rows. A header does not count.
 
+    `what` names what is counted, and `number` names what the numbers of the first refused rows count.
+    """
+
+    what: str = "rows"
+    number: str = "line"
     lines: int = 0
     good: int = 0
     refused: dict[str, Refused] = field(default_factory=dict)
@@ -45,12 +50,13 @@ class Tally:
         """The tally as JSON values, reasons by count."""
         ordered = sorted(self.refused.items(), key=lambda item: (-item[1].count, item[0]))
         reasons = {reason: {"count": found.count, "first_lines": found.first} for reason, found in ordered}
-        return {"lines": self.lines, "good": self.good, "malformed": self.bad, "reasons": reasons}
+        counts = {"lines": self.lines, "good": self.good, "malformed": self.bad}
+        return {"what": self.what, "number": self.number, **counts, "reasons": reasons}
 
     def hint(self) -> str:
         """The three most frequent reasons in one line."""
         texts = []
         for reason, found in list(self.rows()["reasons"].items())[:3]:
-            first = f", first in line {found['first_lines'][0]:,}" if found["first_lines"] else ""
+            first = f", first in {self.number} {found['first_lines'][0]:,}" if found["first_lines"] else ""
             texts.append(f"{reason}: {found['count']:,}{first}")
         return "; ".join(texts)

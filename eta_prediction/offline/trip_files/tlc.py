@@ -29,7 +29,7 @@ def read_tlc(path: Path, zones_path: Path, report: Progress, tally: Tally) -> Tr
     zones = read_zones(zones_path)
     table = read_table(path)
     report(0.5, f"{table.num_rows:,} rows")
-    tally.lines += table.num_rows
+    tally.number, tally.lines = "row", tally.lines + table.num_rows
     begin, begin_s, lost_begin = _instants(table["pickup"])
     end, _, lost_end = _instants(table["dropoff"])
     ids, missing = {}, np.zeros(table.num_rows, bool)

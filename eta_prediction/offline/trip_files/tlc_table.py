@@ -55,7 +55,8 @@ def _errors_of(path: Path) -> Iterator[None]:
         yield
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as exc:
         raise UsageError(
-            f"{path} is not a Parquet file of trips: {str(exc)[:120]}", hint="tlc:FILE takes the monthly Parquet files"
+            f"{path} is not a Parquet file of trips: {str(exc)[:120]}",
+            hint="tlc:FILE takes Parquet files; a CSV is read by csv:FILE",
         ) from None
     except OSError as exc:
         raise LabError(f"{path} is damaged: {str(exc)[:120]}", hint="download the file again") from None

@@ -50,6 +50,8 @@ def read_zones(path: Path) -> Zones:
         raise UsageError(
             f"{path} is not a GeoJSON of features", hint="expected: a FeatureCollection of zones"
         ) from None
+    if not rows:
+        raise UsageError(f"{path} has no zones: its list of features is empty")
     name = _id_name(path, [properties for properties, _ in rows])
     sums: dict[int, Array] = {}
     for properties, geometry in rows:
@@ -58,7 +60,7 @@ def read_zones(path: Path) -> Zones:
             sums[zone] = sums.get(zone, np.zeros(3)) + _moments(geometry)
         except (KeyError, TypeError, ValueError, IndexError):
             raise UsageError(
-                f"{path} has a feature without an id or a polygon", hint=f"{str(properties)[:80]}"
+                f"{path} has a feature without an id or a polygon", hint=f"its properties: {str(properties)[:80]}"
             ) from None
     ids = np.array(sorted(sums), np.int64)
     area, east, north = np.array([sums[int(zone)] for zone in ids]).T

@@ -103,7 +103,7 @@ def test_failed_builds_leave_no_result(tmp_path: Path, monkeypatch: pytest.Monke
     ("data", "graph", "message"),
     [
         ("taxi:/no/such/file", None, "there is no file"),
-        (None, "dimacs:/no/such/directory", "is not a directory"),
+        (None, "dimacs:/no/such/directory", "there is no directory"),
         (None, "graphml:/no/such/file", "there is no file"),
     ],
 )

@@ -53,6 +53,7 @@ class _Arcs:
 
 def read_dimacs(directory: Path, report: Progress, tally: Tally) -> RoadMap:
     """The connected part of the map. Raises `UsageError` if the directory holds no pair of files, or more than one."""
+    tally.what = "lines"
     coordinates, arcs_by_kind = find_files(directory)
     node_ids, lon, lat = _nodes(coordinates, tally, report)
     read = {kind: _arcs(path, node_ids, tally, report) for kind, path in arcs_by_kind.items()}

@@ -30,6 +30,7 @@ NOT_FOR_CARS = "not for cars"
 
 def read_graphml(path: Path, report: Progress, tally: Tally) -> RoadMap:
     """The connected part of the map. Raises `UsageError` if the file is no GraphML of streets."""
+    tally.what = "nodes and edges"
     parsed = GraphmlParser(path)
     parsed.parse(report)
     number, lon, lat, signal = _nodes(parsed, tally)

@@ -13,6 +13,7 @@ from infra.errors import UsageError
 from infra.progress import Progress
 
 BLOCK = 1 << 20
+EXPECTED = "graphml:FILE takes a street network that ox.save_graphml wrote, plain or gzip"
 KEPT = frozenset(("x", "y", "lon", "lat", "length", "maxspeed", "speed_kph", "highway", "oneway"))
 
 
@@ -44,12 +45,13 @@ class GraphmlParser:
                 report(min(raw.tell() / size, 1.0), f"{len(self.edges):,} edges")
             self._feed(b"", last=True)
         if not self._is_graph:
-            raise UsageError(f"{self.path} is not GraphML: it has no element 'graph' in a 'graphml'")
+            raise UsageError(f"{self.path} is not GraphML: it has no element 'graph' in a 'graphml'", hint=EXPECTED)
 
     def parse_head(self) -> None:
         """Parse the first block only. Raises `UsageError` if it does not begin a GraphML file."""
         with opened(self.path) as (content, _):
-            self._feed(content.read(BLOCK), last=False)
+            head = content.read(BLOCK)
+            self._feed(head, last=not content.read(1))
 
     def _feed(self, chunk: bytes, *, last: bool) -> None:
         try:
@@ -57,7 +59,7 @@ class GraphmlParser:
         except expat.ExpatError as exc:
             raise UsageError(
                 f"{self.path} is not well-formed XML: {exc}",
-                hint="graphml:FILE takes a file that ox.save_graphml wrote, plain or gzip",
+                hint=EXPECTED,
             ) from None
 
     def _refuse(self, *_: object) -> None:
@@ -71,7 +73,7 @@ class GraphmlParser:
         if not self._has_root:
             self._has_root = True
             if name != "graphml":
-                raise UsageError(f"{self.path} is not GraphML: its root element is '{name}'")
+                raise UsageError(f"{self.path} is not GraphML: its root element is '{name}'", hint=EXPECTED)
         if name == "key":
             self._names[attributes.get("id", "")] = attributes.get("attr.name", attributes.get("id", ""))
         elif name == "graph":

@@ -252,7 +252,7 @@ def test_records_of_other_taxis_have_other_names(tmp_path: Path) -> None:
         ("trips", "pickup,dropoff\n1,2\n", "not a Parquet file"),
         ("zones", "{}", "not a GeoJSON"),
         ("zones", "[1, 2", "not a GeoJSON"),
-        ("zones", '{"features": []}', "no property LocationID"),
+        ("zones", '{"features": []}', "has no zones"),
         ("zones", '{"features": [{"properties": {"a": 1}, "geometry": null}]}', "no property LocationID"),
         ("zones", '{"features": [{"properties": {"id": 1}, "geometry": null}]}', "without an id or a polygon"),
         (
