@@ -44,7 +44,8 @@ def figures_of(trips: Trips, learned: Learned) -> list[Figure]:
     figures = [_mean(f"mae_{name}", f"mean absolute error, {TEXTS[name]}", errors[name], weights) for name in errors]
     for name in ("plain", "route"):
         text = f"mean absolute error over that of the {TEXTS[name]}".replace("the LightGBM", "LightGBM")
-        figures.append(resample.ratio(f"mae_over_{name}", text, errors["model"], errors[name]))
+        if (weights @ errors[name] > 0).all():  # trips that all take the same time can leave no error to divide by
+            figures.append(resample.ratio(f"mae_over_{name}", text, errors["model"], errors[name]))
     for name, values in errors.items():
         low, high = interval_of([_median(values, weight) for weight in weights])
         text = f"median absolute error, {TEXTS[name]}"

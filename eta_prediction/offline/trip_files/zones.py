@@ -83,6 +83,8 @@ def _moments(geometry: dict[str, Any]) -> Array:
     for rings in parts if kind == "MultiPolygon" else [parts]:
         for number, ring in enumerate(rings):
             points = np.array([point[:2] for point in ring], np.float64)
+            if not np.isfinite(points).all():
+                raise ValueError("a point of the ring is not finite")
             x, y = (points - points[0]).T  # products of large numbers would cancel
             cross = x * np.roll(y, -1) - np.roll(x, -1) * y
             area = cross.sum() / 2

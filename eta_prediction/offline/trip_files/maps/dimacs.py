@@ -134,7 +134,7 @@ def unit_of(weight: Ints, straight_m: Array) -> str:
 
 def time_unit_of(weight: Ints, length_m: Array) -> str:
     """The unit of travel times that makes the mean speed the most plausible."""
-    per_unit = float(length_m.sum()) / max(float(weight.sum()), 1.0)
+    per_unit = max(float(length_m.sum()), 1.0) / max(float(weight.sum()), 1.0)
     return min(SECONDS, key=lambda unit: abs(np.log(per_unit / SECONDS[unit] * 3.6 / PLAUSIBLE_KMH)))
 
 

@@ -56,7 +56,7 @@ class GraphmlParser:
     def _feed(self, chunk: bytes, *, last: bool) -> None:
         try:
             self._expat.Parse(chunk, last)
-        except expat.ExpatError as exc:
+        except (expat.ExpatError, LookupError, ValueError) as exc:  # the latter two for an unknown encoding
             raise UsageError(
                 f"{self.path} is not well-formed XML: {exc}",
                 hint=EXPECTED,

@@ -80,6 +80,7 @@ def test_gzip_that_ends_in_its_first_line_is_damaged(tmp_path: Path) -> None:
         ("<osm><node/></osm>", "root element is 'osm' | graphml:FILE takes a street network"),
         ("hello", "not well-formed XML"),
         ("<graphml><graph>", "not well-formed XML"),
+        ("<?xml version='1.0' encoding='utf-99'?><graphml/>", "not well-formed XML: unknown encoding"),
         ("<!DOCTYPE x><graphml/>", "declares a document type"),
     ],
 )

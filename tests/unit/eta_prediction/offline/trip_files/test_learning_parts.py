@@ -143,6 +143,7 @@ def test_level_follows_a_drift_and_ignores_noise(seed: int) -> None:
     assert half_life is not None
     last = (drift - drift.mean())[-5:].mean()
     assert abs(level - last) < 0.6 * abs(last)
+    assert level_of(day * DAY_S, np.zeros(len(day))) == (0.0, None), "no error to lower"
     assert level_of(day[:200] * DAY_S, noise[:200] + 9) == (0.0, None), "five days are too few"
 
 

@@ -258,6 +258,12 @@ def test_records_of_other_taxis_have_other_names(tmp_path: Path) -> None:
         (
             "zones",
             '{"features": [{"properties": {"id": 1}, "geometry": {"type": "Polygon", "coordinates": '
+            "[[[1, 1], [2, 1], [NaN, 2]]]}}]}",
+            "without an id or a polygon",
+        ),
+        (
+            "zones",
+            '{"features": [{"properties": {"id": 1}, "geometry": {"type": "Polygon", "coordinates": '
             "[[[933100, 192536], [933091, 192572], [932000, 192000]]]}}]}",
             "area in degrees",
         ),
