@@ -20,7 +20,7 @@ ROLES = ("pickup_time", "duration", "from_lon", "from_lat", "to_lon", "to_lat")
 class TripFiles:
     """What to build from: a map, a trip file, or both. `graph_format` is one of `GRAPHS`, `format` one of `FORMATS`.
 
-    `columns` are (role, column name) of a CSV. `split` is `time` (the last fifth of the time is tested) or `rows`
+    `columns` are (role, column name) of a CSV. `split` is `time` (the latest fifth is tested) or `rows`
     (a fifth of the rows, chosen by a hash of the line number).
     """
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from eta_prediction.offline.trip_files.route import GREAT_CIRCLE_KMH, SNAP_M
 
-TESTED = {"time": "the last fifth of the time", "rows": "a fifth of the rows, chosen by a hash of the line number"}
+TESTED = {"time": "the latest fifth", "rows": "a fifth of the rows, chosen by a hash of the line number"}
 
 
 def notes_of(facts: dict[str, Any]) -> list[str]:

@@ -58,7 +58,7 @@ def run(capfd: pytest.CaptureFixture[str], files: Path, *arguments: str) -> tupl
         ),
         (("--data", "taxi:@/trips.csv"), "no map: the great-circle distance"),
         (("--data", "csv:@/trips.csv", *CSV, "--split", "rows"), "a fifth of the rows, chosen by a hash"),
-        (("--data", "tlc:@/tlc.parquet", "--zones", "@/tlc.geojson"), "tested on 300: the last fifth of the time"),
+        (("--data", "tlc:@/tlc.parquet", "--zones", "@/tlc.geojson"), "tested on 300: the latest fifth"),
     ],
 )
 def test_build_prints_rows_notes_and_the_table(
