@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ctr_prediction.config import BUDGETS
-from infra.design import Argument, Ask, Design, Step
+from infra.design import Argument, Ask, Design, RealFiles, Step
 from infra.evaluation.figures import Bound
 
 DESIGN = Design(
@@ -132,7 +132,10 @@ DESIGN = Design(
     topics="ctr_prediction.events.schemas:topics",
     replay="ctr_prediction.evaluation.replay:replay",
     skew="ctr_prediction.evaluation.skew:skew",
-    real_logs="ctr_prediction.offline.click_logs.build:build",
+    real_files=RealFiles(
+        source="infra.build.click_log:ClickLog",
+        build="ctr_prediction.offline.click_logs.build:build",
+    ),
     loadtest="loadtests/ctr_prediction.py",
     load_users=15,
     ask=Ask(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from eta_prediction.config import BUDGETS
-from infra.design import Argument, Ask, Design, Step
+from infra.design import Argument, Ask, Design, RealFiles, Step
 from infra.evaluation.figures import Bound
 
 DESIGN = Design(
@@ -135,7 +135,11 @@ DESIGN = Design(
     topics="eta_prediction.events.schemas:topics",
     replay="eta_prediction.evaluation.replay:replay",
     skew="eta_prediction.evaluation.skew:skew",
-    real_logs="eta_prediction.offline.trip_files.build:build",
+    real_files=RealFiles(
+        source="infra.build.trip_files:TripFiles",
+        check="eta_prediction.offline.trip_files.check:check",
+        build="eta_prediction.offline.trip_files.build:build",
+    ),
     loadtest="loadtests/eta_prediction.py",
     load_users=10,
     ask=Ask(

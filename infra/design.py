@@ -212,6 +212,23 @@ class Ask:
 
 
 @dataclass(frozen=True)
+class RealFiles:
+    """How `lab build` trains a design on files that the user supplies, as dotted names.
+
+    - `source`: the class of the files. Its class method `of` takes the options named in its `OPTIONS` and raises
+      `UsageError` for an invalid combination; `USAGE` is one line that shows them; `str` names the files; `check`
+      raises `UsageError` if one is missing or empty.
+    - `build`: function (source, settings, progress) -> `infra.build.real_files.RealBuild`.
+    - `check`: function (source) that raises `UsageError` if a file is not what the options claim; optional. It imports
+      no training code, so that the message appears at once.
+    """
+
+    source: str
+    build: str
+    check: str = ""
+
+
+@dataclass(frozen=True)
 class Design:
     """One system design: a reference architecture with its parts.
 
@@ -232,9 +249,10 @@ class Design:
     - `replay` and `skew`: check the prediction log (`infra.prediction_log.results`).
     - `worker`: creates the consumers of the design's events (`infra.stream.worker`).
     - `topics`: lists the topics that the worker reads and writes.
-    - `real_logs`: trains on a log that the user supplies (`infra.build.click_log`); optional.
     - `holdout`: a function (config, paths by step, progress) -> figures that take too long for every build; optional.
       `lab evaluate` calls it with the rows of the gate.
+
+    `real_files` is None for a design that cannot train on files that the user supplies.
     """
 
     name: str
@@ -263,7 +281,7 @@ class Design:
     loadtest: str
     load_users: int
     ask: Ask
-    real_logs: str = ""
+    real_files: RealFiles | None = None
     holdout: str = ""
     headline: tuple[str, ...] = ()
 

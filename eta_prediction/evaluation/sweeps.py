@@ -70,9 +70,9 @@ SWEEPS = (
         y="interval_loss_min",
         requests=RIDES,
         one_sided=(
-            "This sweep measures one day of a world whose days do not drift, so it cannot show what few days gain: they "
-            "follow a change. The boosters have only the last days to calibrate from, so all their settings but none "
-            "are equal."
+            "This sweep measures one day of a world whose days do not drift, so it cannot show the gain of few days: "
+            "their intervals follow a change. The boosters are calibrated from the last days alone, so all their "
+            "settings except none are equal."
         ),
     ),
     Sweep(

@@ -1,20 +1,13 @@
-"""A user's own click log, and the result of building from it: the interface between `lab build --data` and a design.
-
-A design that can train on a click log names a function (ClickLog, Settings, Progress) -> LogBuild in
-`Design.real_logs`.
-"""
+"""The user's own click log, as the options of `lab build` name it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import ClassVar, Literal
 
+from infra.build.real_files import size_of
 from infra.errors import UsageError
-from infra.evaluation.figures import Figure
-from infra.progress import Progress
-from infra.settings import Settings
 
 FORMATS = ("criteo", "csv")
 
@@ -23,14 +16,19 @@ FORMATS = ("criteo", "csv")
 class ClickLog:
     """Format and path of a click log. `label` is the label column of a CSV; `split` is `rows` or `time:COLUMN`."""
 
+    OPTIONS: ClassVar[tuple[str, ...]] = ("data", "label", "split")
+    USAGE: ClassVar[str] = "--data criteo:FILE, or --data csv:FILE --label COLUMN; both also --split time:COLUMN"
+
     format: Literal["criteo", "csv"]
     path: Path
     label: str | None = None
     split: str = "rows"
 
     @classmethod
-    def of(cls, data: str, label: str | None, split: str | None) -> ClickLog:
+    def of(cls, data: str | None = None, label: str | None = None, split: str | None = None) -> ClickLog:
         """Parse `--data`, `--label` and `--split`. Raises `UsageError` if their combination is invalid."""
+        if data is None:
+            raise UsageError("--label and --split need --data", hint="for example: --data csv:clicks.csv --label click")
         form, colon, path = data.partition(":")
         if form not in FORMATS or not colon:
             raise UsageError(f"--data takes criteo:FILE or csv:FILE, not {data!r}")
@@ -56,33 +54,9 @@ class ClickLog:
         """The time column by which the log is split, or None for a split by rows."""
         return self.split.partition(":")[2] or None
 
+    def __str__(self) -> str:
+        return self.path.name
 
-def size_of(path: Path) -> int:
-    """Size of the file in bytes. Raises `UsageError` if the file is missing, unreadable or empty."""
-    try:
-        with path.open("rb"):
-            size = path.stat().st_size
-    except FileNotFoundError:
-        raise UsageError(f"there is no file {path}") from None
-    except OSError as exc:
-        raise UsageError(f"{path} cannot be read: {exc.strerror}") from None
-    if not size:
-        raise UsageError(f"{path} is empty")
-    return size
-
-
-@dataclass(frozen=True)
-class LogBuild:
-    """Result of a build from a click log.
-
-    The results are in the directory `place`. `facts` describes reading (`read`: lines, good, malformed and reasons),
-    encoding and training. `found` is true if an earlier build of the same log was reused.
-    """
-
-    place: Path
-    figures: list[Figure]
-    facts: dict[str, Any]
-    found: bool
-
-
-Builder = Callable[[ClickLog, Settings, Progress], LogBuild]
+    def check(self) -> None:
+        """Raise `UsageError` if the file is missing, unreadable or empty."""
+        size_of(self.path)

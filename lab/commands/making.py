@@ -9,10 +9,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from infra.build.click_log import ClickLog, size_of
 from infra.errors import UsageError
 from infra.parent import stop_with_parent
 from lab.commands.options import DesignName, Json, Markdown, Preset, Publish, enforce, settings_for
+from lab.commands.real_files import (
+    Data,
+    Duration,
+    FromLonLat,
+    Graph,
+    Label,
+    PickupTime,
+    Split,
+    ToLonLat,
+    Zones,
+    build_files,
+)
 from lab.designs import NAMES, find_design
 from lab.output.console import err, print_json
 
@@ -31,24 +42,36 @@ def build(
             help="also write item features to the online store, to measure the cost of reading them; remembered",
         ),
     ] = None,
-    data: Annotated[
-        str | None, typer.Option(help="train on a click log instead: criteo:FILE or csv:FILE, plain or gzip")
-    ] = None,
-    label: Annotated[str | None, typer.Option(help="column of csv:FILE that holds the label")] = None,
-    split: Annotated[
-        str | None, typer.Option(help="test set: the last fifth of the rows of --data (default), or time:COLUMN")
-    ] = None,
+    data: Data = None,
+    split: Split = None,
+    label: Label = None,
+    graph: Graph = None,
+    zones: Zones = None,
+    pickup_time: PickupTime = None,
+    duration: Duration = None,
+    from_lonlat: FromLonLat = None,
+    to_lonlat: ToLonLat = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="print no summary")] = False,
     as_json: Json = False,
 ) -> None:
     """Build data, features, model, index and release of a design; steps that are up to date are skipped."""
-    if data is not None:
+    files = {
+        "data": data,
+        "split": split,
+        "label": label,
+        "graph": graph,
+        "zones": zones,
+        "pickup_time": pickup_time,
+        "duration": duration,
+        "from_lonlat": from_lonlat,
+        "to_lonlat": to_lonlat,
+    }
+    given = {name: value for name, value in files.items() if value is not None}
+    if given:
         if from_step is not None or naive is not None:
-            raise UsageError("--from and --with-naive-hydration apply to the generated world, not to --data")
-        _build_log(design, preset, ClickLog.of(data, label, split), quiet=quiet, as_json=as_json)
+            raise UsageError("--from and --with-naive-hydration apply to the generated world, not to your own files")
+        build_files(design, preset, given, quiet=quiet, as_json=as_json)
         return
-    if label is not None or split is not None:
-        raise UsageError("--label and --split need --data", hint="for example: --data csv:clicks.csv --label click")
     from infra.build.fingerprints import choose_option
     from lab.services.building import run_build, stop_at_once
 
@@ -133,18 +156,6 @@ def bench(
         _publish(what, "bench", Run(here, tuple(figures)), keep)
     show_figures(figures, as_json=as_json, as_markdown=as_markdown)
     enforce(figures)
-
-
-def _build_log(design: str, preset: str | None, source: ClickLog, *, quiet: bool, as_json: bool) -> None:
-    """Build from a real log. The file is checked before anything imports training code, which takes seconds."""
-    size_of(source.path)
-    from lab.output.logged import build_log, show_log
-    from lab.services.building import stop_at_once
-
-    stop_at_once()
-    settings = settings_for(preset)
-    stop_with_parent(settings.parent_pipe)
-    show_log(build_log(find_design(design), settings, source), as_json=as_json, quiet=quiet)
 
 
 def _publish(name: str, section: Section, run: Run, keep: Collection[str] = ()) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import gzip
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from eta_prediction.domain import ARTERIAL
 from eta_prediction.offline.trip_files.maps.road_map import RoadMap
@@ -69,6 +72,59 @@ def graphml(nodes: Sequence[dict[str, str]], edges: Sequence[dict[str, str]], di
             "</graph></graphml>",
         ]
     )
+
+
+def write_graphml(path: Path, found: RoadMap) -> Path:
+    """The map as OSMnx writes it, with speed limits as lists in text and in miles, and footpaths beside the streets."""
+    graph = found.topology
+    nodes = [
+        {"id": str(10_000 + node), "x": str(lon), "y": str(lat)}
+        for node, (lon, lat) in enumerate(zip(graph.lon, graph.lat, strict=True))
+    ]
+    limits = ("36", "['36', '36 km/h']", "22.3694 mph")
+    edges = [
+        {
+            "source": str(10_000 + tail),
+            "target": str(10_000 + head),
+            "length": str(found.length_m[edge]),
+            "maxspeed": limits[edge % len(limits)],
+            "highway": "['residential', 'tertiary']" if edge % 2 else "tertiary",
+        }
+        for edge, (tail, head) in enumerate(zip(graph.tail, graph.head, strict=True))
+    ]
+    edges += [{**edge, "highway": "footway"} for edge in edges[:10]]
+    path.write_text(graphml(nodes, edges))
+    return path
+
+
+def write_tlc(path: Path, rows: int, seed: int = 0) -> tuple[Path, Path]:
+    """The trips of `taxi_lines` as the taxi commission writes them, `PATH.parquet`, and their zones, `PATH.geojson`.
+
+    The zones are squares of three by three crossings, numbered from 1.
+    """
+    cells = [line.split(",") for line in taxi_lines(rows, seed)[1:]]
+    begin = np.array([cell[1].replace(" ", "T") for cell in cells], "datetime64[us]")
+    end = begin + np.array([int(cell[7]) for cell in cells]).astype("timedelta64[s]")
+    side_lon, side_lat = 1200 * METRE_LON, 1200 * METRE_LAT
+    west, south = LON - side_lon / 6, LAT - side_lat / 6
+    ids = {}
+    for name, at in (("PULocationID", 2), ("DOLocationID", 4)):
+        lonlat = np.array([cell[at : at + 2] for cell in cells], np.float64)
+        column, row = ((lonlat - (west, south)) / (side_lon, side_lat)).astype(np.int64).T
+        ids[name] = 1 + row * 4 + column
+    table = pa.table({"tpep_pickup_datetime": begin, "tpep_dropoff_datetime": end, **ids})
+    pq.write_table(table, path.with_suffix(".parquet"))
+    features = []
+    for zone in range(16):
+        row, column = divmod(zone, 4)
+        ring = [
+            [west + (column + x) * side_lon, south + (row + y) * side_lat]
+            for x, y in ((0, 0), (1, 0), (1, 1), (0, 1), (0, 0))
+        ]
+        geometry = {"type": "Polygon", "coordinates": [ring]}
+        features.append({"type": "Feature", "properties": {"LocationID": zone + 1}, "geometry": geometry})
+    path.with_suffix(".geojson").write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    return path.with_suffix(".parquet"), path.with_suffix(".geojson")
 
 
 def write(path: Path, lines: Sequence[str], *, packed: bool = False) -> Path:

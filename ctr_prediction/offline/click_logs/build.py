@@ -22,7 +22,8 @@ from ctr_prediction.offline.click_logs.learn import data_of, learn, predict
 from ctr_prediction.offline.click_logs.measure import figures_of, logistic
 from ctr_prediction.offline.click_logs.read import read_log
 from ctr_prediction.offline.click_logs.split import split
-from infra.build.click_log import ClickLog, LogBuild, size_of
+from infra.build.click_log import ClickLog
+from infra.build.real_files import RealBuild, size_of
 from infra.build.runner import check_free_space, disk_errors, only_build
 from infra.build.step_code import code_digest
 from infra.evaluation.figures import read_figures, write_figures
@@ -34,12 +35,12 @@ FOLDER, FACTS = "real_logs", "report.json"
 SEED = 11
 
 
-def build(source: ClickLog, settings: Settings, report: Progress) -> LogBuild:
+def build(source: ClickLog, settings: Settings, report: Progress) -> RealBuild:
     """Build, or return the results of an earlier equal build. Raises the errors of reading, `UsageError` if another
     build is running, and `LabError` if the disk is full."""
     place = settings.design_root("ctr_prediction") / FOLDER / digest_of(source)
     if (place / FACTS).exists():
-        return LogBuild(place, read_figures(place), json.loads((place / FACTS).read_text()), found=True)
+        return RealBuild(place, read_figures(place), json.loads((place / FACTS).read_text()), found=True)
     work = place.with_suffix(".part")  # not `.partial`, which the start of a build deletes
     keep_compiled(settings.home)
     with disk_errors(settings.home), only_build(place.parent):
@@ -48,7 +49,7 @@ def build(source: ClickLog, settings: Settings, report: Progress) -> LogBuild:
         write_figures(work, figures)
         (work / FACTS).write_text(json.dumps(facts, indent=2))
         work.replace(place)
-    return LogBuild(place, figures, facts, found=False)
+    return RealBuild(place, figures, facts, found=False)
 
 
 def digest_of(source: ClickLog) -> str:
@@ -86,7 +87,12 @@ def _make(source: ClickLog, work: Path, report: Progress) -> tuple[list[Any], di
         "read": tally.rows(),
         "rows": {"train": len(train), "test": len(test)},
         "columns": {column.field.name: column.field.kind for column in log.columns},
-        "notes": [*notes, *encoder.notes],
+        "notes": [
+            *notes,
+            *encoder.notes,
+            f"trained on {len(train):,} rows for {learned.epochs} epoch{'s' if learned.epochs > 1 else ''}, "
+            f"tested on the last {len(test):,}",
+        ],
         "ids": int(sum(encoder.sizes)),
         "crosses": [[encoder.ids[one].name, encoder.ids[other].name] for one, other in pairs],
         "epochs": learned.epochs,

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from infra.build.click_log import size_of
+from infra.build.real_files import size_of
 from infra.errors import LabError, UsageError
 from infra.progress import Progress
 

@@ -15,21 +15,23 @@ from typing import Any
 
 import numpy as np
 
-from eta_prediction.domain import Ints
-from eta_prediction.offline.trip_files.learn import learn
+from eta_prediction.domain import Array, Ints
+from eta_prediction.offline.trip_files.check_map import check_routes, tables_of
+from eta_prediction.offline.trip_files.learn import Learned, learn
 from eta_prediction.offline.trip_files.maps.dimacs import read_dimacs
 from eta_prediction.offline.trip_files.maps.dimacs_files import find_files
 from eta_prediction.offline.trip_files.maps.graphml import read_graphml
 from eta_prediction.offline.trip_files.maps.road_map import RoadMap
 from eta_prediction.offline.trip_files.measure import blocks_of, figures_of, table_of
-from eta_prediction.offline.trip_files.route import check_routes, great_circles, routed
-from eta_prediction.offline.trip_files.rows import Tally
-from eta_prediction.offline.trip_files.source import TripFiles
+from eta_prediction.offline.trip_files.notes import notes_of
+from eta_prediction.offline.trip_files.route import great_circles, routed
 from eta_prediction.offline.trip_files.split import split
+from eta_prediction.offline.trip_files.tally import Tally
 from eta_prediction.offline.trip_files.trips import Trips, read_trips
-from infra.build.click_log import LogBuild
+from infra.build.real_files import RealBuild, Table
 from infra.build.runner import check_free_space, disk_errors, only_build
 from infra.build.step_code import code_digest
+from infra.build.trip_files import TripFiles
 from infra.evaluation.figures import Figure, read_figures, write_figures
 from infra.progress import Progress
 from infra.settings import Settings
@@ -38,24 +40,26 @@ FOLDER, FACTS, TABLE = "real_trips", "report.json", "report.md"
 SEED = 11
 
 
-def build(source: TripFiles, settings: Settings, report: Progress) -> LogBuild:
+def build(source: TripFiles, settings: Settings, report: Progress) -> RealBuild:
     """Build, or return the results of an earlier equal build. Raises the errors of reading, `UsageError` if another
     build is running, and `LabError` if the disk is full."""
     source.check()
     place = settings.design_root("eta_prediction") / FOLDER / digest_of(source)
     if (place / FACTS).exists():
-        return LogBuild(place, read_figures(place), json.loads((place / FACTS).read_text()), found=True)
+        figures, facts = read_figures(place), json.loads((place / FACTS).read_text())
+        return RealBuild(place, figures, facts, found=True, tables=_tables(figures, facts))
     work = place.with_suffix(".part")  # not `.partial`, which the start of a build deletes
     with disk_errors(settings.home), only_build(place.parent):
         check_free_space(place.parent)
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir(parents=True)
         figures, facts = _make(source, work, report)
+        tables = _tables(figures, facts)
         write_figures(work, figures)
-        (work / TABLE).write_text(table_of(figures))
+        (work / TABLE).write_text("\n".join(table.markdown() for table in tables))
         (work / FACTS).write_text(json.dumps(facts, indent=2))
         work.replace(place)
-    return LogBuild(place, figures, facts, found=False)
+    return RealBuild(place, figures, facts, found=False, tables=tables)
 
 
 def digest_of(source: TripFiles) -> str:
@@ -96,7 +100,9 @@ def _make(source: TripFiles, work: Path, report: Progress) -> tuple[list[Figure]
         facts["map"] = {**road_map.facts, "read": tally.rows()}
     if source.path is None:
         assert road_map is not None
-        return check_routes(road_map, part(0.1, 1.0)), {**facts, "read": facts["map"]["read"], "notes": _notes(facts)}
+        figures, routing = check_routes(road_map, part(0.1, 1.0))
+        facts["map"] |= routing
+        return figures, {**facts, "read": facts["map"]["read"], "notes": notes_of(facts)}
     tally = Tally()
     trips = read_trips(source, part(0.1, 0.2), tally)
     if road_map is None:
@@ -115,52 +121,29 @@ def _make(source: TripFiles, work: Path, report: Progress) -> tuple[list[Figure]
         "resampled": blocks_of(test)[1],
         "training": learned.facts,
     }
-    facts["notes"] = _notes(facts)
-    _write(work, test, learned.model, learned.plain[:, 1], learned.route, sums.free_s[parts.test], parts.train, trips)
+    facts["notes"] = notes_of(facts)
+    _write(work, test, learned, sums.free_s[parts.test], trips.line[parts.train])
     report(1.0, "done")
     return figures, facts
 
 
-def _notes(facts: dict[str, Any]) -> list[str]:
-    """Sentences about what was done, for the terminal."""
-    notes = []
-    if "map" in facts:
-        found = facts["map"]
-        notes.append(
-            f"map: {found['nodes']:,} nodes and {found['edges']:,} edges, the largest strongly connected part, "
-            f"{found['connected_share_of_nodes']:.1%} of the nodes"
-        )
-        for reason, refused in found["read"]["reasons"].items():
-            notes.append(f"map, unusable: {reason}: {refused['count']:,}")
-        for reason, count in found.get("replaced", {}).items():
-            notes.append(f"map, replaced by a usual value: {reason}: {count:,}")
-    else:
-        notes.append("no map: the great-circle distance takes the route's place")
-    if "training" in facts:
-        training = facts["training"]
-        fixed = training["correction"]
-        notes.append(f"corrected route: {fixed['fixed_s']:.0f} s + {fixed['factor']:.2f} × route, by hour and length")
-        if training["level_half_life_days"] is not None:
-            notes.append(f"the latest training days are {np.expm1(training['level']):+.1%} off the mean of all")
-        notes.append(f"intervals: {facts['resampled']} are resampled")
-    return notes
+def _tables(figures: list[Figure], facts: dict[str, Any]) -> tuple[Table, ...]:
+    return (table_of(figures),) if "training" in facts else tables_of(figures, facts["map"])
 
 
-def _write(
-    work: Path, test: Trips, model: Any, plain_s: Any, route_s: Any, free_s: Any, train: Ints, trips: Trips
-) -> None:
+def _write(work: Path, test: Trips, learned: Learned, free_s: Array, train_line: Ints) -> None:
     """The predictions by line of the file, for readers who compare a model of their own on the same split."""
     np.savez(
         work / "predictions.npz",
         line=test.line,
         seconds=test.seconds,
-        p10=model[:, 0],
-        p50=model[:, 1],
-        p90=model[:, 2],
-        plain=plain_s,
-        corrected_route=route_s,
+        p10=learned.model[:, 0],
+        p50=learned.model[:, 1],
+        p90=learned.model[:, 2],
+        plain=learned.plain[:, 1],
+        corrected_route=learned.route[:, 1],
         route_free=free_s,
-        train_line=trips.line[train],
+        train_line=train_line,
     )
 
 

@@ -30,8 +30,9 @@ STEPS = 10
 class Learned:
     """Predictions of the test trips in seconds, and facts of the training as JSON values.
 
-    `model` and `plain` float64[n, 3] are P10, P50 and P90 of the blend, and of LightGBM without the route, whose
-    interval is that of its errors on the late training trips; `route` float64[n] is the corrected route.
+    All three are float64[n, 3] with P10, P50 and P90: `model` is the blend, `plain` is LightGBM without the route, and
+    `route` is the corrected route. The intervals of the latter two are those of their errors on the late training
+    trips.
     """
 
     model: Array
@@ -75,10 +76,9 @@ def learn(trips: Trips, sums: RouteSums, parts: Split, seed: int, report: Progre
     weights = blend_weights([late.levelled[kind.name] for kind in MEMBERS], truth)
     spread = [shift_of(truth, late.middle(weights), level) for level in sides]
     shifts = [shift_of(truth, edge, level) for edge, level in zip(late.edges(weights, spread), sides, strict=True)]
-    plain_shifts = [shift_of(truth, late.seconds[PLAIN.name], level) for level in sides]
     rows = parts.train, parts.test
     last = _stage(trips, sums, rows, parts.by_time, seed, lambda s, text: report(0.55 + 0.45 * s, text), late.rounds)
-    middle, plain_s = last.middle(weights), last.seconds[PLAIN.name]
+    middle = last.middle(weights)
     low, high = (edge * np.exp(shift) for edge, shift in zip(last.edges(weights, spread), shifts, strict=True))
     facts: dict[str, object] = {
         "rounds": late.rounds,
@@ -90,8 +90,8 @@ def learn(trips: Trips, sums: RouteSums, parts: Split, seed: int, report: Progre
     }
     return Learned(
         np.stack([np.minimum(low, middle), middle, np.maximum(high, middle)], axis=1),
-        np.stack([plain_s * np.exp(plain_shifts[0]), plain_s, plain_s * np.exp(plain_shifts[1])], axis=1),
-        last.route,
+        _with_interval(last.seconds[PLAIN.name], truth, late.seconds[PLAIN.name]),
+        _with_interval(last.route, truth, late.route),
         last.correction,
         facts,
     )
@@ -114,6 +114,12 @@ def shift_of(truth: Array, edge: Array, level: float) -> float:
     rank = np.ceil(level * (len(truth) + 1)) if level > 0.5 else np.floor(level * (len(truth) + 1))
     scores = np.sort(np.log(truth / edge))
     return float(scores[int(np.clip(rank, 1, len(scores))) - 1])
+
+
+def _with_interval(middle: Array, truth: Array, late: Array) -> Array:
+    """float64[n, 3]: `middle` with the usual errors of the predictions `late` of the times `truth` on both sides."""
+    low, high = (np.exp(shift_of(truth, late, level)) for level in (LEVELS[0], LEVELS[2]))
+    return np.stack([low * middle, middle, high * middle], axis=1)
 
 
 def _stage(

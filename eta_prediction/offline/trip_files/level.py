@@ -34,7 +34,7 @@ def level_of(at_s: Array, rest: Array) -> tuple[float, float | None]:
     errors = {(0.0, 0.0): _backtest(days, 0.0, 0.0)}
     errors |= {(half, damp): _backtest(days, half, damp) for half in HALF_LIVES_DAYS for damp in DAMPINGS}
     half, damp = min(errors, key=lambda tried: errors[tried])
-    if errors[half, damp] > GAIN * errors[0.0, 0.0]:
+    if not half or errors[half, damp] > GAIN * errors[0.0, 0.0]:
         return 0.0, None
     return damp * _smoothed(days, half), half
 

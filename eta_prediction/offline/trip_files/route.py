@@ -5,7 +5,6 @@ Without a map, the great-circle distance takes the place of the route.
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,15 +13,13 @@ import numpy.typing as npt
 
 from eta_prediction.domain import MOTORWAY, Array, Bools, Ints
 from eta_prediction.offline.trip_files.maps.road_map import RoadMap, cut, keep_connected
-from eta_prediction.offline.trip_files.rows import Tally
+from eta_prediction.offline.trip_files.tally import Tally
 from eta_prediction.offline.trip_files.trips import FEWEST, Trips, without
-from infra.errors import LabError
-from infra.evaluation.figures import Figure
+from infra.errors import UsageError
 from infra.progress import Progress
 from infra.routing.choose import find_order, open_engine
-from infra.routing.dijkstra import DijkstraEngine
 from infra.routing.routes import Routes, directions, turns
-from infra.routing.snap import METRES_PER_DEGREE, Snapper, great_circle_m
+from infra.routing.snap import METRES_PER_DEGREE, Snapper
 
 SNAP_M = 500.0
 """a trip that begins or ends farther from every node is outside the map"""
@@ -33,8 +30,6 @@ MOST_KEPT = 0.7
 GREAT_CIRCLE_KMH = 25.0
 """speed on the great circle, without a map"""
 PART = 20_000
-CHECKED, COMPARED = 1000, 20
-"""random routes of a map, and those of them that Dijkstra repeats"""
 
 
 @dataclass(frozen=True)
@@ -68,9 +63,10 @@ def great_circles(trips: Trips) -> RouteSums:
 def routed(trips: Trips, road_map: RoadMap, report: Progress, tally: Tally) -> tuple[Trips, RouteSums, dict[str, Any]]:
     """The trips on the map, their routes, and facts of the map and the engine.
 
-    Raises `LabError` if too few trips are on the map.
+    Raises `UsageError` if too few trips are on the map.
     """
     report(0.0, "snapping trips to the map")
+    count = len(trips)
     trips, ends = _on_map(trips, road_map, tally)
     road_map, trips, ends = _near(trips, road_map, ends, tally)
     many = road_map.topology.nodes
@@ -88,7 +84,12 @@ def routed(trips: Trips, road_map: RoadMap, report: Progress, tally: Tally) -> t
     found = RouteSums(
         trips.line_m, *(sums[pair, 0], sums[pair, 1 : 2 + MOTORWAY], sums[pair, 2 + MOTORWAY], sums[pair, 3 + MOTORWAY])
     )
-    facts = {"routed_pairs": len(pairs), "engine": engine.name, "routed_nodes": many}
+    facts = {
+        "snapped_share": round(len(trips) / count, 5),
+        "routed_pairs": len(pairs),
+        "engine": engine.name,
+        "routed_nodes": many,
+    }
     return trips, found, road_map.facts | facts
 
 
@@ -102,14 +103,24 @@ def _on_map(trips: Trips, road_map: RoadMap, tally: Tally) -> tuple[Trips, Ints]
     kept = without(trips, [("outside the map", wrong)], tally)
     tally.good = len(kept)
     if len(kept) < max(FEWEST, 0.05 * len(trips)):
-        place = road_map.topology
-        raise LabError(
-            f"{int(wrong.sum()):,} of {len(trips):,} trips are outside the map",
-            hint=f"the map covers longitudes {place.lon.min():.3f} to {place.lon.max():.3f} and latitudes "
-            f"{place.lat.min():.3f} to {place.lat.max():.3f}; the median trip begins at "
-            f"{np.median(trips.from_lon):.3f}, {np.median(trips.from_lat):.3f}",
+        raise UsageError(
+            f"{int(wrong.sum()):,} of {len(trips):,} trips are outside the map", hint=_where(trips, road_map)
         )
     return kept, np.stack(nodes)[:, ~wrong]
+
+
+def _where(trips: Trips, road_map: RoadMap) -> str:
+    """Where the map and the trips are, and whether swapped columns explain the difference."""
+    place = road_map.topology
+    lon, lat = float(np.median(trips.from_lon)), float(np.median(trips.from_lat))
+    text = (
+        f"the map covers longitudes {place.lon.min():.3f} to {place.lon.max():.3f} and latitudes "
+        f"{place.lat.min():.3f} to {place.lat.max():.3f}; the median trip begins at longitude {lon:.3f}, "
+        f"latitude {lat:.3f}"
+    )
+    if place.lon.min() <= lat <= place.lon.max() and place.lat.min() <= lon <= place.lat.max():
+        return f"longitude and latitude of the trips are swapped: {text}"
+    return text
 
 
 def _near(trips: Trips, road_map: RoadMap, ends: Ints, tally: Tally) -> tuple[RoadMap, Trips, Ints]:
@@ -141,32 +152,3 @@ def _sums(road_map: RoadMap, routes: Routes, direction: Array) -> Array:
         ],
         axis=1,
     )
-
-
-def check_routes(road_map: RoadMap, report: Progress) -> list[Figure]:
-    """Measure random routes of a map: their length over the great circle, and the time of a query.
-
-    Raises `LabError` if the fast engine and Dijkstra disagree on a route.
-    """
-    report(0.0, "ordering the nodes")
-    graph = road_map.topology
-    engine = open_engine(graph, find_order(graph), road_map.free_s)
-    rng = np.random.default_rng(0)
-    ends = rng.integers(0, graph.nodes, (2, CHECKED))
-    report(0.5, "routing")
-    started = time.perf_counter()
-    paths = [engine.path(one, other) for one, other in ends.T.tolist()]
-    took_us = (time.perf_counter() - started) / CHECKED * 1e6
-    oracle = DijkstraEngine(graph, road_map.free_s)
-    for (one, other), path in zip(ends.T.tolist()[:COMPARED], paths, strict=False):
-        true = oracle.path(one, other)
-        if path is None or true is None or abs(path.seconds - true.seconds) > 0.01:
-            raise LabError(f"the routing engine and Dijkstra disagree on the way from node {one} to node {other}")
-    metres = np.array([road_map.length_m[path.edges].sum() for path in paths if path])
-    line_m = great_circle_m(*(values[end] for end in ends for values in (graph.lon, graph.lat)))
-    ratio = metres / np.maximum(line_m, 50.0)
-    low, high = np.quantile(ratio, (0.05, 0.95))
-    return [
-        Figure("detour", "route over great circle, median and central 90%", float(np.median(ratio)), low, high, ""),
-        Figure("query_us", f"one route with its edges, {engine.name}", took_us, took_us, took_us, "µs"),
-    ]

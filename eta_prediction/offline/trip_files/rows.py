@@ -1,15 +1,16 @@
-"""Opens plain and gzipped files, tallies their unusable rows, and reads named columns of a CSV as text.
+"""Opens plain and gzipped files, and reads named columns of a CSV as text.
 
 Each row is either returned or counted in the tally with a reason.
 """
 
 from __future__ import annotations
 
+import csv
 import gzip
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -19,13 +20,23 @@ import pyarrow.compute as pc
 import pyarrow.csv as arrow_csv
 
 from eta_prediction.domain import Ints
-from infra.build.click_log import size_of
+from eta_prediction.offline.trip_files.tally import Tally
+from infra.build.real_files import size_of
+from infra.build.trip_files import TripFiles
 from infra.errors import LabError, UsageError
 from infra.progress import Progress
 
-SHOWN = 5
-"""number of line numbers to keep per reason"""
+TAXI = {
+    "pickup_time": ("pickup_datetime",),
+    "duration": ("trip_duration",),
+    "from_lon": ("pickup_longitude",),
+    "from_lat": ("pickup_latitude",),
+    "to_lon": ("dropoff_longitude",),
+    "to_lat": ("dropoff_latitude",),
+}
+"""role -> names of the column, in the taxi format"""
 BLOCK = 1 << 22
+LONGEST_HEADER = 1 << 20
 GZIP = b"\x1f\x8b"
 OTHER_PACKED = {
     b"PK\x03\x04": "zip",
@@ -36,50 +47,6 @@ OTHER_PACKED = {
     b"\x89PNG": "PNG",
     b"\x89HDF": "HDF5",
 }
-
-
-@dataclass
-class Refused:
-    """The rows refused for one reason: their count, and the numbers of the first ones, from 1."""
-
-    count: int = 0
-    first: list[int] = field(default_factory=list)
-
-
-@dataclass
-class Tally:
-    """Counts of rows: `lines` = `good` + refused rows. A header does not count."""
-
-    lines: int = 0
-    good: int = 0
-    refused: dict[str, Refused] = field(default_factory=dict)
-
-    def refuse(self, reason: str, numbers: Ints | Sequence[int], count: int | None = None) -> None:
-        """Count rows by their numbers; `count` overrides the number of rows."""
-        count = len(numbers) if count is None else count
-        if not count:
-            return
-        found = self.refused.setdefault(reason, Refused())
-        found.count += count
-        found.first = sorted([*found.first, *(int(number) for number in numbers[:SHOWN])])[:SHOWN]
-
-    @property
-    def bad(self) -> int:
-        return sum(found.count for found in self.refused.values())
-
-    def rows(self) -> dict[str, Any]:
-        """The tally as JSON values, reasons by count."""
-        ordered = sorted(self.refused.items(), key=lambda item: (-item[1].count, item[0]))
-        reasons = {reason: {"count": found.count, "first_lines": found.first} for reason, found in ordered}
-        return {"lines": self.lines, "good": self.good, "malformed": self.bad, "reasons": reasons}
-
-    def hint(self) -> str:
-        """The three most frequent reasons in one line."""
-        texts = []
-        for reason, found in list(self.rows()["reasons"].items())[:3]:
-            first = f", first in line {found['first_lines'][0]:,}" if found["first_lines"] else ""
-            texts.append(f"{reason}: {found['count']:,}{first}")
-        return "; ".join(texts)
 
 
 @contextmanager
@@ -95,7 +62,10 @@ def opened(path: Path) -> Iterator[tuple[IO[bytes] | gzip.GzipFile, IO[bytes]]]:
             raw.seek(0)
             for magic, name in OTHER_PACKED.items():
                 if start.startswith(magic):
-                    raise UsageError(f"{path} is a {name} file", hint="only plain text and gzip can be read here")
+                    hint = (
+                        "tlc:FILE takes Parquet files" if name == "Parquet" else "only plain text and gzip can be read"
+                    )
+                    raise UsageError(f"{path} is a {name} file", hint=hint)
             if start.startswith(GZIP):
                 with gzip.open(raw) as content:
                     yield content, raw
@@ -126,8 +96,7 @@ def read_columns(path: Path, wanted: Mapping[str, Sequence[str]], tally: Tally, 
 
     Raises `UsageError` if the file is no CSV with these columns.
     """
-    header, delimiter = _header(path)
-    names = {role: _find(path, header, accepted) for role, accepted in wanted.items()}
+    header, delimiter, names = find_columns(path, wanted)
     ragged: list[tuple[int, int]] = []
 
     def skip(row: Any) -> str:
@@ -162,22 +131,47 @@ def read_columns(path: Path, wanted: Mapping[str, Sequence[str]], tally: Tally, 
     line = np.arange(2, 2 + rows + len(ragged))
     line = line[~np.isin(line, [number for number, _ in ragged])][:rows]
     for number, count in ragged:
-        tally.refuse(f"not {len(header)} fields", [number], count)
+        reason = f"not {len(header)} fields" if count == 1 else "after a quote that is not closed in its row"
+        tally.refuse(reason, [number], count)
     values = {role: pc.utf8_trim_whitespace(table[places[header.index(name)]]) for role, name in names.items()}
     return Columns(values, line, names)
 
 
-def _header(path: Path) -> tuple[list[str], str]:
-    """Column names of the first line, and the delimiter. Names are as in the file."""
+def find_columns(path: Path, wanted: Mapping[str, Sequence[str]]) -> tuple[list[str], str, dict[str, str]]:
+    """(header, delimiter, role -> name in the header), by the first line.
+
+    Raises `UsageError` if it is no header with these columns.
+    """
     with opened(path) as (content, _):
-        first = content.readline(1 << 20)
+        first, is_alone = content.readline(LONGEST_HEADER), not content.read(1)
+    header, delimiter = _parsed_header(path, first)
+    names = {role: _find(path, header, accepted) for role, accepted in wanted.items()}
+    if is_alone:
+        raise UsageError(f"{path} has no rows", hint="the file has a header only")
+    return header, delimiter, names
+
+
+def wanted_columns(source: TripFiles) -> Mapping[str, Sequence[str]]:
+    """Role -> accepted names of the column, for the taxi format and for a CSV with columns named by options."""
+    return TAXI if source.format == "taxi" else {role: (name,) for role, name in source.columns}
+
+
+def _parsed_header(path: Path, first: bytes) -> tuple[list[str], str]:
+    """Column names of the first line, and the delimiter. Names are as in the file."""
+    if b"\x00" in first:
+        raise UsageError(
+            f"the first line of {path} is not text", hint="the file is binary or in UTF-16; a CSV in UTF-8 is needed"
+        )
     try:
         text = first.decode("utf-8-sig").rstrip("\r\n")
     except UnicodeDecodeError:
-        raise UsageError(f"the first line of {path} is not text", hint="the file is no CSV in UTF-8") from None
+        text = first.decode("latin-1").rstrip("\r\n")
     delimiter = max(",\t;|", key=text.count)
-    names = [name.strip('"') for name in text.split(delimiter)]
-    if len(names) < 2 or "\x00" in text:
+    try:
+        names = next(csv.reader([text], delimiter=delimiter), [])
+    except csv.Error:  # a name longer than 128 KB
+        names = []
+    if len(names) < 2:
         raise UsageError(f"the first line of {path} is no header of a CSV", hint=f"the file begins with {text[:80]!r}")
     return names, delimiter
 
@@ -200,4 +194,9 @@ def _no_csv(path: Path) -> Iterator[None]:
     try:
         yield
     except pa.ArrowInvalid as exc:
+        if "straddl" in str(exc):
+            raise UsageError(
+                f"{path} has a row longer than {BLOCK >> 20} MB, or a quote that is not closed",
+                hint="remove the row, or check that fields and lines end as in a CSV",
+            ) from None
         raise UsageError(f"{path} cannot be read as a CSV: {str(exc)[:160]}") from None

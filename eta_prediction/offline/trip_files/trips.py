@@ -16,9 +16,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from eta_prediction.domain import Array, Bools, Ints
-from eta_prediction.offline.trip_files.maps.road_map import check_share, is_place
-from eta_prediction.offline.trip_files.rows import Columns, Tally, read_columns
-from eta_prediction.offline.trip_files.source import TAXI, TripFiles
+from eta_prediction.offline.trip_files.maps.road_map import check_share
+from eta_prediction.offline.trip_files.places import is_place
+from eta_prediction.offline.trip_files.rows import Columns, read_columns, wanted_columns
+from eta_prediction.offline.trip_files.tally import Tally
+from infra.build.trip_files import TripFiles
 from infra.columns import DAY_S, seconds
 from infra.errors import LabError, UsageError
 from infra.progress import Progress
@@ -88,8 +90,7 @@ def read_trips(source: TripFiles, report: Progress, tally: Tally) -> Trips:
         assert source.zones is not None
         found = read_tlc(source.path, source.zones, report, tally)
     else:
-        wanted = TAXI if source.format == "taxi" else {role: (name,) for role, name in source.columns}
-        found = _of_columns(read_columns(source.path, wanted, tally, report), tally)
+        found = _of_columns(read_columns(source.path, wanted_columns(source), tally, report), tally)
     found = possible(found, tally)
     tally.good = len(found)
     check_share(source.path.name, tally, MOST_BAD, "rows")

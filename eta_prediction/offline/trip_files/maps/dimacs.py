@@ -22,10 +22,10 @@ from eta_prediction.offline.trip_files.maps.road_map import (
     LONGEST_EDGE_M,
     RoadMap,
     check_share,
-    is_place,
     keep_connected,
 )
-from eta_prediction.offline.trip_files.rows import Tally
+from eta_prediction.offline.trip_files.places import is_place
+from eta_prediction.offline.trip_files.tally import Tally
 from infra.errors import UsageError
 from infra.progress import Progress
 from infra.routing.snap import great_circle_m
@@ -53,6 +53,7 @@ class _Arcs:
 
 def read_dimacs(directory: Path, report: Progress, tally: Tally) -> RoadMap:
     """The connected part of the map. Raises `UsageError` if the directory holds no pair of files, or more than one."""
+    tally.what = "lines"
     coordinates, arcs_by_kind = find_files(directory)
     node_ids, lon, lat = _nodes(coordinates, tally, report)
     read = {kind: _arcs(path, node_ids, tally, report) for kind, path in arcs_by_kind.items()}
@@ -133,7 +134,7 @@ def unit_of(weight: Ints, straight_m: Array) -> str:
 
 def time_unit_of(weight: Ints, length_m: Array) -> str:
     """The unit of travel times that makes the mean speed the most plausible."""
-    per_unit = float(length_m.sum()) / max(float(weight.sum()), 1.0)
+    per_unit = max(float(length_m.sum()), 1.0) / max(float(weight.sum()), 1.0)
     return min(SECONDS, key=lambda unit: abs(np.log(per_unit / SECONDS[unit] * 3.6 / PLAUSIBLE_KMH)))
 
 

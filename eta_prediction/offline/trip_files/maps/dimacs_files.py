@@ -9,11 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from eta_prediction.domain import Bools, Ints
-from eta_prediction.offline.trip_files.rows import Tally, opened
+from eta_prediction.offline.trip_files.rows import opened
+from eta_prediction.offline.trip_files.tally import Tally
 from infra.errors import UsageError
 from infra.progress import Progress
 
 BLOCK = 1 << 22
+HEAD = re.compile(rb"p (sp|aux sp co) ")
 
 
 def find_files(directory: Path) -> tuple[Path, dict[str, Path]]:
@@ -47,6 +49,14 @@ def kind_of(name: str) -> str:
     return "time" if re.search(r"(^|[-_.])t[.-]|time", name, re.IGNORECASE) else "unknown"
 
 
+def check_head(path: Path, letter: bytes) -> None:
+    """Raise `UsageError` if the first block has neither the head of the file nor a line that begins with `letter`."""
+    with opened(path) as (content, _):
+        lines = content.read(BLOCK).split(b"\n")
+    if not any(line[:2] == letter + b" " or HEAD.match(line) for line in lines):
+        raise _not_dimacs(path)
+
+
 def read_numbers(path: Path, letter: bytes, tally: Tally, report: Progress) -> tuple[Ints, Ints]:
     """The three numbers int64[n, 3] of the lines that begin with `letter`, and their line numbers int64[n].
 
@@ -59,7 +69,7 @@ def read_numbers(path: Path, letter: bytes, tally: Tally, report: Progress) -> t
             if line[:1] == letter:
                 rows.append(line)
                 at.append(number)
-            elif re.match(rb"p (sp|aux sp co) ", line) and line.split()[-1].isdigit():
+            elif HEAD.match(line) and line.split()[-1].isdigit():
                 declared = int(line.split()[-1])
             elif line[:1] != b"c" and line.strip():
                 odd.append(number)
@@ -71,10 +81,7 @@ def read_numbers(path: Path, letter: bytes, tally: Tally, report: Progress) -> t
         numbers.append(np.array(at, np.int64)[good])
     found = np.concatenate(parts)
     if declared < 0 or not len(found):
-        raise UsageError(
-            f"{path} is not a file of the 9th DIMACS challenge",
-            hint="a .gr file has the line 'p sp NODES ARCS' and lines 'a FROM TO WEIGHT', a .co file 'v NODE X Y'",
-        )
+        raise _not_dimacs(path)
     lost = max(declared - sum(map(len, parts)), 0)
     tally.refuse(f"a line that the head of {path.name} announces and the file does not have", [], lost)
     tally.lines += lost
@@ -110,6 +117,13 @@ def _lines(path: Path, report: Progress) -> Iterator[tuple[int, list[bytes]]]:
             yield number, lines
             number += len(lines)
     yield number, [rest]
+
+
+def _not_dimacs(path: Path) -> UsageError:
+    return UsageError(
+        f"{path} is not a file of the 9th DIMACS challenge",
+        hint="a .gr file has the line 'p sp NODES ARCS' and lines 'a FROM TO WEIGHT', a .co file 'v NODE X Y'",
+    )
 
 
 def _unpacked_once(paths: list[Path]) -> list[Path]:

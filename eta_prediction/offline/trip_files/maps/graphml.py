@@ -1,27 +1,24 @@
-"""Reads a street network that OSMnx saved as GraphML, plain or gzipped, with a streaming parser.
-
-A document type declaration is refused, since entities can make a small file expand without limit or read other files.
-"""
+"""Reads a street network that OSMnx saved as GraphML, plain or gzipped."""
 
 from __future__ import annotations
 
 import math
 from pathlib import Path
-from xml.parsers import expat
 
 import numpy as np
 
 from eta_prediction.domain import Array, Bools
+from eta_prediction.offline.trip_files.maps.graphml_parser import GraphmlParser
 from eta_prediction.offline.trip_files.maps.road_map import (
     DETOUR,
     LONGEST_EDGE_M,
     RoadMap,
     check_share,
-    is_place,
     keep_connected,
 )
 from eta_prediction.offline.trip_files.maps.tags import kmh_of, road_of, values_of
-from eta_prediction.offline.trip_files.rows import Tally, opened
+from eta_prediction.offline.trip_files.places import is_place
+from eta_prediction.offline.trip_files.tally import Tally
 from infra.errors import LabError, UsageError
 from infra.progress import Progress
 from infra.routing.snap import great_circle_m
@@ -29,13 +26,12 @@ from infra.routing.topology import Topology
 
 MOST_BAD = 0.5
 NOT_FOR_CARS = "not for cars"
-BLOCK = 1 << 20
-KEPT = frozenset(("x", "y", "lon", "lat", "length", "maxspeed", "speed_kph", "highway", "oneway"))
 
 
 def read_graphml(path: Path, report: Progress, tally: Tally) -> RoadMap:
     """The connected part of the map. Raises `UsageError` if the file is no GraphML of streets."""
-    parsed = _Parser(path)
+    tally.what = "nodes and edges"
+    parsed = GraphmlParser(path)
     parsed.parse(report)
     number, lon, lat, signal = _nodes(parsed, tally)
     rows: list[tuple[int, int, float, float, int]] = []
@@ -96,7 +92,7 @@ def _length(text: str | None, straight_m: float, counted: dict[str, int]) -> flo
     return max(found, 1.0)
 
 
-def _nodes(parsed: _Parser, tally: Tally) -> tuple[dict[str, int], Array, Array, Bools]:
+def _nodes(parsed: GraphmlParser, tally: Tally) -> tuple[dict[str, int], Array, Array, Bools]:
     places: list[tuple[float, float, bool]] = []
     number: dict[str, int] = {}
     projected = 0
@@ -134,78 +130,3 @@ def _number(text: str | None) -> float:
         return float(text or "nan")
     except ValueError:
         return math.nan
-
-
-class _Parser:
-    """Collects the nodes and edges of a GraphML file with the attributes in `KEPT`, and the lines where they begin."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.nodes: list[tuple[int, str, dict[str, str]]] = []
-        self.edges: list[tuple[int, str, str, dict[str, str]]] = []
-        self.is_directed = True
-        self._names: dict[str, str] = {}
-        self._data: dict[str, str] | None = None
-        self._text: list[str] | None = None
-        self._key, self._is_graph, self._has_root = "", False, False
-        self._expat = expat.ParserCreate()
-        self._expat.buffer_text = True
-        self._expat.StartElementHandler = self._start
-        self._expat.EndElementHandler = self._end
-        self._expat.CharacterDataHandler = self._characters
-        self._expat.StartDoctypeDeclHandler = self._refuse
-
-    def parse(self, report: Progress) -> None:
-        size = max(self.path.stat().st_size, 1)
-        with opened(self.path) as (content, raw):
-            try:
-                while chunk := content.read(BLOCK):
-                    self._expat.Parse(chunk, False)
-                    report(min(raw.tell() / size, 1.0), f"{len(self.edges):,} edges")
-                self._expat.Parse(b"", True)
-            except expat.ExpatError as exc:
-                raise UsageError(
-                    f"{self.path} is not well-formed XML: {exc}", hint="expected: a GraphML file"
-                ) from None
-        if not self._is_graph:
-            raise UsageError(f"{self.path} is not GraphML: it has no element 'graph' in a 'graphml'")
-
-    def _refuse(self, *_: object) -> None:
-        raise UsageError(
-            f"{self.path} declares a document type, which can define entities; such XML is refused",
-            hint="GraphML of OSMnx has no DOCTYPE",
-        )
-
-    def _start(self, tag: str, attributes: dict[str, str]) -> None:
-        name = tag.rpartition(":")[2]
-        if not self._has_root:
-            self._has_root = True
-            if name != "graphml":
-                raise UsageError(f"{self.path} is not GraphML: its root element is '{name}'")
-        if name == "key":
-            self._names[attributes.get("id", "")] = attributes.get("attr.name", attributes.get("id", ""))
-        elif name == "graph":
-            self._is_graph = True
-            self.is_directed = attributes.get("edgedefault", "directed") != "undirected"
-        elif name == "node":
-            self._data = {}
-            self.nodes.append((self._expat.CurrentLineNumber, attributes.get("id", ""), self._data))
-        elif name == "edge":
-            self._data = {}
-            ends = attributes.get("source", ""), attributes.get("target", "")
-            self.edges.append((self._expat.CurrentLineNumber, *ends, self._data))
-        elif name == "data" and self._data is not None:
-            self._key = self._names.get(attributes.get("key", ""), "")
-            self._text = [] if self._key in KEPT else None
-
-    def _characters(self, text: str) -> None:
-        if self._text is not None:
-            self._text.append(text)
-
-    def _end(self, tag: str) -> None:
-        name = tag.rpartition(":")[2]
-        if name == "data" and self._text is not None and self._data is not None:
-            self._data[self._key] = "".join(self._text)
-            self._text = None
-        elif name in ("node", "edge"):
-            self._data = None

@@ -10,7 +10,7 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
 from eta_prediction.domain import Array, Bools, Ints
-from eta_prediction.offline.trip_files.rows import Tally
+from eta_prediction.offline.trip_files.tally import Tally
 from infra.errors import LabError
 from infra.routing.topology import Topology
 
@@ -35,13 +35,6 @@ class RoadMap:
     facts: dict[str, Any]
 
 
-def is_place(lon: Array, lat: Array) -> Bools:
-    """bool[n]: points that are longitudes and latitudes. (0, 0) is the mark of a missing point."""
-    with np.errstate(invalid="ignore"):
-        found: Bools = (np.abs(lon) <= 180) & (np.abs(lat) <= 90) & ((np.abs(lon) > 1e-6) | (np.abs(lat) > 1e-6))
-    return found
-
-
 def keep_connected(found: RoadMap, name: str) -> RoadMap:
     """The largest strongly connected part, so that every pair of nodes has a path. The shares go to the facts.
 
@@ -50,7 +43,7 @@ def keep_connected(found: RoadMap, name: str) -> RoadMap:
     graph = found.topology
     if graph.nodes < FEWEST_NODES or not graph.edges:
         raise LabError(f"{name} has {graph.nodes} usable nodes and {graph.edges} usable edges")
-    _, part = connected_components(
+    parts, part = connected_components(
         csr_array((np.ones(graph.edges), (graph.tail, graph.head)), shape=(graph.nodes, graph.nodes)),
         connection="strong",
     )
@@ -61,6 +54,7 @@ def keep_connected(found: RoadMap, name: str) -> RoadMap:
     facts = {
         "nodes": int(kept.sum()),
         "edges": int(edges.sum()),
+        "strongly_connected_parts": int(parts),
         "connected_share_of_nodes": round(float(kept.mean()), 4),
         "connected_share_of_edges": round(float(edges.mean()), 4),
         "km": round(float(found.length_m[edges].sum() / 1000), 1),

@@ -7,7 +7,6 @@ import json
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -30,8 +29,6 @@ from infra.evaluation.figures import read_figures
 from infra.progress import Progress
 from infra.settings import REPOSITORY, Settings
 from lab.cli import app
-from lab.designs import find_design
-from lab.output.logged import build_log
 from tests.support.click_logs import criteo_lines, crossed_lines, write
 
 
@@ -169,6 +166,9 @@ def run(*arguments: str) -> tuple[int, str]:
         (("--label", "y"), "need --data"),
         (("--split", "rows"), "need --data"),
         (("--data", "criteo:/no/such/file"), "there is no file"),
+        (("--data", "taxi:x"), "criteo:FILE or csv:FILE"),
+        (("--graph", "dimacs:x"), "--graph is no option of ctr_prediction ctr_prediction takes --data criteo:FILE"),
+        (("--data", "csv:x", "--pickup-time", "t"), "--pickup-time is no option of ctr_prediction"),
     ],
 )
 def test_conflicting_options_are_refused_with_a_message(arguments: tuple[str, ...], message: str) -> None:
@@ -199,13 +199,6 @@ def test_unusable_time_column_is_refused_with_a_hint(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="not a column of times or numbers") as caught:
         build(ClickLog("criteo", file, split="time:C1"), Settings(home=tmp_path, preset="smoke"), REPORT)
     assert "I1, I2" in caught.value.hint
-
-
-def test_design_without_real_logs_refuses_a_click_log(tmp_path: Path) -> None:
-    source, settings = ClickLog("criteo", tmp_path / "x"), Settings(home=tmp_path, preset="smoke")
-    for design in (find_design("feed_ranking"), replace(DESIGN, real_logs="")):
-        with pytest.raises(UsageError, match="cannot train on a click log"):
-            build_log(design, settings, source)
 
 
 def test_build_command_prints_figures_and_line_counts_as_json(

@@ -10,7 +10,7 @@ import pytest
 
 from eta_prediction.offline.trip_files.maps.dimacs import read_dimacs
 from eta_prediction.offline.trip_files.maps.dimacs_files import kind_of
-from eta_prediction.offline.trip_files.rows import Tally
+from eta_prediction.offline.trip_files.tally import Tally
 from infra.errors import LabError, UsageError
 from tests.support.trip_files import grid, write, write_dimacs
 

@@ -10,7 +10,7 @@ import pytest
 from eta_prediction.domain import ARTERIAL, LOCAL, MOTORWAY
 from eta_prediction.offline.trip_files.maps.graphml import read_graphml
 from eta_prediction.offline.trip_files.maps.tags import kmh_of, road_of
-from eta_prediction.offline.trip_files.rows import Tally
+from eta_prediction.offline.trip_files.tally import Tally
 from infra.errors import LabError, UsageError
 from tests.support.trip_files import graphml
 

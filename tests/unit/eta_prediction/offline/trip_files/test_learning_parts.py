@@ -13,12 +13,12 @@ from eta_prediction.offline.trip_files.learn import blend_weights, shift_of
 from eta_prediction.offline.trip_files.level import level_of
 from eta_prediction.offline.trip_files.measure import pinball
 from eta_prediction.offline.trip_files.route import great_circles, routed
-from eta_prediction.offline.trip_files.rows import Tally
-from eta_prediction.offline.trip_files.source import TripFiles
 from eta_prediction.offline.trip_files.split import split
+from eta_prediction.offline.trip_files.tally import Tally
 from eta_prediction.offline.trip_files.trips import Trips, read_trips
+from infra.build.trip_files import TripFiles
 from infra.columns import DAY_S
-from infra.errors import LabError
+from infra.errors import UsageError
 from tests.support.trip_files import LAT, LON, METRE_LAT, METRE_LON, grid, taxi_lines, write
 
 
@@ -75,9 +75,13 @@ def test_trips_outside_the_map_are_counted(trips: Trips) -> None:
     assert set(found.line) == set(trips.line[inside])
     assert tally.refused["outside the map"].count == (~inside).sum() > 0
     far = replace(trips, from_lat=trips.from_lat + 1, to_lat=trips.to_lat + 1)
-    with pytest.raises(LabError, match="3,000 of 3,000 trips are outside the map") as caught:
+    with pytest.raises(UsageError, match="3,000 of 3,000 trips are outside the map") as caught:
         routed(far, grid(6), quiet, Tally())
-    assert "latitudes 50.000 to 50.018; the median trip begins at 10.0" in caught.value.hint
+    assert "latitudes 50.000 to 50.018; the median trip begins at longitude 10.0" in caught.value.hint
+    swapped = replace(trips, from_lon=trips.from_lat, from_lat=trips.from_lon, to_lon=trips.to_lat, to_lat=trips.to_lon)
+    with pytest.raises(UsageError, match="3,000 of 3,000") as caught:
+        routed(swapped, grid(12), quiet, Tally())
+    assert caught.value.hint.startswith("longitude and latitude of the trips are swapped")
 
 
 def test_map_is_cut_to_the_trips_without_changing_routes(trips: Trips) -> None:
@@ -139,6 +143,7 @@ def test_level_follows_a_drift_and_ignores_noise(seed: int) -> None:
     assert half_life is not None
     last = (drift - drift.mean())[-5:].mean()
     assert abs(level - last) < 0.6 * abs(last)
+    assert level_of(day * DAY_S, np.zeros(len(day))) == (0.0, None), "no error to lower"
     assert level_of(day[:200] * DAY_S, noise[:200] + 9) == (0.0, None), "five days are too few"
 
 

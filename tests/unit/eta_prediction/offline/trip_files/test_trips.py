@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eta_prediction.offline.trip_files.rows import Tally
-from eta_prediction.offline.trip_files.source import TripFiles
-from eta_prediction.offline.trip_files.tlc import read_zones
+from eta_prediction.offline.trip_files.tally import Tally
 from eta_prediction.offline.trip_files.trips import Trips, numbers_of, read_trips, times_of
+from eta_prediction.offline.trip_files.zones import read_zones
+from infra.build.trip_files import TripFiles
 from infra.errors import LabError, UsageError
 from tests.support.trip_files import LAT, LON, TAXI_HEADER, taxi_lines, write
 
@@ -252,9 +252,15 @@ def test_records_of_other_taxis_have_other_names(tmp_path: Path) -> None:
         ("trips", "pickup,dropoff\n1,2\n", "not a Parquet file"),
         ("zones", "{}", "not a GeoJSON"),
         ("zones", "[1, 2", "not a GeoJSON"),
-        ("zones", '{"features": []}', "no property LocationID"),
+        ("zones", '{"features": []}', "has no zones"),
         ("zones", '{"features": [{"properties": {"a": 1}, "geometry": null}]}', "no property LocationID"),
         ("zones", '{"features": [{"properties": {"id": 1}, "geometry": null}]}', "without an id or a polygon"),
+        (
+            "zones",
+            '{"features": [{"properties": {"id": 1}, "geometry": {"type": "Polygon", "coordinates": '
+            "[[[1, 1], [2, 1], [NaN, 2]]]}}]}",
+            "without an id or a polygon",
+        ),
         (
             "zones",
             '{"features": [{"properties": {"id": 1}, "geometry": {"type": "Polygon", "coordinates": '

@@ -1,34 +1,36 @@
-"""The user's own map and trip file, as the options of a build name them. This module imports no training code."""
+"""The user's own map and trip file, as the options of `lab build` name them."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
-from infra.build.click_log import size_of
+from infra.build.real_files import size_of
 from infra.errors import UsageError
 
 GRAPHS = ("dimacs", "graphml")
 FORMATS = ("taxi", "tlc", "csv")
 SPLITS = ("time", "rows")
-TAXI = {
-    "pickup_time": ("pickup_datetime",),
-    "duration": ("trip_duration",),
-    "from_lon": ("pickup_longitude",),
-    "from_lat": ("pickup_latitude",),
-    "to_lon": ("dropoff_longitude",),
-    "to_lat": ("dropoff_latitude",),
-}
-"""role -> names of the column, in the taxi format"""
+ROLES = ("pickup_time", "duration", "from_lon", "from_lat", "to_lon", "to_lat")
 
 
 @dataclass(frozen=True)
 class TripFiles:
     """What to build from: a map, a trip file, or both. `graph_format` is one of `GRAPHS`, `format` one of `FORMATS`.
 
-    `columns` are (role, column name) of a CSV. `split` is `time` (the last fifth of the time is tested) or `rows`
+    `columns` are (role, column name) of a CSV. `split` is `time` (the latest fifth is tested) or `rows`
     (a fifth of the rows, chosen by a hash of the line number).
     """
+
+    OPTIONS: ClassVar[tuple[str, ...]] = (
+        *("data", "graph", "zones", "pickup_time", "duration", "from_lonlat", "to_lonlat", "split"),
+    )
+    USAGE: ClassVar[str] = (
+        "--graph dimacs:DIR or graphml:FILE, and --data taxi:FILE, tlc:FILE (with --zones) or csv:FILE (with "
+        "--pickup-time, --duration, --from-lonlat and --to-lonlat)"
+    )
 
     format: str | None = None
     path: Path | None = None
@@ -66,7 +68,8 @@ class TripFiles:
                 "a build from real files needs --data or --graph", hint="for example: --data taxi:trips.csv"
             )
         if form is None and (given or zones is not None or split is not None):
-            raise UsageError(f"{[*given, '--zones', '--split'][0] if given else '--zones and --split'} needs --data")
+            others = [name for name, value in (("--zones", zones), ("--split", split)) if value is not None]
+            raise UsageError(f"{[*given, *others][0]} needs --data", hint="a map alone has no trips")
         if form != "csv" and given:
             raise UsageError(f"{given[0]} applies only to --data csv:FILE")
         if form == "csv" and len(given) < len(named):
@@ -87,16 +90,21 @@ class TripFiles:
         if form == "csv":
             (one, two), (three, four) = (_pair(name, named[name]) for name in ("--from-lonlat", "--to-lonlat"))
             names = (pickup_time or "", duration or "", one, two, three, four)
-            columns = tuple(zip(TAXI, names, strict=True))
+            columns = tuple(zip(ROLES, names, strict=True))
             if len(set(names)) < len(names):
                 raise UsageError("two options name the same column")
         return cls(form, path, graph_form, graph_path, _path(zones), columns, split or "time")
+
+    def __str__(self) -> str:
+        return " and ".join(path.name for path in (self.graph, self.path) if path is not None)
 
     def check(self) -> None:
         """Raise `UsageError` for a file that is missing, unreadable or empty."""
         for path in (self.path, self.zones, self.graph if self.graph_format != "dimacs" else None):
             if path is not None:
                 size_of(path)
+        if self.graph_format == "dimacs" and self.graph is not None and not self.graph.exists():
+            raise UsageError(f"there is no directory {self.graph}")
         if self.graph_format == "dimacs" and self.graph is not None and not self.graph.is_dir():
             raise UsageError(
                 f"{self.graph} is not a directory", hint="dimacs:DIR takes the directory of the .gr and .co files"
@@ -123,4 +131,6 @@ def _pair(option: str, value: str | None) -> tuple[str, str]:
     parts = [part.strip() for part in (value or "").split(",")]
     if len(parts) != 2 or not all(parts):
         raise UsageError(f"{option} takes two columns, LON,LAT, not {value!r}")
+    if re.search("lat", parts[0], re.IGNORECASE) and re.search("lon|lng", parts[1], re.IGNORECASE):
+        raise UsageError(f"{option} takes the longitude first", hint=f"for example: {option} {parts[1]},{parts[0]}")
     return parts[0], parts[1]
