@@ -33,7 +33,7 @@ class Judge:
     def __init__(self, config: EtaConfig) -> None:
         self.config = config
         self.day = DayAfter(config.world)
-        self._later = LaterDays(config.world)
+        self.later = LaterDays(config.world)
 
     def cases(self, count: int) -> Sequence[Ride]:
         return self.day.rides(count, self.config.world.seed)
@@ -50,7 +50,7 @@ class Judge:
     def captured_by(self, cases: Sequence[Any], answers: Sequence[Mapping[str, Any]]) -> Score:
         """The value of HTTP responses at the times of their departures, in a city whose traffic nobody reports."""
         driven = [
-            self._later.driven(ride, float(answer["departure_ts"]), np.array(answer["edges"], np.int64))
+            self.later.driven(ride, float(answer["departure_ts"]), np.array(answer["edges"], np.int64))
             for ride, answer in zip(cases, answers, strict=True)
         ]
         truth = Truth.of(driven)
