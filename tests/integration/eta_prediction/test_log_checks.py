@@ -27,15 +27,14 @@ from infra.resilience.breaker import CircuitBreaker
 from infra.resilience.bulkhead import Bulkhead
 from infra.serving.shared import SharedParts
 from infra.settings import Settings
-from tests.conftest import HOME
-from tests.support.eta_build import build_city
 
 PATIENT = with_knobs(SMOKE, {"deadline_ms": 5_000, "feature_timeout_ms": 1_000, "speeds_ttl_s": 86_000})
 
 
 @pytest.fixture(scope="module")
-def city() -> Settings:
-    return build_city(HOME / "eta")
+def city(settings: Settings) -> Settings:
+    """The built smoke city."""
+    return settings
 
 
 @pytest.fixture(scope="module")

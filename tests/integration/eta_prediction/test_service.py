@@ -26,9 +26,7 @@ from infra.build.fingerprints import CURRENT
 from infra.design import with_knobs
 from infra.registry.release import read_release
 from infra.settings import Settings
-from tests.conftest import HOME
 from tests.support.containers import wait_for
-from tests.support.eta_build import build_city
 from tests.support.patience import PATIENT
 
 FROM, TO = {"node": 120}, {"node": 900}
@@ -37,8 +35,9 @@ DRIVERS = itertools.count(20)
 
 
 @pytest.fixture(scope="module")
-def city() -> Settings:
-    return build_city(HOME / "eta")
+def city(settings: Settings) -> Settings:
+    """The built smoke city."""
+    return settings
 
 
 @pytest.fixture(scope="module")
