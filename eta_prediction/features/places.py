@@ -73,7 +73,10 @@ def event_inputs(graph: RoadGraph, events: EventRows, node: Ints, at_ts: Array) 
     end is known beforehand.
     """
     near, minutes = np.zeros(len(node)), np.full(len(node), -1.0)
-    for where, end in zip(events.node.tolist(), events.end_ts.tolist(), strict=True):
+    if not len(node):
+        return near, minutes
+    just_ended = np.flatnonzero((events.end_ts <= at_ts.max()) & (events.end_ts + EVENT_S > at_ts.min()))
+    for where, end in zip(events.node[just_ended].tolist(), events.end_ts[just_ended].tolist(), strict=True):
         soon = np.flatnonzero((at_ts >= end) & (at_ts < end + EVENT_S))
         if not len(soon):
             continue

@@ -54,7 +54,7 @@ class CchEngine:
         if not np.array_equal(np.sort(order), np.arange(topology.nodes)):
             raise ValueError(f"the order is not a permutation of the {topology.nodes} nodes")
         weights = topology.milliseconds(seconds).tolist()
-        self._topology = topology
+        self._topology, self._nodes = topology, topology.nodes
         with _panics():
             hierarchy = CCH(order.tolist(), topology.tail.tolist(), topology.head.tolist(), False)
             self._metrics = [CCHMetric(hierarchy, weights), CCHMetric(hierarchy, weights)]
@@ -80,7 +80,8 @@ class CchEngine:
                 self._served = idle
 
     def path(self, source: int, target: int) -> Path | None:
-        self._topology.check_nodes(np.array([source, target]))
+        if not (0 <= source < self._nodes and 0 <= target < self._nodes):
+            self._topology.check_nodes(np.array([source, target]))
         with self._metric() as metric:
             query = CCHQuery(metric)
             try:

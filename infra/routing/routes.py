@@ -31,7 +31,8 @@ class Routes:
     @property
     def goes_on(self) -> npt.NDArray[np.bool_]:
         """bool[m]: False at the first edge of each route."""
-        found: npt.NDArray[np.bool_] = np.r_[False, self.owner[1:] == self.owner[:-1]][: len(self.owner)]
+        found = np.zeros(len(self.owner), np.bool_)
+        np.equal(self.owner[1:], self.owner[:-1], out=found[1:])
         return found
 
     def total(self, values: Array) -> Array:
@@ -60,6 +61,8 @@ def turns(direction: Array, routes: Routes) -> npt.NDArray[np.bool_]:
     `direction` float64[edges] is what `directions` returns.
     """
     angle = direction[routes.edges]
-    change = np.abs((angle - np.r_[0.0, angle[:-1]] + np.pi) % (2 * np.pi) - np.pi)
-    found: npt.NDArray[np.bool_] = routes.goes_on & (change > SHARP)
+    is_turn = np.zeros(len(angle), np.bool_)
+    change = np.abs((angle[1:] - angle[:-1] + np.pi) % (2 * np.pi) - np.pi)
+    np.greater(change, SHARP, out=is_turn[1:])
+    found: npt.NDArray[np.bool_] = is_turn & routes.goes_on
     return found
