@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property, lru_cache
@@ -110,11 +111,10 @@ def hour_of_week(at_ts: Array, time_zone: str) -> Array:
     Zones change their offset at whole quarters of an hour, so one lookup per quarter suffices.
     """
     at_ts = np.asarray(at_ts, np.float64)
-    quarters = np.floor(at_ts / QUARTER_S)
-    if quarters.size and quarters.min() == quarters.max():  # all times of one request
-        offset: Array | float = _offset_s(float(quarters.flat[0]) * QUARTER_S, time_zone)
+    if at_ts.size == 1:  # a request
+        offset: Array | float = _offset_s(math.floor(at_ts.item() / QUARTER_S) * QUARTER_S, time_zone)
     else:
-        quarter, index = np.unique(quarters, return_inverse=True)
+        quarter, index = np.unique(np.floor(at_ts / QUARTER_S), return_inverse=True)
         offsets = np.array([_offset_s(float(q) * QUARTER_S, time_zone) for q in quarter])
         offset = offsets[index].reshape(at_ts.shape)
     found: Array = (at_ts + offset - MONDAY_TS) % (7 * DAY_S) / HOUR_S

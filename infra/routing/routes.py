@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +29,12 @@ class Routes:
         edges = np.concatenate(paths) if paths else np.zeros(0, np.int64)
         return cls(edges.astype(np.int64), np.repeat(np.arange(len(paths)), lengths), len(paths))
 
-    @property
+    @cached_property
+    def first(self) -> Ints:
+        """int64[trips]: where the edges of each trip begin."""
+        return np.searchsorted(self.owner, np.arange(self.trips))
+
+    @cached_property
     def goes_on(self) -> npt.NDArray[np.bool_]:
         """bool[m]: False at the first edge of each route."""
         found = np.zeros(len(self.owner), np.bool_)
@@ -42,8 +48,9 @@ class Routes:
     def before(self, values: Array) -> Array:
         """float64[m]: the sum over the earlier edges of the same trip."""
         running = np.cumsum(values) - values
-        first = np.searchsorted(self.owner, np.arange(self.trips))
-        found: Array = running - np.append(running, 0.0)[first][self.owner]
+        if not len(running):
+            return running
+        found: Array = running - running.take(self.first, mode="clip")[self.owner]
         return found
 
 
