@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +32,21 @@ from infra.registry.release import Release
 from infra.settings import Settings
 
 ZIPF = 1.1
-SLICES, WARM_UP_S, WARM_UP_REQUESTS = 9, 10.0, 20_000
-PAIRS, BATCHES, BATCHES_WITH_PATHS = 200, 300, 150
-ROUTES = 10_000
+PAIRS = 200
+"""pairs of one batch"""
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How much one round measures. The warm-up ends after `warm_up_s` or `warm_up_requests`; `slices` belong to each
+    series of requests, and the other fields are numbers of batches and of routes."""
+
+    warm_up_s: float = 10.0
+    warm_up_requests: int = 20_000
+    slices: int = 9
+    batches: int = 300
+    batches_with_paths: int = 150
+    routes: int = 10_000
 
 
 class EtaBenchmarks:
@@ -41,8 +54,10 @@ class EtaBenchmarks:
 
     share_of_capacity = 0.5
 
-    def __init__(self, release: Path, config: EtaConfig, url: str, settings: Settings) -> None:
-        self._config, self._url = config, url
+    def __init__(
+        self, release: Path, config: EtaConfig, url: str, settings: Settings, sizes: Sizes | None = None
+    ) -> None:
+        self._config, self._url, self._sizes = config, url, sizes or Sizes()
         self._release, self._root = Release.read(release), settings.design_root(DESIGN.name)
         self._service = open_service(self._release, config, settings)
         sample = step_paths(DESIGN, settings)["sample"]
@@ -67,17 +82,17 @@ class EtaBenchmarks:
     def round(self) -> Mapping[str, float]:
         """One measurement of every figure, by figure id."""
         self._round += 1
-        service, rows = self._service, np.random.default_rng(self._round).integers(0, len(self._trips), ROUTES)
-        trips, inputs = self._trips, self._task.x
+        sizes, trips, service, url = self._sizes, self._trips, self._service, self._url
+        rows = np.random.default_rng(self._round).integers(0, len(trips), sizes.routes)
+        distances = [self._batch(n, paths=False) for n in range(sizes.batches)]
+        with_paths = [self._batch(n, paths=True) for n in range(sizes.batches_with_paths)]
         return {
             **self.over_constant(),
-            "batch_p99_ms": batch_p99_ms(self._url, [self._batch(n) for n in range(BATCHES)]),
-            "batch_paths_p99_ms": batch_p99_ms(
-                self._url, [self._batch(n, paths=True) for n in range(BATCHES_WITH_PATHS)]
-            ),
+            "batch_p99_ms": batch_p99_ms(url, distances),
+            "batch_paths_p99_ms": batch_p99_ms(url, with_paths),
             "route_over_engine": route_over_engine(service, trips.origin[rows], trips.destination[rows]),
             "traffic_update_ms": update_ms(service),
-            "quantiles_over_boosters": quantiles_over_boosters(service, self._boosters, inputs),
+            "quantiles_over_boosters": quantiles_over_boosters(service, self._boosters, self._task.x),
         }
 
     def over_constant(self) -> Mapping[str, float]:
@@ -86,9 +101,10 @@ class EtaBenchmarks:
         The new drivers are not in the store. A read of a missing row costs as much as a read of a row, and the log has
         too few drivers for a new one per request.
         """
-        count, first = SLICES * SLICE, 10**6 * self._round
-        throughput(self._url, DESIGN.ask.path, [self.question(first + n) for n in range(WARM_UP_REQUESTS)], WARM_UP_S)
-        warm = [self.question(first + WARM_UP_REQUESTS + n) for n in range(count)]
+        sizes, first = self._sizes, 10**6 * self._round
+        count, warm_up = sizes.slices * SLICE, [self.question(first + n) for n in range(sizes.warm_up_requests)]
+        throughput(self._url, DESIGN.ask.path, warm_up, sizes.warm_up_s)
+        warm = [self.question(first + sizes.warm_up_requests + n) for n in range(count)]
         new = 10**9 + first
         return over_constant(self._url, {"warm": warm, "cold": [self._body(n, new + n) for n in range(count)]})
 
@@ -101,7 +117,7 @@ class EtaBenchmarks:
             "driver_id": driver,
         }
 
-    def _batch(self, number: int, *, paths: bool = False) -> dict[str, Any]:
+    def _batch(self, number: int, *, paths: bool) -> dict[str, Any]:
         """Many drivers to one rider: places where trips began, and the destination of another trip."""
         rows = np.random.default_rng((self._round, number)).integers(0, len(self._trips), PAIRS + 1)
         return {
