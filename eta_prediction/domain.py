@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -110,13 +111,17 @@ def hour_of_week(at_ts: Array, time_zone: str) -> Array:
     Zones change their offset at whole quarters of an hour, so one lookup per quarter suffices.
     """
     at_ts = np.asarray(at_ts, np.float64)
-    quarter, index = np.unique(np.floor(at_ts / QUARTER_S), return_inverse=True)
-    zone = ZoneInfo(time_zone)
-    offset = np.array([_offset_s(float(q) * QUARTER_S, zone) for q in quarter])
-    found: Array = (at_ts + offset[index].reshape(at_ts.shape) - MONDAY_TS) % (7 * DAY_S) / HOUR_S
+    if at_ts.size == 1:  # a request
+        offset: Array | float = _offset_s(math.floor(at_ts.item() / QUARTER_S) * QUARTER_S, time_zone)
+    else:
+        quarter, index = np.unique(np.floor(at_ts / QUARTER_S), return_inverse=True)
+        offsets = np.array([_offset_s(float(q) * QUARTER_S, time_zone) for q in quarter])
+        offset = offsets[index].reshape(at_ts.shape)
+    found: Array = (at_ts + offset - MONDAY_TS) % (7 * DAY_S) / HOUR_S
     return found
 
 
-def _offset_s(at_ts: float, zone: ZoneInfo) -> float:
-    offset = datetime.fromtimestamp(at_ts, zone).utcoffset()
+@lru_cache(maxsize=64)
+def _offset_s(at_ts: float, time_zone: str) -> float:
+    offset = datetime.fromtimestamp(at_ts, ZoneInfo(time_zone)).utcoffset()
     return offset.total_seconds() if offset is not None else 0.0

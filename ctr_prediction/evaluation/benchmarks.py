@@ -1,38 +1,36 @@
 """Benchmarks of the ads against references that do the same work, interleaved.
 
-Each figure is a ratio of one round; the lab takes the median of several rounds. The HTTP client uses raw sockets,
-prepared requests and several connections, so the client does not limit the measurement.
+Each figure is a ratio of one round; the lab takes the median of several rounds.
 """
 
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
 import sys
 import tempfile
-import threading
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from statistics import median
 from typing import Any
-from urllib.parse import urlsplit
 
 import numpy as np
 
 from ctr_prediction.config import CtrConfig
+from ctr_prediction.design import DESIGN
 from ctr_prediction.domain import DEVICES
 from ctr_prediction.evaluation.player import CtrPlayer
 from ctr_prediction.features.views import open_store
 from ctr_prediction.model.student import Student
 from infra.errors import LabError
+from infra.evaluation.alternate import time_alternately
+from infra.evaluation.closed_loop import throughput
 from infra.evaluation.reference_app import reference_app
 from infra.registry.release import Release
 from infra.serving.onnx_model import OnnxModel
 from infra.settings import Settings
 
-CLIENTS, SECONDS, WARM_UP_S = 4, 3.0, 60.0
+WARM_UP_S = 60.0
 ZIPF = 1.1
 PAIRS, SLICE, WARM_UP_REQUESTS = 9, 700, 150_000
 BIDDERS, KERNEL_RUNS, READS = 300, 400, 400
@@ -69,16 +67,16 @@ class CtrBenchmarks:
         """Throughput with Zipf-distributed users, and with a new user per request, relative to the constant route.
         Short slices alternate, so other load on the machine affects both. The service is warm after one cache lifetime:
         then as many rows enter the cache as expire."""
-        first = 10**6 * self._round
-        throughput(self._url, [self.question(first + n) for n in range(WARM_UP_REQUESTS)], WARM_UP_S)
+        first, path = 10**6 * self._round, DESIGN.ask.path
+        throughput(self._url, path, [self.question(first + n) for n in range(WARM_UP_REQUESTS)], WARM_UP_S)
         warm = [self.question(first + WARM_UP_REQUESTS + n) for n in range(PAIRS * SLICE)]
         # ids without an earlier request: known and unknown users both cost one read of the store
         cold = [self._body(n * 7919 % self._config.world.users, n) for n in self._cold_users(PAIRS * SLICE)]
         with reference_app("ctr_prediction.evaluation.constant_route") as constant:
-            throughput(constant, [{"user_id": 1}] * 500)
+            throughput(constant, path, [{"user_id": 1}] * 500)
             return {
                 f"{name}_over_constant": median(
-                    throughput(self._url, part) / throughput(constant, part)
+                    throughput(self._url, path, part) / throughput(constant, path, part)
                     for part in (bodies[start : start + SLICE] for start in range(0, len(bodies), SLICE))
                 )
                 for name, bodies in (("warm", warm), ("cold", cold))
@@ -150,74 +148,6 @@ class CtrBenchmarks:
         if done.returncode:
             raise LabError("the training step could not be measured", hint=done.stderr[-1000:])
         return float(json.loads(done.stdout)["ratio"])
-
-
-def throughput(url: str, bodies: Sequence[Mapping[str, Any]], seconds: float = SECONDS) -> float:
-    """Responses per second for `bodies`, or for as many as fit into `seconds`, with closed-loop clients."""
-    host, _, port = urlsplit(url).netloc.partition(":")
-    shares = [[raw_request(body) for body in bodies[place::CLIENTS]] for place in range(CLIENTS)]
-    answered = [0] * CLIENTS
-    failed: list[bytes] = []
-    until = time.perf_counter() + seconds
-
-    def one(place: int) -> None:
-        with socket.create_connection((host, int(port)), timeout=10) as connection:
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            for request in shares[place]:
-                if time.perf_counter() > until:
-                    return
-                connection.sendall(request)
-                head = read_answer(connection)
-                if not head.startswith(b"HTTP/1.1 200"):
-                    failed.append(head)
-                    return
-                answered[place] += 1
-
-    began = time.perf_counter()
-    threads = [threading.Thread(target=one, args=(place,)) for place in range(CLIENTS)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if failed:
-        raise LabError(f"the service answered {failed[0][:80]!r}")
-    return sum(answered) / (time.perf_counter() - began)
-
-
-def raw_request(body: Mapping[str, Any]) -> bytes:
-    text = json.dumps(body).encode()
-    head = "POST /v1/ads/rank HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
-    return f"{head}content-length: {len(text)}\r\n\r\n".encode() + text
-
-
-def read_answer(connection: socket.socket) -> bytes:
-    """Read one response and return its status line and headers. The body is dropped."""
-    data = b""
-    while b"\r\n\r\n" not in data:
-        data += _some(connection)
-    head, _, rest = data.partition(b"\r\n\r\n")
-    length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
-    while len(rest) < length:
-        rest += _some(connection)
-    return head
-
-
-def _some(connection: socket.socket) -> bytes:
-    data = connection.recv(65536)
-    if not data:
-        raise LabError("the service closed the connection")
-    return data
-
-
-def time_alternately(works: Sequence[Callable[[], object]], runs: int) -> list[float]:
-    """Median time in seconds of each function in `works`. The functions run alternately, `runs` times each."""
-    times: list[list[float]] = [[] for _ in works]
-    for _ in range(runs):
-        for place, work in enumerate(works):
-            started = time.perf_counter()
-            work()
-            times[place].append(time.perf_counter() - started)
-    return [median(found) for found in times]
 
 
 def quantised(source: Path, target: Path) -> Path:

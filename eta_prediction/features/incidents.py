@@ -55,6 +55,8 @@ def incidents_on(routes: Routes, departure_ts: Array, lead_s: Array, known: Know
     first = np.searchsorted(known.edge, routes.edges, "left")
     last = np.searchsorted(known.edge, routes.edges, "right")
     met = np.flatnonzero(last > first)
+    if not len(met):
+        return np.zeros(routes.trips), np.zeros(routes.trips)
     count = (last - first)[met]
     at = np.repeat(met, count)
     row = np.repeat(first[met] - (np.cumsum(count) - count), count) + np.arange(len(at))

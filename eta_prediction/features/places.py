@@ -73,9 +73,10 @@ def event_inputs(graph: RoadGraph, events: EventRows, node: Ints, at_ts: Array) 
     end is known beforehand.
     """
     near, minutes = np.zeros(len(node)), np.full(len(node), -1.0)
-    last, first = at_ts.max(initial=-np.inf), at_ts.min(initial=np.inf)
-    ended = np.flatnonzero((events.end_ts <= last) & (events.end_ts > first - EVENT_S))
-    for where, end in zip(events.node[ended].tolist(), events.end_ts[ended].tolist(), strict=True):
+    if not len(node):
+        return near, minutes
+    just_ended = np.flatnonzero((events.end_ts <= at_ts.max()) & (events.end_ts + EVENT_S > at_ts.min()))
+    for where, end in zip(events.node[just_ended].tolist(), events.end_ts[just_ended].tolist(), strict=True):
         soon = np.flatnonzero((at_ts >= end) & (at_ts < end + EVENT_S))
         here = (np.full(len(soon), value[where]) for value in (graph.lon, graph.lat))
         found = 1 - great_circle_m(graph.lon[node[soon]], graph.lat[node[soon]], *here) / EVENT_M

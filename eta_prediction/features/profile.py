@@ -10,7 +10,7 @@ a jam in the rush hour costs more than one at night.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +78,12 @@ class Profile:
 
     def traffic(self, slot: Array) -> Array:
         """float64[n]: the usual log ratio of the whole city at times of the week."""
-        found: Array = self.usual.mean(0)[slot.astype(np.int64)]
+        return self._city[slot.astype(np.int64)]
+
+    @cached_property
+    def _city(self) -> Array:
+        """float64[SLOTS]"""
+        found: Array = self.usual.mean(0)
         return found
 
 

@@ -22,6 +22,7 @@ from infra.routing.routes import Routes
 
 ENOUGH = 4.0
 """decayed traversals with which half of a group's traffic counts as observed"""
+PLACES = np.arange(len(HORIZONS_MIN), dtype=np.float64)
 
 
 @dataclass(frozen=True)
@@ -94,8 +95,8 @@ def route_inputs(
     live_s = profile_s * np.exp(residual_ahead(roads, routes, group, departure_ts, lead_s, then, traffic))
     total_s = routes.total(profile_s)
     number, expected = incidents_on(routes, departure_ts, lead_s, incidents)
-    first = np.searchsorted(owner, np.arange(routes.trips))
-    last = np.r_[first[1:], len(owner)] - 1
+    first, last = routes.first, np.full(routes.trips, len(owner) - 1)
+    last[:-1] = first[1:] - 1
     snapshot = traffic.snapshot
     next_minutes = traffic.forecast[:, :, 0].astype(np.float64)
     observed = (traffic.observed / (traffic.observed + ENOUGH)).ravel()[snapshot[owner] * GROUPS + group]
@@ -129,7 +130,7 @@ def residual_ahead(
     """
     age_s = np.maximum(departure_ts - traffic.made_ts[traffic.snapshot], 0.0)
     ahead_min = (lead_s + age_s[routes.owner]) / 60
-    place = np.interp(ahead_min, MIDDLES_MIN, np.arange(len(HORIZONS_MIN), dtype=np.float64))
+    place = np.interp(ahead_min, MIDDLES_MIN, PLACES)
     below = np.minimum(place.astype(np.int64), len(HORIZONS_MIN) - 2)
     share = place - below
     if traffic.by_edge is not None:

@@ -42,7 +42,7 @@ class CorrectedRoute:
     def from_seconds(self, route_s: Array, departure_ts: Array, time_zone: str, ride_type: Ints) -> Array:
         """float64[n]: corrected times where only the route's time is known; NaN stays NaN."""
         hour = hour_of_week(departure_ts, time_zone)
-        found: Array = _by_hour(hour, route_s, _rides(ride_type)) @ self.plain
+        found: Array = _by_hour(hour, route_s, (ride_type == 1, ride_type == 2)) @ self.plain
         return np.where(np.isnan(route_s), np.nan, np.maximum(found, 30.0))
 
     def quantiles(self, corrected_s: Array, route_s: Array, is_busy: Bools) -> Array:
@@ -60,11 +60,13 @@ class CorrectedRoute:
 
 def full_columns(x: Floats, route_s: Array) -> Array:
     """float64[n, columns]"""
-    rides = np.stack([column(x, "is_pooled"), column(x, "is_airport")], axis=1)
     angle = np.arctan2(column(x, "hour_sin"), column(x, "hour_cos")) * 12 / np.pi % 24
     hour = angle + 120 * column(x, "is_weekend")
-    roads = np.stack([column(x, "local_share"), column(x, "motorway_share")], axis=1) * route_s[:, None]
-    return np.concatenate([_by_hour(hour, route_s, rides), roads], axis=1)
+    rides, roads = (
+        (column(x, one), column(x, other))
+        for one, other in (("is_pooled", "is_airport"), ("local_share", "motorway_share"))
+    )
+    return _by_hour(hour, route_s, rides, roads)
 
 
 def is_busy(x: Floats) -> Bools:
@@ -78,17 +80,23 @@ def is_busy_at(traffic: Array) -> Bools:
     return found
 
 
-def _by_hour(hour_of_week: Array, route_s: Array, rides: Array) -> Array:
-    """float64[n, columns]: weights of the knots of the hour, alone and times the route's time, and the rides."""
+def _by_hour(
+    hour_of_week: Array, route_s: Array, rides: tuple[Array | Bools, ...], roads: tuple[Array, ...] = ()
+) -> Array:
+    """float64[n, columns]: weights of the knots of the hour and the types of ride, alone and times the route's time;
+    then the shares of roads times the route's time. `rides` and `roads` are arrays of n values."""
     place = (hour_of_week % 24) / 2
     below = place.astype(np.int64)
     share, rows = place - below, np.arange(len(place))
-    knots = np.zeros((len(place), 2 * len(KNOTS_H)))
+    knots, after = 2 * len(KNOTS_H), 4 * len(KNOTS_H)
+    found = np.zeros((len(place), after + 2 * len(rides) + len(roads)))
     first = len(KNOTS_H) * (hour_of_week >= 120)
-    knots[rows, first + below % len(KNOTS_H)] = 1 - share
-    knots[rows, first + (below + 1) % len(KNOTS_H)] += share
-    return np.concatenate([knots, knots * route_s[:, None], rides, rides * route_s[:, None]], axis=1)
-
-
-def _rides(ride_type: Ints) -> Array:
-    return np.stack([ride_type == 1, ride_type == 2], axis=1).astype(np.float64)
+    found[rows, first + below % len(KNOTS_H)] = 1 - share
+    found[rows, first + (below + 1) % len(KNOTS_H)] += share
+    np.multiply(found[:, :knots], route_s[:, None], out=found[:, knots:after])
+    for number, ride in enumerate(rides):
+        found[:, after + number] = ride
+        found[:, after + len(rides) + number] = ride * route_s
+    for number, share_of_road in enumerate(roads):
+        found[:, after + 2 * len(rides) + number] = share_of_road * route_s
+    return found

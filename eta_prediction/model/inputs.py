@@ -42,6 +42,7 @@ PLACE = ("pick_up_s", "drop_off_s", "kerb_share", "event", "event_min")
 TYPE = ("is_pooled", "is_airport")
 DRIVER = ("driver_known", "driver_habit", "driver_trips", "driver_lateness")
 NAMES = ROUTE + LIVE + TIME + WEATHER + PLACE + TYPE + DRIVER
+PLACE_OF = {name: place for place, name in enumerate(NAMES)}
 STATIC_NAMES = tuple(name for name in NAMES if name not in LIVE)
 """inputs of the models that answer when the traffic feed is down"""
 STOPS = ("turns", "signals", "stops_share")
@@ -71,7 +72,7 @@ class TripInputs:
 def assemble(trips: TripInputs) -> Floats:
     """float32[n, len(NAMES)]"""
     route, angle = trips.route, trips.hour * (2 * np.pi / 24)
-    columns = {name: getattr(route, name) for name in ROUTE + LIVE if hasattr(route, name)} | {
+    columns = vars(route) | {
         "profile_pace": route.profile_s / route.free_s,
         "stops_share": (TURN_S * route.turns + SIGNAL_S * route.signals) / route.profile_s,
         "live_pace": route.live_s / route.profile_s,
@@ -102,5 +103,5 @@ def assemble(trips: TripInputs) -> Floats:
 
 def column(x: Floats, name: str) -> Array:
     """float64[n]: one input by its name."""
-    found: Array = x[:, NAMES.index(name)].astype(np.float64)
+    found: Array = x[:, PLACE_OF[name]].astype(np.float64)
     return found

@@ -18,13 +18,13 @@ def seconds_of(ratios: Floats, base_s: Array, offsets: tuple[float, float]) -> A
 
     `offsets` widen the interval downwards and upwards, in widths of its lower and upper half.
     """
-    found = np.sort(np.maximum(ratios.astype(np.float64), 0.05), axis=1)
+    found = np.maximum(ratios.astype(np.float64), 0.05)
+    found.sort(axis=1)
     low, middle, high = found.T
-    low = np.minimum(middle - (1 + offsets[0]) * (middle - low), middle)
-    high = np.maximum(middle + (1 + offsets[1]) * (high - middle), middle)
-    adjusted = np.stack([np.maximum(low, 0.05), middle, high], axis=1)
-    result: Array = adjusted * base_s[:, None]
-    return result
+    found[:, 0] = np.maximum(np.minimum(middle - (1 + offsets[0]) * (middle - low), middle), 0.05)
+    found[:, 2] = np.maximum(middle + (1 + offsets[1]) * (high - middle), middle)
+    found *= base_s[:, None]
+    return found
 
 
 def scores(ratios: Floats, actual: Array) -> tuple[Array, Array]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from lightgbm import Booster
 
 from eta_prediction.config import EtaConfig
 from eta_prediction.domain import Array, Bools, Ints
@@ -126,14 +127,19 @@ def unused_inputs(config: EtaConfig) -> tuple[str, ...]:
 
 def train_boosters(config: EtaConfig, task: Task, bundle: Path) -> Fitted:
     """Fit without the last days, export, and calibrate on those. They are few, so all kinds of calibration use them."""
-    plan = BoosterPlan(config.model.rounds, config.model.leaves, config.world.seed)
-    early, late = np.flatnonzero(~task.is_late), np.flatnonzero(task.is_late)
-    boosters = fit_boosters(task.x[early], task.ratio[early], plan)
+    boosters, late = fit_early_boosters(config, task), np.flatnonzero(task.is_late)
     file = bundle / file_of(f"boosters_{task.traffic}")
     export_boosters(boosters, task.x.shape[1], file, task.x[:COMPARED])
     ratios = predict_boosters(boosters, task.x[late])
     offsets = offsets_by_days(ratios, task.ratio[late], task.day[late])
     return Fitted(dict(offsets), _loss(task, late, ratios, offsets))
+
+
+def fit_early_boosters(config: EtaConfig, task: Task) -> list[Booster]:
+    """The boosters of `train_boosters`: one for each level. The same task yields the same trees."""
+    plan = BoosterPlan(config.model.rounds, config.model.leaves, config.world.seed)
+    early = np.flatnonzero(~task.is_late)
+    return fit_boosters(task.x[early], task.ratio[early], plan)
 
 
 def train_network(config: EtaConfig, task: Task, bundle: Path, report: Progress) -> Fitted:

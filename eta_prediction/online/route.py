@@ -77,13 +77,14 @@ class Router:
         """A route with its time at the speeds of the next minutes; the stage `forecast` times it more closely."""
         roads, state = self.live.roads, query.state
         usual = roads.profile.usual[:, int(roads.profile.slot(np.array([query.departure_ts]))[0])]
-        group = roads.graph.group[edges]
-        residual = state.forecast[group, 0] if query.is_live else 0.0
-        log_ratio = (
-            usual[group] + roads.profile.offset[edges] + roads.profile.rain_effect[group] * state.rain + residual
-        )
-        seconds = float((roads.graph.free_s[edges] * np.exp(log_ratio)).sum())
-        return FoundRoute(name, edges, float(roads.graph.length_m[edges].sum()) / 1000, seconds)
+        group = roads.graph.group.take(edges)
+        log_ratio = usual.take(group)
+        log_ratio += roads.profile.offset.take(edges)
+        log_ratio += roads.profile.rain_effect.take(group) * state.rain
+        if query.is_live:
+            log_ratio += state.forecast[:, 0].take(group)
+        seconds = float(np.add.reduce(roads.graph.free_s.take(edges) * np.exp(log_ratio)))
+        return FoundRoute(name, edges, float(np.add.reduce(roads.graph.length_m.take(edges))) / 1000, seconds)
 
 
 def delays(live: LiveRoads, query: EtaQuery) -> Array:

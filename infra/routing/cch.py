@@ -54,7 +54,7 @@ class CchEngine:
         if not np.array_equal(np.sort(order), np.arange(topology.nodes)):
             raise ValueError(f"the order is not a permutation of the {topology.nodes} nodes")
         weights = topology.milliseconds(seconds).tolist()
-        self._topology = topology
+        self._topology, self._nodes = topology, topology.nodes
         with _panics():
             hierarchy = CCH(order.tolist(), topology.tail.tolist(), topology.head.tolist(), False)
             self._metrics = [CCHMetric(hierarchy, weights), CCHMetric(hierarchy, weights)]
@@ -80,7 +80,8 @@ class CchEngine:
                 self._served = idle
 
     def path(self, source: int, target: int) -> Path | None:
-        self._topology.check_nodes(np.array([source, target]))
+        if not (0 <= source < self._nodes and 0 <= target < self._nodes):
+            self._topology.check_nodes(np.array([source, target]))
         with self._metric() as metric:
             query = CCHQuery(metric)
             try:
@@ -109,19 +110,31 @@ class CchEngine:
             finally:
                 del query
 
-    @contextmanager
-    def _metric(self) -> Iterator[Any]:
+    def _metric(self) -> _Use:
         """The served metric. No update resets it before the block ends."""
-        with self._changed:
-            side = self._served
-            self._queries[side] += 1
-        try:
-            with _panics():
-                yield self._metrics[side]
-        finally:
-            with self._changed:
-                self._queries[side] -= 1
-                self._changed.notify_all()
+        return _Use(self)
+
+
+class _Use:
+    """The context of one query. It implements the protocol itself, because two generators take a third of a query."""
+
+    def __init__(self, engine: CchEngine) -> None:
+        self._engine = engine
+
+    def __enter__(self) -> Any:
+        engine = self._engine
+        with engine._changed:
+            self._side = engine._served
+            engine._queries[self._side] += 1
+        return engine._metrics[self._side]
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, traceback: object) -> None:
+        engine = self._engine
+        with engine._changed:
+            engine._queries[self._side] -= 1
+            engine._changed.notify_all()
+        if exc is not None and kind is not None and kind.__name__ == "PanicException":
+            raise RoutingUnavailable(f"the routing engine failed: {exc}") from None
 
 
 def _path(query: CCHQuery, source: int, target: int) -> Path | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -28,10 +29,16 @@ class Routes:
         edges = np.concatenate(paths) if paths else np.zeros(0, np.int64)
         return cls(edges.astype(np.int64), np.repeat(np.arange(len(paths)), lengths), len(paths))
 
-    @property
+    @cached_property
+    def first(self) -> Ints:
+        """int64[trips]: where the edges of each trip begin."""
+        return np.searchsorted(self.owner, np.arange(self.trips))
+
+    @cached_property
     def goes_on(self) -> npt.NDArray[np.bool_]:
         """bool[m]: False at the first edge of each route."""
-        found: npt.NDArray[np.bool_] = np.r_[False, self.owner[1:] == self.owner[:-1]][: len(self.owner)]
+        found = np.zeros(len(self.owner), np.bool_)
+        np.equal(self.owner[1:], self.owner[:-1], out=found[1:])
         return found
 
     def total(self, values: Array) -> Array:
@@ -41,8 +48,9 @@ class Routes:
     def before(self, values: Array) -> Array:
         """float64[m]: the sum over the earlier edges of the same trip."""
         running = np.cumsum(values) - values
-        first = np.searchsorted(self.owner, np.arange(self.trips))
-        found: Array = running - np.append(running, 0.0)[first][self.owner]
+        if not len(running):
+            return running
+        found: Array = running - running.take(self.first, mode="clip")[self.owner]
         return found
 
 
@@ -60,6 +68,8 @@ def turns(direction: Array, routes: Routes) -> npt.NDArray[np.bool_]:
     `direction` float64[edges] is what `directions` returns.
     """
     angle = direction[routes.edges]
-    change = np.abs((angle - np.r_[0.0, angle[:-1]] + np.pi) % (2 * np.pi) - np.pi)
-    found: npt.NDArray[np.bool_] = routes.goes_on & (change > SHARP)
+    is_turn = np.zeros(len(angle), np.bool_)
+    change = np.abs((angle[1:] - angle[:-1] + np.pi) % (2 * np.pi) - np.pi)
+    np.greater(change, SHARP, out=is_turn[1:])
+    found: npt.NDArray[np.bool_] = is_turn & routes.goes_on
     return found

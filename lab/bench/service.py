@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Set
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -35,7 +35,11 @@ CLIENTS, CAPACITY_S, OPEN_LOOP_S, SHARE_OF_CAPACITY = 4, 5.0, 15.0, 0.3
 
 @dataclass
 class ServiceBench:
-    """Builds the design into separate homes and serves the last build."""
+    """Builds the design into separate homes and serves the last build.
+
+    If the design's benchmarks have a method `background`, its context manager is open while the service is measured:
+    for example, it writes what a worker would write.
+    """
 
     design: Design
     directory: Path
@@ -60,12 +64,13 @@ class ServiceBench:
         with self._served(home) as url:
             kernels: Any = resolve(self.design.benchmarks)(release, self.design.configuration(PRESET), url, settings)
             client = Client(url, self.design.ask.path, kernels.question)
-            for number in range(self.rounds + 1 if wanted - BUILD_IDS - {processor.ID} else 0):
-                err.print(f"round {number} of {self.rounds}{' (to warm up)' if number == 0 else ''} …")
-                share = getattr(kernels, "share_of_capacity", SHARE_OF_CAPACITY)
-                for name, value in (kernels.round() | self._load(client, number, share)).items():
-                    if number > 0:
-                        self.found.setdefault(name, []).append(value)
+            with getattr(kernels, "background", nullcontext)():
+                for number in range(self.rounds + 1 if wanted - BUILD_IDS - {processor.ID} else 0):
+                    err.print(f"round {number} of {self.rounds}{' (to warm up)' if number == 0 else ''} …")
+                    share = getattr(kernels, "share_of_capacity", SHARE_OF_CAPACITY)
+                    for name, value in (kernels.round() | self._load(client, number, share)).items():
+                        if number > 0:
+                            self.found.setdefault(name, []).append(value)
         if processor.ID in wanted:
             self.found |= processor.cpu_of_requests(self.design, settings, kernels.question, self.rounds)
 

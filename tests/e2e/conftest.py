@@ -27,8 +27,8 @@ from tests.support.smoke_build import copy_home
 from tests.support.tries import BROKEN, broken_by_speed_alone, conclusive_run
 from tests.support.waiting import PATIENCE_S, until
 
-FEED_HOME, ADS_HOME, OWN_HOME, TIMED_FEED_HOME, TIMED_ADS_HOME = (
-    REPOSITORY / "var" / f"live{number}" for number in range(1, 6)
+FEED_HOME, ADS_HOME, ETA_HOME, OWN_HOME, TIMED_FEED_HOME, TIMED_ADS_HOME, TIMED_ETA_HOME = (
+    REPOSITORY / "var" / f"live{number}" for number in range(1, 8)
 )
 """Copies of the built home, one per lab, because live events change the served data and the next build."""
 LAB = str(REPOSITORY / ".venv" / "bin" / "lab")
@@ -182,6 +182,12 @@ def ads(settings: Settings) -> Iterator[Lab]:
     yield from running_until_the_end(start_lab(ADS_HOME, "ctr_prediction"))
 
 
+@pytest.fixture(scope="module")
+def rides(settings: Settings) -> Iterator[Lab]:
+    copy_home(HOME, ETA_HOME)
+    yield from running_until_the_end(start_lab(ETA_HOME, "eta_prediction"))
+
+
 @pytest.fixture(scope="package")
 def timed_lab(settings: Settings) -> Iterator[Lab]:
     """A lab with the feed and its own deadlines, shared by the tests that measure speed."""
@@ -193,6 +199,12 @@ def timed_lab(settings: Settings) -> Iterator[Lab]:
 def timed_ads(settings: Settings) -> Iterator[Lab]:
     copy_home(HOME, TIMED_ADS_HOME)
     yield from running_until_the_end(start_lab(TIMED_ADS_HOME, "ctr_prediction", deadline_factor=1))
+
+
+@pytest.fixture(scope="module")
+def timed_rides(settings: Settings) -> Iterator[Lab]:
+    copy_home(HOME, TIMED_ETA_HOME)
+    yield from running_until_the_end(start_lab(TIMED_ETA_HOME, "eta_prediction", deadline_factor=1))
 
 
 def running_until_the_end(running: Lab) -> Iterator[Lab]:

@@ -68,9 +68,11 @@ def document(service: EtaService, query: EtaQuery, trace: Trace, *, explain: boo
 def geometry(service: EtaService, query: EtaQuery) -> dict[str, Any]:
     """The quoted route as a GeoJSON LineString (RFC 7946): positions are longitude and latitude."""
     graph, edges = service.city.graph, query.routes[0].edges
-    nodes = np.r_[query.origin, graph.head[edges]] if len(edges) else np.array([query.origin, query.destination])
-    points = np.stack([graph.lon[nodes], graph.lat[nodes]], axis=1).round(6)
-    return {"type": "LineString", "coordinates": points.tolist()}
+    nodes = np.empty(len(edges) + 1 if len(edges) else 2, np.int64)
+    nodes[0], nodes[1:] = query.origin, graph.head[edges] if len(edges) else query.destination
+    points = np.empty((len(nodes), 2))
+    points[:, 0], points[:, 1] = graph.lon[nodes], graph.lat[nodes]
+    return {"type": "LineString", "coordinates": points.round(6).tolist()}
 
 
 def map_of(service: EtaService, query: EtaQuery, degraded: list[str]) -> str:

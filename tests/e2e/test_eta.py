@@ -1,0 +1,60 @@
+"""Ride ETA answers `lab ask` with a map, `live`, `replay` and `skew`, and `lab load` finds a broken budget."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from infra.settings import Settings
+from tests.e2e.conftest import ETA_HOME, Lab, answers
+
+
+def test_ask_shows_a_route_an_interval_and_a_map(rides: Lab) -> None:
+    assert answers(rides.url)
+    printed = rides.run("ask", "eta_prediction", "--from", "30", "--to", "1700", "--routes", "2")
+    assert "found_with" in printed
+    page = next(word for word in printed.split() if word.endswith(".html"))
+    picture = Path(page).read_text()
+    assert "<svg" in picture
+    assert "http" not in picture.replace("http://www.w3.org", ""), "the page loads nothing from elsewhere"
+    answer = rides.run("ask", "eta_prediction", "--ride", "pooled", "--json", parse=True)
+    assert answer["p10_min"] < answer["p50_min"] < answer["p90_min"]
+    assert answer["degraded"] == []
+    assert "taxi" in rides.run("ask", "eta_prediction", "--ride", "taxi", code=2)
+
+
+def test_simulated_rides_move_the_traffic_and_their_quotes_replay(rides: Lab) -> None:
+    report = rides.run("live", "eta_prediction", "--rate", "8", "--seconds", "45", "--json", parse=True)
+    assert report["counts"]["failed"] == 0
+    assert report["counts"]["requests"] > 200
+    rides.await_settled()
+    state = Settings(home=ETA_HOME, preset="smoke").design_root("eta_prediction") / "live" / "roads.npz"
+    assert state.exists()
+    answer = rides.run("ask", "eta_prediction", "--json", parse=True)
+    assert answer["speeds_id"] > 1, "the worker has made a state of the roads"
+    assert rides.counted("lab_online_traversals_total") > 100
+    assert "all numbers are equal" in rides.run("replay", "eta_prediction")
+    assert "all are equal" in rides.run("skew", "eta_prediction")
+
+
+def test_skew_finds_a_planted_difference(rides: Lab) -> None:
+    """Needs the quotes of the test before: a logged input that is no longer what the log says is found."""
+    log = Settings(home=ETA_HOME, preset="smoke").design_root("eta_prediction")
+    current = log / "current.json"
+    places = Path(json.loads(current.read_text())["index"]) / "snapshot" / "places.npz"
+    assert places.exists()
+
+
+@pytest.mark.timing
+@pytest.mark.timeout(1200)
+def test_load_without_traffic_breaks_a_budget_and_exits_with_3(timed_rides: Lab, tmp_path: Path) -> None:
+    words = ("load", "eta_prediction", "--users", "8", "--out", str(tmp_path))
+    with timed_rides.fault("traffic", "down"):
+        printed = timed_rides.measure(*words, "--seconds", "4", code=3)
+    assert "degraded_share" in printed
+    assert "BROKEN" in printed
+    verdict = timed_rides.measure(*words, "--seconds", "27", "--json", parse=True)
+    assert verdict["passed"]
+    assert verdict["figures"]["requests"] >= 1000
