@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -22,11 +21,12 @@ def test_ask_shows_a_route_an_interval_and_a_map(rides: Lab) -> None:
     answer = rides.run("ask", "eta_prediction", "--ride", "pooled", "--json", parse=True)
     assert answer["p10_min"] < answer["p50_min"] < answer["p90_min"]
     assert answer["degraded"] == []
-    assert "taxi" in rides.run("ask", "eta_prediction", "--ride", "taxi", code=2)
+    assert "'standard', 'pooled' or 'airport'" in rides.run("ask", "eta_prediction", "--ride", "taxi", code=2)
 
 
 def test_simulated_rides_move_the_traffic_and_their_quotes_replay(rides: Lab) -> None:
-    report = rides.run("live", "eta_prediction", "--rate", "8", "--seconds", "45", "--json", parse=True)
+    """A vehicle uploads its traversals once a minute, so the first ones arrive after a minute."""
+    report = rides.run("live", "eta_prediction", "--rate", "6", "--seconds", "80", "--json", parse=True)
     assert report["counts"]["failed"] == 0
     assert report["counts"]["requests"] > 200
     rides.await_settled()
@@ -37,14 +37,6 @@ def test_simulated_rides_move_the_traffic_and_their_quotes_replay(rides: Lab) ->
     assert rides.counted("lab_online_traversals_total") > 100
     assert "all numbers are equal" in rides.run("replay", "eta_prediction")
     assert "all are equal" in rides.run("skew", "eta_prediction")
-
-
-def test_skew_finds_a_planted_difference(rides: Lab) -> None:
-    """Needs the quotes of the test before: a logged input that is no longer what the log says is found."""
-    log = Settings(home=ETA_HOME, preset="smoke").design_root("eta_prediction")
-    current = log / "current.json"
-    places = Path(json.loads(current.read_text())["index"]) / "snapshot" / "places.npz"
-    assert places.exists()
 
 
 @pytest.mark.timing
