@@ -18,7 +18,7 @@ from eta_prediction.config import EtaConfig
 from eta_prediction.design import DESIGN
 from eta_prediction.domain import RIDE_TYPES
 from eta_prediction.evaluation.benchmarks.http import SLICE, batch_p99_ms, over_constant
-from eta_prediction.evaluation.benchmarks.kernels import quantiles_over_boosters, route_over_engine
+from eta_prediction.evaluation.benchmarks.kernels import ROWS, quantiles_over_boosters, route_over_engine
 from eta_prediction.evaluation.benchmarks.service import open_service
 from eta_prediction.evaluation.benchmarks.traffic import traffic_updates, update_ms
 from eta_prediction.events.paths import LIVE, end_of_log
@@ -62,8 +62,8 @@ class EtaBenchmarks:
         self._service = open_service(self._release, config, settings)
         sample = step_paths(DESIGN, settings)["sample"]
         self._trips = Sample.read(sample / HOLDOUT)
-        self._task, _ = task_of(config, Sample.read(sample / TRAIN), "live")
-        self._boosters = fit_early_boosters(config, self._task)
+        task, _ = task_of(config, Sample.read(sample / TRAIN), "live")
+        self._boosters, self._rows = fit_early_boosters(config, task), task.x[:ROWS].copy()
         self._round = 0
         weights = np.arange(1.0, config.world.drivers + 1) ** -ZIPF
         self._mass = np.cumsum(weights) / weights.sum()
@@ -92,7 +92,7 @@ class EtaBenchmarks:
             "batch_paths_p99_ms": batch_p99_ms(url, with_paths),
             "route_over_engine": route_over_engine(service, trips.origin[rows], trips.destination[rows]),
             "traffic_update_ms": update_ms(service),
-            "quantiles_over_boosters": quantiles_over_boosters(service, self._boosters, self._task.x),
+            "quantiles_over_boosters": quantiles_over_boosters(service, self._boosters, self._rows),
         }
 
     def over_constant(self) -> Mapping[str, float]:
