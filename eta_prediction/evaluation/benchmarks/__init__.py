@@ -6,8 +6,8 @@ Each figure belongs to one round; the lab takes the median of several rounds. `h
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,11 +74,16 @@ class EtaBenchmarks:
         rank = int(np.searchsorted(self._mass, np.random.default_rng(number).random()))
         return self._body(number, 2 * (rank * 7919 % len(self._mass)))
 
-    def background(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def background(self) -> Iterator[None]:
         """A new state of the roads every 10 s, while the service is measured."""
         live = self._root / LIVE
         clock = SharedClock(live / "clock.json", max(self._release.world_now, end_of_log(live)))
-        return traffic_updates(self._service.city.state, clock, live / FILE)
+        try:
+            with traffic_updates(self._service.city.state, clock, live / FILE):
+                yield
+        finally:
+            clock.close()
 
     def round(self) -> Mapping[str, float]:
         """One measurement of every figure, by figure id."""
