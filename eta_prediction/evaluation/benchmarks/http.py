@@ -16,7 +16,7 @@ from infra.evaluation.closed_loop import answer_of, latencies_ms, throughput
 from infra.evaluation.reference_app import reference_app
 
 CONSTANT = "eta_prediction.evaluation.constant_route"
-SLICE, SIZED, WARM_UP_REQUESTS = 300, 20, 500
+SLICE, SIZED, WARM_UP_REQUESTS = 200, 20, 500
 Bodies = Sequence[Mapping[str, Any]]
 
 

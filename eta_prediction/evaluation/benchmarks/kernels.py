@@ -13,6 +13,7 @@ import numpy as np
 from eta_prediction.domain import STANDARD, Ints
 from eta_prediction.features.route_inputs import live_edge_seconds
 from eta_prediction.model.inputs import Floats
+from eta_prediction.offline.quantile_models.boosters import predict_boosters
 from eta_prediction.online.query import EtaQuery
 from eta_prediction.online.service import EtaService
 from infra.errors import LabError
@@ -23,6 +24,7 @@ from infra.routing.topology import MS
 PART = 250
 """pairs of one slice"""
 ROWS = 2_000
+"""rows for which boosters predict, one after the other"""
 
 
 def route_over_engine(service: EtaService, origin: Ints, destination: Ints) -> float:
@@ -58,9 +60,8 @@ def quantiles_over_boosters(service: EtaService, boosters: list[lgb.Booster], x:
     The session and the boosters, for P10, P50 and P90 with live traffic, have the same trees. `x` float32[n, inputs]
     are rows to predict. Raises `LabError` if the predictions differ.
     """
-    served, rows = service.bundle.models["boosters_live"], [x[n : n + 1] for n in range(min(len(x), ROWS))]
-    expected = np.stack([np.asarray(booster.predict(x[:ROWS], num_threads=1)) for booster in boosters], axis=1)
-    if not np.allclose(served(x[:ROWS]), expected, atol=1e-4):
+    served, rows = service.bundle.models["boosters_live"], [x[n : n + 1] for n in range(len(x))]
+    if not np.allclose(served(x), predict_boosters(boosters, x), atol=1e-4):
         raise LabError("the served boosters are not those that the sample yields", hint="run: lab build eta_prediction")
     ours, theirs = iter(rows), iter(rows)
 

@@ -41,9 +41,12 @@ def test_an_event_counts_near_its_venue_for_a_while_after_its_end() -> None:
     events = EventRows(np.array([10]), np.array([MONDAY]), np.array([MONDAY + 7200.0]))
     away = np.hypot(GRAPH.lon - GRAPH.lon[10], GRAPH.lat - GRAPH.lat[10])
     node = np.array([10, 10, 10, int(away.argmax())])
-    near, minutes = event_inputs(GRAPH, events, node, MONDAY + 7200.0 + np.array([-1.0, 600.0, 4000.0, 600.0]))
+    at_ts = MONDAY + 7200.0 + np.array([-1.0, 600.0, 4000.0, 600.0])
+    near, minutes = event_inputs(GRAPH, events, node, at_ts)
     np.testing.assert_allclose(near, [0, 1, 0, 0])
     np.testing.assert_allclose(minutes, [-1, 10, -1, -1])
+    alone = [event_inputs(GRAPH, events, node[[n]], at_ts[[n]]) for n in range(4)]
+    np.testing.assert_array_equal(np.array(alone)[:, :, 0].T, [near, minutes])
 
 
 TRIPS = st.lists(

@@ -28,8 +28,15 @@ def test_direction_counts_from_east_and_corrects_for_the_latitude() -> None:
     assert -135 < found[3] < -100
 
 
+def test_sum_before_an_edge_covers_the_earlier_edges_of_its_own_trip() -> None:
+    routes = Routes.of([np.array([0, 1]), np.zeros(0, np.int64), np.array([0, 2, 3]), np.zeros(0, np.int64)])
+    assert routes.before(np.array([1.0, 2.0, 4.0, 8.0, 16.0])).tolist() == [0.0, 1.0, 0.0, 4.0, 12.0]
+    assert routes.goes_on.tolist() == [False, True, False, True, True]
+
+
 def test_empty_routes_have_neither_edges_nor_turns() -> None:
     routes = Routes.of([np.zeros(0, np.int64), np.zeros(0, np.int64)])
     assert routes.trips == 2
     assert routes.total(np.zeros(0)).tolist() == [0.0, 0.0]
+    assert len(routes.before(np.zeros(0))) == 0
     assert len(turns(directions(street_corner()), routes)) == 0
