@@ -348,6 +348,7 @@ class EtaConfig:
 
 BUDGETS = (
     Budget("p99_ms", 50.0, "ms", "at_most", "99 of 100 quotes finish within this time"),
+    Budget("batch_p99_ms", 150.0, "ms", "at_most", "99 of 100 batches of 200 pairs finish within this time"),
     Budget("success_share", 0.999, "", "at_least", "share of requests that receive a quote"),
     Budget("degraded_share", 0.01, "", "at_most", "share of quotes that are degraded in normal operation"),
 )

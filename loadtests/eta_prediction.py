@@ -1,4 +1,4 @@
-"""Load test of ride ETA: trips between random places, of all ride types, most of them with a driver.
+"""Load test of ride ETA: trips between random places, of all ride types, most of them with a driver, and some batches.
 
 Run `lab load eta_prediction`, or Locust directly: `locust -f loadtests/eta_prediction.py --web-host 127.0.0.1`.
 """
@@ -19,8 +19,9 @@ from loadtests.pace import Pace
 from loadtests.tally import Tally
 
 REQUESTS_PER_USER_S = 5
-PATH, RIDES = "/v1/eta", ("standard", "standard", "standard", "pooled", "airport")
-HAS_DRIVER = 0.8
+PATH, BATCH, RIDES = "/v1/eta", "/v1/eta/batch", ("standard", "standard", "standard", "pooled", "airport")
+HAS_DRIVER, BATCH_SHARE, PAIRS = 0.8, 0.02, 200
+"""shares of requests that name a driver, and that ask for the times from `PAIRS` drivers to one rider"""
 
 tally = Tally()
 write_at_end(tally)
@@ -55,6 +56,12 @@ class Rider(FastHttpUser):
     @task
     def ask(self) -> None:
         tally.late_ms.append(self.pace.send_lag_ms())
+        if self.rng.random() < BATCH_SHARE:
+            self.ask_for_many()
+        else:
+            self.ask_for_one()
+
+    def ask_for_one(self) -> None:
         origin, destination = self.rng.sample(nodes, 2)
         body: dict[str, Any] = {
             "origin": {"node": origin},
@@ -65,3 +72,9 @@ class Rider(FastHttpUser):
             body["driver_id"] = crowds["drivers"].pick(self.rng)
         with self.client.post(PATH, json=body, catch_response=True, name=f"POST {PATH}") as response:
             tally.take(response, "routes")
+
+    def ask_for_many(self) -> None:
+        origins = [{"node": node} for node in self.rng.choices(nodes, k=PAIRS)]
+        body = {"origins": origins, "destination": {"node": self.rng.choice(nodes)}}
+        with self.client.post(BATCH, json=body, catch_response=True, name=f"POST {BATCH}") as response:
+            tally.take(response, "quoted_min", kind="batch")

@@ -17,19 +17,27 @@ OUTCOMES = ("ok", "shed", "unanswered", "wrong")
 
 @dataclass
 class Tally:
-    """Latencies by outcome (`latency_ms`) and lateness of the load generator per request (`late_ms`)."""
+    """Latencies by outcome (`latency_ms`) and lateness of the load generator per request (`late_ms`).
+
+    `apart_ms` has the latencies of good responses to other kinds of request, which have budgets of their own.
+    """
 
     latency_ms: dict[str, list[float]] = field(default_factory=lambda: {outcome: [] for outcome in OUTCOMES})
     late_ms: list[float] = field(default_factory=list)
+    apart_ms: dict[str, list[float]] = field(default_factory=dict)
     degraded: int = 0
 
-    def take(self, response: Any, rows: str) -> dict[str, Any]:
+    def take(self, response: Any, rows: str, kind: str = "") -> dict[str, Any]:
         """Count one response, whose results have the key `rows`, and report a failure to Locust. Returns the decoded
-        response, empty for any outcome other than `ok`."""
+        response, empty for any outcome other than `ok`. A good response of another `kind` counts apart."""
         answer: dict[str, Any] = response.json() if response.status_code == 200 else {}
         outcome = outcome_of(response.status_code, is_empty=not answer.get(rows))
-        self.latency_ms[outcome].append(float(response.request_meta["response_time"]))
-        self.degraded += bool(answer.get("degraded"))
+        ms = float(response.request_meta["response_time"])
+        if kind and outcome == "ok":
+            self.apart_ms.setdefault(kind, []).append(ms)
+        else:
+            self.latency_ms[outcome].append(ms)
+            self.degraded += bool(answer.get("degraded"))
         if outcome != "ok":
             response.failure(f"{outcome}: status {response.status_code}")
         return answer if outcome == "ok" else {}
@@ -48,6 +56,7 @@ class Tally:
             "ok_p99_ms": quantile(ok, 0.99),
             "late_p99_ms": quantile(self.late_ms, 0.99),
             "served_per_s": len(ok) / seconds,
+            **{f"{kind}_p99_ms": quantile(found, 0.99) for kind, found in self.apart_ms.items()},
         }
 
 

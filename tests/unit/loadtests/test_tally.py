@@ -66,6 +66,19 @@ def test_tally_returns_only_good_answers_and_its_outcomes_sum_to_all_requests() 
     assert (found["served_per_s"], found["late_p99_ms"], found["ok_p99_ms"]) == (1.0, 2.0, 300.0)
 
 
+def test_good_answers_of_another_kind_count_apart_and_failed_ones_do_not() -> None:
+    tally = Tally()
+    for response, kind in (
+        (Response(200, GOOD, 10.0), ""),
+        (Response(200, GOOD, 90.0), "batch"),
+        (Response(503, {}), "batch"),
+    ):
+        tally.take(response, "slate", kind)
+    found = tally.figures(50.0, seconds=1.0)
+    assert (found["requests"], found["ok"], found["shed"]) == (2, 1, 1)
+    assert (found["ok_p99_ms"], found["batch_p99_ms"]) == (10.0, 90.0)
+
+
 def test_quantile_is_one_of_the_values() -> None:
     assert [quantile(range(1, 101), share) for share in (0.5, 0.99, 1.0)] == [50, 99, 100]
     assert quantile([], 0.99) == 0.0
