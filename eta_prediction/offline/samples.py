@@ -46,7 +46,7 @@ class Sample:
     """n arrived trips. `x` float32[n, NAMES] are the inputs as of the departure, `seconds` float64[n] is the label.
 
     `base_s` float64[n] is the route at the live speeds, `static_s` at the usual ones. `day` int64[n] counts from the
-    start of the history. `is_explore` bool[n] marks trips whose quote was random; evaluation uses those.
+    start of the history. `is_explore` bool[n] marks trips whose quote was random.
     """
 
     trip_id: Ints
