@@ -21,6 +21,7 @@ STATE = RoadState(
     np.zeros((GROUPS, len(HORIZONS_MIN)), np.float32),
     np.full(GROUPS, 9.0, np.float32),
     0.25,
+    np.zeros(0, np.float32),
     np.array([3], np.int64),
     np.array([NOW - 60]),
 )
