@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import time
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -17,6 +18,8 @@ from infra.errors import DependencyError
 from infra.settings import REPOSITORY
 
 PLATFORM = ("infra.build", "infra.design", "infra.errors", "infra.files", "infra.settings", "infra.telemetry")
+
+TRIES, PAUSE_S = 5, 0.01
 
 
 def code_digest(target: str) -> str:
@@ -49,9 +52,20 @@ def step_modules(target: str) -> list[Path]:
 @lru_cache(maxsize=4096)
 def _imported(path: Path, mtime_ns: int) -> tuple[Path, ...]:
     """The files that one module imports. `mtime_ns` is part of the cache key, so a changed file is parsed again."""
-    names = set(_names(ast.parse(path.read_text(), str(path))))
+    names = set(_names(parse(path.read_text(), str(path))))
     files = {_file_of(name) for name in names if not _is_left_out(name)}
     return tuple(file for file in files if file is not None)
+
+
+def parse(source: str, name: str) -> ast.Module:
+    """Parse a module. CPython 3.11 and 3.12 raise `SystemError` if another thread parses at the same moment, for
+    instance to print a traceback (cpython issue 106905), so this function tries again."""
+    for _ in range(TRIES - 1):
+        try:
+            return ast.parse(source, name)
+        except SystemError:
+            time.sleep(PAUSE_S)
+    return ast.parse(source, name)
 
 
 def _names(tree: ast.AST) -> Iterator[str]:
