@@ -23,7 +23,7 @@ from lab.designs import find_design
 from lab.services.composing import Stack
 from tests.contracts.test_monitoring import queries
 from tests.support.telling import acknowledged_load, logged_ids, new_post
-from tests.support.tries import BROKEN, broken_by_speed_alone, conclusive_run
+from tests.support.tries import BROKEN, INCONCLUSIVE, broken_by_speed_alone, conclusive_run
 
 ASK = {"user_id": 7, "k": 10}
 PROJECT, PROMETHEUS = "lab-compose-test", "127.0.0.1:9090"
@@ -308,15 +308,19 @@ def test_eta_profile_starts_ride_eta_without_the_other_designs(stack: Stack) -> 
     stack.await_(lambda: targets_of("eta_prediction") <= targets_up(stack), "Prometheus to find ride ETA")
 
 
-@pytest.mark.timeout(3600)
+@pytest.mark.timeout(1200)
 def test_traffic_feed_down_drill_holds_and_raises_its_alert(stack: Stack) -> None:
-    """Takes five minutes longer than other drills: the last state of the roads stays valid for so long."""
-    words = ("drill", "traffic_feed_down", "--setting", "compose", *ETA)
-    journal = parsed(measured(stack, *words, timeout_s=1000))
+    """Takes five minutes longer than other drills, because the last state of the roads stays valid for so long. It
+    therefore runs once, and a busy machine leaves the latency without a verdict."""
+    done = lab(stack, "drill", "traffic_feed_down", "--setting", "compose", *ETA, "--json", timeout_s=1000)
+    assert done.returncode in (0, BROKEN, INCONCLUSIVE), done.stdout[:3000] + done.stderr
+    journal = json.loads(done.stdout)
     assert all(phase["requests"] >= 1000 for phase in journal["phases"].values())
     old = 'max_over_time(ALERTS{alertname="TrafficFeedOld", alertstate="firing"}[15m])'
     assert query_prometheus(stack, old), "the alert of an old traffic feed fired"
     skip_if_slow(journal["probes"])
+    if journal["judgement"] == "inconclusive":
+        pytest.skip(f"the machine is too busy for a verdict: {journal['machine']['disturbances']}")
     assert journal["holds"]
 
 
