@@ -20,7 +20,7 @@ from infra.evaluation.drill import BROKEN, RECOVERED, STEADY, Drill, Probe
 from infra.evaluation.shares import Judgement, Share
 from infra.progress import Progress
 from lab.drills.faults import Faults
-from lab.drills.load import Load, Sent
+from lab.drills.load import Load, Sent, uncollected
 from lab.load.machine import Conditions, CpuWatch, late_limit_ms
 
 SHARES: Mapping[str, Callable[[Sent], bool]] = {
@@ -92,7 +92,7 @@ def run_drill(
     """
     run = DrillRun(drill, setting, load.url)
     faults.check(drill.method)
-    with interruptible(), CpuWatch(pids) as watch, load:
+    with interruptible(), uncollected(), CpuWatch(pids) as watch, load:
         try:
             _go_through(run, load, faults, report)
         except KeyboardInterrupt:
