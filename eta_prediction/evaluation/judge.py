@@ -16,9 +16,9 @@ import numpy as np
 from eta_prediction.config import EtaConfig, RiderConfig
 from eta_prediction.domain import POOLED, RIDE_TYPES, Array, Bools, Ints
 from eta_prediction.evaluation.accuracy import absolute_of_law, coverage_of_law, pinball_of_law
-from eta_prediction.evaluation.day_after import DayAfter, DrivenRide
-from eta_prediction.evaluation.later_days import LaterDays
-from eta_prediction.evaluation.rides import Ride
+from eta_prediction.evaluation.rides.cases import Ride
+from eta_prediction.evaluation.rides.day_after import DayAfter, DrivenRide
+from eta_prediction.evaluation.rides.later_days import LaterDays
 from eta_prediction.model.corrected_route import LEVELS
 from eta_prediction.world.riders import p_cancel
 from infra.evaluation.experiment import Play, Score, per_case

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from eta_prediction.config import EtaConfig
-from eta_prediction.evaluation.rides import PlayedQuote, Reported, Ride
+from eta_prediction.evaluation.rides.cases import PlayedQuote, Reported, Ride
 from eta_prediction.items.city import City
 from eta_prediction.items.road_state import RoadState
 from eta_prediction.online.bootstrap import EtaBootstrap

@@ -15,7 +15,7 @@ from eta_prediction.design import DESIGN
 from eta_prediction.domain import Array
 from eta_prediction.evaluation.judge import Judge, interval_loss
 from eta_prediction.evaluation.player import EtaPlayer
-from eta_prediction.evaluation.rides import PlayedQuote, Ride
+from eta_prediction.evaluation.rides.cases import PlayedQuote, Ride
 from eta_prediction.evaluation.sweeps import SWEEPS, UNSEEN, measure_quality
 from infra.build.fingerprints import CURRENT
 from infra.evaluation.experiment import Play, Score

@@ -63,6 +63,7 @@ def replayed(service: EtaService, logged: Quote) -> dict[str, str]:
         {"model": "boosters"},
         {"model": "corrected_route"},
         {"calibration": "none"},
+        {"without_traffic": "same_model", "fewest_probes": 100_000.0},
         {"quote_quantile": 0.7},
         {"explore_share": 1.0},
         {"explore_share": 0.5, "found_with": "profile"},

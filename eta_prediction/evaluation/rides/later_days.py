@@ -11,8 +11,8 @@ import numpy as np
 
 from eta_prediction.config import WorldConfig
 from eta_prediction.domain import Ints
-from eta_prediction.evaluation.day_after import DrivenRide, driven_ride
-from eta_prediction.evaluation.rides import Ride
+from eta_prediction.evaluation.rides.cases import Ride
+from eta_prediction.evaluation.rides.day_after import DrivenRide, driven_ride
 from eta_prediction.world.demand import Demand
 from eta_prediction.world.live_city import LiveCity
 from eta_prediction.world.replayed import Observed, ReplayedDay

@@ -9,7 +9,7 @@ import numpy as np
 
 from eta_prediction.config import WorldConfig
 from eta_prediction.domain import Array, Ints
-from eta_prediction.evaluation.rides import Reported, Ride
+from eta_prediction.evaluation.rides.cases import Reported, Ride
 from eta_prediction.events.history import IncidentRows
 from eta_prediction.worker.append_log import Driven
 from eta_prediction.world.demand import Demand
