@@ -6,6 +6,7 @@ All replicas thus route and predict with the same traffic, and a quote names the
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +50,7 @@ class RoadState:
             **vars(speeds), incident_edge=incidents.edge[there], incident_reported_ts=incidents.reported_ts[there]
         )
 
-    @property
+    @cached_property
     def probes(self) -> float:
         """The decayed number of traversals behind the speeds."""
         return float(self.observed.sum())

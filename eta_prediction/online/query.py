@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,8 +20,7 @@ from infra.resilience.deadline import Deadline
 GREAT_CIRCLE = "great_circle"
 
 
-@dataclass(frozen=True)
-class FoundRoute:
+class FoundRoute(NamedTuple):
     """One route: `edges` int64[k] in driving order, empty without an engine. `found_with` names what it is best for."""
 
     found_with: str

@@ -56,9 +56,11 @@ class Router:
         """
         self.live.follow(query.request_ts)
         source = PROFILE if query.route.found_with == LIVE and not query.is_live else query.route.found_with
-        others = [name for name in (LIVE, PROFILE, DISTANCE) if name != source and (name != LIVE or query.is_live)]
+        names = [source]
+        if query.most_routes > 1:
+            names += [name for name in (LIVE, PROFILE, DISTANCE) if name != source and (name != LIVE or query.is_live)]
         found: list[FoundRoute] = []
-        for name in [source, *others][: query.most_routes]:
+        for name in names[: query.most_routes]:
             path = self.engine(name).path(query.origin, query.destination)
             if path is None:
                 raise UsageError(f"no road leads from node {query.origin} to node {query.destination}")

@@ -8,10 +8,11 @@ The binding has four properties that this adapter handles:
 - An error is a `PanicException`, which is not an `Exception`. Arguments are checked before each call, and a panic that
   remains becomes `RoutingUnavailable`.
 - A query object must be destroyed by the thread that created it, and `reset` fails while a query of its metric exists.
-  Each call creates its query and deletes it before it returns, which takes microseconds.
+  `infra.routing.kept_query` keeps at most one query per thread; all other queries end with the call that creates them.
 - The constructor of a metric holds the interpreter lock for the whole customization. `reset` does not.
-- `reset` changes the metric in place. There are therefore two metrics: `update` resets the one that no query uses, then
-  new queries take it.
+- `reset` changes the metric in place. There are therefore two metrics: `update` resets the one that no search uses,
+  then new searches take it. If a thread still keeps a query of that metric, because it has not searched since the last
+  update, a new metric replaces the old one.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import numpy as np
 from routingkit_cch import CCH, CCHManyToOne, CCHMetric, CCHQuery, compute_order_inertial
 
 from infra.errors import RoutingUnavailable
+from infra.routing.kept_query import Customized, drop_kept_query, kept_query
 from infra.routing.port import Path
 from infra.routing.topology import MS, Array, Ints, Topology
 
@@ -55,39 +57,42 @@ class CchEngine:
             raise ValueError(f"the order is not a permutation of the {topology.nodes} nodes")
         weights = topology.milliseconds(seconds).tolist()
         self._topology, self._nodes = topology, topology.nodes
-        with _panics():
-            hierarchy = CCH(order.tolist(), topology.tail.tolist(), topology.head.tolist(), False)
-            self._metrics = [CCHMetric(hierarchy, weights), CCHMetric(hierarchy, weights)]
-        self._served, self._queries = 0, [0, 0]
         self._changed, self._updating = threading.Condition(), threading.Lock()
+        with _panics():
+            self._hierarchy = CCH(order.tolist(), topology.tail.tolist(), topology.head.tolist(), False)
+            self._served, self._idle = (self._customized(weights) for _ in range(2))
 
     @property
     def topology(self) -> Topology:
         return self._topology
 
     def update(self, seconds: Array) -> None:
-        """Raises `RoutingUnavailable` if a query has used the idle metric for more than `DRAIN_S`; the engine then
+        """Raises `RoutingUnavailable` if a search has used the idle metric for more than `DRAIN_S`; the engine then
         keeps its edge times."""
-        weights = self._topology.milliseconds(seconds)
+        weights = self._topology.milliseconds(seconds).tolist()
         with self._updating:
-            idle = 1 - self._served
             with self._changed:
-                if not self._changed.wait_for(lambda: self._queries[idle] == 0, DRAIN_S):
+                if not self._changed.wait_for(lambda: self._idle.searches == 0, DRAIN_S):
                     raise RoutingUnavailable(f"a query has used old edge times for more than {DRAIN_S:.0f} s")
             with _panics():
-                self._metrics[idle].reset(weights.tolist())
+                if self._idle.kept:
+                    self._idle = self._customized(weights)
+                else:
+                    self._idle.metric.reset(weights)
             with self._changed:
-                self._served = idle
+                self._served, self._idle = self._idle, self._served
 
     def path(self, source: int, target: int) -> Path | None:
         if not (0 <= source < self._nodes and 0 <= target < self._nodes):
             self._topology.check_nodes(np.array([source, target]))
-        with self._metric() as metric:
-            query = CCHQuery(metric)
-            try:
-                return _path(query, source, target)
-            finally:
-                del query
+        try:
+            return _path(kept_query(lambda: self._served), source, target)
+        except BaseException as exc:
+            if type(exc).__name__ != "PanicException":
+                raise
+            message = str(exc)
+        drop_kept_query()  # after the block, because the traceback of the panic refers to the query
+        raise RoutingUnavailable(f"the routing engine failed: {message}")
 
     def seconds_to(self, sources: Ints, target: int) -> Array:
         self._topology.check_nodes(np.append(sources, target))
@@ -110,31 +115,22 @@ class CchEngine:
             finally:
                 del query
 
-    def _metric(self) -> _Use:
+    def _customized(self, weights: list[int]) -> Customized:
+        return Customized(CCHMetric(self._hierarchy, weights), self._changed)
+
+    @contextmanager
+    def _metric(self) -> Iterator[Any]:
         """The served metric. No update resets it before the block ends."""
-        return _Use(self)
-
-
-class _Use:
-    """The context of one query. It implements the protocol itself, because two generators take a third of a query."""
-
-    def __init__(self, engine: CchEngine) -> None:
-        self._engine = engine
-
-    def __enter__(self) -> Any:
-        engine = self._engine
-        with engine._changed:
-            self._side = engine._served
-            engine._queries[self._side] += 1
-        return engine._metrics[self._side]
-
-    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, traceback: object) -> None:
-        engine = self._engine
-        with engine._changed:
-            engine._queries[self._side] -= 1
-            engine._changed.notify_all()
-        if exc is not None and kind is not None and kind.__name__ == "PanicException":
-            raise RoutingUnavailable(f"the routing engine failed: {exc}") from None
+        with self._changed:
+            used = self._served
+            used.searches += 1
+        try:
+            with _panics():
+                yield used.metric
+        finally:
+            with self._changed:
+                used.searches -= 1
+                self._changed.notify_all()
 
 
 def _path(query: CCHQuery, source: int, target: int) -> Path | None:

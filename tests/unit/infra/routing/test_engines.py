@@ -213,6 +213,41 @@ def test_update_waits_for_a_running_query_and_gives_up_in_time(monkeypatch: pyte
     assert found.seconds == 25.5
 
 
+def test_update_replaces_times_of_which_an_idle_thread_keeps_a_query() -> None:
+    """A thread that has searched once and then waits must not block an update."""
+    engine = CchEngine(LINE, node_order(LINE), LINE_S)
+    searched, may_end = threading.Event(), threading.Event()
+
+    def search_once() -> None:
+        engine.path(0, 3)
+        searched.set()
+        may_end.wait(10)
+
+    thread = threading.Thread(target=search_once)
+    thread.start()
+    try:
+        assert searched.wait(10)
+        for factor in (2, 3, 4):
+            engine.update(factor * LINE_S)
+            found = engine.path(0, 3)
+            assert found is not None
+            assert found.seconds == factor * 8.5
+    finally:
+        may_end.set()
+        thread.join()
+
+
+def test_thread_keeps_one_query_and_uses_the_times_of_each_engine() -> None:
+    engines = [CchEngine(LINE, node_order(LINE), factor * LINE_S) for factor in (1, 2)]
+    for _ in range(2):
+        assert [path.seconds for engine in engines if (path := engine.path(0, 3)) is not None] == [8.5, 17.0]
+    engines[1].update(3 * LINE_S)
+    found = engines[1].path(0, 3)
+    assert found is not None
+    assert found.seconds == 25.5
+    assert [times.kept for engine in engines for times in (engine._served, engine._idle)] == [0, 0, 1, 0]
+
+
 def test_panic_of_the_binding_becomes_routing_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
     """If a check was missing, a panic would pass every `except Exception` and end the thread."""
     engine = CchEngine(LINE, node_order(LINE), LINE_S)
