@@ -69,5 +69,5 @@ class EtaQuery:
     def but(self, **changes: Any) -> EtaQuery:
         """A copy with changed fields. `dataclasses.replace` takes ten times as long, because it sets every field."""
         found = object.__new__(EtaQuery)
-        found.__dict__.update(self.__dict__, **changes)
+        object.__setattr__(found, "__dict__", self.__dict__ | changes)
         return found

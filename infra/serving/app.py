@@ -6,7 +6,6 @@ the fault switch, a front page, problem details, accounting, a body limit and a 
 
 from __future__ import annotations
 
-import gc
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -21,6 +20,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp
 
+from infra.collector import collect_rarely
 from infra.design import Design
 from infra.faults.switch import FaultSwitch
 from infra.parent import stop_with_parent
@@ -40,9 +40,6 @@ from infra.stream.producer import EventProducer
 from infra.telemetry.metrics import ServiceMetrics
 
 log = logging.getLogger(__name__)
-COLLECT = (50_000, 20, 20)
-"""Thresholds of the cyclic garbage collector (`gc.set_threshold`). Requests create no reference cycles. With default
-thresholds, a growing cache made the collector scan all objects repeatedly, for up to 100 ms each time."""
 PROBLEM: Any = {"model": Problem, "content": {"application/problem+json": {}}}
 ASK_RESPONSES: dict[int | str, Any] = dict.fromkeys((400, 408, 413, 422, 500, 503), PROBLEM)
 
@@ -90,9 +87,7 @@ def create_service(
         registry.start()
         for part in core.background:
             part.start()
-        gc.collect()
-        gc.freeze()  # loaded objects are permanent, so later collections skip them
-        gc.set_threshold(*COLLECT)
+        collect_rarely()
         yield
         core.faults.clear_all()  # threads that an injected hang blocks would keep the process alive
         core.slot.close()

@@ -16,6 +16,7 @@ from eta_prediction.model.inputs import Floats
 from eta_prediction.offline.quantile_models.boosters import predict_boosters
 from eta_prediction.online.query import EtaQuery
 from eta_prediction.online.service import EtaService
+from infra.collector import as_in_a_service
 from infra.errors import LabError
 from infra.evaluation.alternate import time_alternately
 from infra.pipeline.trace import Trace
@@ -31,7 +32,8 @@ def route_over_engine(service: EtaService, origin: Ints, destination: Ints) -> f
     """Routes per second of the stage `route` with paths / of the bare binding, for pairs of nodes int64[n].
 
     The stage also takes the newest traffic and times the route. The binding searches the same hierarchy with the same
-    edge times and returns times and edges. Raises `LabError` if a route of the stage costs more or less.
+    edge times and returns times and edges. Both run with the garbage collector's settings of a service. Raises
+    `LabError` if a route of the stage costs more or less.
     """
     weights = _milliseconds(service)
     search = _bare(service, weights)
@@ -42,11 +44,12 @@ def route_over_engine(service: EtaService, origin: Ints, destination: Ints) -> f
         )
         at_ts = service.live.state.made_ts
         queries = [service.query(STANDARD, {}, at_ts=at_ts).but(origin=one, destination=other) for one, other in pairs]
-        began = time.perf_counter()
-        answers = [_routed(service, query) for query in queries]
-        between = time.perf_counter()
-        found = [search(one, other) for one, other in pairs]
-        ratios.append((time.perf_counter() - between) / (between - began))
+        with as_in_a_service():
+            began = time.perf_counter()
+            answers = [_routed(service, query) for query in queries]
+            between = time.perf_counter()
+            found = [search(one, other) for one, other in pairs]
+            ratios.append((time.perf_counter() - between) / (between - began))
         costs = [int(weights[query.routes[0].edges].sum()) for query in answers]
         wrong += sum(cost != ms for cost, (ms, _) in zip(costs, found, strict=True))
     if wrong:
