@@ -31,6 +31,9 @@ os.environ |= {
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
 }
 """All processes of a test run, and later runs, share compiled functions."""
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true")
+"""XLA compiles without optimisation. The networks of the tests are so small that the optimisation takes longer than the
+training, and no test measures the speed of a training."""
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith(OURS)} | {
     "LAB_HOME": str(HOME),
     "LAB_PRESET": "smoke",

@@ -190,7 +190,7 @@ def rides(settings: Settings) -> Iterator[Lab]:
 
 @pytest.fixture(scope="package")
 def timed_lab(settings: Settings) -> Iterator[Lab]:
-    """A lab with the feed and its own deadlines, shared by the tests that measure speed."""
+    """A lab with the feed and its own deadlines, shared by the tests that measure speed or overload it."""
     copy_home(HOME, TIMED_FEED_HOME)
     yield from running_until_the_end(start_lab(TIMED_FEED_HOME, deadline_factor=1))
 

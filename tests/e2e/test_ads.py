@@ -31,11 +31,11 @@ def test_replay_reproduces_auctions_and_skew_finds_no_difference(ads: Lab) -> No
 @pytest.mark.timing
 @pytest.mark.timeout(1200)
 def test_load_with_the_feature_store_down_breaks_a_budget_and_exits_with_3(timed_ads: Lab, tmp_path: Path) -> None:
-    words = ("load", "ctr_prediction", "--users", "12", "--out", str(tmp_path))
+    words = ("load", "ctr_prediction", "--users", "15", "--out", str(tmp_path))
     with timed_ads.fault("feature_store", "down"):
-        printed = timed_ads.measure(*words, "--seconds", "4", code=3)
+        printed = timed_ads.measure(*words, "--seconds", "2", code=3)
     assert "degraded_share" in printed
     assert "BROKEN" in printed
-    verdict = timed_ads.measure(*words, "--seconds", "19", "--json", parse=True)
+    verdict = timed_ads.measure(*words, "--seconds", "16", "--json", parse=True)
     assert verdict["passed"]
     assert verdict["figures"]["requests"] >= 1000

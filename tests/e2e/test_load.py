@@ -43,9 +43,9 @@ def test_load_with_too_few_requests_is_inconclusive(timed_lab: Lab, tmp_path: Pa
 
 
 @pytest.mark.alone
-def test_overload_run_sheds_requests_and_ignores_the_budgets(lab: Lab, tmp_path: Path) -> None:
+def test_overload_run_sheds_requests_and_ignores_the_budgets(timed_lab: Lab, tmp_path: Path) -> None:
     words = ("load", "feed_ranking", "--overload", "--users", "120", "--seconds", "8", "--out", str(tmp_path), "--json")
-    report = lab.run(*words, parse=True)
+    report = timed_lab.run(*words, parse=True)
     assert report["asked_per_s"] == 600
     assert report["figures"]["wrong"] == 0
     assert report["overload"]["shed_share"]["value"] > 0

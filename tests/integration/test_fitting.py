@@ -63,7 +63,10 @@ def test_four_devices_give_the_losses_of_one() -> None:
         "import json, jax; from tests.integration.test_fitting import Plan, toy; "
         "print(json.dumps([len(jax.local_devices()), *toy(Plan(3, 256, 3e-3, 1)).losses]))"
     )
-    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=4", "JAX_PLATFORMS": "cpu"}
+    flags = {
+        "XLA_FLAGS": f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=4",
+        "JAX_PLATFORMS": "cpu",
+    }
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, env=os.environ | flags, capture_output=True, text=True, check=False, timeout=500)
     assert done.returncode == 0, done.stderr

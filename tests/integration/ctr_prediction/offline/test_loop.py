@@ -124,7 +124,10 @@ def test_two_devices_give_the_losses_and_tables_of_one(whole: Fit) -> None:
         "found = toy(plan(4)); "
         "print(json.dumps([len(jax.local_devices()), found.losses, sums(found)]))"
     )
-    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2", "JAX_PLATFORMS": "cpu"}
+    flags = {
+        "XLA_FLAGS": f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=2",
+        "JAX_PLATFORMS": "cpu",
+    }
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, env=os.environ | flags, capture_output=True, text=True, check=False, timeout=500)
     assert done.returncode == 0, done.stderr
