@@ -17,7 +17,7 @@ LIVE_LOG = LiveLog(
         INCIDENTS: "received_ts",
         WEATHER: "received_ts",
     },
-    trained=(TRIPS, TRAVERSALS, INCIDENTS, WEATHER),
+    trained=(QUOTES, TRIPS, TRAVERSALS, INCIDENTS, WEATHER),
 )
 
 

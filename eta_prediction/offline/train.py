@@ -3,6 +3,9 @@
 The network is the mean of one member for each block of days. A member learns from all blocks but its own, which it
 predicts for the calibration. The boosters do without the last training days and are calibrated on those. On those days,
 the pinball loss also decides which family answers by default. All models are registered as one version.
+
+Live trips teach the corrected routes and the models. They take part in a calibration and in the choice of a family only
+if their day is whole: a few live hours are not a sample of a day.
 """
 
 from __future__ import annotations
@@ -36,6 +39,8 @@ from infra.training.fitting import Plan
 from infra.training.networks import export, keep_compiled, prepare_export
 
 LEARNING_RATE = 5e-3
+WHOLE_SHARE = 0.5
+"""a live day counts as whole with this share of the trips of a usual day of the history"""
 COMPARED = 2_000
 """rows on which an exported model is compared with the fitted one"""
 Offsets = dict[str, tuple[float, float]]
@@ -43,7 +48,8 @@ Offsets = dict[str, tuple[float, float]]
 
 @dataclass(frozen=True)
 class Task:
-    """What the models with one kind of traffic learn from: n trips. `is_late` bool[n] marks the last training days."""
+    """What the models with one kind of traffic learn from: n trips. `is_whole` bool[n] marks trips of whole days, and
+    `is_late` bool[n] those of the last whole days."""
 
     traffic: str
     x: Floats
@@ -51,6 +57,7 @@ class Task:
     base_s: Array
     seconds: Array
     day: Ints
+    is_whole: Bools
     is_late: Bools
 
 
@@ -112,11 +119,20 @@ def task_of(config: EtaConfig, sample: Sample, traffic: str) -> tuple[Task, Corr
     route_s = route_times(x)[traffic]
     route = fit_corrected_route(x, route_s, sample.seconds, config.world.seed)
     base_s = route.seconds(x, route_s)
-    is_late = sample.day > sample.day.max() - config.model.calibration_days
-    if is_late.all():
-        is_late = np.arange(len(sample)) >= 0.8 * len(sample)
+    is_whole = whole_days(config, sample.day)
+    is_late = is_whole & (sample.day > sample.day[is_whole].max() - config.model.calibration_days)
+    if np.array_equal(is_late, is_whole):
+        is_late = is_whole & (np.cumsum(is_whole) - 1 >= 0.8 * is_whole.sum())
     ratio = sample.seconds / base_s
-    return Task(traffic, model_inputs(traffic, x), ratio, base_s, sample.seconds, sample.day, is_late), route
+    return Task(traffic, model_inputs(traffic, x), ratio, base_s, sample.seconds, sample.day, is_whole, is_late), route
+
+
+def whole_days(config: EtaConfig, day: Ints) -> Bools:
+    """bool[n]: trips of the history, and of live days with at least `WHOLE_SHARE` as many trips as its median day."""
+    count, is_history = np.bincount(day), day < config.world.days
+    usual = np.median(np.unique(day[is_history], return_counts=True)[1]) if is_history.any() else 0.0
+    found: Bools = is_history | (count[day] >= WHOLE_SHARE * usual)
+    return found
 
 
 def unused_inputs(config: EtaConfig) -> tuple[str, ...]:
@@ -159,7 +175,8 @@ def train_network(config: EtaConfig, task: Task, bundle: Path, report: Progress)
 
     unseen = out_of_fold(task.day, model.folds, predicted)
     export(mean_of(members), task.x.shape[1], bundle / file_of(f"network_{task.traffic}"), task.x[:COMPARED])
-    offsets, late = offsets_by_days(unseen, task.ratio, task.day), np.flatnonzero(task.is_late)
+    whole, late = np.flatnonzero(task.is_whole), np.flatnonzero(task.is_late)
+    offsets = offsets_by_days(unseen[whole], task.ratio[whole], task.day[whole])
     return Fitted(dict(offsets), _loss(task, late, unseen[late], offsets))
 
 
