@@ -88,8 +88,13 @@ def read_live_trips(live: Path | None, world: Path, features: Path, config: EtaC
         if live is None or not len(events):
             return live_trips(events, {}, "", 0.0, 0)
         quotes, ends = read_quotes_of(live, events["trip_id"].to_numpy()), count_ends(live / TRIPS)
+    return live_trips(events, quotes, definition(world, features, config), read_until(live), ends)
+
+
+def definition(world: Path, features: Path, config: EtaConfig) -> str:
+    """The name of the definition of this build's inputs, which its quotes will log."""
     files = {name: file_digest((world if name == GRAPH else features) / name) for name in DEFINING}
-    return live_trips(events, quotes, inputs_digest(files, config.features), read_until(live), ends)
+    return inputs_digest(files, config.features)
 
 
 def live_trips(events: pa.Table, quotes: Mapping[int, Quote], digest: str, until_ts: float, ends: int) -> LiveTrips:
