@@ -8,6 +8,7 @@ from infra.live.live_log import LIVE as LIVE
 from infra.live.live_log import LiveLog
 
 QUOTES, TRIPS, TRAVERSALS, INCIDENTS, WEATHER = "quotes", "trips", "traversals", "incidents", "weather"
+"""Folders of the log. The end of a trip is a label, and the log entry of its quote contains the inputs."""
 LIVE_LOG = LiveLog(
     "eta_prediction",
     times={
