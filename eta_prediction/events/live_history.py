@@ -13,6 +13,7 @@ import numpy as np
 import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.dataset as ds
 
 from eta_prediction.config import EtaConfig
 from eta_prediction.domain import ARRIVED, CANCELLED, Array, Ints
@@ -121,11 +122,13 @@ def unfinished_ts(table: pa.Table) -> Array:
 
 
 def read_quotes_of(live: Path, trip_id: Ints) -> dict[int, Quote]:
-    """Trip -> its quote, for those trips of int64[n] whose quote is in the log."""
-    table = read_folder(live / QUOTES)
-    if table is None:
+    """Trip -> its quote, for those trips of int64[n] whose quote is in the log. Most quotes have no trip, so the others
+    are left out while the files are read."""
+    files = sorted(map(str, (live / QUOTES).rglob("*.parquet")))
+    if not files:
         return {}
-    table = table.filter(pc.is_in(table["quote_id"], pa.array(trip_id)))
+    wanted = ds.field("quote_id").isin(pa.array(trip_id))
+    table = ds.dataset(files, format="parquet").to_table(columns=["quote_id", "event"], filter=wanted)
     return {
         number: Quote(**orjson.loads(text))
         for number, text in zip(table["quote_id"].to_pylist(), table["event"].to_pylist(), strict=True)
