@@ -1,9 +1,9 @@
 """Step `features`: usual traffic, speeds of every minute, places, drivers, and what each trip's route said.
 
 Of the history, only the days before the holdout teach anything. Trips of the live log teach places and drivers
-(`offline.live_trips`). The profile of a training day is learned without that day
-(cross-fitting), so residuals of training days are as large as those of later days. Everything else that a trip gets was
-known at its departure: the newest speeds, the reported incidents, and places and drivers from trips that had arrived.
+(`offline.live_trips`). The profile of a training day is learned without that day (cross-fitting), so residuals of
+training days are as large as those of later days. Everything else that a trip gets was known at its departure: the
+newest speeds, the reported incidents, and places and drivers from trips that had arrived.
 """
 
 from __future__ import annotations

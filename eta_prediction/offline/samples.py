@@ -161,10 +161,10 @@ def sample_of(day: int, table: TripTable, drivers: DriverFeatures) -> Sample:
 
 def sample_of_live(config: EtaConfig, trips: LiveTrips) -> Sample:
     """The live trips to train on. Their days come after the history, of which the last ones are the holdout."""
-    has_label = trips.is_complete
+    is_labelled = trips.is_complete
     if config.sample.label_cut == "arrived":
-        has_label = arrives_soon(trips.departure_ts, trips.departure_ts + trips.seconds)
-    trips = trips.take(trips.is_sound & has_label)
+        is_labelled = arrives_soon(trips.departure_ts, trips.departure_ts + trips.seconds)
+    trips = trips.take(trips.is_sound & is_labelled)
     return Sample(
         trip_id=trips.trip_id,
         day=np.floor((trips.departure_ts - start_ts(config.world)) / DAY_S).astype(np.int64),
