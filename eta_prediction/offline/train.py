@@ -32,6 +32,7 @@ from eta_prediction.offline.quantile_models.fit_corrected_route import fit_corre
 from eta_prediction.offline.quantile_models.quantile_net import QuantileNet, fit_net, mean_of, predict_net
 from eta_prediction.offline.samples import TRAIN, Sample
 from infra.build.runner import Facts, StepContext
+from infra.columns import HOUR_S
 from infra.progress import Progress
 from infra.registry.manifest import write_manifest
 from infra.registry.mlflow_registry import MlflowRegistry
@@ -39,8 +40,8 @@ from infra.training.fitting import Plan
 from infra.training.networks import export, keep_compiled, prepare_export
 
 LEARNING_RATE = 5e-3
-WHOLE_SHARE = 0.5
-"""a live day counts as whole with this share of the trips of a usual day of the history"""
+WHOLE_SHARE = 0.75
+"""share of the trips of a usual day with which a live day counts as whole"""
 COMPARED = 2_000
 """rows on which an exported model is compared with the fitted one"""
 Offsets = dict[str, tuple[float, float]]
@@ -119,7 +120,7 @@ def task_of(config: EtaConfig, sample: Sample, traffic: str) -> tuple[Task, Corr
     route_s = route_times(x)[traffic]
     route = fit_corrected_route(x, route_s, sample.seconds, config.world.seed)
     base_s = route.seconds(x, route_s)
-    is_whole = whole_days(config, sample.day)
+    is_whole = whole_days(config, sample.day, sample.departure_ts)
     is_late = is_whole & (sample.day > sample.day[is_whole].max() - config.model.calibration_days)
     if np.array_equal(is_late, is_whole):
         is_late = is_whole & (np.cumsum(is_whole) - 1 >= 0.8 * is_whole.sum())
@@ -127,11 +128,15 @@ def task_of(config: EtaConfig, sample: Sample, traffic: str) -> tuple[Task, Corr
     return Task(traffic, model_inputs(traffic, x), ratio, base_s, sample.seconds, sample.day, is_whole, is_late), route
 
 
-def whole_days(config: EtaConfig, day: Ints) -> Bools:
-    """bool[n]: trips of the history, and of live days with at least `WHOLE_SHARE` as many trips as its median day."""
-    count, is_history = np.bincount(day), day < config.world.days
-    usual = np.median(np.unique(day[is_history], return_counts=True)[1]) if is_history.any() else 0.0
-    found: Bools = is_history | (count[day] >= WHOLE_SHARE * usual)
+def whole_days(config: EtaConfig, day: Ints, departure_ts: Array) -> Bools:
+    """bool[n]: trips of the history, and of live days that resemble a day: hour by hour, they have `WHOLE_SHARE` of the
+    trips of a usual day of the history. Many trips of one hour do not stand for the other hours."""
+    is_history, hour = day < config.world.days, (departure_ts // HOUR_S % 24).astype(np.int64)
+    if is_history.all() or not is_history.any():
+        return np.ones(len(day), np.bool_)
+    count = np.bincount(24 * day + hour, minlength=24 * (int(day.max()) + 1)).reshape(-1, 24)
+    usual = count[np.unique(day[is_history])].mean(0)
+    found: Bools = is_history | (np.minimum(count, usual).sum(1) >= WHOLE_SHARE * usual.sum())[day]
     return found
 
 
