@@ -10,11 +10,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.dataset as ds
 
 from eta_prediction.config import EtaConfig
-from eta_prediction.domain import ARRIVED, CANCELLED, Array
+from eta_prediction.domain import ARRIVED, CANCELLED, Array, Ints
 from eta_prediction.events.history import (
     IncidentRows,
     TraversalRows,
@@ -23,8 +25,9 @@ from eta_prediction.events.history import (
     traversal_rows,
     trip_rows,
 )
-from eta_prediction.events.paths import INCIDENTS, LIVE_LOG, TRAVERSALS, TRIPS, WEATHER
+from eta_prediction.events.paths import INCIDENTS, LIVE_LOG, QUOTES, TRAVERSALS, TRIPS, WEATHER
 from eta_prediction.events.rows import LIVE_INCIDENTS, LIVE_TRAVERSALS, LIVE_TRIPS, LIVE_WEATHER
+from eta_prediction.events.schemas import Quote
 from eta_prediction.events.tables import INCIDENTS as INCIDENT_SCHEMA
 from infra.build.runner import Facts, StepContext
 from infra.columns import seconds, timestamps
@@ -102,6 +105,34 @@ def ended_trips(table: pa.Table) -> EndedTrips:
     ends = ends.take(pa.array(np.sort(first))).combine_chunks()
     received_ts, at_ts = (seconds(ends[name].to_numpy()) for name in ("received_ts", "at_ts"))
     return EndedTrips(trip_rows(ends), np.maximum(received_ts, at_ts))
+
+
+def count_ends(folder: Path) -> int:
+    """The number of ends of trips in a folder of the log, repeated ones included."""
+    table = read_folder(folder)
+    return 0 if table is None else int(pc.sum(pc.is_in(table["outcome"], pa.array([ARRIVED, CANCELLED]))).as_py() or 0)
+
+
+def unfinished_ts(table: pa.Table) -> Array:
+    """float64[k]: the requests of the trips of a table with the columns of `LIVE_TRIPS` that have begun and not
+    ended."""
+    trip_id, first = np.unique(table["trip_id"].to_numpy(), return_index=True)
+    ended = table["trip_id"].to_numpy()[pc.is_in(table["outcome"], pa.array([ARRIVED, CANCELLED])).to_numpy()]
+    return seconds(table["request_ts"].to_numpy())[first[~np.isin(trip_id, ended)]]
+
+
+def read_quotes_of(live: Path, trip_id: Ints) -> dict[int, Quote]:
+    """Trip -> its quote, for those trips of int64[n] whose quote is in the log. Most quotes have no trip, so the others
+    are left out while the files are read."""
+    files = sorted(map(str, (live / QUOTES).rglob("*.parquet")))
+    if not files:
+        return {}
+    wanted = ds.field("quote_id").isin(pa.array(trip_id))
+    table = ds.dataset(files, format="parquet").to_table(columns=["quote_id", "event"], filter=wanted)
+    return {
+        number: Quote(**orjson.loads(text))
+        for number, text in zip(table["quote_id"].to_pylist(), table["event"].to_pylist(), strict=True)
+    }
 
 
 def read_live_incidents(live: Path) -> IncidentRows:

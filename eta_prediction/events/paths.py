@@ -8,6 +8,7 @@ from infra.live.live_log import LIVE as LIVE
 from infra.live.live_log import LiveLog
 
 QUOTES, TRIPS, TRAVERSALS, INCIDENTS, WEATHER = "quotes", "trips", "traversals", "incidents", "weather"
+"""Folders of the log. The end of a trip is a label, and the log entry of its quote contains the inputs."""
 LIVE_LOG = LiveLog(
     "eta_prediction",
     times={
@@ -17,7 +18,7 @@ LIVE_LOG = LiveLog(
         INCIDENTS: "received_ts",
         WEATHER: "received_ts",
     },
-    trained=(TRIPS, TRAVERSALS, INCIDENTS, WEATHER),
+    trained=(QUOTES, TRIPS, TRAVERSALS, INCIDENTS, WEATHER),
 )
 
 

@@ -45,11 +45,12 @@ class Quote:
     `edges` int32[k] is the quoted route and `x` float32[NAMES] are the model's inputs; both are base64 of their bytes
     (`codec.pack`). `quantiles` are P10, P50 and P90 in seconds. `speeds_id` and `speeds_ts` name the state of the roads
     (0: none), `driver_ts` is the as-of time of the driver's row (0: defaults). `driver_id` is -1 without a driver.
-    `traffic` is "live" or "static": whether the state's traffic described the departure.
+    `traffic` is "live" or "static": whether the state's traffic described the departure. `inputs_digest` names the
+    definition of the inputs (`items.city.inputs_digest`); it is empty in quotes of version 1.
     """
 
     SCHEMA: ClassVar[str] = "eta.quote"
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
 
     quote_id: int
     request_ts: float
@@ -76,6 +77,7 @@ class Quote:
     quantiles: Sequence[float]
     quoted_s: float
     distance_m: float
+    inputs_digest: str = ""
 
     @property
     def event_id(self) -> str:

@@ -5,6 +5,7 @@ The build writes the snapshot, with a manifest; serving verifies and reads it.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Mapping
@@ -33,12 +34,16 @@ LEARNED = ("profile.npz", "forecast.npz", "places.npz", "route_time.npz", "learn
 ORDER, EVENTS, STATE = "order.npy", "events.npz", "state.npz"
 FEATURES = "features"
 """key of the build's feature knobs in the manifest"""
+DEFINING = (GRAPH, "profile.npz", "forecast.npz", "learned.json")
+"""files that define the inputs of a trip. The estimates of places and drivers are not among them: they are as of a time
+in every sample, and change with every build."""
 
 
 @dataclass(frozen=True)
 class City:
     """`order` is the engine's node order, None if the build had no engine that needs one. `state` is the state of the
-    roads at the end of the log. `features` are the knobs of the build: serving computes features as training did."""
+    roads at the end of the log. `features` are the knobs of the build: serving computes features as training did.
+    `inputs_digest` names the definition of the inputs."""
 
     graph: RoadGraph
     profile: Profile
@@ -52,6 +57,7 @@ class City:
     state: RoadState
     features: FeatureConfig
     meta: Mapping[str, Any]
+    inputs_digest: str = ""
 
     @property
     def roads(self) -> Roads:
@@ -83,7 +89,8 @@ def write_city(
 def open_city(path: Path, *, model_digest: str | None = None) -> City:
     """Verify and read the snapshot. Raises `CorruptArtifact`, also if it was built for another model than that of
     `model_digest`."""
-    meta = verify(path, hint=INDEX_AGAIN).meta
+    manifest = verify(path, hint=INDEX_AGAIN)
+    meta = manifest.meta
     if model_digest is not None and meta.get("model_digest") != model_digest:
         raise CorruptArtifact(f"the snapshot in {path} was built for another model", hint=INDEX_AGAIN)
     profile, forecast, places, route_time, learned = (path / name for name in LEARNED)
@@ -107,4 +114,14 @@ def open_city(path: Path, *, model_digest: str | None = None) -> City:
         RoadState.read(path / STATE),
         config,
         meta,
+        inputs_digest(manifest.files, config),
     )
+
+
+def inputs_digest(files: Mapping[str, str], config: FeatureConfig) -> str:
+    """A name for the definition of the inputs, from the SHA-256 of the files `DEFINING` and the knobs of the features.
+
+    Inputs of two builds with the same digest may be mixed in one sample.
+    """
+    material = [[name, files[name]] for name in DEFINING] + [asdict(config)]
+    return hashlib.sha256(json.dumps(material, sort_keys=True).encode()).hexdigest()[:16]

@@ -5,7 +5,7 @@ Training, serving and replay use the same function. The static models see no inp
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import numpy.typing as npt
@@ -105,3 +105,8 @@ def column(x: Floats, name: str) -> Array:
     """float64[n]: one input by its name."""
     found: Array = x[:, PLACE_OF[name]].astype(np.float64)
     return found
+
+
+def route_of(x: Floats) -> RouteInputs:
+    """The inputs of the routes, float64[n] each."""
+    return RouteInputs(*(column(x, item.name) for item in fields(RouteInputs)))

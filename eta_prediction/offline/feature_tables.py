@@ -1,8 +1,9 @@
 """Step `features`: usual traffic, speeds of every minute, places, drivers, and what each trip's route said.
 
-Only the days before the holdout teach anything. The profile of a training day is learned without that day
-(cross-fitting), so residuals of training days are as large as those of later days. Everything else that a trip gets was
-known at its departure: the newest speeds, the reported incidents, and places and drivers from trips that had arrived.
+Of the history, only the days before the holdout teach anything. Trips of the live log teach places and drivers
+(`offline.live_trips`). The profile of a training day is learned without that day (cross-fitting), so residuals of
+training days are as large as those of later days. Everything else that a trip gets was known at its departure: the
+newest speeds, the reported incidents, and places and drivers from trips that had arrived.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ from eta_prediction.features.residuals import probes_of
 from eta_prediction.features.route_inputs import Roads, RouteInputs, Traffic, route_inputs
 from eta_prediction.features.route_time import RouteTime, fit_route_time, noise_s
 from eta_prediction.features.speeds import SpeedHistory
+from eta_prediction.offline.live_trips import finished_live, read_live_trips, with_live_trips
 from eta_prediction.offline.traffic_history import (
     Profiles,
     follow_traffic,
@@ -92,15 +94,19 @@ def compute_tables(context: StepContext) -> Facts:
     route_time.write(out / ROUTE_TIME)
     (out / LEARNED).write_text(json.dumps({"incident_life_s": life_s, "great_circle": circle.as_json()}))
     places, finished = follow_places(out, config, graph, route_time)
-    places.write(out / PLACES)
     live = context.inputs.get("live")
+    since = read_live_trips(live, world, out, config)
+    with_live_trips(places, since, graph, route_time).write(out / PLACES)
     until_ts = read_until(live) if live else end_ts(config.world)
+    finished = FinishedTrips.joined([finished, finished_live(since, route_time)])
     rows = write_drivers(out, config, finished, until_ts)
     return {
         "trips": trips,
         "driver_rows": rows,
         "cells_observed": round(observed_share, 4),
         "incident_life_min": round(life_s / 60, 1),
+        "live_trips": int((since.is_sound & since.is_complete).sum()),
+        **{f"live_skipped_{reason}": count for reason, count in since.skipped.items()},
     }
 
 

@@ -1,7 +1,9 @@
 """Steps `materialize` and `sample`: fill the online store, and write the trips from which models learn.
 
 The step `features` has computed what was known at each departure, but for the driver, whose row Feast joins as of the
-departure. Only arrived trips have a label.
+departure. Only arrived trips have a label. Trips of the live log join the training trips with the inputs that were
+served (`offline.live_trips`). The holdout contains days of the history only, so that all models are compared on the
+same trips and the oracle knows their true law.
 """
 
 from __future__ import annotations
@@ -24,12 +26,14 @@ from eta_prediction.features.views import (
     drivers_from_frame,
     open_store,
 )
-from eta_prediction.model.inputs import TripInputs, assemble
+from eta_prediction.model.inputs import TripInputs, assemble, column
 from eta_prediction.offline.feature_tables import trip_file
+from eta_prediction.offline.live_trips import HALF_HOUR_S, LiveTrips, read_live_trips
 from eta_prediction.offline.rerouting import reroute
 from eta_prediction.offline.traffic_history import training_days
 from eta_prediction.offline.trip_table import TripTable
 from infra.build.runner import Facts, StepContext
+from infra.columns import DAY_S
 from infra.feature_store.port import OfflineFeatures
 from infra.feature_store.repository import materialize_views
 from infra.live.kept_log import read_until
@@ -37,8 +41,6 @@ from infra.simulation.streams import end_ts, start_ts
 
 TRAIN, HOLDOUT = "train.npz", "holdout.npz"
 JOINED_AT_ONCE = 150_000
-CUT_S = 1_800.0
-"""time between two trainings, if a model learns the newest trips as soon as they arrive (`label_cut`)"""
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,9 @@ def write_samples(context: StepContext) -> Facts:
             parts[TRAIN if is_train else HOLDOUT].append(sample.take(has_label(config, sample)) if is_train else sample)
         context.report((day + 1) / days, f"{day + 1} days")
         waiting = []
-    facts: dict[str, float | int | str] = {}
+    since = read_live_trips(context.inputs.get("live"), context.inputs["world"], features, config)
+    parts[TRAIN].append(sample_of_live(config, since))
+    facts: dict[str, float | int | str] = {"live_trips": len(parts[TRAIN][-1])}
     for name, samples in parts.items():
         whole = Sample.joined(samples)
         whole.write(context.out / name)
@@ -155,13 +159,41 @@ def sample_of(day: int, table: TripTable, drivers: DriverFeatures) -> Sample:
     )
 
 
+def sample_of_live(config: EtaConfig, trips: LiveTrips) -> Sample:
+    """The live trips to train on. Their days come after the history, of which the last ones are the holdout."""
+    is_labelled = trips.is_complete
+    if config.sample.label_cut == "arrived":
+        is_labelled = arrives_soon(trips.departure_ts, trips.departure_ts + trips.seconds)
+    trips = trips.take(trips.is_sound & is_labelled)
+    return Sample(
+        trip_id=trips.trip_id,
+        day=np.floor((trips.departure_ts - start_ts(config.world)) / DAY_S).astype(np.int64),
+        departure_ts=trips.departure_ts,
+        origin=trips.origin,
+        destination=trips.destination,
+        ride_type=trips.ride_type,
+        driver_id=trips.driver_id,
+        is_explore=trips.is_explore,
+        x=trips.x,
+        base_s=column(trips.x, "live_s"),
+        static_s=column(trips.x, "profile_s"),
+        seconds=trips.seconds,
+    )
+
+
 def has_label(config: EtaConfig, sample: Sample) -> Bools:
     """bool[n]: trips that a training knows to have arrived. All of them, before the holdout begins.
 
-    With the knob `label_cut` at "arrived", training runs every `CUT_S` on the trips that departed since the last time.
+    With the knob `label_cut` at "arrived", training runs every half hour on the trips that departed since the last one.
     Of those, only trips that have arrived have a label, and they are short.
     """
     arrival_ts = sample.departure_ts + sample.seconds
     if config.sample.label_cut == "arrived":
-        return arrival_ts <= np.ceil(sample.departure_ts / CUT_S) * CUT_S
+        return arrives_soon(sample.departure_ts, arrival_ts)
     return arrival_ts <= start_ts(config.world, training_days(config))
+
+
+def arrives_soon(departure_ts: Array, arrival_ts: Array) -> Bools:
+    """bool[n]: trips that arrive before the end of the half hour in which they depart."""
+    found: Bools = arrival_ts <= np.ceil(departure_ts / HALF_HOUR_S) * HALF_HOUR_S
+    return found

@@ -3,6 +3,9 @@
 The network is the mean of one member for each block of days. A member learns from all blocks but its own, which it
 predicts for the calibration. The boosters do without the last training days and are calibrated on those. On those days,
 the pinball loss also decides which family answers by default. All models are registered as one version.
+
+Live trips teach the corrected routes and the models. They take part in a calibration and in the choice of a family only
+if their day is whole: a few live hours are not a sample of a day.
 """
 
 from __future__ import annotations
@@ -29,6 +32,7 @@ from eta_prediction.offline.quantile_models.fit_corrected_route import fit_corre
 from eta_prediction.offline.quantile_models.quantile_net import QuantileNet, fit_net, mean_of, predict_net
 from eta_prediction.offline.samples import TRAIN, Sample
 from infra.build.runner import Facts, StepContext
+from infra.columns import HOUR_S
 from infra.progress import Progress
 from infra.registry.manifest import write_manifest
 from infra.registry.mlflow_registry import MlflowRegistry
@@ -36,6 +40,8 @@ from infra.training.fitting import Plan
 from infra.training.networks import export, keep_compiled, prepare_export
 
 LEARNING_RATE = 5e-3
+WHOLE_SHARE = 0.75
+"""share of the trips of a usual day with which a live day counts as whole"""
 COMPARED = 2_000
 """rows on which an exported model is compared with the fitted one"""
 Offsets = dict[str, tuple[float, float]]
@@ -43,7 +49,8 @@ Offsets = dict[str, tuple[float, float]]
 
 @dataclass(frozen=True)
 class Task:
-    """What the models with one kind of traffic learn from: n trips. `is_late` bool[n] marks the last training days."""
+    """What the models with one kind of traffic learn from: n trips. `is_whole` bool[n] marks trips of whole days, and
+    `is_late` bool[n] those of the last whole days."""
 
     traffic: str
     x: Floats
@@ -51,6 +58,7 @@ class Task:
     base_s: Array
     seconds: Array
     day: Ints
+    is_whole: Bools
     is_late: Bools
 
 
@@ -112,11 +120,24 @@ def task_of(config: EtaConfig, sample: Sample, traffic: str) -> tuple[Task, Corr
     route_s = route_times(x)[traffic]
     route = fit_corrected_route(x, route_s, sample.seconds, config.world.seed)
     base_s = route.seconds(x, route_s)
-    is_late = sample.day > sample.day.max() - config.model.calibration_days
-    if is_late.all():
-        is_late = np.arange(len(sample)) >= 0.8 * len(sample)
+    is_whole = whole_days(config, sample.day, sample.departure_ts)
+    is_late = is_whole & (sample.day > sample.day[is_whole].max() - config.model.calibration_days)
+    if np.array_equal(is_late, is_whole):
+        is_late = is_whole & (np.cumsum(is_whole) - 1 >= 0.8 * is_whole.sum())
     ratio = sample.seconds / base_s
-    return Task(traffic, model_inputs(traffic, x), ratio, base_s, sample.seconds, sample.day, is_late), route
+    return Task(traffic, model_inputs(traffic, x), ratio, base_s, sample.seconds, sample.day, is_whole, is_late), route
+
+
+def whole_days(config: EtaConfig, day: Ints, departure_ts: Array) -> Bools:
+    """bool[n]: trips of the history, and of live days that resemble a day: hour by hour, they have `WHOLE_SHARE` of the
+    trips of a usual day of the history. Many trips of one hour do not stand for the other hours."""
+    is_history, hour = day < config.world.days, (departure_ts // HOUR_S % 24).astype(np.int64)
+    if is_history.all() or not is_history.any():
+        return np.ones(len(day), np.bool_)
+    count = np.bincount(24 * day + hour, minlength=24 * (int(day.max()) + 1)).reshape(-1, 24)
+    usual = count[np.unique(day[is_history])].mean(0)
+    found: Bools = is_history | (np.minimum(count, usual).sum(1) >= WHOLE_SHARE * usual.sum())[day]
+    return found
 
 
 def unused_inputs(config: EtaConfig) -> tuple[str, ...]:
@@ -159,7 +180,8 @@ def train_network(config: EtaConfig, task: Task, bundle: Path, report: Progress)
 
     unseen = out_of_fold(task.day, model.folds, predicted)
     export(mean_of(members), task.x.shape[1], bundle / file_of(f"network_{task.traffic}"), task.x[:COMPARED])
-    offsets, late = offsets_by_days(unseen, task.ratio, task.day), np.flatnonzero(task.is_late)
+    whole, late = np.flatnonzero(task.is_whole), np.flatnonzero(task.is_late)
+    offsets = offsets_by_days(unseen[whole], task.ratio[whole], task.day[whole])
     return Fitted(dict(offsets), _loss(task, late, unseen[late], offsets))
 
 

@@ -37,4 +37,5 @@ def quote_of(service: EtaService, query: EtaQuery, degraded: list[str]) -> Quote
         quantiles=query.quantiles.tolist(),
         quoted_s=query.quoted_s,
         distance_m=1000 * quoted.km,
+        inputs_digest=service.city.inputs_digest,
     )

@@ -23,7 +23,8 @@ from infra.stream.sink import Table
 from infra.stream.worker import WorkerContext
 
 QUOTES_KEPT = 2e9
-"""size limit of the log of quotes in bytes: about three million quotes"""
+"""size limit of the log of quotes in bytes: about three million quotes. A build learns nothing from trips whose quotes
+have been deleted."""
 
 
 def make_consumers(context: WorkerContext) -> Sequence[EventConsumer]:

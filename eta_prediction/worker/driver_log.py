@@ -25,7 +25,7 @@ from eta_prediction.features.driver_row import FinishedTrips, driver_rows
 from eta_prediction.features.route_inputs import RouteInputs
 from eta_prediction.features.route_time import RouteTime, noise_s
 from eta_prediction.model.corrected_route import is_busy
-from eta_prediction.model.inputs import NAMES, column
+from eta_prediction.model.inputs import NAMES, column, route_of
 
 MOST_WAITING = 50_000
 """maximum number of quotes that wait for the end of their trip, and of ends that wait for their quote"""
@@ -139,8 +139,7 @@ class DriverLog:
         x = inputs_of(quote.x)
         if x.shape[1] != len(NAMES):
             return None
-        ride, route = np.array([quote.ride_type]), RouteInputs(*(column(x, item.name) for item in fields(RouteInputs)))
-        road_s = self._route_time.road_s(route)
+        ride, road_s = np.array([quote.ride_type]), self._route_time.road_s(route_of(x))
         kerbs_s = self._route_time.fixed_s(ride) + column(x, "pick_up_s") + column(x, "drop_off_s")
         p10, p50, p90 = quote.quantiles
         return Expected(

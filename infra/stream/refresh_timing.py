@@ -42,8 +42,10 @@ class Refresher:
         self._took = False
 
     def begin(self, release: Release) -> None:
-        """Start from the features of the build of `release`, and refresh at the next opportunity."""
+        """Start from the features of the build of `release`, and refresh at the next opportunity. Loading a release
+        takes seconds, so the worker first reads the events that arrive meanwhile."""
         self.counted_ts, self._wrote_s = release.world_now, 0.0
+        self._behind_since_s, self._took = time.monotonic(), True
 
     def resume(self) -> None:
         """Assume a backlog, because the consumer starts or resumes reading."""

@@ -3,7 +3,7 @@
 The sink writes one file per topic and batch under a temporary name and renames it, so a file under its final name is
 complete. The file's metadata holds the next offset of each partition. A restart resumes from the newest files' offsets,
 which override the group's committed ones. Files are partitioned by date and hour of the world's clock at writing. A
-table with `keep_bytes` deletes its oldest files; tables for training keep every file.
+table with `keep_bytes` deletes its oldest files; the other tables keep every file.
 """
 
 from __future__ import annotations

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,10 +17,13 @@ from eta_prediction.evaluation.recompute import Recount
 from eta_prediction.evaluation.replay import differences_of, skip_reason
 from eta_prediction.events.codec import INPUTS, inputs_of, pack
 from eta_prediction.events.schemas import Quote
+from eta_prediction.items.city import DEFINING, inputs_digest
 from eta_prediction.model.inputs import NAMES
+from eta_prediction.offline.live_trips import definition
 from eta_prediction.online.bootstrap import EtaBootstrap
 from eta_prediction.online.log_entry import quote_of
 from eta_prediction.online.service import EtaService
+from infra.build.fingerprints import CURRENT
 from infra.design import with_knobs, with_known_knobs
 from infra.faults.switch import FaultSwitch
 from infra.prediction_log.parity import compare
@@ -104,6 +109,18 @@ def test_inputs_computed_again_are_those_that_were_served(service: EtaService, c
     served = np.concatenate([inputs_of(logged.x) for logged in quotes])
     sides = (dict(zip(NAMES, x.T, strict=True)) for x in (served, again))
     assert compare(*sides, tolerance=1e-4) == []
+
+
+def test_quote_names_the_definition_of_its_inputs_as_the_next_build_does(service: EtaService, city: Settings) -> None:
+    steps = json.loads((city.design_root(DESIGN.name) / CURRENT).read_text())
+    world, features = (Path(steps[name]) for name in ("world", "features"))
+    named = quote(service).inputs_digest
+    assert named == definition(world, features, PATIENT)
+    assert named != definition(world, features, with_knobs(PATIENT, {"residual_half_life_min": 7.0}))
+    files = {name: f"digest of {name}" for name in (*DEFINING, "places.npz")}
+    before = inputs_digest(files, PATIENT.features)
+    assert inputs_digest(files | {"places.npz": "other places"}, PATIENT.features) == before
+    assert all(inputs_digest(files | {name: "other"}, PATIENT.features) != before for name in DEFINING)
 
 
 @pytest.mark.parametrize("name", ["live_s", "city_residual", "driver_habit", "incidents_expected", "pick_up_s"])

@@ -9,6 +9,7 @@ import pytest
 
 from infra.errors import FeatureStoreUnavailable
 from infra.live.clock import WorldClock
+from infra.registry.release import Release
 from infra.stream.consumer import Received
 from infra.stream.kafka_client import PARTITIONS
 from infra.stream.refresh_timing import BEHIND_S, IDLE_S, LOOK_S, REFRESH_S, SETTLE_S, AppliedOffsets, Refresher
@@ -70,6 +71,19 @@ def test_refresh_waits_for_a_worker_backlog_up_to_a_limit(timing: Refresher, now
         now[0] += 1.0
     timing.take([received(age_s=SETTLE_S + 5)])
     assert timing.due_ts(has_new=True) is not None
+
+
+def test_refresh_waits_for_the_events_that_arrived_while_a_release_was_loaded(
+    timing: Refresher, now: list[float]
+) -> None:
+    release = Release(**dict.fromkeys(Release.__annotations__, "") | {"world_now": WORLD_S - 60})
+    timing.begin(release)
+    assert timing.due_ts(has_new=True) is None, "nothing was read since the release was loaded"
+    timing.take([received(age_s=SETTLE_S + 2)])
+    now[0] += 1.0
+    assert timing.due_ts(has_new=True) is None
+    now[0] += 1.0
+    assert timing.due_ts(has_new=True) is not None, "the last tick read nothing: the backlog is read"
 
 
 def test_failed_refresh_is_retried_after_a_delay(timing: Refresher, now: list[float]) -> None:
