@@ -8,13 +8,14 @@ and habits are not written.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from eta_prediction.config import EtaConfig
+from eta_prediction.config import EtaConfig, WorldConfig
 from eta_prediction.domain import ARRIVED, CANCELLED, EXPLORE_POLICY, PROFILE_POLICY, Array, Bools
 from eta_prediction.events.history import ANNOUNCED_DAYS, GRAPH, write_graph
 from eta_prediction.events.tables import CALENDAR, INCIDENTS, TRAVERSALS, TRIPS, WEATHER, table_of
@@ -22,6 +23,7 @@ from eta_prediction.world.city_day import CityDay, draw_city_day
 from eta_prediction.world.public_events import draw_events
 from eta_prediction.world.traffic.city_state import draw_day, first_state
 from eta_prediction.world.truth import World, make_world
+from infra.build.processes import cores, spread
 from infra.build.runner import Facts, StepContext
 from infra.columns import ragged
 from infra.routing.choose import find_order, open_engine
@@ -30,6 +32,8 @@ from infra.simulation.streams import end_ts, start_ts
 
 MOST_A_DAY = 10_000_000
 """trips of one day have the numbers from day × MOST_A_DAY on"""
+LEAST_SPREAD = 50_000
+"""fewest trips of a history for which starting processes takes less time than it saves"""
 
 
 def write_history(context: StepContext) -> Facts:
@@ -37,33 +41,53 @@ def write_history(context: StepContext) -> Facts:
     config: EtaConfig = context.config
     world, days = make_world(config.world), config.world.days
     write_graph(context.out / GRAPH, world.graph)
+    processes = cores() if days * config.world.trips_per_day >= LEAST_SPREAD else 1
     trips = write_log(
-        world, context.out, lambda day, n: context.report((day + 1) / days, f"day {day + 1}: {n:,} trips")
+        world, context.out, lambda day, n: context.report((day + 1) / days, f"day {day + 1}: {n:,} trips"), processes
     )
     return {"trips": sum(trips), "edges": world.graph.edges, "world_now": end_ts(config.world)}
 
 
-def write_log(world: World, out: Path, report: Callable[[int, int], None]) -> list[int]:
-    """Write the missing days; returns the trips that each one has. Existing days are not changed."""
+def write_log(world: World, out: Path, report: Callable[[int, int], None], processes: int = 1) -> list[int]:
+    """Write the missing days; returns the trips that each one has. Existing days are not changed.
+
+    Days depend on each other by `DayEnd` alone, which is drawn in milliseconds. `processes` thus write days side by
+    side, and the files do not depend on their number.
+    """
     announce_events(world, out)
-    config, before, written = world.config, first_state(world), []
-    topology = world.graph.topology
-    engine = open_engine(topology, find_order(topology), world.graph.free_s)
-    for day in range(config.days):
-        done = out / "done" / f"{day}"
-        if done.exists():
-            _, before = draw_day(world, day, before)
-            written.append(int(done.read_text()))
-            continue
-        found, before_next = draw_city_day(world, engine, day, before)
-        for name, table in tables_of(world, day, found).items():
-            write_day(day_file(out / name, start_ts(config, day)), table)
-        before = before_next
-        written.append(len(found.time_s))
+    days = range(world.config.days)
+    missing = [day for day in days if not _done_file(out, day).exists()]
+    for day, count in zip(missing, spread(partial(DayWriter, world.config, out), missing, processes), strict=True):
+        report(day, count)
+    return [int(_done_file(out, day).read_text()) for day in days]
+
+
+class DayWriter:
+    """Writes single days of the log in any order."""
+
+    def __init__(self, config: WorldConfig, out: Path) -> None:
+        self._world, self._out = make_world(config), out
+        graph = self._world.graph
+        self._engine = open_engine(graph.topology, find_order(graph.topology), graph.free_s)
+        self._ends = [first_state(self._world)]
+        """the state before each day that was passed so far"""
+
+    def __call__(self, day: int) -> int:
+        """Write the files of `day` and return the number of its trips."""
+        while len(self._ends) <= day:
+            self._ends.append(draw_day(self._world, len(self._ends) - 1, self._ends[-1])[1])
+        found, _ = draw_city_day(self._world, self._engine, day, self._ends[day])
+        for name, table in tables_of(self._world, day, found).items():
+            write_day(day_file(self._out / name, start_ts(self._world.config, day)), table)
+        done = _done_file(self._out, day)
         done.parent.mkdir(exist_ok=True)
         done.write_text(str(len(found.time_s)))
-        report(day, len(found.time_s))
-    return written
+        return len(found.time_s)
+
+
+def _done_file(out: Path, day: int) -> Path:
+    """A file with the number of trips of a day. It exists if all files of the day are written."""
+    return out / "done" / f"{day}"
 
 
 def announce_events(world: World, out: Path) -> None:

@@ -36,8 +36,8 @@ def find_routes(
         if not len(chosen):
             continue
         engine.update(edge_seconds(graph, traffic, float(value)))
-        for trip in chosen.tolist():
-            path = engine.path(int(origin[trip]), int(destination[trip]))
+        paths = engine.paths(origin[chosen], destination[chosen])
+        for trip, path in zip(chosen.tolist(), paths, strict=True):
             assert path is not None, "the city is strongly connected"
             found[trip] = path.edges
     return found

@@ -107,11 +107,14 @@ class CchEngine:
         return np.array([np.inf if ms is None else ms / MS for ms in found])
 
     def paths_to(self, sources: Ints, target: int) -> Sequence[Path | None]:
-        self._topology.check_nodes(np.append(sources, target))
+        return self.paths(sources, np.full(len(sources), target))
+
+    def paths(self, sources: Ints, targets: Ints) -> Sequence[Path | None]:
+        self._topology.check_nodes(np.append(sources, targets))
         with self._metric() as metric:
             query = CCHQuery(metric)
             try:
-                return [_path(query, source, target) for source in sources.tolist()]
+                return [_path(query, *pair) for pair in zip(sources.tolist(), targets.tolist(), strict=True)]
             finally:
                 del query
 

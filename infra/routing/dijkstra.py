@@ -79,6 +79,10 @@ class DijkstraEngine:
         ms, after = arcs.tree(target)
         return [_walk(arcs, ms, after, source) for source in sources.tolist()]
 
+    def paths(self, sources: Ints, targets: Ints) -> Sequence[Path | None]:
+        pairs = zip(sources.tolist(), targets.tolist(), strict=True)
+        return [self.path(source, target) for source, target in pairs]
+
 
 def _walk(arcs: _Arcs, ms: Array, after: Ints, source: int) -> Path | None:
     """The path from `source` to the root of a tree on reversed edges."""

@@ -43,3 +43,7 @@ class RoutingEngine(Protocol):
     def paths_to(self, sources: Ints, target: int) -> Sequence[Path | None]:
         """The fastest path from each source to the target."""
         ...
+
+    def paths(self, sources: Ints, targets: Ints) -> Sequence[Path | None]:
+        """The fastest path of each pair, under the same edge times."""
+        ...

@@ -28,11 +28,11 @@ from infra.simulation.streams import end_ts, start_ts
 TINY = replace(SMOKE.world, days=2, trips_per_day=150)
 
 
-def write(out: Path, config: WorldConfig) -> list[int]:
+def write(out: Path, config: WorldConfig, processes: int = 1) -> list[int]:
     world = make_world(config)
     out.mkdir(exist_ok=True)
     write_graph(out / GRAPH, world.graph)
-    return write_log(world, out, lambda *_: None)
+    return write_log(world, out, lambda *_: None, processes)
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -52,6 +52,11 @@ def test_same_seed_writes_the_same_bytes(history: Path, tmp_path: Path) -> None:
     assert digests(tmp_path / "again") == digests(history)
     write(tmp_path / "other", replace(TINY, seed=18))
     assert digests(tmp_path / "other") != digests(history)
+
+
+def test_several_processes_write_the_same_bytes(history: Path, tmp_path: Path) -> None:
+    assert write(tmp_path / "spread", TINY, processes=2) == write(tmp_path / "alone", TINY)
+    assert digests(tmp_path / "spread") == digests(history)
 
 
 def test_longer_history_only_adds_days(history: Path, tmp_path: Path) -> None:

@@ -61,6 +61,7 @@ def test_pair_without_a_path_is_none(open_one: Open) -> None:
     assert engine.path(4, 0) is None
     assert engine.seconds_to(np.array([0, 4, 3]), 4).tolist() == [np.inf, 0.0, np.inf]
     assert [found is None for found in engine.paths_to(np.array([0, 4]), 3)] == [False, True]
+    assert [found is None for found in engine.paths(np.array([0, 0]), np.array([4, 3]))] == [True, False]
 
 
 @both
@@ -105,6 +106,7 @@ def test_unknown_node_is_refused(open_one: Open, node: int) -> None:
         lambda: engine.path(0, node),
         lambda: engine.seconds_to(np.array([0, node]), 1),
         lambda: engine.paths_to(np.array([0]), node),
+        lambda: engine.paths(np.array([0]), np.array([node])),
     ):
         with pytest.raises(ValueError, match=f"node {node} does not exist"):
             call()
