@@ -5,20 +5,17 @@ Run `lab load ctr_prediction`, or Locust directly: `locust -f loadtests/ctr_pred
 
 from __future__ import annotations
 
-import random
-from itertools import count
 from typing import Any
 
 import requests
-from locust import FastHttpUser, events, task
+from locust import events, task
 from locust.env import Environment
 
 from loadtests.crowd import Crowd
 from loadtests.ending import write_at_end
-from loadtests.pace import Pace
+from loadtests.paced_user import PacedUser
 from loadtests.tally import Tally
 
-REQUESTS_PER_USER_S = 5
 PATH, DEVICES, SLOTS = "/v1/ads/rank", ("phone", "phone", "tablet", "desktop"), (2, 3, 4)
 
 tally = Tally()
@@ -27,7 +24,6 @@ write_at_end(tally)
 
 crowds: dict[str, Crowd] = {}
 publishers: list[int] = []
-seeds = count()
 
 
 @events.test_start.add_listener
@@ -38,18 +34,8 @@ def read_user_count(environment: Environment, **_: Any) -> None:
     publishers[:] = range(world["publishers"])
 
 
-class PageUser(FastHttpUser):
-    """A user that opens five pages per second on average. Request times are random, so users do not synchronise."""
-
-    network_timeout = connection_timeout = 5.0
-
-    def on_start(self) -> None:
-        self.rng = random.Random(next(seeds))
-        self.pace = Pace(self.rng, REQUESTS_PER_USER_S)
-        self.wait()  # all users start at once; the wait spreads their first requests
-
-    def wait_time(self) -> float:
-        return self.pace.wait_s()
+class PageUser(PacedUser):
+    """A user that opens pages with ad slots."""
 
     @task
     def open_page(self) -> None:

@@ -5,20 +5,17 @@ Run `lab load eta_prediction`, or Locust directly: `locust -f loadtests/eta_pred
 
 from __future__ import annotations
 
-import random
-from itertools import count
 from typing import Any
 
 import requests
-from locust import FastHttpUser, events, task
+from locust import events, task
 from locust.env import Environment
 
 from loadtests.crowd import Crowd
 from loadtests.ending import write_at_end
-from loadtests.pace import Pace
+from loadtests.paced_user import PacedUser
 from loadtests.tally import Tally
 
-REQUESTS_PER_USER_S = 5
 PATH, BATCH, RIDES = "/v1/eta", "/v1/eta/batch", ("standard", "standard", "standard", "pooled", "airport")
 HAS_DRIVER, BATCH_SHARE, PAIRS = 0.8, 0.02, 200
 """shares of requests that name a driver, and that ask for the times from `PAIRS` drivers to one rider"""
@@ -29,7 +26,6 @@ write_at_end(tally)
 
 crowds: dict[str, Crowd] = {}
 nodes: list[int] = []
-seeds = count()
 
 
 @events.test_start.add_listener
@@ -40,18 +36,8 @@ def read_city(environment: Environment, **_: Any) -> None:
     nodes[:] = range(world["city"]["side"] ** 2 // 2)
 
 
-class Rider(FastHttpUser):
-    """A user that asks for five quotes per second on average. Request times are random, so users do not synchronise."""
-
-    network_timeout = connection_timeout = 5.0
-
-    def on_start(self) -> None:
-        self.rng = random.Random(next(seeds))
-        self.pace = Pace(self.rng, REQUESTS_PER_USER_S)
-        self.wait()  # all users start at once; the wait spreads their first requests
-
-    def wait_time(self) -> float:
-        return self.pace.wait_s()
+class Rider(PacedUser):
+    """A user that asks for quotes, one trip at a time or for many drivers at once."""
 
     @task
     def ask(self) -> None:

@@ -5,20 +5,17 @@ Run `lab load feed_ranking`, or Locust directly: `locust -f loadtests/feed_ranki
 
 from __future__ import annotations
 
-import random
-from itertools import count
 from typing import Any
 
 import requests
-from locust import FastHttpUser, events, task
+from locust import events, task
 from locust.env import Environment
 
 from loadtests.crowd import Crowd
 from loadtests.ending import write_at_end
-from loadtests.pace import Pace
+from loadtests.paced_user import PacedUser
 from loadtests.tally import Tally
 
-REQUESTS_PER_USER_S = 5
 SLATE_LENGTHS = (10, 20, 20, 20, 50)
 
 tally = Tally()
@@ -26,7 +23,6 @@ write_at_end(tally)
 
 
 crowds: dict[str, Crowd] = {}
-seeds = count()
 
 
 @events.test_start.add_listener
@@ -36,20 +32,12 @@ def read_user_count(environment: Environment, **_: Any) -> None:
     crowds["feed"] = Crowd(design["world"]["users"])
 
 
-class FeedUser(FastHttpUser):
-    """A user that opens the feed five times per second on average. Request times are random, so users do not
-    synchronise."""
-
-    network_timeout = connection_timeout = 5.0
+class FeedUser(PacedUser):
+    """A user that opens the feed and sends the posts of its last slates as seen."""
 
     def on_start(self) -> None:
-        self.rng = random.Random(next(seeds))
-        self.pace = Pace(self.rng, REQUESTS_PER_USER_S)
         self.seen: list[int] = []
-        self.wait()  # all users start at once; the wait spreads their first requests
-
-    def wait_time(self) -> float:
-        return self.pace.wait_s()
+        super().on_start()
 
     @task
     def open_feed(self) -> None:
