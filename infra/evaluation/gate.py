@@ -2,6 +2,9 @@
 
 Both comparisons are differences in loss on the same rows, each with a 95% interval over groups of rows. By default, the
 loss is the log loss of clicks, and the baseline a constant click rate.
+
+Paired differences find the rounding of another compiler or processor significant. The challenger is therefore refused
+only if the interval shows that it loses more than `NEGLIGIBLE` of the champion's gain over the baseline.
 """
 
 from __future__ import annotations
@@ -19,6 +22,9 @@ from infra.evaluation.resample import Resample
 from infra.registry.mlflow_registry import MlflowRegistry
 from infra.registry.port import ModelVersion
 from infra.training.click_metrics import Array, log_loss_rows
+
+NEGLIGIBLE = 0.001
+"""share of the champion's gain over the baseline that a challenger may lose"""
 
 
 class GateRefused(BudgetBroken):
@@ -64,11 +70,12 @@ def check_gate(
     comparison: Comparison, p: Array, champion: ModelVersion | None, registry: MlflowRegistry, models: Path
 ) -> str:
     """Return the reason why a challenger with predictions `p` passes. Raises `GateRefused` if it is not significantly
-    better than the baseline, or is significantly worse than the champion."""
+    better than the baseline, or is significantly worse than the champion by more than `NEGLIGIBLE` of its gain."""
     actual, resample = comparison.actual, Resample.of(comparison.groups)
     loss, ones = comparison.loss(actual, p), np.ones(len(actual))
     baseline = np.full_like(actual, actual.mean()) if comparison.baseline is None else comparison.baseline
-    low, high = resample.spread(loss - comparison.loss(actual, baseline), ones)
+    of_baseline = comparison.loss(actual, baseline)
+    low, high = resample.spread(loss - of_baseline, ones)
     if high >= 0:
         raise GateRefused(
             f"the model is not better than {comparison.baseline_name}: "
@@ -82,7 +89,7 @@ def check_gate(
     except (CorruptArtifact, ValueError, IndexError, KeyError) as exc:
         return f"the champion cannot be compared ({type(exc).__name__}); better than {comparison.baseline_name}"
     low, high = resample.spread(loss - before, ones)
-    if low > 0:
+    if low > NEGLIGIBLE * max(0.0, float((of_baseline - before).mean())):
         raise GateRefused(
             f"worse than champion {champion.version}: {comparison.measure} differs by {low:+.5f} to {high:+.5f}",
             hint="the champion keeps serving; check what changed in the data or the configuration",

@@ -1,0 +1,51 @@
+"""The gate refuses a challenger that loses part of the champion's gain, and ignores the rounding of another machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import pytest
+
+from infra.evaluation.gate import NEGLIGIBLE, Comparison, GateRefused, check_gate
+from infra.registry.mlflow_registry import MlflowRegistry
+from infra.registry.port import ModelVersion
+from infra.training.click_metrics import log_loss_rows
+
+CHAMPION = ModelVersion("ads", 3, "digest", {})
+
+
+class Anywhere:
+    """A registry whose versions need no download."""
+
+    def fetch(self, model: ModelVersion, to: Path) -> Path:
+        return to
+
+
+def check(clicked: np.ndarray, champion: np.ndarray, challenger: np.ndarray, tmp_path: Path) -> str:
+    comparison = Comparison(clicked, np.arange(len(clicked)), lambda path, digest: champion, "rows")
+    return check_gate(comparison, challenger, CHAMPION, cast(MlflowRegistry, Anywhere()), tmp_path)
+
+
+def test_rounding_passes_and_a_lost_share_of_the_gain_does_not(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    champion = np.where(rng.random(20_000) < 0.5, 0.05, 0.4)
+    clicked = (rng.random(20_000) < champion).astype(np.float64)
+    mean = clicked.mean()
+    gain = (log_loss_rows(clicked, np.full_like(clicked, mean)) - log_loss_rows(clicked, champion)).mean()
+
+    def blunted(share: float) -> np.ndarray:
+        """Predictions that lie towards 0 where there was a click and towards 1 where there was none."""
+        return champion + share * np.where(clicked == 1, -champion, 1 - champion)
+
+    for share, passes in ((1e-7, True), (1e-2, False)):
+        challenger = blunted(share)
+        lost = (log_loss_rows(clicked, challenger) - log_loss_rows(clicked, champion)).mean() / gain
+        assert lost > 0
+        assert bool(lost < NEGLIGIBLE) == passes
+        if passes:
+            assert "not worse than champion 3" in check(clicked, champion, challenger, tmp_path)
+        else:
+            with pytest.raises(GateRefused, match="worse than champion 3: log loss"):
+                check(clicked, champion, challenger, tmp_path)
