@@ -22,6 +22,7 @@ from infra.errors import LabError
 from infra.settings import REPOSITORY, Settings
 from lab.bench import processor
 from lab.bench.environment import environment
+from lab.bench.memory import FamilyMemory
 from lab.load.open_loop import Client, capacity_per_s, open_loop
 from lab.output.console import err
 from lab.services.ports import base_port_for, free_port
@@ -80,7 +81,8 @@ class ServiceBench:
         return {"capacity_per_s": capacity, "p99_ms": float(np.quantile(latencies, 0.99))}
 
     def _build(self, home: Path, *options: str) -> tuple[float, float]:
-        """Build in a separate process and return (seconds, peak resident MB). Raises `LabError` if the build fails."""
+        """Build in separate processes and return (seconds, peak MB of all of them). Raises `LabError` if the build
+        fails."""
         started = time.perf_counter()
         command = [sys.executable, "-m", "lab", "build", self.design.name, "--preset", PRESET, "--quiet", *options]
         log = self.directory / "build.log"
@@ -88,11 +90,13 @@ class ServiceBench:
             process = subprocess.Popen(
                 command, cwd=REPOSITORY, env=environment(home), stdin=subprocess.DEVNULL, stdout=output, stderr=output
             )
-            _, status, usage = os.wait4(process.pid, 0)
+            with FamilyMemory(process.pid) as memory:
+                _, status, usage = os.wait4(process.pid, 0)
             process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
             raise LabError("`lab build` failed", hint=log.read_text(errors="replace")[-2000:])
-        return time.perf_counter() - started, usage.ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
+        resident_mb = usage.ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)  # also between two samples
+        return time.perf_counter() - started, max(memory.peak_mb, resident_mb)
 
     @contextmanager
     def _served(self, home: Path) -> Iterator[str]:
