@@ -39,12 +39,12 @@ def kept_query(served: Callable[[], Customized]) -> CCHQuery:
 
     No update resets edge times while a query of theirs is kept.
     """
-    if served() is not _thread.customized:
+    if _thread.query is None or served() is not _thread.customized:
         drop_kept_query()
         with (now := served()).changed:  # all edge times of an engine share the condition
             now = served()
             now.kept += 1
-        _thread.customized = now
+        _thread.customized = now  # before the query: if the binding fails, the next call takes `kept` back
         _thread.query = CCHQuery(now.metric)
     query: CCHQuery = _thread.query
     return query

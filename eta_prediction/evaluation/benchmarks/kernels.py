@@ -26,6 +26,8 @@ PART = 250
 """pairs of one slice"""
 ROWS = 2_000
 """rows for which boosters predict, one after the other"""
+Search = Callable[[int, int], tuple[int | None, list[int]]]
+"""(source, target) -> (milliseconds, edges)"""
 
 
 def route_over_engine(service: EtaService, origin: Ints, destination: Ints) -> float:
@@ -37,6 +39,17 @@ def route_over_engine(service: EtaService, origin: Ints, destination: Ints) -> f
     """
     weights = _milliseconds(service)
     search = _bare(service, weights)
+    with as_in_a_service():
+        ratios, wrong = _route_ratios(service, search, weights, origin, destination)
+    if wrong:
+        raise LabError(f"{wrong} of {len(origin)} routes cost something else than those of the bare engine")
+    return median(ratios)
+
+
+def _route_ratios(
+    service: EtaService, search: Search, weights: Ints, origin: Ints, destination: Ints
+) -> tuple[list[float], int]:
+    """The ratio of each slice of pairs, and the number of pairs whose routes have different costs."""
     ratios, wrong = [], 0
     for start in range(0, len(origin), PART):
         pairs = list(
@@ -44,17 +57,14 @@ def route_over_engine(service: EtaService, origin: Ints, destination: Ints) -> f
         )
         at_ts = service.live.state.made_ts
         queries = [service.query(STANDARD, {}, at_ts=at_ts).but(origin=one, destination=other) for one, other in pairs]
-        with as_in_a_service():
-            began = time.perf_counter()
-            answers = [_routed(service, query) for query in queries]
-            between = time.perf_counter()
-            found = [search(one, other) for one, other in pairs]
-            ratios.append((time.perf_counter() - between) / (between - began))
+        began = time.perf_counter()
+        answers = [_routed(service, query) for query in queries]
+        between = time.perf_counter()
+        found = [search(one, other) for one, other in pairs]
+        ratios.append((time.perf_counter() - between) / (between - began))
         costs = [int(weights[query.routes[0].edges].sum()) for query in answers]
         wrong += sum(cost != ms for cost, (ms, _) in zip(costs, found, strict=True))
-    if wrong:
-        raise LabError(f"{wrong} of {len(origin)} routes cost something else than those of the bare engine")
-    return median(ratios)
+    return ratios, wrong
 
 
 def quantiles_over_boosters(service: EtaService, boosters: list[lgb.Booster], x: Floats) -> float:
@@ -84,7 +94,7 @@ def _milliseconds(service: EtaService) -> Ints:
     return np.maximum(np.rint(seconds * MS), 1).astype(np.int64)
 
 
-def _bare(service: EtaService, weights: Ints) -> Callable[[int, int], tuple[int | None, list[int]]]:
+def _bare(service: EtaService, weights: Ints) -> Search:
     """The binding without this lab's adapter: (source, target) -> (milliseconds, edges), with one reused query."""
     from routingkit_cch import CCH, CCHMetric, CCHQuery
 
