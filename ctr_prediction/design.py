@@ -46,20 +46,19 @@ DESIGN = Design(
             after=("world", "live", "features", "materialize"),
         ),
         Step(
-            "baselines",
-            "ctr_prediction.offline.baselines:write_baselines",
-            "Train the baseline models (scikit-learn, LightGBM)",
-            ("world", "sample", "model"),
-            after=("sample",),
-            aside=True,
-        ),
-        Step(
             "train",
             "ctr_prediction.offline.train:fit_and_register",
             "Train, distil, calibrate and register (JAX, ONNX, MLflow)",
             ("world", "sample", "model", "calibration"),
             after=("sample",),
             still_there="infra.registry.presence:has_model",
+        ),
+        Step(
+            "baselines",
+            "ctr_prediction.offline.baselines:write_baselines",
+            "Train the baseline models (scikit-learn, LightGBM)",
+            ("world", "sample", "model"),
+            after=("sample",),
         ),
         Step(
             "evaluate",

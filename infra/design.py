@@ -157,7 +157,6 @@ class Step:
       the server has lost the data.
     - `cut`: function (settings) -> str for a step that reads a growing log. It names the part of the log that this
       build reads, empty for none. A build calls it once and passes the result to the step in its context.
-    - `aside`: the step runs in a child process beside the steps after it, until one of them reads its output.
 
     The code of a step is its target and every module that the target imports (`infra.build.step_code`).
     """
@@ -170,7 +169,6 @@ class Step:
     option: str = ""
     still_there: str = ""
     cut: str = ""
-    aside: bool = False
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,6 @@ from ctr_prediction.offline.networks.spec import rows_of, shape_of
 from ctr_prediction.offline.networks.wide_deep import WideDeep
 from ctr_prediction.offline.samples import Sample, read_priors
 from ctr_prediction.offline.train import hidden_of, inputs_of, model_of, network_of, plan_of
-from infra.build.memory import release_memory
 from infra.build.runner import Facts, StepContext
 
 IDS = ("segment", "publisher", "device", "slot", "ad", "campaign", "creative")
@@ -53,16 +52,15 @@ def write_baselines(context: StepContext) -> Facts:
     path = context.inputs["sample"]
     train, *judged = (Sample.read(path / f"{name}.npz") for name in ("train", *JUDGED))
     priors = read_priors(path)["debiased"]
-    makers = {  # the networks come first: they need the most memory, and the step `train` needs it later
-        "deep_only": lambda: part_of_the_model(train, judged, config, priors, use_wide=False),
-        "wide_only": lambda: part_of_the_model(train, judged, config, priors, use_deep=False),
+    makers = {
         "lr": lambda: logistic(train, judged, config, priors),
         "lightgbm": lambda: boosted(train, judged, config, priors),
+        "wide_only": lambda: part_of_the_model(train, judged, config, priors, use_deep=False),
+        "deep_only": lambda: part_of_the_model(train, judged, config, priors, use_wide=False),
     }
     found: dict[str, Any] = {}
     for number, (name, make) in enumerate(makers.items()):
         found |= {f"{where}.{name}": p for where, p in zip(JUDGED, make(), strict=True)}
-        release_memory()
         context.report((number + 1) / len(makers), name)
     np.savez(context.out / "baselines.npz", **found)
     return {"baselines": len(makers)}

@@ -28,7 +28,6 @@ from ctr_prediction.offline.networks.loop import Fit, Plan, fit
 from ctr_prediction.offline.networks.spec import rows_of, shape_of, share_of
 from ctr_prediction.offline.networks.wide_deep import WideDeep
 from ctr_prediction.offline.samples import Sample, read_priors
-from infra.build.memory import release_memory
 from infra.build.runner import Facts, StepContext
 from infra.progress import Progress
 from infra.registry.manifest import write_manifest
@@ -66,12 +65,11 @@ def fit_and_register(context: StepContext) -> Facts:
     }
     models = {name: model_of(found, config, priors[name]) for name, found in fits.items()}
     context.report(0.66, "distilling the student")
-    release_memory()
-    x = np.concatenate([inputs_of(models["debiased"], part) for part in (sample, unseen_pairs(sample, seed))])
+    seen = inputs_of(models["debiased"], sample)
+    x = np.concatenate([seen, inputs_of(models["debiased"], unseen_pairs(sample, seed))])
     taught = distil(x, logits(fits["debiased"], x), config.model.student_hidden, seed, part("student", 0.66, 0.8))
 
     context.report(0.82, "exporting to ONNX")
-    release_memory()
     exporter.join()
     bundle = context.out / "bundle"
     bundle.mkdir()

@@ -1,25 +1,31 @@
 """Spreads independent parts of a step, such as the days of a history, over the cores of the machine.
 
 The parts run in child processes, because code with many small NumPy calls holds the interpreter lock. Results come in
-the order of the parts, so an output does not depend on the number of processes.
+the order of the parts, so an output does not depend on the number of processes. Children are spawned: a fork would copy
+locks that the threads of libraries hold.
 """
 
 from __future__ import annotations
 
 import multiprocessing
 import os
+import pickle
+import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeVar
 
-from infra.build.aside import KILLED, MEMORY_HINT, become_child, check_size
 from infra.errors import LabError
 
 P = TypeVar("P")
 R = TypeVar("R")
 MOST_PROCESSES = 4
 """bounds the memory: every process holds what its task holds"""
+
+MOST_BYTES = 32_000
+"""a pipe takes this much without a reader; starting a child that fails at once would otherwise wait for ever"""
 
 _task: Callable[[Any], Any]
 """the task of a child process"""
@@ -43,22 +49,34 @@ def spread(make_task: Callable[[], Callable[[P], R]], parts: Sequence[P], proces
     if processes <= 1:
         yield from map(make_task(), parts)
         return
-    check_size(make_task)
+    if (size := len(pickle.dumps(make_task))) > MOST_BYTES:
+        raise ValueError(f"a task of {size} bytes is too large: let it read or compute its arrays")
     pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), _begin, (make_task,))
     try:
         for waiting in [pool.submit(_run, part) for part in parts]:
             yield waiting.result()
     except BrokenProcessPool:
-        raise LabError(KILLED, hint=MEMORY_HINT) from None
+        raise LabError(
+            "a child process of the build was killed",
+            hint="the machine may lack memory: close other programs, then build again",
+        ) from None
     finally:
         pool.shutdown(cancel_futures=True)
 
 
 def _begin(make_task: Callable[[], Callable[[Any], Any]]) -> None:
     global _task
-    become_child()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to all processes; the parent decides
+    threading.Thread(target=_end_with_parent, name="parent-watcher", daemon=True).start()
     _task = make_task()
 
 
 def _run(part: Any) -> Any:
     return _task(part)
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

@@ -17,12 +17,10 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from infra.build.aside import Aside
 from infra.build.fingerprints import (
     CURRENT,
     ROUNDS,
@@ -36,7 +34,6 @@ from infra.build.fingerprints import (
     variant_name,
 )
 from infra.build.memory import release_memory
-from infra.build.processes import cores
 from infra.design import Design, Step, resolve
 from infra.errors import DependencyError, LabError, UsageError
 from infra.progress import Progress
@@ -45,8 +42,6 @@ from infra.settings import Settings
 Facts = Mapping[str, float | int | str]
 NEEDED_FREE_BYTES = 500_000_000
 SUMMARY = "step.json"
-IN_ONE_PROCESS = frozenset({"smoke"})
-"""presets whose steps run in one process"""
 
 
 @dataclass(frozen=True)
@@ -126,7 +121,15 @@ def build(
         if again := from_step or lost:
             force(root / ROUNDS, names[names.index(again) :])
         paths, variant = step_paths(design, settings, turned), variant_name(turned)
-        runs = _run_all(design, steps, settings, paths, observer, turned)
+        runs = []
+        for index, step in enumerate(steps):
+            observer.started(step, index, len(steps))
+            if not paths[step.name].exists():
+                run = _run_step(design, step, settings, paths, observer, turned)
+            else:
+                run = _read_summary(step, paths[step.name])
+            observer.finished(run)
+            runs.append(run)
         if variant:
             keep_variant(root, variant, paths)
         else:
@@ -196,62 +199,6 @@ def check_free_space(root: Path) -> None:
         )
 
 
-def _run_all(
-    design: Design,
-    steps: list[Step],
-    settings: Settings,
-    paths: Mapping[str, Path],
-    observer: StepObserver,
-    turned: Mapping[str, Any],
-) -> list[StepRun]:
-    """Run the steps in their order, but each step with `aside` in a child process, one of them at a time."""
-    runs: dict[str, StepRun] = {}
-    beside: tuple[Step, Aside[StepRun]] | None = None
-    try:
-        for index, step in enumerate(steps):
-            is_beside = _can_run_beside(steps, index, settings, paths)
-            if beside is not None and (is_beside or beside[0].name in step.after):
-                runs[beside[0].name] = _joined(*beside, observer)
-                beside = None
-            observer.started(step, index, len(steps))
-            if is_beside:
-                beside = (
-                    step,
-                    Aside(partial(_run_step, design, step, settings, paths, StepObserver(), dict(turned))),
-                )
-                continue
-            if not paths[step.name].exists():
-                run = _run_step(design, step, settings, paths, observer, turned)
-            else:
-                run = _read_summary(step, paths[step.name])
-            observer.finished(run)
-            runs[step.name] = run
-        if beside is not None:
-            runs[beside[0].name] = _joined(*beside, observer)
-            beside = None
-    finally:
-        if beside is not None:
-            beside[1].stop()
-            shutil.rmtree(_partial(paths[beside[0].name]), ignore_errors=True)
-    return [runs[step.name] for step in steps]
-
-
-def _can_run_beside(steps: list[Step], index: int, settings: Settings, paths: Mapping[str, Path]) -> bool:
-    """True if a step that is not done may run aside, and the next one need not wait for it. On a small world the
-    imports of a child take longer than a step."""
-    step, following = steps[index], steps[index + 1 : index + 2]
-    if not step.aside or paths[step.name].exists() or cores() == 1 or settings.preset in IN_ONE_PROCESS:
-        return False
-    return any(step.name not in other.after and not paths[other.name].exists() for other in following)
-
-
-def _joined(step: Step, aside: Aside[StepRun], observer: StepObserver) -> StepRun:
-    observer.progress(1.0, f"waiting for {step.name}")
-    run = aside.result()
-    observer.finished(run)
-    return run
-
-
 def _run_step(
     design: Design,
     step: Step,
@@ -261,16 +208,16 @@ def _run_step(
     turned: Mapping[str, Any],
 ) -> StepRun:
     final = paths[step.name]
-    unfinished = _partial(final)
+    partial = final.with_suffix(".partial")
     started = time.perf_counter()
     try:
-        shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.mkdir(parents=True)
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
         context = StepContext(
             design=design,
             settings=settings,
             config=design.configuration(settings.preset, turned),
-            out=unfinished,
+            out=partial,
             inputs={name: paths[name] for name in step.after if name in paths},
             report=observer.progress,
             variant=variant_name(turned),
@@ -279,17 +226,13 @@ def _run_step(
         facts = resolve(step.target)(context) or {}
         seconds, peak_mb = round(time.perf_counter() - started, 3), round(_peak_mb(), 1)
         summary = {"seconds": seconds, "peak_mb": peak_mb, "facts": dict(facts)}
-        (unfinished / SUMMARY).write_text(json.dumps(summary, indent=2, default=_plain_number))
+        (partial / SUMMARY).write_text(json.dumps(summary, indent=2, default=_plain_number))
     except BaseException:
-        shutil.rmtree(unfinished, ignore_errors=True)
+        shutil.rmtree(partial, ignore_errors=True)
         raise
-    unfinished.rename(final)
+    partial.rename(final)
     release_memory()
     return StepRun(step.name, step.title, final, False, seconds, peak_mb, facts)
-
-
-def _partial(final: Path) -> Path:
-    return final.with_suffix(".partial")
 
 
 def _read_summary(step: Step, path: Path) -> StepRun:

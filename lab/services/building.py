@@ -56,32 +56,30 @@ def describe_run(run: StepRun) -> str:
 
 
 class _Lines(StepObserver):
-    """One line when a step ends. A step that ran aside may end after later ones."""
-
-    def __init__(self) -> None:
-        self._places: dict[str, str] = {}
-
     def started(self, step: Step, index: int, total: int) -> None:
-        self._places[step.name] = f"{index + 1}/{total}"
+        self._place = f"{index + 1}/{total}"
 
     def finished(self, run: StepRun) -> None:
-        err.print(f"{self._places[run.name]}  {describe_run(run)}", markup=False, soft_wrap=True)
+        err.print(f"{self._place}  {describe_run(run)}", markup=False, soft_wrap=True)
 
     def noticed(self, text: str) -> None:
         err.print(text, markup=False, soft_wrap=True)
 
 
-class _Bar(_Lines):
-    """The lines, and a bar for the step that started last."""
-
+class _Bar(StepObserver):
     def __init__(self, progress: Progress) -> None:
-        super().__init__()
         self._progress = progress
         self._task = progress.add_task("", total=1.0, note="")
 
     def started(self, step: Step, index: int, total: int) -> None:
-        super().started(step, index, total)
-        self._progress.reset(self._task, description=f"{self._places[step.name]}  {step.title}", note="", completed=0)
+        self._place = f"{index + 1}/{total}"
+        self._progress.reset(self._task, description=f"{self._place}  {step.title}", note="", completed=0)
 
     def progress(self, share: float, text: str) -> None:
         self._progress.update(self._task, completed=share, note=text)
+
+    def finished(self, run: StepRun) -> None:
+        err.print(f"{self._place}  {describe_run(run)}", markup=False, soft_wrap=True)
+
+    def noticed(self, text: str) -> None:
+        err.print(text, markup=False, soft_wrap=True)

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 
 from infra.build.runner import StepContext, StepRun
 from infra.design import Step
-from infra.errors import UsageError
 from infra.settings import Settings
 from tests.support.tiny import tiny_design
-from tests.support.waiting import until
 
 DESIGN = tiny_design(
     Step("a", "tests.support.tiny_steps:make_a", "First", ("a",)),
@@ -55,35 +51,3 @@ def ran(runs: list[StepRun]) -> str:
 def current(settings: Settings) -> dict[str, str]:
     paths: dict[str, str] = json.loads((settings.design_root("tiny") / "current.json").read_text())
     return paths
-
-
-LATE = tiny_design(
-    DESIGN.steps[0],
-    Step("slow", "tests.support.tiny_steps:make_slow", "Slow", (), after=("a",), aside=True),
-    Step("fast", "tests.support.tiny_steps:make_fast", "Fast", (), after=("a",)),
-    Step("end", "tests.support.tiny_steps:make_end", "End", (), after=("slow", "fast")),
-)
-"""`slow` waits for `fast`, which comes after it: only a build that runs it aside ends."""
-
-
-def make_slow(context: StepContext) -> dict[str, int]:
-    until((context.out.parents[1] / "fast.done").exists, "the step fast")
-    (context.out / "slow.txt").write_text((context.inputs["a"] / "a.txt").read_text())
-    return {"process": os.getpid()}
-
-
-def make_fast(context: StepContext) -> dict[str, int]:
-    (context.out.parents[1] / "fast.done").touch()
-    return {"process": os.getpid()}
-
-
-def make_end(context: StepContext) -> None:
-    (context.out / "end.txt").write_text((context.inputs["slow"] / "slow.txt").read_text())
-
-
-def make_refused(context: StepContext) -> None:
-    raise UsageError("the step refuses", hint="turn a knob")
-
-
-def make_killed(context: StepContext) -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
