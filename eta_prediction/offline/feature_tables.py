@@ -42,6 +42,7 @@ from eta_prediction.features.residuals import probes_of
 from eta_prediction.features.route_inputs import Roads, RouteInputs, Traffic, route_inputs
 from eta_prediction.features.route_time import RouteTime, fit_route_time, noise_s
 from eta_prediction.features.speeds import SpeedHistory
+from eta_prediction.offline.live_trips import FILE as LIVE_TRIPS
 from eta_prediction.offline.live_trips import finished_live, read_live_trips, with_live_trips
 from eta_prediction.offline.traffic_history import (
     Profiles,
@@ -96,6 +97,7 @@ def compute_tables(context: StepContext) -> Facts:
     places, finished = follow_places(out, config, graph, route_time)
     live = context.inputs.get("live")
     since = read_live_trips(live, world, out, config)
+    since.write(out / LIVE_TRIPS)
     with_live_trips(places, since, graph, route_time).write(out / PLACES)
     until_ts = read_until(live) if live else end_ts(config.world)
     finished = FinishedTrips.joined([finished, finished_live(since, route_time)])

@@ -43,6 +43,7 @@ from infra.columns import DAY_S
 from infra.live.kept_log import log_errors, read_until
 from infra.registry.manifest import file_digest
 
+FILE = "live_trips.npz"
 HALF_HOUR_S = 1_800.0
 MOST_UNFINISHED = 0.05
 """share of a half hour's trips without an end, up to which its other trips count"""
@@ -76,8 +77,19 @@ class LiveTrips:
         return len(self.trip_id)
 
     def take(self, rows: Ints | Bools) -> LiveTrips:
-        arrays: dict[str, Any] = {name: values for name, values in vars(self).items() if name != "skipped"}
-        return LiveTrips(**{name: values[rows] for name, values in arrays.items()}, skipped=self.skipped)
+        return LiveTrips(**{name: values[rows] for name, values in self._arrays().items()}, skipped=self.skipped)
+
+    def write(self, path: Path) -> None:
+        np.savez(path, **self._arrays())
+
+    @classmethod
+    def read(cls, path: Path) -> LiveTrips:
+        """The trips in a file of `write`. The file does not contain `skipped`."""
+        with np.load(path, allow_pickle=False) as stored:
+            return cls(**{name: stored[name] for name in stored.files}, skipped={})
+
+    def _arrays(self) -> dict[str, Any]:
+        return {name: values for name, values in vars(self).items() if name != "skipped"}
 
 
 def read_live_trips(live: Path | None, world: Path, features: Path, config: EtaConfig) -> LiveTrips:

@@ -28,7 +28,8 @@ from eta_prediction.features.views import (
 )
 from eta_prediction.model.inputs import TripInputs, assemble, column
 from eta_prediction.offline.feature_tables import trip_file
-from eta_prediction.offline.live_trips import HALF_HOUR_S, LiveTrips, read_live_trips
+from eta_prediction.offline.live_trips import FILE as LIVE_TRIPS
+from eta_prediction.offline.live_trips import HALF_HOUR_S, LiveTrips
 from eta_prediction.offline.rerouting import reroute
 from eta_prediction.offline.traffic_history import training_days
 from eta_prediction.offline.trip_table import TripTable
@@ -107,8 +108,7 @@ def write_samples(context: StepContext) -> Facts:
             parts[TRAIN if is_train else HOLDOUT].append(sample.take(has_label(config, sample)) if is_train else sample)
         context.report((day + 1) / days, f"{day + 1} days")
         waiting = []
-    since = read_live_trips(context.inputs.get("live"), context.inputs["world"], features, config)
-    parts[TRAIN].append(sample_of_live(config, since))
+    parts[TRAIN].append(sample_of_live(config, LiveTrips.read(features / LIVE_TRIPS)))
     facts: dict[str, float | int | str] = {"live_trips": len(parts[TRAIN][-1])}
     for name, samples in parts.items():
         whole = Sample.joined(samples)

@@ -31,7 +31,7 @@ from eta_prediction.features.views import DRIVER, driver_from_row, open_store
 from eta_prediction.items.city import DEFINING
 from eta_prediction.offline.feature_tables import PLACES, ROUTE_TIME, compute_tables
 from eta_prediction.offline.generate import write_history
-from eta_prediction.offline.live_trips import definition
+from eta_prediction.offline.live_trips import definition, read_live_trips
 from eta_prediction.offline.samples import HOLDOUT, TRAIN, Sample, materialize, write_samples
 from eta_prediction.worker.driver_log import DriverLog, read_finished
 from eta_prediction.worker.refresh import read_quotes
@@ -210,13 +210,8 @@ def test_live_trips_leave_the_definition_of_the_inputs_alone(planted: Planted) -
         assert one.read_bytes() == other.read_bytes(), name
 
 
-def test_a_damaged_file_of_quotes_ends_the_step(planted: Planted, tmp_path: Path) -> None:
+def test_a_damaged_file_of_quotes_ends_the_build(planted: Planted, tmp_path: Path) -> None:
     shutil.copytree(planted.after.root / "live", tmp_path / "live")
     next((tmp_path / "live" / QUOTES).rglob("*.parquet")).write_bytes(b"no parquet")
-    inputs = {"world": planted.world, "live": tmp_path / "live"} | {
-        name: planted.after.root / name for name in ("features", "materialize")
-    }
-    (tmp_path / "sample").mkdir()
-    context = StepContext(DESIGN, planted.after.settings, CONFIG, tmp_path / "sample", inputs, lambda *_: None)
     with pytest.raises(LabError, match="live log"):
-        write_samples(context)
+        read_live_trips(tmp_path / "live", planted.world, planted.after.root / "features", CONFIG)
