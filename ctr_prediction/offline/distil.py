@@ -16,6 +16,8 @@ from ctr_prediction.domain import Floats
 from ctr_prediction.model.student import Student
 from infra.progress import Progress
 from infra.training.fitting import Batch, Fit, Plan, fit
+from infra.training.networks import created, linear
+from infra.training.onnx_graph import OnnxGraph
 
 LEARNING_RATE = 1e-2
 LEAST_SPREAD, NO_SPREAD = 0.3, 1e-6
@@ -30,8 +32,8 @@ class StudentNet(nnx.Module):
 
     def __init__(self, inputs: Floats, hidden: int, usual: float, seed: int) -> None:
         rngs, spread = nnx.Rngs(seed), inputs.std(0)
-        self.mean = jnp.asarray(inputs.mean(0))
-        self.scale = jnp.asarray(np.where(spread > NO_SPREAD, 1 / np.maximum(spread, LEAST_SPREAD), 0), jnp.float32)
+        self.mean = inputs.mean(0)
+        self.scale = np.where(spread > NO_SPREAD, 1 / np.maximum(spread, LEAST_SPREAD), 0).astype(np.float32)
         self.first = nnx.Linear(inputs.shape[1], hidden, rngs=rngs)
         self.last = nnx.Linear(hidden, 1, use_bias=False, rngs=rngs)
         self.linear = nnx.Linear(inputs.shape[1], 1, kernel_init=nnx.initializers.zeros, rngs=rngs)
@@ -42,6 +44,14 @@ class StudentNet(nnx.Module):
         x = (x - self.mean) * self.scale
         return self.usual + (self.last(jax.nn.relu(self.first(x))) + self.linear(x))[:, 0]
 
+    def nodes(self, graph: OnnxGraph, x: str) -> str:
+        """`logit` in ONNX."""
+        x = graph.add("Mul", graph.add("Sub", x, graph.weight(self.mean)), graph.weight(self.scale))
+        out = linear(graph, graph.add("Relu", linear(graph, x, self.first)), self.last)
+        for part in (linear(graph, x, self.linear), graph.weight(self.usual)):
+            out = graph.add("Add", out, part)
+        return graph.add("Squeeze", out, graph.weight([1], np.int64))
+
 
 def distil(x: Floats, teacher: Floats, hidden: int, seed: int, report: Progress) -> Fit[StudentNet]:
     """Least squares on the log-odds `teacher` float32[n] of inputs `x` float32[n, …]."""
@@ -50,7 +60,7 @@ def distil(x: Floats, teacher: Floats, hidden: int, seed: int, report: Progress)
         return ((model.logit(batch["x"]) - batch["teacher"]) ** 2).mean()
 
     epochs = max(EPOCHS, FEWEST_STEPS * BATCH // len(x))
-    student = StudentNet(x, hidden, float(np.mean(teacher)), seed)
+    student = created(lambda: StudentNet(x, hidden, float(np.mean(teacher)), seed))
     rows = {"x": x, "teacher": np.asarray(teacher, np.float32)}
     return fit(student, loss, rows, Plan(epochs, BATCH, LEARNING_RATE, seed), report)
 

@@ -32,7 +32,8 @@ from infra.build.runner import Facts, StepContext
 from infra.progress import Progress
 from infra.registry.manifest import write_manifest
 from infra.registry.mlflow_registry import MlflowRegistry
-from infra.training.networks import export, keep_compiled, prepare_export
+from infra.training.networks import keep_compiled
+from infra.training.onnx_graph import export
 
 NETWORK_RATE, TABLE_RATE, L2 = 0.001, 0.3, 2e-4
 """chosen on the same data as the spreads in `networks.spec`"""
@@ -45,7 +46,6 @@ def fit_and_register(context: StepContext) -> Facts:
     config: CtrConfig = context.config
     seed, shape = config.world.seed, shape_of(config)
     keep_compiled(context.settings.home)
-    exporter = prepare_export()
     checkpoints = context.settings.design_root(context.design.name) / "checkpoints" / context.out.stem
     sample, later = (Sample.read(context.inputs["sample"] / f"{name}.npz") for name in ("train", "calibration"))
     priors = read_priors(context.inputs["sample"])
@@ -70,19 +70,18 @@ def fit_and_register(context: StepContext) -> Facts:
     taught = distil(x, logits(fits["debiased"], x), config.model.student_hidden, seed, part("student", 0.66, 0.8))
 
     context.report(0.82, "exporting to ONNX")
-    exporter.join()
     bundle = context.out / "bundle"
     bundle.mkdir()
     student_of(taught.model, x[:4096]).write(bundle / STUDENT)
     functions = {
-        "student": taught.model.logit,
-        "teacher": network_of(fits["debiased"].model),
-        "naive": network_of(fits["undebiased"].model),
+        "student": (taught.model.logit, taught.model.nodes),
+        "teacher": (network_of(fits["debiased"].model), fits["debiased"].model.nodes),
+        "naive": (network_of(fits["undebiased"].model), fits["undebiased"].model.nodes),
     }
     of_model = {"student": "debiased", "teacher": "debiased", "naive": "undebiased"}
     curves = {}
-    for name, function in functions.items():
-        export(function, x.shape[1], bundle / f"{name}.onnx", x[:256])
+    for name, (function, nodes) in functions.items():
+        export(function, nodes, bundle / f"{name}.onnx", x[:256])
         model = models[of_model[name]]
         predicted = model.examination[later.slot] * sigmoid(np.asarray(function(jnp.asarray(inputs_of(model, later)))))
         curves[name] = asdict(fit_curve(config.calibration.calibration, predicted, later.clicked, later.weight))

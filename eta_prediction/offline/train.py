@@ -29,7 +29,13 @@ from eta_prediction.offline.quantile_models.boosters import BoosterPlan, fit_boo
 from eta_prediction.offline.quantile_models.conformal import offsets_by_days, out_of_fold
 from eta_prediction.offline.quantile_models.ensemble_onnx import export_boosters
 from eta_prediction.offline.quantile_models.fit_corrected_route import fit_corrected_route, route_times
-from eta_prediction.offline.quantile_models.quantile_net import QuantileNet, fit_net, mean_of, predict_net
+from eta_prediction.offline.quantile_models.quantile_net import (
+    QuantileNet,
+    fit_net,
+    mean_nodes,
+    mean_of,
+    predict_net,
+)
 from eta_prediction.offline.samples import TRAIN, Sample
 from infra.build.runner import Facts, StepContext
 from infra.columns import HOUR_S
@@ -37,7 +43,8 @@ from infra.progress import Progress
 from infra.registry.manifest import write_manifest
 from infra.registry.mlflow_registry import MlflowRegistry
 from infra.training.fitting import Plan
-from infra.training.networks import export, keep_compiled, prepare_export
+from infra.training.networks import keep_compiled
+from infra.training.onnx_graph import export
 
 LEARNING_RATE = 5e-3
 WHOLE_SHARE = 0.75
@@ -75,7 +82,6 @@ def fit_and_register(context: StepContext) -> Facts:
     """Write the bundle (models and a manifest) and `registered.json`."""
     config: EtaConfig = context.config
     keep_compiled(context.settings.home)
-    exporter = prepare_export()
     sample = Sample.read(context.inputs["sample"] / TRAIN)
     bundle = context.out / "bundle"
     bundle.mkdir()
@@ -89,7 +95,6 @@ def fit_and_register(context: StepContext) -> Facts:
     for place, task in enumerate(tasks):
         context.report(0.05 + 0.2 * place, f"boosters, {task.traffic} traffic")
         found[f"boosters_{task.traffic}"] = train_boosters(config, task, bundle)
-    exporter.join()
     for place, task in enumerate(tasks):
         name, first = f"network_{task.traffic}", 0.45 + 0.25 * place
         found[name] = train_network(config, task, bundle, _part(context, name, first, first + 0.25))
@@ -179,7 +184,8 @@ def train_network(config: EtaConfig, task: Task, bundle: Path, report: Progress)
         return predict_net(found.model, task.x[test])
 
     unseen = out_of_fold(task.day, model.folds, predicted)
-    export(mean_of(members), task.x.shape[1], bundle / file_of(f"network_{task.traffic}"), task.x[:COMPARED])
+    file = bundle / file_of(f"network_{task.traffic}")
+    export(mean_of(members), lambda graph, x: mean_nodes(members, graph, x), file, task.x[:COMPARED])
     whole, late = np.flatnonzero(task.is_whole), np.flatnonzero(task.is_late)
     offsets = offsets_by_days(unseen[whole], task.ratio[whole], task.day[whole])
     return Fitted(dict(offsets), _loss(task, late, unseen[late], offsets))

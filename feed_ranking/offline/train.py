@@ -36,7 +36,8 @@ from infra.progress import Progress
 from infra.registry.manifest import write_manifest
 from infra.registry.mlflow_registry import MlflowRegistry
 from infra.training.fitting import Plan
-from infra.training.networks import Floats, export, keep_compiled, prepare_export
+from infra.training.networks import Floats, keep_compiled
+from infra.training.onnx_graph import export
 
 
 def fit_and_register(context: StepContext) -> Facts:
@@ -44,7 +45,6 @@ def fit_and_register(context: StepContext) -> Facts:
     config: FeedConfig = context.config
     seed = config.world.seed
     keep_compiled(context.settings.home)
-    exporter = prepare_export()
     checkpoints = context.settings.design_root(context.design.name) / "checkpoints" / context.out.stem
     sample = Sample.read(context.inputs["sample"] / "train.npz")
     priors = priors_of(sample, config.world.topics)
@@ -89,26 +89,25 @@ def fit_and_register(context: StepContext) -> Facts:
     )
 
     context.report(0.82, "exporting to ONNX")
-    exporter.join()
     bundle = context.out / "bundle"
     bundle.mkdir()
     user_x = user_tower_inputs(sample.users.take(np.arange(min(256, len(sample.users)))), priors)
     some = sample.posts.take(np.arange(256))
     post_x = post_tower_inputs(some, post_inputs(some, priors))
     functions = {
-        "user_tower": (towers.embed_users, user_x),
-        "post_tower": (towers.embed_posts, post_x),
-        "light": (light.model.heads, light_x[:256]),
-        "heavy": (heavy.model.heads, x[:256]),
+        "user_tower": (towers.embed_users, towers.user_nodes, user_x),
+        "post_tower": (towers.embed_posts, towers.post_nodes, post_x),
+        "light": (light.model.heads, light.model.nodes, light_x[:256]),
+        "heavy": (heavy.model.heads, heavy.model.nodes, x[:256]),
     }
     for name in NETWORKS:
-        function, rows = functions[name]
-        export(function, rows.shape[1], bundle / f"{name}.onnx", rows)
+        function, nodes, rows = functions[name]
+        export(function, nodes, bundle / f"{name}.onnx", rows)
     meta: dict[str, Any] = {
         "ranker_inputs": list(ranker_names(config.world.topics)),
         "light_inputs": list(LIGHT_NAMES),
         "heads": list(HEADS),
-        "widths": {name: int(rows.shape[1]) for name, (_, rows) in functions.items()},
+        "widths": {name: int(rows.shape[1]) for name, (*_, rows) in functions.items()},
         "dimension": config.towers.tower_dimension,
         "priors": asdict(priors),
         "examination": {

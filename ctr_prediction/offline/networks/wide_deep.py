@@ -22,6 +22,8 @@ import numpy.typing as npt
 from flax import nnx
 
 from ctr_prediction.offline.networks.sparse_adagrad import SparseTable
+from infra.training.networks import linear
+from infra.training.onnx_graph import OnnxGraph
 
 Vectors = Mapping[str, jax.Array]
 Batch = Mapping[str, jax.Array]
@@ -136,6 +138,17 @@ class WideDeep(nnx.Module):
                 deep = jax.nn.relu(layer(deep))
             out = out + self.linear(x)[:, 0] + self.last(deep)[:, 0]
         return out
+
+    def nodes(self, graph: OnnxGraph, x: str) -> str:
+        """`logit` in ONNX, for one array whose last column is the wide sum. Every part is in use."""
+        widths = graph.weight([self.linear.kernel.shape[0], 1], np.int64)
+        x, out = graph.add_all("Split", 2, x, widths, axis=1)
+        deep = x
+        for layer in self.hidden:
+            deep = graph.add("Relu", linear(graph, deep, layer))
+        for part in (linear(graph, x, self.linear), linear(graph, deep, self.last), graph.weight(self.bias[...])):
+            out = graph.add("Add", out, part)
+        return graph.add("Squeeze", out, graph.weight([1], np.int64))
 
     def log_examination(self) -> jax.Array:
         """float32[slots], 0 in the first."""

@@ -18,9 +18,12 @@ from eta_prediction.model.corrected_route import LEVELS
 from eta_prediction.model.inputs import Floats
 from infra.progress import Progress
 from infra.training.fitting import Batch, Fit, Plan, fit
-from infra.training.networks import Mlp
+from infra.training.networks import FARTHEST, Mlp, created
+from infra.training.onnx_graph import OnnxGraph
 
 MEDIAN_SCALE, SIDE_SCALE = 0.3, 0.2
+SHARES = np.array([[MEDIAN_SCALE] * 3, [-SIDE_SCALE, 0, 0], [0, 0, SIDE_SCALE]])
+"""how the median and the two sides (rows) add up to P10, P50 and P90 (columns)"""
 LATE_WEIGHT, NARROW = 2.0, 0.1
 """asymmetric Huber loss: a late trip counts so much more than an early one; errors below `NARROW` count as squares"""
 LEAST_RATIO, MOST_RATIO = 0.2, 4.0
@@ -31,8 +34,8 @@ class QuantileNet(nnx.Module):
     """`hidden_inputs` are the numbers of inputs that the network must not see."""
 
     def __init__(self, inputs: Floats, hidden: tuple[int, ...], seed: int, hidden_inputs: Collection[int] = ()) -> None:
-        self.seen = jnp.asarray(~np.isin(np.arange(inputs.shape[1]), list(hidden_inputs)), jnp.float32)
-        self.mlp = Mlp(inputs * np.asarray(self.seen), hidden, len(LEVELS), nnx.Rngs(seed))
+        self.seen = (~np.isin(np.arange(inputs.shape[1]), list(hidden_inputs))).astype(np.float32)
+        self.mlp = Mlp(inputs * self.seen, hidden, len(LEVELS), nnx.Rngs(seed))
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """float32[n, 3], ascending."""
@@ -85,7 +88,8 @@ def fit_net(
         return (pinball + of_median(error[:, 1])).mean()
 
     rows = {"x": x, "ratio": np.clip(ratio, LEAST_RATIO, MOST_RATIO).astype(np.float32)}
-    return fit(QuantileNet(x, hidden, plan.seed, hidden_inputs), mean_loss, rows, plan, report)
+    net = created(lambda: QuantileNet(x, hidden, plan.seed, hidden_inputs))
+    return fit(net, mean_loss, rows, plan, report)
 
 
 def mean_of(models: Sequence[QuantileNet]) -> Callable[[jax.Array], jax.Array]:
@@ -98,6 +102,31 @@ def mean_of(models: Sequence[QuantileNet]) -> Callable[[jax.Array], jax.Array]:
         return found / len(models)
 
     return network
+
+
+def mean_nodes(models: Sequence[QuantileNet], graph: OnnxGraph, x: str) -> str:
+    """`mean_of` in ONNX. All networks are computed at once, with an axis of networks before the axis of rows."""
+    mlps = [model.mlp for model in models]
+
+    def stacked(values: Sequence[jax.Array]) -> str:
+        found = np.stack([np.asarray(value) for value in values])
+        return graph.weight(found[:, None] if found.ndim == 2 else found)
+
+    def layer(x: str, layers: Sequence[nnx.Linear]) -> str:
+        product = graph.add("MatMul", x, stacked([layer.kernel[...] for layer in layers]))
+        return graph.add("Add", product, stacked([layer.bias[...] for layer in layers]))
+
+    x = graph.add("Sub", x, stacked([mlp.mean for mlp in mlps]))
+    x = graph.add("Mul", x, stacked([mlp.scale * model.seen for mlp, model in zip(mlps, models, strict=True)]))
+    x = deep = graph.add("Clip", x, graph.weight(-FARTHEST), graph.weight(FARTHEST))
+    for number in range(len(mlps[0].hidden)):
+        deep = graph.add("Relu", layer(deep, [mlp.hidden[number] for mlp in mlps]))
+    wide = graph.add("MatMul", x, stacked([mlp.wide.kernel[...] for mlp in mlps]))
+    out = graph.add("Add", layer(deep, [mlp.last for mlp in mlps]), wide)
+    middle, sides = graph.add_all("Split", 2, out, graph.weight([1, 2], np.int64), axis=2)
+    parts = graph.add("Concat", middle, graph.add("Softplus", sides), axis=2)
+    mean = graph.add("ReduceMean", parts, axes=[0], keepdims=0)
+    return graph.add("Gemm", mean, graph.weight(SHARES), graph.weight(np.ones(len(LEVELS))))
 
 
 def predict_net(model: QuantileNet, x: Floats) -> Floats:

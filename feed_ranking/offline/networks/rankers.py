@@ -19,7 +19,8 @@ from flax import nnx
 from feed_ranking.offline.samples import Sample
 from infra.progress import Progress
 from infra.training.fitting import Batch, Fit, Plan, fit
-from infra.training.networks import Floats, Mlp
+from infra.training.networks import Floats, Mlp, created
+from infra.training.onnx_graph import OnnxGraph
 
 LEARNING_RATE = 1e-3
 EXAMINATION_PACE = 20.0
@@ -42,6 +43,13 @@ class Ranker(nnx.Module):
         out = self.net(x)
         dwell = jnp.exp(out[:, 3:] + self.log_dwell + jnp.exp(2 * self.log_spread[...]) / 2)  # mean of a log-normal
         return jnp.concatenate([jax.nn.sigmoid(out[:, :3]), dwell], axis=1)
+
+    def nodes(self, graph: OnnxGraph, x: str) -> str:
+        """`heads` in ONNX."""
+        logits, log_dwell = graph.add_all("Split", 2, self.net.nodes(graph, x), graph.weight([3, 1], np.int64), axis=1)
+        mean = self.log_dwell + np.exp(2 * np.asarray(self.log_spread[...])) / 2
+        dwell = graph.add("Exp", graph.add("Add", log_dwell, graph.weight(mean)))
+        return graph.add("Concat", graph.add("Sigmoid", logits), dwell, axis=1)
 
     def log_examination(self) -> jax.Array:
         """float32[positions]: log examination probability relative to the first position, never above 0."""
@@ -74,7 +82,7 @@ def fit_ranker(
 ) -> Fit[Ranker]:
     """Fit a ranker to the impressions of `sample`, with inputs `x` float32[n, …]."""
     mean_dwell_s = float(sample.dwell_s.sum() / max(sample.clicked.sum(), 1))
-    model = Ranker(x, hidden, int(sample.position.max()) + 1, mean_dwell_s, plan.seed)
+    model = created(lambda: Ranker(x, hidden, int(sample.position.max()) + 1, mean_dwell_s, plan.seed))
     labels = {name: getattr(sample, name) for name in ("clicked", "liked", "commented", "dwell_s", "weight")}
     return fit(model, ranker_loss, {"x": x, "position": sample.position, **labels}, plan, report)
 

@@ -17,9 +17,12 @@ from flax import nnx
 from feed_ranking.config import TowerConfig
 from infra.progress import Progress
 from infra.training.fitting import Batch, Fit, Plan, fit
-from infra.training.networks import Floats, Mlp
+from infra.training.networks import Floats, Mlp, created
+from infra.training.onnx_graph import OnnxGraph
 
 LEARNING_RATE = 2e-3
+NO_LENGTH = 1e-6
+"""added to the squared length of a user's vector, which divides the vector"""
 HEAVIEST = 5.0
 """maximum weight of a click, relative to the average click"""
 
@@ -34,10 +37,20 @@ class TwoTower(nnx.Module):
 
     def embed_users(self, x: jax.Array) -> jax.Array:
         out = self.user(x)
-        return out / jnp.sqrt(jnp.sum(out * out, axis=-1, keepdims=True) + 1e-6)
+        return out / jnp.sqrt(jnp.sum(out * out, axis=-1, keepdims=True) + NO_LENGTH)
 
     def embed_posts(self, x: jax.Array) -> jax.Array:
         return self.post(x)
+
+    def user_nodes(self, graph: OnnxGraph, x: str) -> str:
+        """`embed_users` in ONNX."""
+        out = self.user.nodes(graph, x)
+        squares = graph.add("ReduceSumSquare", out, axes=[-1], keepdims=1)
+        return graph.add("Div", out, graph.add("Sqrt", graph.add("Add", squares, graph.weight(NO_LENGTH))))
+
+    def post_nodes(self, graph: OnnxGraph, x: str) -> str:
+        """`embed_posts` in ONNX."""
+        return self.post.nodes(graph, x)
 
 
 def tower_loss(model: TwoTower, batch: Batch) -> jax.Array:
@@ -68,4 +81,5 @@ def fit_towers(
         "log_q": np.log(counts[inverse] / len(post_id)).astype(np.float32),
         "weight": np.minimum(worth_s / worth_s.mean(), HEAVIEST).astype(np.float32),
     }
-    return fit(TwoTower(user_inputs, post_inputs, config, nnx.Rngs(plan.seed)), tower_loss, rows, plan, report)
+    towers = created(lambda: TwoTower(user_inputs, post_inputs, config, nnx.Rngs(plan.seed)))
+    return fit(towers, tower_loss, rows, plan, report)

@@ -13,10 +13,10 @@ from eta_prediction.model.inputs import Floats, column
 from eta_prediction.offline.quantile_models.boosters import BoosterPlan, fit_boosters, predict_boosters
 from eta_prediction.offline.quantile_models.ensemble_onnx import export_boosters
 from eta_prediction.offline.quantile_models.fit_corrected_route import fit_corrected_route
-from eta_prediction.offline.quantile_models.quantile_net import fit_net, predict_net
+from eta_prediction.offline.quantile_models.quantile_net import fit_net, mean_nodes, predict_net
 from infra.serving.onnx_model import OnnxModel
 from infra.training.fitting import Plan
-from infra.training.networks import export
+from infra.training.onnx_graph import export
 from tests.support.eta_planted import planted
 
 LEVELS = (0.1, 0.5, 0.9)
@@ -59,7 +59,7 @@ def net_predictions(tmp_path_factory: pytest.TempPathFactory) -> tuple[Floats, F
     """Predictions of the trained network and of its export."""
     found = fit_net(X, SECONDS / BASE_S, "absolute", (32, 16), Plan(12, 256, 3e-3, 0), lambda *_: None)
     path = tmp_path_factory.mktemp("net") / "net.onnx"
-    export(found.model.__call__, X.shape[1], path, X[:500])
+    export(found.model, lambda graph, x: mean_nodes([found.model], graph, x), path, X[:500])
     return predict_net(found.model, NEW_X), OnnxModel(path, width=X.shape[1])(NEW_X)
 
 
