@@ -180,7 +180,12 @@ class CtrTrial:
             per_case("clicks", "expected clicks on a page", "", worth.clicks),
             Score("price", "paid for a click", "money", worth.revenue, worth.clicks, more_is_better=False),
             Score(
-                "predicted_over_true", "predicted / true clicks on what was shown", "", worth.predicted, worth.clicks
+                "predicted_over_true",
+                "predicted / true clicks on what was shown",
+                "",
+                worth.predicted,
+                worth.clicks,
+                target=1.0,
             ),
             Score("filled", "share of slots that were sold", "", filled, slots),
         ]

@@ -24,6 +24,8 @@ from eta_prediction.world.riders import p_cancel
 from infra.evaluation.experiment import Play, Score, per_case
 
 LONG_MIN = 20.0
+COVERAGE = 0.8
+"""the share of rides that P10 to P90 promises"""
 GAIN = "reducible error that P50 removes, as a share of what the oracle removes"
 
 
@@ -121,9 +123,15 @@ class EtaTrial:
             _mean(
                 "mae_long_min", f"mean absolute error of P50 on rides of {LONG_MIN:.0f} minutes", error, truth.is_long()
             ),
-            per_case("bias_min", "P50 minus the true median", "min", bias / 60),
-            _mean("bias_pooled_min", "P50 minus the true median of pooled rides", bias, is_pooled),
-            per_case("coverage", "true probability of P10 to P90; 80% is asked", "", coverage_of_law(truth.law, found)),
+            per_case("bias_min", "P50 minus the true median", "min", bias / 60, target=0.0),
+            _mean("bias_pooled_min", "P50 minus the true median of pooled rides", bias, is_pooled, target=0.0),
+            per_case(
+                "coverage",
+                "true probability of P10 to P90; 80% is asked",
+                "",
+                coverage_of_law(truth.law, found),
+                target=COVERAGE,
+            ),
             _mean("width_min", "P90 minus P10", found[:, 2] - found[:, 0]),
             _mean(
                 "interval_loss_min",
@@ -170,7 +178,7 @@ def interval_loss(law: Array, quantiles: Array) -> Array:
     return found
 
 
-def _mean(id: str, text: str, seconds: Array, rows: Bools | None = None) -> Score:
-    """A mean in minutes over the rides in `rows`, of which less is better."""
+def _mean(id: str, text: str, seconds: Array, rows: Bools | None = None, target: float | None = None) -> Score:
+    """A mean in minutes over the rides in `rows`, of which less is better if there is no `target`."""
     weight = np.ones(len(seconds)) if rows is None else rows.astype(np.float64)
-    return Score(id, text, "min", seconds * weight / 60, weight, more_is_better=False)
+    return Score(id, text, "min", seconds * weight / 60, weight, more_is_better=False, target=target)

@@ -135,7 +135,8 @@ class Trip:
 class Traversals:
     """An upload of a vehicle: the edges that it drove, the times at which it entered them, and the seconds on each.
 
-    `number` counts the uploads of a trip from 0. An upload has at most `MOST_EDGES` edges.
+    `number` counts the uploads of a trip from 0. An upload has at most `MOST_EDGES` edges. All uploads of a trip are on
+    one partition, so every consumer sees the same copy of an upload first, even if another copy names another vehicle.
     """
 
     SCHEMA: ClassVar[str] = "eta.traversals"
@@ -160,7 +161,7 @@ class Traversals:
 
     @property
     def key(self) -> str:
-        return str(self.vehicle_id)
+        return str(self.trip_id)
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from eta_prediction.features.forecast import SpeedForecast
 from eta_prediction.features.profile import Profile
 from eta_prediction.features.residuals import Residuals, added_sums, nothing, probes_of
 from eta_prediction.features.speeds import Speeds, make_speeds
-from infra.columns import DAY_S, HOUR_S
+from infra.columns import DAY_S, HOUR_S, seconds
 from infra.simulation.days import day_file
 from infra.simulation.streams import start_ts
 
@@ -105,7 +105,10 @@ class TrafficLog:
         self._incident_events = distinct(pa.concat_tables([self._incident_events, events]))
 
     def add_weather(self, events: pa.Table) -> None:
-        """Add events with the columns of `LIVE_WEATHER`."""
+        """Add events with the columns of `LIVE_WEATHER`. Those up to the last observation of the history are left out:
+        the rain of the history does not change."""
+        is_new = seconds(events["at_ts"].to_numpy()) > self._weather[0].max(initial=-np.inf)
+        events = events.filter(pa.array(is_new))
         self._weather_events = distinct(pa.concat_tables([self._weather_events, events]))
 
     def speeds(self, config: FeatureConfig, forecast: SpeedForecast, at_ts: float, snapshot_id: int) -> Speeds:

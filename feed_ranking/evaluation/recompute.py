@@ -116,15 +116,17 @@ class FeatureRecount:
         if len(prediction.embedding) and len(posts):
             vectors = bundle.post_tower(post_tower_inputs(posts, item_side))
             score = vectors @ np.asarray(prediction.embedding, np.float32)
-        seen = self._creators_of_seen(np.asarray(prediction.seen, np.int64))
+        seen = self._creators_of_seen(np.asarray(prediction.seen, np.int64), prediction.request_ts)
         before = (seen[:, None] == posts.creator_id).sum(axis=0)
         context = Context(prediction.request_ts, len(prediction.seen), before)
         return ranker_inputs(user, posts, item_side, score, context, bundle.priors)
 
-    def _creators_of_seen(self, seen: Ids) -> Ids:
-        """The creators of the `seen` posts that can be in the service: live posts at the build, and newer posts."""
+    def _creators_of_seen(self, seen: Ids, request_ts: float) -> Ids:
+        """The creators of the `seen` posts that can be in the service: live posts at the build, and newer posts that
+        were published before the request."""
         rows = self.catalogue.rows_of(seen)
         content = self.catalogue.posts.iloc[rows[rows >= 0]]
         life_s = self.config.world.post_life_h * HOUR_S
-        alive = content["published_ts"].to_numpy() >= self.world_now - life_s
-        return content["creator_id"].to_numpy(np.int64)[alive]
+        published = content["published_ts"].to_numpy()
+        there = (published >= self.world_now - life_s) & (published < request_ts)
+        return content["creator_id"].to_numpy(np.int64)[there]

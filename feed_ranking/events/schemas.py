@@ -35,7 +35,10 @@ def topics() -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class PostPublished:
-    """A published post, with the signals of a content model."""
+    """A published post, with the signals of a content model.
+
+    All events with the same `post_id` are on one partition, so every consumer sees the same one first and keeps it.
+    """
 
     SCHEMA: ClassVar[str] = "feed.post"
     VERSION: ClassVar[int] = 1
@@ -58,7 +61,7 @@ class PostPublished:
 
     @property
     def key(self) -> str:
-        return str(self.creator_id)
+        return str(self.post_id)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from feed_ranking.domain import CREATOR_COLUMNS, POST_COLUMNS, STATS, Floats, Ids, PostFeatures
-from feed_ranking.items.live_counts import COUNTED, LiveStats
+from feed_ranking.items.live_counts import CONTENT, COUNTED, LiveStats
 from feed_ranking.items.snapshot import Rows, Snapshot
 from feed_ranking.model.inputs import Priors, post_inputs, post_tower_inputs
 from infra.errors import LabError
@@ -99,12 +99,17 @@ class Catalogue:
         return len(self.snapshot) + self.count
 
     def add(self, posts: Sequence[NewPost]) -> int:
-        """Make posts visible to the next request; returns the number of new posts. Known posts are not changed.
+        """Make posts visible to the next request; returns the number of new posts.
 
+        The first post with an id keeps it, as in the worker and in a build: known and expired posts are not changed.
         Raises `CatalogueFull` when the capacity is exceeded, and the errors of the post tower.
         """
         with self._lock:
-            fresh = list({post.post_id: post for post in posts if self.row_of(post.post_id) is None}.values())
+            first: dict[int, NewPost] = {}
+            for post in posts:
+                if self._is_free(post.post_id):
+                    first.setdefault(post.post_id, post)
+            fresh = list(first.values())
             if self.count + len(fresh) > CAPACITY:
                 raise CatalogueFull(f"the catalogue already holds {CAPACITY:,} new posts", hint="build a new index")
             if fresh:
@@ -153,6 +158,25 @@ class Catalogue:
         of_creator = np.where(is_known[:, None], stats.creators[np.where(is_known, posts.creator_id, 0)], 0.0)
         columns[:, len(POST_COLUMNS) :] = of_creator
         return replace(posts, stats=columns)
+
+    def refusal(self, post: NewPost) -> str:
+        """The reason why `post` cannot have its id, or the empty string. A known post may be published again."""
+        if self.snapshot.is_expired(post.post_id):
+            return f"post {post.post_id} already exists and has expired; choose another id"
+        row = self.row_of(post.post_id)
+        if row is None or self._is_same(post, row):
+            return ""
+        return f"post {post.post_id} already exists with other content; choose another id"
+
+    def _is_same(self, post: NewPost, row: int) -> bool:
+        """True if the post at `row` has the content of `post`. The time of publication is not compared."""
+        known = self.posts(np.array([row]))
+        signals = [np.float32(getattr(post, name)) == known.stats[0, STATS.index(name)] for name in CONTENT]
+        ids = (post.creator_id, post.topic, post.media)
+        return all(signals) and ids == (known.creator_id[0], known.topic[0], known.media[0])
+
+    def _is_free(self, post_id: int) -> bool:
+        return self.row_of(post_id) is None and not self.snapshot.is_expired(post_id)
 
     def row_of(self, post_id: int) -> int | None:
         row = self.snapshot.row_of(post_id)

@@ -24,6 +24,7 @@ Rows = npt.NDArray[np.int64]
 INDEX_AGAIN = "run: lab build feed_ranking --from index"
 INDEX_FILE = "index.faiss"
 ARRAYS = ("post_id", "creator_id", "topic", "media", "creator_region", "published_ts", "stats")
+EXPIRED = "expired_id"
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,8 @@ class Snapshot:
 
     `by_creator` int64[n] lists rows by creator, newest first; the rows of creator c are
     `by_creator[creator_start[c]:creator_start[c + 1]]`.
+
+    `expired_id` int64[any], ascending, are the ids of older posts, which are no candidates any more.
     """
 
     post_id: Ids
@@ -48,6 +51,7 @@ class Snapshot:
     by_id: Rows
     by_creator: Rows
     creator_start: Rows
+    expired_id: Ids
     index: VectorIndex | MissingIndex
     indexed: int
     meta: Mapping[str, Any]
@@ -59,6 +63,11 @@ class Snapshot:
         place = int(np.searchsorted(self.post_id, post_id, sorter=self.by_id))
         row = int(self.by_id[place]) if place < len(self) else -1
         return row if row >= 0 and self.post_id[row] == post_id else None
+
+    def is_expired(self, post_id: int) -> bool:
+        """True if `post_id` belongs to a post that is too old to be a candidate."""
+        place = int(np.searchsorted(self.expired_id, post_id))
+        return place < len(self.expired_id) and int(self.expired_id[place]) == post_id
 
     def newest_of(self, creators: Ids, limit: int) -> Rows:
         """The newest rows of all `creators` together, newest first, at most `limit`."""
@@ -80,15 +89,18 @@ def write_snapshot(
     trending: Rows,
     creator_stats: Floats,
     creators_region: Ids,
+    expired_id: Ids,
     index: VectorIndex,
     meta: Mapping[str, Any],
 ) -> None:
     """Write the arrays, the index and the manifest into the empty directory `path`. `Snapshot` documents the shapes."""
     if len(np.unique(post_id)) < len(post_id) or np.any(np.diff(posts.published_ts) < 0):
         raise ValueError("post ids must be unique and in order of publication")
+    if len(np.intersect1d(post_id, expired_id)):
+        raise ValueError("a post is a candidate or expired, not both")
     arrays = {"post_id": post_id, **{name: getattr(posts, name) for name in ARRAYS[1:]}}
     arrays |= {"item_side": item_side, "embeddings": embeddings, "trending": trending}
-    arrays |= {"creator_stats": creator_stats, "creators_region": creators_region}
+    arrays |= {"creator_stats": creator_stats, "creators_region": creators_region, EXPIRED: np.unique(expired_id)}
     for name, array in arrays.items():
         np.save(path / f"{name}.npy", array)
     index.write(path / INDEX_FILE)
@@ -105,7 +117,8 @@ def open_snapshot(path: Path, *, model_digest: str, without_index: bool = False)
     meta = manifest.meta
     if meta.get("model_digest") != model_digest:
         raise CorruptArtifact(f"the index in {path} was built for another model", hint=INDEX_AGAIN)
-    if meta.get("stats") != list(STATS) or meta.get("creator_columns") != list(CREATOR_COLUMNS):
+    is_older = f"{EXPIRED}.npy" not in manifest.files
+    if is_older or meta.get("stats") != list(STATS) or meta.get("creator_columns") != list(CREATOR_COLUMNS):
         raise CorruptArtifact(
             f"the columns of the snapshot in {path} differ from those that this code reads", hint=INDEX_AGAIN
         )
@@ -128,6 +141,7 @@ def open_snapshot(path: Path, *, model_digest: str, without_index: bool = False)
         creators_region=region,
         by_creator=by_creator,
         creator_start=np.searchsorted(creator[by_creator], np.arange(len(region) + 1)),
+        expired_id=mapped(EXPIRED),
         index=VectorIndex.read(path / INDEX_FILE, meta["index"], meta["dimension"])
         if is_whole(path, manifest, INDEX_FILE)
         else MissingIndex(),

@@ -33,7 +33,8 @@ def build(context: StepContext) -> Facts:
     bundle = load_bundle(context.inputs["train"] / "bundle", registered["digest"])
     world, live = context.inputs["world"], context.inputs["live"]
     now = read_until(live)
-    alive = posts_alive(read_catalogue(world, live).posts, now, config.world.post_life_h)
+    every = read_catalogue(world, live).posts
+    alive = posts_alive(every, now, config.world.post_life_h)
     at = pd.to_datetime(pd.Series(np.full(len(alive), now)), unit="s", utc=True)
     store = open_store(context.inputs["materialize"], context.settings)
     posts = join_posts(store, alive["post_id"], alive["creator_id"], at)
@@ -57,6 +58,7 @@ def build(context: StepContext) -> Facts:
         trending=hottest(heat_of(posts), TRENDING_POSTS),
         creator_stats=newest[list(CREATOR_COLUMNS)].to_numpy(np.float32),
         creators_region=newest["creator_region"].to_numpy(np.int64),
+        expired_id=np.setdiff1d(every["post_id"].to_numpy(np.int64), alive["post_id"].to_numpy(np.int64)),
         index=index,
         meta={"model_digest": registered["digest"], "world_now": now, "priors": asdict(bundle.priors), "ads": ads},
     )

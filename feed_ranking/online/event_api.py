@@ -1,10 +1,12 @@
 """HTTP for the feed's events: publishes posts, impressions and reactions to the stream.
 
-Consumers deduplicate posts by id, and impressions and reactions by slate and position.
+Consumers deduplicate posts by id, and impressions and reactions by slate and position. A post may be sent again. A post
+with the id of another post is refused.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import orjson
@@ -13,6 +15,7 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from feed_ranking.events.schemas import MAX_PLACES, TOPICS, Impression, PostPublished, Reaction
+from feed_ranking.items.catalog import NewPost
 from feed_ranking.online.service import FeedService
 from infra.serving.admission import Admission
 from infra.serving.app import ASK_RESPONSES, PROBLEM, no_release
@@ -93,7 +96,7 @@ def add_intake(app: FastAPI, slot: ReleaseSlot[FeedService], producer: EventProd
 
     @app.post(
         "/v1/posts", tags=["events"], summary="Publish posts", status_code=202, response_model=Accepted,
-        responses=ASK_RESPONSES,
+        responses={**ASK_RESPONSES, 409: PROBLEM},
     )  # fmt: skip
     async def posts(body: PostsIn) -> Response:
         service = slot.value
@@ -103,8 +106,10 @@ def add_intake(app: FastAPI, slot: ReleaseSlot[FeedService], producer: EventProd
         if unknown := [post.topic for post in body.posts if post.topic >= topics]:
             return problem(422, f"topic {unknown[0]} does not exist; topics are 0 to {topics - 1}")
         now = service.clock.now()
-        new = [(TOPICS.posts, PostPublished(**post.model_dump(), published_ts=now)) for post in body.posts]
-        return await accept(new, producer, intake)
+        new = [PostPublished(**post.model_dump(), published_ts=now) for post in body.posts]
+        if refused := refusal(service, new):
+            return problem(409, refused)
+        return await accept([(TOPICS.posts, post) for post in new], producer, intake)
 
     @app.get(
         "/v1/posts/{post_id}", tags=["events"], summary="Read a candidate post", response_model=PostOut,
@@ -140,3 +145,14 @@ def add_intake(app: FastAPI, slot: ReleaseSlot[FeedService], producer: EventProd
             (TOPICS.reactions, Reaction(**item.model_dump(), seen_ts=now, label_ts=now)) for item in body.reactions
         ]
         return await accept(found, producer, intake)
+
+
+def refusal(service: FeedService, posts: Sequence[PostPublished]) -> str:
+    """The reason why a post cannot have its id, or the empty string: another post has the id."""
+    first: dict[int, PostPublished] = {}
+    for post in posts:
+        if first.setdefault(post.post_id, post) != post:
+            return f"the request has two posts with the id {post.post_id}; choose another id"
+        if reason := service.catalogue.refusal(NewPost(**vars(post))):
+            return reason
+    return ""

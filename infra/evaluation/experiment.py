@@ -66,7 +66,10 @@ class Trial(Protocol):
 
 @dataclass(frozen=True)
 class Score:
-    """One measure: the ratio of two sums over n cases, `above` and `below` float64[n]. `text` completes "how much"."""
+    """One measure: the ratio of two sums over n cases, `above` and `below` float64[n]. `text` completes "how much".
+
+    With a `target`, the value closest to it is best, such as 0 for a bias. Otherwise `more_is_better` decides.
+    """
 
     id: str
     text: str
@@ -74,12 +77,20 @@ class Score:
     above: Array
     below: Array
     more_is_better: bool = True
+    target: float | None = None
 
     @property
     def value(self) -> float:
         """The ratio of the sums, or 0 if the denominator is 0."""
         below = float(self.below.sum())
         return float(self.above.sum()) / below if below else 0.0
+
+    @property
+    def merit(self) -> float:
+        """The value in an order in which more is better."""
+        if self.target is not None:
+            return -abs(self.value - self.target)
+        return self.value if self.more_is_better else -self.value
 
     def interval(self, seed: int = 0) -> tuple[float, float]:
         """95% bootstrap interval over cases. Each draw uses the same cases for both sums."""
@@ -103,10 +114,10 @@ class Score:
         return values
 
 
-def per_case(id: str, text: str, unit: str, values: npt.ArrayLike) -> Score:
+def per_case(id: str, text: str, unit: str, values: npt.ArrayLike, target: float | None = None) -> Score:
     """Return the score that is the mean of `values` float[n] over cases."""
     above = np.asarray(values, np.float64)
-    return Score(id, text, unit, above, np.ones(len(above)))
+    return Score(id, text, unit, above, np.ones(len(above)), target=target)
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ TITLES = {
     404: "Not found",
     405: "Method not allowed",
     408: "Request took too long to arrive",
+    409: "Conflict",
     413: "Request body too large",
     422: "Request not valid",
     500: "Internal error",

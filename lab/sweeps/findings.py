@@ -7,16 +7,17 @@ from collections.abc import Sequence
 from lab.sweeps.run import TIMES, Setting
 
 NEAR = 0.01
-
-
-def is_less_better(settings: Sequence[Setting], axis: str) -> bool:
-    return axis in TIMES or not settings[0].scores[axis].more_is_better
+"""settings are as good as the best one if their score is worse by at most this share"""
 
 
 def best_at(settings: Sequence[Setting], axis: str) -> Setting:
     """Return the best setting on this axis; the first one among equals."""
-    sign = -1.0 if is_less_better(settings, axis) else 1.0
-    return max(settings, key=lambda setting: sign * setting.value(axis))
+    return max(settings, key=lambda setting: merit(setting, axis))
+
+
+def merit(setting: Setting, axis: str) -> float:
+    """The value on this axis in an order in which more is better. Less time is better."""
+    return -setting.value(axis) if axis in TIMES else setting.scores[axis].merit
 
 
 def front(settings: Sequence[Setting], x: str, y: str) -> list[Setting]:
@@ -24,10 +25,9 @@ def front(settings: Sequence[Setting], x: str, y: str) -> list[Setting]:
 
     A setting is on the front if no other setting is better on one axis and at least as good on the other.
     """
-    sign_x, sign_y = (-1.0 if is_less_better(settings, axis) else 1.0 for axis in (x, y))
     ahead: list[Setting] = []
-    for setting in sorted(settings, key=lambda s: (-sign_x * s.value(x), -sign_y * s.value(y))):
-        if not ahead or sign_y * setting.value(y) > sign_y * ahead[-1].value(y):
+    for setting in sorted(settings, key=lambda s: (-merit(s, x), -merit(s, y))):
+        if not ahead or merit(setting, y) > merit(ahead[-1], y):
             ahead.append(setting)
     return ahead
 
@@ -44,26 +44,44 @@ def finding(settings: Sequence[Setting], x: str, y: str) -> str:
     far = best_at(settings, x)
     if far is top:
         return f"{top.label} is best on both: {_of(top, x)}, and {_of(top, y)}."
-    on_x = f"{in_words(x)} {_number(top.value(x))} → {_number(far.value(x))}{_unit(far, x)}"
-    return (
-        f"From {top.label} to {far.label}: {on_x}, {in_words(y)} {_percent(far.scores[y].change_from(top.scores[y]))}."
-    )
+    return f"From {top.label} to {far.label}: {_values(top, far, x)}, {in_words(y)} {_change(top, far, y)}."
 
 
 def _about_time(settings: Sequence[Setting], top: Setting, x: str, y: str) -> str:
     best = f"{top.label} is best ({_of(top, y)}) and takes {_number(top.value(x))} ms"
-    near = [s for s in settings if s.scores[y].change_from(top.scores[y])[0] >= -NEAR]
+    near = [setting for setting in settings if _is_near(setting, top, y)]
     quick = min(near, key=lambda setting: setting.value(x))
     if quick is not top and quick.value(x) < 0.95 * top.value(x):
         saved = 1 - quick.value(x) / top.value(x)
-        change = _percent(quick.scores[y].change_from(top.scores[y]))
+        change = _change(top, quick, y)
         return f"{best}; {quick.label} is as good ({change}) in {_number(quick.value(x))} ms, {saved:.0%} less."
-    worst = min(settings, key=lambda setting: setting.value(y))
+    worst = min(settings, key=lambda setting: merit(setting, y))
     if worst is top or worst.value(x) >= top.value(x):
         slow = max(settings, key=lambda setting: setting.value(x))
         return f"{best}; {slow.label} takes {_number(slow.value(x))} ms."
-    change = _percent(worst.scores[y].change_from(top.scores[y]))
+    change = _change(top, worst, y)
     return f"{best}; {worst.label} takes {_number(worst.value(x))} ms and is worse ({change})."
+
+
+def _is_near(setting: Setting, top: Setting, axis: str) -> bool:
+    """True if the score is worse than that of `top` by at most `NEAR` of it, or of the target if there is one."""
+    best, target = top.scores[axis], top.scores[axis].target
+    scale = abs(best.value) if target is None else abs(target) or 1.0
+    if best.unit == "%":
+        scale = 100.0
+    return best.merit - setting.scores[axis].merit <= NEAR * scale
+
+
+def _values(top: Setting, other: Setting, axis: str) -> str:
+    return f"{in_words(axis)} {_number(top.value(axis))} → {_number(other.value(axis))}{_unit(other, axis)}"
+
+
+def _change(top: Setting, other: Setting, axis: str) -> str:
+    """The relative change from `top`. With a target, both values: a share of a bias of nearly 0 says nothing."""
+    mine, best = other.scores[axis], top.scores[axis]
+    if best.target is not None:
+        return f"{_number(best.value)} → {_number(mine.value)}{_unit(other, axis)}"
+    return _percent(mine.change_from(best))
 
 
 def _of(setting: Setting, axis: str) -> str:

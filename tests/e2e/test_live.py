@@ -88,7 +88,12 @@ def test_reactions_of_simulated_users_are_stored_once(lab: Lab, live_dir: Path, 
     assert lab.counted("lab_stream_read_total", result="dead_letter") == 0
 
 
-def test_replay_reproduces_slates_and_skew_finds_no_difference(lab: Lab) -> None:
+def test_replay_reproduces_slates_and_skew_finds_no_difference(lab: Lab, tmp_path: Path) -> None:
+    """Also after a client has tried the id of a post of the history."""
+    post = {"post_id": 0, "creator_id": 3, "topic": 2, "quality_signal": 3.0}
+    assert httpx.post(f"{lab.url}/v1/posts", json={"posts": [post]}, timeout=30).status_code == 409
+    run_visitors(lab, tmp_path, seed=4, seconds=3)
+    lab.await_settled()
     assert "all numbers are equal" in lab.run("replay", "feed_ranking")
     assert "all are equal" in lab.run("skew", "feed_ranking")
 

@@ -27,6 +27,7 @@ from feed_ranking.events.schemas import Prediction
 from feed_ranking.features import aggregates
 from feed_ranking.features.aggregates import activity_at, creator_stats_at
 from feed_ranking.features.views import open_store
+from feed_ranking.items.catalog import NewPost
 from feed_ranking.items.live_counts import COUNTED, LiveStats
 from feed_ranking.model.inputs import item_names
 from feed_ranking.online.bootstrap import FeedBootstrap
@@ -254,6 +255,33 @@ def test_skew_names_counts_that_the_worker_computes_differently(
     found = {one.feature for one in compared(home, wrong).skews}
     assert {"user.counts_long", "user.counts_recent", "user_impressions_log"} <= found
     assert not found & {"user.follows", "user.creators", "post_clicks_log"}
+
+
+def test_skew_is_clean_after_posts_that_have_the_id_of_another_post(
+    home: Settings, settings: Settings, release: Release
+) -> None:
+    """The service refuses such posts, but the stream may carry them. Service and log must keep the same one."""
+    breaker, bulkhead = CircuitBreaker("feature_store", open_s=1.0), Bulkhead("feature_store", workers=1, queue=1)
+    bootstrap = FeedBootstrap(SharedParts(settings, breaker, bulkhead, FaultSwitch()), SMOKE)
+    service = bootstrap.load(release)
+    history = known_posts(home)
+    expired, candidate = history.iloc[0], history.iloc[-1]
+    assert service.known_post(int(expired["post_id"])) is None
+    assert service.known_post(int(candidate["post_id"])) is not None
+    before = ask(service, 9, seed=9, seen=[2**40])
+    at_ts, creator = service.clock.now(), before.creator_ids[0]
+    new = {"creator_id": creator, "media": 2, "quality_signal": 3.0, "bait_signal": -2.0, "published_ts": at_ts}
+    ids = [int(expired["post_id"]), int(candidate["post_id"]), 2**40, 2**40]
+    sent = [new | {"post_id": post_id, "topic": topic} for topic, post_id in enumerate(ids)]
+    write_posts(home.design_root("feed_ranking") / "live", "0", sent)
+    bootstrap.publish(service, [NewPost(**post) for post in sent])
+    fresh = {"interest_limit": 0, "follow_limit": 0, "trending_limit": 0, "fresh_limit": 2000}
+    predictions = [ask(service, user, seed=user, knobs=fresh) for user in range(4)]
+    predictions += [before, ask(service, 9, seed=10, seen=[2**40])]
+    ranked = {post for prediction in predictions for post in prediction.post_ids}
+    assert {2**40, ids[1]} <= ranked
+    done = compared(home, predictions)
+    assert (done.checked, done.left_out, done.skews) == (6, {}, [])
 
 
 class PushedStore:

@@ -219,7 +219,10 @@ def test_feed_without_a_broker_serves_undegraded_and_acknowledges_no_events(clie
     client.put("/v1/faults/stream", json={"fault": "down"})
     wait_for(lambda: client.get("/readyz").json()["stream"].startswith("does not answer"), "the stream to be down")
     assert ask(client)["degraded"] == []
-    for path, body in (("/v1/events", {"impressions": [item]}), ("/v1/posts", {"posts": [{"post_id": 77, **POST}]})):
+    for path, body in (
+        ("/v1/events", {"impressions": [item]}),
+        ("/v1/posts", {"posts": [{"post_id": 7 * 10**9, **POST}]}),
+    ):
         refused = client.post(path, json=body)
         assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
         assert "send the same request again" in refused.json()["detail"]
@@ -251,6 +254,27 @@ def test_invalid_posts_are_refused(client: TestClient) -> None:
         assert response.status_code == 422, bad
         assert response.headers["content-type"] == "application/problem+json"
     assert client.post("/v1/posts", json={"posts": []}).status_code == 422
+
+
+def test_post_with_the_id_of_another_post_is_refused(client: TestClient) -> None:
+    """The ids of the generated history are small numbers, which clients try first."""
+    number = time.time_ns() // 1000
+    new = {"post_id": number, "creator_id": 3, "topic": 2, "quality_signal": 0.1}
+    assert client.post("/v1/posts", json={"posts": [new]}).status_code == 202
+    wait_for(lambda: client.get(f"/v1/posts/{number}").status_code == 200, "the post")
+    candidate = next(post for post in posts(ask(client, knobs=PLAIN)) if post != number)
+    other = {"post_id": number + 1, "creator_id": 3, "topic": 1}
+    for taken, says in (
+        ([other, {"post_id": 0, **POST}], "post 0 already exists and has expired"),
+        ([other, {"post_id": candidate, **POST}], f"post {candidate} already exists with other content"),
+        ([other, new | {"topic": 1}], f"post {number} already exists with other content"),
+        ([other, other | {"topic": 2}], f"two posts with the id {number + 1}"),
+    ):
+        refused = client.post("/v1/posts", json={"posts": taken})
+        assert (refused.status_code, refused.json()["title"]) == (409, "Conflict")
+        assert says in refused.json()["detail"]
+    assert client.post("/v1/posts", json={"posts": [new, new]}).json() == {"accepted": 2}, "the same post again"
+    assert client.get(f"/v1/posts/{number + 1}").status_code == 404, "no post of a refused body is published"
 
 
 def test_request_count_is_the_sum_of_the_outcome_counts(client: TestClient) -> None:

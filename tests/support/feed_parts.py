@@ -61,6 +61,10 @@ def embed(inputs: Floats) -> Floats:
     return inputs[:, :DIMENSION]
 
 
+EXPIRED = (1, 4)
+"""ids of posts that `some_snapshot` leaves out because they are too old"""
+
+
 def some_snapshot(path: Path, count: int = 120, indexed: int = 100, seed: int = 0, ids: Ids | None = None) -> None:
     """Write a snapshot of `count` posts with ids 5, 8, 11 … (or `ids`). The index holds the oldest `indexed` posts."""
     rng = np.random.default_rng(seed)
@@ -75,6 +79,7 @@ def some_snapshot(path: Path, count: int = 120, indexed: int = 100, seed: int = 
         trending=np.stack([rng.permutation(count)[:30] for _ in range(5)]),
         creator_stats=rng.random((CREATORS, len(CREATOR_COLUMNS))).astype(np.float32),
         creators_region=rng.integers(0, 4, CREATORS),
+        expired_id=np.array(EXPIRED[::-1] if ids is None else [], np.int64),
         index=VectorIndex.build("flat", vectors[:indexed]),
         meta={"model_digest": "m1", "ads": 3},
     )

@@ -36,22 +36,13 @@ def out_of_fold(day: Ints, folds: int, fit_and_predict: Callable[[Ints, Ints, in
 
 
 def offsets_by_days(ratios: Floats, actual: Array, day: Ints) -> Mapping[str, tuple[float, float]]:
-    """The adjustment by kind of calibration: from all days with predictions, the last 17, and the last 4."""
+    """The adjustment by kind of calibration: from all days with predictions, the last 17, and the last 4.
+
+    Every build computes it again, so the last days roll on with the builds.
+    """
     below, above = scores(ratios, actual)
     found = {"all_days": offsets_of(below, above)}
     for name, days in LAST.items():
         recent = day > day.max(initial=0) - days
         found[name] = offsets_of(below[recent], above[recent])
-    return found
-
-
-def rolling_offsets(
-    ratios: Floats, actual: Array, day: Ints, window: int, before: tuple[float, float] = (0.0, 0.0)
-) -> dict[int, tuple[float, float]]:
-    """The adjustment for each day, from the trips of the `window` days before it; `before` where there are none."""
-    below, above = scores(ratios, actual)
-    found = {}
-    for today in np.unique(day).tolist():
-        past = (day < today) & (day >= today - window)
-        found[today] = offsets_of(below[past], above[past]) if past.any() else before
     return found

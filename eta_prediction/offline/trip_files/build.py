@@ -17,7 +17,6 @@ import numpy as np
 
 from eta_prediction.domain import Array, Ints
 from eta_prediction.offline.trip_files.check_map import check_routes, tables_of
-from eta_prediction.offline.trip_files.learn import Learned, learn
 from eta_prediction.offline.trip_files.maps.dimacs import read_dimacs
 from eta_prediction.offline.trip_files.maps.dimacs_files import find_files
 from eta_prediction.offline.trip_files.maps.graphml import read_graphml
@@ -27,6 +26,7 @@ from eta_prediction.offline.trip_files.notes import notes_of
 from eta_prediction.offline.trip_files.route import great_circles, routed
 from eta_prediction.offline.trip_files.split import split
 from eta_prediction.offline.trip_files.tally import Tally
+from eta_prediction.offline.trip_files.trip_models.learn import Learned, learn
 from eta_prediction.offline.trip_files.trips import Trips, read_trips
 from infra.build.real_files import RealBuild, Table
 from infra.build.runner import check_free_space, disk_errors, only_build

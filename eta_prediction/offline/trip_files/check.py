@@ -5,11 +5,11 @@ A file that is not what the options claim is refused at once. Errors in later ro
 
 from __future__ import annotations
 
-from eta_prediction.offline.trip_files import tlc_table
 from eta_prediction.offline.trip_files.maps.dimacs_files import check_head, find_files
 from eta_prediction.offline.trip_files.maps.graphml_parser import GraphmlParser
 from eta_prediction.offline.trip_files.rows import find_columns, wanted_columns
-from eta_prediction.offline.trip_files.zones import read_zones
+from eta_prediction.offline.trip_files.tlc import table as tlc_table
+from eta_prediction.offline.trip_files.tlc.zones import read_zones
 from infra.build.trip_files import TripFiles
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from eta_prediction.domain import Array, Ints
-from eta_prediction.offline.trip_files.boosters import LEVELS
-from eta_prediction.offline.trip_files.learn import Learned
+from eta_prediction.offline.trip_files.trip_models.boosters import LEVELS
+from eta_prediction.offline.trip_files.trip_models.learn import Learned
 from eta_prediction.offline.trip_files.trips import Trips
 from infra.build.real_files import Table
 from infra.columns import DAY_S, HOUR_S

@@ -85,7 +85,7 @@ def read_trips(source: TripFiles, report: Progress, tally: Tally) -> Trips:
     too few trips are possible."""
     assert source.path is not None
     if source.format == "tlc":
-        from eta_prediction.offline.trip_files.tlc import read_tlc
+        from eta_prediction.offline.trip_files.tlc.records import read_tlc
 
         assert source.zones is not None
         found = read_tlc(source.path, source.zones, report, tally)

@@ -151,6 +151,24 @@ def test_sweeps_name_scores_of_a_trial(judge: Judge, rides: Sequence[Ride], play
     assert {name for sweep in SWEEPS for name in (sweep.x, sweep.y)} <= known
 
 
+def test_unbiased_quotes_with_the_promised_coverage_are_best(
+    judge: Judge, rides: Sequence[Ride], player: EtaPlayer
+) -> None:
+    """The oracle's quotes are better on these axes than quotes that are too long or too short."""
+    plays = play(player, rides)
+    best = [oracle(judge, ride, one) for ride, one in zip(rides, plays, strict=True)]
+
+    def moved(seconds: float, wider: float) -> dict[str, Score]:
+        steps = np.array([seconds - wider, seconds, seconds + wider])
+        return scores(judge, rides, [answered(one, times + steps) for one, times in zip(plays, best, strict=True)])
+
+    true = moved(0.0, 0.0)
+    for other in (moved(90.0, 0.0), moved(-90.0, 0.0)):
+        assert all(true[name].merit > other[name].merit for name in ("bias_min", "bias_pooled_min"))
+    for other in (moved(0.0, 60.0), moved(0.0, -60.0)):
+        assert true["coverage"].merit > other["coverage"].merit
+
+
 def answered(play: Play, quantiles: Array) -> Play:
     return replace(play, answer=PlayedQuote(play.answer.edges, quantiles, float(quantiles[1])))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from eta_prediction.offline.trip_files import boosters
+from eta_prediction.offline.trip_files.trip_models import boosters
 from infra.errors import LabError
 from lab.cli import app
 from tests.support.trip_files import grid, taxi_lines, write, write_dimacs, write_graphml, write_tlc

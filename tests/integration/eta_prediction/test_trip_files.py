@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from eta_prediction.offline.trip_files import boosters
 from eta_prediction.offline.trip_files import build as build_module
 from eta_prediction.offline.trip_files.build import build
+from eta_prediction.offline.trip_files.trip_models import boosters
 from infra.build.real_files import RealBuild
 from infra.build.runner import only_build
 from infra.build.trip_files import TripFiles

@@ -43,6 +43,7 @@ def test_events_of_one_trip_or_incident_have_different_ids_and_the_same_key() ->
     assert incident().event_id != incident(cleared_ts=START + 1).event_id
     assert incident().key == incident(cleared_ts=START + 1).key
     assert len({upload(one, number).event_id for one in range(3) for number in range(12)}) == 36
+    assert upload(1, 2).key == upload(1, 3).key == replace(upload(1, 2), vehicle_id=9).key
 
 
 def test_event_with_another_version_or_invalid_fields_is_poison() -> None:

@@ -134,6 +134,17 @@ def test_rain_of_the_entry_explains_slow_traversals() -> None:
     assert speeds(rainy, START + 610).rain == 0.0
 
 
+def test_report_does_not_change_the_weather_of_the_history() -> None:
+    """Traversals of the history are explained by its rain, whatever a client reports for those times later."""
+    history = np.array([START, START + 300.0]), np.array([1.0, 0.0])
+    plain, told = (TrafficLog(GRAPH, PROFILE, HALF_LIFE_S, START, NONE, history) for _ in range(2))
+    told.add_weather(weather_event_rows([weather(at_ts, 0.5) for at_ts in (START, START + 150, START + 300)]))
+    later = START + np.array([10.0, 160.0, 310.0])
+    assert told._rain(later).tolist() == plain._rain(later).tolist() == [1.0, 1.0, 0.0]
+    told.add_weather(weather_event_rows([weather(START + 100, 0.5), weather(START + 600, 0.75)]))
+    assert told._rain(START + np.array([310.0, 610.0])).tolist() == [0.0, 0.75]
+
+
 def test_incidents_of_the_history_and_of_the_stream_are_joined() -> None:
     old = IncidentRows(*(np.array([value]) for value in (5, 7, START - 900, START - 600, np.inf)))
     log = TrafficLog(GRAPH, PROFILE, HALF_LIFE_S, START, old, DRY)

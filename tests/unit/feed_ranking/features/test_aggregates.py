@@ -105,6 +105,13 @@ def test_live_post_with_any_id_is_counted() -> None:
     assert creator_stats_at(log, later, CONFIG, START + DAY_S).to_pylist()[0]["creator_posts"] == 3
 
 
+def test_live_post_does_not_change_a_post_of_the_history() -> None:
+    """The stream may carry such a post, although the service refuses it."""
+    history = catalogue()
+    later = history.with_posts(pd.concat([a_live_post(post_id=3, topic=TOPICS - 1), a_live_post(post_id=0)]))
+    pd.testing.assert_frame_equal(later.posts, history.posts)
+
+
 def test_aggregates_accept_unknown_creators_and_topics() -> None:
     known = catalogue().with_posts(a_live_post(creator_id=FAR, topic=TOPICS + 900))
     rows = [reaction(user_id=user, post_id=FAR, slate_id=user, request_ts=START + 900) for user in range(USERS)]

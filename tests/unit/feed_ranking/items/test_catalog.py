@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from feed_ranking.domain import CREATOR_COLUMNS, STATS
 from feed_ranking.items import catalog
 from feed_ranking.items.catalog import Catalogue, CatalogueFull, NewPost
 from feed_ranking.items.snapshot import open_snapshot
-from tests.support.feed_parts import PRIORS, embed, some_snapshot
+from tests.support.feed_parts import EXPIRED, PRIORS, embed, some_snapshot
 
 
 @pytest.fixture
@@ -49,6 +50,32 @@ def test_post_is_added_once(catalogue: Catalogue) -> None:
     assert catalogue.add([post(1000), post(1000)]) == 1
     assert catalogue.add([post(1000), post(5)]) == 0
     assert len(catalogue) == 121
+
+
+def test_first_post_with_an_id_keeps_it(catalogue: Catalogue) -> None:
+    """So do the worker and a build (`events.history.PublicCatalogue.with_posts`)."""
+    assert catalogue.add([post(1000, creator_id=7), post(1001), post(1000, creator_id=3)]) == 2
+    catalogue.add([post(1000, creator_id=4), post(5, creator_id=99)])
+    assert catalogue.post_id(np.array([120, 121])).tolist() == [1000, 1001], "in the order of publication"
+    assert catalogue.creator_id(np.array([120])).tolist() == [7]
+    assert catalogue.creator_id(np.array([0])).tolist() == [catalogue.snapshot.posts.creator_id[0]]
+
+
+def test_expired_post_does_not_become_a_candidate_again(catalogue: Catalogue) -> None:
+    assert catalogue.add([post(expired) for expired in EXPIRED] + [post(1000)]) == 1
+    assert catalogue.rows_of(np.array([*EXPIRED, 1000])).tolist() == [120]
+
+
+def test_refusal_names_an_id_that_another_post_has(catalogue: Catalogue) -> None:
+    catalogue.add([post(1000)])
+    assert catalogue.refusal(post(1000)) == catalogue.refusal(post(1001)) == ""
+    again = replace(post(1000), published_ts=3e5)
+    assert catalogue.refusal(again) == "", "a client sends a post again after a 503"
+    changes = [{"creator_id": 4}, {"topic": 1}, {"media": 0}, {"quality_signal": 1.25}, {"bait_signal": 0.0}]
+    for change in changes:
+        assert "post 1000 already exists with other content" in catalogue.refusal(replace(post(1000), **change))
+    assert "post 5 already exists" in catalogue.refusal(post(5)), "a post of the snapshot"
+    assert "post 4 already exists and has expired" in catalogue.refusal(post(4))
 
 
 def test_added_post_uses_the_stats_of_a_known_creator_and_zeros_otherwise(catalogue: Catalogue) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,8 @@ import pytest
 
 from feed_ranking.items.snapshot import open_snapshot
 from infra.errors import CorruptArtifact, IndexUnavailable
-from tests.support.feed_parts import some_snapshot
+from infra.registry.manifest import write_manifest
+from tests.support.feed_parts import EXPIRED, some_snapshot
 
 
 @pytest.fixture
@@ -45,6 +47,19 @@ def test_row_of_supports_ids_in_any_order(tmp_path: Path) -> None:
 def test_snapshot_rejects_duplicate_post_ids(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="must be unique"):
         some_snapshot(tmp_path, ids=np.zeros(120, np.int64))
+
+
+def test_snapshot_lists_the_ids_of_expired_posts(directory: Path) -> None:
+    snapshot = open_snapshot(directory, model_digest="m1")
+    assert [number for number in range(-1, 600) if snapshot.is_expired(number)] == list(EXPIRED)
+
+
+def test_snapshot_without_expired_ids_is_rejected(directory: Path) -> None:
+    """An older release has no such file. The next build of the index writes it."""
+    (directory / "expired_id.npy").unlink()
+    write_manifest(directory, json.loads((directory / "manifest.json").read_text())["meta"])
+    with pytest.raises(CorruptArtifact, match="columns of the snapshot"):
+        open_snapshot(directory, model_digest="m1")
 
 
 def test_index_contains_the_oldest_rows(directory: Path) -> None:

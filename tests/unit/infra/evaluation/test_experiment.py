@@ -39,6 +39,15 @@ def test_interval_width_matches_the_normal_approximation() -> None:
     assert high - low == pytest.approx(2 * 1.96 * 2 / np.sqrt(1000), rel=0.15)
 
 
+def test_merit_orders_scores_by_their_target_or_direction() -> None:
+    more, less = (Score("", "", "", np.array([3.0]), np.ones(1), more_is_better=is_more) for is_more in (True, False))
+    assert (more.merit, less.merit) == (3.0, -3.0)
+    biases = [per_case("bias", "bias", "min", [value], target=0.0) for value in (-2.4, 0.3, 1.6)]
+    assert max(biases, key=lambda score: score.merit) is biases[1]
+    coverages = [per_case("coverage", "coverage", "", [value], target=0.8) for value in (0.66, 0.79, 0.85)]
+    assert max(coverages, key=lambda score: score.merit) is coverages[1]
+
+
 def test_change_is_paired_by_case() -> None:
     base = some(3)
     better = per_case("value", "value", "s", base.above * 1.1)

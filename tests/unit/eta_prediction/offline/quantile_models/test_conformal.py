@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from eta_prediction.domain import Array, Ints
 from eta_prediction.model.inputs import Floats
 from eta_prediction.model.quantiles import seconds_of
-from eta_prediction.offline.quantile_models.conformal import blocks_of, offsets_by_days, out_of_fold, rolling_offsets
+from eta_prediction.offline.quantile_models.conformal import blocks_of, offsets_by_days, out_of_fold
 
 
 @given(st.lists(st.integers(0, 30), min_size=1, max_size=200), st.integers(2, 10))
@@ -65,20 +65,17 @@ def test_calibration_on_the_last_days_follows_a_change_and_all_days_average_it()
     assert coverage(*later, offsets["all_days"]) < coverage(*later, offsets["last_17"]) < 0.75
 
 
-def test_rolling_calibration_uses_only_earlier_days_and_recovers_after_a_change() -> None:
+def test_calibration_on_the_last_days_rolls_with_the_builds_and_recovers_after_a_change() -> None:
     rng = np.random.default_rng(2)
     day = np.repeat(np.arange(20), 500)
     sd = np.where(day >= 10, 0.25, 0.12)
     ratios, actual = too_narrow(rng, sd)
-    found = rolling_offsets(ratios, actual, day, window=3)
-    assert sorted(found) == list(range(20))
-    assert found[0] == (0.0, 0.0), "no day comes before the first"
-    moved = actual.copy()
-    moved[day >= 15] *= 3.0
-    same = rolling_offsets(ratios, moved, day, window=3)
-    assert all(same[number] == found[number] for number in range(16))
-    assert same[16] != found[16]
-    of_day = {number: coverage(ratios[day == number], actual[day == number], found[number]) for number in (9, 10, 14)}
-    assert of_day[9] == pytest.approx(0.8, abs=0.06)
-    assert of_day[10] < 0.6, "the first day after a change is not covered"
-    assert of_day[14] == pytest.approx(0.8, abs=0.06)
+
+    def covered(today: int) -> float:
+        """Coverage of a day whose build knows the days before it."""
+        past, then = day < today, day == today
+        return coverage(ratios[then], actual[then], offsets_by_days(ratios[past], actual[past], day[past])["last_4"])
+
+    assert covered(9) == pytest.approx(0.8, abs=0.06)
+    assert covered(10) < 0.6, "the first day after a change is not covered"
+    assert covered(14) == pytest.approx(0.8, abs=0.06)

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from eta_prediction.domain import Array
-from eta_prediction.offline.trip_files.inputs import Correction
-from eta_prediction.offline.trip_files.learn import Learned
-from eta_prediction.offline.trip_files.measure import ROWS, TEXTS, figures_of, table_of
+from eta_prediction.offline.trip_files.measure import ROWS, TEXTS, figures_of, pinball, table_of
 from eta_prediction.offline.trip_files.tally import Tally
+from eta_prediction.offline.trip_files.trip_models.inputs import Correction
+from eta_prediction.offline.trip_files.trip_models.learn import Learned
 from eta_prediction.offline.trip_files.trips import Trips, read_trips
 from infra.build.trip_files import TripFiles
 from tests.support.trip_files import taxi_lines, write
@@ -59,3 +59,10 @@ def test_table_has_a_column_per_predictor_and_every_figure(trips: Trips) -> None
     assert cells["trips within P10 to P90 (80% is right)"][0] == "100% (100 to 100)"
     shown = {f"{start}_{name}" for start, *_ in ROWS for name in TEXTS}
     assert {figure.id for figure in figures} <= shown
+
+
+def test_pinball_loss_is_least_at_the_true_quantiles() -> None:
+    truth = np.random.default_rng(0).exponential(100, 20_000)
+    best = np.quantile(truth, (0.1, 0.5, 0.9))
+    losses = [pinball(truth, np.tile(best * (1 + change), (len(truth), 1))).mean() for change in (-0.2, 0.0, 0.2)]
+    assert losses[1] < min(losses[0], losses[2])

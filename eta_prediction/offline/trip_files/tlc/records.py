@@ -14,9 +14,9 @@ import pyarrow as pa
 
 from eta_prediction.domain import Array, Bools
 from eta_prediction.offline.trip_files.tally import Tally
-from eta_prediction.offline.trip_files.tlc_table import read_table
+from eta_prediction.offline.trip_files.tlc.table import read_table
+from eta_prediction.offline.trip_files.tlc.zones import read_zones
 from eta_prediction.offline.trip_files.trips import Trips, without
-from eta_prediction.offline.trip_files.zones import read_zones
 from infra.columns import seconds
 from infra.errors import UsageError
 from infra.progress import Progress

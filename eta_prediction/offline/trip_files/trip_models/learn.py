@@ -13,11 +13,20 @@ from itertools import product
 import numpy as np
 
 from eta_prediction.domain import Array, Ints
-from eta_prediction.offline.trip_files.boosters import EDGES, LEVELS, MEMBERS, PLAIN, ROUTE_RATIO, Table, fit, predict
-from eta_prediction.offline.trip_files.inputs import Correction, correct, encode, plain, with_route
-from eta_prediction.offline.trip_files.level import level_of
 from eta_prediction.offline.trip_files.route import RouteSums
 from eta_prediction.offline.trip_files.split import Split
+from eta_prediction.offline.trip_files.trip_models.boosters import (
+    EDGES,
+    LEVELS,
+    MEMBERS,
+    PLAIN,
+    ROUTE_RATIO,
+    Table,
+    fit,
+    predict,
+)
+from eta_prediction.offline.trip_files.trip_models.inputs import Correction, correct, encode, plain, with_route
+from eta_prediction.offline.trip_files.trip_models.level import level_of
 from eta_prediction.offline.trip_files.trips import Trips
 from infra.progress import Progress
 

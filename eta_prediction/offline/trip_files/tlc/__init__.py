@@ -1,0 +1,1 @@
+"""Trip records of New York's taxi commission (TLC), with their zones."""
