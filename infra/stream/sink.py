@@ -18,12 +18,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from infra.stream.consumer import Received
+if TYPE_CHECKING:  # the Kafka client, which a reader of the files does not need
+    from infra.stream.consumer import Received
 
 Places = dict[int, int]
 OFFSETS = b"lab.offsets"

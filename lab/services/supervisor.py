@@ -27,6 +27,7 @@ from infra.registry.release import read_release
 from infra.settings import Settings
 from infra.stream.address import find_stream
 from lab.output.console import err
+from lab.services.client import request
 from lab.services.ports import check_port, port_of, url_of, worker_port_of
 from lab.services.runstate import Running, RunState, forget_state
 
@@ -223,7 +224,7 @@ class Supervisor:
 
 def _answers(url: str) -> bool:
     try:
-        return httpx.get(url, timeout=2).status_code == 200
+        return request("GET", url, timeout=2).status_code == 200
     except httpx.HTTPError:
         return False
 

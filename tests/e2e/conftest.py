@@ -20,6 +20,7 @@ import pytest
 
 from infra.settings import REPOSITORY, Settings
 from lab.designs import find_design
+from lab.services.client import request
 from lab.services.ports import free_port, url_of, worker_port_of
 from tests.conftest import ENVIRONMENT, HOME
 from tests.support.patience import DEADLINE_FACTOR
@@ -64,7 +65,7 @@ class Lab:
 
     def counted(self, name: str, **labels: str) -> float:
         """Return the sum of a metric of the worker over the series with these labels."""
-        text = httpx.get(f"{self.worker_url}/metrics", timeout=5).text
+        text = request("GET", f"{self.worker_url}/metrics").text
         wanted = [f'{key}="{value}"' for key, value in labels.items()]
         rows = re.findall(rf"^{name}(\{{[^}}]*\}})? (\S+)$", text, re.M)
         return sum(float(value) for found, value in rows if all(part in found for part in wanted))
@@ -161,7 +162,7 @@ def alive(pids: list[int]) -> list[int]:
 
 def answers(url: str) -> bool:
     try:
-        return httpx.get(f"{url}/readyz", timeout=2).status_code == 200
+        return request("GET", f"{url}/readyz", timeout=2).status_code == 200
     except httpx.HTTPError:
         return False
 

@@ -16,6 +16,7 @@ import pytest
 
 from infra.settings import Settings
 from infra.stream.sink import files_of
+from lab.services.client import request
 from tests.e2e.conftest import FEED_HOME, Lab
 from tests.support.tries import stays_below
 from tests.support.waiting import until
@@ -29,7 +30,7 @@ def live_dir() -> Path:
 def worker_answers(lab: Lab) -> bool:
     """True if the worker consumes. Its port refuses connections during a restart."""
     try:
-        return bool(httpx.get(f"{lab.worker_url}/healthz", timeout=5).json()["consumers"])
+        return bool(request("GET", f"{lab.worker_url}/healthz", timeout=5).json()["consumers"])
     except httpx.HTTPError:
         return False
 
@@ -63,7 +64,7 @@ def test_published_post_is_a_candidate_within_seconds(timed_lab: Lab) -> None:
     def publish_and_find(first: int) -> float:
         posts = [{"post_id": first + number, "creator_id": 3, "topic": 2} for number in range(3)]
         started = time.monotonic()
-        assert httpx.post(f"{timed_lab.url}/v1/posts", json={"posts": posts}, timeout=30).status_code == 202
+        assert request("POST", f"{timed_lab.url}/v1/posts", json={"posts": posts}, timeout=30).status_code == 202
         for post in posts:
             until(lambda post=post: is_candidate(timed_lab, post["post_id"]), "a post")
         return time.monotonic() - started
@@ -73,7 +74,7 @@ def test_published_post_is_a_candidate_within_seconds(timed_lab: Lab) -> None:
 
 
 def is_candidate(lab: Lab, post_id: int) -> bool:
-    return httpx.get(f"{lab.url}/v1/posts/{post_id}", timeout=30).status_code == 200
+    return request("GET", f"{lab.url}/v1/posts/{post_id}", timeout=30).status_code == 200
 
 
 def test_reactions_of_simulated_users_are_stored_once(lab: Lab, live_dir: Path, tmp_path: Path) -> None:
@@ -116,21 +117,21 @@ def test_feed_responses_stay_undegraded_while_the_broker_restarts(lab: Lab) -> N
     psutil.Process(lab.pid_of("stream")).kill()
     body = {"user_id": 7, "k": 10}
     for _ in range(20):
-        answer = httpx.post(f"{lab.url}/v1/feed", json=body, timeout=30)
+        answer = request("POST", f"{lab.url}/v1/feed", json=body, timeout=30)
         assert (answer.status_code, answer.json()["degraded"]) == (200, [])
     post = {"posts": [{"post_id": 2 * 10**9, "creator_id": 3, "topic": 2}]}
-    until(lambda: httpx.post(f"{lab.url}/v1/posts", json=post, timeout=30).status_code == 202, "the stream")
+    until(lambda: request("POST", f"{lab.url}/v1/posts", json=post, timeout=30).status_code == 202, "the stream")
     until(lambda: is_candidate(lab, 2 * 10**9), "the post")
 
 
 def test_next_build_trains_on_live_events_and_is_served(lab: Lab) -> None:
-    before = httpx.get(f"{lab.url}/readyz").json()["model_version"]
+    before = request("GET", f"{lab.url}/readyz").json()["model_version"]
     printed = lab.run("build", "feed_ranking")
     found = re.search(r"live_rows ([\d,]+)", printed)
     assert found is not None, printed
     assert int(found.group(1).replace(",", "")) > 100
-    until(lambda: httpx.get(f"{lab.url}/readyz", timeout=30).json()["model_version"] != before, "the new model")
-    answer = httpx.post(f"{lab.url}/v1/feed", json={"user_id": 7, "k": 10}, timeout=30).json()
+    until(lambda: request("GET", f"{lab.url}/readyz", timeout=30).json()["model_version"] != before, "the new model")
+    answer = request("POST", f"{lab.url}/v1/feed", json={"user_id": 7, "k": 10}, timeout=30).json()
     assert answer["degraded"] == []
     lab.await_settled()
     assert "all numbers are equal" in lab.run("replay", "feed_ranking"), "predictions of both model versions"

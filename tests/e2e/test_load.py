@@ -29,7 +29,7 @@ def test_healthy_feed_keeps_its_budgets_under_load(timed_lab: Lab, tmp_path: Pat
 def test_load_with_the_feature_store_down_breaks_a_budget_and_exits_with_3(timed_lab: Lab, tmp_path: Path) -> None:
     with timed_lab.fault("feature_store", "down"):
         printed = timed_lab.measure(
-            "load", "feed_ranking", "--users", "8", "--seconds", "4", "--out", str(tmp_path), code=3
+            "load", "feed_ranking", "--users", "8", "--seconds", "2", "--out", str(tmp_path), code=3
         )
     assert "degraded_share" in printed
     assert "BROKEN" in printed
@@ -44,7 +44,7 @@ def test_load_with_too_few_requests_is_inconclusive(timed_lab: Lab, tmp_path: Pa
 
 @pytest.mark.alone
 def test_overload_run_sheds_requests_and_ignores_the_budgets(timed_lab: Lab, tmp_path: Path) -> None:
-    words = ("load", "feed_ranking", "--overload", "--users", "120", "--seconds", "8", "--out", str(tmp_path), "--json")
+    words = ("load", "feed_ranking", "--overload", "--users", "120", "--seconds", "4", "--out", str(tmp_path), "--json")
     report = timed_lab.run(*words, parse=True)
     assert report["asked_per_s"] == 600
     assert report["figures"]["wrong"] == 0
