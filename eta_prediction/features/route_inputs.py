@@ -8,6 +8,7 @@ horizon of the knob `live_horizon_min`, and the usual traffic of that moment bey
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import cached_property
 
 import numpy as np
 
@@ -54,17 +55,41 @@ class RouteInputs:
 
 
 @dataclass(frozen=True)
-class Traffic:
-    """The speeds that each of n trips knows at its departure.
+class Snapshots:
+    """Speeds at k times: `forecast` float32[k, groups, HORIZONS], `observed` float32[k, groups], `made_ts` float64[k].
 
-    `forecast` float32[k, groups, HORIZONS], `observed` float32[k, groups] and `made_ts` float64[k] are snapshots;
-    `snapshot` int64[n] is the one that each trip uses, and `rain` float64[n] the rain that it knows. `by_edge` replaces
-    the forecasts of groups, if `probe_smoothing` is "edge".
+    What follows from them is computed once, because many requests use one snapshot.
     """
 
     forecast: Floats
     observed: Floats
     made_ts: Array
+
+    @cached_property
+    def next_minutes(self) -> Array:
+        """float64[k, groups]: the forecast of the first horizon."""
+        return self.forecast[:, :, 0].astype(np.float64)
+
+    @cached_property
+    def city(self) -> Array:
+        """float64[k]: its mean over the groups."""
+        return np.asarray(self.next_minutes.mean(1))
+
+    @cached_property
+    def observed_share(self) -> Floats:
+        """float32[k * groups]: the share of each group's traffic that counts as observed."""
+        return (self.observed / (self.observed + ENOUGH)).ravel()
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """The speeds that each of n trips knows at its departure.
+
+    `snapshot` int64[n] is the one of `snapshots` that each trip uses, and `rain` float64[n] the rain that it knows.
+    `by_edge` replaces the forecasts of groups, if `probe_smoothing` is "edge".
+    """
+
+    snapshots: Snapshots
     snapshot: Ints
     rain: Array
     by_edge: EdgeTraffic | None = None
@@ -85,39 +110,50 @@ def route_inputs(
     """`departure_ts` float64[trips]. Every route has at least one edge."""
     graph, profile = roads.graph, roads.profile
     edges, owner = routes.edges, routes.owner
-    group, free_s = graph.group[edges], graph.free_s[edges]
+    group, free_s = graph.group.take(edges), graph.free_s.take(edges)
     slot = profile.slot(departure_ts)
-    fixed = profile.offset[edges] + (profile.rain_effect[group] * traffic.rain[owner])
+    fixed = profile.offset.take(edges) + (profile.rain_effect.take(group) * traffic.rain.take(owner))
     base, usual = group * SLOTS, profile.usual.ravel()
-    lead_s = routes.before(free_s * np.exp(usual[base + slot.astype(np.int64)[owner]] + fixed))
-    then = (slot[owner] + lead_s / STEP_S).astype(np.int64) % SLOTS
-    profile_s = free_s * np.exp(usual[base + then] + fixed)
+    slots = slot.take(owner)
+    lead_s = routes.before(free_s * np.exp(usual.take(base + slots.astype(np.int64)) + fixed))
+    then = (slots + lead_s / STEP_S).astype(np.int64) % SLOTS
+    profile_s = free_s * np.exp(usual.take(base + then) + fixed)
     live_s = profile_s * np.exp(residual_ahead(roads, routes, group, departure_ts, lead_s, then, traffic))
-    total_s = routes.total(profile_s)
     number, expected = incidents_on(routes, departure_ts, lead_s, incidents)
     first, last = routes.first, np.full(routes.trips, len(owner) - 1)
     last[:-1] = first[1:] - 1
-    snapshot = traffic.snapshot
-    next_minutes = traffic.forecast[:, :, 0].astype(np.float64)
-    observed = (traffic.observed / (traffic.observed + ENOUGH)).ravel()[snapshot[owner] * GROUPS + group]
-    road, length_m = graph.road[edges], graph.length_m[edges]
-    free_total = routes.total(free_s)
+    snapshots, snapshot = traffic.snapshots, traffic.snapshot
+    observed = snapshots.observed_share.take(snapshot.take(owner) * GROUPS + group)
+    road = graph.road.take(edges)
+    length_m, free_total, profile_total, live_total, turns, signals, local_s, motorway_s, observed_s = routes.totals(
+        [
+            graph.length_m.take(edges),
+            free_s,
+            profile_s,
+            live_s,
+            graph.turns(routes),
+            graph.signals(routes),
+            free_s * (road == LOCAL),
+            free_s * (road == MOTORWAY),
+            observed * profile_s,
+        ]
+    )
     return RouteInputs(
-        km=routes.total(length_m) / 1000,
+        km=length_m / 1000,
         free_s=free_total,
-        profile_s=total_s,
-        live_s=routes.total(live_s),
-        turns=routes.total(graph.turns(routes).astype(np.float64)),
-        signals=routes.total(graph.signals(routes).astype(np.float64)),
-        local_share=routes.total(free_s * (road == LOCAL)) / free_total,
-        motorway_share=routes.total(free_s * (road == MOTORWAY)) / free_total,
+        profile_s=profile_total,
+        live_s=live_total,
+        turns=turns,
+        signals=signals,
+        local_share=local_s / free_total,
+        motorway_share=motorway_s / free_total,
         traffic=profile.traffic(slot),
         incidents=number,
         incidents_expected=expected,
-        city_residual=next_minutes.mean(1)[snapshot],
-        origin_residual=next_minutes[snapshot, group[first]],
-        destination_residual=next_minutes[snapshot, group[last]],
-        observed_share=routes.total(observed * profile_s) / total_s,
+        city_residual=snapshots.city.take(snapshot),
+        origin_residual=snapshots.next_minutes[snapshot, group.take(first)],
+        destination_residual=snapshots.next_minutes[snapshot, group.take(last)],
+        observed_share=observed_s / profile_total,
     )
 
 
@@ -128,8 +164,8 @@ def residual_ahead(
 
     `lead_s` float64[m] is the time from the departure to each edge, and `then` int64[m] the slot of the week by then.
     """
-    age_s = np.maximum(departure_ts - traffic.made_ts[traffic.snapshot], 0.0)
-    ahead_min = (lead_s + age_s[routes.owner]) / 60
+    age_s = np.maximum(departure_ts - traffic.snapshots.made_ts.take(traffic.snapshot), 0.0)
+    ahead_min = (lead_s + age_s.take(routes.owner)) / 60
     place = np.interp(ahead_min, MIDDLES_MIN, PLACES)
     below = np.minimum(place.astype(np.int64), len(HORIZONS_MIN) - 2)
     share = place - below
@@ -139,9 +175,9 @@ def residual_ahead(
         return np.where(
             lead_s <= 60 * roads.live_horizon_min, traffic.by_edge.u * left * roads.profile.spread[then], 0.0
         )
-    flat = traffic.forecast.ravel()
-    at = (traffic.snapshot[routes.owner] * GROUPS + group) * len(HORIZONS_MIN) + below
-    found: Array = flat[at] * (1 - share) + flat[at + 1] * share
+    flat = traffic.snapshots.forecast.ravel()
+    at = (traffic.snapshot.take(routes.owner) * GROUPS + group) * len(HORIZONS_MIN) + below
+    found: Array = flat.take(at) * (1 - share) + flat.take(at + 1) * share
     return np.where(lead_s <= 60 * roads.live_horizon_min, found, 0.0)
 
 

@@ -16,7 +16,7 @@ from eta_prediction.events.history import IncidentRows
 from eta_prediction.features.edge_residuals import EdgeTraffic, fade_of
 from eta_prediction.features.forecast import SpeedForecast
 from eta_prediction.features.incidents import KnownIncidents
-from eta_prediction.features.route_inputs import Traffic
+from eta_prediction.features.route_inputs import Snapshots, Traffic
 from eta_prediction.features.speeds import Floats, Speeds
 from infra.live.live_arrays import read_arrays, write_arrays
 from infra.routing.routes import Routes
@@ -55,15 +55,17 @@ class RoadState:
         """The decayed number of traversals behind the speeds."""
         return float(self.observed.sum())
 
+    @cached_property
+    def _snapshots(self) -> Snapshots:
+        return Snapshots(self.forecast[None], self.observed[None], np.array([self.made_ts]))
+
     def traffic(self, routes: Routes, forecast: SpeedForecast, *, rain: float | None = None) -> Traffic:
         """What the trips of one request, on `routes`, know of the speeds. `forecast` is the city's."""
         by_edge = None
         if len(self.by_edge):
             by_edge = EdgeTraffic(self.by_edge[routes.edges].astype(np.float64), fade_of(forecast))
         return Traffic(
-            self.forecast[None],
-            self.observed[None],
-            np.array([self.made_ts]),
+            self._snapshots,
             np.zeros(routes.trips, np.int64),
             np.full(routes.trips, self.rain if rain is None else rain),
             by_edge,

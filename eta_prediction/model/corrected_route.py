@@ -36,13 +36,12 @@ class CorrectedRoute:
 
     def seconds(self, x: Floats, route_s: Array) -> Array:
         """float64[n]: corrected times of routes `route_s` float64[n] with inputs `x` float32[n, NAMES]."""
-        found: Array = full_columns(x, route_s) @ self.full
-        return np.maximum(found, 30.0)
+        return np.maximum(_weighted(self.full, *_columns_of(x), route_s), 30.0)
 
     def from_seconds(self, route_s: Array, departure_ts: Array, time_zone: str, ride_type: Ints) -> Array:
         """float64[n]: corrected times where only the route's time is known; NaN stays NaN."""
         hour = hour_of_week(departure_ts, time_zone)
-        found: Array = _by_hour(hour, route_s, (ride_type == 1, ride_type == 2)) @ self.plain
+        found = _weighted(self.plain, hour, (ride_type == 1, ride_type == 2), (), route_s)
         return np.where(np.isnan(route_s), np.nan, np.maximum(found, 30.0))
 
     def quantiles(self, corrected_s: Array, route_s: Array, is_busy: Bools) -> Array:
@@ -59,14 +58,20 @@ class CorrectedRoute:
 
 
 def full_columns(x: Floats, route_s: Array) -> Array:
-    """float64[n, columns]"""
+    """float64[n, columns]: what the weights `full` are multiplied with."""
+    hour, rides, roads = _columns_of(x)
+    return _by_hour(hour, route_s, rides, roads)
+
+
+def _columns_of(x: Floats) -> tuple[Array, tuple[Array, ...], tuple[Array, ...]]:
+    """The hour of the week, the types of ride and the shares of roads, float64[n] each."""
     angle = np.arctan2(column(x, "hour_sin"), column(x, "hour_cos")) * 12 / np.pi % 24
     hour = angle + 120 * column(x, "is_weekend")
     rides, roads = (
         (column(x, one), column(x, other))
         for one, other in (("is_pooled", "is_airport"), ("local_share", "motorway_share"))
     )
-    return _by_hour(hour, route_s, rides, roads)
+    return hour, rides, roads
 
 
 def is_busy(x: Floats) -> Bools:
@@ -99,4 +104,26 @@ def _by_hour(
         found[:, after + len(rides) + number] = ride * route_s
     for number, share_of_road in enumerate(roads):
         found[:, after + 2 * len(rides) + number] = share_of_road * route_s
+    return found
+
+
+def _weighted(
+    weights: Array, hour_of_week: Array, rides: tuple[Array | Bools, ...], roads: tuple[Array, ...], route_s: Array
+) -> Array:
+    """float64[n]: `_by_hour` times `weights`. Few columns of a row are not 0, so their weights are looked up."""
+    place = (hour_of_week % 24) / 2
+    below = place.astype(np.int64)
+    share = place - below
+    first, knots = len(KNOTS_H) * (hour_of_week >= 120), 2 * len(KNOTS_H)
+    one, other = first + below % len(KNOTS_H), first + (below + 1) % len(KNOTS_H)
+    alone = weights.take(one) * (1 - share) + weights.take(other) * share
+    factor = weights.take(one + knots) * (1 - share) + weights.take(other + knots) * share
+    rest = weights[2 * knots :]
+    of_ride, of_ride_s, of_road_s = rest[: len(rides)], rest[len(rides) : 2 * len(rides)], rest[2 * len(rides) :]
+    for number, ride in enumerate(rides):
+        alone += of_ride[number] * ride
+        factor += of_ride_s[number] * ride
+    for number, share_of_road in enumerate(roads):
+        factor += of_road_s[number] * share_of_road
+    found: Array = alone + factor * route_s
     return found

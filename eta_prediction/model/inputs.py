@@ -95,10 +95,9 @@ def assemble(trips: TripInputs) -> Floats:
         "driver_trips": trips.driver.trips,
         "driver_lateness": trips.driver.lateness,
     }
-    out = np.empty((len(trips.hour), len(NAMES)), np.float32)
-    for number, name in enumerate(NAMES):
-        out[:, number] = columns[name]
-    return out
+    # one call for all columns: a request has one row, and a call for each column takes ten times as long
+    flat = np.concatenate([columns[name] for name in NAMES], dtype=np.float32, casting="unsafe")
+    return np.ascontiguousarray(flat.reshape(len(NAMES), -1).T)
 
 
 def column(x: Floats, name: str) -> Array:

@@ -39,7 +39,7 @@ from eta_prediction.features.places import Places, event_inputs
 from eta_prediction.features.probes import step_of
 from eta_prediction.features.profile import SLOT_H, Profile
 from eta_prediction.features.residuals import probes_of
-from eta_prediction.features.route_inputs import Roads, RouteInputs, Traffic, route_inputs
+from eta_prediction.features.route_inputs import Roads, RouteInputs, Snapshots, Traffic, route_inputs
 from eta_prediction.features.route_time import RouteTime, fit_route_time, noise_s
 from eta_prediction.features.speeds import SpeedHistory
 from eta_prediction.offline.live_trips import FILE as LIVE_TRIPS
@@ -174,9 +174,8 @@ def traffic_at(speeds: SpeedHistory, at_ts: Array, rain: Array) -> Traffic:
     number = speeds.at(at_ts)
     part = slice(int(number.min(initial=0)), int(number.max(initial=0)) + 1)
     made_ts = speeds.made_ts(np.arange(part.start, part.stop))
-    return Traffic(
-        np.asarray(speeds.forecast[part]), np.asarray(speeds.observed[part]), made_ts, number - part.start, rain
-    )
+    snapshots = Snapshots(np.asarray(speeds.forecast[part]), np.asarray(speeds.observed[part]), made_ts)
+    return Traffic(snapshots, number - part.start, rain)
 
 
 def learn_from_trips(out: Path, config: EtaConfig, graph: RoadGraph) -> tuple[RouteTime, GreatCircle]:

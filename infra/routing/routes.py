@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -44,6 +45,11 @@ class Routes:
     def total(self, values: Array) -> Array:
         """float64[trips]: the sum over each trip's edges."""
         return np.bincount(self.owner, values, self.trips).astype(np.float64)
+
+    def totals(self, values: Sequence[Array | npt.NDArray[np.bool_]]) -> Array:
+        """float64[len(values), trips]: like `total` for each of `values`, if every trip has an edge."""
+        found: Array = np.add.reduceat(np.stack(values), self.first, axis=1)
+        return found
 
     def before(self, values: Array) -> Array:
         """float64[m]: the sum over the earlier edges of the same trip."""

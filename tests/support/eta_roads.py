@@ -9,7 +9,7 @@ from eta_prediction.domain import GROUPS, Array, Ints, RoadGraph
 from eta_prediction.features.forecast import HORIZONS_MIN
 from eta_prediction.features.incidents import KnownIncidents
 from eta_prediction.features.profile import SLOTS, Profile
-from eta_prediction.features.route_inputs import Traffic
+from eta_prediction.features.route_inputs import Snapshots, Traffic
 from eta_prediction.world.city import make_city
 from infra.routing.routes import Routes
 
@@ -54,13 +54,9 @@ def traffic_of(departure_ts: Array, rain: Array, snapshots: int = 4, seed: int =
     rng = np.random.default_rng(seed)
     made_ts = departure_ts.max() - 60.0 * np.arange(snapshots)[::-1]
     snapshot: Ints = np.clip(np.searchsorted(made_ts, departure_ts, "right") - 1, 0, None)
-    return Traffic(
-        rng.normal(0, 0.3, (snapshots, GROUPS, len(HORIZONS_MIN))).astype(np.float32),
-        rng.exponential(5, (snapshots, GROUPS)).astype(np.float32),
-        made_ts,
-        snapshot,
-        rain,
-    )
+    forecast = rng.normal(0, 0.3, (snapshots, GROUPS, len(HORIZONS_MIN))).astype(np.float32)
+    observed = rng.exponential(5, (snapshots, GROUPS)).astype(np.float32)
+    return Traffic(Snapshots(forecast, observed, made_ts), snapshot, rain)
 
 
 def no_incidents() -> KnownIncidents:

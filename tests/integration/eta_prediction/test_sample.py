@@ -35,7 +35,7 @@ from eta_prediction.features.forecast import HORIZONS_MIN
 from eta_prediction.features.incidents import KnownIncidents, mean_life_s
 from eta_prediction.features.places import Places, event_inputs
 from eta_prediction.features.profile import SLOT_H, SLOTS, Profile
-from eta_prediction.features.route_inputs import Roads, RouteInputs, Traffic, route_inputs
+from eta_prediction.features.route_inputs import Roads, RouteInputs, Snapshots, Traffic, route_inputs
 from eta_prediction.features.route_time import RouteTime
 from eta_prediction.features.speeds import EVERY_S, SpeedHistory
 from eta_prediction.features.views import DriverFeatures, driver_from_row, open_store
@@ -224,9 +224,8 @@ def test_one_request_has_the_inputs_of_the_builds_row(built: Built) -> None:
         wet = rain[np.searchsorted(at_ts, now, "right") - 1 :][:1]
         known = (incidents.reported_ts <= now) & (incidents.cleared_ts > now)
         open_incidents = KnownIncidents.of(incident_rows(incident_table(world, known)), life_s)
-        traffic = Traffic(
-            speeds.forecast[number : number + 1], speeds.observed[number : number + 1], made_ts, np.zeros(1, int), wet
-        )
+        snapshots = Snapshots(speeds.forecast[number : number + 1], speeds.observed[number : number + 1], made_ts)
+        traffic = Traffic(snapshots, np.zeros(1, int), wet)
         departs, origin = np.array([now]), table.origin[trip : trip + 1]
         roads = Roads(graph, profile, CONFIG.features.live_horizon_min)
         event, event_min = event_inputs(graph, events, origin, departs)

@@ -11,7 +11,7 @@ import pytest
 from eta_prediction.domain import MOTORWAY, Array
 from eta_prediction.events.history import IncidentRows
 from eta_prediction.features.incidents import KnownIncidents, mean_life_s
-from eta_prediction.features.route_inputs import Roads, RouteInputs, Traffic, live_edge_seconds, route_inputs
+from eta_prediction.features.route_inputs import Roads, RouteInputs, Snapshots, Traffic, live_edge_seconds, route_inputs
 from tests.support.eta_roads import GRAPH, MONDAY, no_incidents, one_route, profile_of, traffic_of, walks
 
 PROFILE = profile_of()
@@ -27,19 +27,17 @@ def known(edge: int, reported_ts: float, cleared_ts: float = np.inf, life_s: flo
     return KnownIncidents(np.array([edge]), np.array([reported_ts]), np.array([cleared_ts]), life_s)
 
 
+def only(snapshot: int) -> Snapshots:
+    """One snapshot of `TRAFFIC`."""
+    return Snapshots(*(getattr(TRAFFIC.snapshots, item.name)[snapshot : snapshot + 1] for item in fields(Snapshots)))
+
+
 def test_one_route_has_the_row_of_the_batch() -> None:
     middle = int(ROUTES.edges[np.flatnonzero(ROUTES.owner == 4)[100]])
     incidents = known(middle, float(DEPARTURE[0]) - 60)
     batch = route_inputs(ROADS, ROUTES, DEPARTURE, TRAFFIC, incidents)
     for trip in range(len(LENGTHS)):
-        now = TRAFFIC.snapshot[trip]
-        alone = Traffic(
-            TRAFFIC.forecast[now : now + 1],
-            TRAFFIC.observed[now : now + 1],
-            TRAFFIC.made_ts[now : now + 1],
-            np.zeros(1, np.int64),
-            RAIN[trip : trip + 1],
-        )
+        alone = Traffic(only(TRAFFIC.snapshot[trip]), np.zeros(1, np.int64), RAIN[trip : trip + 1])
         one = route_inputs(ROADS, one_route(ROUTES, trip), DEPARTURE[trip : trip + 1], alone, incidents)
         for item in fields(RouteInputs):
             expected = getattr(batch, item.name)[trip]
@@ -51,8 +49,8 @@ def test_times_of_a_route_are_sums_over_its_edges_at_the_moments_of_arrival() ->
     edges = ROUTES.edges[ROUTES.owner == trip]
     slot0 = int(PROFILE.slot(DEPARTURE[trip : trip + 1])[0])
     usual, live, lead = 0.0, 0.0, 0.0
-    forecast = TRAFFIC.forecast[TRAFFIC.snapshot[trip]]
-    age = DEPARTURE[trip] - TRAFFIC.made_ts[TRAFFIC.snapshot[trip]]
+    forecast = TRAFFIC.snapshots.forecast[TRAFFIC.snapshot[trip]]
+    age = DEPARTURE[trip] - TRAFFIC.snapshots.made_ts[TRAFFIC.snapshot[trip]]
     middles = np.array([2.5, 7.5, 12.5, 17.5, 27.5, 37.5, 47.5, 57.5])
     for edge in edges.tolist():
         group, fixed = GRAPH.group[edge], PROFILE.offset[edge] + PROFILE.rain_effect[0] * RAIN[trip]
@@ -119,14 +117,14 @@ def test_the_mean_life_of_incidents_does_not_look_ahead_and_is_recovered() -> No
 
 def test_all_edges_at_live_speeds_equal_the_first_moment_of_routes() -> None:
     at_ts, now = float(DEPARTURE[0]), TRAFFIC.snapshot[0]
-    seconds = live_edge_seconds(ROADS, TRAFFIC.forecast[now], at_ts, 0.0)
+    seconds = live_edge_seconds(ROADS, TRAFFIC.snapshots.forecast[now], at_ts, 0.0)
     found = route_inputs(ROADS, one_route(ROUTES, 0), DEPARTURE[:1], TRAFFIC, no_incidents())
     assert seconds[ROUTES.edges[0]] == pytest.approx(found.live_s[0], rel=0.2)
 
 
 def test_one_request_takes_well_below_a_millisecond() -> None:
     routes = one_route(ROUTES, 3)
-    traffic = Traffic(TRAFFIC.forecast[:1], TRAFFIC.observed[:1], TRAFFIC.made_ts[:1], np.zeros(1, np.int64), RAIN[:1])
+    traffic = Traffic(only(0), np.zeros(1, np.int64), RAIN[:1])
     incidents = known(int(routes.edges[3]), MONDAY)
     times = []
     for _ in range(200):
