@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import rankdata
 
 from ctr_prediction.domain import DEVICES, SLOTS
 from ctr_prediction.model.artifact import NETWORKS, Bundle, sigmoid
@@ -185,13 +184,35 @@ def debias_gain(holdout: Judged, bucket: Judged) -> list[Figure]:
 
 
 def _debias_gain(id: str, text: str, judged: Judged, rounds: int, must: str | None = None) -> Figure:
-    def gain(rows: npt.NDArray[np.intp]) -> float:
-        truth = rankdata(judged.truth.relevance[rows])
-        ranks = (rankdata(judged.relevance[name][rows]) for name in ("teacher", "naive"))
-        debiased, naive = (float(np.corrcoef(truth, rank)[0, 1]) for rank in ranks)
+    truth, *found = (
+        np.unique(values, return_inverse=True)[1]
+        for values in (judged.truth.relevance, judged.relevance["teacher"], judged.relevance["naive"])
+    )
+
+    def gain(weight: Array) -> float:
+        true_ranks = weighted_ranks(truth, weight)
+        debiased, naive = (weighted_correlation(true_ranks, weighted_ranks(place, weight), weight) for place in found)
         return debiased - naive
 
-    return Resample.of(judged.sample.request_id).row_figure(id, text, gain, must, rounds=rounds)
+    resample = Resample.of(judged.sample.request_id)
+    low, high = interval_of([gain(weight) for weight in resample.weights(rounds)])
+    return Figure(id, text, gain(np.ones(len(truth))), low, high, "", must)
+
+
+def weighted_ranks(place: npt.NDArray[np.intp], weight: Array) -> Array:
+    """float64[n]: the mean rank of each row if row i occurs `weight[i]` times; ties share their mean rank.
+
+    `place` int64[n] is the rank of each row's value among the distinct values. One sort serves all draws.
+    """
+    count = np.bincount(place, weight)
+    ranks: Array = (np.cumsum(count) - count + (count + 1) / 2)[place]
+    return ranks
+
+
+def weighted_correlation(x: Array, y: Array, weight: Array) -> float:
+    """Pearson correlation of the rows, if row i occurs `weight[i]` times."""
+    x, y = (values - np.average(values, weights=weight) for values in (x, y))
+    return float((weight * x * y).sum() / np.sqrt((weight * x * x).sum() * (weight * y * y).sum()))
 
 
 def _gap_in_the_bucket(bucket: Judged) -> Figure:

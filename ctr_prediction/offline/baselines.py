@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import jax.numpy as jnp
 import lightgbm as lgb
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +24,7 @@ from ctr_prediction.offline.networks.loop import fit
 from ctr_prediction.offline.networks.spec import rows_of, shape_of
 from ctr_prediction.offline.networks.wide_deep import WideDeep
 from ctr_prediction.offline.samples import Sample, read_priors
-from ctr_prediction.offline.train import hidden_of, inputs_of, model_of, network_of, plan_of
+from ctr_prediction.offline.train import hidden_of, inputs_of, logits, model_of, plan_of
 from infra.build.runner import Facts, StepContext
 
 IDS = ("segment", "publisher", "device", "slot", "ad", "campaign", "creative")
@@ -108,11 +107,8 @@ def part_of_the_model(
         shape_of(config), hidden_of(config), SLOTS, 0.02, config.world.seed, use_wide=use_wide, use_deep=use_deep
     )
     found = fit(shape_of(config), network, rows_of(train, config, priors), plan_of(config))
-    model, function = model_of(found, config, priors), network_of(found.model)
-    return [
-        model.examination[one.slot] * sigmoid(np.asarray(function(jnp.asarray(inputs_of(model, one)))))
-        for one in judged
-    ]
+    model = model_of(found, config, priors)
+    return [model.examination[one.slot] * sigmoid(logits(found, inputs_of(model, one))) for one in judged]
 
 
 def numbers_of(sample: Sample, config: CtrConfig, priors: Priors) -> Floats:

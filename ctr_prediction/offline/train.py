@@ -10,11 +10,11 @@ import json
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
@@ -37,6 +37,8 @@ from infra.training.onnx_graph import export
 
 NETWORK_RATE, TABLE_RATE, L2 = 0.001, 0.3, 2e-4
 """chosen on the same data as the spreads in `networks.spec`"""
+AT_ONCE = 8192
+"""rows per chunk of `logits`"""
 UNSEEN = 0.5
 """pairs that the log never had, for the student, against those that it had"""
 
@@ -72,18 +74,24 @@ def fit_and_register(context: StepContext) -> Facts:
     context.report(0.82, "exporting to ONNX")
     bundle = context.out / "bundle"
     bundle.mkdir()
-    student_of(taught.model, x[:4096]).write(bundle / STUDENT)
+    student = student_of(taught.model, x[:4096])
+    student.write(bundle / STUDENT)
     functions = {
         "student": (taught.model.logit, taught.model.nodes),
         "teacher": (network_of(fits["debiased"].model), fits["debiased"].model.nodes),
         "naive": (network_of(fits["undebiased"].model), fits["undebiased"].model.nodes),
     }
     of_model = {"student": "debiased", "teacher": "debiased", "naive": "undebiased"}
+    predict: dict[str, Callable[[Floats], Floats]] = {
+        "student": student,
+        "teacher": partial(logits, fits["debiased"]),
+        "naive": partial(logits, fits["undebiased"]),
+    }
     curves = {}
     for name, (function, nodes) in functions.items():
         export(function, nodes, bundle / f"{name}.onnx", x[:256])
         model = models[of_model[name]]
-        predicted = model.examination[later.slot] * sigmoid(np.asarray(function(jnp.asarray(inputs_of(model, later)))))
+        predicted = model.examination[later.slot] * sigmoid(predict[name](inputs_of(model, later)))
         curves[name] = asdict(fit_curve(config.calibration.calibration, predicted, later.clicked, later.weight))
     for name, model in models.items():
         tables: dict[str, Any] = {table: model.tables[table] for table in (*DEEP, *WIDE)}
@@ -131,8 +139,11 @@ def plan_of(config: CtrConfig, checkpoints: Path | None = None) -> Plan:
 
 def model_of(found: Fit, config: CtrConfig, priors: Priors) -> Model:
     """The tables and the examination of a fit, as serving reads them."""
-    examination = np.exp(np.asarray(found.model.log_examination(), np.float32))
+    examination = np.exp(np.asarray(_log_examination(found.model), np.float32))
     return Model(found.tables, examination, priors, config.model.cross_bits, config.model.user_cross)
+
+
+_log_examination = nnx.jit(WideDeep.log_examination)
 
 
 def inputs_of(model: Model, sample: Sample) -> Floats:
@@ -146,16 +157,20 @@ def network_of(model: WideDeep) -> Callable[[jax.Array], jax.Array]:
 
 
 def logits(found: Fit, x: Floats) -> Floats:
-    """float32[n]: log-odds, computed in chunks: the widest layer for all rows would need too much memory."""
+    """float32[n]: log-odds, computed in chunks: the widest layer for all rows would need too much memory.
+
+    The last chunk is padded, so XLA compiles the network once for any number of rows.
+    """
     structure, weights = nnx.split(found.model)
+    padded = np.zeros((-(-len(x) // AT_ONCE) * AT_ONCE, x.shape[1]), np.float32)
+    padded[: len(x)] = x
+    parts = [_logits(structure, weights, part) for part in padded.reshape(-1, AT_ONCE, x.shape[1])]
+    return np.concatenate(jax.device_get(parts))[: len(x)]
 
-    @jax.jit
-    def network(weights: nnx.State, x: jax.Array) -> jax.Array:
-        return network_of(nnx.merge(structure, weights))(x)
 
-    return np.concatenate(
-        [np.asarray(network(weights, jnp.asarray(part))) for part in np.array_split(x, max(len(x) // 20_000, 1))]
-    )
+@partial(jax.jit, static_argnums=0)
+def _logits(structure: Any, weights: nnx.State, x: jax.Array) -> jax.Array:
+    return network_of(nnx.merge(structure, weights))(x)
 
 
 def unseen_pairs(sample: Sample, seed: int) -> Sample:

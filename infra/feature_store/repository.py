@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,8 @@ class StoredFeatures:
     """The Feast project of a design.
 
     `views` maps a feature view to its entity and to feature -> type. The feature service `service` consists of
-    `online_views`, and its join key is `entity`.
+    `online_views`, and its join key is `entity`. `lifetimes` holds the time to live of views whose rows a join needs
+    for less than `KEPT`, in whole days.
     """
 
     project: str
@@ -38,6 +39,7 @@ class StoredFeatures:
     entity: str
     views: Mapping[str, tuple[str, Mapping[str, Any]]]
     online_views: tuple[str, ...]
+    lifetimes: Mapping[str, timedelta] = field(default_factory=dict)
 
 
 def feast_definitions(stored: StoredFeatures, tables: Path) -> list[Any]:
@@ -51,7 +53,7 @@ def feast_definitions(stored: StoredFeatures, tables: Path) -> list[Any]:
             schema=[Field(name=entity, dtype=types.Int64)]
             + [Field(name=name, dtype=kind) for name, kind in features.items()],
             source=FileSource(path=str(tables / f"{view}.parquet"), timestamp_field="feature_ts"),
-            ttl=KEPT,
+            ttl=stored.lifetimes.get(view, KEPT),
         )
         for view, (entity, features) in stored.views.items()
     }

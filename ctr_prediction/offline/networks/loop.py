@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 import optax
@@ -27,6 +26,9 @@ from infra.progress import Progress
 from infra.training.batches import batch_of
 from infra.training.checkpoints import Checkpoints
 
+ADAM = optax.scale_by_adam()
+FADE = optax.cosine_decay_schedule(1.0, 1, alpha=0.02)
+"""the factor of both learning rates at a share of the training"""
 Rows = Mapping[str, npt.NDArray[Any]]
 """`numeric` float32[n, …], an id int32[n] for each table, `slot` int32[n], `clicked` and `weight` float32[n]"""
 
@@ -79,7 +81,7 @@ def fit(
             for chosen in order.reshape(steps, size):
                 state, loss = step(state, batch_of(rows, chosen, split))
                 total.append(loss)
-            losses.append(float(jnp.stack(total).mean()))
+            losses.append(float(np.mean(jax.device_get(total))))
             checkpoints.save(state, losses)
             report((epoch + 1) / plan.epochs, f"epoch {epoch + 1} of {plan.epochs}: loss {losses[-1]:.4f}")
     nnx.update(model, state["model"])
@@ -92,39 +94,54 @@ def make_step(
 ) -> tuple[Callable[[Any, Batch], tuple[Any, jax.Array]], Any]:
     """The jitted step (state, batch) -> (state, loss), which donates the state's buffers, and the initial state.
 
-    `place` puts arrays on the devices. The inverse counts are an argument of the jitted function, not a constant in it:
-    XLA compiles faster, and a compiled step in JAX's cache also serves other logs with tables of the same shape.
+    `place` puts arrays on the devices.
     """
-    structure, first = nnx.split(model)
-    fade = optax.cosine_decay_schedule(1.0, max(steps, 1), alpha=0.02)
-    optimizer = optax.adam(lambda at: plan.network_rate * fade(at))
-    prior = place(inverse_counts(shape, rows))
+    structure, first, switches = nnx.split(model, nnx.Param, ...)
+    how = How(shape, structure, plan.network_rate, plan.table_rate, plan.l2, plan.share)
     state = {
         "model": first,
-        "optimizer": optimizer.init(first),
-        "tables": {name: table._asdict() for name, table in first_tables(shape, plan.seed).items()},
-        "step": jnp.zeros((), jnp.int32),
+        "optimizer": jax.jit(ADAM.init)(first),
+        "tables": first_tables(shape, plan.seed),
+        "step": np.zeros((), np.int32),
     }
+    fixed = place({"prior": inverse_counts(shape, rows), "switches": switches, "steps": np.float32(max(steps, 1))})
+    return lambda state, batch: _step(how, state, batch, fixed), place(state)
 
-    @partial(jax.jit, donate_argnums=0)
-    def step(state: Any, batch: Batch, prior: Mapping[str, jax.Array]) -> tuple[Any, jax.Array]:
-        tables = {name: SparseTable(**table) for name, table in state["tables"].items()}
-        vectors = {name: table.values[batch[name]] for name, table in tables.items()}
-        weight = {name: values[batch[name]] for name, values in prior.items()}
 
-        def loss(network: Any, vectors: Mapping[str, jax.Array]) -> jax.Array:
-            return loss_of(shape, nnx.merge(structure, network), vectors, weight, batch, plan.share, plan.l2)
+@dataclass(frozen=True)
+class How:
+    """The constants of a compiled step. Trainings with equal constants and equal shapes share it."""
 
-        value, (gradient, moved) = jax.value_and_grad(loss, argnums=(0, 1))(state["model"], vectors)
-        change, optimizer_state = optimizer.update(gradient, state["optimizer"], state["model"])
-        rate, size = plan.table_rate * fade(state["step"]), len(batch["clicked"])
-        # undo the mean of the loss, so a row's update does not depend on the batch size
-        new = {name: update_rows(tables[name], batch[name], size * moved[name], rate)._asdict() for name in tables}
-        return {
-            "model": optax.apply_updates(state["model"], change),
-            "optimizer": optimizer_state,
-            "tables": new,
-            "step": state["step"] + 1,
-        }, value
+    shape: Shape
+    structure: Any
+    network_rate: float
+    table_rate: float
+    l2: float
+    share: float
 
-    return lambda state, batch: step(state, batch, prior), place(state)
+
+@partial(jax.jit, static_argnums=0, donate_argnums=1)
+def _step(how: How, state: Any, batch: Batch, fixed: Any) -> tuple[Any, jax.Array]:
+    """`fixed` holds what differs between trainings that share the step: the inverse counts, the switches of the model
+    and the number of steps. As constants they would also make XLA slower."""
+    tables = {name: SparseTable(**table) for name, table in state["tables"].items()}
+    vectors = {name: table.values[batch[name]] for name, table in tables.items()}
+    weight = {name: values[batch[name]] for name, values in fixed["prior"].items()}
+
+    def loss(network: Any, vectors: Mapping[str, jax.Array]) -> jax.Array:
+        model = nnx.merge(how.structure, network, fixed["switches"])
+        return loss_of(how.shape, model, vectors, weight, batch, how.share, how.l2)
+
+    value, (gradient, moved) = jax.value_and_grad(loss, argnums=(0, 1))(state["model"], vectors)
+    fade, size = FADE(state["step"] / fixed["steps"]), len(batch["clicked"])
+    direction, optimizer_state = ADAM.update(gradient, state["optimizer"])
+    change = jax.tree.map(lambda towards: -how.network_rate * fade * towards, direction)
+    rate = how.table_rate * fade
+    # undo the mean of the loss, so a row's update does not depend on the batch size
+    new = {name: update_rows(tables[name], batch[name], size * moved[name], rate)._asdict() for name in tables}
+    return {
+        "model": optax.apply_updates(state["model"], change),
+        "optimizer": optimizer_state,
+        "tables": new,
+        "step": state["step"] + 1,
+    }, value

@@ -21,13 +21,15 @@ import numpy as np
 import numpy.typing as npt
 from flax import nnx
 
-from ctr_prediction.offline.networks.sparse_adagrad import SparseTable
+from ctr_prediction.offline.networks.sparse_adagrad import START
 from infra.training.networks import linear
 from infra.training.onnx_graph import OnnxGraph
 
 Vectors = Mapping[str, jax.Array]
 Batch = Mapping[str, jax.Array]
 START_SPREAD = 0.1
+LINEAR_START = nnx.initializers.normal(0.1)
+"""one function for all models: networks with equal functions share their compiled step"""
 EXAMINATION_PACE = 3.0
 """learning rate of examination relative to the weights: every row informs these few parameters"""
 
@@ -103,8 +105,15 @@ def assemble(shape: Shape, numeric: jax.Array, vectors: Vectors) -> jax.Array:
     return jnp.concatenate(parts, axis=1)
 
 
+class Switch(nnx.Variable):
+    """1 if training uses a part of the model, 0 otherwise. It is data, so XLA compiles one step for both values."""
+
+
 class WideDeep(nnx.Module):
-    """The model without its tables. `use_wide` and `use_deep` switch a part off, for comparisons."""
+    """The model without its tables. `use_wide`, `use_deep` and `use_position` switch a part off, for comparisons.
+
+    Without the wide part the wide weights stay 0, so only the loss reads `use_wide`.
+    """
 
     def __init__(
         self,
@@ -122,16 +131,19 @@ class WideDeep(nnx.Module):
         widths = [shape.inputs, *hidden]
         self.hidden = nnx.List([nnx.Linear(a, b, rngs=rngs) for a, b in pairwise(widths)])
         self.last = nnx.Linear(widths[-1], 1, use_bias=False, kernel_init=nnx.initializers.zeros, rngs=rngs)
-        self.linear = nnx.Linear(shape.inputs, 1, use_bias=False, kernel_init=nnx.initializers.normal(0.1), rngs=rngs)
+        self.linear = nnx.Linear(shape.inputs, 1, use_bias=False, kernel_init=LINEAR_START, rngs=rngs)
         # initialise product weights as in a factorisation machine; otherwise they, not the priors, would set the scale
-        self.linear.kernel[...] = self.linear.kernel[...].at[shape.product_columns].set(1.0)
-        self.bias = nnx.Param(jnp.full(1, np.log(rate / (1 - rate)), jnp.float32))
-        self.examination = nnx.Param(-jnp.log1p(jnp.arange(slots, dtype=jnp.float32)) / EXAMINATION_PACE)
-        self.use_wide, self.use_deep, self.use_position = use_wide, use_deep, use_position
+        kernel = np.array(self.linear.kernel[...])  # in NumPy, because XLA compiles every operation outside of jit
+        kernel[shape.product_columns] = 1.0
+        self.linear.kernel[...] = jnp.asarray(kernel)
+        self.bias = nnx.Param(jnp.asarray(np.full(1, np.log(rate / (1 - rate)), np.float32)))
+        self.examination = nnx.Param(jnp.asarray(-np.log1p(np.arange(slots, dtype=np.float32)) / EXAMINATION_PACE))
+        self.use_wide, self.use_position = (Switch(jnp.asarray(np.float32(use))) for use in (use_wide, use_position))
+        self.use_deep = use_deep
 
     def logit(self, x: jax.Array, wide: jax.Array) -> jax.Array:
         """float32[n]: log-odds of p(click | examined), for `assemble`d inputs and the sum of the wide weights."""
-        out = self.bias[...] + (wide if self.use_wide else 0.0)
+        out = self.bias[...] + wide
         if self.use_deep:
             deep = x
             for layer in self.hidden:
@@ -153,23 +165,22 @@ class WideDeep(nnx.Module):
     def log_examination(self) -> jax.Array:
         """float32[slots], 0 in the first."""
         log_rates = EXAMINATION_PACE * self.examination[...]
-        return (
-            jnp.where(jnp.arange(len(log_rates)) > 0, log_rates, 0.0)
-            if self.use_position
-            else jnp.zeros_like(log_rates)
-        )
+        return jnp.where(jnp.arange(len(log_rates)) > 0, log_rates, 0.0) * self.use_position[...]
 
     def penalty(self) -> jax.Array:
         """Sum of squares of the perceptron's weights; without this penalty it would overfit the few clicks."""
         return sum((jnp.sum(layer.kernel[...] ** 2) for layer in (*self.hidden, self.last)), jnp.float32(0))
 
 
-def first_tables(shape: Shape, seed: int) -> dict[str, SparseTable]:
-    """Initial tables: small random vectors, and wide weights of 0."""
+def first_tables(shape: Shape, seed: int) -> dict[str, dict[str, npt.NDArray[np.float32]]]:
+    """The fields of each initial `SparseTable`: small random vectors, and wide weights of 0.
+
+    They are NumPy arrays, because XLA would compile a fill and a conversion for each shape.
+    """
     rng = np.random.default_rng([seed, 11])
-    start = {t.name: rng.normal(0, t.start, (t.rows, t.width)) for t in shape.deep}
-    start |= {t.name: np.zeros((t.rows, 1)) for t in shape.wide}
-    return {name: SparseTable.of(jnp.asarray(values, jnp.float32)) for name, values in start.items()}
+    start = {t.name: rng.normal(0, t.start, (t.rows, t.width)).astype(np.float32) for t in shape.deep}
+    start |= {t.name: np.zeros((t.rows, 1), np.float32) for t in shape.wide}
+    return {name: {"values": values, "squares": np.full_like(values, START)} for name, values in start.items()}
 
 
 def wide_logit(shape: Shape, vectors: Vectors) -> jax.Array:
@@ -184,7 +195,8 @@ def loss_of(
 
     `prior` float32[n] for each table: 1 / number of occurrences of the row in the data. `share` is w.
     """
-    logit = model.logit(assemble(shape, batch["numeric"], vectors), wide_logit(shape, vectors))
+    wide = wide_logit(shape, vectors) * model.use_wide[...]
+    logit = model.logit(assemble(shape, batch["numeric"], vectors), wide)
     loss = sample_loss(logit + 0.0, model.log_examination()[batch["slot"]], batch["clicked"], share)
     total = (loss * batch["weight"]).mean() + l2 * model.penalty()
     for table in shape.tables:

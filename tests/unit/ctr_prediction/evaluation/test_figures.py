@@ -7,9 +7,10 @@ from typing import cast
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
 
 from ctr_prediction.domain import NONE, SLOTS, AdFeatures, Context, UserFeatures
@@ -24,6 +25,8 @@ from ctr_prediction.evaluation.holdout import (
     expected_auc,
     reliability,
     slices,
+    weighted_correlation,
+    weighted_ranks,
 )
 from ctr_prediction.offline.baselines import BASELINES
 from ctr_prediction.offline.samples import Sample
@@ -207,3 +210,15 @@ def _sample(count: int) -> Sample:
     page, slot, seen = rows // SLOTS, rows % SLOTS, np.zeros(count, np.int64)
     clicked, weight = np.zeros(count, np.float32), np.ones(count, np.float32)
     return Sample(users, ads, context, rows, page, rows, rows % 13, slot, seen, clicked, weight)
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5), st.integers(0, 3)), min_size=2, max_size=30))
+@settings(deadline=None)
+def test_weighted_rank_correlation_equals_that_of_the_repeated_rows(rows: list[tuple[int, int, int]]) -> None:
+    x, y, times = np.array(rows).T
+    left, right = np.repeat(x, times), np.repeat(y, times)
+    assume(len(np.unique(left)) > 1 and len(np.unique(right)) > 1)
+    weight = times.astype(np.float64)
+    one, other = (weighted_ranks(np.unique(values, return_inverse=True)[1], weight) for values in (x, y))
+    found = weighted_correlation(one, other, weight)
+    assert found == pytest.approx(spearmanr(left, right).statistic, abs=1e-9)

@@ -22,10 +22,12 @@ from ctr_prediction.design import DESIGN
 from ctr_prediction.domain import NONE, RANDOM_POLICY, SLOTS
 from ctr_prediction.events import history
 from ctr_prediction.events.history import cut_log
+from ctr_prediction.features.views import LIFETIMES
 from ctr_prediction.offline.feature_tables import compute_tables
 from ctr_prediction.offline.generate import write_history
 from ctr_prediction.offline.samples import PRIORS, Sample, materialize, write_samples
 from infra.build.runner import StepContext
+from infra.design import knobs_of
 from infra.settings import Settings
 
 DAY_S, HOUR_S, DAYS = 86_400.0, 3600.0, 5
@@ -106,6 +108,15 @@ def recounted(log: pd.DataFrame, of: str, entity: int, t: float) -> tuple[list[f
         shown[slot] += t - WINDOW_S <= at_s < t
         clicks += t - WINDOW_S <= label_s < t
     return shown, clicks
+
+
+def test_rows_of_ads_live_as_long_as_the_longest_snapshot_interval() -> None:
+    """With a shorter lifetime, the join would miss the newest counts of an ad and return zeros."""
+    longest = next(knob.high for knob in knobs_of(CONFIG) if knob.name == "ad_snapshot_h")
+    assert {view: life.total_seconds() >= longest * HOUR_S for view, life in LIFETIMES.items()} == {
+        "ad_stats": True,
+        "campaign_stats": True,
+    }
 
 
 @pytest.mark.parametrize("part", PARTS)
