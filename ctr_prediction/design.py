@@ -52,6 +52,7 @@ DESIGN = Design(
             ("world", "sample", "model", "calibration"),
             after=("sample",),
             still_there="infra.registry.presence:has_model",
+            trains=True,
         ),
         Step(
             "baselines",
@@ -59,6 +60,7 @@ DESIGN = Design(
             "Train the baseline models (scikit-learn, LightGBM)",
             ("world", "sample", "model"),
             after=("sample",),
+            trains=True,
         ),
         Step(
             "evaluate",

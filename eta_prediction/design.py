@@ -52,6 +52,7 @@ DESIGN = Design(
             ("world", "sample", "model"),
             after=("sample",),
             still_there="infra.registry.presence:has_model",
+            trains=True,
         ),
         Step(
             "evaluate",

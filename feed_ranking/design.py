@@ -60,6 +60,7 @@ DESIGN = Design(
             ("world", "objective", "sample", "towers", "light", "heavy"),
             after=("sample",),
             still_there="infra.registry.presence:has_model",
+            trains=True,
         ),
         Step(
             "evaluate",

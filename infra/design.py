@@ -157,6 +157,8 @@ class Step:
       the server has lost the data.
     - `cut`: function (settings) -> str for a step that reads a growing log. It names the part of the log that this
       build reads, empty for none. A build calls it once and passes the result to the step in its context.
+    - `trains`: the step trains models, which needs the memory and the cores of the machine. An orchestrator runs one
+      such step at a time.
 
     The code of a step is its target and every module that the target imports (`infra.build.step_code`).
     """
@@ -169,6 +171,7 @@ class Step:
     option: str = ""
     still_there: str = ""
     cut: str = ""
+    trains: bool = False
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,18 @@ class Inconclusive(LabError):
     exit_code = 5
 
 
+class InputsMissing(LabError):
+    """A step of a build runs alone, and a step before it has no output yet."""
+
+    exit_code = 6
+
+
+class Busy(LabError):
+    """Another process holds a lock. The same command succeeds later."""
+
+    exit_code = 7
+
+
 class CorruptArtifact(LabError):
     """An artifact's bytes or shape differ from the registered ones. A corrupt artifact is never loaded."""
 

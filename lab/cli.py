@@ -1,6 +1,7 @@
 """The `lab` command. Standard output carries data; standard error carries messages.
 
-Exit codes: 0 ok, 1 error, 2 usage, 3 budget broken, 4 a dependency does not answer, 5 inconclusive.
+Exit codes: 0 ok, 1 error, 2 usage, 3 budget broken, 4 a dependency does not answer, 5 inconclusive, 6 inputs missing,
+7 busy.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="ML System Design Lab: reference ML systems that run on one laptop.",
     epilog="Exit codes: 0 ok, 1 error, 2 usage, 3 budget or hypothesis broken, 4 a dependency does not answer, "
-    "5 inconclusive (the machine was busy, or too few requests).",
+    "5 inconclusive (the machine was busy, or too few requests), 6 an earlier step of the build has no output, "
+    "7 another build of the design runs.",
 )
 LISTED: Sequence[Callable[..., None]] = (
     running.up,

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import IO, Any
 
 from infra.build.fingerprints import (
     CURRENT,
@@ -35,12 +35,13 @@ from infra.build.fingerprints import (
 )
 from infra.build.memory import release_memory
 from infra.design import Design, Step, resolve
-from infra.errors import DependencyError, LabError, UsageError
+from infra.errors import Busy, DependencyError, LabError, UsageError
 from infra.progress import Progress
 from infra.settings import Settings
 
 Facts = Mapping[str, float | int | str]
 NEEDED_FREE_BYTES = 500_000_000
+LOCK_POLL_S = 0.2
 SUMMARY = "step.json"
 
 
@@ -98,6 +99,7 @@ def build(
     *,
     from_step: str | None = None,
     turned: Mapping[str, Any] = MappingProxyType({}),
+    wait_s: float = 0.0,
     observer: StepObserver | None = None,
 ) -> list[StepRun]:
     """Run every step that is not done. `from_step` forces that step and all later ones to run again.
@@ -105,7 +107,8 @@ def build(
     With knobs `turned`, the runner builds a variant beside the served build. A variant reuses equal outputs and the
     stored cuts of the live log. Steps before `from_step` also keep their cuts.
 
-    Raises `UsageError` for an unknown step or for a second concurrent build of the design, and any exception of a step.
+    Raises `UsageError` for an unknown step, `Busy` if another build of the design still runs after `wait_s` seconds,
+    and any exception of a step.
     """
     observer = observer or StepObserver()
     steps = chosen_steps(design, settings)
@@ -113,11 +116,11 @@ def build(
     if from_step is not None and from_step not in names:
         raise UsageError(f"{design.name} has no step {from_step!r}", hint=f"choose one of: {', '.join(names)}")
     root = settings.design_root(design.name) / "steps"
-    with disk_errors(root), only_build(root):
+    with disk_errors(root), only_build(root, wait_s):
         check_free_space(root)
         if not turned:
             take_cuts(design, settings, steps[names.index(from_step) :] if from_step else steps)
-        lost = None if from_step else _first_lost(design, steps, settings, turned, observer)
+        lost = None if from_step else first_lost(design, steps, settings, turned, observer)
         if again := from_step or lost:
             force(root / ROUNDS, names[names.index(again) :])
         paths, variant = step_paths(design, settings, turned), variant_name(turned)
@@ -125,9 +128,9 @@ def build(
         for index, step in enumerate(steps):
             observer.started(step, index, len(steps))
             if not paths[step.name].exists():
-                run = _run_step(design, step, settings, paths, observer, turned)
+                run = run_step(design, step, settings, paths, observer, turned)
             else:
-                run = _read_summary(step, paths[step.name])
+                run = read_summary(step, paths[step.name])
             observer.finished(run)
             runs.append(run)
         if variant:
@@ -137,7 +140,7 @@ def build(
         return runs
 
 
-def _first_lost(
+def first_lost(
     design: Design, steps: list[Step], settings: Settings, turned: Mapping[str, Any], observer: StepObserver
 ) -> str | None:
     """The first step whose local output exists but whose rows or models a server has lost, for example a new volume.
@@ -160,19 +163,29 @@ def _first_lost(
 
 
 @contextmanager
-def only_build(root: Path) -> Iterator[None]:
-    """Hold the build lock of this design. The kernel releases the lock when the process ends, even if it is killed."""
+def only_build(root: Path, wait_s: float = 0.0) -> Iterator[None]:
+    """Hold the build lock of this design. The kernel releases the lock when the process ends, even if it is killed.
+
+    Raises `Busy` if another process holds the lock for `wait_s` seconds.
+    """
     root.mkdir(parents=True, exist_ok=True)
+    until = time.monotonic() + wait_s
     with (root / "build.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise UsageError(
-                f"another build is writing to {root}", hint="wait for it to end, or stop it, then try again"
-            ) from None
+        while not _locked(lock):
+            if time.monotonic() >= until:
+                raise Busy(f"another build is writing to {root}", hint="wait for it to end, or stop it, then try again")
+            time.sleep(min(LOCK_POLL_S, max(until - time.monotonic(), 0.0)))
         for left_over in root.glob("*/*.partial"):
             shutil.rmtree(left_over)
         yield
+
+
+def _locked(lock: IO[str]) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 @contextmanager
@@ -199,7 +212,7 @@ def check_free_space(root: Path) -> None:
         )
 
 
-def _run_step(
+def run_step(
     design: Design,
     step: Step,
     settings: Settings,
@@ -235,7 +248,7 @@ def _run_step(
     return StepRun(step.name, step.title, final, False, seconds, peak_mb, facts)
 
 
-def _read_summary(step: Step, path: Path) -> StepRun:
+def read_summary(step: Step, path: Path) -> StepRun:
     summary = json.loads((path / SUMMARY).read_text())
     return StepRun(step.name, step.title, path, True, summary["seconds"], summary["peak_mb"], summary["facts"])
 

@@ -12,7 +12,7 @@ from lab.output.console import print_json, print_table
 
 
 def designs(preset: Preset = None, as_json: Json = False) -> None:
-    """List the designs with their budgets."""
+    """List the designs with their budgets; --json also lists the steps of their builds."""
     settings = settings_for(preset)
     rows: list[dict[str, Any]] = [
         {
@@ -22,6 +22,16 @@ def designs(preset: Preset = None, as_json: Json = False) -> None:
             "port": design.port,
             "budgets": {budget.name: budget.limit for budget in design.budgets},
             "knobs": len(design.knobs(settings.preset)),
+            "steps": [
+                {
+                    "name": step.name,
+                    "title": step.title,
+                    "after": step.after,
+                    "option": step.option,
+                    "trains": step.trains,
+                }
+                for step in design.steps
+            ],
         }
         for design in load_designs()
     ]
@@ -29,7 +39,7 @@ def designs(preset: Preset = None, as_json: Json = False) -> None:
         print_json(rows)
     else:
         for row in rows:
-            del row["summary"]
+            del row["summary"], row["steps"]
             row["budgets"] = ", ".join(f"{name} {limit:g}" for name, limit in row["budgets"].items())
         print_table(list(rows[0]), [list(row.values()) for row in rows])
 

@@ -35,6 +35,13 @@ def build(
     design: DesignName,
     preset: Preset = None,
     from_step: Annotated[str | None, typer.Option("--from", help="run this step and all later ones again")] = None,
+    only: Annotated[str | None, typer.Option(help="run this step and no other, as a task of an orchestrator")] = None,
+    force: Annotated[
+        str | None, typer.Option(metavar="RUN_ID", help="with --only: run the step again, once per RUN_ID")
+    ] = None,
+    wait: Annotated[
+        float, typer.Option(min=0.0, metavar="SECONDS", help="wait so long for another build of the design to end")
+    ] = 0.0,
     naive: Annotated[
         bool | None,
         typer.Option(
@@ -68,12 +75,20 @@ def build(
     }
     given = {name: value for name, value in files.items() if value is not None}
     if given:
-        if from_step is not None or naive is not None:
-            raise UsageError("--from and --with-naive-hydration apply to the generated world, not to your own files")
+        if from_step is not None or naive is not None or only is not None or force is not None or wait:
+            raise UsageError(
+                "--from, --only, --force, --wait and --with-naive-hydration apply to the generated world, "
+                "not to your own files"
+            )
         build_files(design, preset, given, quiet=quiet, as_json=as_json)
         return
+    if only is not None and (from_step is not None or naive is not None):
+        raise UsageError("--only runs one step; leave out --from and --with-naive-hydration")
+    if force is not None and only is None:
+        raise UsageError("--force needs --only", hint="to run several steps again: --from STEP")
     from infra.build.fingerprints import choose_option
-    from lab.services.building import run_build, stop_at_once
+    from infra.build.single_step import build_step
+    from lab.services.building import run_build, stop_at_once, with_progress
 
     stop_at_once()
     settings = settings_for(preset)
@@ -82,12 +97,21 @@ def build(
     started = time.perf_counter()
     if naive is not None:
         choose_option(find_design(design), settings, "naive-hydration", chosen=naive)
-    runs = run_build(find_design(design), settings, from_step=from_step)
+    found = find_design(design)
+    if only is None:
+        runs = run_build(found, settings, from_step=from_step, wait_s=wait)
+    else:
+        runs = [
+            with_progress(
+                lambda observer: build_step(found, settings, only, run_id=force or "", wait_s=wait, observer=observer)
+            )
+        ]
     if as_json:
         keys = ("name", "skipped", "seconds", "peak_mb", "facts")
         print_json([{key: getattr(run, key) for key in keys} for run in runs])
     elif not quiet:
-        err.print(f"built {design} ({settings.preset}) in {time.perf_counter() - started:.1f} s")
+        what = design if only is None else f"the step {only} of {design}"
+        err.print(f"built {what} ({settings.preset}) in {time.perf_counter() - started:.1f} s")
 
 
 def evaluate(

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Callable
 from types import FrameType
+from typing import TypeVar
 
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
@@ -14,11 +16,22 @@ from infra.design import Design, Step
 from infra.settings import Settings
 from lab.output.console import err
 
+T = TypeVar("T")
 
-def run_build(design: Design, settings: Settings, *, from_step: str | None = None) -> list[StepRun]:
+
+def run_build(
+    design: Design, settings: Settings, *, from_step: str | None = None, wait_s: float = 0.0
+) -> list[StepRun]:
     """Build the design and show progress on standard error."""
+    return with_progress(
+        lambda observer: build(design, settings, from_step=from_step, wait_s=wait_s, observer=observer)
+    )
+
+
+def with_progress(work: Callable[[StepObserver], T]) -> T:
+    """Call `work` with an observer that shows progress on standard error."""
     if not err.is_terminal:
-        return build(design, settings, from_step=from_step, observer=_Lines())
+        return work(_Lines())
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -27,7 +40,7 @@ def run_build(design: Design, settings: Settings, *, from_step: str | None = Non
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=err, transient=True) as progress:
-        return build(design, settings, from_step=from_step, observer=_Bar(progress))
+        return work(_Bar(progress))
 
 
 def stop_at_once() -> None:

@@ -14,7 +14,7 @@ from eta_prediction.offline.trip_files.trip_models import boosters
 from infra.build.real_files import RealBuild
 from infra.build.runner import only_build
 from infra.build.trip_files import TripFiles
-from infra.errors import LabError, UsageError
+from infra.errors import Busy, LabError, UsageError
 from infra.evaluation.figures import Figure, read_figures
 from infra.settings import Settings
 from tests.support.trip_files import grid, taxi_lines, write, write_dimacs
@@ -86,7 +86,7 @@ def test_failed_builds_leave_no_result(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(boosters, "MOST_ROUNDS", 3)
     path = write(tmp_path / "trips.csv", taxi_lines(400))
     source, settings = TripFiles.of(f"taxi:{path}"), Settings(home=tmp_path / "home", preset="smoke")
-    with only_build(settings.design_root("eta_prediction") / "real_trips"), pytest.raises(UsageError, match="another"):
+    with only_build(settings.design_root("eta_prediction") / "real_trips"), pytest.raises(Busy, match="another"):
         build(source, settings, quiet)
 
     def full(*_: object) -> None:

@@ -15,7 +15,7 @@ from infra.build import step_code
 from infra.build.fingerprints import is_built, step_paths
 from infra.build.runner import StepContext, StepObserver, StepRun, build
 from infra.design import Design, Step
-from infra.errors import DependencyError, LabError, UsageError
+from infra.errors import Busy, DependencyError, LabError, UsageError
 from infra.settings import Settings
 from tests.support.tiny import PRESETS, First, Second, TinyConfig, tiny_design
 from tests.support.tiny_steps import DESIGN, current, ran
@@ -213,7 +213,7 @@ def test_concurrent_build_is_rejected_and_leaves_the_outputs_intact(settings: Se
     working.mkdir(parents=True)
     with (root / "build.lock").open("w") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
-        with pytest.raises(UsageError, match="another build"):
+        with pytest.raises(Busy, match="another build"):
             build(DESIGN, settings)
     assert working.exists()
     assert ran(build(DESIGN, settings)) == "abc"

@@ -24,7 +24,7 @@ from ctr_prediction.offline.click_logs.split import split
 from ctr_prediction.offline.click_logs.vocabulary import FIRST, MISSING, RARE, Vocabulary
 from infra.build.click_log import ClickLog
 from infra.build.runner import only_build
-from infra.errors import LabError, UsageError
+from infra.errors import Busy, LabError, UsageError
 from infra.evaluation.figures import read_figures
 from infra.progress import Progress
 from infra.settings import REPOSITORY, Settings
@@ -242,7 +242,7 @@ def test_concurrent_build_and_full_disk_are_reported(
     source, settings = ClickLog("criteo", write(tmp_path / "log.txt", criteo_lines(300))), Settings(home=tmp_path)
     with (
         only_build(settings.design_root(DESIGN.name) / "real_logs"),
-        pytest.raises(UsageError, match="another build is writing"),
+        pytest.raises(Busy, match="another build is writing"),
     ):
         build(source, settings, quiet)
 
