@@ -23,6 +23,11 @@ TAXI_HEADER = (
 )
 
 
+def quiet(share: float, text: str) -> None:
+    """A progress callback that checks the share."""
+    assert 0 <= share <= 1
+
+
 def grid(side: int = 12, spacing_m: float = 400.0, kmh: float = 36.0) -> RoadMap:
     """A square grid of two-way streets; every edge takes its length at `kmh`."""
     row, column = np.divmod(np.arange(side * side), side)

@@ -17,11 +17,7 @@ from infra.build.trip_files import TripFiles
 from infra.errors import Busy, LabError, UsageError
 from infra.evaluation.figures import Figure, read_figures
 from infra.settings import Settings
-from tests.support.trip_files import grid, taxi_lines, write, write_dimacs
-
-
-def quiet(share: float, text: str) -> None:
-    assert 0 <= share <= 1
+from tests.support.trip_files import grid, quiet, taxi_lines, write, write_dimacs
 
 
 def figures(built: RealBuild) -> dict[str, Figure]:

@@ -12,11 +12,7 @@ from eta_prediction.offline.trip_files.maps.dimacs import read_dimacs
 from eta_prediction.offline.trip_files.maps.dimacs_files import kind_of
 from eta_prediction.offline.trip_files.tally import Tally
 from infra.errors import LabError, UsageError
-from tests.support.trip_files import grid, write, write_dimacs
-
-
-def quiet(share: float, text: str) -> None:
-    assert 0 <= share <= 1
+from tests.support.trip_files import grid, quiet, write, write_dimacs
 
 
 @pytest.mark.parametrize("packed", [False, True], ids=["plain", "gzip"])

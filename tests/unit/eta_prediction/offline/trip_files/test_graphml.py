@@ -12,7 +12,7 @@ from eta_prediction.offline.trip_files.maps.graphml import read_graphml
 from eta_prediction.offline.trip_files.maps.tags import kmh_of, road_of
 from eta_prediction.offline.trip_files.tally import Tally
 from infra.errors import LabError, UsageError
-from tests.support.trip_files import graphml
+from tests.support.trip_files import graphml, quiet
 
 NODES = [
     {"id": "178877282", "y": "40.00", "x": "-86.00"},
@@ -30,10 +30,6 @@ RING = [
     {"source": "2", "target": "3", "length": "1200.5", "highway": "residential"},
     {"source": "3", "target": "178877282", "length": "1400", "maxspeed": "DE:urban", "highway": "motorway_link"},
 ]
-
-
-def quiet(share: float, text: str) -> None:
-    assert 0 <= share <= 1
 
 
 @pytest.mark.parametrize(

@@ -3,27 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from eta_prediction.offline.trip_files.route import great_circles, routed
 from eta_prediction.offline.trip_files.tally import Tally
-from eta_prediction.offline.trip_files.trips import Trips, read_trips
-from infra.build.trip_files import TripFiles
+from eta_prediction.offline.trip_files.trips import Trips
 from infra.errors import UsageError
-from tests.support.trip_files import LAT, LON, METRE_LAT, METRE_LON, grid, taxi_lines, write
-
-
-def quiet(share: float, text: str) -> None:
-    assert 0 <= share <= 1
-
-
-@pytest.fixture
-def trips(tmp_path: Path) -> Trips:
-    path = write(tmp_path / "trips.csv", taxi_lines(3000))
-    return read_trips(TripFiles.of(f"taxi:{path}"), quiet, Tally())
+from tests.support.trip_files import LAT, LON, METRE_LAT, METRE_LON, grid, quiet
 
 
 def test_routes_of_trips_are_those_of_the_map(trips: Trips) -> None:

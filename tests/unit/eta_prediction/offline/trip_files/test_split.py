@@ -2,26 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
-import pytest
 
 from eta_prediction.offline.trip_files.split import split
-from eta_prediction.offline.trip_files.tally import Tally
-from eta_prediction.offline.trip_files.trips import Trips, read_trips
-from infra.build.trip_files import TripFiles
-from tests.support.trip_files import taxi_lines, write
-
-
-def quiet(share: float, text: str) -> None:
-    assert 0 <= share <= 1
-
-
-@pytest.fixture
-def trips(tmp_path: Path) -> Trips:
-    path = write(tmp_path / "trips.csv", taxi_lines(3000))
-    return read_trips(TripFiles.of(f"taxi:{path}"), quiet, Tally())
+from eta_prediction.offline.trip_files.trips import Trips
 
 
 def test_time_split_tests_the_latest_fifth(trips: Trips) -> None:

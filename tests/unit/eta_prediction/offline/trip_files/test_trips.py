@@ -15,11 +15,7 @@ from eta_prediction.offline.trip_files.tally import Tally
 from eta_prediction.offline.trip_files.trips import Trips, numbers_of, read_trips, times_of
 from infra.build.trip_files import TripFiles
 from infra.errors import LabError, UsageError
-from tests.support.trip_files import LAT, LON, TAXI_HEADER, taxi_lines, write
-
-
-def quiet(share: float, text: str) -> None:
-    assert 0 <= share <= 1
+from tests.support.trip_files import LAT, LON, TAXI_HEADER, quiet, taxi_lines, write
 
 
 def read(path: Path, form: str = "taxi", **options: str) -> tuple[Trips, Tally]:

@@ -16,11 +16,7 @@ from eta_prediction.offline.trip_files.tlc.zones import read_zones
 from eta_prediction.offline.trip_files.trips import Trips, read_trips
 from infra.build.trip_files import TripFiles
 from infra.errors import UsageError
-from tests.support.trip_files import LAT, LON
-
-
-def quiet(share: float, text: str) -> None:
-    assert 0 <= share <= 1
+from tests.support.trip_files import LAT, LON, quiet
 
 
 def read(path: Path, form: str = "taxi", **options: str) -> tuple[Trips, Tally]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,20 +12,9 @@ from eta_prediction.offline.trip_files.tally import Tally
 from eta_prediction.offline.trip_files.trip_models.inputs import correct, encode
 from eta_prediction.offline.trip_files.trip_models.learn import blend_weights, shift_of
 from eta_prediction.offline.trip_files.trip_models.level import level_of
-from eta_prediction.offline.trip_files.trips import Trips, read_trips
-from infra.build.trip_files import TripFiles
+from eta_prediction.offline.trip_files.trips import Trips
 from infra.columns import DAY_S
-from tests.support.trip_files import grid, taxi_lines, write
-
-
-def quiet(share: float, text: str) -> None:
-    assert 0 <= share <= 1
-
-
-@pytest.fixture
-def trips(tmp_path: Path) -> Trips:
-    path = write(tmp_path / "trips.csv", taxi_lines(3000))
-    return read_trips(TripFiles.of(f"taxi:{path}"), quiet, Tally())
+from tests.support.trip_files import grid, quiet
 
 
 def test_correction_recovers_the_planted_line_and_hours(trips: Trips) -> None:
