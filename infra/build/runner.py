@@ -116,7 +116,7 @@ def build(
     if from_step is not None and from_step not in names:
         raise UsageError(f"{design.name} has no step {from_step!r}", hint=f"choose one of: {', '.join(names)}")
     root = settings.design_root(design.name) / "steps"
-    with disk_errors(root), only_build(root, wait_s):
+    with disk_errors(root), only_build(root, wait_s, observer):
         check_free_space(root)
         if not turned:
             take_cuts(design, settings, steps[names.index(from_step) :] if from_step else steps)
@@ -163,14 +163,16 @@ def first_lost(
 
 
 @contextmanager
-def only_build(root: Path, wait_s: float = 0.0) -> Iterator[None]:
+def only_build(root: Path, wait_s: float = 0.0, observer: StepObserver | None = None) -> Iterator[None]:
     """Hold the build lock of this design. The kernel releases the lock when the process ends, even if it is killed.
 
-    Raises `Busy` if another process holds the lock for `wait_s` seconds.
+    Raises `Busy` if another process holds the lock for `wait_s` seconds. `observer` is told of a wait.
     """
     root.mkdir(parents=True, exist_ok=True)
     until = time.monotonic() + wait_s
     with (root / "build.lock").open("w") as lock:
+        if wait_s and observer and not _locked(lock):
+            observer.noticed(f"another build is writing to {root}; waiting at most {wait_s:g} s for it")
         while not _locked(lock):
             if time.monotonic() >= until:
                 raise Busy(f"another build is writing to {root}", hint="wait for it to end, or stop it, then try again")

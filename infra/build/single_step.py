@@ -52,13 +52,12 @@ def build_step(
         raise UsageError(f"{design.name} has no step {name!r}", hint=f"choose one of: {', '.join(names)}")
     place = names.index(name)
     step, root = steps[place], settings.design_root(design.name) / "steps"
-    with disk_errors(root), only_build(root, wait_s):
+    with disk_errors(root), only_build(root, wait_s, observer):
         check_free_space(root)
         if step.cut:
             take_cuts(design, settings, [step])
-        if run_id:
-            _force_once(root, run_id, name)
-        elif first_lost(design, [step], settings, {}, observer):
+        is_forced = bool(run_id) and _force_once(root, run_id, name)
+        if not is_forced and first_lost(design, [step], settings, {}, observer):
             force(root / ROUNDS, [name])
         paths = step_paths(design, settings)
         needed = names[:-1] if step is steps[-1] else [other for other in step.after if other in paths]
@@ -78,12 +77,14 @@ def build_step(
         return run
 
 
-def _force_once(root: Path, run_id: str, name: str) -> None:
-    """Force the step `name`, unless this run has already forced it. The newest `KEPT_RUNS` ids are kept."""
+def _force_once(root: Path, run_id: str, name: str) -> bool:
+    """Force the step `name`, unless this run has already forced it; returns whether it did. The newest `KEPT_RUNS` ids
+    are kept."""
     path = root / FORCED
     forced: dict[str, list[str]] = json.loads(path.read_text()) if path.exists() else {}
     if name in forced.get(run_id, []):
-        return
+        return False
     force(root / ROUNDS, [name])
     forced[run_id] = [*forced.pop(run_id, []), name]
     write_atomically(path, json.dumps(dict(list(forced.items())[-KEPT_RUNS:])))
+    return True

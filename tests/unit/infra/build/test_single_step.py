@@ -6,16 +6,26 @@ from __future__ import annotations
 import fcntl
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from infra.build.fingerprints import CURRENT, choose_option, is_built
-from infra.build.runner import StepContext, build, only_build
+from infra.build.runner import StepContext, StepObserver, build, only_build
 from infra.build.single_step import build_step
 from infra.errors import Busy, InputsMissing, LabError, UsageError
 from infra.settings import Settings
+from tests.support.tiny import tiny_design
 from tests.support.tiny_steps import DESIGN, WITH_OPTION, current
+
+
+class Notes(StepObserver):
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def noticed(self, text: str) -> None:
+        self.texts.append(text)
 
 
 @pytest.fixture
@@ -103,7 +113,22 @@ def test_step_waits_for_another_build_and_gives_up_at_the_end(settings: Settings
             build_step(DESIGN, settings, "a", wait_s=0.1)
         assert caught.value.exit_code == 7
         threading.Timer(0.3, fcntl.flock, (other, fcntl.LOCK_UN)).start()
-        assert not build_step(DESIGN, settings, "a", wait_s=60).skipped
+        notes = Notes()
+        assert not build_step(DESIGN, settings, "a", wait_s=60, observer=notes).skipped
+    assert [text for text in notes.texts if "waiting at most 60 s" in text], "the user sees why nothing happens"
+
+
+def still_there(output: Path, settings: Settings) -> bool:
+    return not (settings.home / "lost").exists()
+
+
+def test_output_that_a_server_lost_is_made_again_also_in_a_run_that_has_forced_it(settings: Settings) -> None:
+    watched = replace(DESIGN.steps[0], still_there=f"{__name__}:still_there")
+    design = tiny_design(watched, *DESIGN.steps[1:])
+    build_step(design, settings, "a", run_id="monday")
+    assert build_step(design, settings, "a", run_id="monday").skipped
+    (settings.home / "lost").touch()
+    assert not build_step(design, settings, "a", run_id="monday").skipped
 
 
 def test_free_lock_is_not_waited_for(settings: Settings) -> None:
