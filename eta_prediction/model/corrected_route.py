@@ -90,14 +90,11 @@ def _by_hour(
 ) -> Array:
     """float64[n, columns]: weights of the knots of the hour and the types of ride, alone and times the route's time;
     then the shares of roads times the route's time. `rides` and `roads` are arrays of n values."""
-    place = (hour_of_week % 24) / 2
-    below = place.astype(np.int64)
-    share, rows = place - below, np.arange(len(place))
-    knots, after = 2 * len(KNOTS_H), 4 * len(KNOTS_H)
-    found = np.zeros((len(place), after + 2 * len(rides) + len(roads)))
-    first = len(KNOTS_H) * (hour_of_week >= 120)
-    found[rows, first + below % len(KNOTS_H)] = 1 - share
-    found[rows, first + (below + 1) % len(KNOTS_H)] += share
+    one, other, share = _knots_of(hour_of_week)
+    rows, knots, after = np.arange(len(share)), 2 * len(KNOTS_H), 4 * len(KNOTS_H)
+    found = np.zeros((len(share), after + 2 * len(rides) + len(roads)))
+    found[rows, one] = 1 - share
+    found[rows, other] += share
     np.multiply(found[:, :knots], route_s[:, None], out=found[:, knots:after])
     for number, ride in enumerate(rides):
         found[:, after + number] = ride
@@ -107,15 +104,20 @@ def _by_hour(
     return found
 
 
+def _knots_of(hour_of_week: Array) -> tuple[Ints, Ints, Array]:
+    """The columns int64[n] of the knots before and after each hour, and the share float64[n] of the one after."""
+    place = (hour_of_week % 24) / 2
+    below = place.astype(np.int64)
+    first = len(KNOTS_H) * (hour_of_week >= 120)
+    return first + below % len(KNOTS_H), first + (below + 1) % len(KNOTS_H), place - below
+
+
 def _weighted(
     weights: Array, hour_of_week: Array, rides: tuple[Array | Bools, ...], roads: tuple[Array, ...], route_s: Array
 ) -> Array:
     """float64[n]: `_by_hour` times `weights`. Few columns of a row are not 0, so their weights are looked up."""
-    place = (hour_of_week % 24) / 2
-    below = place.astype(np.int64)
-    share = place - below
-    first, knots = len(KNOTS_H) * (hour_of_week >= 120), 2 * len(KNOTS_H)
-    one, other = first + below % len(KNOTS_H), first + (below + 1) % len(KNOTS_H)
+    one, other, share = _knots_of(hour_of_week)
+    knots = 2 * len(KNOTS_H)
     alone = weights.take(one) * (1 - share) + weights.take(other) * share
     factor = weights.take(one + knots) * (1 - share) + weights.take(other + knots) * share
     rest = weights[2 * knots :]

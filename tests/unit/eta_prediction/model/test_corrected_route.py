@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from eta_prediction.domain import Array
-from eta_prediction.model.corrected_route import CorrectedRoute
+from eta_prediction.model.corrected_route import CorrectedRoute, full_columns
 from eta_prediction.model.inputs import Floats, column
 from eta_prediction.offline.quantile_models.fit_corrected_route import fit_corrected_route, route_times
 from tests.support.eta_planted import planted
@@ -30,6 +30,12 @@ def test_route_that_is_too_long_by_a_constant_factor_is_corrected_to_the_same_ti
 def test_each_kind_of_traffic_has_its_own_correction_and_live_traffic_the_smaller_error() -> None:
     live, static = (np.abs(corrected(traffic)[1] - NEW_SECONDS).mean() for traffic in ("live", "static"))
     assert live < 0.85 * static
+
+
+def test_times_are_the_columns_of_the_fit_times_the_weights() -> None:
+    route_s = route_times(NEW_X)["live"]
+    route, found = corrected("live")
+    np.testing.assert_allclose(found, np.maximum(full_columns(NEW_X, route_s) @ route.full, 30.0), rtol=1e-9)
 
 
 def hours(x: Floats) -> Array:
