@@ -24,11 +24,18 @@ DESIGN = Design(
             cut="ctr_prediction.events.cuts:cut_of",
         ),
         Step(
+            "validate",
+            "ctr_prediction.offline.validate:validate",
+            "Check the data quality of the log (DuckDB)",
+            ("world",),
+            after=("world", "live"),
+        ),
+        Step(
             "features",
             "ctr_prediction.offline.feature_tables:compute_tables",
             "Compute the feature tables",
             ("world", "features"),
-            after=("world", "live"),
+            after=("world", "live", "validate"),
         ),
         Step(
             "materialize",

@@ -24,11 +24,18 @@ DESIGN = Design(
             cut="eta_prediction.events.cuts:cut_of",
         ),
         Step(
+            "validate",
+            "eta_prediction.offline.validate:validate",
+            "Check the data quality of the log (DuckDB)",
+            ("world",),
+            after=("world", "live"),
+        ),
+        Step(
             "features",
             "eta_prediction.offline.feature_tables:compute_tables",
             "Estimate profiles, speeds, places and drivers",
             ("world", "features", "sample"),
-            after=("world", "live"),
+            after=("world", "live", "validate"),
         ),
         Step(
             "materialize",

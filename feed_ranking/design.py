@@ -24,11 +24,18 @@ DESIGN = Design(
             cut="feed_ranking.events.cuts:cut_of",
         ),
         Step(
+            "validate",
+            "feed_ranking.offline.validate:validate",
+            "Check the data quality of the log (DuckDB)",
+            ("world",),
+            after=("world", "live"),
+        ),
+        Step(
             "features",
             "feed_ranking.offline.feature_tables:compute_tables",
             "Compute the feature tables",
             ("world", "features"),
-            after=("world", "live"),
+            after=("world", "live", "validate"),
         ),
         Step(
             "materialize",

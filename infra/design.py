@@ -10,6 +10,7 @@ import dataclasses
 import importlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal, Protocol, TypeVar
 
@@ -117,6 +118,12 @@ def stage_with_knobs(stage: S, turned: Mapping[str, Any]) -> S:
         return stage
     changes = {item.name: turned[item.name] for item in dataclasses.fields(stage) if item.name in turned}
     return dataclasses.replace(stage, **changes) if changes else stage
+
+
+def with_history_before(config: Any, day: str) -> Any:
+    """A copy of `config` whose generated world ends before `day` (YYYY-MM-DD)."""
+    days = (date.fromisoformat(day) - date.fromisoformat(config.world.start[:10])).days
+    return dataclasses.replace(config, world=dataclasses.replace(config.world, days=min(days, config.world.days)))
 
 
 def knobs_of(config: Any) -> tuple[Knob, ...]:
@@ -255,7 +262,8 @@ class Design:
     - `holdout`: a function (config, paths by step, progress) -> figures that take too long for every build; optional.
       `lab evaluate` calls it with the rows of the gate.
 
-    `real_files` is None for a design that cannot train on files that the user supplies.
+    `real_files` is None for a design that cannot train on files that the user supplies. `as_of` is a date (YYYY-MM-DD)
+    for a build that reads only the data before it (`infra.build.as_of`), and empty otherwise.
     """
 
     name: str
@@ -287,6 +295,7 @@ class Design:
     real_files: RealFiles | None = None
     holdout: str = ""
     headline: tuple[str, ...] = ()
+    as_of: str = ""
 
     def __str__(self) -> str:
         return self.name
@@ -303,7 +312,8 @@ class Design:
         presets = self.presets()
         if preset not in presets:
             raise UsageError(f"{self.name} has no preset {preset!r}", hint=f"choose one of: {', '.join(presets)}")
-        return with_knobs(presets[preset], turned)
+        config = with_knobs(presets[preset], turned)
+        return with_history_before(config, self.as_of) if self.as_of else config
 
     def knobs(self, preset: str) -> tuple[Knob, ...]:
         return knobs_of(self.configuration(preset))

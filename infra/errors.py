@@ -48,6 +48,12 @@ class Busy(LabError):
     exit_code = 7
 
 
+class DataRejected(LabError):
+    """A data-quality check of the log failed. The build stops before it learns from the log."""
+
+    exit_code = 8
+
+
 class CorruptArtifact(LabError):
     """An artifact's bytes or shape differ from the registered ones. A corrupt artifact is never loaded."""
 

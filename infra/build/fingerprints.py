@@ -21,6 +21,7 @@ from infra.build.step_code import code_digest
 from infra.design import Design, Step, resolve
 from infra.errors import UsageError
 from infra.files import write_atomically
+from infra.live import live_log
 from infra.settings import Settings
 
 CURRENT = "current.json"
@@ -28,6 +29,9 @@ ROUNDS = "rounds.json"
 OPTIONS = "options.json"
 CUTS = "cuts.json"
 VARIANTS = "variants"
+DATES = "as_of"
+KEPT_DATES = 7
+"""builds as of a date whose outputs stay"""
 
 
 def step_paths(design: Design, settings: Settings, turned: Mapping[str, Any] = MappingProxyType({})) -> dict[str, Path]:
@@ -84,7 +88,12 @@ def choose_option(design: Design, settings: Settings, option: str, *, chosen: bo
 
 
 def take_cuts(design: Design, settings: Settings, steps: Iterable[Step]) -> None:
-    """Call `Step.cut` of each of these steps that has one, and store the results until the next build."""
+    """Call `Step.cut` of each of these steps that has one, and store the results until the next build.
+
+    A build as of a date stores none: the files before a date stay the same.
+    """
+    if design.as_of:
+        return
     before = read_cuts(design, settings)
     cuts = before | {step.name: str(resolve(step.cut)(settings)) for step in steps if step.cut}
     if cuts != before:
@@ -93,6 +102,12 @@ def take_cuts(design: Design, settings: Settings, steps: Iterable[Step]) -> None
 
 def read_cuts(design: Design, settings: Settings) -> dict[str, str]:
     """Step -> its stored cut. Live events after the cut do not make a build out of date."""
+    if design.as_of:
+        return {
+            step.name: live_log.before(str(resolve(step.cut)(settings)), design.as_of)
+            for step in design.steps
+            if step.cut
+        }
     path = settings.design_root(design.name) / "steps" / CUTS
     cuts: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
     return cuts
@@ -108,7 +123,8 @@ def force(path: Path, names: list[str]) -> None:
 
 
 def point_to(pointer: Path, root: Path, paths: Mapping[str, Path]) -> None:
-    """Make this build the current one, and delete all outputs except those of this build and the previous one.
+    """Make this build the current one, and delete all outputs except those of this build, of the previous one and of
+    the newest builds as of a date.
 
     A running service detects the change and swaps. It may read the previous build's outputs until then.
     """
@@ -117,22 +133,32 @@ def point_to(pointer: Path, root: Path, paths: Mapping[str, Path]) -> None:
         return
     write_atomically(pointer, json.dumps(wanted, indent=2))
     shutil.rmtree(root / VARIANTS, ignore_errors=True)  # variants depend on the replaced build
-    keep = {*wanted.values(), *before.values()}
+    dated = [_read_pointer(file).values() for file in (root / DATES).glob("*.json")]
+    keep = {*wanted.values(), *before.values(), *(path for paths in dated for path in paths)}
     for path in root.glob("*/*"):
         if path.is_dir() and str(path) not in keep:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def variant_name(turned: Mapping[str, Any]) -> str:
-    """A short name for a build with these knobs turned; empty if no knob is turned."""
+def variant_name(design: Design, turned: Mapping[str, Any]) -> str:
+    """A name for a build with these knobs turned or as of a date; empty for a build that is to be served."""
     text = json.dumps(dict(turned), sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:8] if turned else ""
+    knobs = hashlib.sha256(text.encode()).hexdigest()[:8] if turned else ""
+    return "-".join(part for part in (design.as_of, knobs) if part)
 
 
 def keep_variant(root: Path, name: str, paths: Mapping[str, Path]) -> None:
     """Keep the outputs of a variant until the next build that changes an output. No service uses a variant."""
     (root / VARIANTS).mkdir(exist_ok=True)
     write_atomically(root / VARIANTS / f"{name}.json", json.dumps(_as_text(paths), indent=2))
+
+
+def keep_dated(root: Path, day: str, paths: Mapping[str, Path]) -> None:
+    """Keep the outputs of a build as of `day`, finished or not, and those of the last `KEPT_DATES` such builds."""
+    (root / DATES).mkdir(exist_ok=True)
+    write_atomically(root / DATES / f"{day}.json", json.dumps(_as_text(paths), indent=2))
+    for old in sorted((root / DATES).glob("*.json"), key=lambda file: file.stat().st_mtime)[:-KEPT_DATES]:
+        old.unlink()
 
 
 def _as_text(paths: Mapping[str, Path]) -> dict[str, str]:

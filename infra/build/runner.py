@@ -21,11 +21,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import IO, Any
 
+from infra.build.failed import failed_root, forget_failure, keep_failure
 from infra.build.fingerprints import (
     CURRENT,
     ROUNDS,
     chosen_steps,
     force,
+    keep_dated,
     keep_variant,
     point_to,
     read_cuts,
@@ -49,8 +51,9 @@ SUMMARY = "step.json"
 class StepContext:
     """Arguments of a step: its configuration, an empty output directory `out`, and the outputs of earlier steps.
 
-    `report(share, text)` reports the progress, with share in 0..1. `variant` names a build with turned knobs and is
-    empty otherwise. `cut` is the result of `Step.cut` at the start of the build: the part of a live input to read.
+    `report(share, text)` reports the progress, with share in 0..1. `variant` names a build with turned knobs or as of a
+    date, and is empty otherwise. `cut` is the result of `Step.cut` at the start of the build: the part of a live input
+    to read.
     """
 
     design: Design
@@ -123,7 +126,7 @@ def build(
         lost = None if from_step else first_lost(design, steps, settings, turned, observer)
         if again := from_step or lost:
             force(root / ROUNDS, names[names.index(again) :])
-        paths, variant = step_paths(design, settings, turned), variant_name(turned)
+        paths, variant = step_paths(design, settings, turned), variant_name(design, turned)
         runs = []
         for index, step in enumerate(steps):
             observer.started(step, index, len(steps))
@@ -133,10 +136,13 @@ def build(
                 run = read_summary(step, paths[step.name])
             observer.finished(run)
             runs.append(run)
+        if design.as_of:
+            keep_dated(root, design.as_of, paths)
         if variant:
             keep_variant(root, variant, paths)
         else:
             point_to(settings.design_root(design.name) / CURRENT, root, paths)
+            forget_failure(failed_root(design, settings))
         return runs
 
 
@@ -235,17 +241,20 @@ def run_step(
             out=partial,
             inputs={name: paths[name] for name in step.after if name in paths},
             report=observer.progress,
-            variant=variant_name(turned),
+            variant=variant_name(design, turned),
             cut=read_cuts(design, settings).get(step.name, "") if step.cut else "",
         )
         facts = resolve(step.target)(context) or {}
         seconds, peak_mb = round(time.perf_counter() - started, 3), round(_peak_mb(), 1)
         summary = {"seconds": seconds, "peak_mb": peak_mb, "facts": dict(facts)}
         (partial / SUMMARY).write_text(json.dumps(summary, indent=2, default=_plain_number))
-    except BaseException:
+    except BaseException as exc:
+        if isinstance(exc, Exception) and not variant_name(design, turned):
+            keep_failure(failed_root(design, settings), step.name, exc, partial)
         shutil.rmtree(partial, ignore_errors=True)
         raise
     partial.rename(final)
+    forget_failure(failed_root(design, settings), step.name)
     release_memory()
     return StepRun(step.name, step.title, final, False, seconds, peak_mb, facts)
 

@@ -9,7 +9,17 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from infra.build.fingerprints import CURRENT, ROUNDS, chosen_steps, force, point_to, step_paths, take_cuts
+from infra.build.failed import failed_root, forget_failure
+from infra.build.fingerprints import (
+    CURRENT,
+    ROUNDS,
+    chosen_steps,
+    force,
+    keep_dated,
+    point_to,
+    step_paths,
+    take_cuts,
+)
 from infra.build.runner import (
     StepObserver,
     StepRun,
@@ -69,11 +79,15 @@ def build_step(
         observer.started(step, place, len(steps))
         if paths[name].exists():
             run = read_summary(step, paths[name])
+            forget_failure(failed_root(design, settings), name)
         else:
             run = run_step(design, step, settings, paths, observer, {})
         observer.finished(run)
-        if step is steps[-1]:
+        if design.as_of:
+            keep_dated(root, design.as_of, paths)
+        elif step is steps[-1]:
             point_to(settings.design_root(design.name) / CURRENT, root, paths)
+            forget_failure(failed_root(design, settings))
         return run
 
 

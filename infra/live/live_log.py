@@ -40,6 +40,11 @@ def cut_of(log: LiveLog, settings: Settings) -> str:
     return "\n".join(f"{path.stat().st_size} {path.relative_to(root).as_posix()}" for path in files)
 
 
+def before(cut: str, day: str) -> str:
+    """The lines of a cut whose files were written before `day` (YYYY-MM-DD). Each path has a folder `date=…`."""
+    return "\n".join(line for line in cut.splitlines() if line.partition("/date=")[2][: len(day)] < day)
+
+
 def files_of_cut(cut: str) -> list[str]:
     """The paths that a cut names, relative to `live_root`."""
     return [line.partition(" ")[2] for line in cut.splitlines()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import logging
 import time
 from collections.abc import Collection
@@ -36,6 +37,14 @@ def build(
     preset: Preset = None,
     from_step: Annotated[str | None, typer.Option("--from", help="run this step and all later ones again")] = None,
     only: Annotated[str | None, typer.Option(help="run this step and no other, as a task of an orchestrator")] = None,
+    date: Annotated[
+        str | None,
+        typer.Option(
+            "--as-of",
+            metavar="YYYY-MM-DD",
+            help="read only the data before this date (UTC); a build in the past is kept beside and not served",
+        ),
+    ] = None,
     force: Annotated[
         str | None, typer.Option(metavar="RUN_ID", help="with --only: run the step again, once per RUN_ID")
     ] = None,
@@ -74,10 +83,12 @@ def build(
         "to_lonlat": to_lonlat,
     }
     given = {name: value for name, value in files.items() if value is not None}
+    alone = {"--only": only, "--force": force, "--as-of": date, "--from": from_step}
     if given:
-        if from_step is not None or naive is not None or only is not None or force is not None or wait:
+        used = [name for name, value in alone.items() if value is not None]
+        if used or naive is not None or wait:
             raise UsageError(
-                "--from, --only, --force, --wait and --with-naive-hydration apply to the generated world, "
+                "--from, --only, --force, --as-of, --wait and --with-naive-hydration apply to the generated world, "
                 "not to your own files"
             )
         build_files(design, preset, given, quiet=quiet, as_json=as_json)
@@ -86,6 +97,9 @@ def build(
         raise UsageError("--only runs one step; leave out --from and --with-naive-hydration")
     if force is not None and only is None:
         raise UsageError("--force needs --only", hint="to run several steps again: --from STEP")
+    if date is not None and (from_step is not None or naive is not None):
+        raise UsageError("--as-of builds beside the served build; leave out --from and --with-naive-hydration")
+    from infra.build.as_of import as_of
     from infra.build.fingerprints import choose_option
     from infra.build.single_step import build_step
     from lab.services.building import run_build, stop_at_once, with_progress
@@ -95,9 +109,11 @@ def build(
     stop_with_parent(settings.parent_pipe)
     _quiet_libraries()
     started = time.perf_counter()
-    if naive is not None:
-        choose_option(find_design(design), settings, "naive-hydration", chosen=naive)
     found = find_design(design)
+    if date is not None:
+        found = as_of(found, settings, _date(date))
+    if naive is not None:
+        choose_option(found, settings, "naive-hydration", chosen=naive)
     if only is None:
         runs = run_build(found, settings, from_step=from_step, wait_s=wait)
     else:
@@ -111,7 +127,15 @@ def build(
         print_json([{key: getattr(run, key) for key in keys} for run in runs])
     elif not quiet:
         what = design if only is None else f"the step {only} of {design}"
-        err.print(f"built {what} ({settings.preset}) in {time.perf_counter() - started:.1f} s")
+        when = f", as of {found.as_of}" if found.as_of else ""
+        err.print(f"built {what} ({settings.preset}{when}) in {time.perf_counter() - started:.1f} s")
+
+
+def _date(text: str) -> datetime.date:
+    try:
+        return datetime.date.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"--as-of takes a date, not {text!r}", hint="for example: --as-of 2026-01-16") from None
 
 
 def evaluate(

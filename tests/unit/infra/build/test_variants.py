@@ -48,7 +48,7 @@ def test_variant_registers_its_models_under_its_own_name(settings: Settings) -> 
     ]
     assert names[0] == "tiny-smoke"
     assert len(set(names)) == 3
-    assert variant_name({}) == ""
+    assert variant_name(DESIGN, {}) == ""
 
 
 def test_variant_build_leaves_the_served_build_unchanged(settings: Settings) -> None:
