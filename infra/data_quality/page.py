@@ -14,6 +14,7 @@ table { border-collapse: collapse; width: 100%; margin: 0.6rem 0 1.6rem }
 th, td { text-align: left; padding: 0.3rem 0.7rem; border-bottom: 1px solid #d8dee4; vertical-align: top }
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums }
 .passed { color: #1a7f37 } .warned { color: #9a6700; font-weight: 600 } .failed { color: #cf222e; font-weight: 600 }
+a { white-space: nowrap }
 code { font-size: 0.9em; overflow-wrap: anywhere }
 """
 NUMBER = "number"
@@ -40,14 +41,14 @@ def index_page(report: Report) -> str:
         counts = [sum(finding.status == wanted for finding in findings) for wanted in ("warned", "failed")]
         rows.append(
             [
-                (f'<a href="{DAYS}/{day or "tables"}.html">{day or "tables without days"}</a>', ""),
+                (_link(day), ""),
                 (status, status),
                 *((f"{count:,}", NUMBER) for count in counts),
-                *((f"{report.rows[name].get(day, 0):,}" if day else "", NUMBER) for name in tables),
+                *((f"{report.rows[name][day]:,}" if day in report.rows[name] else "", NUMBER) for name in tables),
             ]
         )
     broken = [*report.with_status("failed"), *report.with_status("warned")]
-    found = _findings(broken) if broken else "<p>Every check passed.</p>"
+    found = _findings(broken, with_day=True) if broken else "<p>Every check passed.</p>"
     return _page(report, "all days", f"<h2>Failures and warnings</h2>{found}<h2>Days</h2>{_table(header, rows)}")
 
 
@@ -57,7 +58,7 @@ def day_page(report: Report, day: str) -> str:
     parts = ['<p><a href="../index.html">all days</a></p>']
     for table in dict.fromkeys(finding.table for finding in findings):
         mine = sorted((one for one in findings if one.table == table), key=lambda one: one.status == "passed")
-        parts.append(f"<h2>{escape(table)}</h2>{_findings(mine)}")
+        parts.append(f"<h2>{escape(table)}</h2>{_findings(mine, with_day=False)}")
     return _page(report, day or "tables without days", "".join(parts))
 
 
@@ -69,9 +70,14 @@ def _page(report: Report, what: str, body: str) -> str:
     )
 
 
-def _findings(findings: Iterable[Finding]) -> str:
-    header = [("where", ""), ("check", ""), ("kind", ""), ("status", ""), ("rows", NUMBER), ("broken", NUMBER)]
-    header += [("does not fail", ""), ("", "")]
+def _findings(findings: Iterable[Finding], *, with_day: bool) -> str:
+    header = [("check", ""), ("kind", ""), ("status", ""), ("rows", NUMBER), ("broken", NUMBER)]
+    header = [
+        *([("day", ""), ("table", "")] if with_day else []),
+        *header,
+        ("tolerated", ""),
+        ("first broken rows", ""),
+    ]
     rows: list[list[Cell]] = []
     for one in findings:
         samples = "".join(
@@ -80,7 +86,7 @@ def _findings(findings: Iterable[Finding]) -> str:
         )
         rows.append(
             [
-                (escape(one.where), ""),
+                *([(_link(one.day), ""), (escape(one.table), "")] if with_day else []),
                 (escape(one.rule), ""),
                 (one.kind.replace("_", " "), ""),
                 (one.status, one.status),
@@ -91,6 +97,11 @@ def _findings(findings: Iterable[Finding]) -> str:
             ]
         )
     return _table(header, rows)
+
+
+def _link(day: str) -> str:
+    """The link from the index to the page of a day."""
+    return f'<a href="{DAYS}/{day or "tables"}.html">{day or "tables without days"}</a>'
 
 
 def _table(header: Sequence[Cell], rows: Iterable[Sequence[Cell]]) -> str:
