@@ -15,7 +15,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -34,6 +34,7 @@ from infra.build.fingerprints import (
     variant_name,
 )
 from infra.build.memory import release_memory
+from infra.build.outcome import recorded_outcome
 from infra.design import Design, Step, resolve
 from infra.errors import Busy, DependencyError, LabError, UsageError
 from infra.progress import Progress
@@ -116,7 +117,8 @@ def build(
     if from_step is not None and from_step not in names:
         raise UsageError(f"{design.name} has no step {from_step!r}", hint=f"choose one of: {', '.join(names)}")
     root = settings.design_root(design.name) / "steps"
-    with disk_errors(root), only_build(root, wait_s, observer):
+    outcome = nullcontext() if turned else recorded_outcome(root.parent)
+    with disk_errors(root), only_build(root, wait_s, observer), outcome:
         check_free_space(root)
         if not turned:
             take_cuts(design, settings, steps[names.index(from_step) :] if from_step else steps)

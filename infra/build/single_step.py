@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 
 from infra.build.fingerprints import CURRENT, ROUNDS, chosen_steps, force, point_to, step_paths, take_cuts
+from infra.build.outcome import recorded_outcome
 from infra.build.runner import (
     StepObserver,
     StepRun,
@@ -52,7 +53,8 @@ def build_step(
         raise UsageError(f"{design.name} has no step {name!r}", hint=f"choose one of: {', '.join(names)}")
     place = names.index(name)
     step, root = steps[place], settings.design_root(design.name) / "steps"
-    with disk_errors(root), only_build(root, wait_s, observer):
+    outcome = recorded_outcome(root.parent, is_whole=step is steps[-1])
+    with disk_errors(root), only_build(root, wait_s, observer), outcome:
         check_free_space(root)
         if step.cut:
             take_cuts(design, settings, [step])
