@@ -20,7 +20,7 @@ ALONE_FILES = $(shell grep -rlE 'mark\.(timing|alone)' tests --include='*.py')
 TOGETHER := -m "not timing and not alone"
 
 .PHONY: help up down env env-dev test all-tests some-tests quick together lint types unit contracts \
-	integration e2e timing \
+	integration e2e timing rules \
 	compose-up compose-down compose-test engine bench evaluate lock clean
 
 help: ## show the targets
@@ -104,6 +104,9 @@ bench: env ## the figures of the README, measured here
 
 evaluate: env ## quality against the log and the oracle
 	$(BIN)/lab evaluate $(or $(DESIGN),feed_ranking) --preset $(PRESET)
+
+rules: env-dev ## write the alert rules of Prometheus anew from the budgets of the designs
+	$(BIN)/python -m scripts.alert_rules
 
 COMPILE := pip compile --quiet --universal --fork-strategy fewest --python-version 3.11 --generate-hashes \
 	--no-annotate --no-emit-index-url --custom-compile-command "make lock"

@@ -134,6 +134,7 @@ DESIGN = Design(
     judge="eta_prediction.evaluation.judge:Judge",
     quality="eta_prediction.evaluation.sweeps:measure_quality",
     holdout="eta_prediction.evaluation.knowable:knowable_figures",
+    alerts="eta_prediction.evaluation.alerts:ALERTS",
     headline=("p99_ms", "reducible_error_removed"),
     sweeps="eta_prediction.evaluation.sweeps:SWEEPS",
     drills="eta_prediction.evaluation.drills:DRILLS",

@@ -261,6 +261,7 @@ class Design:
     - `topics`: lists the topics that the worker reads and writes.
     - `holdout`: a function (config, paths by step, progress) -> figures that take too long for every build; optional.
       `lab evaluate` calls it with the rows of the gate.
+    - `alerts`: the alert rules of the design beside those of its budgets (`infra.telemetry.alerts.rule`); optional.
 
     `real_files` is None for a design that cannot train on files that the user supplies. `as_of` is a date (YYYY-MM-DD)
     for a build that reads only the data before it (`infra.build.as_of`), and empty otherwise.
@@ -294,6 +295,7 @@ class Design:
     ask: Ask
     real_files: RealFiles | None = None
     holdout: str = ""
+    alerts: str = ""
     headline: tuple[str, ...] = ()
     as_of: str = ""
 

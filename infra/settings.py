@@ -44,6 +44,12 @@ class Settings(BaseSettings):
         le=1000,
         description="multiplies the request deadline and the feature store timeout, for a debugger or a slow machine",
     )
+    monitor_port: int | None = Field(
+        None, ge=1, le=65535, description="port of the monitor; by default 8090, or 80 above LAB_PORT"
+    )
+    alert_clock: float = Field(
+        1.0, ge=1, le=100, description="divides the windows and waiting times of the embedded monitor's alerts"
+    )
     fault_injection: bool = Field(True, description="serve the API for fault injection under /v1/faults")
     parent_pipe: int | None = Field(
         None, description="file descriptor that the supervisor keeps open; the process exits when it is closed"

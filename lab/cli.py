@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import typer
 
 from infra.errors import LabError
-from lab.commands import drills, living, logs, looking, making, quality, running, trying, using
+from lab.commands import alerts, drills, living, logs, looking, making, quality, running, trying, using
 from lab.designs import load_designs
 from lab.output.console import print_error
 
@@ -35,6 +35,8 @@ LISTED: Sequence[Callable[..., None]] = (
     making.build,
     running.serve,
     running.work,
+    running.monitor,
+    alerts.alerts,
     using.fault,
     using.load,
     living.live,

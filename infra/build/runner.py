@@ -15,13 +15,12 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import IO, Any
 
-from infra.build.failed import failed_root, forget_failure, keep_failure
 from infra.build.fingerprints import (
     CURRENT,
     ROUNDS,
@@ -36,6 +35,7 @@ from infra.build.fingerprints import (
     variant_name,
 )
 from infra.build.memory import release_memory
+from infra.build.outcome import keep_report, recorded_outcome
 from infra.design import Design, Step, resolve
 from infra.errors import Busy, DependencyError, LabError, UsageError
 from infra.progress import Progress
@@ -119,7 +119,8 @@ def build(
     if from_step is not None and from_step not in names:
         raise UsageError(f"{design.name} has no step {from_step!r}", hint=f"choose one of: {', '.join(names)}")
     root = settings.design_root(design.name) / "steps"
-    with disk_errors(root), only_build(root, wait_s, observer):
+    outcome = nullcontext() if variant_name(design, turned) else recorded_outcome(root.parent)
+    with disk_errors(root), only_build(root, wait_s, observer), outcome:
         check_free_space(root)
         if not turned:
             take_cuts(design, settings, steps[names.index(from_step) :] if from_step else steps)
@@ -142,7 +143,6 @@ def build(
             keep_variant(root, variant, paths)
         else:
             point_to(settings.design_root(design.name) / CURRENT, root, paths)
-            forget_failure(failed_root(design, settings))
         return runs
 
 
@@ -250,11 +250,10 @@ def run_step(
         (partial / SUMMARY).write_text(json.dumps(summary, indent=2, default=_plain_number))
     except BaseException as exc:
         if isinstance(exc, Exception) and not variant_name(design, turned):
-            keep_failure(failed_root(design, settings), step.name, exc, partial)
+            keep_report(settings.design_root(design.name), partial)
         shutil.rmtree(partial, ignore_errors=True)
         raise
     partial.rename(final)
-    forget_failure(failed_root(design, settings), step.name)
     release_memory()
     return StepRun(step.name, step.title, final, False, seconds, peak_mb, facts)
 

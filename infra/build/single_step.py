@@ -7,9 +7,9 @@ pointer to the current build moves only after the last step, so a service never 
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 
-from infra.build.failed import failed_root, forget_failure
 from infra.build.fingerprints import (
     CURRENT,
     ROUNDS,
@@ -20,6 +20,7 @@ from infra.build.fingerprints import (
     step_paths,
     take_cuts,
 )
+from infra.build.outcome import recorded_outcome
 from infra.build.runner import (
     StepObserver,
     StepRun,
@@ -62,7 +63,8 @@ def build_step(
         raise UsageError(f"{design.name} has no step {name!r}", hint=f"choose one of: {', '.join(names)}")
     place = names.index(name)
     step, root = steps[place], settings.design_root(design.name) / "steps"
-    with disk_errors(root), only_build(root, wait_s, observer):
+    outcome = nullcontext() if design.as_of else recorded_outcome(root.parent, is_whole=step is steps[-1])
+    with disk_errors(root), only_build(root, wait_s, observer), outcome:
         check_free_space(root)
         if step.cut:
             take_cuts(design, settings, [step])
@@ -79,7 +81,6 @@ def build_step(
         observer.started(step, place, len(steps))
         if paths[name].exists():
             run = read_summary(step, paths[name])
-            forget_failure(failed_root(design, settings), name)
         else:
             run = run_step(design, step, settings, paths, observer, {})
         observer.finished(run)
@@ -87,7 +88,6 @@ def build_step(
             keep_dated(root, design.as_of, paths)
         elif step is steps[-1]:
             point_to(settings.design_root(design.name) / CURRENT, root, paths)
-            forget_failure(failed_root(design, settings))
         return run
 
 

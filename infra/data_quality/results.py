@@ -6,9 +6,10 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from infra.data_quality.checks import Kind
+if TYPE_CHECKING:  # the checks import Arrow, which a reader of reports does not need
+    from infra.data_quality.checks import Kind
 
 Status = Literal["passed", "warned", "failed"]
 ORDER: tuple[Status, ...] = ("passed", "warned", "failed")

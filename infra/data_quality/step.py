@@ -1,7 +1,7 @@
 """The data-quality step of a build: run the checks, write the reports, and stop the build if a check fails.
 
-The reports of a step that passes are in its output. If it fails, the runner keeps its folder `report` under
-`infra.build.failed`, where `lab quality` finds it.
+The reports of a step that passes are in its output. If it fails, the runner keeps its folder `report`
+(`infra.build.outcome`), where `lab quality` finds it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from infra.build.failed import REPORT_FOLDER
+from infra.build.outcome import REPORT_FOLDER
 from infra.build.runner import Facts, StepContext
 from infra.data_quality.checks import LogTable
 from infra.data_quality.measure import check_log

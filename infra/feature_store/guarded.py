@@ -48,6 +48,13 @@ class GuardedFeatures:
         """Read one row in an event loop. Raises as `read` does."""
         return self._check_age(await self.breaker.call_soon(lambda: self._await_in_time(entity_id, deadline)))
 
+    def probe(self) -> None:
+        """Read the row of entity 0 and ignore its content. Raises a `DependencyError` if no answer comes in time.
+
+        The breaker counts the read, so an idle service opens and closes it as a busy one does.
+        """
+        self.breaker.call(lambda: self._read_in_time(0, Deadline.after_ms(2 * self.timeout_ms)))
+
     def read_many(self, entity_ids: Sequence[int], deadline: Deadline) -> list[FeatureRow | StaleRow]:
         """Read the rows of several entities with one read, in their order. A stale row is returned as a `StaleRow`.
 

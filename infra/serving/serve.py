@@ -143,6 +143,7 @@ def serve(
 ) -> ASGIApp:
     """Create the app. `followers` are further background tasks; `create_service` describes `quick`."""
     shared = parts.shared
+    parts.metrics.registry.register(shared.store_watch)
     core = ServiceCore(
         parts.design,
         shared.settings,
@@ -153,6 +154,6 @@ def serve(
         shared.faults,
         parts.config.serve.max_body_kb * 1000,
         parts.producer,
-        background=(parts.producer, *followers),
+        background=(parts.producer, shared.store_watch, *followers),
     )
     return create_service(core, add_routes, version("ml-system-design-lab"), quick=quick)

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from infra.errors import DependencyError
 from infra.faults.switch import FaultSwitch, SwitchedFeatureStore
 from infra.feature_store.guarded import GuardedFeatures
 from infra.feature_store.port import OnlineFeatures
+from infra.feature_store.watch import StoreWatch
 from infra.live.clock import WorldClock
 from infra.registry.release import Release
 from infra.resilience.breaker import CircuitBreaker
@@ -30,7 +31,8 @@ class SharedParts:
     """The shared parts, created once per process. `saw_age_s` receives the age in seconds of every feature row read.
 
     `clock` is the world clock that continues across releases. If it is None, each release starts its own clock at
-    the end of its log. `stats_path` is the file to which the worker writes the live counts.
+    the end of its log. `stats_path` is the file to which the worker writes the live counts. `store_watch` probes the
+    store of the newest release.
     """
 
     settings: Settings
@@ -40,6 +42,7 @@ class SharedParts:
     saw_age_s: Callable[[float], None] | None = None
     clock: WorldClock | None = None
     stats_path: Path | None = None
+    store_watch: StoreWatch = field(default_factory=StoreWatch)
 
     def clock_of(self, release: Release) -> WorldClock:
         """Return the clock for serving `release`. Its time is never before the end of the release's log."""
@@ -49,7 +52,7 @@ class SharedParts:
 
     def guarded(self, store: OnlineFeatures, clock: WorldClock, *, timeout_ms: float, ttl_s: float) -> GuardedFeatures:
         """Wrap `store` with the process's faults, breaker and bulkhead."""
-        return GuardedFeatures(
+        features = GuardedFeatures(
             inner=SwitchedFeatureStore(store, self.faults),
             breaker=self.breaker,
             bulkhead=self.bulkhead,
@@ -58,6 +61,8 @@ class SharedParts:
             clock=clock,
             saw_age_s=self.saw_age_s,
         )
+        self.store_watch.watch(features)
+        return features
 
 
 def warm_store(features: GuardedFeatures) -> None:

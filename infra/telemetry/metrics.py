@@ -66,6 +66,7 @@ class ServiceMetrics:
             registry=self.registry,
         )
         # created at zero, because alerts need existing series; cached, because the label look-up is the main cost
+        self.degraded.labels("features_stale")
         self._outcomes = {outcome: self.responses.labels(outcome) for outcome in OUTCOMES}
 
     def observe(self, trace: Trace) -> None:

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from infra.build.failed import REPORT_FOLDER, failed_root, read_failure
 from infra.build.fingerprints import CURRENT, step_paths
+from infra.build.outcome import REPORT_FOLDER, failed_report
 from infra.design import Design
 from infra.errors import DataRejected, InputsMissing, UsageError
 from infra.settings import Settings
@@ -56,13 +56,9 @@ def report_directory(design: Design, settings: Settings) -> Path:
 
     Raises `InputsMissing` if there is none.
     """
-    failed = failed_root(design, settings)
-    failure = read_failure(failed)
-    if failure is not None and (failed / REPORT_FOLDER).is_dir():
-        return failed / REPORT_FOLDER
+    root = settings.design_root(design.name)
     newest = step_paths(design, settings)[STEP] / REPORT_FOLDER
-    served = _served(settings.design_root(design.name) / CURRENT)
-    for directory in (newest, served):
+    for directory in (failed_report(root), newest, _served(root / CURRENT)):
         if directory is not None and directory.is_dir():
             return directory
     raise InputsMissing(

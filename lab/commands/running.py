@@ -1,4 +1,4 @@
-"""Commands that run services: up, down, status, serve, work."""
+"""Commands that run services: up, down, status, serve, work, monitor."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def status(preset: Preset = None, as_json: Json = False) -> None:
         if service.is_alive():
             row["pss_mb"] = round(pss_mb(service.pid), 1)
             row["state"] = "up"
-            if service.name not in NAMES:  # the broker, or a worker
+            if service.name not in NAMES:  # the broker, the monitor, or a worker
                 rows.append(row)
                 continue
             try:
@@ -135,6 +135,18 @@ def work(
 
     found, settings = find_design(design), settings_for(preset)
     work_design(found, served_at(found, settings, port))
+
+
+def monitor(
+    preset: Preset = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="evaluate the alert rules over the metrics of the running lab")
+    ] = False,
+) -> None:
+    """Keep the alerts in the foreground: those of Alertmanager, or with --watch those of the running lab."""
+    from lab.services.monitoring import run_monitor
+
+    run_monitor(settings_for(preset), watch=watch)
 
 
 def _print_addresses(services: Sequence[tuple[str, str]], *, as_json: bool) -> None:

@@ -15,6 +15,8 @@ from lab.designs import load_designs
 
 FIRST_PORT = 8010
 """Default port of the first design. `LAB_PORT` replaces it; the other designs keep their offset from it."""
+MONITOR_PORT = 8090
+"""Default port of the monitor."""
 FREE = (12_000, 30_000)
 """Range that `free_port` draws from: below the ephemeral ports of outgoing connections."""
 
@@ -38,14 +40,23 @@ def worker_port_of(design: Design, settings: Settings) -> int:
     return port_of(design, settings) + 1
 
 
+def monitor_port_of(settings: Settings) -> int:
+    """Port of the monitor: `LAB_MONITOR_PORT`, else the default, moved by as much as `LAB_PORT` moves the designs."""
+    return settings.monitor_port or MONITOR_PORT + (0 if settings.port is None else settings.port - FIRST_PORT)
+
+
+def monitor_url_of(settings: Settings) -> str:
+    return f"http://{settings.host}:{monitor_port_of(settings)}"
+
+
 def url_of(design: Design, settings: Settings) -> str:
     return f"http://{settings.host}:{port_of(design, settings)}"
 
 
 def free_port() -> int:
-    """Return a `LAB_PORT` value for which the ports of every design's service and worker are free."""
+    """Return a `LAB_PORT` value for which the ports of every service and worker and of the monitor are free."""
     services = [design.port - FIRST_PORT for design in load_designs()]
-    distances = [*services, *(distance + 1 for distance in services)]
+    distances = [*services, *(distance + 1 for distance in services), MONITOR_PORT - FIRST_PORT]
     while True:
         first = random.randrange(*FREE)
         with contextlib.ExitStack() as probes, contextlib.suppress(OSError):

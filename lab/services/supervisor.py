@@ -28,7 +28,14 @@ from infra.settings import Settings
 from infra.stream.address import find_stream
 from lab.output.console import err
 from lab.services.client import request
-from lab.services.ports import check_port, port_of, url_of, worker_port_of
+from lab.services.ports import (
+    check_port,
+    monitor_port_of,
+    monitor_url_of,
+    port_of,
+    url_of,
+    worker_port_of,
+)
 from lab.services.runstate import Running, RunState, forget_state
 
 START_TIMEOUT_S, STOP_TIMEOUT_S = 90.0, 8.0
@@ -50,7 +57,7 @@ class Stopped(BaseException):
 
 @dataclass
 class Service:
-    """A supervised process: the broker, a design's service or a design's worker. `ready` returns True once it is up."""
+    """A supervised process: broker, monitor, or a design's service or worker. `ready` returns True once it is up."""
 
     name: str
     command: tuple[str, ...]
@@ -95,6 +102,7 @@ class Supervisor:
         for design in self.designs:
             for port in (port_of(design, self.settings), worker_port_of(design, self.settings)):
                 check_port(self.settings.host, port)
+        check_port(self.settings.host, monitor_port_of(self.settings))
         self._remember()
         if self.settings.stream is None:
             self._add(self._broker())
@@ -107,6 +115,8 @@ class Supervisor:
             self._add(service)
             self._await_ready(worker)
             yield service
+            if design is self.designs[0]:
+                self._add(self._monitor())
 
     def _add(self, service: Service, *, wait: bool = True) -> None:
         self.services.append(service)
@@ -139,6 +149,12 @@ class Supervisor:
         command = ("-m", "lab.services.working", design.name)
         name = f"{design.name}-worker"
         return Service(name, command, self.settings.run_dir / f"{name}.log", lambda: _answers(f"{url}/healthz"), url)
+
+    def _monitor(self) -> Service:
+        url = monitor_url_of(self.settings)
+        command = ("-m", "lab.services.monitoring", "--watch")
+        log = self.settings.run_dir / "monitor.log"
+        return Service("monitor", command, log, lambda: _answers(f"{url}/healthz"), url)
 
     def watch(self) -> None:
         """Restart crashed services until `Stopped`. Raises `LabError` if a service crashes too often in a minute."""

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from infra.build.failed import FAILURE, REPORT_FOLDER, failed_root
+from infra.build.outcome import REPORT_FOLDER, failed_report, read_outcome
 from infra.build.runner import StepContext
 from infra.build.single_step import build_step
 from infra.data_quality.checks import Kind
@@ -136,7 +136,7 @@ def test_planted_damage_is_found(log: Log, kind: Kind, tmp_path: Path) -> None:
 
 
 def test_failed_check_stops_the_build_and_its_report_is_kept(log: Log) -> None:
-    design, failed = replace(log.design, as_of=""), failed_root(log.design, log.settings)
+    design, root = replace(log.design, as_of=""), log.settings.design_root(log.design.name)
     for name in ("world", "live"):
         path = build_step(design, log.settings, name).path
         if name == "world":
@@ -145,11 +145,14 @@ def test_failed_check_stops_the_build_and_its_report_is_kept(log: Log) -> None:
     pq.write_table(DAMAGE["range"](pq.read_table(file, partitioning=None), log.main), file)
     with pytest.raises(DataRejected):
         build_step(design, log.settings, "validate")
-    assert (failed / FAILURE).exists()
-    assert report_directory(design, log.settings) == failed / REPORT_FOLDER
+    assert (outcome := read_outcome(root))
+    assert "DataRejected" in outcome.error
+    assert report_directory(design, log.settings) == failed_report(root)
     file.write_bytes(whole)
     passed = build_step(design, log.settings, "validate").path
-    assert not failed.exists()
+    assert (outcome := read_outcome(root))
+    assert not outcome.error
+    assert not failed_report(root).exists()
     assert report_directory(design, log.settings) == passed / REPORT_FOLDER
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,13 +19,20 @@ from eta_prediction.online.traffic_metrics import TrafficMetrics
 from eta_prediction.worker.metrics import OnlineMetrics as EtaOnlineMetrics
 from feed_ranking.worker.metrics import OnlineMetrics as FeedOnlineMetrics
 from infra.design import Design, resolve
-from infra.settings import REPOSITORY
+from infra.feature_store.watch import StoreWatch
+from infra.settings import REPOSITORY, Settings
 from infra.stream.metrics import StreamMetrics
-from infra.telemetry.metrics import ServiceMetrics
+from infra.telemetry.alerts.budget_rules import BURNS
+from infra.telemetry.alerts.expressions import Clock
+from infra.telemetry.alerts.rules import alert_rules, rule_groups
+from infra.telemetry.builds import BuildMetrics
+from infra.telemetry.metrics import ServiceMetrics, latency_buckets
 from lab.designs import load_designs
+from scripts.alert_rules import files
 
 PROMETHEUS = REPOSITORY / "infra" / "deploy" / "prometheus"
 GRAFANA = REPOSITORY / "infra" / "deploy" / "grafana"
+RULE_TESTS = ("rules_test.yml", "rules_days_test.yml", "rules_budgets_test.yml")
 OWN_METRIC = re.compile(r"\b(?:lab|process)_[a-z_]+\b")
 DESIGNS = load_designs()
 OWN_METRICS: Mapping[str, tuple[Callable[[CollectorRegistry], object], ...]] = {
@@ -66,20 +74,39 @@ def threshold(rule: dict[str, Any]) -> float:
 
 
 def exported(design: Design) -> set[str]:
-    """Return the names of the metrics that the service and the worker export."""
+    """Return the names of the metrics that the service, the worker and the monitor export."""
     metrics = ServiceMetrics(design)
     StreamMetrics(metrics.registry, tuple(resolve(design.topics)()))
     for register in OWN_METRICS[design.name]:
         register(metrics.registry)
+    metrics.registry.register(StoreWatch())
+    metrics.registry.register(BuildMetrics([design.name], Settings()))
     text = metrics.expose().decode()
     families = set(re.findall(r"^# TYPE (\S+)", text, re.MULTILINE))
     return families | {f"{name}{end}" for name in families for end in ("_bucket", "_sum", "_count")}
 
 
+def rule_checks() -> list[dict[str, Any]]:
+    """Return the checks of all files of rule tests."""
+    tests = [test for name in RULE_TESTS for test in yaml.safe_load((PROMETHEUS / name).read_text())["tests"]]
+    return [check for test in tests for check in test.get("alert_rule_test", ())]
+
+
+@pytest.mark.parametrize("path", files(), ids=lambda path: path.name)
+def test_generated_file_equals_the_budgets_of_the_designs(path: Path) -> None:
+    """If this fails after a change of a budget or of a rule, run `make rules`."""
+    assert path.read_text() == files()[path]
+
+
+def test_no_two_rules_have_equal_names_and_labels() -> None:
+    """Prometheus would merge their series, and `promtool check config` reports them."""
+    names = [(rule.get("alert", rule.get("record")), sorted(rule.get("labels", {}).items())) for rule in rules()]
+    assert len(names) == len({json.dumps(name) for name in names})
+
+
 def test_rule_tests_expect_the_annotations_of_the_rules() -> None:
     """promtool checks the whole text, but it runs in the composed setting only."""
-    tests = yaml.safe_load((PROMETHEUS / "rules_test.yml").read_text())["tests"]
-    checks = [check for test in tests for check in test["alert_rule_test"]]
+    checks = rule_checks()
     expected = {alert["exp_annotations"]["action"] for check in checks for alert in check["exp_alerts"]}
     actions = {rule["annotations"]["action"] for rule in rules() if "alert" in rule}
     assert len(expected) > 5
@@ -87,8 +114,7 @@ def test_rule_tests_expect_the_annotations_of_the_rules() -> None:
 
 
 def test_every_alert_has_a_case_that_fires_and_one_that_does_not() -> None:
-    tests = yaml.safe_load((PROMETHEUS / "rules_test.yml").read_text())["tests"]
-    checks = [check for test in tests for check in test["alert_rule_test"]]
+    checks = rule_checks()
     fires = {check["alertname"] for check in checks if check["exp_alerts"]}
     stays = {check["alertname"] for check in checks if not check["exp_alerts"]}
     assert fires == stays == {rule["alert"] for rule in rules() if "alert" in rule}
@@ -111,14 +137,20 @@ def test_queried_recorded_series_exist() -> None:
 
 
 @pytest.mark.parametrize("design", DESIGNS, ids=str)
-@pytest.mark.parametrize(
-    ("alert", "budget", "unit"),
-    [("LatencyBudgetBroken", "p99_ms", 1000), ("DegradedShareTooHigh", "degraded_share", 1)],
-)
-def test_alert_threshold_equals_the_budget_of_its_design(design: Design, alert: str, budget: str, unit: float) -> None:
-    limit = next(item.limit for item in design.budgets if item.name == budget)
-    found = [rule for rule in rules() if rule.get("alert") == alert and design.name in rule["expr"]]
-    assert [threshold(rule) for rule in found] == [limit / unit]
+def test_alerts_have_the_budgets_of_their_design_and_an_exact_latency_share(design: Design) -> None:
+    """The share of requests in time is exact only if the budget is an edge of the histogram."""
+    limits = {item.name: item.limit for item in design.budgets}
+    texts = {
+        (rule.name, rule.labels.get("burn", "")): rule.condition.text(Clock())
+        for rule in alert_rules(rule_groups([design]))
+        if rule.labels.get("design") == design.name
+    }
+    for burn in BURNS:
+        latency, availability = texts["LatencyBudgetBurn", burn.name], texts["AvailabilityBudgetBurn", burn.name]
+        assert re.findall(r" < (\S+)", latency) == [f"{1 - burn.rate / 100:.10g}"] * 2
+        assert re.findall(r" > (\S+)", availability) == [f"{burn.rate * (1 - limits['success_share']):.10g}"] * 2
+    assert re.findall(r" > (\S+)", texts["DegradedShareTooHigh", ""]) == [f"{limits['degraded_share']:g}"]
+    assert limits["p99_ms"] / 1000 in latency_buckets(next(one.limit for one in design.budgets if one.unit == "ms"))
 
 
 @pytest.mark.parametrize("design", DESIGNS, ids=str)

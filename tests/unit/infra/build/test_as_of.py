@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from infra.build.as_of import LEAST_DAYS, as_of
-from infra.build.failed import failed_root
 from infra.build.fingerprints import CURRENT, DATES, KEPT_DATES, is_built, step_paths
+from infra.build.outcome import read_outcome
 from infra.build.runner import StepContext, build
 from infra.build.single_step import build_step
 from infra.design import Step
@@ -117,10 +117,12 @@ def test_failure_of_a_past_date_is_not_that_of_the_served_build(settings: Settin
     broken = replace(DESIGN, steps=(Step("world", f"{HERE}:fail", "Fails", ("world",)),))
     with pytest.raises(LabError):
         build(as_of(broken, settings, date(2026, 1, 15)), settings)
-    assert not failed_root(DESIGN, settings).exists()
+    assert read_outcome(settings.design_root("tiny")) is None
     with pytest.raises(LabError):
         build(broken, settings)
-    assert failed_root(DESIGN, settings).exists()
+    outcome = read_outcome(settings.design_root("tiny"))
+    assert outcome is not None
+    assert "broken" in outcome.error
 
 
 def test_before_compares_dates_not_sizes_or_hours() -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from infra.build.failed import keep_failure
 from infra.build.fingerprints import step_paths
+from infra.build.outcome import keep_report
 from infra.data_quality.page import write_pages
 from infra.data_quality.results import Finding, Report, write_report
 from infra.errors import DataRejected, InputsMissing, UsageError
@@ -54,7 +54,7 @@ def test_report_of_the_newest_build_is_shown(settings: Settings) -> None:
 def test_failed_check_is_shown_before_the_build_that_passed(settings: Settings, tmp_path: Path) -> None:
     write(step_paths(DESIGN, settings)["validate"], FINE)
     write(tmp_path / "partial", FINE, BROKEN)
-    keep_failure(settings.design_root(DESIGN.name) / "failed", "validate", DataRejected("one"), tmp_path / "partial")
+    keep_report(settings.design_root(DESIGN.name), tmp_path / "partial")
     done = CliRunner().invoke(app, ["quality", DESIGN.name])
     assert isinstance(done.exception, DataRejected)
     assert BROKEN.rule in done.output
