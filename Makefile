@@ -105,6 +105,9 @@ bench: env ## the figures of the README, measured here
 evaluate: env ## quality against the log and the oracle
 	$(BIN)/lab evaluate $(or $(DESIGN),feed_ranking) --preset $(PRESET)
 
+dashboards: env-dev ## write Grafana's dashboards anew from scripts/dashboards
+	$(BIN)/python -m scripts.dashboards
+
 rules: env-dev ## write the alert rules of Prometheus anew from the budgets of the designs
 	$(BIN)/python -m scripts.alert_rules
 

@@ -22,6 +22,7 @@ from starlette.types import ASGIApp
 
 from infra.collector import collect_rarely
 from infra.design import Design
+from infra.faults.metrics import FaultMetrics
 from infra.faults.switch import FaultSwitch
 from infra.parent import stop_with_parent
 from infra.registry.health import RegistryWatch
@@ -192,6 +193,8 @@ def _add_description(app: FastAPI, core: ServiceCore) -> None:
 
 
 def _add_faults(app: FastAPI, core: ServiceCore) -> None:
+    core.metrics.registry.register(FaultMetrics(core.faults))
+
     def listing() -> list[FaultOut]:
         rows = []
         for fault in core.faults.faults:

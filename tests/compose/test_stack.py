@@ -127,7 +127,7 @@ def test_feed_responds_503_during_the_build_and_a_stopped_build_resumes(stack: S
     assert "no release is loaded yet: feed_ranking has not been built" in ready(stack)["detail"]
     answer = httpx.post(f"{stack.url}/v1/feed", json=ASK, timeout=60)
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
-    stack.await_(lambda: "2/9" in stack.compose("logs", "build"), "the second step of the build")
+    stack.await_(lambda: "2/10" in stack.compose("logs", "build"), "the second step of the build")
 
     stack.compose("stop")
     killed = {name for name, row in stack.states().items() if row["ExitCode"] == 128 + signal.SIGKILL}
@@ -330,6 +330,11 @@ def test_every_panel_of_the_eta_dashboard_has_data(stack: Stack) -> None:
     """Runs after the drill, so that panels about degraded responses have data too."""
     simulate_users(stack, "eta_prediction")
     assert queries_without_data(stack, "eta_prediction") == []
+
+
+@pytest.mark.parametrize("name", ["overview", "stream", "builds"])
+def test_every_panel_of_the_shared_dashboards_has_data(stack: Stack, name: str) -> None:
+    stack.await_(lambda: not queries_without_data(stack, name), f"data for every panel of {name}", seconds=120)
 
 
 @pytest.mark.timeout(900)

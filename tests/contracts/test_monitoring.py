@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 import yaml
+from fastapi.testclient import TestClient
 from prometheus_client import CollectorRegistry
 
 from ctr_prediction.online.cache import CacheMetrics
@@ -19,16 +22,19 @@ from eta_prediction.online.traffic_metrics import TrafficMetrics
 from eta_prediction.worker.metrics import OnlineMetrics as EtaOnlineMetrics
 from feed_ranking.worker.metrics import OnlineMetrics as FeedOnlineMetrics
 from infra.design import Design, resolve
+from infra.faults.metrics import FaultMetrics
+from infra.faults.switch import FaultSwitch
 from infra.feature_store.watch import StoreWatch
 from infra.settings import REPOSITORY, Settings
 from infra.stream.metrics import StreamMetrics
 from infra.telemetry.alerts.budget_rules import BURNS
 from infra.telemetry.alerts.expressions import Clock
 from infra.telemetry.alerts.rules import alert_rules, rule_groups
-from infra.telemetry.builds import BuildMetrics
 from infra.telemetry.metrics import ServiceMetrics, latency_buckets
 from lab.designs import load_designs
+from lab.services.monitoring import create_monitor
 from scripts.alert_rules import files
+from scripts.dashboards.__main__ import files as dashboard_files
 
 PROMETHEUS = REPOSITORY / "infra" / "deploy" / "prometheus"
 GRAFANA = REPOSITORY / "infra" / "deploy" / "grafana"
@@ -49,17 +55,27 @@ def rules() -> list[dict[str, Any]]:
 
 
 def dashboards() -> dict[str, dict[str, Any]]:
-    """Return design -> dashboard."""
+    """Return name -> dashboard. The dashboard of a design has its name."""
     return {path.stem: json.loads(path.read_text()) for path in sorted((GRAFANA / "dashboards").glob("*.json"))}
 
 
-def queries(design: str) -> list[str]:
-    return [target["expr"] for panel in dashboards()[design]["panels"] for target in panel["targets"]]
+def panels(name: str) -> list[dict[str, Any]]:
+    return [panel for panel in dashboards()[name]["panels"] if panel["type"] != "row"]
+
+
+def queries(name: str) -> list[str]:
+    return [target["expr"] for panel in panels(name) for target in panel["targets"]]
+
+
+def marks(name: str) -> list[str]:
+    """Return the queries of a dashboard's annotations. They have data only when something happens."""
+    return [mark["expr"] for mark in dashboards()[name]["annotations"]["list"]]
 
 
 def all_queries() -> list[str]:
     """Return the queries of all rules and dashboards."""
-    return [*(rule["expr"] for rule in rules()), *(text for design in dashboards() for text in queries(design))]
+    drawn = [text for name in dashboards() for text in (*queries(name), *marks(name))]
+    return [*(rule["expr"] for rule in rules()), *drawn]
 
 
 def designs_of(text: str) -> list[Design]:
@@ -73,15 +89,25 @@ def threshold(rule: dict[str, Any]) -> float:
     return float(rule["expr"].rpartition(">")[2])
 
 
+@cache
+def of_the_monitor() -> str:
+    """Return the metrics of a monitor without builds."""
+    with (
+        TemporaryDirectory() as home,
+        TestClient(create_monitor(Settings(home=Path(home)), watch=False), base_url="http://127.0.0.1") as client,
+    ):
+        return str(client.get("/metrics").text)
+
+
 def exported(design: Design) -> set[str]:
     """Return the names of the metrics that the service, the worker and the monitor export."""
     metrics = ServiceMetrics(design)
     StreamMetrics(metrics.registry, tuple(resolve(design.topics)()))
     for register in OWN_METRICS[design.name]:
         register(metrics.registry)
+    metrics.registry.register(FaultMetrics(FaultSwitch()))
     metrics.registry.register(StoreWatch())
-    metrics.registry.register(BuildMetrics([design.name], Settings()))
-    text = metrics.expose().decode()
+    text = metrics.expose().decode() + of_the_monitor()
     families = set(re.findall(r"^# TYPE (\S+)", text, re.MULTILINE))
     return families | {f"{name}{end}" for name in families for end in ("_bucket", "_sum", "_count")}
 
@@ -120,6 +146,12 @@ def test_every_alert_has_a_case_that_fires_and_one_that_does_not() -> None:
     assert fires == stays == {rule["alert"] for rule in rules() if "alert" in rule}
 
 
+def test_dashboards_are_those_of_their_modules() -> None:
+    assert {path: path.read_text() for path in dashboard_files()} == dashboard_files()
+    assert {path.stem for path in dashboard_files()} == dashboards().keys()
+    assert dashboards().keys() > {design.name for design in DESIGNS}
+
+
 @pytest.mark.parametrize("text", all_queries())
 def test_queried_metrics_are_exported(text: str) -> None:
     recorded = {rule["record"] for rule in rules() if "record" in rule}
@@ -155,11 +187,11 @@ def test_alerts_have_the_budgets_of_their_design_and_an_exact_latency_share(desi
 
 @pytest.mark.parametrize("design", DESIGNS, ids=str)
 def test_dashboard_queries_only_its_design_and_draws_the_latency_budget(design: Design) -> None:
-    panels, asked = dashboards()[design.name]["panels"], queries(design.name)
+    asked = queries(design.name)
     assert {name for text in asked for name in re.findall(r'design="(\w+)"', text)} == {design.name}
     assert all("design=" in text for text in asked)
     budget = next(item.limit for item in design.budgets if item.name == "p99_ms") / 1000
-    latency = next(panel for panel in panels if panel["title"] == "Latency")
+    latency = next(panel for panel in panels(design.name) if panel["title"] == "Latency")
     assert latency["fieldConfig"]["defaults"]["thresholds"]["steps"][-1]["value"] == budget
 
 
@@ -168,7 +200,7 @@ def test_traffic_alert_fires_before_quotes_degrade_and_the_dashboard_draws_their
     assert threshold(alert) == 4 * SMALL.features.speeds_every_s < SMALL.route.speeds_ttl_s
     lines = {
         panel["title"]: panel["fieldConfig"]["defaults"]["thresholds"]["steps"][-1]["value"]
-        for panel in dashboards()["eta_prediction"]["panels"]
+        for panel in panels("eta_prediction")
         if "thresholds" in panel["fieldConfig"]["defaults"]
     }
     assert lines["Age of the traffic"] == SMALL.route.speeds_ttl_s
@@ -204,16 +236,18 @@ def test_every_alert_has_a_summary_and_an_action() -> None:
             assert rule["annotations"]["action"]
 
 
-def test_panels_have_a_description_and_do_not_overlap() -> None:
-    for dashboard in dashboards().values():
-        taken: set[tuple[int, int]] = set()
-        for panel in dashboard["panels"]:
-            place = panel["gridPos"]
-            cells = {
-                (x, y)
-                for x in range(place["x"], place["x"] + place["w"])
-                for y in range(place["y"], place["y"] + place["h"])
-            }
-            assert panel["description"]
-            assert not cells & taken, panel["title"]
-            taken |= cells
+@pytest.mark.parametrize("name", dashboards())
+def test_panels_have_a_description_and_do_not_overlap(name: str) -> None:
+    taken: set[tuple[int, int]] = set()
+    for panel in panels(name):
+        place = panel["gridPos"]
+        cells = {
+            (x, y)
+            for x in range(place["x"], place["x"] + place["w"])
+            for y in range(place["y"], place["y"] + place["h"])
+        }
+        assert panel["description"]
+        assert panel["targets"]
+        assert not cells & taken, panel["title"]
+        assert max(x for x, _ in cells) < 24
+        taken |= cells

@@ -11,9 +11,11 @@ from concurrent.futures import Future, wait
 import numpy as np
 import numpy.typing as npt
 import pytest
+from prometheus_client import CollectorRegistry
 
 from infra.errors import DependencyError, FeatureStoreUnavailable, UsageError
 from infra.faults.catalogue import FEATURE_STORE, INDEX, STREAM, Fault, model_down
+from infra.faults.metrics import FaultMetrics
 from infra.faults.switch import FaultSwitch, Floats, SwitchedFeatureStore, SwitchedIndex, SwitchedModel, SwitchedStream
 from infra.feature_store.port import FeatureRow
 from infra.stream.address import StreamAddress
@@ -215,3 +217,16 @@ def test_clear_all_releases_every_caller_and_resets_every_port(
     assert wait([call], timeout=PATIENCE_S).done
     assert answers(store)
     assert all(switch.active(port) is None for port in switch.ports)
+
+
+def test_metric_marks_the_injected_fault() -> None:
+    switch = FaultSwitch(FEATURE_STORE)
+    registry = CollectorRegistry()
+    registry.register(FaultMetrics(switch))
+    one, other = FEATURE_STORE[:2]
+    switch.inject(one.port, one.name, 0.1)
+    value = registry.get_sample_value
+    assert value("lab_fault_active", {"port": one.port, "fault": one.name}) == 1
+    assert value("lab_fault_active", {"port": other.port, "fault": other.name}) == 0
+    switch.clear(one.port)
+    assert value("lab_fault_active", {"port": one.port, "fault": one.name}) == 0

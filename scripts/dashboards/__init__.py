@@ -1,0 +1,1 @@
+"""Grafana dashboards as Python, one module each. `make dashboards` writes them to infra/deploy/grafana/dashboards."""
