@@ -22,11 +22,14 @@ from infra.settings import REPOSITORY
 from lab.designs import find_design
 from lab.services.composing import Stack
 from tests.contracts.test_monitoring import RULE_TESTS, queries
+from tests.support.replicas import CLIENTS, kill, replicas, status_of, steady_load
 from tests.support.telling import acknowledged_load, logged_ids, new_post
 from tests.support.tries import BROKEN, INCONCLUSIVE, broken_by_speed_alone, conclusive_run
 
 ASK = {"user_id": 7, "k": 10}
-PROJECT, PROMETHEUS = "lab-compose-test", "127.0.0.1:9090"
+PROJECT = "lab-compose-test"
+PLATFORM = {"prometheus", "balancer"}
+"""The jobs of Prometheus that belong to no design."""
 STORE, STREAM, ADS, ETA = (("--rate", rate) for rate in ("40", "25", "60", "40"))
 """Request rates of the drills. All containers, their tests and the load share two cores. The drill of the stream starts
 a JVM, which takes both cores for seconds. The drills of the ads and of ride ETA run without the containers that these
@@ -90,20 +93,27 @@ def prometheus_is_ready(stack: Stack) -> bool:
 
 
 def targets_up(stack: Stack) -> set[str]:
-    """Return the Prometheus targets that are up."""
-    return {row["metric"]["instance"] for row in query_prometheus(stack, "up") if float(row["value"][1]) == 1}
+    """Return the jobs of Prometheus with a target that is up."""
+    return {row["metric"]["job"] for row in query_prometheus(stack, "up") if float(row["value"][1]) == 1}
 
 
 def targets_of(name: str) -> set[str]:
-    """Return the Prometheus targets of a design: its service and its worker."""
-    design = find_design(name)
-    worker = "worker" if design.container == "feed" else f"{design.container}-worker"
-    return {f"{design.container}:{design.port}", f"{worker}:{design.port + 1}"}
+    """Return the jobs of Prometheus for a design: its service and its worker."""
+    container = find_design(name).container
+    return {container, "worker" if container == "feed" else f"{container}-worker"}
 
 
 def queries_without_data(stack: Stack, design: str) -> list[str]:
     """Return the queries of the design's dashboard that have no data in Prometheus."""
     return [query for query in queries(design) if not query_prometheus(stack, query)]
+
+
+def ready_replicas(stack: Stack) -> set[str]:
+    """Return the servers of the feed that the balancer sends requests to, as it reports them itself."""
+    code = "exec 3<>/dev/tcp/127.0.0.1/8404; printf 'GET /metrics HTTP/1.0\\r\\n\\r\\n' >&3; cat <&3"
+    lines = stack.compose("exec", "-T", "balancer", "bash", "-c", code).splitlines()
+    up = 'haproxy_server_status{proxy="feed_ranking",server="'
+    return {line[len(up) :].partition('"')[0] for line in lines if line.startswith(up) and 'state="UP"} 1' in line}
 
 
 def simulate_users(stack: Stack, design: str) -> None:
@@ -122,9 +132,9 @@ def ready(stack: Stack) -> dict[str, Any]:
 @pytest.mark.timeout(1200)
 def test_feed_responds_503_during_the_build_and_a_stopped_build_resumes(stack: Stack) -> None:
     stack.compose("up", "--build", "--detach", timeout_s=900)
-    stack.await_(lambda: "code" in ready(stack), "any response of the feed")
+    not_built = "no release is loaded yet: feed_ranking has not been built"
+    stack.await_(lambda: not_built in ready(stack).get("detail", ""), "the reason why the feed is not ready")
     assert ready(stack)["code"] == 503
-    assert "no release is loaded yet: feed_ranking has not been built" in ready(stack)["detail"]
     answer = httpx.post(f"{stack.url}/v1/feed", json=ASK, timeout=60)
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
     stack.await_(lambda: "2/10" in stack.compose("logs", "build"), "the second step of the build")
@@ -135,7 +145,7 @@ def test_feed_responds_503_during_the_build_and_a_stopped_build_resumes(stack: S
     stack.compose("up", "--detach")
     stack.await_(stack.is_settled, "healthy services and the end of the build")
     log = stack.compose("logs", "--no-log-prefix", "build")
-    assert "world           up to date" in log.rpartition("1/9")[2]
+    assert "world           up to date" in log.rpartition("1/10")[2]
 
 
 def test_feed_returns_a_full_undegraded_slate(stack: Stack) -> None:
@@ -177,8 +187,8 @@ def test_prometheus_config_and_alert_rules_pass_promtool(stack: Stack) -> None:
 
 def test_every_target_is_up_and_no_alert_fires(stack: Stack) -> None:
     stack.await_(lambda: all(float(row["value"][1]) == 1 for row in query_prometheus(stack, "up")), "every target up")
-    instances = {row["metric"]["instance"] for row in query_prometheus(stack, "up")}
-    assert instances == {PROMETHEUS, *targets_of("feed_ranking")}
+    jobs = {row["metric"]["job"] for row in query_prometheus(stack, "up")}
+    assert jobs == PLATFORM | targets_of("feed_ranking")
     assert query_prometheus(stack, 'ALERTS{alertstate="firing"}') == []
 
 
@@ -247,6 +257,37 @@ def test_every_panel_of_the_feed_dashboard_has_data(stack: Stack) -> None:
     assert queries_without_data(stack, "feed_ranking") == []
 
 
+@pytest.mark.timeout(600)
+def test_killed_replica_loses_no_request_but_those_in_flight(stack: Stack) -> None:
+    """Requests that began after the kill reach the other replica: a connection that fails is tried again there."""
+    stack.compose("up", "--detach", "--no-recreate", "--scale", "feed=2", "feed")
+    stack.await_(lambda: len(ready_replicas(stack)) == 2, "two ready replicas behind the balancer")
+    with steady_load(f"{stack.url}/v1/feed", ASK) as load:
+        stack.await_(lambda: len(load.sent) > 60, "requests to both replicas")
+        begin = time.monotonic()
+        kill(replicas(stack, "feed")[0])
+        end = time.monotonic()
+        stack.await_(lambda: len(ready_replicas(stack)) == 1, "the balancer to leave the dead replica out", 30)
+        stack.await_(lambda: len(load.since(end)) > 60, "requests after the kill")
+    in_flight = [one for one in load.sent if one.began < end and one.ended > begin]
+    assert {one.status for one in load.sent[:60]} == {200}
+    assert set(load.failed()) <= set(in_flight), "only requests in flight fail"
+    assert len(load.failed()) <= CLIENTS
+
+
+@pytest.mark.timeout(600)
+def test_both_replicas_learn_of_a_new_post(stack: Stack) -> None:
+    stack.compose("up", "--detach", "--no-recreate", "--scale", "feed=2", "feed")
+    stack.await_(lambda: len(ready_replicas(stack)) == 2, "two ready replicas behind the balancer")
+    post = new_post()
+    assert httpx.post(f"{stack.url}/v1/posts", json={"posts": [post]}, timeout=60).status_code == 202
+    place = f"http://127.0.0.1:8010/v1/posts/{post['post_id']}"
+    for container in replicas(stack, "feed"):
+        stack.await_(lambda one=container: status_of(one, place) == 200, f"the post in replica {container[:12]}", 60)
+    stack.compose("up", "--detach", "--no-recreate", "--scale", "feed=1", "feed")
+    stack.await_(lambda: len(ready_replicas(stack)) == 1, "the balancer to leave the stopped replica out", 30)
+
+
 def test_feed_starts_without_the_registry_from_its_verified_copy(stack: Stack) -> None:
     stack.compose("stop", "mlflow")
     stack.compose("restart", "feed")
@@ -269,7 +310,7 @@ def test_ads_profile_starts_the_ads_beside_the_feed(stack: Stack) -> None:
     assert not answer["is_cold_start"], "the user's row came from Redis"
     assert all(won["price"] <= won["bid"] for won in answer["slate"])
     both = targets_of("feed_ranking") | targets_of("ctr_prediction")
-    stack.await_(lambda: targets_up(stack) == {PROMETHEUS, *both}, "Prometheus to find the ads")
+    stack.await_(lambda: targets_up(stack) == PLATFORM | both, "Prometheus to find the ads")
 
 
 @pytest.mark.timeout(1800)

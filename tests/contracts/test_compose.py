@@ -162,9 +162,32 @@ def test_dependencies_wait_for_health_or_successful_completion() -> None:
 def test_every_design_has_a_service_on_its_port() -> None:
     services = raw()["services"]
     for design in load_designs():
-        service = services[design.container]
-        assert service["command"] == ["serve", design.name]
-        assert service["ports"] == [f"127.0.0.1:${{{PORT_OF[design.name]}:-{design.port}}}:{design.port}"]
+        assert services[design.container]["command"] == ["serve", design.name]
+        published = f"127.0.0.1:${{{PORT_OF[design.name]}:-{design.port}}}:{design.port}"
+        assert published in services["balancer"]["ports"]
+        assert "ports" not in services[design.container], "two replicas cannot publish one port"
+
+
+def test_balancer_has_the_replicas_of_every_design_and_repeats_no_request() -> None:
+    """A replica may have executed a request whose answer is lost. Only a connection that failed is tried again."""
+    lines = [line.split() for line in (REPOSITORY / "infra/deploy/haproxy/haproxy.cfg").read_text().splitlines()]
+    sections: dict[str, list[list[str]]] = {}
+    for words in (words for words in lines if words and not words[0].startswith("#")):
+        if words[0] in ("global", "defaults", "frontend", "backend", "resolvers"):
+            section = sections.setdefault(" ".join(words), [])
+        else:
+            section.append(words)
+    assert ["retry-on", "conn-failure"] in sections["defaults"]
+    (check,) = (words for words in sections["defaults"] if words[:2] == ["http-check", "send"])
+    assert check[2:6] == ["meth", "GET", "uri", "/readyz"]
+    for design in load_designs():
+        assert ["bind", f":{design.port}"] in sections[f"frontend {design.name}"]
+        (ready,) = sections[f"backend {design.name}"]
+        assert ready[3] == f"{design.container}:{design.port}"
+        assert {"check", "slowstart"} <= set(ready)
+    assert not any(
+        "retry-on" in words for name, words_of in sections.items() if name != "defaults" for words in words_of
+    )
 
 
 def test_profiles_add_whole_designs_to_the_feed() -> None:

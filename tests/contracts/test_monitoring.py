@@ -211,19 +211,12 @@ def test_traffic_alert_fires_before_quotes_degrade_and_the_dashboard_draws_their
 @pytest.mark.parametrize("design", DESIGNS, ids=str)
 def test_prometheus_scrapes_every_design_on_its_ports(design: Design) -> None:
     config = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text())
-    targets = [
-        (target["labels"]["design"], address)
-        for job in config["scrape_configs"]
-        if job["job_name"] == "lab"
-        for target in job["static_configs"]
-        for address in target["targets"]
-    ]
-    targets += [
-        (job["relabel_configs"][0]["replacement"], f"{name}:{found['port']}")
-        for job in config["scrape_configs"]
-        for found in job.get("dns_sd_configs", ())
-        for name in found["names"]
-    ]
+    targets = []
+    for job in config["scrape_configs"]:
+        of = next((one["replacement"] for one in job.get("relabel_configs", ())), "")
+        addresses = [address for found in job.get("static_configs", ()) for address in found["targets"]]
+        addresses += [f"{name}:{found['port']}" for found in job.get("dns_sd_configs", ()) for name in found["names"]]
+        targets += [(of, address) for address in addresses]
     ports = (design.port, design.port + 1) if design.worker else (design.port,)
     for port in ports:
         assert any(name == design.name and address.endswith(f":{port}") for name, address in targets)

@@ -21,6 +21,16 @@ SERVICE_ALERTS = (
         30.0,
     ),
     AlertRule(
+        "NoReplicaReady",
+        latest("haproxy_backend_active_servers", "design")
+        .equals(0)
+        .when(increase("haproxy_frontend_http_requests_total", 5 * MINUTE_S).above(0)),
+        PAGE,
+        "{{ $labels.design }}: requests arrive, and no replica is ready",
+        "docker compose ps, then GET /readyz of the design: it says why. The balancer knows replicas by Docker's DNS.",
+        10.0,
+    ),
+    AlertRule(
         "FeatureStoreDown",
         latest("lab_feature_store_up").equals(0),
         PAGE,
