@@ -26,7 +26,9 @@ from tests.support.telling import acknowledged_load, logged_ids, new_post
 from tests.support.tries import BROKEN, INCONCLUSIVE, broken_by_speed_alone, conclusive_run
 
 ASK = {"user_id": 7, "k": 10}
-PROJECT, PROMETHEUS = "lab-compose-test", "127.0.0.1:9090"
+PROJECT = "lab-compose-test"
+PLATFORM = {"127.0.0.1:9090", "alertmanager:9093", "monitor:8090"}
+"""The Prometheus targets that belong to no design."""
 STORE, STREAM, ADS, ETA = (("--rate", rate) for rate in ("40", "25", "60", "40"))
 """Request rates of the drills. All containers, their tests and the load share two cores. The drill of the stream starts
 a JVM, which takes both cores for seconds. The drills of the ads and of ride ETA run without the containers that these
@@ -178,7 +180,7 @@ def test_prometheus_config_and_alert_rules_pass_promtool(stack: Stack) -> None:
 def test_every_target_is_up_and_no_alert_fires(stack: Stack) -> None:
     stack.await_(lambda: all(float(row["value"][1]) == 1 for row in query_prometheus(stack, "up")), "every target up")
     instances = {row["metric"]["instance"] for row in query_prometheus(stack, "up")}
-    assert instances == {PROMETHEUS, *targets_of("feed_ranking")}
+    assert instances == PLATFORM | targets_of("feed_ranking")
     assert query_prometheus(stack, 'ALERTS{alertstate="firing"}') == []
 
 
@@ -269,7 +271,7 @@ def test_ads_profile_starts_the_ads_beside_the_feed(stack: Stack) -> None:
     assert not answer["is_cold_start"], "the user's row came from Redis"
     assert all(won["price"] <= won["bid"] for won in answer["slate"])
     both = targets_of("feed_ranking") | targets_of("ctr_prediction")
-    stack.await_(lambda: targets_up(stack) == {PROMETHEUS, *both}, "Prometheus to find the ads")
+    stack.await_(lambda: targets_up(stack) == PLATFORM | both, "Prometheus to find the ads")
 
 
 @pytest.mark.timeout(1800)
