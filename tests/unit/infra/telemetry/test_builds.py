@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
-from infra.build.outcome import read_outcome, recorded_outcome
+from infra.build.outcome import failed_report, read_outcome, recorded_outcome
+from infra.data_quality.results import Finding, Report, Status, write_report
 from infra.errors import BudgetBroken, Busy, UsageError
 from infra.settings import Settings
 from infra.telemetry.builds import BuildMetrics
@@ -72,13 +73,23 @@ def test_steps_of_the_current_build_are_exported_with_their_counts(settings: Set
     assert exported(settings, "build_step_seconds", step="gone") is None
 
 
-def test_data_quality_report_is_optional_and_exported(settings: Settings) -> None:
+def test_data_quality_report_of_a_failed_build_replaces_that_of_the_served_one(settings: Settings) -> None:
+    root = settings.design_root("tiny")
     assert exported(settings, "data_quality_failures") is None
-    report = settings.design_root("tiny") / "quality" / "report.json"
-    report.parent.mkdir(parents=True)
-    report.write_text('{"status": "failed", "failures": 2, "warnings": 1, "checked_at": 1700000000}')
-    assert exported(settings, "data_quality_failures") == 2.0
+    step = root / "steps" / "validate" / "abc"
+    write_report(step / "report", report_with("warned"))
+    (root / "current.json").write_text(json.dumps({"validate": str(step)}))
+    assert exported(settings, "data_quality_failures") == 0.0
     assert exported(settings, "data_quality_warnings") == 1.0
-    assert exported(settings, "data_quality_checked_timestamp_seconds") == 1.7e9
-    report.write_text('{"status"')
-    assert exported(settings, "data_quality_failures") is None
+    write_report(failed_report(root), report_with("failed", "failed", "warned"))
+    assert exported(settings, "data_quality_failures") == 2.0
+    checked = exported(settings, "data_quality_checked_timestamp_seconds")
+    assert checked == (failed_report(root) / "report.json").stat().st_mtime
+    with recorded_outcome(root):
+        pass
+    assert exported(settings, "data_quality_failures") == 0.0
+
+
+def report_with(*statuses: Status) -> Report:
+    found = [Finding("log", "", f"rule {place}", "range", status, 9, 1) for place, status in enumerate(statuses)]
+    return Report("tiny", "smoke", {"log": {"": 9}}, tuple(found))
