@@ -28,8 +28,6 @@ OPERATORS: Mapping[str, tuple[int, Callable[[float, float], float | bool]]] = {
 """Operator -> its precedence and its meaning. A comparison keeps the left value of each pair for which it holds."""
 COMBINE: Mapping[str, Callable[[Sequence[float]], float]] = {"max": max, "min": min, "sum": sum}
 
-COMBINE: Mapping[str, Callable[[Sequence[float]], float]] = {"max": max, "min": min, "sum": sum}
-
 
 @dataclass(frozen=True)
 class Clock:
