@@ -42,7 +42,7 @@ ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.sta
 
 SHARED = {
     "broker": {f"tests/integration/test_{name}.py" for name in ("ctr_service", "feed_service", "feed_faults")},
-    "lab": {f"tests/e2e/test_{name}.py" for name in ("live", "load", "staying_up", "using")},
+    "lab": {f"tests/e2e/test_{name}.py" for name in ("alerts", "live", "load", "staying_up", "using")},
     "learned": {
         f"tests/integration/ctr_prediction/{name}.py" for name in ("offline/test_learning", "evaluation/test_ceiling")
     },

@@ -7,6 +7,7 @@ the fault switch, a front page, problem details, accounting, a body limit and a 
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
@@ -34,10 +35,11 @@ from infra.serving.middleware.hosts import AllowedHosts
 from infra.serving.page import render_page
 from infra.serving.problems import Problem, add_problem_handlers, problem
 from infra.serving.quick_ask import Answer, QuickAsk
-from infra.serving.schemas import FaultIn, FaultOut, Health, Ready
+from infra.serving.schemas import AlertOut, AlertsOut, FaultIn, FaultOut, Health, Ready
 from infra.serving.slot import ReleaseSlot
 from infra.settings import Settings
 from infra.stream.producer import EventProducer
+from infra.telemetry.alerts.book import alert_file, read_alerts
 from infra.telemetry.metrics import ServiceMetrics
 
 log = logging.getLogger(__name__)
@@ -104,6 +106,7 @@ def create_service(
     add_routes(app)
     _add_health(app, core, registry)
     _add_description(app, core)
+    _add_alerts(app, core)
     if core.settings.fault_injection:
         _add_faults(app, core)
     inner: ASGIApp = app if quick is None else QuickAsk(app, design.ask.path, *quick)
@@ -190,6 +193,25 @@ def _add_description(app: FastAPI, core: ServiceCore) -> None:
     @app.get("/", include_in_schema=False)
     async def front_page() -> HTMLResponse:
         return HTMLResponse(page)
+
+
+def _add_alerts(app: FastAPI, core: ServiceCore) -> None:
+    @app.get("/v1/alerts", tags=["service"], summary="List the alerts of this design and of the platform")
+    def alerts() -> AlertsOut:
+        """The monitor writes the file, so the answer depends on no other process."""
+        found = read_alerts(alert_file(core.settings))
+        active = [
+            AlertOut(
+                name=one.name,
+                severity=one.labels.get("severity", ""),
+                summary=one.summary,
+                action=one.action,
+                starts_ts=one.starts_ts,
+            )
+            for one in found.active
+            if one.design in ("", core.design.name)
+        ]
+        return AlertsOut(is_current=found.is_current(time.time()), active=active)
 
 
 def _add_faults(app: FastAPI, core: ServiceCore) -> None:

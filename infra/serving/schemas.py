@@ -44,6 +44,23 @@ class Ready(BaseModel):
     refused_release: str = Field("", description="why a newer release is not being served, empty if there is none")
 
 
+class AlertOut(BaseModel):
+    """An alert that fires for this design, or for the platform."""
+
+    name: str = Field(examples=["FeatureStoreDown"])
+    severity: str = Field(examples=["page"])
+    summary: str
+    action: str
+    starts_ts: float = Field(description="seconds since the epoch, UTC")
+
+
+class AlertsOut(BaseModel):
+    """`is_current` is false if no monitor runs: the list then shows the last known alerts."""
+
+    is_current: bool
+    active: list[AlertOut]
+
+
 class FaultIn(StrictModel):
     fault: str = Field(max_length=40, examples=["down"])
     delay_s: float = Field(

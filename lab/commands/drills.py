@@ -50,6 +50,7 @@ def drill(
     Exit code 3 when a hypothesis does not hold, 5 when the run is inconclusive: other programs used the machine, or
     there were too few requests.
     """
+    from lab.drills.alerts import alerts_during
     from lab.drills.cases import ALL, DrillCases
     from lab.drills.cost import captured_cost
     from lab.drills.faults import ComposedFaults, Faults, SwitchedFaults, composed_pids, composed_url
@@ -58,6 +59,7 @@ def drill(
     from lab.drills.run import run_drill
     from lab.load.loading import service_pids
     from lab.services.client import call, service_url
+    from lab.services.ports import monitor_url_of
     from lab.sweeps.open import open_judge, progress
 
     design, chosen = _find(name, of)
@@ -77,6 +79,7 @@ def drill(
     pids = composed_pids if setting == "compose" else lambda: service_pids(settings, base)
     with progress(chosen.name) as report:
         run = run_drill(chosen, load, faults, setting, report, pids)
+    run.alerts = alerts_during(monitor_url_of(settings), design.name, run.began_ts, run.lasted_s)
     cost = [] if run.aborted else captured_cost(judge, run, cases)
     page = write_report(settings.root / "drills" / f"{design.name}-{chosen.name}-{setting}", run, cost)
     if as_json:

@@ -7,6 +7,7 @@ import io
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,7 @@ def journal(run: DrillRun, cost: Sequence[Figure]) -> dict[str, Any]:
         "probes": [verdict_row(verdict) for verdict in run.verdicts],
         "cost": [figure.row() for figure in cost],
         "events": [{"at_s": round(at_s, 2), "what": what} for at_s, what in run.events],
+        "alerts": [asdict(alert) for alert in run.alerts],
         "seconds": seconds_of(run),
     }
 
@@ -139,6 +141,16 @@ def _page(run: DrillRun, found: Mapping[str, Any]) -> str:
         [row["description"], f"{row['value']:.3f}", f"{row['low']:.3f} to {row['high']:.3f}"] for row in found["cost"]
     ]
     events = [[f"{row['at_s']:.1f} s", row["what"]] for row in found["events"]]
+    alerts = [
+        [
+            f"{row['from_s']:.1f} s",
+            "still firing" if row["to_s"] is None else f"{row['to_s']:.1f} s",
+            row["severity"],
+            row["name"],
+            row["summary"],
+        ]
+        for row in found["alerts"]
+    ]
     parts = [
         f"<h1>{html.escape(drill.title)}</h1>",
         f"<p>{html.escape(drill.hypothesis)}</p>",
@@ -157,6 +169,8 @@ def _page(run: DrillRun, found: Mapping[str, Any]) -> str:
         _table(("", "value", "95% interval"), cost),
         "<h2>Events</h2>",
         _table(("at", ""), events),
+        "<h2>Alerts</h2>",
+        _table(("from", "to", "severity", "alert", ""), alerts) if alerts else "<p>No alert fired.</p>",
     ]
     head = f'<meta charset="utf-8"><title>{html.escape(drill.title)}</title><style>{STYLE}</style>'
     return f'<!doctype html><html lang="en"><head>{head}</head><body>{"".join(parts)}</body></html>\n'
@@ -202,9 +216,24 @@ def _timeline(run: DrillRun, found: Mapping[str, Any]) -> str:
         slow = slow + budget
     above = (bars + rules.encode(axis)).properties(width=WIDTH, height=150)
     below = (slow + rules.encode(axis)).properties(width=WIDTH, height=110)
+    parts = [above, below, *([_alert_bars(found["alerts"], len(seconds))] if found["alerts"] else [])]
     text = io.StringIO()
-    alt.vconcat(above, below, background="white").save(text, format="svg")
-    return f"<figure>{text.getvalue()}</figure><p>Dashed lines: the events below. Red line: the budget.</p>"
+    alt.vconcat(*parts, background="white").save(text, format="svg")
+    return (
+        f"<figure>{text.getvalue()}</figure><p>Dashed lines: the events below. Red line: the budget. Bars: "
+        "the alerts below.</p>"
+    )
+
+
+def _alert_bars(alerts: Sequence[Mapping[str, Any]], seconds: int) -> Any:
+    """One row for each alert, with a bar while the alert fires."""
+    rows = [{"alert": row["name"], "from": row["from_s"], "to": row["to_s"] or seconds} for row in alerts]
+    bars = alt.Chart(alt.InlineData(values=rows)).mark_bar(color="#c0392b", height=8)
+    return bars.encode(
+        alt.X("from:Q", title=None, scale=alt.Scale(domain=[0, seconds], nice=False)),
+        alt.X2("to:Q"),
+        alt.Y("alert:N", title=None),
+    ).properties(width=WIDTH, height=16 * len({row["alert"] for row in rows}))
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -19,6 +19,7 @@ from infra.errors import LabError
 from infra.evaluation.drill import BROKEN, RECOVERED, STEADY, Drill, Probe
 from infra.evaluation.shares import Judgement, Share
 from infra.progress import Progress
+from lab.drills.alerts import FiredAlert
 from lab.drills.faults import Faults
 from lab.drills.load import Load, Sent, uncollected
 from lab.load.machine import Conditions, CpuWatch, late_limit_ms
@@ -45,7 +46,10 @@ class Verdict:
 
 @dataclass
 class DrillRun:
-    """Results of a drill. `events` are (seconds, text) on the drill's clock; `phases` are name -> (from_s, to_s)."""
+    """Results of a drill. `events` are (seconds, text) on the drill's clock; `phases` are name -> (from_s, to_s).
+
+    The drill's clock is 0 at `began_ts` (seconds since the epoch) and `lasted_s` at the end.
+    """
 
     drill: Drill
     setting: str
@@ -59,6 +63,9 @@ class DrillRun:
     aborted: str = ""
     is_cleared: bool = False
     conditions: Conditions = field(default_factory=Conditions)
+    began_ts: float = 0.0
+    lasted_s: float = 0.0
+    alerts: list[FiredAlert] = field(default_factory=list)
 
     @property
     def judgement(self) -> Judgement:
@@ -93,6 +100,7 @@ def run_drill(
     run = DrillRun(drill, setting, load.url)
     faults.check(drill.method)
     with interruptible(), uncollected(), CpuWatch(pids) as watch, load:
+        run.began_ts = time.time() - load.now_s
         try:
             _go_through(run, load, faults, report)
         except KeyboardInterrupt:
@@ -102,7 +110,7 @@ def run_drill(
         finally:
             with undisturbed():
                 _clear(run, faults)
-        run.sent = load.since(0.0)
+        run.sent, run.lasted_s = load.since(0.0), load.now_s
     late_ms = float(np.quantile(load.late_ms, 0.99)) if load.late_ms else 0.0
     limits_ms = [probe.high for probe in drill.probes if probe.unit == "ms"]
     run.conditions = watch.conditions(late_ms, late_limit_ms(limits_ms))

@@ -22,7 +22,10 @@ from lab.services.ports import free_port
 
 PORT_OF = {"feed_ranking": "LAB_PORT", "ctr_prediction": "LAB_ADS_PORT", "eta_prediction": "LAB_ETA_PORT"}
 """Design -> the setting of the compose file for its port."""
-PORTS = (*PORT_OF.values(), "LAB_MLFLOW_PORT", "LAB_PROMETHEUS_PORT", "LAB_GRAFANA_PORT", "LAB_LOCUST_PORT")
+PORTS = (
+    *PORT_OF.values(),
+    *(f"LAB_{name}_PORT" for name in ("MLFLOW", "PROMETHEUS", "MONITOR", "GRAFANA", "LOCUST")),
+)
 ONE_SHOT = ("setup", "build", "ads-build", "eta-build")
 UP_S = 900.0
 
@@ -47,6 +50,10 @@ class Stack:
     @property
     def prometheus_url(self) -> str:
         return f"http://127.0.0.1:{self.ports['LAB_PROMETHEUS_PORT']}"
+
+    @property
+    def monitor_url(self) -> str:
+        return f"http://127.0.0.1:{self.ports['LAB_MONITOR_PORT']}"
 
     @property
     def environment(self) -> dict[str, str]:

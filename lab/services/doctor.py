@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from infra.errors import LabError
 from infra.settings import REPOSITORY, Settings
 from lab.designs import load_designs
-from lab.services.ports import check_port, port_of
+from lab.services.ports import check_port, monitor_port_of, port_of
 from lab.services.runstate import read_state
 
 NEEDED_GB = 1.0
@@ -77,14 +77,14 @@ def _ports(settings: Settings) -> list[Finding]:
     state = read_state(settings)
     running = {service.name for service in state.services} if state else set()
     findings = []
-    for design in load_designs():
-        port = port_of(design, settings)
-        if design.name in running:
-            findings.append(Finding(f"port {port}", True, f"served by the lab: {design.name}"))
+    ports = {design.name: port_of(design, settings) for design in load_designs()}
+    for name, port in (ports | {"monitor": monitor_port_of(settings)}).items():
+        if name in running:
+            findings.append(Finding(f"port {port}", True, f"served by the lab: {name}"))
             continue
         try:
             check_port(settings.host, port)
-            findings.append(Finding(f"port {port}", True, f"free for {design.name}"))
+            findings.append(Finding(f"port {port}", True, f"free for {name}"))
         except LabError as exc:
             findings.append(Finding(f"port {port}", False, str(exc), exc.hint))
     return findings

@@ -28,7 +28,7 @@ from tests.support.tries import BROKEN, INCONCLUSIVE, broken_by_speed_alone, con
 
 ASK = {"user_id": 7, "k": 10}
 PROJECT = "lab-compose-test"
-PLATFORM = {"prometheus", "balancer"}
+PLATFORM = {"prometheus", "alertmanager", "monitor", "balancer"}
 """The jobs of Prometheus that belong to no design."""
 STORE, STREAM, ADS, ETA = (("--rate", rate) for rate in ("40", "25", "60", "40"))
 """Request rates of the drills. All containers, their tests and the load share two cores. The drill of the stream starts

@@ -108,6 +108,7 @@ DECLARED = {
     "postgres": ["/var/lib/postgresql/data"],
     "redis": ["/data"],
     "prom/prometheus": ["/prometheus"],
+    "prom/alertmanager": ["/alertmanager"],
     "apache/kafka": ["/etc/kafka/secrets", "/var/lib/kafka/data", "/mnt/shared/config"],
 }
 """Paths for which an image declares a volume. An unmounted path gets an anonymous volume at every start."""

@@ -128,6 +128,7 @@ def start_lab(home: Path | None = None, design: str = "feed_ranking", deadline_f
     """Start `lab up`. By default its deadlines are so long that a busy machine degrades no response."""
     port = free_port()
     environment = ENVIRONMENT | {"LAB_PORT": str(port), "COLUMNS": "200", "LAB_DEADLINE_FACTOR": str(deadline_factor)}
+    environment["LAB_ALERT_CLOCK"] = "10"  # alerts come within seconds
     if home is not None:
         environment |= {"LAB_HOME": str(home)}
     process = subprocess.Popen(

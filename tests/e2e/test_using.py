@@ -56,11 +56,13 @@ def test_ask_refuses_invalid_options(lab: Lab) -> None:
 
 
 def test_status_and_designs_print_json(lab: Lab) -> None:
-    broker, worker, row = lab.run("status", "--json", parse=True)
+    broker, worker, row, monitor = lab.run("status", "--json", parse=True)
     assert (broker["service"], broker["state"]) == ("stream", "up")
     assert (worker["service"], worker["state"]) == ("feed_ranking-worker", "up")
     assert (row["service"], row["state"], row["url"]) == ("feed_ranking", "ready", lab.url)
     assert 100 < row["pss_mb"] < 400
+    assert (monitor["service"], monitor["state"]) == ("monitor", "up")
+    assert 10 < monitor["pss_mb"] < 120, "it imports no feature store, registry or model"
     feed, ads, rides = lab.run("designs", "--json", parse=True)
     assert [design["budgets"]["p99_ms"] for design in (feed, ads, rides)] == [200, 10, 50]
 

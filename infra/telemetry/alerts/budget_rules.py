@@ -15,6 +15,7 @@ from prometheus_client.utils import floatToGoString
 from infra.design import Design
 from infra.telemetry.alerts.expressions import Clock, Expression, Recorded, duration
 from infra.telemetry.alerts.rule import (
+    AFTERMATH_S,
     DAY_S,
     FEWEST_ANSWERS,
     HOUR_S,
@@ -32,7 +33,7 @@ SLOW_ALLOWED = 0.01
 FEWEST = 100
 """Requests in the long window below which no budget is judged: one failure of ten requests is no trend."""
 IN_TIME, FAILED = "design:lab_request_seconds:in_time_share", "design:lab_responses:failed_share"
-DEGRADED_5M = "design:lab_responses:degraded_share_5m"
+DEGRADED_SHARE = "design:lab_responses:degraded_share"
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,8 @@ def shared_records() -> Iterator[RecordRule]:
         return f"histogram_quantile(0.99, sum by (design, le) (rate(lab_request_seconds_bucket[{window}])))"
 
     yield RecordRule("design:lab_request_seconds:p99_5m", p99)
-    yield RecordRule(DEGRADED_5M, _degraded_share(5 * MINUTE_S))
+    for window_s in (AFTERMATH_S, 5 * MINUTE_S):
+        yield RecordRule(f"{DEGRADED_SHARE}_{duration(window_s)}", _degraded_share(window_s))
     for window_s in WINDOWS_S:
         yield RecordRule(f"{FAILED}_{duration(window_s)}", _failed_share(window_s))
 
@@ -142,10 +144,14 @@ def _availability_rules(design: Design, allowed: float) -> Iterator[AlertRule]:
 
 def _degraded_rule(design: Design, limit: float) -> AlertRule:
     answers = increase("lab_responses_total", 5 * MINUTE_S, design=design.name)
-    share = Recorded(DEGRADED_5M, _degraded_share(5 * MINUTE_S), design.name)
+
+    def above(window_s: float) -> Expression:
+        name = f"{DEGRADED_SHARE}_{duration(window_s)}"
+        return Recorded(name, _degraded_share(window_s), design.name).above(limit)
+
     return AlertRule(
         "DegradedShareTooHigh",
-        share.above(limit).when(answers.at_least(FEWEST_ANSWERS)),
+        above(5 * MINUTE_S).when(above(AFTERMATH_S)).when(answers.at_least(FEWEST_ANSWERS)),
         TICKET,
         "{{ $labels.design }}: {{ $value | humanizePercentage }} of answers are degraded; "
         f"the budget is {limit * 100:.10g}%",

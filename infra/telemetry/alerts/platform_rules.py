@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from infra.telemetry.alerts.expressions import Increase, Latest, Time
-from infra.telemetry.alerts.rule import DAY_S, FEWEST_ANSWERS, MINUTE_S, PAGE, TICKET, AlertRule, increase, latest
+from infra.telemetry.alerts.rule import (
+    AFTERMATH_S,
+    DAY_S,
+    FEWEST_ANSWERS,
+    MINUTE_S,
+    PAGE,
+    TICKET,
+    AlertRule,
+    increase,
+    latest,
+)
 from infra.telemetry.alerts.samples import Selection
 
 MODEL_OLD_S, BUILD_OVERDUE_S = 14 * DAY_S, 7 * DAY_S
@@ -38,6 +48,7 @@ SERVICE_ALERTS = (
         "docker compose ps redis, or the faults of each service: lab fault DESIGN. Services answer with fallbacks.",
         10.0,
         {"dependency": "feature_store"},
+        AFTERMATH_S,
     ),
     AlertRule(
         "BreakerOpen",

@@ -11,6 +11,8 @@ from infra.telemetry.alerts.samples import Selection
 PAGE, TICKET = "page", "ticket"
 """Severities: a page needs a person now, a ticket during the next days."""
 MINUTE_S, HOUR_S, DAY_S = 60.0, 3600.0, 86_400.0
+AFTERMATH_S = 30.0
+"""The short window of the degraded share. An alert that inhibits another one goes on for as long."""
 FEWEST_ANSWERS = 20
 """Answers in five minutes below which no share of them is judged."""
 
@@ -31,6 +33,7 @@ class RecordRule:
 class AlertRule:
     """An alert fires for each label set for which `condition` has had a value for `for_s` seconds.
 
+    It goes on for `keep_s` seconds after the condition has ended, so that its consequences end before it does.
     `summary` and `action` are templates in Prometheus' syntax (`infra.telemetry.alerts.wording`).
     """
 
@@ -41,6 +44,7 @@ class AlertRule:
     action: str
     for_s: float = 0.0
     labels: Mapping[str, str] = field(default_factory=dict)
+    keep_s: float = 0.0
 
     @property
     def all_labels(self) -> dict[str, str]:

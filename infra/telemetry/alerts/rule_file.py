@@ -23,4 +23,6 @@ def _entry(rule: RecordRule | AlertRule, clock: Clock) -> dict[str, Any]:
     entry = {"alert": rule.name, "expr": rule.condition.text(clock)}
     if rule.for_s:
         entry["for"] = duration(clock.wait_s(rule.for_s))
+    if rule.keep_s:
+        entry["keep_firing_for"] = duration(clock.window_s(rule.keep_s))
     return entry | {"labels": rule.all_labels, "annotations": {"summary": rule.summary, "action": rule.action}}
