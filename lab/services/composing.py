@@ -22,8 +22,15 @@ from lab.services.ports import free_port
 
 PORT_OF = {"feed_ranking": "LAB_PORT", "ctr_prediction": "LAB_ADS_PORT", "eta_prediction": "LAB_ETA_PORT"}
 """Design -> the setting of the compose file for its port."""
-PORTS = (*PORT_OF.values(), "LAB_MLFLOW_PORT", "LAB_PROMETHEUS_PORT", "LAB_GRAFANA_PORT", "LAB_LOCUST_PORT")
-ONE_SHOT = ("setup", "build", "ads-build", "eta-build")
+PORTS = (
+    *PORT_OF.values(),
+    "LAB_MLFLOW_PORT",
+    "LAB_PROMETHEUS_PORT",
+    "LAB_AIRFLOW_PORT",
+    "LAB_GRAFANA_PORT",
+    "LAB_LOCUST_PORT",
+)
+ONE_SHOT = ("setup", "build", "ads-build", "eta-build", "airflow-setup")
 UP_S = 900.0
 
 
