@@ -11,14 +11,14 @@ from enum import Enum
 from typing import Final
 
 from infra.design import Design
-from infra.errors import BudgetBroken, InputsMissing, UsageError
+from infra.errors import BudgetBroken, DataRejected, InputsMissing, UsageError
 
 WAIT_S: Final = 600
 """seconds that a task waits for another build of its design before it ends with `Busy` and is retried"""
+PERMANENT: Final = (UsageError, BudgetBroken, InputsMissing, DataRejected)
+"""errors that repeating the same command does not remove"""
 DUE: Final = 10
 """exit code of `lab retrain --check` if a retraining is due"""
-HAS_AS_OF: Final = False
-"""whether `lab build` has the option `--as-of`"""
 
 
 @dataclass(frozen=True)
@@ -54,12 +54,8 @@ def step_command(lab: str, design: str, step: str, *, as_of: str, forced_run: st
     `lab` is the path of the program. `as_of` is a date, YYYY-MM-DD: the step reads data before its midnight, UTC.
     `forced_run` is the id of a run that repeats steps that are up to date, empty for a run that does not.
     """
-    command = [lab, "build", design, "--only", step, "--wait", str(WAIT_S)]
-    if HAS_AS_OF:
-        command += ["--as-of", as_of]
-    if forced_run:
-        command += ["--force", forced_run]
-    return command
+    command = [lab, "build", design, "--only", step, "--as-of", as_of, "--wait", str(WAIT_S)]
+    return [*command, "--force", forced_run] if forced_run else command
 
 
 def check_command(lab: str, design: str) -> list[str]:
@@ -70,10 +66,9 @@ def check_command(lab: str, design: str) -> list[str]:
 def outcome_of(status: int) -> Outcome:
     """The outcome of a command by its exit code.
 
-    A wrong command, a refused model and missing inputs stay the same when the command is repeated. Everything else may
-    pass: another build that runs, a server that does not answer, a process that was killed.
+    A wrong command, a refused model, missing inputs and rejected data stay the same when the command is repeated.
+    Everything else may pass: another build that runs, a server that does not answer, a process that was killed.
     """
     if status == 0:
         return Outcome.DONE
-    permanent = (UsageError.exit_code, BudgetBroken.exit_code, InputsMissing.exit_code)
-    return Outcome.FAILED if status in permanent else Outcome.RETRY
+    return Outcome.FAILED if status in {error.exit_code for error in PERMANENT} else Outcome.RETRY

@@ -28,7 +28,7 @@ def described(dag: Any) -> dict[str, Any]:
 def endings(operator: Any) -> dict[int, str]:
     """Exit code -> name of the exception that the operator raises; `done` for none."""
     found = {}
-    for status in (0, 1, 2, 3, 6, 7, 10, -9):
+    for status in (0, 1, 2, 3, 6, 7, 8, 10, -9):
         try:
             operator.ended(status)
             found[status] = "done"

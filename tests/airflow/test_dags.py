@@ -27,6 +27,7 @@ PROGRAMS = REPOSITORY / ".venv-airflow" / "bin"
 DEPLOYED = REPOSITORY / "infra" / "deploy" / "airflow"
 DESIGNS = {design.name: design for design in load_designs()}
 CHEAPEST = "eta_prediction"
+"""of the designs' smoke builds: 42 CPU-seconds, like the feed's, and a release that needs no index of vectors"""
 DAY = "2026-11-30"
 pytestmark = pytest.mark.skipif(not PROGRAMS.exists(), reason="no Airflow here: run `make airflow-test`")
 
@@ -139,8 +140,8 @@ def test_retraining_waits_for_the_event_of_the_watch(described: dict[str, Any]) 
 
 def test_exit_codes_of_the_lab_decide_about_retries(described: dict[str, Any]) -> None:
     failed, again, skipped = "AirflowFailException", "AirflowException", "AirflowSkipException"
-    build = {"0": "done", "2": failed, "3": failed, "6": failed}
-    check = {"10": "done", "0": skipped, "2": failed, "3": failed, "6": failed}
+    build = {"0": "done", "2": failed, "3": failed, "6": failed, "8": failed}
+    check = {"10": "done", "0": skipped, "2": failed, "3": failed, "6": failed, "8": failed}
     assert described["build_endings"] == {code: build.get(code, again) for code in described["build_endings"]}
     assert described["check_endings"] == {code: check.get(code, again) for code in described["check_endings"]}
 
@@ -156,12 +157,6 @@ def test_run_of_the_cheapest_design_publishes_a_release_and_builds_nothing_twice
         assert list(output.parent.iterdir()) == [output], name
     assert "up to date" not in log, "each step ran in the task of its name"
     assert "trips" in log, "the log shows the figures of a step"
-
-
-@pytest.mark.timeout(600)
-def test_second_run_of_the_day_skips_every_step(airflow: Airflow) -> None:
-    log = airflow.run("airflow", "dags", "test", CHEAPEST, DAY)
-    assert log.count("up to date") >= len(tasks_of(DESIGNS[CHEAPEST]))
 
 
 def fake_lab(place: Path, body: str) -> Path:

@@ -139,7 +139,7 @@ def test_run_publishes_a_model_version_that_serves(stack: Stack, api: AirflowApi
     assert not is_ready(stack), "no release exists yet"
     api.call("PATCH", f"/dags/{DESIGN.name}", json={"is_paused": False})
     run = api.trigger(DESIGN.name)
-    await_success(stack, api, run)
+    await_success(stack, api, run)  # and the run of this midnight, which a DAG that is unpaused begins at once
     assert versions(stack) == [1]
     stack.await_(lambda: is_ready(stack), "the release of the run")
     assert quote(stack)["p10_min"] > 0

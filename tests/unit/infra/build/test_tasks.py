@@ -6,10 +6,9 @@ import signal
 
 import pytest
 
-from infra.build import tasks
 from infra.build.tasks import Outcome, Task, check_command, outcome_of, step_command, tasks_of
 from infra.design import Design
-from infra.errors import BudgetBroken, Busy, DependencyError, InputsMissing, LabError, UsageError
+from infra.errors import BudgetBroken, Busy, DataRejected, DependencyError, InputsMissing, LabError, UsageError
 from lab.designs import load_designs
 from tests.support.tiny_steps import DESIGN, WITH_OPTION
 
@@ -46,12 +45,11 @@ def test_last_task_of_a_design_waits_for_all_others(design: Design) -> None:
     assert before(last) == set(found)
 
 
-def test_command_of_a_step_passes_values_as_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tasks, "HAS_AS_OF", True)
+def test_command_of_a_step_passes_values_as_arguments() -> None:
     run_id = "manual; rm -rf $HOME"
     assert step_command("/opt/lab/bin/lab", "tiny", "a", as_of="2026-01-08", forced_run=run_id) == [
-        *("/opt/lab/bin/lab", "build", "tiny", "--only", "a", "--wait", "600"),
-        *("--as-of", "2026-01-08", "--force", run_id),
+        *("/opt/lab/bin/lab", "build", "tiny", "--only", "a", "--as-of", "2026-01-08"),
+        *("--wait", "600", "--force", run_id),
     ]
 
 
@@ -70,6 +68,7 @@ def test_check_command_asks_for_one_design() -> None:
         (UsageError.exit_code, Outcome.FAILED),
         (BudgetBroken.exit_code, Outcome.FAILED),
         (InputsMissing.exit_code, Outcome.FAILED),
+        (DataRejected.exit_code, Outcome.FAILED),
         (LabError.exit_code, Outcome.RETRY),
         (DependencyError.exit_code, Outcome.RETRY),
         (Busy.exit_code, Outcome.RETRY),
