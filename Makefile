@@ -95,7 +95,8 @@ compose-up: engine ## the same with Docker: Redis, PostgreSQL, MLflow, Prometheu
 	docker compose --profile all up --build --detach
 	@echo "building the models of all designs, some minutes: docker compose logs --follow build ads-build eta-build"
 	@echo "then the feed answers at http://127.0.0.1:$${LAB_PORT:-8010}, the ads at http://127.0.0.1:$${LAB_ADS_PORT:-8020},"
-	@echo "ride ETA at http://127.0.0.1:$${LAB_ETA_PORT:-8030}; take it down with: make compose-down"
+	@echo "ride ETA at http://127.0.0.1:$${LAB_ETA_PORT:-8030}, Airflow at http://127.0.0.1:$${LAB_AIRFLOW_PORT:-8080};"
+	@echo "take it down with: make compose-down"
 
 compose-down: engine ## stop it, keep its data (docker compose down --volumes forgets the data too)
 	docker compose --profile '*' down
