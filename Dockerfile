@@ -1,6 +1,7 @@
-# One image for every Python service of the lab: build job, feed, MLflow server, Locust.
+# One image for every Python service of the lab: build job, feed, MLflow server, Locust. The target `airflow` adds Airflow
+# to it, for the profile of that name; a build of the lab does not reach those stages.
 
-FROM python:3.11-slim-bookworm AS packages
+FROM python:3.11-slim-bookworm AS tools
 # Behind a company's proxy the base image holds its certificate; pip and uv bring lists of their own.
 ENV SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt PIP_CERT=/etc/ssl/certs/ca-certificates.crt
 COPY requirements/uv.txt /requirements/
@@ -8,6 +9,8 @@ RUN --mount=type=cache,target=/root/.cache \
     python -m venv /tools \
  && /tools/bin/pip install --quiet --disable-pip-version-check --require-hashes -r /requirements/uv.txt \
  && python -m venv --without-pip /opt/lab
+
+FROM tools AS packages
 COPY requirements/lab.txt requirements/routing.txt /requirements/
 RUN --mount=type=cache,target=/root/.cache \
     /tools/bin/uv pip install --quiet --python /opt/lab/bin/python --link-mode copy --require-hashes \
@@ -22,7 +25,7 @@ RUN mkdir -p /lab/infra /lab/feed_ranking /lab/ctr_prediction /lab/eta_predictio
     --target /own/lib/python3.11/site-packages --editable /lab \
  && mv /own/lib/python3.11/site-packages/bin /own/bin
 
-FROM python:3.11-slim-bookworm
+FROM python:3.11-slim-bookworm AS lab
 # libgomp is what FAISS and scikit-learn run their loops on; the slim image has none.
 RUN if ! ldconfig -p | grep -q libgomp.so.1; then \
       apt-get update -qq && apt-get install -y -qq --no-install-recommends libgomp1 && rm -rf /var/lib/apt/lists/*; fi \
@@ -45,3 +48,24 @@ WORKDIR /lab
 USER lab
 ENTRYPOINT ["lab"]
 CMD ["--help"]
+
+# Airflow has an environment of its own, since its packages do not fit the lab's. Its tasks call /opt/lab/bin/lab.
+FROM tools AS airflow-packages
+COPY requirements/airflow.txt /requirements/
+RUN --mount=type=cache,target=/root/.cache \
+    python -m venv --without-pip /opt/airflow \
+ && /tools/bin/uv pip install --quiet --python /opt/airflow/bin/python --link-mode copy --require-hashes \
+    --compile-bytecode -r /requirements/airflow.txt
+
+FROM lab AS airflow
+USER root
+RUN install -d -o lab -g lab /airflow/logs
+USER lab
+COPY --from=airflow-packages /opt/airflow /opt/airflow
+# The DAGs import lab.designs, which needs the standard library alone.
+ENV PATH=/opt/airflow/bin:$PATH PYTHONPATH=/lab AIRFLOW_HOME=/tmp/airflow \
+    AIRFLOW_CONFIG=/lab/infra/deploy/airflow/airflow.cfg
+ENTRYPOINT ["airflow"]
+
+# A build without a target ends here.
+FROM lab

@@ -10,6 +10,7 @@ SUITE ?=
 FILE ?=
 BIN := .venv/bin
 UV := $(BIN)/python -m uv
+AIRFLOW := .venv-airflow
 # Compiled modules are kept: without them every process compiles its libraries again, for seconds.
 unexport PYTHONDONTWRITEBYTECODE
 # Three test processes on two cores, because many tests wait for a process that they start. tests/conftest.py groups
@@ -20,7 +21,7 @@ ALONE_FILES = $(shell grep -rlE 'mark\.(timing|alone)' tests --include='*.py')
 TOGETHER := -m "not timing and not alone"
 
 .PHONY: help up down env env-dev test all-tests some-tests quick together lint types unit contracts \
-	integration e2e timing rules \
+	integration e2e timing rules airflow-env airflow-test \
 	compose-up compose-down compose-test engine bench evaluate lock clean
 
 help: ## show the targets
@@ -80,11 +81,22 @@ e2e: env-dev ## processes and HTTP, as a user meets them
 timing: env-dev ## budgets and drills, one at a time; a try that a busy machine spoilt is repeated
 	$(BIN)/pytest $(ALONE_FILES) $(ALONE) -k "not kafka" -rsP --show-capture=stdout
 
+airflow-env: env-dev
+	@cmp -s requirements/airflow.txt $(AIRFLOW)/installed.txt || { \
+		echo "set-up: installing Airflow into $(AIRFLOW), about 300 MB" >&2; \
+		$(UV) venv --quiet --clear --python $(BIN)/python $(AIRFLOW) \
+		&& $(UV) pip install --python $(AIRFLOW)/bin/python --require-hashes -r requirements/airflow.txt \
+		&& cp requirements/airflow.txt $(AIRFLOW)/installed.txt; }
+
+airflow-test: airflow-env ## the DAGs in Airflow itself, without Docker, and one smoke build by tasks
+	$(BIN)/pytest tests/airflow
+
 compose-up: engine ## the same with Docker: Redis, PostgreSQL, MLflow, Prometheus; stays up in the background
 	docker compose --profile all up --build --detach
 	@echo "building the models of all designs, some minutes: docker compose logs --follow build ads-build eta-build"
 	@echo "then the feed answers at http://127.0.0.1:$${LAB_PORT:-8010}, the ads at http://127.0.0.1:$${LAB_ADS_PORT:-8020},"
-	@echo "ride ETA at http://127.0.0.1:$${LAB_ETA_PORT:-8030}; take it down with: make compose-down"
+	@echo "ride ETA at http://127.0.0.1:$${LAB_ETA_PORT:-8030}, Airflow at http://127.0.0.1:$${LAB_AIRFLOW_PORT:-8080};"
+	@echo "take it down with: make compose-down"
 
 compose-down: engine ## stop it, keep its data (docker compose down --volumes forgets the data too)
 	docker compose --profile '*' down
@@ -120,6 +132,7 @@ lock: env ## compile requirements/*.txt anew from pyproject.toml
 	echo uv | $(UV) $(COMPILE) -c requirements/lab.txt - -o requirements/uv.txt
 	$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["routing"])' \
 		| $(UV) $(COMPILE) -c requirements/lab.txt - -o requirements/routing.txt
+	$(UV) $(COMPILE) requirements/airflow.in -o requirements/airflow.txt
 
 clean: ## remove data and caches, keep the environment
 	rm -rf var .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .grimp_cache

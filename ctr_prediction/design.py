@@ -139,6 +139,7 @@ DESIGN = Design(
     people="ctr_prediction.world.visitors:Visitors",
     worker="ctr_prediction.worker.consumers:make_consumers",
     topics="ctr_prediction.events.schemas:topics",
+    live_log="ctr_prediction.events.paths:LIVE_LOG",
     replay="ctr_prediction.evaluation.replay:replay",
     skew="ctr_prediction.evaluation.skew:skew",
     real_files=RealFiles(

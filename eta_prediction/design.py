@@ -142,6 +142,7 @@ DESIGN = Design(
     people="eta_prediction.world.visitors:Visitors",
     worker="eta_prediction.worker.consumers:make_consumers",
     topics="eta_prediction.events.schemas:topics",
+    live_log="eta_prediction.events.paths:LIVE_LOG",
     replay="eta_prediction.evaluation.replay:replay",
     skew="eta_prediction.evaluation.skew:skew",
     real_files=RealFiles(

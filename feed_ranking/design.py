@@ -157,6 +157,7 @@ DESIGN = Design(
     people="feed_ranking.world.visitors:Visitors",
     worker="feed_ranking.worker.consumers:make_consumers",
     topics="feed_ranking.events.schemas:topics",
+    live_log="feed_ranking.events.paths:LIVE_LOG",
     replay="feed_ranking.evaluation.replay:replay",
     skew="feed_ranking.evaluation.skew:skew",
     loadtest="loadtests/feed_ranking.py",

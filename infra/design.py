@@ -259,6 +259,7 @@ class Design:
     - `replay` and `skew`: check the prediction log (`infra.prediction_log.results`).
     - `worker`: creates the consumers of the design's events (`infra.stream.worker`).
     - `topics`: lists the topics that the worker reads and writes.
+    - `live_log`: the log that the worker writes and a retraining reads (`infra.live.live_log`).
     - `holdout`: a function (config, paths by step, progress) -> figures that take too long for every build; optional.
       `lab evaluate` calls it with the rows of the gate.
     - `alerts`: the alert rules of the design beside those of its budgets (`infra.telemetry.alerts.rule`); optional.
@@ -288,6 +289,7 @@ class Design:
     people: str
     worker: str
     topics: str
+    live_log: str
     replay: str
     skew: str
     loadtest: str

@@ -1,7 +1,7 @@
 """The `lab` command. Standard output carries data; standard error carries messages.
 
 Exit codes: 0 ok, 1 error, 2 usage, 3 budget broken, 4 a dependency does not answer, 5 inconclusive, 6 inputs missing,
-7 busy, 8 data rejected.
+7 busy, 8 data rejected, 10 a retraining is due.
 """
 
 from __future__ import annotations
@@ -12,7 +12,19 @@ from collections.abc import Callable, Sequence
 import typer
 
 from infra.errors import LabError
-from lab.commands import alerts, drills, living, logs, looking, making, quality, running, trying, using
+from lab.commands import (
+    alerts,
+    drills,
+    living,
+    logs,
+    looking,
+    making,
+    quality,
+    retraining,
+    running,
+    trying,
+    using,
+)
 from lab.designs import load_designs
 from lab.output.console import print_error
 
@@ -24,7 +36,8 @@ app = typer.Typer(
     help="ML System Design Lab: reference ML systems that run on one laptop.",
     epilog="Exit codes: 0 ok, 1 error, 2 usage, 3 budget or hypothesis broken, 4 a dependency does not answer, "
     "5 inconclusive (the machine was busy, or too few requests), 6 an earlier step of the build has no output, "
-    "7 another build of the design runs, 8 a data-quality check of the log failed.",
+    "7 another build of the design runs, 8 a data-quality check of the log failed, "
+    "10 a retraining is due (retrain --check).",
 )
 LISTED: Sequence[Callable[..., None]] = (
     running.up,
@@ -33,6 +46,7 @@ LISTED: Sequence[Callable[..., None]] = (
     looking.doctor,
     looking.designs,
     making.build,
+    retraining.retrain,
     running.serve,
     running.work,
     running.monitor,

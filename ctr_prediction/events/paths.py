@@ -12,6 +12,7 @@ LIVE_LOG = LiveLog(
     "ctr_prediction",
     times={SHOWN: "seen_ts", CLICKS: "label_ts", PREDICTIONS: "request_ts"},
     trained=(SHOWN, CLICKS),
+    labels=(SHOWN, "seen_ts"),
 )
 
 

@@ -19,6 +19,7 @@ LIVE_LOG = LiveLog(
         WEATHER: "received_ts",
     },
     trained=(QUOTES, TRIPS, TRAVERSALS, INCIDENTS, WEATHER),
+    labels=(TRIPS, "arrival_ts"),
 )
 
 

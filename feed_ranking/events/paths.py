@@ -12,6 +12,7 @@ LIVE_LOG = LiveLog(
     "feed_ranking",
     times={LOG: "label_ts", POSTS: "published_ts", PREDICTIONS: "request_ts"},
     trained=(LOG, POSTS),
+    labels=(LOG, "label_ts"),
 )
 
 

@@ -18,7 +18,8 @@ LIVE = "live"
 
 @dataclass(frozen=True)
 class LiveLog:
-    """`times` maps each folder of the log to its time column. Training reads the folders `trained`.
+    """`times` maps each folder of the log to its time column. Training reads the folders `trained`. `labels` is a
+    folder and the column that only its labelled rows have.
 
     A folder holds Parquet files, partitioned by date and hour (`infra.stream.sink`).
     """
@@ -26,6 +27,7 @@ class LiveLog:
     design: str
     times: Mapping[str, str]
     trained: tuple[str, ...]
+    labels: tuple[str, str]
 
 
 def live_root(log: LiveLog, settings: Settings) -> Path:

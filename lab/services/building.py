@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from types import FrameType
 from typing import TypeVar
@@ -17,6 +18,8 @@ from infra.settings import Settings
 from lab.output.console import err
 
 T = TypeVar("T")
+TELL_EVERY_S = 10.0
+"""seconds between two lines of progress of one step, without a terminal"""
 
 
 def run_build(
@@ -70,7 +73,13 @@ def describe_run(run: StepRun) -> str:
 
 class _Lines(StepObserver):
     def started(self, step: Step, index: int, total: int) -> None:
-        self._place = f"{index + 1}/{total}"
+        self._place, self._title = f"{index + 1}/{total}", step.title
+        self._told = time.monotonic()
+
+    def progress(self, share: float, text: str) -> None:
+        if time.monotonic() - self._told >= TELL_EVERY_S:
+            self._told = time.monotonic()
+            err.print(f"{self._place}  {self._title}: {share:.0%}  {text}", markup=False, soft_wrap=True)
 
     def finished(self, run: StepRun) -> None:
         err.print(f"{self._place}  {describe_run(run)}", markup=False, soft_wrap=True)

@@ -24,9 +24,9 @@ PORT_OF = {"feed_ranking": "LAB_PORT", "ctr_prediction": "LAB_ADS_PORT", "eta_pr
 """Design -> the setting of the compose file for its port."""
 PORTS = (
     *PORT_OF.values(),
-    *(f"LAB_{name}_PORT" for name in ("MLFLOW", "PROMETHEUS", "MONITOR", "GRAFANA", "LOCUST")),
+    *(f"LAB_{name}_PORT" for name in ("MLFLOW", "PROMETHEUS", "MONITOR", "AIRFLOW", "GRAFANA", "LOCUST")),
 )
-ONE_SHOT = ("setup", "build", "ads-build", "eta-build")
+ONE_SHOT = ("setup", "build", "ads-build", "eta-build", "airflow-setup")
 UP_S = 900.0
 
 

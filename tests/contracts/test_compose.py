@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import json
 import shutil
 import subprocess
@@ -194,9 +195,36 @@ def test_balancer_has_the_replicas_of_every_design_and_repeats_no_request() -> N
 def test_profiles_add_whole_designs_to_the_feed() -> None:
     profiles = {name: service["profiles"] for name, service in raw()["services"].items() if "profiles" in service}
     wanted = {"grafana": ["grafana"], "locust": ["load"]}
+    wanted |= {f"airflow-{part}": ["airflow", "all"] for part in ("setup", "api", "scheduler")}
     for profile in PROFILES:
         wanted |= {name: [profile, "all"] for name in (f"{profile}-build", profile, f"{profile}-worker")}
     assert profiles == wanted
+
+
+def test_airflow_scheduler_has_what_a_build_job_has() -> None:
+    """Its tasks are the steps of the builds, so they need the same servers, settings and volumes."""
+    services = config()["services"]
+    build, scheduler = services["build"], services["airflow-scheduler"]
+    assert scheduler["environment"] == build["environment"]
+    assert {volume["source"] for volume in build["volumes"]} <= {volume["source"] for volume in scheduler["volumes"]}
+    assert build["depends_on"].keys() <= scheduler["depends_on"].keys()
+    assert int(scheduler["mem_limit"]) >= int(build["mem_limit"])
+
+
+def test_airflow_reads_its_secrets_from_files_and_settings_that_were_measured() -> None:
+    """`designs/adr/0020-airflow-as-orchestrator.md` gives the measurements."""
+    found = configparser.ConfigParser()
+    found.read(REPOSITORY / "infra/deploy/airflow/airflow.cfg")
+    for section, name in (("database", "sql_alchemy_conn"), ("api", "secret_key"), ("api_auth", "jwt_secret")):
+        assert name not in found[section]
+        assert found[section][f"{name}_cmd"].startswith("cat /run/airflow/")
+    assert found["core"]["parallelism"] == "2"
+    scheduler = found["scheduler"]
+    assert scheduler["task_instance_heartbeat_timeout"] == scheduler["orphaned_tasks_check_interval"] == "30"
+    services = raw()["services"]
+    assert set(services["airflow-api"]["tmpfs"]) > {"/tmp:mode=1777"}, "the copy of the passwords is in memory"
+    assert "/run/airflow-users" in found["core"]["simple_auth_manager_passwords_file"]
+    assert not {"airflow-dag-processor", "airflow-triggerer"} & services.keys()
 
 
 @pytest.mark.parametrize(("profile", "design"), PROFILES.items())

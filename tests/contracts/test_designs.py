@@ -12,6 +12,7 @@ import yaml
 from infra.build.step_code import step_modules
 from infra.design import Design, resolve
 from infra.evaluation.drill import LEAST_REQUESTS
+from infra.live.live_log import LiveLog
 from infra.settings import REPOSITORY
 from lab.designs import load_designs
 
@@ -31,6 +32,15 @@ def test_design_module_imports_no_heavy_library(design: Design) -> None:
     assert printed.strip() == "[]"
 
 
+def test_orchestrator_reads_the_designs_with_the_standard_library_alone() -> None:
+    """Airflow has an environment of its own, without the lab's packages. `-S` leaves out all installed packages."""
+    code = "import infra.build.tasks, lab.designs; lab.designs.load_designs()"
+    command = [sys.executable, "-S", "-c", code]
+    environment = {"PYTHONPATH": str(REPOSITORY)}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, env=environment)
+    assert done.returncode == 0, done.stderr
+
+
 def test_steps_come_after_their_inputs(design: Design) -> None:
     seen: set[str] = set()
     for step in design.steps:
@@ -41,6 +51,7 @@ def test_steps_come_after_their_inputs(design: Design) -> None:
 def test_dotted_names_of_a_design_resolve_to_code(design: Design) -> None:
     for step in design.steps:
         assert callable(resolve(step.target))
+    assert isinstance(resolve(design.live_log), LiveLog)
     for name in (
         design.app,
         design.player,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from infra.settings import REPOSITORY
 
-PLACES = ("redis", "postgres", "grafana")
+PLACES = ("redis", "postgres", "grafana", "airflow")
 
 
 @pytest.fixture
@@ -34,6 +35,16 @@ def test_each_service_gets_its_own_long_password(root: Path) -> None:
     assert len(set(passwords(root))) == len(PLACES)
     assert all(len(password) == 48 and password.isalnum() for password in passwords(root))
     assert (root / "run/redis/redis.conf").read_text() == f"requirepass {passwords(root)[0]}\n"
+
+
+def test_airflow_gets_secrets_of_its_own_and_files_that_it_reads(root: Path) -> None:
+    setup(root)
+    place = root / "run/airflow"
+    secrets = [(place / name).read_text() for name in ("password", "database", "jwt", "api-key")]
+    assert len(set(secrets)) == 4
+    assert json.loads((place / "passwords.json").read_text()) == {"admin": secrets[0]}
+    assert (place / "database-url").read_text() == f"postgresql+psycopg2://airflow:{secrets[1]}@postgres:5432/airflow"
+    assert not list(place.glob("*.new"))
 
 
 def test_second_run_keeps_the_passwords(root: Path) -> None:

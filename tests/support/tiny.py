@@ -57,6 +57,7 @@ def tiny_design(*steps: Step, **changed: Any) -> Design:
         "people": "",
         "worker": "",
         "topics": "",
+        "live_log": "",
         "replay": "",
         "skew": "",
         "loadtest": "",

@@ -23,13 +23,18 @@ fi
 
 secret() { head -c 24 /dev/urandom | od -An -tx1 | tr -d ' \n'; }
 
-for place in redis postgres grafana; do
-  volume=$root/run/$place
-  [ -s "$volume/password" ] || { secret > "$volume/.new" && mv "$volume/.new" "$volume/password"; }
+for file in redis/password postgres/password grafana/password airflow/password airflow/database airflow/jwt airflow/api-key; do
+  path=$root/run/$file
+  [ -s "$path" ] || { secret > "$path.new" && mv "$path.new" "$path"; }
   # only the containers that mount the volume can see it; each runs as a user of its own
-  chmod 0444 "$volume/password"
+  chmod 0444 "$path"
 done
 printf 'requirepass %s\n' "$(cat "$root/run/redis/password")" > "$root/run/redis/.new"
 mv "$root/run/redis/.new" "$root/run/redis/redis.conf"
 chmod 0444 "$root/run/redis/redis.conf"
+airflow=$root/run/airflow
+printf '{"admin": "%s"}\n' "$(cat "$airflow/password")" > "$airflow/passwords.json"
+# no line break: Airflow takes the whole output of `cat` as the address
+printf 'postgresql+psycopg2://airflow:%s@postgres:5432/airflow' "$(cat "$airflow/database")" > "$airflow/database-url"
+chmod 0444 "$airflow/passwords.json" "$airflow/database-url"
 echo "setup: ready"

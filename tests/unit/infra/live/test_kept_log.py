@@ -17,7 +17,9 @@ from infra.live.live_log import LiveLog, cut_of, live_root
 from infra.settings import Settings
 from tests.support.tiny import tiny_design
 
-LOG = LiveLog("tiny", {"shown": "seen_ts", "posts": "published_ts"}, trained=("shown", "posts"))
+LOG = LiveLog(
+    "tiny", {"shown": "seen_ts", "posts": "published_ts"}, trained=("shown", "posts"), labels=("shown", "seen_ts")
+)
 
 
 @pytest.fixture

@@ -9,7 +9,9 @@ import pytest
 from infra.live.live_log import LiveLog, cut_of, files_of_cut, live_root
 from infra.settings import Settings
 
-LOG = LiveLog("tiny", {"shown": "seen_ts", "predictions": "request_ts"}, trained=("shown",))
+LOG = LiveLog(
+    "tiny", {"shown": "seen_ts", "predictions": "request_ts"}, trained=("shown",), labels=("shown", "seen_ts")
+)
 
 
 @pytest.fixture

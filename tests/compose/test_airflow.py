@@ -1,0 +1,166 @@
+"""Airflow in the composed stack: a DAG run publishes a model that serves, and a killed scheduler loses no run.
+
+The tests use a project and ports of their own, the preset `smoke`, and the one design that builds fastest. They run in
+the order of this file and leave out the build jobs of the compose file, so every model comes from Airflow.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import pytest
+
+from infra.build.tasks import tasks_of
+from lab.designs import NAMES, find_design
+from lab.services.composing import Stack
+
+PROJECT = "lab-airflow-test"
+DESIGN = find_design("eta_prediction")
+SERVICES = ("airflow-api", "airflow-scheduler", "eta")
+RECOVERED_S = 60.0
+KILL_THE_SCHEDULER = """
+import os, pathlib
+for place in pathlib.Path("/proc").glob("[0-9]*"):
+    words = (place / "stat").read_text().rpartition(")")[2].split()
+    if words[1] == "1":
+        os.kill(int(place.name), 9)
+"""
+"""Kills the child of the container's init process, as the kernel does when memory runs out."""
+
+
+@dataclass
+class AirflowApi:
+    """Airflow's REST API, as its page uses it."""
+
+    stack: Stack
+    _token: str = field(default="", repr=False)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.stack.ports['LAB_AIRFLOW_PORT']}"
+
+    def call(self, method: str, path: str, **options: Any) -> dict[str, Any]:
+        if not self._token:
+            password = self.stack.compose("exec", "-T", "airflow-api", "cat", "/run/airflow/password")
+            body = {"username": "admin", "password": password}
+            self._token = (
+                httpx.post(f"{self.url}/auth/token", json=body, timeout=60).raise_for_status().json()["access_token"]
+            )
+        headers = {"authorization": f"Bearer {self._token}"}
+        answer = httpx.request(method, f"{self.url}/api/v2{path}", headers=headers, timeout=60, **options)
+        found: dict[str, Any] = answer.raise_for_status().json()
+        return found
+
+    def runs(self, dag: str) -> list[str]:
+        """The ids of the runs of a DAG."""
+        return [str(run["dag_run_id"]) for run in self.call("GET", f"/dags/{dag}/dagRuns")["dag_runs"]]
+
+    def run_state(self, dag: str, run: str) -> str:
+        return str(self.call("GET", f"/dags/{dag}/dagRuns/{run}")["state"])
+
+    def tasks(self, dag: str, run: str) -> dict[str, dict[str, Any]]:
+        found = self.call("GET", f"/dags/{dag}/dagRuns/{run}/taskInstances")["task_instances"]
+        return {task["task_id"]: task for task in found}
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Stack]:
+    found = Stack(PROJECT, settings={"LAB_PRESET": "smoke"})
+    found.down()  # remove the remains of a killed run
+    yield found
+    found.down()
+
+
+@pytest.fixture(scope="module")
+def api(stack: Stack) -> AirflowApi:
+    return AirflowApi(stack)
+
+
+def versions(stack: Stack) -> list[int]:
+    """The registered versions of the design's model, in MLflow."""
+    url = f"http://127.0.0.1:{stack.ports['LAB_MLFLOW_PORT']}/api/2.0/mlflow/model-versions/search"
+    query = {"filter": f"name='{DESIGN.name}-smoke'"}
+    found = httpx.get(url, params=query, timeout=60).raise_for_status().json().get("model_versions", [])
+    return sorted(int(row["version"]) for row in found)
+
+
+def quote(stack: Stack) -> dict[str, Any]:
+    found: dict[str, Any] = httpx.post(
+        f"{stack.url_of(DESIGN.name)}{DESIGN.ask.path}", json=DESIGN.ask.example(), timeout=60
+    ).json()
+    return found
+
+
+def is_ready(stack: Stack) -> bool:
+    try:
+        return httpx.get(f"{stack.url_of(DESIGN.name)}/readyz", timeout=60).is_success
+    except httpx.HTTPError:
+        return False
+
+
+@pytest.mark.timeout(1200)
+def test_profile_starts_airflow_with_a_paused_dag_per_design(stack: Stack, api: AirflowApi) -> None:
+    stack.compose("--profile", "airflow", "--profile", "eta", "build")
+    stack.compose("--profile", "airflow", "--profile", "eta", "up", "--detach", *SERVICES)
+    stack.await_(
+        lambda: all(stack.states()[name].get("Health") == "healthy" for name in SERVICES[:2]), "a healthy Airflow"
+    )
+    dags = {dag["dag_id"]: dag for dag in api.call("GET", "/dags")["dags"]}
+    assert {*NAMES, "watch"} <= dags.keys()
+    assert all(dag["is_paused"] for dag in dags.values())
+    assert api.call("GET", "/importErrors")["total_entries"] == 0
+    page = httpx.get(f"{api.url}/", timeout=60, follow_redirects=True)
+    assert (page.status_code, "text/html" in page.headers["content-type"]) == (200, True)
+
+
+def test_requests_without_a_token_and_guessed_passwords_are_refused(stack: Stack, api: AirflowApi) -> None:
+    assert httpx.get(f"{api.url}/api/v2/dags", timeout=60).status_code == 401
+    body = {"username": "admin", "password": "admin"}
+    assert httpx.post(f"{api.url}/auth/token", json=body, timeout=60).status_code == 401
+
+
+@pytest.mark.timeout(600)
+def test_killed_scheduler_recovers_within_a_minute(stack: Stack, api: AirflowApi) -> None:
+    assert not is_ready(stack), "no release exists yet"
+    api.call("PATCH", f"/dags/{DESIGN.name}", json={"is_paused": False})
+    stack.await_(lambda: api.runs(DESIGN.name) != [], "the run of this midnight, which begins at once")
+    (run,) = api.runs(DESIGN.name)
+    stack.await_(lambda: api.tasks(DESIGN.name, run)["train"]["state"] == "running", "the training")
+    first = api.tasks(DESIGN.name, run)["train"]["start_date"]
+    stack.compose("exec", "-T", "airflow-scheduler", "/opt/airflow/bin/python", "-c", KILL_THE_SCHEDULER)
+    killed = time.monotonic()
+
+    def trains_again() -> bool:
+        task = api.tasks(DESIGN.name, run)["train"]
+        return task["state"] in ("running", "success") and task["start_date"] != first
+
+    stack.await_(trains_again, "the training to start again")
+    assert time.monotonic() - killed < RECOVERED_S
+
+
+@pytest.mark.timeout(900)
+def test_run_publishes_a_model_version_that_serves_and_builds_nothing_twice(stack: Stack, api: AirflowApi) -> None:
+    (run,) = api.runs(DESIGN.name)
+
+    def is_over() -> bool:
+        state = api.run_state(DESIGN.name, run)
+        assert state != "failed", api.tasks(DESIGN.name, run)
+        return state == "success"
+
+    stack.await_(is_over, "the end of the run")
+    assert versions(stack) == [1]
+    for task in tasks_of(DESIGN):
+        place = f"/data/smoke/{DESIGN.name}/steps/{task.name}"
+        outputs = stack.compose("exec", "-T", "airflow-scheduler", "ls", place).split()
+        assert len(outputs) == 1, task.name
+    tries = {name: task["try_number"] for name, task in api.tasks(DESIGN.name, run).items()}
+    assert tries == {task.name: 2 if task.name == "train" else 1 for task in tasks_of(DESIGN)}
+    log = api.call("GET", f"/dags/{DESIGN.name}/dagRuns/{run}/taskInstances/release/logs/1")
+    assert f"model {DESIGN.name}-smoke, version 1" in json.dumps(log), "the log shows the figures of the step"
+    stack.await_(lambda: is_ready(stack), "the release of the run")
+    assert quote(stack)["model_version"] == f"{DESIGN.name}-smoke/1"
