@@ -35,7 +35,7 @@ from infra.serving.problems import add_problem_handlers
 from infra.settings import Settings
 from infra.telemetry.alerts.book import AlertBook, alert_file
 from infra.telemetry.alerts.evaluation import RuleEvaluation
-from infra.telemetry.alerts.expressions import Clock
+from infra.telemetry.alerts.expressions import SCRAPE_S, Clock
 from infra.telemetry.alerts.rules import alert_rules, rule_groups
 from infra.telemetry.alerts.webhook import Notification, take
 from infra.telemetry.builds import BuildMetrics
@@ -45,6 +45,8 @@ from lab.services.ports import check_port, monitor_port_of
 from lab.services.scraping import Scraper, running_targets
 
 log = logging.getLogger(__name__)
+SHORTEST_S = 0.5
+"""shortest time between two rounds of the embedded monitor"""
 MAX_BODY_BYTES = 1_000_000
 SEVERITIES = ("page", "ticket")
 
@@ -115,9 +117,11 @@ def run_monitor(settings: Settings, *, watch: bool) -> None:
 
 
 def _scraper(settings: Settings, book: AlertBook, own: Any, scrapes: Counter) -> Scraper:
-    evaluation = RuleEvaluation(alert_rules(rule_groups(load_designs())), Clock(settings.alert_clock))
+    every_s = max(SHORTEST_S, SCRAPE_S / settings.alert_clock)
+    clock = Clock(settings.alert_clock, every_s)
+    evaluation = RuleEvaluation(alert_rules(rule_groups(load_designs())), clock)
     book.replace([])  # alerts of an earlier run of the lab ended with it
-    return Scraper(evaluation, book, lambda: running_targets(settings), own, scrapes, settings.alert_clock)
+    return Scraper(evaluation, book, lambda: running_targets(settings), own, scrapes, every_s)
 
 
 if __name__ == "__main__":

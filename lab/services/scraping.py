@@ -23,7 +23,7 @@ from infra.telemetry.alerts.evaluation import RuleEvaluation
 from lab.services.runstate import read_state
 
 log = logging.getLogger(__name__)
-EVERY_S, SHORTEST_S, TIMEOUT_S, AT_ONCE = 5.0, 0.5, 3.0, 4
+TIMEOUT_S, AT_ONCE = 3.0, 4
 MONITOR = "monitor"
 
 
@@ -60,7 +60,7 @@ class Scraper:
     targets: Callable[[], Sequence[Target]]
     own: Callable[[], str]
     scrapes: Counter
-    clock_factor: float = 1.0
+    every_s: float
 
     def __post_init__(self) -> None:
         self._stop = threading.Event()
@@ -91,7 +91,7 @@ class Scraper:
         self.book.save(force=before != {alert.key for alert in after})
 
     def _run(self) -> None:
-        while not self._stop.wait(max(SHORTEST_S, EVERY_S / self.clock_factor)):
+        while not self._stop.wait(self.every_s):
             try:
                 self.look()
             except Exception:  # the monitor must survive a bug in one round, and say so

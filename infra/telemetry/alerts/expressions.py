@@ -15,8 +15,10 @@ from typing import Literal
 from infra.telemetry.alerts.samples import Labels, Samples, Selection
 
 Vector = dict[Labels, float]
-SHORTEST_WINDOW_S = 15.0
-"""Three scrapes: an increase needs two samples, and a scrape may be late."""
+SCRAPE_S = 5.0
+"""Time between two scrapes in both settings."""
+LEAST_SCRAPES = 3
+"""Scrapes in the shortest window: an increase needs two samples, and a scrape may be late."""
 OPERATORS: Mapping[str, tuple[int, Callable[[float, float], float | bool]]] = {
     "/": (3, lambda a, b: a / b if b else math.nan),
     "-": (2, lambda a, b: a - b),
@@ -31,12 +33,16 @@ COMBINE: Mapping[str, Callable[[Sequence[float]], float]] = {"max": max, "min": 
 
 @dataclass(frozen=True)
 class Clock:
-    """A clock that runs `factor` times as fast: it divides the windows and waiting times of rules."""
+    """A clock that runs `factor` times as fast: it divides the windows and waiting times of rules.
+
+    `scrape_s` is the time between two scrapes, which limits how short a window can be.
+    """
 
     factor: float = 1.0
+    scrape_s: float = SCRAPE_S
 
     def window_s(self, seconds: float) -> float:
-        return seconds if self.factor == 1 else max(SHORTEST_WINDOW_S, seconds / self.factor)
+        return max(LEAST_SCRAPES * self.scrape_s, seconds / self.factor)
 
     def wait_s(self, seconds: float) -> float:
         return seconds / self.factor

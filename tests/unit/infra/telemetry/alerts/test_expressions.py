@@ -39,7 +39,7 @@ def test_share_is_computed_by_design_and_absent_without_requests() -> None:
 
 def test_text_is_promql_with_the_windows_of_the_clock() -> None:
     bad, every = 'lab_x_total{outcome=~"failed|shed"}', "lab_x_total"
-    for clock, window in ((REAL, "5m"), (Clock(10), "30s"), (Clock(30), "15s")):
+    for clock, window in ((REAL, "5m"), (Clock(10), "30s"), (Clock(30), "15s"), (Clock(30, 0.5), "10s")):
         expected = f"sum by (design) (increase({bad}[{window}])) / (sum by (design) (increase({every}[{window}])) > 0)"
         assert SHARE.text(clock) == expected
 
