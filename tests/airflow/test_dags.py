@@ -12,6 +12,7 @@ import sqlite3
 import subprocess
 import sys
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -181,10 +182,13 @@ def test_due_check_is_an_event_and_another_check_is_none(airflow: Airflow, tmp_p
     assert f"['retrain', '{CHEAPEST}', '--check']" in (tmp_path / "calls").read_text()
 
 
-def test_run_that_asks_for_it_forces_each_step_with_the_id_of_the_run(airflow: Airflow, tmp_path: Path) -> None:
+def test_steps_get_the_date_of_the_run_and_its_id_if_it_forces_them(airflow: Airflow, tmp_path: Path) -> None:
     forcing = Airflow(airflow.home, fake_lab(tmp_path, ""))
+    began = datetime.now(UTC)
     forcing.run("airflow", "dags", "test", CHEAPEST, DAY, "--conf", '{"force": true}')
     calls = (tmp_path / "calls").read_text().splitlines()
     (run_id,) = forcing.rows(f"SELECT run_id FROM dag_run WHERE dag_id = '{CHEAPEST}' ORDER BY id DESC LIMIT 1")[0]
     assert len(calls) == len(tasks_of(DESIGNS[CHEAPEST]))
     assert all(f"'--force', '{run_id}'" in call for call in calls)
+    today = [f"'--as-of', '{when:%Y-%m-%d}'" for when in (began, datetime.now(UTC))]  # `dags test` runs after now
+    assert all(today[0] in call or today[1] in call for call in calls)
