@@ -21,7 +21,7 @@ from lab.services.composing import Stack
 
 PROJECT = "lab-airflow-test"
 DESIGN = find_design("eta_prediction")
-SERVICES = ("airflow-api", "airflow-scheduler", "eta")
+SERVICES = ("airflow-api", "airflow-scheduler", "eta", "balancer")
 RECOVERED_S = 60.0
 KILL_THE_SCHEDULER = """
 import os, pathlib
