@@ -274,6 +274,11 @@ class CtrConfig:
     cache: CacheConfig = CacheConfig()
     serve: ServeConfig = ServeConfig()
 
+    @property
+    def least_days(self) -> int:
+        """Fewest days of history for a build: the holdout, the calibration, and two days to learn from."""
+        return 4
+
 
 BUDGETS = (
     Budget("p99_ms", 10.0, "ms", "at_most", "99 of 100 auctions finish within this time"),

@@ -345,6 +345,11 @@ class EtaConfig:
     quote: QuoteConfig = QuoteConfig()
     serve: ServeConfig = ServeConfig()
 
+    @property
+    def least_days(self) -> int:
+        """Fewest days of history for a build: the holdout, the calibration, and two days to learn from."""
+        return self.sample.holdout_days + self.model.calibration_days + 2
+
 
 BUDGETS = (
     Budget("p99_ms", 50.0, "ms", "at_most", "99 of 100 quotes finish within this time"),

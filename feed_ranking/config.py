@@ -320,6 +320,11 @@ class FeedConfig:
     rerank: RerankConfig = RerankConfig()
     serve: ServeConfig = ServeConfig()
 
+    @property
+    def least_days(self) -> int:
+        """Fewest days of history for a build: the holdout, and two days to learn from."""
+        return self.sample.holdout_days + 2
+
 
 BUDGETS = (
     Budget("p99_ms", 200.0, "ms", "at_most", "99 of 100 slates arrive within this time"),

@@ -15,21 +15,20 @@ from infra.errors import UsageError
 from infra.live.live_log import before
 from infra.settings import Settings
 
-LEAST_DAYS = 4
-"""days of the history that a build needs: some to learn from, and some to evaluate on"""
-
 
 def as_of(design: Design, settings: Settings, day: date) -> Design:
     """The design with only the data before `day`. It is the design itself if all of its data is older.
 
-    Raises `UsageError` if the history has fewer than `LEAST_DAYS` days before `day`.
+    Raises `UsageError` if the history has fewer days before `day` than a build needs (`least_days` of the
+    configuration).
     """
-    world = design.configuration(settings.preset).world
+    config = design.configuration(settings.preset)
+    world, least = config.world, config.least_days
     first = date.fromisoformat(world.start[:10])
-    if day < first + timedelta(days=LEAST_DAYS):
+    if day < first + timedelta(days=least):
         raise UsageError(
-            f"the history of {design.name} begins on {first}, and a build needs {LEAST_DAYS} days of it",
-            hint=f"choose {first + timedelta(days=LEAST_DAYS)} or a later date",
+            f"the history of {design.name} begins on {first}, and a build needs {least} days of it",
+            hint=f"choose {first + timedelta(days=least)} or a later date",
         )
     if day < first + timedelta(days=world.days) or _is_cut(design, settings, day):
         return replace(design, as_of=str(day))

@@ -42,8 +42,9 @@ def digests(runs: list[StepRun]) -> dict[str, str]:
 
 def test_same_date_gives_the_same_bytes(design: Design, tmp_path: Path) -> None:
     once, backfill = (Settings(home=tmp_path / name, preset="smoke") for name in ("once", "backfill"))
-    first = date.fromisoformat(design.configuration("smoke").world.start[:10])
-    days = [first + timedelta(days=number) for number in (4, 5)]
+    config = design.configuration("smoke")
+    first = date.fromisoformat(config.world.start[:10]) + timedelta(days=config.least_days)
+    days = [first, first + timedelta(days=1)]
     whole = digests(build(as_of(design, once, days[1]), once))
     earlier = build(as_of(replace(design, steps=design.steps[: STEPS.index(STORE)]), backfill, days[0]), backfill)
     assert digests(build(as_of(design, backfill, days[1]), backfill)) == whole

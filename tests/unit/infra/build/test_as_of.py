@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.build.as_of import LEAST_DAYS, as_of
+from infra.build.as_of import as_of
 from infra.build.fingerprints import CURRENT, DATES, KEPT_DATES, is_built, step_paths
 from infra.build.outcome import read_outcome
 from infra.build.runner import StepContext, build
@@ -29,6 +29,10 @@ class World:
 @dataclass(frozen=True)
 class Config:
     world: World = field(default_factory=World)
+
+    @property
+    def least_days(self) -> int:
+        return 4
 
 
 PRESETS = {"smoke": Config()}
@@ -83,8 +87,8 @@ def test_date_after_all_data_changes_nothing(settings: Settings) -> None:
 
 def test_date_with_too_few_days_is_refused(settings: Settings) -> None:
     with pytest.raises(UsageError, match="begins on 2026-01-05"):
-        as_of(DESIGN, settings, date(2026, 1, 5 + LEAST_DAYS - 1))
-    assert as_of(DESIGN, settings, date(2026, 1, 5 + LEAST_DAYS)).as_of == "2026-01-09"
+        as_of(DESIGN, settings, date(2026, 1, 8))
+    assert as_of(DESIGN, settings, date(2026, 1, 9)).as_of == "2026-01-09"
 
 
 def test_served_build_and_its_cut_stay(settings: Settings) -> None:
