@@ -13,10 +13,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from infra.design import Design
-from infra.errors import DependencyError, UsageError
+from infra.errors import UsageError
 from infra.evaluation.figures import Figure, of_rounds
 from lab.bench.clone import CloneBench
-from lab.bench.compose import ComposeBench
 from lab.bench.service import ServiceBench
 from lab.load.machine import CpuWatch
 from lab.output.console import err
@@ -25,11 +24,7 @@ Found = dict[str, list[float]]
 
 
 def measure(design: Design, only: Sequence[str] | None, rounds: int) -> list[Figure]:
-    """Measure the design's figures and return them in the order of its `bench`. Raises `UsageError` for an unknown id.
-
-    Without a Docker engine, figures of the composed setting are left out; if `only` names one, `DependencyError` is
-    raised.
-    """
+    """Measure the design's figures, in the order of its `bench`. Raises `UsageError` for an unknown id."""
     bounds = {bound.id: bound for bound in design.bench}
     if unknown := set(only or ()) - set(bounds):
         raise UsageError(f"there is no figure {', '.join(sorted(unknown))}", hint=f"choose one of: {', '.join(bounds)}")
@@ -41,16 +36,9 @@ def measure(design: Design, only: Sequence[str] | None, rounds: int) -> list[Fig
             if wanted & names:
                 part()
         service = ServiceBench(design, Path(directory), rounds, found)
-        if of_service := wanted - clone.ids - ComposeBench.ids:
+        if of_service := wanted - clone.ids:
             with CpuWatch(lambda: [os.getpid()]) as watch:
                 service.measure(of_service)
             for text in watch.conditions(0.0, math.inf).disturbances:
                 err.print(f"busy machine: {text}; times may be longer than on a quiet machine", soft_wrap=True)
-        if wanted & ComposeBench.ids:
-            try:
-                ComposeBench(design, rounds, found).measure()
-            except DependencyError as exc:
-                if only:
-                    raise
-                err.print(f"not measured: {', '.join(sorted(wanted & ComposeBench.ids))}; {exc}", markup=False)
     return [of_rounds(bounds[name], found[name]) for name in bounds if name in wanted and name in found]

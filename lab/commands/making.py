@@ -172,7 +172,7 @@ def evaluate(
 
 
 def bench(
-    what: Annotated[str, typer.Argument(help=f"one of: {', '.join((*NAMES, 'stream'))}")],
+    what: Annotated[str, typer.Argument(help=f"one of: {', '.join((*NAMES, 'stream', 'compose'))}")],
     only: Annotated[str | None, typer.Option(help="ids of figures, separated by commas; all by default")] = None,
     rounds: Annotated[
         int, typer.Option(min=1, max=20, help="number of rounds, for figures that are measured more than once")
@@ -181,8 +181,8 @@ def bench(
     as_json: Json = False,
     as_markdown: Markdown = False,
 ) -> None:
-    """Measure the figures that a design promises, in a fresh clone of this repository, or those of the event stream,
-    with a lab of its own; exit code 3 below a bound."""
+    """Measure the figures that a design promises, in a fresh clone of this repository, of the event stream
+    with a lab of its own, or of the composed setting with Docker; exit code 3 below a bound."""
     from lab.output.figures import show_figures
     from lab.output.measured import measured_here
     from lab.output.published import Run
@@ -194,6 +194,12 @@ def bench(
 
         here, keep = measured_here(preset), [bound.id for bound in STREAM_BOUNDS]
         figures = measure_stream(ids, rounds, settings_for(None))
+    elif what == "compose":
+        from lab.bench.compose.run import COMPOSE_BOUNDS, measure_compose
+        from lab.bench.compose.run import PRESET as preset
+
+        here, keep = measured_here(preset), [bound.id for bound in COMPOSE_BOUNDS]
+        figures = measure_compose(ids, rounds)
     else:
         from lab.bench.run import measure
         from lab.bench.service import PRESET as preset

@@ -100,9 +100,9 @@ class Stack:
             for name, row in states.items()
         )
 
-    def answers(self, path: str, body: Mapping[str, Any]) -> bool:
+    def answers(self, path: str, body: Mapping[str, Any], design: str = "feed_ranking") -> bool:
         try:
-            return httpx.post(f"{self.url}{path}", json=dict(body), timeout=5).is_success
+            return httpx.post(f"{self.url_of(design)}{path}", json=dict(body), timeout=5).is_success
         except httpx.HTTPError:
             return False
 

@@ -19,10 +19,10 @@ import httpx
 import pytest
 
 from infra.settings import REPOSITORY
+from lab.bench.compose.replicas import CLIENTS, kill, ready_replicas, replicas, status_of, steady_load
 from lab.designs import find_design
 from lab.services.composing import Stack
 from tests.contracts.test_monitoring import RULE_TESTS, queries
-from tests.support.replicas import CLIENTS, kill, replicas, status_of, steady_load
 from tests.support.telling import acknowledged_load, logged_ids, new_post
 from tests.support.tries import BROKEN, INCONCLUSIVE, broken_by_speed_alone, conclusive_run
 
@@ -106,14 +106,6 @@ def targets_of(name: str) -> set[str]:
 def queries_without_data(stack: Stack, design: str) -> list[str]:
     """Return the queries of the design's dashboard that have no data in Prometheus."""
     return [query for query in queries(design) if not query_prometheus(stack, query)]
-
-
-def ready_replicas(stack: Stack) -> set[str]:
-    """Return the servers of the feed that the balancer sends requests to, as it reports them itself."""
-    code = "exec 3<>/dev/tcp/127.0.0.1/8404; printf 'GET /metrics HTTP/1.0\\r\\n\\r\\n' >&3; cat <&3"
-    lines = stack.compose("exec", "-T", "balancer", "bash", "-c", code).splitlines()
-    up = 'haproxy_server_status{proxy="feed_ranking",server="'
-    return {line[len(up) :].partition('"')[0] for line in lines if line.startswith(up) and 'state="UP"} 1' in line}
 
 
 def simulate_users(stack: Stack, design: str) -> None:
@@ -269,7 +261,7 @@ def test_killed_replica_loses_no_request_but_those_in_flight(stack: Stack) -> No
         end = time.monotonic()
         stack.await_(lambda: len(ready_replicas(stack)) == 1, "the balancer to leave the dead replica out", 30)
         stack.await_(lambda: len(load.since(end)) > 60, "requests after the kill")
-    in_flight = [one for one in load.sent if one.began < end and one.ended > begin]
+    in_flight = load.between(begin, end)
     assert {one.status for one in load.sent[:60]} == {200}
     assert set(load.failed()) <= set(in_flight), "only requests in flight fail"
     assert len(load.failed()) <= CLIENTS

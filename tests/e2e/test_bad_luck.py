@@ -77,7 +77,7 @@ def test_killed_build_keeps_only_finished_steps_and_resumes(tmp_path: Path) -> N
     process.kill()
     process.communicate()
     done = sorted(path.parent.name for path in steps.glob("*/*") if path.suffix != ".partial")
-    assert done == ["features", "live", "materialize", "sample", "world"]
+    assert done == ["features", "live", "materialize", "sample", "validate", "world"]
     assert not (tmp_path / "smoke" / "feed_ranking" / "current.json").exists()
     assert "run: " in run_lab("serve", "feed_ranking", environment=environment).stderr
 

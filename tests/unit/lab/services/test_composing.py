@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from infra.errors import LabError
-from lab.bench.compose import _megabytes
+from lab.bench.compose.starts import _megabytes
 from lab.services.composing import PORTS, Stack
 
 

@@ -1,4 +1,4 @@
-"""Steady load through the balancer that records each request, and the answers of single replicas."""
+"""Replicas behind the balancer: which are ready, how to kill one, and a steady load that records each request."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ import httpx
 from lab.services.composing import Stack
 
 CLIENTS, PAUSE_S, PATIENCE_S = 6, 0.2, 20.0
+READ_METRICS = "exec 3<>/dev/tcp/127.0.0.1/8404; printf 'GET /metrics HTTP/1.0\\r\\n\\r\\n' >&3; cat <&3"
+SERVER, UP = 'haproxy_server_status{proxy="feed_ranking",server="', 'state="UP"} 1'
 GET = """
 import sys, urllib.request, urllib.error
 try:
@@ -45,6 +47,10 @@ class SteadyLoad:
 
     def since(self, at: float) -> list[Sent]:
         return [one for one in self.sent if one.began >= at]
+
+    def between(self, began: float, ended: float) -> list[Sent]:
+        """The requests that were in flight at some time from `began` to `ended`."""
+        return [one for one in self.sent if one.began < ended and one.ended > began]
 
 
 @contextmanager
@@ -76,6 +82,12 @@ def steady_load(url: str, body: Mapping[str, Any]) -> Iterator[SteadyLoad]:
 def replicas(stack: Stack, service: str) -> list[str]:
     """The ids of the running containers of a service."""
     return stack.compose("ps", "--quiet", service).split()
+
+
+def ready_replicas(stack: Stack) -> set[str]:
+    """The servers of the feed that the balancer sends requests to, as it reports them itself."""
+    lines = stack.compose("exec", "-T", "balancer", "bash", "-c", READ_METRICS).splitlines()
+    return {line[len(SERVER) :].partition('"')[0] for line in lines if line.startswith(SERVER) and UP in line}
 
 
 def kill(container: str) -> None:
