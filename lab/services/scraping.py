@@ -29,7 +29,7 @@ MONITOR = "monitor"
 
 @dataclass(frozen=True)
 class Target:
-    """A process with metrics. `labels` are those that Prometheus gives it in the composed setting."""
+    """A process with metrics. `labels` are those that Prometheus gives it in the composed setting, but for the job."""
 
     url: str
     labels: Mapping[str, str]
@@ -39,9 +39,7 @@ def running_targets(settings: Settings) -> list[Target]:
     """The services and workers of the running lab, from its run state."""
     state = read_state(settings)
     return [
-        Target(
-            one.url, {"job": "lab", "instance": one.url.rpartition("/")[2], "design": one.name.removesuffix("-worker")}
-        )
+        Target(one.url, _labels(one.name, one.url))
         for one in (state.services if state else ())
         if one.url and one.name != MONITOR
     ]
