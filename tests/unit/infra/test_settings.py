@@ -42,6 +42,8 @@ def test_environment_overrides_each_setting(monkeypatch: pytest.MonkeyPatch, tmp
         "DEADLINE_FACTOR": "20",
         "FAULT_INJECTION": "false",
         "PARENT_PIPE": "7",
+        "MONITOR_PORT": "9001",
+        "ALERT_CLOCK": "30",
     }
     for name, value in values.items():
         monkeypatch.setenv(f"LAB_{name}", value)
@@ -52,6 +54,7 @@ def test_environment_overrides_each_setting(monkeypatch: pytest.MonkeyPatch, tmp
     assert settings.wait_for_release
     assert settings.stream == "kafka:9092"
     assert settings.deadline_factor == 20
+    assert (settings.monitor_port, settings.alert_clock) == (9001, 30)
     assert settings.allowed_hosts == ("feed", "lab.example", "[fd00::7]")
     assert (settings.mlflow_uri, settings.fault_injection, settings.parent_pipe) == ("http://registry:5000", False, 7)
 
