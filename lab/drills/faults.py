@@ -21,6 +21,8 @@ from infra.settings import REPOSITORY
 from lab.services.client import call
 
 COMMAND_S, HEALTHY_S = 60.0, 60.0
+BALANCER = "balancer"
+"""the container with the addresses of all designs"""
 
 
 class Faults(Protocol):
@@ -80,7 +82,7 @@ class ComposedFaults:
 
 def composed_url(design: Design) -> str:
     """Return the published URL of the design's container. Raises `DependencyError` if the container is not up."""
-    return f"http://{compose('port', design.container, str(design.port)).strip()}"
+    return f"http://{compose('port', BALANCER, str(design.port)).strip()}"
 
 
 def composed_pids() -> Sequence[int]:

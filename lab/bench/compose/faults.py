@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 
 from infra.errors import LabError
-from lab.bench.compose.replicas import kill, ready_replicas, replicas, steady_load
+from lab.bench.compose.replicas import are_ready, kill, replicas, steady_load
 from lab.bench.compose.starts import FEED, Found, up
 from lab.designs import find_design
 from lab.output.console import err
@@ -48,7 +48,7 @@ def lost_share(stack: Stack) -> float:
     Raises `LabError` if a request failed that began later, or if none was in flight.
     """
     stack.compose("up", "--detach", "--no-recreate", "--scale", "feed=2", "feed")
-    stack.await_(lambda: len(ready_replicas(stack)) == 2, "two ready replicas")
+    stack.await_(lambda: are_ready(stack, 2), "two ready replicas")
     with steady_load(f"{stack.url}/v1/feed", find_design(FEED).ask.example()) as load:
         stack.await_(lambda: len(load.sent) > REQUESTS, "requests to both replicas")
         began = time.monotonic()

@@ -24,6 +24,8 @@ try:
     print(urllib.request.urlopen(sys.argv[1], timeout=10).status)
 except urllib.error.HTTPError as refused:
     print(refused.code)
+except OSError:
+    print(0)
 """
 
 
@@ -90,12 +92,25 @@ def ready_replicas(stack: Stack) -> set[str]:
     return {line[len(SERVER) :].partition('"')[0] for line in lines if line.startswith(SERVER) and UP in line}
 
 
+def are_ready(stack: Stack, count: int) -> bool:
+    """True if the feed has `count` replicas, each of them is ready, and the balancer sends requests to all.
+
+    The balancer alone does not tell: it takes a new replica for ready until its first checks have failed. Nothing listens
+    in the replica then, so the balancer tries such a request on another one.
+    """
+    containers = replicas(stack, "feed")
+    if len(containers) != count or len(ready_replicas(stack)) != count:
+        return False
+    return all(status_of(one, "http://127.0.0.1:8010/readyz") == 200 for one in containers)
+
+
 def kill(container: str) -> None:
     subprocess.run(["docker", "kill", container], check=True, capture_output=True, timeout=60)
 
 
 def status_of(container: str, url: str) -> int:
-    """The status that a replica answers to a GET of `url`, which is an address inside of its container."""
+    """The status that a replica answers to a GET of `url`, which is an address inside of its container; 0 without an
+    answer."""
     command = ["docker", "exec", container, "python", "-c", GET, url]
     done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
     return int(json.loads(done.stdout))
