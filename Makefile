@@ -21,7 +21,7 @@ ALONE_FILES = $(shell grep -rlE 'mark\.(timing|alone)' tests --include='*.py')
 TOGETHER := -m "not timing and not alone"
 
 .PHONY: help up down env env-dev test all-tests some-tests quick together lint types unit contracts \
-	integration e2e timing rules airflow-env airflow-test \
+	integration e2e timing rules dashboards airflow-env airflow-test \
 	compose-up compose-down compose-test engine bench evaluate lock clean
 
 help: ## show the targets

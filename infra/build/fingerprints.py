@@ -52,7 +52,7 @@ def fingerprints(
 ) -> dict[str, str]:
     """Step -> short hash of its configuration, its code, the steps that it reads, its forced runs and its cut."""
     config = design.configuration(settings.preset, turned)
-    rounds = _read_rounds(settings.design_root(design.name) / "steps" / ROUNDS)
+    rounds = _read_rounds(rounds_file(design, settings))
     cuts = read_cuts(design, settings)
     prints: dict[str, str] = {}
     for step in chosen_steps(design, settings):
@@ -111,6 +111,13 @@ def read_cuts(design: Design, settings: Settings) -> dict[str, str]:
     path = settings.design_root(design.name) / "steps" / CUTS
     cuts: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
     return cuts
+
+
+def rounds_file(design: Design, settings: Settings) -> Path:
+    """The file with the forced runs of each step. A build as of a date has its own, so that forcing one of its steps
+    does not put the served build out of date."""
+    root = settings.design_root(design.name) / "steps"
+    return root / (f"rounds-{design.as_of}.json" if design.as_of else ROUNDS)
 
 
 def force(path: Path, names: list[str]) -> None:

@@ -23,13 +23,13 @@ from typing import IO, Any
 
 from infra.build.fingerprints import (
     CURRENT,
-    ROUNDS,
     chosen_steps,
     force,
     keep_dated,
     keep_variant,
     point_to,
     read_cuts,
+    rounds_file,
     step_paths,
     take_cuts,
     variant_name,
@@ -126,7 +126,7 @@ def build(
             take_cuts(design, settings, steps[names.index(from_step) :] if from_step else steps)
         lost = None if from_step else first_lost(design, steps, settings, turned, observer)
         if again := from_step or lost:
-            force(root / ROUNDS, names[names.index(again) :])
+            force(rounds_file(design, settings), names[names.index(again) :])
         paths, variant = step_paths(design, settings, turned), variant_name(design, turned)
         runs = []
         for index, step in enumerate(steps):
@@ -139,7 +139,7 @@ def build(
             runs.append(run)
         if design.as_of:
             keep_dated(root, design.as_of, paths)
-        if variant:
+        elif variant:
             keep_variant(root, variant, paths)
         else:
             point_to(settings.design_root(design.name) / CURRENT, root, paths)
@@ -172,7 +172,7 @@ def first_lost(
 def only_build(root: Path, wait_s: float = 0.0, observer: StepObserver | None = None) -> Iterator[None]:
     """Hold the build lock of this design. The kernel releases the lock when the process ends, even if it is killed.
 
-    Raises `Busy` if another process holds the lock for `wait_s` seconds. `observer` is told of a wait.
+    Raises `Busy` if another process holds the lock for `wait_s` seconds. It notifies `observer` before it waits.
     """
     root.mkdir(parents=True, exist_ok=True)
     until = time.monotonic() + wait_s

@@ -12,11 +12,11 @@ from pathlib import Path
 
 from infra.build.fingerprints import (
     CURRENT,
-    ROUNDS,
     chosen_steps,
     force,
     keep_dated,
     point_to,
+    rounds_file,
     step_paths,
     take_cuts,
 )
@@ -68,9 +68,9 @@ def build_step(
         check_free_space(root)
         if step.cut:
             take_cuts(design, settings, [step])
-        is_forced = bool(run_id) and _force_once(root, run_id, name)
+        is_forced = bool(run_id) and _force_once(root, rounds_file(design, settings), run_id, name)
         if not is_forced and first_lost(design, [step], settings, {}, observer):
-            force(root / ROUNDS, [name])
+            force(rounds_file(design, settings), [name])
         paths = step_paths(design, settings)
         needed = names[:-1] if step is steps[-1] else [other for other in step.after if other in paths]
         if missing := [other for other in needed if not paths[other].exists()]:
@@ -91,14 +91,14 @@ def build_step(
         return run
 
 
-def _force_once(root: Path, run_id: str, name: str) -> bool:
+def _force_once(root: Path, rounds: Path, run_id: str, name: str) -> bool:
     """Force the step `name`, unless this run has already forced it; returns whether it did. The newest `KEPT_RUNS` ids
     are kept."""
     path = root / FORCED
     forced: dict[str, list[str]] = json.loads(path.read_text()) if path.exists() else {}
     if name in forced.get(run_id, []):
         return False
-    force(root / ROUNDS, [name])
+    force(rounds, [name])
     forced[run_id] = [*forced.pop(run_id, []), name]
     write_atomically(path, json.dumps(dict(list(forced.items())[-KEPT_RUNS:])))
     return True

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -37,10 +38,10 @@ def check_log(
     report: Progress,
 ) -> Report:
     """Run the checks of `tables`. `folders` maps a step to its output directory. `days` are the dates that a table with
-    a `volume` must have."""
+    a `volume` must have. Raises `LabError` for a file that cannot be read."""
     findings: list[Finding] = []
     rows: dict[str, dict[str, int]] = {}
-    with duckdb.connect() as database:
+    with _duckdb_errors(), duckdb.connect() as database:
         database.execute("SET TimeZone='UTC'")
         for table in tables:
             files, wrong = _sound_files(table, folders[table.step])
@@ -56,6 +57,15 @@ def check_log(
             rows[table.name] = counted
             report((place + 1) / len(tables), f"{table.name}: {sum(counted.values()):,} rows")
     return Report(design, preset, rows, tuple(findings))
+
+
+@contextmanager
+def _duckdb_errors() -> Iterator[None]:
+    """Convert the errors of a damaged file to a `LabError`. DuckDB names the file in its message."""
+    try:
+        yield
+    except duckdb.Error as exc:
+        raise LabError(f"the log cannot be read: {exc}", hint="move that file away and build again") from exc
 
 
 def _sound_files(table: LogTable, directory: Path) -> tuple[list[Path], list[Finding]]:

@@ -95,8 +95,7 @@ def ready_replicas(stack: Stack) -> set[str]:
 def are_ready(stack: Stack, count: int) -> bool:
     """True if the feed has `count` replicas, each of them is ready, and the balancer sends requests to all.
 
-    The balancer alone does not tell: it takes a new replica for ready until its first checks have failed. Nothing
-    listens in the replica then, so the balancer tries such a request on another one.
+    HAProxy marks a new replica as up until its first checks fail, so this function also asks each replica.
     """
     containers = replicas(stack, "feed")
     if len(containers) != count or len(ready_replicas(stack)) != count:

@@ -36,7 +36,7 @@ class LabOperator(BaseOperator):
 
     def execute(self, context: Any) -> None:
         self._hook = SubprocessHook()
-        # the settings of Airflow are not the lab's business
+        # the lab must not read Airflow's settings
         own = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "_AIRFLOW"))}
         self.ended(self._hook.run_command(self.command(), env=own).exit_code)
 

@@ -134,3 +134,13 @@ def test_before_compares_dates_not_sizes_or_hours() -> None:
     assert before(cut, "2026-01-25") == ""
     assert before(cut, "2026-01-26").splitlines() == ["0 log/" + FILES[0]]
     assert before(cut, "2026-01-27") == cut
+
+
+def test_forced_step_of_a_past_date_leaves_the_served_build_up_to_date(settings: Settings) -> None:
+    build(DESIGN, settings)
+    past = as_of(DESIGN, settings, date(2026, 1, 15))
+    first = build_step(past, settings, "world")
+    again = build_step(past, settings, "world", run_id="tuesday")
+    assert again.path != first.path
+    assert build_step(past, settings, "world", run_id="tuesday").skipped
+    assert is_built(DESIGN, settings)

@@ -190,3 +190,14 @@ def test_file_that_is_not_parquet_is_an_error_with_its_name(tmp_path: Path) -> N
     (tmp_path / "log" / f"date={DAYS[1]}" / "part-0.parquet").write_text("nothing")
     with pytest.raises(LabError, match=r"part-0\.parquet cannot be read"):
         checked(tmp_path)
+
+
+def test_file_with_damaged_pages_is_an_error(tmp_path: Path) -> None:
+    """The end of the file is intact, so its schema can still be read."""
+    write(tmp_path, [rows_of(day) for day in range(4)])
+    file = tmp_path / "log" / f"date={DAYS[1]}" / "part-0.parquet"
+    content = bytearray(file.read_bytes())
+    content[4:400] = bytes(396)
+    file.write_bytes(content)
+    with pytest.raises(LabError, match="the log cannot be read"):
+        checked(tmp_path, not_null("id"))
