@@ -41,10 +41,13 @@ class AlertList:
 
 
 class AlertBook:
-    """Keeps alerts by their labels. At most `KEPT` ended alerts and `MOST_ACTIVE` firing ones are kept, the newest."""
+    """Keeps alerts by their labels. At most `KEPT` ended alerts and `MOST_ACTIVE` firing ones are kept, the newest.
+
+    Several threads may use a book: a reader never sees a change half done.
+    """
 
     def __init__(self, path: Path, now: Callable[[], float] = time.time) -> None:
-        self._path, self._now, self._lock = path, now, threading.Lock()
+        self._path, self._now, self._lock = path, now, threading.RLock()
         found = read_alerts(path)
         self._active: dict[Key, Alert] = {alert.key: alert for alert in found.active}
         self._recent: list[Alert] = list(found.recent)
@@ -52,28 +55,32 @@ class AlertBook:
 
     def fire(self, alert: Alert) -> None:
         """Add an alert. An alert that already fires keeps its start and gets the new text."""
-        known = self._active.pop(alert.key, None)
-        starts_ts, seen_ts = (known.starts_ts, known.seen_ts) if known else (alert.starts_ts, self._now())
-        self._active[alert.key] = replace(alert, starts_ts=starts_ts, seen_ts=seen_ts, ends_ts=None)
-        while len(self._active) > MOST_ACTIVE:
-            del self._active[next(iter(self._active))]
+        with self._lock:
+            known = self._active.pop(alert.key, None)
+            starts_ts, seen_ts = (known.starts_ts, known.seen_ts) if known else (alert.starts_ts, self._now())
+            self._active[alert.key] = replace(alert, starts_ts=starts_ts, seen_ts=seen_ts, ends_ts=None)
+            while len(self._active) > MOST_ACTIVE:
+                del self._active[next(iter(self._active))]
 
     def end(self, key: Key, ends_ts: float) -> None:
         """Move an alert to the ended ones. Does nothing if it does not fire."""
-        if alert := self._active.pop(key, None):
-            self._recent = [replace(alert, ends_ts=ends_ts), *self._recent][:KEPT]
+        with self._lock:
+            if alert := self._active.pop(key, None):
+                self._recent = [replace(alert, ends_ts=ends_ts), *self._recent][:KEPT]
 
     def replace(self, firing: Iterable[Alert]) -> None:
         """Take `firing` as all alerts that fire now, and end the others."""
         found = {alert.key: alert for alert in firing}
-        for key in [key for key in self._active if key not in found]:
-            self.end(key, self._now())
-        for alert in found.values():
-            self.fire(alert)
+        with self._lock:
+            for key in [key for key in self._active if key not in found]:
+                self.end(key, self._now())
+            for alert in found.values():
+                self.fire(alert)
 
     def listed(self) -> AlertList:
-        active = sorted(self._active.values(), key=lambda alert: -alert.starts_ts)
-        return AlertList(tuple(active), tuple(self._recent), self._now())
+        with self._lock:
+            active = sorted(self._active.values(), key=lambda alert: -alert.starts_ts)
+            return AlertList(tuple(active), tuple(self._recent), self._now())
 
     def save(self, *, force: bool = True) -> None:
         """Write the file. Without `force`, only if it would soon count as out of date."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -143,6 +145,29 @@ def test_book_is_bounded_and_survives_a_damaged_file(tmp_path: Path) -> None:
         book.end(one.key, float(number))
     assert len(book.listed().recent) == KEPT
     assert book.listed().recent[0].labels["number"] == str(KEPT + 49)
+
+
+def test_reader_of_the_book_never_misses_an_alert_that_goes_on(tmp_path: Path) -> None:
+    book, stop = AlertBook(tmp_path / "alerts.json"), threading.Event()
+    going_on = [alert("Lag", design="feed"), alert("TargetDown", design="feed")]
+    book.replace(going_on)
+
+    def go_on() -> None:
+        while not stop.is_set():
+            book.replace(going_on)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    writer = threading.Thread(target=go_on)
+    writer.start()
+    try:
+        seen = {len(book.listed().active) for _ in range(3000)}
+    finally:
+        stop.set()
+        writer.join()
+        sys.setswitchinterval(interval)
+    assert seen == {2}
+    assert book.listed().recent == ()
 
 
 def notification(**changed: Any) -> dict[str, Any]:
