@@ -23,8 +23,8 @@ from infra.stream.address import find_stream
 from lab.bench.environment import environment
 from lab.services.client import call
 from lab.services.ports import free_port, url_of
+from lab.services.processes import tail
 from lab.services.runstate import Running, read_state
-from lab.services.supervisor import tail
 
 PRESET: Final = "smoke"
 UP_S, STOP_S, AGAIN_S = 600.0, 20.0, 30.0

@@ -17,14 +17,22 @@ from infra.errors import LabError
 from lab.commands.options import DesignName, Json, Preset, settings_for
 from lab.designs import NAMES, find_design, load_designs
 from lab.output.console import err, lab_command, out, print_json, print_table
+from lab.services.ports import MOST_REPLICAS
 
 
 def up(
     designs: Annotated[list[str] | None, typer.Argument(help="designs to start; all by default")] = None,
     preset: Preset = None,
+    workers: Annotated[
+        int,
+        typer.Option("--workers", "--replicas", min=1, max=MOST_REPLICAS, help="replicas of each service"),
+    ] = 1,
     as_json: Json = False,
 ) -> None:
-    """Build what is missing, start all services, and stop them on Ctrl-C."""
+    """Build what is missing, start all services, and stop them on Ctrl-C.
+
+    Several replicas of a service share its port. One that dies is started again, and the others serve meanwhile.
+    """
     from lab.services.runstate import read_state
     from lab.services.supervisor import Stopped, Supervisor
 
@@ -35,12 +43,12 @@ def up(
         _print_addresses([(one.name, one.url) for one in state.services if one.name in NAMES], as_json=as_json)
         return
     try:
-        with Supervisor(settings, chosen) as supervisor:
+        with Supervisor(settings, chosen, workers) as supervisor:
             for started in supervisor.start():
-                if not as_json and started.design is not None:
-                    _print_welcome(started.design, started.url)
+                if not as_json:
+                    _print_welcome(find_design(started.design), started.url)
             if as_json:
-                served = [(item.name, item.url) for item in supervisor.services if item.design is not None]
+                served = [(item.name, item.url) for item in supervisor.services if item.name in NAMES]
                 _print_addresses(served, as_json=True)
             else:
                 out.print("Press Ctrl-C to stop the lab.")
@@ -84,7 +92,7 @@ def status(preset: Preset = None, as_json: Json = False) -> None:
         row = {
             "service": service.name,
             "pid": service.pid,
-            "url": service.url,
+            "url": service.direct_url,
             "state": "down",
             "pss_mb": 0.0,
             "model": "",
@@ -92,11 +100,11 @@ def status(preset: Preset = None, as_json: Json = False) -> None:
         if service.is_alive():
             row["pss_mb"] = round(pss_mb(service.pid), 1)
             row["state"] = "up"
-            if service.name not in NAMES:  # the broker, the monitor, or a worker
+            if not service.design:  # the broker, the monitor, or a worker
                 rows.append(row)
                 continue
             try:
-                row["model"] = call("GET", f"{service.url}/readyz", timeout_s=2)["model_version"]
+                row["model"] = call("GET", f"{service.direct_url}/readyz", timeout_s=2)["model_version"]
                 row["state"] = "ready"
             except LabError as exc:
                 row["state"] = f"not ready: {exc}"

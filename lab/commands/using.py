@@ -45,18 +45,20 @@ def fault(
     preset: Preset = None,
     as_json: Json = False,
 ) -> None:
-    """Inject a fault into a running design, or clear it; without a port, list the faults."""
-    from lab.services.client import call, service_url
+    """Inject a fault into every replica of a running design, or clear it; without a port, list the faults."""
+    from lab.services.client import call, replica_urls
 
-    base = f"{service_url(find_design(design), settings_for(preset))}/v1/faults"
-    if port is None:
-        rows = call("GET", base)
-    elif name is None:
+    if port is not None and name is None:
         raise UsageError("the name of the fault is missing", hint=f"run: lab fault {design} {port} down")
-    elif name == "clear":
-        rows = call("DELETE", f"{base}/{port}")
-    else:
-        rows = call("PUT", f"{base}/{port}", json={"fault": name, "delay_s": delay_s})
+    rows = []
+    for url in replica_urls(find_design(design), settings_for(preset)):
+        base = f"{url}/v1/faults"
+        if port is None:
+            rows = call("GET", base)
+        elif name == "clear":
+            rows = call("DELETE", f"{base}/{port}")
+        else:
+            rows = call("PUT", f"{base}/{port}", json={"fault": name, "delay_s": delay_s})
     if as_json:
         print_json(rows)
     else:

@@ -39,20 +39,22 @@ class Faults(Protocol):
 
 @dataclass(frozen=True)
 class SwitchedFaults:
-    """Embedded setting: the service injects the fault at its own port."""
+    """Embedded setting: each replica of the service injects the fault at its own port."""
 
-    url: str
+    urls: list[str]
 
     def check(self, method: Inject) -> None:
-        known = {(row["port"], row["fault"]) for row in call("GET", f"{self.url}/v1/faults")}
+        known = {(row["port"], row["fault"]) for row in call("GET", f"{self.urls[0]}/v1/faults")}
         if (method.port, method.fault) not in known:
             raise DependencyError(f"the service cannot inject {method.port} {method.fault}")
 
     def inject(self, method: Inject) -> None:
-        call("PUT", f"{self.url}/v1/faults/{method.port}", json={"fault": method.fault, "delay_s": method.delay_s})
+        for url in self.urls:
+            call("PUT", f"{url}/v1/faults/{method.port}", json={"fault": method.fault, "delay_s": method.delay_s})
 
     def clear(self, method: Inject) -> None:
-        call("DELETE", f"{self.url}/v1/faults/{method.port}")
+        for url in self.urls:
+            call("DELETE", f"{url}/v1/faults/{method.port}")
 
 
 class ComposedFaults:

@@ -22,6 +22,13 @@ def service_url(design: Design, settings: Settings) -> str:
     return url_of(design, settings)
 
 
+def replica_urls(design: Design, settings: Settings) -> list[str]:
+    """Return the address of each replica that `lab up` runs; without it, the URL with the design's default port."""
+    state = read_state(settings)
+    found = [service.direct_url for service in state.services if service.design == design.name] if state else []
+    return found or [url_of(design, settings)]
+
+
 def call(method: str, url: str, *, json: Any = None, timeout_s: float = 10.0) -> Any:
     """Send one request and return the decoded JSON response, or the text of a drawing (SVG).
 

@@ -17,6 +17,10 @@ FIRST_PORT = 8010
 """Default port of the first design. `LAB_PORT` replaces it; the other designs keep their offset from it."""
 MONITOR_PORT = 8090
 """Default port of the monitor."""
+MOST_REPLICAS = 8
+"""of a design in the embedded setting; a design's ports end before those of the next one"""
+BACKLOG = 256
+"""Connections that wait to be accepted at the port of a design, by all its replicas together."""
 FREE = (12_000, 30_000)
 """Range that `free_port` draws from: below the ephemeral ports of outgoing connections."""
 
@@ -40,6 +44,11 @@ def worker_port_of(design: Design, settings: Settings) -> int:
     return port_of(design, settings) + 1
 
 
+def replica_port_of(design: Design, settings: Settings, number: int) -> int:
+    """Port at which replica `number` (from 1) answers alone: the ports after the worker's."""
+    return worker_port_of(design, settings) + number
+
+
 def monitor_port_of(settings: Settings) -> int:
     """Port of the monitor: `LAB_MONITOR_PORT`, else the default, moved by as much as `LAB_PORT` moves the designs."""
     return settings.monitor_port or MONITOR_PORT + (0 if settings.port is None else settings.port - FIRST_PORT)
@@ -54,9 +63,10 @@ def url_of(design: Design, settings: Settings) -> str:
 
 
 def free_port() -> int:
-    """Return a `LAB_PORT` value for which the ports of every service and worker and of the monitor are free."""
+    """Return a `LAB_PORT` value for which the ports of every replica and worker and of the monitor are free."""
     services = [design.port - FIRST_PORT for design in load_designs()]
-    distances = [*services, *(distance + 1 for distance in services), MONITOR_PORT - FIRST_PORT]
+    distances = [first + place for first in services for place in range(MOST_REPLICAS + 2)]
+    distances.append(MONITOR_PORT - FIRST_PORT)
     while True:
         first = random.randrange(*FREE)
         with contextlib.ExitStack() as probes, contextlib.suppress(OSError):

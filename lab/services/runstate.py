@@ -14,12 +14,22 @@ from infra.settings import Settings
 
 @dataclass(frozen=True)
 class Running:
-    """A process that `lab up` started. `started` (epoch seconds) distinguishes it from a later process with its pid."""
+    """A process that `lab up` started. `started` (epoch seconds) distinguishes it from a later process with its pid.
+
+    `own_url` is set for a replica that shares `url` with others. `design` is set for replicas, also for a single one.
+    """
 
     name: str
     pid: int
     started: float
     url: str = ""
+    own_url: str = ""
+    design: str = ""
+
+    @property
+    def direct_url(self) -> str:
+        """The address at which this process, and no other replica, answers."""
+        return self.own_url or self.url
 
     def is_alive(self) -> bool:
         try:
@@ -30,8 +40,8 @@ class Running:
             return False
 
     @classmethod
-    def of(cls, name: str, pid: int, url: str = "") -> Running:
-        return cls(name, pid, psutil.Process(pid).create_time(), url)
+    def of(cls, name: str, pid: int, url: str = "", own_url: str = "", design: str = "") -> Running:
+        return cls(name, pid, psutil.Process(pid).create_time(), url, own_url, design)
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ def running_targets(settings: Settings) -> list[Target]:
     """The services and workers of the running lab, from its run state."""
     state = read_state(settings)
     return [
-        Target(one.url, _labels(one.name, one.url))
+        Target(one.direct_url, _labels(one.design or one.name, one.direct_url))
         for one in (state.services if state else ())
         if one.url and one.name != MONITOR
     ]

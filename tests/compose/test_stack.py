@@ -19,7 +19,8 @@ import httpx
 import pytest
 
 from infra.settings import REPOSITORY
-from lab.bench.compose.replicas import CLIENTS, are_ready, kill, ready_replicas, replicas, status_of, steady_load
+from lab.bench.compose.replicas import are_ready, kill, ready_replicas, replicas, status_of
+from lab.bench.steady_load import CLIENTS, steady_load
 from lab.designs import find_design
 from lab.services.composing import Stack
 from tests.contracts.test_compose import raw

@@ -28,8 +28,8 @@ from tests.support.smoke_build import copy_home
 from tests.support.tries import BROKEN, broken_by_speed_alone, conclusive_run
 from tests.support.waiting import PATIENCE_S, until
 
-FEED_HOME, ADS_HOME, ETA_HOME, OWN_HOME, TIMED_FEED_HOME, TIMED_ADS_HOME, TIMED_ETA_HOME = (
-    REPOSITORY / "var" / f"live{number}" for number in range(1, 8)
+FEED_HOME, ADS_HOME, ETA_HOME, OWN_HOME, TIMED_FEED_HOME, TIMED_ADS_HOME, TIMED_ETA_HOME, REPLICAS_HOME = (
+    REPOSITORY / "var" / f"live{number}" for number in range(1, 9)
 )
 """Copies of the built home, one per lab, because live events change the served data and the next build."""
 LAB = str(REPOSITORY / ".venv" / "bin" / "lab")
@@ -49,6 +49,12 @@ class Lab:
     def url(self) -> str:
         own = find_design(self.design)
         return url_of(own, Settings(port=self.port))
+
+    @property
+    def replica_urls(self) -> list[str]:
+        """The address of each replica of the service."""
+        rows = self.run("status", "--json", parse=True)
+        return [row["url"] for row in rows if row["service"].partition("-")[0] == self.design and row["model"]]
 
     @property
     def service_pid(self) -> int:
@@ -124,7 +130,12 @@ def run_lab(*words: str, environment: dict[str, str]) -> subprocess.CompletedPro
     )
 
 
-def start_lab(home: Path | None = None, design: str = "feed_ranking", deadline_factor: int = DEADLINE_FACTOR) -> Lab:
+def start_lab(
+    home: Path | None = None,
+    design: str = "feed_ranking",
+    deadline_factor: int = DEADLINE_FACTOR,
+    replicas: int = 1,
+) -> Lab:
     """Start `lab up`. By default its deadlines are so long that a busy machine degrades no response."""
     port = free_port()
     environment = ENVIRONMENT | {"LAB_PORT": str(port), "COLUMNS": "200", "LAB_DEADLINE_FACTOR": str(deadline_factor)}
@@ -132,7 +143,7 @@ def start_lab(home: Path | None = None, design: str = "feed_ranking", deadline_f
     if home is not None:
         environment |= {"LAB_HOME": str(home)}
     process = subprocess.Popen(
-        [LAB, "up", design],
+        [LAB, "up", design, "--workers", str(replicas)],
         env=environment,
         cwd=REPOSITORY,
         stdout=subprocess.PIPE,
@@ -180,14 +191,16 @@ def lab(settings: Settings) -> Iterator[Lab]:
 
 @pytest.fixture(scope="module")
 def ads(settings: Settings) -> Iterator[Lab]:
+    """A lab with two replicas of the ads."""
     copy_home(HOME, ADS_HOME)
-    yield from running_until_the_end(start_lab(ADS_HOME, "ctr_prediction"))
+    yield from running_until_the_end(start_lab(ADS_HOME, "ctr_prediction", replicas=2))
 
 
 @pytest.fixture(scope="module")
 def rides(settings: Settings) -> Iterator[Lab]:
+    """A lab with two replicas of ride ETA."""
     copy_home(HOME, ETA_HOME)
-    yield from running_until_the_end(start_lab(ETA_HOME, "eta_prediction"))
+    yield from running_until_the_end(start_lab(ETA_HOME, "eta_prediction", replicas=2))
 
 
 @pytest.fixture(scope="package")

@@ -1,12 +1,52 @@
-"""The ads design answers `lab ask`, `live`, `replay` and `skew`, and `lab load` finds a broken budget."""
+"""The ads design answers `lab ask`, `live`, `replay` and `skew`, and `lab load` finds a broken budget.
+
+Two replicas serve, except where speed is measured: caps and budgets hold for both together.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from lab.services.client import request
 from tests.e2e.conftest import Lab, answers
+from tests.support.waiting import until
+
+
+def auction(url: str, user: int, **asked: Any) -> dict[str, Any]:
+    body = {"user_id": user, "slots": 1, "seed": 1, **asked}
+    found: dict[str, Any] = request("POST", f"{url}/v1/ads/rank", json=body, timeout=30).json()
+    return found
+
+
+def shows(url: str, user: int, ad: int) -> bool:
+    """True if a replica shows `ad` to `user` when no other ad competes."""
+    return bool(auction(url, user, candidates=[{"ad_id": ad}])["slate"])
+
+
+def publish(url: str, answer: dict[str, Any], user: int, *, times: int, click_price: float | None = None) -> None:
+    """Report `times` impressions of the first ad of `answer`, and one click at `click_price`, as a client would."""
+    won = answer["slate"][0]
+    click = {
+        "slot": 0,
+        "user_id": user,
+        "ad_id": won["ad_id"],
+        "price": won["price"],
+        "request_ts": answer["request_ts"],
+    }
+    shown = click | {"publisher_id": 0, "device": 0, "policy": answer["policy"]}
+    shown |= {name: won[name] for name in ("campaign_id", "seen", "bid", "p_click", "propensity")}
+    auctions = [answer["auction_id"] + number for number in range(times)]
+    events: dict[str, Any] = {"impressions": [shown | {"auction_id": one} for one in auctions]}
+    if click_price is not None:
+        events["clicks"] = [click | {"auction_id": auctions[0], "price": click_price}]
+
+    def is_accepted() -> bool:
+        return request("POST", f"{url}/v1/events", json=events, timeout=30).status_code == 202
+
+    until(is_accepted, "the stream")
 
 
 def test_ask_accepts_the_options_of_the_ads_design(ads: Lab) -> None:
@@ -26,6 +66,31 @@ def test_replay_reproduces_auctions_and_skew_finds_no_difference(ads: Lab) -> No
     ads.await_settled()
     assert "all numbers are equal" in ads.run("replay", "ctr_prediction")
     assert "all are equal" in ads.run("skew", "ctr_prediction")
+
+
+def test_frequency_cap_counts_impressions_of_both_replicas(ads: Lab) -> None:
+    """A replica keeps the features of a user for a minute, so neither one answers this user before the events."""
+    user, other = 31, 32
+    first, second = ads.replica_urls
+    ad = auction(first, other)["slate"][0]["ad_id"]
+    publish(first, auction(first, other, candidates=[{"ad_id": ad}]), user, times=2)
+    publish(second, auction(second, other, candidates=[{"ad_id": ad}]), user, times=3)
+    ads.await_settled()
+    for url in (first, second):
+        until(lambda at=url: not shows(at, user, ad), f"the cap of five impressions at {url}")
+        unlimited = auction(url, user, candidates=[{"ad_id": ad}], knobs={"frequency_cap": 6})
+        assert unlimited["slate"], "only the cap excludes the ad"
+        assert shows(url, other, ad)
+
+
+def test_spent_budget_ends_a_campaign_in_both_replicas(ads: Lab) -> None:
+    first, second = ads.replica_urls
+    answer = auction(first, 11)
+    ad = answer["slate"][0]["ad_id"]
+    assert shows(second, 11, ad)
+    publish(first, answer, 11, times=1, click_price=100_000.0)
+    until(lambda: not shows(first, 11, ad) and not shows(second, 11, ad), "the spent budget in both replicas")
+    assert auction(second, 11)["slate"], "other campaigns go on"
 
 
 @pytest.mark.timing

@@ -56,7 +56,7 @@ def served(settings: Settings) -> Iterator[str]:
 
 def drilled(url: str, drill: Drill, faults: Any = None) -> DrillRun:
     load = Load(url, "/v1/feed", "slate", lambda number: {"user_id": number % 500, "k": 10}, drill.rate_per_s)
-    return run_drill(drill, load, faults or SwitchedFaults(url), "embedded", lambda *_: None, lambda: [os.getpid()])
+    return run_drill(drill, load, faults or SwitchedFaults([url]), "embedded", lambda *_: None, lambda: [os.getpid()])
 
 
 def active(url: str) -> list[str]:
@@ -112,7 +112,7 @@ def test_aborted_drill_removes_its_fault(url: str, stop: BaseException) -> None:
             super().inject(method)
             raise stop
 
-    run = drilled(url, replace(QUICK, requests=20), Cut(url))
+    run = drilled(url, replace(QUICK, requests=20), Cut([url]))
     assert run.aborted
     assert run.is_cleared
     assert not run.holds
@@ -124,8 +124,8 @@ def test_drill_reports_a_fault_that_it_cannot_remove(url: str) -> None:
         def clear(self, method: Any) -> None:
             raise LabError("the engine is gone")
 
-    run = drilled(url, replace(QUICK, requests=20), Lost(url))
+    run = drilled(url, replace(QUICK, requests=20), Lost([url]))
     assert not run.is_cleared
     assert "could not be cleared: the engine is gone" in run.aborted
-    SwitchedFaults(url).clear(QUICK.method)
+    SwitchedFaults([url]).clear(QUICK.method)
     assert active(url) == []

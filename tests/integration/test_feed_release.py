@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from infra.errors import CorruptArtifact, UsageError
 from infra.registry.manifest import verify, write_manifest
 from infra.registry.release import Release, read_release
 from infra.settings import Settings
+from tests.support.releases import point_to
 from tests.support.stream import embedded_for
 from tests.support.waiting import until
 
@@ -27,14 +27,6 @@ def copied(release: Release, tmp_path: Path) -> Release:
     model = shutil.copytree(release.model_path, tmp_path / "model")
     index = shutil.copytree(release.index_path, tmp_path / "index")
     return replace(release, model_path=str(model), index_path=str(index))
-
-
-def point_to(settings: Settings, release: Release) -> None:
-    root = settings.design_root("feed_ranking")
-    step = root / f"release-{release.model_version}-{abs(hash(release.model_path))}"
-    step.mkdir(parents=True, exist_ok=True)
-    release.write(step)
-    (root / "current.json").write_text(json.dumps({"release": str(step)}))
 
 
 def flip_a_byte(path: Path) -> None:

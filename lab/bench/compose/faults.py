@@ -9,8 +9,9 @@ from typing import Any
 import httpx
 
 from infra.errors import LabError
-from lab.bench.compose.replicas import are_ready, kill, replicas, steady_load
+from lab.bench.compose.replicas import are_ready, kill, replicas
 from lab.bench.compose.starts import FEED, Found, up
+from lab.bench.steady_load import steady_load
 from lab.designs import find_design
 from lab.output.console import err
 from lab.services.composing import Stack

@@ -92,7 +92,7 @@ class ServingBench:
         """
         client = Client(self.lab.url, self.design.ask.path, self.question)
         rate_per_s = SHARE_OF_CAPACITY * capacity_per_s(client, clients=CLIENTS, seconds=CAPACITY_S)
-        faults = SwitchedFaults(self.lab.url)
+        faults = SwitchedFaults([self.lab.url])
         faults.check(DOWN)
 
         def window(number: int) -> float:
