@@ -5,6 +5,7 @@ from __future__ import annotations
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
 from scripts.dashboards.panels import THIRD, WIDE, dashboard, graph, number
+from scripts.dashboards.shared import age_of_model
 
 
 def build() -> Dashboard:
@@ -12,10 +13,7 @@ def build() -> Dashboard:
         number(
             "Models in service",
             "Model version of each service, and the time since its release.",
-            {
-                "{{name}} version {{version}}": "(time() - lab_model_released_timestamp_seconds) "
-                "* on (instance) group_left (name, version) lab_model_info"
-            },
+            {"{{name}} version {{version}}": age_of_model()},
             unit="s",
             span=WIDE,
         ),

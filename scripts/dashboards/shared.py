@@ -70,14 +70,21 @@ def process_row(name: str, *more: Panel, span: int = QUARTER) -> tuple[Panel, ..
         number(
             "Model",
             "Model version in service, and the time since its release.",
-            {
-                "{{name}} version {{version}}": f"(time() - lab_model_released_timestamp_seconds"
-                f'{{design="{name}"}}) * on (instance) group_left (name, version) lab_model_info{{design="{name}"}}'
-            },
+            {"{{name}} version {{version}}": age_of_model(f'{{design="{name}"}}')},
             unit="s",
             span=span,
         ),
     )
+
+
+def age_of_model(of: str = "") -> str:
+    """The age of the model of each service, with its name and version.
+
+    If a service changed its model while Prometheus was down, Prometheus knows two models of it for five minutes, and a
+    join with both fails. The newest sample is that of the served one.
+    """
+    served = f"(topk by (instance) (1, timestamp(lab_model_info{of})) > bool 0)"
+    return f"(time() - lab_model_released_timestamp_seconds{of}) * on (instance) group_left (name, version) {served}"
 
 
 def candidates(title: str, description: str, name: str) -> Panel:

@@ -35,6 +35,7 @@ from lab.designs import load_designs
 from lab.services.monitoring import create_monitor
 from scripts.alert_rules import files
 from scripts.dashboards.__main__ import files as dashboard_files
+from scripts.dashboards.shared import age_of_model
 
 PROMETHEUS = REPOSITORY / "infra" / "deploy" / "prometheus"
 GRAFANA = REPOSITORY / "infra" / "deploy" / "grafana"
@@ -116,6 +117,11 @@ def rule_checks() -> list[dict[str, Any]]:
     """Return the checks of all files of rule tests."""
     tests = [test for name in RULE_TESTS for test in yaml.safe_load((PROMETHEUS / name).read_text())["tests"]]
     return [check for test in tests for check in test.get("alert_rule_test", ())]
+
+
+def test_panel_of_models_is_tested_with_a_model_that_changed() -> None:
+    assert f"expr: {age_of_model()}\n" in (PROMETHEUS / "rules_test.yml").read_text()
+    assert age_of_model() in queries("builds")
 
 
 @pytest.mark.parametrize("path", files(), ids=lambda path: path.name)
