@@ -57,12 +57,18 @@ def promote(
     """Set the alias challenger on the `registered` model, check the gate, and set the alias champion on it.
 
     `p` are the challenger's predictions; `models` is the directory for fetched models. Returns a short text with the
-    verdict. Raises `GateRefused` (exit code 3) if the model fails the gate; the champion then stays.
+    verdict, which the registry keeps too. Raises `GateRefused` (exit code 3) if the model fails the gate; the champion
+    then stays.
     """
     name, version = registered["name"], registered["version"]
     registry.set_alias(name, "challenger", version)
-    verdict = check_gate(comparison, p, registry.by_alias(name, "champion"), registry, models)
+    try:
+        verdict = check_gate(comparison, p, registry.by_alias(name, "champion"), registry, models)
+    except GateRefused as refused:
+        registry.set_verdict(name, version, f"refused: {refused}")
+        raise
     registry.set_alias(name, "champion", version)
+    registry.set_verdict(name, version, f"passed: {verdict}")
     return verdict
 
 

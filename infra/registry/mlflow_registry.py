@@ -26,12 +26,13 @@ from mlflow.exceptions import MlflowException
 
 from infra.errors import CorruptArtifact, RegistryUnavailable
 from infra.registry.manifest import MANIFEST, file_digest, verify
-from infra.registry.port import ModelVersion
+from infra.registry.port import ListedVersion, ModelVersion
 from infra.settings import Settings
 
 MISSING = {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}
 ARTIFACT_PATH = "bundle"
-DIGEST_TAG = "manifest_sha256"
+DIGEST_TAG, GATE_TAG = "manifest_sha256", "gate"
+MOST_TEXT = 500
 
 
 class MlflowRegistry:
@@ -75,6 +76,35 @@ class MlflowRegistry:
     def set_alias(self, name: str, alias: str, version: int) -> None:
         with mlflow_errors():
             self.client.set_registered_model_alias(name, alias, str(version))
+
+    def set_verdict(self, name: str, version: int, verdict: str) -> None:
+        """Keep the gate's verdict on a version."""
+        with mlflow_errors():
+            self.client.set_model_version_tag(name, str(version), GATE_TAG, verdict[:MOST_TEXT])
+
+    def newest(self, name: str, limit: int) -> list[ListedVersion]:
+        """The newest versions of a model, newest first; none if the model does not exist."""
+        with mlflow_errors():
+            if not self.client.search_registered_models(f"name = '{name}'"):
+                return []
+            aliases = self.client.get_registered_model(name).aliases  # the versions of a search carry none
+            found = self.client.search_model_versions(
+                f"name = '{name}'", max_results=limit, order_by=["version_number DESC"]
+            )
+            return [
+                ListedVersion(
+                    ModelVersion(
+                        name,
+                        int(one.version),
+                        one.tags.get(DIGEST_TAG, ""),
+                        self.client.get_run(str(one.run_id)).data.metrics,
+                    ),
+                    tuple(sorted(alias for alias, version in aliases.items() if int(version) == int(one.version))),
+                    float(one.creation_timestamp) / 1000,
+                    one.tags.get(GATE_TAG, ""),
+                )
+                for one in found
+            ]
 
     def by_alias(self, name: str, alias: str) -> ModelVersion | None:
         with mlflow_errors():

@@ -14,3 +14,13 @@ class ModelVersion:
     version: int
     digest: str
     metrics: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class ListedVersion:
+    """A registered version, its aliases, and the verdict of the gate; `gate` is empty without one."""
+
+    model: ModelVersion
+    aliases: tuple[str, ...]
+    registered_ts: float
+    gate: str

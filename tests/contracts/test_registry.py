@@ -103,6 +103,22 @@ def test_versions_increase_and_an_alias_can_be_moved(registry: MlflowRegistry, t
     assert (champion.version, champion.digest, champion.metrics) == (2, second.digest, {"loss": 0.5})
 
 
+def test_newest_versions_carry_aliases_figures_and_the_verdict_of_the_gate(
+    registry: MlflowRegistry, tmp_path: Path
+) -> None:
+    versions = [register(registry, tmp_path / str(number), str(number).encode(), "listed") for number in range(12)]
+    registry.set_alias("listed", "challenger", 12)
+    registry.set_alias("listed", "champion", 11)
+    registry.set_verdict("listed", 12, "refused: worse " + 1000 * "x")
+    first, second, third = registry.newest("listed", 3)
+    assert (first.model, second.model) == (versions[11], versions[10])
+    assert (first.aliases, second.aliases, third.aliases) == (("challenger",), ("champion",), ())
+    assert first.gate.startswith("refused: worse")
+    assert second.gate == ""
+    assert 0 <= first.registered_ts - third.registered_ts < 600
+    assert registry.newest("missing", 3) == []
+
+
 def test_missing_alias_or_model_is_none(registry: MlflowRegistry, tmp_path: Path) -> None:
     register(registry, tmp_path / "made", b"x", "lonely")
     assert registry.by_alias("lonely", "champion") is None

@@ -8,7 +8,7 @@ from typing import cast
 import numpy as np
 import pytest
 
-from infra.evaluation.gate import NEGLIGIBLE, Comparison, GateRefused, check_gate
+from infra.evaluation.gate import NEGLIGIBLE, Comparison, GateRefused, check_gate, promote
 from infra.registry.mlflow_registry import MlflowRegistry
 from infra.registry.port import ModelVersion
 from infra.training.click_metrics import log_loss_rows
@@ -21,6 +21,23 @@ class Anywhere:
 
     def fetch(self, model: ModelVersion, to: Path) -> Path:
         return to
+
+
+class Recorded(Anywhere):
+    """A registry that keeps aliases and verdicts."""
+
+    def __init__(self) -> None:
+        self.aliases: dict[str, int] = {}
+        self.verdicts: dict[int, str] = {}
+
+    def by_alias(self, name: str, alias: str) -> ModelVersion | None:
+        return ModelVersion(name, self.aliases[alias], "digest", {}) if alias in self.aliases else None
+
+    def set_alias(self, name: str, alias: str, version: int) -> None:
+        self.aliases[alias] = version
+
+    def set_verdict(self, name: str, version: int, verdict: str) -> None:
+        self.verdicts[version] = verdict
 
 
 def check(clicked: np.ndarray, champion: np.ndarray, challenger: np.ndarray, tmp_path: Path) -> str:
@@ -49,3 +66,21 @@ def test_rounding_passes_and_a_lost_share_of_the_gain_does_not(tmp_path: Path) -
         else:
             with pytest.raises(GateRefused, match="worse than champion 3: log loss"):
                 check(clicked, champion, challenger, tmp_path)
+
+
+def test_promotion_moves_the_champion_only_after_the_gate_and_keeps_each_verdict(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    good = np.where(rng.random(5_000) < 0.5, 0.05, 0.4)
+    clicked = (rng.random(5_000) < good).astype(np.float64)
+    registry, comparison = Recorded(), Comparison(clicked, np.arange(5_000), lambda path, digest: good, "rows")
+
+    def try_version(version: int, p: np.ndarray) -> None:
+        promote({"name": "ads", "version": version}, comparison, p, cast(MlflowRegistry, registry), tmp_path)
+
+    try_version(1, good)
+    assert registry.aliases == {"challenger": 1, "champion": 1}
+    with pytest.raises(GateRefused):
+        try_version(2, good[::-1])
+    assert registry.aliases == {"challenger": 2, "champion": 1}, "the champion stays"
+    assert registry.verdicts[1].startswith("passed: first model")
+    assert registry.verdicts[2].startswith("refused: the model is not better than")
