@@ -27,8 +27,8 @@ TOGETHER := -m "not timing and not alone"
 help: ## show the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 14
 
-up: env ## set up, build what is missing, serve until Ctrl-C (DESIGN=feed_ranking PRESET=small)
-	@$(BIN)/lab up $(DESIGN) --preset $(PRESET)
+up: env ## set up, build what is missing, serve until Ctrl-C (DESIGN=feed_ranking PRESET=small WORKERS=2)
+	@$(BIN)/lab up $(DESIGN) --preset $(PRESET) $(if $(WORKERS),--workers $(WORKERS))
 
 down: env ## stop a lab that was left running
 	@$(BIN)/lab down --preset $(PRESET)
