@@ -67,8 +67,8 @@ def promote(
     except GateRefused as refused:
         registry.set_verdict(name, version, f"refused: {refused}")
         raise
-    registry.set_alias(name, "champion", version)
     registry.set_verdict(name, version, f"passed: {verdict}")
+    registry.set_alias(name, "champion", version)  # last, so that a registry that fails before keeps the old champion
     return verdict
 
 

@@ -46,19 +46,17 @@ def fault(
     as_json: Json = False,
 ) -> None:
     """Inject a fault into every replica of a running design, or clear it; without a port, list the faults."""
-    from lab.services.client import call, replica_urls
+    from lab.services.client import call_each, replica_urls
 
     if port is not None and name is None:
         raise UsageError("the name of the fault is missing", hint=f"run: lab fault {design} {port} down")
-    rows = []
-    for url in replica_urls(find_design(design), settings_for(preset)):
-        base = f"{url}/v1/faults"
-        if port is None:
-            rows = call("GET", base)
-        elif name == "clear":
-            rows = call("DELETE", f"{base}/{port}")
-        else:
-            rows = call("PUT", f"{base}/{port}", json={"fault": name, "delay_s": delay_s})
+    urls = replica_urls(find_design(design), settings_for(preset))
+    if port is None:
+        rows = call_each("GET", urls, "/v1/faults")
+    elif name == "clear":
+        rows = call_each("DELETE", urls, f"/v1/faults/{port}")
+    else:
+        rows = call_each("PUT", urls, f"/v1/faults/{port}", json={"fault": name, "delay_s": delay_s})
     if as_json:
         print_json(rows)
     else:

@@ -18,7 +18,7 @@ from infra.design import Design
 from infra.errors import DependencyError
 from infra.evaluation.drill import Inject
 from infra.settings import REPOSITORY
-from lab.services.client import call
+from lab.services.client import call, call_each
 
 COMMAND_S, HEALTHY_S = 60.0, 60.0
 BALANCER = "balancer"
@@ -49,12 +49,11 @@ class SwitchedFaults:
             raise DependencyError(f"the service cannot inject {method.port} {method.fault}")
 
     def inject(self, method: Inject) -> None:
-        for url in self.urls:
-            call("PUT", f"{url}/v1/faults/{method.port}", json={"fault": method.fault, "delay_s": method.delay_s})
+        body = {"fault": method.fault, "delay_s": method.delay_s}
+        call_each("PUT", self.urls, f"/v1/faults/{method.port}", json=body)
 
     def clear(self, method: Inject) -> None:
-        for url in self.urls:
-            call("DELETE", f"{url}/v1/faults/{method.port}")
+        call_each("DELETE", self.urls, f"/v1/faults/{method.port}")
 
 
 class ComposedFaults:

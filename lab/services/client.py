@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import httpx
@@ -50,6 +51,22 @@ def call(method: str, url: str, *, json: Any = None, timeout_s: float = 10.0) ->
     if response.status_code == 503:
         raise DependencyError(detail)
     raise (UsageError if response.is_client_error else LabError)(detail)
+
+
+def call_each(method: str, urls: Iterable[str], path: str, *, json: Any = None) -> Any:
+    """Call every replica, also after one has failed, and return the last response. Then raise the first error.
+
+    A fault thus does not stay in one replica because another one is just starting again.
+    """
+    found, errors = None, []
+    for url in urls:
+        try:
+            found = call(method, f"{url}{path}", json=json)
+        except LabError as exc:
+            errors.append(exc)
+    if errors:
+        raise errors[0]
+    return found
 
 
 def request(method: str, url: str, *, timeout: float = 5.0, **options: Any) -> httpx.Response:
