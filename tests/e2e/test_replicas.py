@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 
 import httpx
 import psutil
@@ -40,6 +41,10 @@ def ready_versions(lab: Lab) -> list[str]:
         except (httpx.HTTPError, KeyError):
             continue
     return found
+
+
+def is_found(url: str) -> bool:
+    return request("GET", url, timeout=30).status_code == 200
 
 
 def degraded(url: str) -> list[str]:
@@ -95,7 +100,7 @@ def test_both_replicas_learn_of_a_new_post(twins: Lab) -> None:
     until(is_published, "the stream")
     for url in twins.replica_urls:
         place = f"{url}/v1/posts/{post['post_id']}"
-        until(lambda at=place: request("GET", at, timeout=30).status_code == 200, f"the post at {url}")
+        until(partial(is_found, place), f"the post at {url}")
 
 
 def test_a_breaker_belongs_to_one_replica_and_lab_fault_reaches_both(twins: Lab) -> None:
