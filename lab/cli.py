@@ -23,6 +23,7 @@ from lab.commands import (
     quality,
     retraining,
     running,
+    timeline,
     trying,
     using,
 )
@@ -49,6 +50,7 @@ LISTED: Sequence[Callable[..., None]] = (
     making.build,
     retraining.retrain,
     models.models,
+    timeline.timeline,
     running.serve,
     running.work,
     running.monitor,

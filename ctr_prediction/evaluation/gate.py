@@ -49,7 +49,7 @@ def gate(context: StepContext) -> Facts:
     context.report(0.8, "comparing with the champion")
     models = context.settings.design_root(context.design.name) / "models"
     registry = MlflowRegistry(context.settings)
-    verdict = promote(registered, comparison_on(holdout.sample), holdout.p["student"], registry, models)
+    verdict = promote(registered, comparison_on(holdout.sample), holdout.p["student"], registry, models, context.record)
     by_id = {figure.id: round(figure.value, 4) for figure in figures}
     return {
         "version": registered["version"],

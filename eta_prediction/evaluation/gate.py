@@ -43,7 +43,7 @@ def gate(context: StepContext) -> Facts:
     models = context.settings.design_root(context.design.name) / "models"
     comparison = comparison_on(holdout, challenger.historical("live", holdout.x))
     predicted = challenger.quantiles(f"{challenger.best}_live", holdout.x)
-    verdict = promote(registered, comparison, predicted, MlflowRegistry(context.settings), models)
+    verdict = promote(registered, comparison, predicted, MlflowRegistry(context.settings), models, context.record)
     by_id = {figure.id: round(figure.value, 4) for figure in figures}
     return {
         "version": registered["version"],

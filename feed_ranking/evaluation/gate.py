@@ -56,7 +56,8 @@ def gate(context: StepContext) -> Facts:
 
     context.report(0.8, "comparing with the champion")
     models = context.settings.design_root(context.design.name) / "models"
-    verdict = promote(registered, comparison_on(sample), heavy.p_click_shown, MlflowRegistry(context.settings), models)
+    registry = MlflowRegistry(context.settings)
+    verdict = promote(registered, comparison_on(sample), heavy.p_click_shown, registry, models, context.record)
     by_id = {figure.id: round(figure.value, 4) for figure in figures}
     return {
         "version": registered["version"],

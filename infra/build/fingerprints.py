@@ -129,15 +129,15 @@ def force(path: Path, names: list[str]) -> None:
     write_atomically(path, json.dumps(rounds | {name: rounds.get(name, 0) + 1 for name in names}))
 
 
-def point_to(pointer: Path, root: Path, paths: Mapping[str, Path]) -> None:
+def point_to(pointer: Path, root: Path, paths: Mapping[str, Path]) -> Mapping[str, str] | None:
     """Make this build the current one, and delete all outputs except those of this build, of the previous one and of
-    the newest builds as of a date.
+    the newest builds as of a date. Returns the outputs of the previous build, or None if this one was the current one.
 
     A running service detects the change and swaps. It may read the previous build's outputs until then.
     """
     wanted, before = _as_text(paths), _read_pointer(pointer)
     if before == wanted:
-        return
+        return None
     write_atomically(pointer, json.dumps(wanted, indent=2))
     shutil.rmtree(root / VARIANTS, ignore_errors=True)  # variants depend on the replaced build
     dated = [_read_pointer(file).values() for file in (root / DATES).glob("*.json")]
@@ -145,6 +145,7 @@ def point_to(pointer: Path, root: Path, paths: Mapping[str, Path]) -> None:
     for path in root.glob("*/*"):
         if path.is_dir() and str(path) not in keep:
             shutil.rmtree(path, ignore_errors=True)
+    return before
 
 
 def variant_name(design: Design, turned: Mapping[str, Any]) -> str:

@@ -21,13 +21,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import IO, Any
 
+from infra.build.current import SUMMARY, make_current
 from infra.build.fingerprints import (
-    CURRENT,
     chosen_steps,
     force,
     keep_dated,
     keep_variant,
-    point_to,
     read_cuts,
     rounds_file,
     step_paths,
@@ -40,11 +39,11 @@ from infra.design import Design, Step, resolve
 from infra.errors import Busy, DependencyError, LabError, UsageError
 from infra.progress import Progress
 from infra.settings import Settings
+from infra.telemetry.timeline import Kind, record
 
 Facts = Mapping[str, float | int | str]
 NEEDED_FREE_BYTES = 500_000_000
 LOCK_POLL_S = 0.2
-SUMMARY = "step.json"
 
 
 @dataclass(frozen=True)
@@ -69,6 +68,11 @@ class StepContext:
     def model_name(self) -> str:
         """Registered name of this build's models. A variant has its own, so it never becomes the served champion."""
         return "-".join(part for part in (self.design.name, self.settings.preset, self.variant) if part)
+
+    def record(self, kind: Kind, text: str, **facts: Any) -> None:
+        """Append to the design's timeline. A variant is not part of it, because no service loads it."""
+        if not self.variant:
+            record(self.settings, self.design.name, kind, text, **facts)
 
 
 @dataclass(frozen=True)
@@ -103,9 +107,12 @@ def build(
     from_step: str | None = None,
     turned: Mapping[str, Any] = MappingProxyType({}),
     wait_s: float = 0.0,
+    reason: str = "",
     observer: StepObserver | None = None,
 ) -> list[StepRun]:
     """Run every step that is not done. `from_step` forces that step and all later ones to run again.
+
+    `reason` says why a retraining runs; the timeline shows it from the time when the build has its lock.
 
     With knobs `turned`, the runner builds a variant beside the served build. A variant reuses equal outputs and the
     stored cuts of the live log. Steps before `from_step` also keep their cuts.
@@ -122,6 +129,8 @@ def build(
     outcome = nullcontext() if variant_name(design, turned) else recorded_outcome(root.parent)
     with disk_errors(root), only_build(root, wait_s, observer), outcome:
         check_free_space(root)
+        if reason:
+            record(settings, design.name, "retraining", f"started: {reason}")
         if not turned:
             take_cuts(design, settings, steps[names.index(from_step) :] if from_step else steps)
         lost = None if from_step else first_lost(design, steps, settings, turned, observer)
@@ -142,7 +151,7 @@ def build(
         elif variant:
             keep_variant(root, variant, paths)
         else:
-            point_to(settings.design_root(design.name) / CURRENT, root, paths)
+            make_current(design, settings, paths)
         return runs
 
 

@@ -10,12 +10,11 @@ import json
 from contextlib import nullcontext
 from pathlib import Path
 
+from infra.build.current import make_current
 from infra.build.fingerprints import (
-    CURRENT,
     chosen_steps,
     force,
     keep_dated,
-    point_to,
     rounds_file,
     step_paths,
     take_cuts,
@@ -87,7 +86,7 @@ def build_step(
         if design.as_of:
             keep_dated(root, design.as_of, paths)
         elif step is steps[-1]:
-            point_to(settings.design_root(design.name) / CURRENT, root, paths)
+            make_current(design, settings, paths)
         return run
 
 

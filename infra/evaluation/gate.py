@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,7 @@ from infra.errors import BudgetBroken, CorruptArtifact
 from infra.evaluation.resample import Resample
 from infra.registry.mlflow_registry import MlflowRegistry
 from infra.registry.port import ModelVersion
+from infra.telemetry.timeline import Kind
 from infra.training.click_metrics import Array, log_loss_rows
 
 NEGLIGIBLE = 0.001
@@ -29,6 +30,12 @@ NEGLIGIBLE = 0.001
 
 class GateRefused(BudgetBroken):
     """The challenger did not pass the gate. The champion stays in service."""
+
+
+class Record(Protocol):
+    """Appends an event to the timeline of a design."""
+
+    def __call__(self, kind: Kind, text: str, **facts: Any) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -52,13 +59,18 @@ class Comparison:
 
 
 def promote(
-    registered: Mapping[str, Any], comparison: Comparison, p: Array, registry: MlflowRegistry, models: Path
+    registered: Mapping[str, Any],
+    comparison: Comparison,
+    p: Array,
+    registry: MlflowRegistry,
+    models: Path,
+    record: Record,
 ) -> str:
     """Set the alias challenger on the `registered` model, check the gate, and set the alias champion on it.
 
     `p` are the challenger's predictions; `models` is the directory for fetched models. Returns a short text with the
-    verdict, which the registry keeps too. Raises `GateRefused` (exit code 3) if the model fails the gate; the champion
-    then stays.
+    verdict, which the registry keeps too; `record` adds it to the timeline. Raises `GateRefused` (exit code 3) if the
+    model fails the gate; the champion then stays.
     """
     name, version = registered["name"], registered["version"]
     registry.set_alias(name, "challenger", version)
@@ -66,9 +78,11 @@ def promote(
         verdict = check_gate(comparison, p, registry.by_alias(name, "champion"), registry, models)
     except GateRefused as refused:
         registry.set_verdict(name, version, f"refused: {refused}")
+        record("gate", f"model version {version} is refused: {refused}", version=version)
         raise
     registry.set_verdict(name, version, f"passed: {verdict}")
     registry.set_alias(name, "champion", version)  # last, so that a registry that fails before keeps the old champion
+    record("promotion", f"model version {version} is the champion: {verdict}", version=version)
     return verdict
 
 

@@ -56,7 +56,7 @@ def _steps(design: Design, settings: Settings) -> list[dict[str, Any]]:
 
 def _measured(output: Path | None) -> dict[str, float] | None:
     """Seconds and peak memory (MB) of the process that ran the step, as recorded in its output."""
-    from infra.build.runner import SUMMARY
+    from infra.build.current import SUMMARY
 
     try:
         summary = json.loads((output / SUMMARY).read_text()) if output else None

@@ -51,4 +51,4 @@ def retrain(
     if check and checked.due:
         raise typer.Exit(DUE)
     if not check and checked.due:
-        run_build(found, settings, wait_s=wait)
+        run_build(found, settings, wait_s=wait, reason=checked.reason)

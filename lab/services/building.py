@@ -23,11 +23,11 @@ TELL_EVERY_S = 10.0
 
 
 def run_build(
-    design: Design, settings: Settings, *, from_step: str | None = None, wait_s: float = 0.0
+    design: Design, settings: Settings, *, from_step: str | None = None, wait_s: float = 0.0, reason: str = ""
 ) -> list[StepRun]:
-    """Build the design and show progress on standard error."""
+    """Build the design and show progress on standard error. `reason` says why a retraining runs."""
     return with_progress(
-        lambda observer: build(design, settings, from_step=from_step, wait_s=wait_s, observer=observer)
+        lambda observer: build(design, settings, from_step=from_step, wait_s=wait_s, reason=reason, observer=observer)
     )
 
 

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from infra.build.as_of import as_of
+from infra.build.current import SUMMARY
 from infra.build.fingerprints import CURRENT
-from infra.build.runner import SUMMARY, StepRun, build
+from infra.build.runner import StepRun, build
 from infra.design import Design
 from infra.settings import Settings
 from lab.designs import load_designs

@@ -17,6 +17,7 @@ from infra.build.runner import StepContext, StepObserver, StepRun, build
 from infra.design import Design, Step
 from infra.errors import Busy, DependencyError, LabError, UsageError
 from infra.settings import Settings
+from infra.telemetry.timeline import read
 from tests.support.tiny import PRESETS, First, Second, TinyConfig, tiny_design
 from tests.support.tiny_steps import DESIGN, current, ran
 
@@ -344,3 +345,47 @@ def test_is_built_is_false_without_a_valid_pointer(settings: Settings) -> None:
     assert not is_built(DESIGN, settings)
     build(DESIGN, settings)
     assert is_built(DESIGN, settings)
+
+
+def test_timeline_tells_each_release_once_and_why_a_retraining_ran(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def released() -> list[tuple[str, str]]:
+        return [(entry.kind, entry.text) for entry in read(settings, "tiny")]
+
+    build(DESIGN, settings)
+    build(DESIGN, settings)
+    ((kind, text),) = released()
+    assert (kind, "3 of 3 steps ran" in text) == ("build", True), "a build that changed nothing released nothing"
+    configure(monkeypatch, TinyConfig(b=Second(share=0.25)))
+    build(DESIGN, settings, reason="20,000 new labelled rows")
+    entries = read(settings, "tiny")
+    assert released()[1] == ("retraining", "started: 20,000 new labelled rows")
+    assert entries[2].facts["steps"] == ["b", "c"]
+    assert entries[2].facts["version"] is None
+    build(DESIGN, settings, turned={"share": 0.75})
+    assert len(released()) == 3, "a variant is not released"
+
+
+def test_timeline_tells_no_retraining_that_another_build_kept_out(settings: Settings) -> None:
+    with steps.only_build(settings.design_root("tiny") / "steps"), pytest.raises(Busy):
+        build(DESIGN, settings, reason="20,000 new labelled rows")
+    assert read(settings, "tiny") == []
+
+
+def test_timeline_gets_what_a_step_records_unless_the_build_is_a_variant(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def told(context: StepContext) -> dict[str, int]:
+        context.record("gate", "model version 7 is refused: worse", version=7)
+        (context.out / "c.txt").write_text("")
+        return {"version": 7}
+
+    monkeypatch.setattr("tests.support.tiny_steps.make_c", told)
+    build(DESIGN, settings)
+    gate, release = read(settings, "tiny")
+    assert (gate.kind, gate.facts) == ("gate", {"version": 7})
+    assert release.text.startswith("model version 7 is released")
+    assert release.facts["version"] == 7
+    build(DESIGN, settings, turned={"share": 0.75})
+    assert len(read(settings, "tiny")) == 2

@@ -4,6 +4,7 @@ orchestrator."""
 from __future__ import annotations
 
 import fcntl
+import json
 import threading
 import time
 from dataclasses import replace
@@ -11,11 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from infra.build.current import SUMMARY
 from infra.build.fingerprints import CURRENT, choose_option, is_built
 from infra.build.runner import StepContext, StepObserver, build, only_build
 from infra.build.single_step import build_step
 from infra.errors import Busy, InputsMissing, LabError, UsageError
 from infra.settings import Settings
+from infra.telemetry.timeline import read
 from tests.support.tiny import tiny_design
 from tests.support.tiny_steps import DESIGN, WITH_OPTION, current
 
@@ -40,6 +43,18 @@ def test_steps_one_by_one_equal_a_whole_build(settings: Settings, tmp_path: Path
     assert [run.path.name for run in alone] == [run.path.name for run in whole]
     assert (alone[2].path / "c.txt").read_text() == (whole[2].path / "c.txt").read_text()
     assert is_built(DESIGN, settings)
+
+
+def test_timeline_tells_the_release_of_single_steps_with_the_seconds_of_all(settings: Settings) -> None:
+    first = build_step(DESIGN, settings, "a").path / SUMMARY
+    first.write_text(json.dumps(json.loads(first.read_text()) | {"seconds": 7.5}))
+    build_step(DESIGN, settings, "b")
+    assert read(settings, "tiny") == []
+    for _ in range(2):
+        build_step(DESIGN, settings, "c")
+    (released,) = read(settings, "tiny")
+    assert released.facts["steps"] == ["a", "b", "c"]
+    assert 7.5 <= released.facts["seconds"] < 9
 
 
 def test_step_that_is_done_is_skipped(settings: Settings) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -69,13 +69,21 @@ def test_rounding_passes_and_a_lost_share_of_the_gain_does_not(tmp_path: Path) -
 
 
 def test_promotion_moves_the_champion_only_after_the_gate_and_keeps_each_verdict(tmp_path: Path) -> None:
+    told: list[tuple[str, str, Any]] = []
     rng = np.random.default_rng(1)
     good = np.where(rng.random(5_000) < 0.5, 0.05, 0.4)
     clicked = (rng.random(5_000) < good).astype(np.float64)
     registry, comparison = Recorded(), Comparison(clicked, np.arange(5_000), lambda path, digest: good, "rows")
 
     def try_version(version: int, p: np.ndarray) -> None:
-        promote({"name": "ads", "version": version}, comparison, p, cast(MlflowRegistry, registry), tmp_path)
+        promote(
+            {"name": "ads", "version": version},
+            comparison,
+            p,
+            cast(MlflowRegistry, registry),
+            tmp_path,
+            lambda kind, text, **facts: told.append((kind, text, facts)),
+        )
 
     try_version(1, good)
     assert registry.aliases == {"challenger": 1, "champion": 1}
@@ -84,3 +92,6 @@ def test_promotion_moves_the_champion_only_after_the_gate_and_keeps_each_verdict
     assert registry.aliases == {"challenger": 2, "champion": 1}, "the champion stays"
     assert registry.verdicts[1].startswith("passed: first model")
     assert registry.verdicts[2].startswith("refused: the model is not better than")
+    assert [(kind, facts) for kind, _, facts in told] == [("promotion", {"version": 1}), ("gate", {"version": 2})]
+    assert told[0][1].startswith("model version 1 is the champion: first model")
+    assert told[1][1].startswith("model version 2 is refused: the model is not better than")

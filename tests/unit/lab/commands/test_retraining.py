@@ -10,16 +10,22 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from infra.build.tasks import DUE
+from infra.design import Design
 from infra.live.retraining import MAX_AGE_S, NEW_ROWS, Retraining
+from infra.settings import Settings
 from lab.cli import app
 
 
 @pytest.fixture
-def built(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Names of the designs that were built."""
-    found: list[str] = []
+def built(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+    """Names of the designs that were built, and why."""
+    found: list[tuple[str, str]] = []
+
+    def run_build(design: Design, settings: Settings, *, wait_s: float, reason: str) -> None:
+        found.append((design.name, reason))
+
     monkeypatch.setattr("lab.services.building.stop_at_once", lambda: None)
-    monkeypatch.setattr("lab.services.building.run_build", lambda design, *_, **__: found.append(design.name))
+    monkeypatch.setattr("lab.services.building.run_build", run_build)
     return found
 
 
@@ -36,7 +42,7 @@ def retrain(monkeypatch: pytest.MonkeyPatch, *words: str, due: bool) -> tuple[Re
 
 @pytest.mark.parametrize(("due", "code"), [(True, DUE), (False, 0)])
 def test_check_reports_by_exit_code_and_builds_nothing(
-    monkeypatch: pytest.MonkeyPatch, built: list[str], due: bool, code: int
+    monkeypatch: pytest.MonkeyPatch, built: list[tuple[str, str]], due: bool, code: int
 ) -> None:
     done, asked = retrain(monkeypatch, "--check", "--json", due=due)
     assert (done.exit_code, built) == (code, [])
@@ -45,11 +51,11 @@ def test_check_reports_by_exit_code_and_builds_nothing(
 
 
 @pytest.mark.parametrize("due", [True, False])
-def test_retrain_builds_if_due(monkeypatch: pytest.MonkeyPatch, built: list[str], due: bool) -> None:
+def test_retrain_builds_if_due(monkeypatch: pytest.MonkeyPatch, built: list[tuple[str, str]], due: bool) -> None:
     done, _ = retrain(monkeypatch, due=due)
-    assert (done.exit_code, built) == (0, ["feed_ranking"] if due else [])
+    assert (done.exit_code, built) == (0, [("feed_ranking", "because")] if due else [])
 
 
-def test_limits_can_be_given(monkeypatch: pytest.MonkeyPatch, built: list[str]) -> None:
+def test_limits_can_be_given(monkeypatch: pytest.MonkeyPatch, built: list[tuple[str, str]]) -> None:
     _, asked = retrain(monkeypatch, "--check", "--max-age-h", "0", "--enough-rows", "5", due=False)
     assert asked == {"max_age_s": 0.0, "enough_rows": 5}
