@@ -5,10 +5,11 @@ World parameters are not knobs, because models are measured against them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from infra.design import Budget, choice, knob
+from infra.evaluation.drift_config import DriftConfig
 
 
 @dataclass(frozen=True)
@@ -273,6 +274,7 @@ class CtrConfig:
     auction: AuctionConfig = AuctionConfig()
     cache: CacheConfig = CacheConfig()
     serve: ServeConfig = ServeConfig()
+    drift: DriftConfig = field(default_factory=DriftConfig)
 
     @property
     def least_days(self) -> int:
@@ -289,6 +291,7 @@ BUDGETS = (
 SMALL = CtrConfig()
 SMOKE = replace(
     SMALL,
+    drift=DriftConfig(drift_window_s=60.0),
     world=WorldConfig(
         users=600,
         segments=8,

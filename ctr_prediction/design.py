@@ -142,6 +142,7 @@ DESIGN = Design(
     live_log="ctr_prediction.events.paths:LIVE_LOG",
     replay="ctr_prediction.evaluation.replay:replay",
     skew="ctr_prediction.evaluation.skew:skew",
+    drift="ctr_prediction.evaluation.drift:AdsDrift",
     real_files=RealFiles(
         source="infra.build.click_log:ClickLog",
         build="ctr_prediction.offline.click_logs.build:build",

@@ -5,10 +5,11 @@ World parameters are not knobs, because models are measured against them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from infra.design import Budget, choice, knob
+from infra.evaluation.drift_config import DriftConfig
 
 
 @dataclass(frozen=True)
@@ -344,6 +345,7 @@ class EtaConfig:
     route: RouteConfig = RouteConfig()
     quote: QuoteConfig = QuoteConfig()
     serve: ServeConfig = ServeConfig()
+    drift: DriftConfig = field(default_factory=DriftConfig)
 
     @property
     def least_days(self) -> int:
@@ -370,6 +372,7 @@ SMOKE = EtaConfig(
     ),
     sample=SampleConfig(holdout_days=2),
     model=ModelConfig(batch=256, leaves=15, calibration_days=1),
+    drift=DriftConfig(drift_window_s=60.0),
 )
 LARGE = EtaConfig(
     WorldConfig(

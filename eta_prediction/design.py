@@ -145,6 +145,7 @@ DESIGN = Design(
     live_log="eta_prediction.events.paths:LIVE_LOG",
     replay="eta_prediction.evaluation.replay:replay",
     skew="eta_prediction.evaluation.skew:skew",
+    drift="eta_prediction.evaluation.drift:RideDrift",
     real_files=RealFiles(
         source="infra.build.trip_files:TripFiles",
         check="eta_prediction.offline.trip_files.check:check",

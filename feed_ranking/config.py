@@ -6,10 +6,11 @@ World parameters are not knobs, because models are measured against them.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from infra.design import Budget, choice, knob
+from infra.evaluation.drift_config import DriftConfig
 
 
 @dataclass(frozen=True)
@@ -319,6 +320,7 @@ class FeedConfig:
     rank: RankConfig = RankConfig()
     rerank: RerankConfig = RerankConfig()
     serve: ServeConfig = ServeConfig()
+    drift: DriftConfig = field(default_factory=DriftConfig)
 
     @property
     def least_days(self) -> int:
@@ -335,6 +337,7 @@ BUDGETS = (
 SMALL = FeedConfig()
 SMOKE = replace(
     SMALL,
+    drift=DriftConfig(drift_window_s=60.0),
     world=WorldConfig(
         users=600,
         creators_at_start=74,

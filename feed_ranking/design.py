@@ -144,6 +144,7 @@ DESIGN = Design(
     live_log="feed_ranking.events.paths:LIVE_LOG",
     replay="feed_ranking.evaluation.replay:replay",
     skew="feed_ranking.evaluation.skew:skew",
+    drift="feed_ranking.evaluation.drift:FeedDrift",
     loadtest="loadtests/feed_ranking.py",
     load_users=8,
     ask=Ask(

@@ -256,6 +256,7 @@ class Design:
     - `faults`: the faults of the design's ports (`infra.faults.catalogue`).
     - `benchmarks`: compares the service with its parts.
     - `people`: the simulated users of `lab live` (`infra.evaluation.population`).
+    - `drift`: what the drift monitor reads in the live log (`infra.telemetry.drift.observed.DriftSource`).
     - `replay` and `skew`: check the prediction log (`infra.prediction_log.results`).
     - `worker`: creates the consumers of the design's events (`infra.stream.worker`).
     - `topics`: lists the topics that the worker reads and writes.
@@ -292,6 +293,7 @@ class Design:
     live_log: str
     replay: str
     skew: str
+    drift: str
     loadtest: str
     load_users: int
     ask: Ask

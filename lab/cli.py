@@ -14,6 +14,7 @@ import typer
 from infra.errors import LabError
 from lab.commands import (
     alerts,
+    drift,
     drills,
     living,
     logs,
@@ -64,6 +65,7 @@ LISTED: Sequence[Callable[..., None]] = (
     making.evaluate,
     logs.replay,
     logs.skew,
+    drift.drift,
     trying.sweep,
     making.bench,
 )

@@ -12,8 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from ctr_prediction.config import CtrConfig
+from ctr_prediction.evaluation.drift import INPUTS
 from ctr_prediction.evaluation.holdout import Judged, Truth, holdout_figures, judge, reliability, slices, student_p
-from ctr_prediction.model.artifact import load_bundle
+from ctr_prediction.model.artifact import Bundle, load_bundle
+from ctr_prediction.model.inputs import ad_numbers, person_numbers
 from ctr_prediction.offline.baselines import BASELINES
 from ctr_prediction.offline.samples import Sample
 from ctr_prediction.world.oracle import Context, Oracle
@@ -22,6 +24,7 @@ from infra.build.runner import Facts, StepContext
 from infra.evaluation.figures import write_figures
 from infra.evaluation.gate import Comparison, promote
 from infra.registry.mlflow_registry import MlflowRegistry
+from infra.telemetry.drift.bins import Bins
 from infra.training.click_metrics import Array
 
 
@@ -44,6 +47,7 @@ def gate(context: StepContext) -> Facts:
     context.report(0.4, f"{len(holdout.sample):,} impressions of the last day, {len(bucket.sample):,} randomised")
     figures = holdout_figures(holdout, bucket)
     write_figures(context.out, figures)
+    bins_of(challenger, holdout.sample, holdout.p["student"]).write(context.out)
     (context.out / "reliability.json").write_text(json.dumps(reliabilities(holdout)))
 
     context.report(0.8, "comparing with the champion")
@@ -57,6 +61,15 @@ def gate(context: StepContext) -> Facts:
         "log_loss_gap_closed": by_id["log_loss_gap_closed"],
         "calibration_ratio": by_id["calibration_ratio"],
     }
+
+
+def bins_of(challenger: Bundle, sample: Sample, p: Array) -> Bins:
+    """Bins of the inputs that the drift monitor compares, and of the student's p(click) relative to its slot's
+    examination."""
+    priors, model = challenger.debiased.priors, challenger.debiased
+    examination = np.asarray(model.examination)[np.minimum(sample.slot, len(model.examination) - 1)]
+    columns = np.column_stack([person_numbers(sample.users, priors), ad_numbers(sample.ads, priors), p / examination])
+    return Bins.of(dict(zip(INPUTS, columns.T, strict=True)))
 
 
 def truth_in(config: CtrConfig, sample: Sample) -> Truth:

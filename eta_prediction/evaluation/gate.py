@@ -12,6 +12,7 @@ from pathlib import Path
 
 from eta_prediction.config import EtaConfig
 from eta_prediction.domain import Array
+from eta_prediction.evaluation.drift import P50, compared
 from eta_prediction.evaluation.oracle_rows import chosen_rows, laws_of
 from eta_prediction.evaluation.quality import judge, quality_figures
 from eta_prediction.model.artifact import load_bundle
@@ -21,6 +22,7 @@ from infra.build.runner import Facts, StepContext
 from infra.evaluation.figures import Figure, write_figures
 from infra.evaluation.gate import Comparison, promote
 from infra.registry.mlflow_registry import MlflowRegistry
+from infra.telemetry.drift.bins import Bins
 
 JUDGED, DRAWS = 2_000, 128
 """trips whose law a build computes, and draws of each law; `lab evaluate` computes 20,000"""
@@ -43,6 +45,7 @@ def gate(context: StepContext) -> Facts:
     models = context.settings.design_root(context.design.name) / "models"
     comparison = comparison_on(holdout, challenger.historical("live", holdout.x))
     predicted = challenger.quantiles(f"{challenger.best}_live", holdout.x)
+    Bins.of(compared(holdout.x, predicted[:, P50])).write(context.out)
     verdict = promote(registered, comparison, predicted, MlflowRegistry(context.settings), models, context.record)
     by_id = {figure.id: round(figure.value, 4) for figure in figures}
     return {

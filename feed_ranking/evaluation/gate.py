@@ -17,8 +17,17 @@ import numpy as np
 
 from feed_ranking.config import FeedConfig, ObjectiveConfig
 from feed_ranking.domain import AD, EMPTY, Ids
-from feed_ranking.evaluation.holdout import NEW_CREATOR_DAYS, Truth, holdout_figures, predict
-from feed_ranking.model.artifact import load_bundle
+from feed_ranking.evaluation.drift import compared
+from feed_ranking.evaluation.holdout import (
+    NEW_CREATOR_DAYS,
+    Prediction,
+    Truth,
+    holdout_figures,
+    holdout_inputs,
+    predict,
+)
+from feed_ranking.model.artifact import Bundle, load_bundle
+from feed_ranking.model.inputs import ranker_names
 from feed_ranking.offline.samples import Sample
 from feed_ranking.world.history import Popularity, log_day
 from feed_ranking.world.oracle import Oracle
@@ -30,6 +39,7 @@ from infra.evaluation.figures import write_figures
 from infra.evaluation.gate import Comparison, promote
 from infra.registry.mlflow_registry import MlflowRegistry
 from infra.simulation.streams import end_ts
+from infra.telemetry.drift.bins import Bins
 from infra.training.click_metrics import Array
 
 SLATE = 20
@@ -53,6 +63,7 @@ def gate(context: StepContext) -> Facts:
     context.report(0.3, "computing the oracle's values")
     figures = holdout_figures(sample, truth_of(config, sample), heavy, light, config.objective)
     write_figures(context.out, figures)
+    bins_of(challenger, sample, heavy).write(context.out)
 
     context.report(0.8, "comparing with the champion")
     models = context.settings.design_root(context.design.name) / "models"
@@ -65,6 +76,12 @@ def gate(context: StepContext) -> Facts:
         "auc": by_id["auc"],
         "excess_log_loss": by_id["excess_log_loss"],
     }
+
+
+def bins_of(challenger: Bundle, sample: Sample, heavy: Prediction) -> Bins:
+    """Bins of the ranker's inputs and of its click probability, for the drift monitor."""
+    names, inputs = ranker_names(challenger.priors.topics), holdout_inputs(challenger, sample)
+    return Bins.of(compared(names, inputs, heavy.heads[:, 0]))
 
 
 def truth_of(config: FeedConfig, sample: Sample) -> Truth:

@@ -148,6 +148,14 @@ def point_to(pointer: Path, root: Path, paths: Mapping[str, Path]) -> Mapping[st
     return before
 
 
+def current_output(design_root: Path, step: str) -> Path:
+    """The output directory of a step of the current build. Raises `UsageError` without a build."""
+    paths = _read_pointer(design_root / CURRENT)
+    if step not in paths:
+        raise UsageError(f"{design_root.name} has not been built", hint=f"run: lab build {design_root.name}")
+    return Path(paths[step])
+
+
 def variant_name(design: Design, turned: Mapping[str, Any]) -> str:
     """A name for a build with these knobs turned or as of a date; empty for a build that is to be served."""
     text = json.dumps(dict(turned), sort_keys=True)

@@ -68,13 +68,18 @@ class PredictionLog(Generic[E]):
                 yield self._made(text, self._files[number])
 
     def _made(self, text: str, file: Path) -> E:
-        data = orjson.loads(text)
-        try:
-            return self._event(**data)
-        except TypeError as exc:
-            raise LabError(
-                f"{file} has an unknown format, from another version of the code: {exc}", hint="choose a later --since"
-            ) from exc
+        return event_of(self._event, text, str(file))
+
+
+def event_of(event: Callable[..., E], text: str, where: str) -> E:
+    """The event that `text` holds as JSON. Raises `LabError` if other code wrote it; `where` names the file."""
+    data = orjson.loads(text)
+    try:
+        return event(**data)
+    except TypeError as exc:
+        raise LabError(
+            f"{where} has an unknown format, from another version of the code: {exc}", hint="choose a later --since"
+        ) from exc
 
 
 def _read(file: Path, column: str) -> pa.ChunkedArray:

@@ -1,4 +1,4 @@
-"""The monitor: keeps the alerts of the lab, and exports metrics of builds and of data quality.
+"""The monitor: keeps the alerts of the lab, and exports metrics of builds, of data quality and of drift.
 
 Composed: Alertmanager posts alerts to the webhook, and Prometheus reads the metrics. Embedded (`--watch`): the monitor
 reads the metrics of the running processes itself and evaluates the same rules (`lab.services.scraping`). `lab monitor`
@@ -39,8 +39,10 @@ from infra.telemetry.alerts.expressions import SCRAPE_S, Clock
 from infra.telemetry.alerts.rules import alert_rules, rule_groups
 from infra.telemetry.alerts.webhook import Notification, take
 from infra.telemetry.builds import BuildMetrics
+from infra.telemetry.drift.metrics import DriftMetrics
 from infra.telemetry.logs import configure_logs
 from lab.designs import NAMES, load_designs
+from lab.services.drifting import DriftRounds
 from lab.services.ports import check_port, monitor_port_of
 from lab.services.scraping import Scraper, running_targets
 
@@ -57,6 +59,7 @@ def create_monitor(settings: Settings, *, watch: bool) -> ASGIApp:
     registry, book = CollectorRegistry(), AlertBook(alert_file(settings))
     ProcessCollector(registry=registry)
     registry.register(BuildMetrics(NAMES, settings))
+    registry.register(DriftMetrics(NAMES, settings))
     notifications = Counter("lab_notifications", "notifications of Alertmanager", registry=registry)
     scrapes = Counter("lab_monitor_scrapes", "reads of a process's metrics, by result", ["result"], registry=registry)
     active = Gauge("lab_alerts_active", "alerts that fire, by severity", ["severity"], registry=registry)
@@ -75,7 +78,8 @@ def create_monitor(settings: Settings, *, watch: bool) -> ASGIApp:
         book.save()
         if scraper:
             scraper.start()
-        yield
+        with DriftRounds(load_designs(), settings):
+            yield
         if scraper:
             scraper.close()
 

@@ -12,6 +12,7 @@ import pytest
 
 from lab.services.client import request
 from tests.e2e.conftest import Lab, answers
+from tests.support.drift_checks import observed_drift
 from tests.support.waiting import until
 
 
@@ -66,6 +67,9 @@ def test_replay_reproduces_auctions_and_skew_finds_no_difference(ads: Lab) -> No
     ads.await_settled()
     assert "all numbers are equal" in ads.run("replay", "ctr_prediction")
     assert "all are equal" in ads.run("skew", "ctr_prediction")
+    found = observed_drift(Path(ads.environment["LAB_HOME"]), "ctr_prediction", after_s=3600)
+    assert found.matched_share > 0.9, "labels that the drift monitor joins with their prediction"
+    assert 0.2 < found.calibration < 2
 
 
 def test_frequency_cap_counts_impressions_of_both_replicas(ads: Lab) -> None:

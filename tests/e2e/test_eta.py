@@ -8,6 +8,7 @@ import pytest
 
 from infra.settings import Settings
 from tests.e2e.conftest import ETA_HOME, Lab, answers
+from tests.support.drift_checks import observed_drift
 
 
 def test_ask_shows_a_route_an_interval_and_a_map(rides: Lab) -> None:
@@ -39,6 +40,9 @@ def test_simulated_rides_move_the_traffic_and_their_quotes_replay(rides: Lab) ->
     assert rides.counted("lab_online_traversals_total") > 100
     assert "all numbers are equal" in rides.run("replay", "eta_prediction")
     assert "all are equal" in rides.run("skew", "eta_prediction")
+    found = observed_drift(ETA_HOME, "eta_prediction", after_s=0)
+    assert found.matched_share == 1.0, "cancellations that the drift monitor joins with their quote"
+    assert not found.judged, "no trip of the last minute is judged yet"
 
 
 @pytest.mark.timing

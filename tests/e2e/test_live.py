@@ -18,6 +18,7 @@ from infra.settings import Settings
 from infra.stream.sink import files_of
 from lab.services.client import request
 from tests.e2e.conftest import FEED_HOME, Lab
+from tests.support.drift_checks import observed_drift
 from tests.support.tries import stays_below
 from tests.support.waiting import until
 
@@ -97,6 +98,10 @@ def test_replay_reproduces_slates_and_skew_finds_no_difference(lab: Lab, tmp_pat
     lab.await_settled()
     assert "all numbers are equal" in lab.run("replay", "feed_ranking")
     assert "all are equal" in lab.run("skew", "feed_ranking")
+    found = observed_drift(Path(lab.environment["LAB_HOME"]), "feed_ranking", after_s=3600)
+    assert found.matched_share > 0.9, "labels that the drift monitor joins with their prediction"
+    assert 0.2 < found.calibration < 2
+    assert "no window yet" in lab.run("drift", "feed_ranking")
 
 
 def test_killed_worker_neither_loses_nor_duplicates_events(lab: Lab, live_dir: Path, tmp_path: Path) -> None:

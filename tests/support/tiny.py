@@ -60,6 +60,7 @@ def tiny_design(*steps: Step, **changed: Any) -> Design:
         "live_log": "",
         "replay": "",
         "skew": "",
+        "drift": "tests.support.drift_source:FakeSource",
         "loadtest": "",
         "load_users": 1,
         "ask": Ask("/v1/tiny", (), "rows", ()),

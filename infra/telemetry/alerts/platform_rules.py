@@ -18,6 +18,8 @@ from infra.telemetry.alerts.samples import Selection
 
 MODEL_OLD_S, BUILD_OVERDUE_S = 14 * DAY_S, 7 * DAY_S
 """A weekly build is the slowest useful schedule. A served model may miss one build, since the gate may refuse it."""
+CALIBRATION_MOVED, LABELS_MISSING = 0.5, 0.3
+"""Effects that one window of the log does not show by chance; smaller ones need two windows (`DriftConfig`)."""
 LONGEST_LAG = 1000
 """Messages that may wait for a consumer, summed over partitions."""
 
@@ -104,6 +106,32 @@ BUILD_ALERTS = (
         TICKET,
         "{{ $labels.design }}: {{ $value }} data-quality checks failed",
         "Run `lab quality` with the design's name: it names the rule and the rows.",
+    ),
+)
+DRIFT_ALERTS = (
+    AlertRule(
+        "ModelDrifted",
+        latest("lab_drift_detected", "design").above(0),
+        TICKET,
+        "{{ $labels.design }}: the served model has drifted",
+        "Run `lab drift` with the design's name: it shows the figures that moved, and since when. Then build again.",
+    ),
+    AlertRule(
+        "CalibrationMoved",
+        latest("lab_drift_calibration_change", "design").above(CALIBRATION_MOVED),
+        TICKET,
+        "{{ $labels.design }}: actual / predicted is {{ $value | humanizePercentage }} away from its value after the "
+        "release",
+        "Run `lab drift` with the design's name: it shows the segments. lab skew finds features that serving computes "
+        "otherwise than training.",
+    ),
+    AlertRule(
+        "LabelsMissing",
+        latest("lab_drift_missing_labels_share", "design").above(LABELS_MISSING),
+        TICKET,
+        "{{ $labels.design }}: {{ $value | humanizePercentage }} of the usual labels did not arrive in time",
+        "Check that the apps send events, and the lag of the worker's consumers. A training on this log learns too "
+        "few positive labels.",
     ),
 )
 STREAM_ALERTS = (

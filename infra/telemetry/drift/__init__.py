@@ -1,0 +1,1 @@
+"""Drift of a served model: compares windows of the live log with the first windows after the release."""

@@ -1,0 +1,60 @@
+"""New files of the live log, in the order in which the worker wrote them (`infra.stream.sink`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from infra.live.kept_log import log_errors
+from infra.stream.sink import files_of
+
+ROWS_AT_ONCE = 256
+"""rows of predictions that are in memory at a time: one row may have 100 kB"""
+
+
+@dataclass(frozen=True)
+class LogFile:
+    path: Path
+    written_ns: int
+
+
+def new_files(folder: Path, after_ns: int, until_ns: int) -> list[LogFile]:
+    """Complete files that were written in (`after_ns`, `until_ns`], oldest first."""
+    found = [LogFile(path, int(path.stem.rpartition("-")[2])) for path in files_of(folder)]
+    return [file for file in found if after_ns < file.written_ns <= until_ns]
+
+
+def first_window(files: Sequence[LogFile], rows: int, seconds: float, fewest: int, now_ns: int) -> list[LogFile]:
+    """The oldest files that make a window: at least `rows` rows, or `fewest` rows written `seconds` or longer ago.
+
+    Empty if the files do not make a window yet.
+    """
+    taken: list[LogFile] = []
+    count = 0
+    for file in files:
+        if taken and file.written_ns - taken[0].written_ns >= seconds * 1e9 and count >= fewest:
+            return taken
+        with log_errors():
+            count += pq.read_metadata(file.path).num_rows
+        taken.append(file)
+        if count >= rows:
+            return taken
+    is_over = bool(taken) and now_ns - taken[0].written_ns >= seconds * 1e9
+    return taken if is_over and count >= fewest else []
+
+
+def tables_of(files: Sequence[LogFile]) -> Iterator[pa.Table]:
+    """The rows of these files, in tables of about `ROWS_AT_ONCE` rows."""
+    parts: list[pa.Table] = []
+    for file in files:
+        with log_errors():
+            parts.append(pq.read_table(file.path, partitioning=None))
+        if sum(map(len, parts)) >= ROWS_AT_ONCE:
+            yield pa.concat_tables(parts, promote_options="default")
+            parts = []
+    if parts:
+        yield pa.concat_tables(parts, promote_options="default")
