@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ctr_prediction.config import BUDGETS
-from infra.design import Argument, Ask, Design, RealFiles, Step
+from infra.design import Argument, Ask, Design, RealFiles, Shift, Step
 from infra.evaluation.figures import Bound
 
 DESIGN = Design(
@@ -161,4 +161,5 @@ DESIGN = Design(
         rows="slate",
         columns=("slot", "ad_id", "campaign_id", "creative_id", "p_click", "bid", "ecpm", "price", "seen"),
     ),
+    shift=Shift("the users of a quarter of the segments click more often", size=0.7, low=0.1, high=2.0, unit="logits"),
 )

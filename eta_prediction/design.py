@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from eta_prediction.config import BUDGETS
-from infra.design import Argument, Ask, Design, RealFiles, Step
+from infra.design import Argument, Ask, Design, RealFiles, Shift, Step
 from infra.evaluation.figures import Bound
 
 DESIGN = Design(
@@ -165,5 +165,8 @@ DESIGN = Design(
         rows="routes",
         columns=("found_with", "minutes", "distance_km", "is_quoted"),
         picture="/v1/eta/map",
+    ),
+    shift=Shift(
+        "road works slow the vehicles on the busiest bridge", size=8.0, low=0.5, high=10.0, unit="times the usual time"
     ),
 )

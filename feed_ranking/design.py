@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from feed_ranking.config import BUDGETS
-from infra.design import Argument, Ask, Design, Step
+from infra.design import Argument, Ask, Design, Shift, Step
 from infra.evaluation.figures import Bound
 
 DESIGN = Design(
@@ -157,4 +157,5 @@ DESIGN = Design(
         rows="slate",
         columns=("position", "post_id", "ad_id", "creator_id", "topic", "score", "propensity", "sources"),
     ),
+    shift=Shift("the tastes for half of the topics rotate among each other", size=1.0, low=0.05, high=1.0),
 )

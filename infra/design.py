@@ -239,6 +239,25 @@ class RealFiles:
 
 
 @dataclass(frozen=True)
+class Shift:
+    """The change of a design's world that `lab world shift` causes. `title` says what changes; `size` is its one
+    parameter, from `low` to `high`, in `unit`."""
+
+    title: str
+    size: float
+    low: float
+    high: float
+    unit: str = ""
+
+    def check(self, size: float) -> float:
+        """Return `size` if it is allowed. Raises `UsageError` with the allowed range otherwise."""
+        if not self.low <= size <= self.high:  # also refuses NaN
+            unit = f" {self.unit}" if self.unit else ""
+            raise UsageError(f"a shift has a size of {self.low:g} to {self.high:g}{unit}, not {size:g}")
+        return size
+
+
+@dataclass(frozen=True)
 class Design:
     """One system design: a reference architecture with its parts.
 
@@ -246,7 +265,8 @@ class Design:
     is the design's service in `docker-compose.yml`. `evaluate` names the step that writes `figures.json`. `bench` lists
     the figures of `lab bench` with their bounds. `headline` lists the ids of the figures that the README shows, from
     `lab bench` and `lab evaluate`. `load_users` is the number of users that `lab load` simulates by default, each with
-    five requests per second. Two cores serve this rate within the budgets while the rest of the lab runs.
+    five requests per second. Two cores serve this rate within the budgets while the rest of the lab runs. `shift` is a
+    change of the world that the simulated users of `lab live` can live through.
 
     The other dotted names:
 
@@ -297,6 +317,7 @@ class Design:
     loadtest: str
     load_users: int
     ask: Ask
+    shift: Shift
     real_files: RealFiles | None = None
     holdout: str = ""
     alerts: str = ""

@@ -27,6 +27,7 @@ from lab.commands import (
     timeline,
     trying,
     using,
+    world,
 )
 from lab.designs import load_designs
 from lab.output.console import print_error
@@ -71,6 +72,7 @@ LISTED: Sequence[Callable[..., None]] = (
 )
 for command in LISTED:
     app.command()(command)
+app.add_typer(world.app, name="world")
 
 # each design has its own options for `ask`, so the `ask` command parses the options instead of Typer
 _options = (

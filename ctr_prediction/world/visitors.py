@@ -21,6 +21,7 @@ from ctr_prediction.domain import DEVICES
 from ctr_prediction.world.clicks import draw_delay_s
 from ctr_prediction.world.oracle import Context, Oracle
 from ctr_prediction.world.requests import draw_visitor
+from ctr_prediction.world.shift import shifted
 from ctr_prediction.world.truth import make_world
 from infra.evaluation.population import Events, Measure, Sums
 from infra.simulation.streams import stream
@@ -50,7 +51,8 @@ class Visitors:
     until_ts = float("inf")
 
     def __init__(self, config: CtrConfig, seed: int) -> None:
-        self.oracle, self.seed = Oracle(make_world(config.world)), seed
+        self._original, self.seed = make_world(config.world), seed
+        self.oracle = Oracle(self._original)
         self._late: list[tuple[float, int, Mapping[str, Any]]] = []
         self._lock, self._number = threading.Lock(), 0
 
@@ -59,6 +61,11 @@ class Visitors:
         rng = stream(self.seed, "arrivals")
         while True:
             yield float(rng.exponential(1 / rate_per_s))
+
+    def shift(self, size: float) -> None:
+        """Move the click rates of some segments (`world.shift`), or restore them with a size of 0. Later visits follow
+        the new rates."""
+        self.oracle = Oracle(shifted(self._original, size))
 
     def visit(self, number: int) -> PageVisit:
         return PageVisit(self.oracle, stream(self.seed, "visits", number), self._later)

@@ -55,10 +55,30 @@ class _Streets:
 
 
 def make_city(config: CityConfig, seed: int) -> RoadGraph:
-    half = (config.side - 1) * config.spacing_m / 2
+    half = _half_width(config)
     streets, crossings = _grid(config, seed, half)
     airport = _motorways(streets, crossings, half, config.spacing_m)
     return _finished(streets, airport, half, config)
+
+
+def crosses_river(config: CityConfig, graph: RoadGraph) -> Bools:
+    """bool[edges]: the edges from one bank of the river to the other."""
+    east_m = METRES_PER_DEGREE * np.cos(np.radians(config.lat))
+    x, y = (graph.lon - config.lon) * east_m, (graph.lat - config.lat) * METRES_PER_DEGREE
+    north = _is_north(x, y, _half_width(config))
+    found: Bools = north[graph.tail] != north[graph.head]
+    return found
+
+
+def _half_width(config: CityConfig) -> float:
+    return (config.side - 1) * config.spacing_m / 2
+
+
+def _is_north(x: Array, y: Array, half: float) -> Bools:
+    """The points north of the river."""
+    bank = 0.12 * half * np.sin(1.1 * np.pi * x / half) - 0.18 * half
+    north: Bools = y > bank
+    return north
 
 
 def _grid(config: CityConfig, seed: int, half: float) -> tuple[_Streets, Ints]:
@@ -88,13 +108,8 @@ def _is_cut_by_river(
     config: CityConfig, streets: _Streets, one: Ints, other: Ints, is_arterial: Bools, half: float
 ) -> Bools:
     """Edges that cross the river, but for the arterials that carry a bridge."""
-
-    def is_north(node: Ints) -> Bools:
-        bank = 0.12 * half * np.sin(1.1 * np.pi * streets.x[node] / half) - 0.18 * half
-        north: Bools = streets.y[node] > bank
-        return north
-
-    crosses = is_north(one) != is_north(other)
+    north = _is_north(streets.x, streets.y, half)
+    crosses = north[one] != north[other]
     column = one % config.side
     arterials = np.unique(column[crosses & is_arterial])
     wanted = np.linspace(0.08, 0.92, config.bridges) * config.side

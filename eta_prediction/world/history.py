@@ -23,7 +23,7 @@ class Planned:
     """The trips of a day before their times are drawn.
 
     `step` int64[m] is the traffic step in which a trip reaches each edge at the nominal pace, and `reach_ts` float64[m]
-    that time; `expected_s` float64[m] is the edge's time without congestion.
+    that time; `expected_s` float64[m] is the edge's time without congestion, road works included.
     """
 
     demand: Demand
@@ -46,7 +46,8 @@ def plan(world: World, state: CityState, demand: Demand, routes: Routes, is_even
     reach_ts = demand.at_ts[routes.owner] + routes.before(graph.free_s[edges] * np.exp(at_departure))
     step = np.floor((reach_ts - start_ts(config)) / config.traffic.step_s).astype(np.int64)
     then = state.at(step)
-    expected_s = graph.free_s[edges] * np.exp(world.traffic.expected(state.profile[then], state.rain[then], group))
+    usual = np.exp(world.traffic.expected(state.profile[then], state.rain[then], group))
+    expected_s = graph.free_s[edges] * usual * world.works[edges]
     km = routes.total(graph.length_m[edges]) / 1000
     of_week, rain = profile(hour_of_week(demand.at_ts, config.time_zone)), state.rain[here]
     turned, signals = (routes.total(there.astype(float)) for there in (graph.turns(routes), graph.signals(routes)))

@@ -2,6 +2,7 @@
 
 Congestion, rain and incidents continue the last day of the history. Vehicles in the background drive the trips that the
 history's demand would have had, and upload their traversals. A very large city drives at most `MOST_TRIPS` of them.
+Road works (`world.shift`) begin and end while the city lives.
 """
 
 from __future__ import annotations
@@ -40,9 +41,13 @@ KEPT_DAYS = 3
 
 @dataclass(frozen=True)
 class LiveDay:
+    """`found` is the day of the original world. `edge_s` float64[m] are the seconds of the background's vehicles on the
+    edges of their routes, road works included."""
+
     day: int
     begin_ts: float
     found: CityDay
+    edge_s: Array
     uploads: Uploads
 
 
@@ -56,6 +61,8 @@ class LiveCity:
         self._engine = open_engine(topology, find_order(topology), self.world.graph.free_s)
         self._driven = replace(self.world, config=replace(config, trips_per_day=min(config.trips_per_day, MOST_TRIPS)))
         self._lock = threading.RLock()
+        self._works: list[tuple[float, Array]] = []
+        """(time from which they apply, factor float64[edges] on the time of each edge)"""
         self._days: dict[int, LiveDay] = {}
         self._ends: dict[int, DayEnd] = {-1: first_state(self.world)}
 
@@ -71,11 +78,19 @@ class LiveCity:
                     del self._days[old]
             return found
 
-    def planned(self, demand: Demand, edges: Ints) -> Planned:
-        """One trip along `edges` int64[k], as the world of its departure times it."""
+    def shift(self, world: World, from_ts: float) -> None:
+        """Continue as `world`, which differs in its road works. A vehicle of the background meets them on edges that it
+        enters at `from_ts` or later. What the background has uploaded before `from_ts` stays."""
+        with self._lock:
+            self.world = world
+            self._works.append((from_ts, world.works))
+            self._days = {number: self._live_day(number, day.found) for number, day in self._days.items()}
+
+    def planned(self, world: World, demand: Demand, edges: Ints) -> Planned:
+        """One trip along `edges` int64[k], as `world` times it at its departure."""
         day = self.day_at(float(demand.at_ts[0])).found
-        is_event = is_after(self.world.config.events, self.world.graph, day.events, demand.origin, demand.at_ts)
-        return plan(self.world, day.state, demand, Routes.of([edges]), is_event)
+        is_event = is_after(world.config.events, world.graph, day.events, demand.origin, demand.at_ts)
+        return plan(world, day.state, demand, Routes.of([edges]), is_event)
 
     def usual_route(self, demand: Demand) -> Ints:
         """int64[k]: the edges of the route that one trip takes without a service that finds one."""
@@ -90,7 +105,7 @@ class LiveCity:
         first, last = (self.day_at(at_ts).day for at_ts in (from_ts, to_ts))
         for day in range(max(first - 1, self.world.config.days), last + 1):
             of_day = self.day_at(start_ts(self.world.config, day))
-            found += uploads_of(self.world, of_day, from_ts, to_ts)
+            found += uploads_of(of_day, from_ts, to_ts)
             if day >= first:
                 found += incidents_of(of_day, self.end_ts, from_ts, to_ts)
                 found += rain_of(of_day, self.world.config.traffic.step_s, from_ts, to_ts)
@@ -109,19 +124,25 @@ class LiveCity:
         for number in range(known + 1, day):
             self._ends[number] = draw_day(self.world, number, self._ends[number - 1])[1]
         found, self._ends[day] = draw_city_day(self._driven, self._engine, day, self._ends[day - 1])
-        planned = found.planned
-        uploads = make_uploads(planned.routes, planned.reach_ts, found.edge_s, found.late_s, ~found.is_cancelled)
-        return LiveDay(day, start_ts(self.world.config, day), found, uploads)
+        return self._live_day(day, found)
+
+    def _live_day(self, day: int, found: CityDay) -> LiveDay:
+        planned, edge_s = found.planned, found.edge_s
+        factor = np.ones(len(edge_s))
+        for from_ts, works in self._works:
+            rows = np.flatnonzero(planned.reach_ts >= from_ts)
+            factor[rows] = works[planned.routes.edges[rows]]
+        edge_s = edge_s * factor
+        uploads = make_uploads(planned.routes, planned.reach_ts, edge_s, found.late_s, ~found.is_cancelled)
+        return LiveDay(day, start_ts(self.world.config, day), found, edge_s, uploads)
 
 
-def uploads_of(world: World, day: LiveDay, from_ts: float, to_ts: float) -> Iterator[Report]:
+def uploads_of(day: LiveDay, from_ts: float, to_ts: float) -> Iterator[Report]:
     """The uploads of the day's background trips that are due in the interval."""
     planned, served = day.found.planned, day.found.served
     for row in day.uploads.between(from_ts, to_ts):
         trip = int(day.uploads.trip[row])
-        yield upload_report(
-            day.uploads, row, planned, day.found.edge_s, day.day * NUMBERED_FROM + trip, int(served[trip])
-        )
+        yield upload_report(day.uploads, row, planned, day.edge_s, day.day * NUMBERED_FROM + trip, int(served[trip]))
 
 
 def upload_report(uploads: Uploads, row: int, planned: Planned, seconds: Array, trip_id: int, driver_id: int) -> Report:

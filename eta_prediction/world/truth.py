@@ -17,7 +17,8 @@ from infra.simulation.streams import stream
 
 @dataclass(frozen=True)
 class World:
-    """`habit` float64[drivers] is each driver's mean log pace, `incident_rate` float64[edges] is per second."""
+    """`habit` float64[drivers] is each driver's mean log pace, `incident_rate` float64[edges] is per second. `works`
+    float64[edges] multiplies the time on an edge: 1 without road works (`world.shift`)."""
 
     config: WorldConfig
     graph: RoadGraph
@@ -25,6 +26,7 @@ class World:
     places: Places
     habit: Array
     incident_rate: Array
+    works: Array
 
 
 def make_world(config: WorldConfig) -> World:
@@ -37,4 +39,5 @@ def make_world(config: WorldConfig) -> World:
         make_places(config.trips, graph, config.seed),
         np.asarray(habit),
         edge_rates(config.incidents, graph),
+        np.ones(graph.edges),
     )

@@ -22,6 +22,7 @@ from eta_prediction.world.demand import Demand
 from eta_prediction.world.history import Planned, draw_served, draw_times, draw_traversals, driving_s, queues_s
 from eta_prediction.world.live_city import LiveCity, Report, upload_report
 from eta_prediction.world.riders import p_cancel
+from eta_prediction.world.shift import busiest_bridge, shifted
 from eta_prediction.world.trip_law import draw_factor, draw_overheads
 from eta_prediction.world.uploads import make_uploads
 from infra.evaluation.population import Events, Measure, Sums
@@ -54,7 +55,10 @@ class Visitors:
 
     def __init__(self, config: EtaConfig, seed: int) -> None:
         self.city, self.seed = LiveCity(config.world), seed
-        self._pool = self.city.day_at(self.city.end_ts).found.planned.demand
+        first = self.city.day_at(self.city.end_ts).found.planned
+        self._pool, self._original = first.demand, self.city.world
+        self._bridge = busiest_bridge(config.world.city, self._original.graph, first.routes)
+        self._publishing, self._published_ts = threading.Lock(), float("-inf")
         self._due: list[tuple[float, int, Mapping[str, Any]]] = []
         self._lock, self._number, self._has_begun = threading.Lock(), 0, False
 
@@ -64,15 +68,23 @@ class Visitors:
         while True:
             yield float(rng.exponential(1 / rate_per_s))
 
+    def shift(self, size: float) -> None:
+        """Put road works on the busiest bridge, or take them away with a size of 0. Trips of later visits meet them,
+        and vehicles of the background from the time of the last publication on."""
+        with self._publishing:
+            self.city.shift(shifted(self._original, self._bridge, size), self._published_ts)
+
     def visit(self, number: int) -> RiderVisit:
         return RiderVisit(self.city, self._pool, self.seed, number, self._later)
 
     def publications(self, from_ts: float, to_ts: float) -> Sequence[Mapping[str, Any]]:
         """Reports that are due by `to_ts`, each once: those of the riders' trips, also if due before `from_ts`, and
         those of the city. The first call adds what already holds, such as open incidents."""
-        found: list[Report] = [] if self._has_begun else self.city.standing(from_ts)
-        self._has_begun = True
-        found += self.city.reports(from_ts, to_ts)
+        with self._publishing:
+            found: list[Report] = [] if self._has_begun else self.city.standing(from_ts)
+            self._has_begun = True
+            found += self.city.reports(from_ts, to_ts)
+            self._published_ts = to_ts
         with self._lock:
             while self._due and self._due[0][0] < to_ts:
                 due_ts, _, report = heapq.heappop(self._due)
@@ -93,7 +105,7 @@ class RiderVisit:
     def __init__(
         self, city: LiveCity, pool: Demand, seed: int, number: int, later: Callable[[Sequence[Report]], None]
     ) -> None:
-        self._city, self._later, self._is_over = city, later, False
+        self._city, self._world, self._later, self._is_over = city, city.world, later, False
         self._rng, self._expected_rng = stream(seed, "visits", number), stream(seed, "expected", number)
         row = int(self._rng.integers(len(pool)))
         self.origin, self.destination = int(pool.origin[row]), int(pool.destination[row])
@@ -126,13 +138,13 @@ class RiderVisit:
         due.
 
         Raises `KeyError` or `TypeError` if the response is malformed."""
-        quoted_s, rng, world = 60 * float(answer["quoted_min"]), self._rng, self._city.world
+        quoted_s, rng, world = 60 * float(answer["quoted_min"]), self._rng, self._world
         band_s = 60 * np.array([answer[name] for name in ("p10_min", "p50_min", "p90_min")], np.float64)
         departure_ts = float(answer["departure_ts"])
         ends = (np.array([one], np.int64) for one in (self.origin, self.destination, self.ride_type, self._driver))
         demand = Demand(np.array([departure_ts]), *ends)
         edges = np.array(answer["edges"], np.int64)
-        planned = self._city.planned(demand, edges if len(edges) else self._city.usual_route(demand))
+        planned = self._city.planned(world, demand, edges if len(edges) else self._city.usual_route(demand))
         state = self._city.day_at(departure_ts).found.state
         free_s = planned.routes.total(world.graph.free_s[planned.routes.edges])
         p = float(p_cancel(world.config.riders, np.array([quoted_s]), free_s)[0])
@@ -149,7 +161,7 @@ class RiderVisit:
 
     def _possible_s(self, planned: Planned) -> Array:
         """float64[DRAWS]: times that the trip may take, given the traffic that it meets."""
-        world, rng, trips = self._city.world, self._expected_rng, planned.trips
+        world, rng, trips = self._world, self._expected_rng, planned.trips
         state = self._city.day_at(float(planned.demand.at_ts[0])).found.state
         on_road = driving_s(state, planned.parts, 1) + trips.turns_s + queues_s(state.incidents, planned)
         factor = draw_factor(world.config.trips, trips, rng, DRAWS)
@@ -160,7 +172,7 @@ class RiderVisit:
         self, answer: Mapping[str, Any], planned: Planned, arrival_ts: float, quoted_s: float, served: int
     ) -> None:
         """Put off the reports of the trip until they are due."""
-        world, rng, departure_ts = self._city.world, self._rng, float(planned.demand.at_ts[0])
+        world, rng, departure_ts = self._world, self._rng, float(planned.demand.at_ts[0])
         state, uploads = self._city.day_at(departure_ts).found.state, world.config.uploads
         edge_s = draw_traversals(world, state, planned, rng)
         is_late, delay_s = rng.random(1) < uploads.late_share, rng.exponential(60 * uploads.late_min, 1)

@@ -15,6 +15,7 @@ import numpy as np
 from feed_ranking.config import FeedConfig
 from feed_ranking.domain import AD
 from feed_ranking.world.oracle import Oracle, creators_before
+from feed_ranking.world.shift import shifted
 from feed_ranking.world.truth import make_world
 from feed_ranking.world.visits import (
     Bools,
@@ -55,7 +56,7 @@ class Visitors:
 
     def __init__(self, config: FeedConfig, seed: int) -> None:
         world = make_world(replace(config.world, days=config.world.days + DAYS_AHEAD))
-        self.oracle, self.seed = Oracle(world), seed
+        self._original, self.oracle, self.seed = world, Oracle(world), seed
         self.until_ts = end_ts(world.config)
         self._mass = np.cumsum(world.people.activity)
 
@@ -66,6 +67,11 @@ class Visitors:
         mean_s = slates_expected(self.oracle, is_ad, config.max_slates) / rate_per_s
         while True:
             yield float(rng.exponential(mean_s))
+
+    def shift(self, size: float) -> None:
+        """Rotate the tastes for some topics (`world.shift`), or restore them with a size of 0. Later visits have the
+        new tastes."""
+        self.oracle = Oracle(shifted(self._original, size))
 
     def visit(self, number: int) -> FeedVisit:
         rng = stream(self.seed, "visits", number)

@@ -68,6 +68,11 @@ class Population(Protocol):
         """Return visit `number`, from 0. The same number always gives the same user and random stream."""
         ...
 
+    def shift(self, size: float) -> None:
+        """Change the world by the design's shift (`Design.shift`) for the visits and publications from now on. A size
+        of 0 restores the original world. Visits that have begun keep their world."""
+        ...
+
     def publications(self, from_ts: float, to_ts: float) -> Sequence[Mapping[str, Any]]:
         """Return the items published in [`from_ts`, `to_ts`), in world time."""
         ...

@@ -17,6 +17,8 @@ from pathlib import Path
 
 from infra.files import write_atomically
 
+CLOCK_FILE = "clock.json"
+"""name of the clock file in a live log's directory"""
 RENEW_S, STOPPED_S = 5.0, 30.0
 """Seconds between renewals of the clock file, and the age at which a file belongs to a stopped world."""
 
@@ -42,7 +44,7 @@ class SharedClock(WorldClock):
         self._path = path
         path.parent.mkdir(parents=True, exist_ok=True)
         with _locked(path):
-            running = _read(path)
+            running = world_time(path)
             super().__init__(resume_at if running is None else max(running, resume_at))
             self._renew()
         self._stop = threading.Event()
@@ -50,7 +52,7 @@ class SharedClock(WorldClock):
 
     def at_least(self, world_s: float) -> None:
         with _locked(self._path):
-            super().at_least(max(world_s, _read(self._path) or world_s))
+            super().at_least(max(world_s, world_time(self._path) or world_s))
             self._renew()
 
     def close(self) -> None:
@@ -64,8 +66,8 @@ class SharedClock(WorldClock):
         write_atomically(self._path, json.dumps({"world_s": self.now(), "wall_s": time.time()}))
 
 
-def _read(path: Path) -> float | None:
-    """The world's time according to the file; None if the world is not running."""
+def world_time(path: Path) -> float | None:
+    """The world's time according to the clock file of its processes; None if the world is not running."""
     try:
         found = json.loads(path.read_text())
         gone_s = time.time() - found["wall_s"]

@@ -19,7 +19,7 @@ from starlette.types import ASGIApp
 
 from infra.design import Design
 from infra.faults.switch import FaultSwitch, SwitchedStream
-from infra.live.clock import SharedClock
+from infra.live.clock import CLOCK_FILE, SharedClock
 from infra.registry.release import Release
 from infra.resilience.breaker import CircuitBreaker
 from infra.resilience.bulkhead import Bulkhead
@@ -119,7 +119,7 @@ def open_slot(parts: ServiceParts, bootstrap: Bootstrap[S], end_of_log: Callable
 
     def load(release: Release) -> S:
         if shared.clock is None:
-            shared.clock = SharedClock(parts.live / "clock.json", max(release.world_now, end_of_log(parts.live)))
+            shared.clock = SharedClock(parts.live / CLOCK_FILE, max(release.world_now, end_of_log(parts.live)))
         service = bootstrap.load(release, without_damaged=slot.value is None)
         parts.metrics.serving(release.model_name, release.model_version, release.released_ts)
         return service

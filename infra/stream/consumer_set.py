@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from infra.live.clock import SharedClock
+from infra.live.clock import CLOCK_FILE, SharedClock
 from infra.registry.release import read_release
 from infra.stream.consumer import ConsumerLimits, Effect, EventConsumer
 from infra.stream.event import Codec
@@ -24,7 +24,7 @@ def world_clock(root: Path, live: Path, end_of_log: Callable[[Path], float]) -> 
 
     Raises `UsageError` if the design has no release.
     """
-    return SharedClock(live / "clock.json", max(read_release(root).world_now, end_of_log(live)))
+    return SharedClock(live / CLOCK_FILE, max(read_release(root).world_now, end_of_log(live)))
 
 
 def log_and_features(

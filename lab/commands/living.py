@@ -12,6 +12,7 @@ import typer
 
 from infra.design import resolve
 from infra.errors import BudgetBroken
+from infra.live.world_shift import ShiftWatch
 from lab.commands.options import DesignName, Json, Preset, Url, settings_for
 from lab.designs import find_design
 from lab.output.console import err, print_json, print_table
@@ -35,8 +36,8 @@ def live(
     """Simulate the users and creators of a running design, and compare their behaviour with the oracle.
 
     Users react by the true click model. Reading time is skipped: a user reacts at once, and requests the next page as
-    soon as the service has accepted the events. Exit code 3 if no request was answered, 4 if the service cannot be
-    reached.
+    soon as the service has accepted the events. Users live in the world as `lab world shift` has changed it. Exit code
+    3 if no request was answered, 4 if the service cannot be reached.
     """
     from lab.people.living import CLOCK, Living
     from lab.services.client import call, service_url
@@ -51,7 +52,8 @@ def live(
     if directory is not None:
         directory.mkdir(parents=True, exist_ok=True)
     with (directory / FILE).open("w") if directory else nullcontext() as file, _progress() as report:
-        living = Living(people, base, found.ask.path, now_ts, events=file)
+        shifts = ShiftWatch(settings.design_root(found.name))
+        living = Living(people, base, found.ask.path, now_ts, events=file, shifts=shifts, tell=_tell)
         lasted_s = living.run(rate, seconds, report)
     rows, counts = living.tally.rows(), living.tally.counted()
     if as_json:
@@ -65,6 +67,10 @@ def live(
         err.print(f"refused: {living.refusal}", markup=False, soft_wrap=True)
     if not living.tally.counts.answered:
         raise BudgetBroken("no request was answered", hint=f"check {base}/readyz")
+
+
+def _tell(line: str) -> None:
+    err.print(line, markup=False, soft_wrap=True)
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 Arrivals are open-loop: a session starts whether or not earlier sessions have ended. A session beyond the limit of
 concurrent sessions is dropped and counted. Events are sent with retries until the service acknowledges them. A retry
 sends the same body, and the service removes duplicates by event id. A session ends at the first request without a
-usable response.
+usable response. A shift of the world applies to the sessions that start after it is noticed.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TextIO
 
-from infra.errors import LabError
+from infra.errors import CorruptArtifact, LabError
 from infra.evaluation.population import Events, Population
+from infra.live.world_shift import ShiftWatch
 from lab.drills.run import interruptible, undisturbed
 from lab.load.caller import Caller, Reply
 from lab.people.live_tally import Tally
@@ -29,6 +30,8 @@ GRACE_S = 5.0
 CLOCK = "/v1/clock"
 PUBLISHED_AT_ONCE = 100
 """Publications per request, so that a body stays below the service's size limit."""
+SHIFT_EVERY_S = 1.0
+"""Time between two looks at the shift of the world, in seconds."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,8 @@ class Persistence:
 
 
 class Living:
-    """One run. `now_ts` is the world's time at its start; `events` receives one JSON line per event."""
+    """One run. `now_ts` is the world's time at its start; `events` receives one JSON line per event. `shifts` tells the
+    changes of the world, and `tell` receives a line about each."""
 
     def __init__(
         self,
@@ -60,6 +64,8 @@ class Living:
         most_at_once: int = MOST_AT_ONCE,
         persistence: Persistence | None = None,
         publish_every_s: float = 1.0,
+        shifts: ShiftWatch | None = None,
+        tell: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.people, self.url, self.ask_path, self.now_ts = people, url, ask_path, now_ts
         self.tally = Tally(people.measures)
@@ -67,6 +73,7 @@ class Living:
         """Last refusal of the service that no retry can change; empty if none."""
         self._events, self._persistence = events, persistence or Persistence()
         self._most, self._publish_every_s = most_at_once, publish_every_s
+        self._shifts, self._tell, self._looked_s = shifts, tell, float("-inf")
         self._free = threading.Semaphore(most_at_once)
         self._stop, self._closed, self._writing = threading.Event(), threading.Event(), threading.Lock()
         self._broken: Exception | None = None
@@ -77,6 +84,7 @@ class Living:
         Raises `LabError` if the simulated users cannot parse a response.
         """
         began, lasted_s = time.monotonic(), 0.0
+        self._follow_world()  # before the first publication
         pool = ThreadPoolExecutor(self._most, thread_name_prefix="visit")
         publisher = threading.Thread(target=self._publish, daemon=True)
         publisher.start()
@@ -113,12 +121,28 @@ class Living:
             until_s = due_s if seconds is None else min(due_s, seconds)
             while (left_s := until_s - (time.monotonic() - began)) > 0 and not self._stop.wait(min(left_s, 0.5)):
                 report(time.monotonic() - began, self.tally)
+                self._follow_world()
+            self._follow_world()
             if self._stop.is_set() or until_s < due_s:
                 return
             if self._free.acquire(blocking=False):
                 pool.submit(self._visit, number)
             else:
                 self.tally.count(dropped=1)
+
+    def _follow_world(self) -> None:
+        """Apply a change of the world's shift, if there is one; looks at most once in `SHIFT_EVERY_S`."""
+        if self._shifts is None or time.monotonic() - self._looked_s < SHIFT_EVERY_S:
+            return
+        self._looked_s = time.monotonic()
+        try:
+            size = self._shifts.change()
+        except CorruptArtifact as exc:
+            self._tell(f"the world stays as it is: {exc}")
+            return
+        if size is not None:
+            self.people.shift(size)
+            self._tell(f"the world shifts by {size:g}" if size else "the world is again as generated")
 
     def _visit(self, number: int) -> None:
         caller = Caller(self.url, PATIENCE_S)

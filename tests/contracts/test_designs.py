@@ -11,6 +11,7 @@ import yaml
 
 from infra.build.step_code import step_modules
 from infra.design import Design, resolve
+from infra.errors import UsageError
 from infra.evaluation.drill import LEAST_REQUESTS
 from infra.live.live_log import LiveLog
 from infra.settings import REPOSITORY
@@ -130,6 +131,15 @@ def test_knobs_are_equal_in_all_presets_and_describe_their_trade_off(design: Des
         assert knob.check(knob.default) == knob.default
     names = [knob.name for knob in design.knobs("small")]
     assert len(set(names)) == len(names), "requests and sweeps refer to a knob by name, without its stage"
+
+
+def test_shift_of_the_world_has_a_size_that_it_accepts(design: Design) -> None:
+    shift = design.shift
+    assert shift.check(shift.size) == shift.size
+    assert 0 < shift.low < shift.high, "0 is the world without a shift"
+    for wrong in (0.0, shift.low * 0.99, shift.high * 1.01, float("nan")):
+        with pytest.raises(UsageError, match="a shift has a size of"):
+            shift.check(wrong)
 
 
 def test_budgets_use_figures_of_a_load_run(design: Design) -> None:

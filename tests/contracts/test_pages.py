@@ -48,8 +48,12 @@ def test_lab_commands_on_pages_parse(page: Path) -> None:
             continue
         command = COMMANDS.get(words[1])
         assert command is not None, line
-        context = command.make_context(words[1], words[2:], resilient_parsing=False)
-        if words[1] == "ask":
+        words = words[1:]
+        if hasattr(command, "commands"):  # a group, such as `lab world`
+            command, words = command.commands.get(words[1]), words[1:]
+            assert command is not None, line
+        context = command.make_context(words[0], words[1:], resilient_parsing=False)
+        if words[0] == "ask":
             request_body(find_design(context.params["design"]), context.args)
         else:
             assert not context.args, line

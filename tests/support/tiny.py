@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from infra.design import Ask, Budget, Design, Step, knob
+from infra.design import Ask, Budget, Design, Shift, Step, knob
 
 
 @dataclass(frozen=True)
@@ -64,5 +64,6 @@ def tiny_design(*steps: Step, **changed: Any) -> Design:
         "loadtest": "",
         "load_users": 1,
         "ask": Ask("/v1/tiny", (), "rows", ()),
+        "shift": Shift("nothing", 1.0, 0.5, 2.0),
     }
     return Design(**(fields | changed))

@@ -15,6 +15,7 @@ from ctr_prediction.config import SMOKE
 from ctr_prediction.events.schemas import Click, Impression
 from ctr_prediction.online.event_api import EventsIn
 from ctr_prediction.world.oracle import Context
+from ctr_prediction.world.shift import shifted_segments
 from ctr_prediction.world.visitors import AT_ONCE_S, PageVisit, Visitors
 from infra.columns import DAY_S
 from infra.evaluation.population import Events
@@ -171,3 +172,30 @@ def test_empty_page_yields_no_events_and_counts_as_unsold(people: Visitors) -> N
 def test_malformed_answer_raises(people: Visitors) -> None:
     with pytest.raises(KeyError):
         people.visit(0).react({"slate": [{"slot": 0}], "request_ts": NOW, "auction_id": 1})
+
+
+def test_shifted_visitors_click_by_the_shifted_truth_and_the_oracle_expects_it(people: Visitors) -> None:
+    before, old = live(people, range(60)), people.visit(3)
+    question = old.question()
+    assert question is not None
+    people.shift(1.5)
+    segments = shifted_segments(CONFIG.world)
+    tally = {True: Tally(people.measures), False: Tally(people.measures)}
+    plain = Visitors(CONFIG, seed=5)
+    for number in range(1500):
+        visit, unshifted = people.visit(number), plain.visit(number)
+        for one in (visit, unshifted):
+            one.react(answer_to(people, one.question() or {}, number))
+        is_shifted = bool(people.oracle.world.people.segment[visit.user] in segments)
+        tally[is_shifted].ended(visit)
+        if is_shifted:
+            assert visit.expected["clicks"][0] > 1.1 * unshifted.expected["clicks"][0]
+        else:
+            assert visit.expected == unshifted.expected
+            assert visit.observed == unshifted.observed
+    for one in tally.values():
+        row = next(row for row in one.rows() if row["id"] == "clicks")
+        assert abs(row["value"] - row["expected"]) < 2 * (row["high"] - row["value"]), row
+    assert old.react(answer_to(people, question, 3)) == before[3], "a visit that has begun keeps its world"
+    people.shift(0.0)
+    assert live(people, range(60)) == before

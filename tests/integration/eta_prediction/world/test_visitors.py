@@ -263,3 +263,76 @@ def test_arrivals_follow_the_configured_rate(people: Visitors) -> None:
     gaps = list(itertools.islice(people.gaps_s(4.0), 4000))
     assert np.mean(gaps) == pytest.approx(0.25, rel=0.06)
     assert isinstance(people.visit(0), RiderVisit)
+
+
+def traversals(reports: Sequence[Mapping[str, Any]]) -> dict[tuple[int, int], tuple[float, float]]:
+    """(trip, edge) -> (time of entry, seconds) of all uploads. A route has no edge twice."""
+    found: dict[tuple[int, int], tuple[float, float]] = {}
+    for report in reports:
+        if report["kind"] == "traversals":
+            for edge, enter_ts, spent in zip(report["edges"], report["enter_ts"], report["seconds"], strict=True):
+                assert (report["trip_id"], edge) not in found, "an upload is published once"
+                found[report["trip_id"], edge] = enter_ts, spent
+    return found
+
+
+def test_road_works_slow_the_vehicles_that_enter_the_bridge_while_they_last(people: Visitors) -> None:
+    plain, size = Visitors(CONFIG, seed=5), 6.0
+    cuts = [MORNING, MORNING + HOUR_S, MORNING + 2 * HOUR_S, MORNING + 5 * HOUR_S]
+    shifts = (0.0, size, 0.0)
+    found: list[Mapping[str, Any]] = []
+    for shift, (low, high) in zip(shifts, itertools.pairwise(cuts), strict=True):
+        if low > MORNING:
+            people.shift(shift)
+        for from_ts in np.arange(low, high, 60.0):
+            found += people.publications(from_ts, from_ts + 60.0)
+    new, old = traversals(found), traversals(plain.publications(cuts[0], cuts[-1]))
+    bridge = set(people._bridge.tolist())
+    slowed = 0
+    for place in new.keys() & old.keys():
+        (enter_ts, new_s), (_, old_s) = new[place], old[place]
+        is_slowed = place[1] in bridge and cuts[1] <= enter_ts < cuts[2]
+        slowed += is_slowed
+        assert new_s == pytest.approx(old_s * (1 + size if is_slowed else 1), abs=0.05), (place, enter_ts)
+    assert slowed > 10
+    missing = {place for place in new.keys() ^ old.keys() if (old | new)[place][0] < cuts[-1] - HOUR_S}
+    assert not missing, "no upload is lost when the works begin or end"
+
+
+def test_trips_over_the_bridge_take_longer_and_quotes_stay(people: Visitors) -> None:
+    """Riders drive the given route, so only the trips over the bridge differ, and the oracle expects it."""
+    plain, bridge, tally, passed = Visitors(CONFIG, seed=5), people._bridge, Tally(people.measures), 0
+    old = people.visit(0)
+    people.shift(4.0)
+    for number in range(300):
+        visit, unshifted = people.visit(number), plain.visit(number)
+        question = visit.question()
+        assert question is not None
+        assert unshifted.question() == question
+        answer = answer_to(plain.city, question, number, minutes=11 + number % 5)
+        assert answer == answer_to(people.city, question, number, minutes=11 + number % 5), "the usual route stays"
+        visit.react(answer)
+        unshifted.react(answer)
+        tally.ended(visit)
+        assert visit.observed["cancelled"] == unshifted.observed["cancelled"], "riders do not know of the works"
+        passes = bool(np.isin(answer["edges"], bridge).any())
+        passed += passes
+        new_bias, old_bias = (one.expected["bias_min"] for one in (visit, unshifted))
+        assert (new_bias[0] < old_bias[0]) if passes else (new_bias == old_bias)
+    assert passed > 15
+    for row in tally.rows():
+        assert abs(row["value"] - row["expected"]) < row["high"] - row["low"], row
+    answer = answer_to(people.city, old.question() or {}, 0)
+    first = plain.visit(0)
+    first.question()
+    assert old.react(answer) == first.react(answer)
+    assert old.expected == first.expected, "a visit that has begun keeps its world"
+
+
+def test_a_shift_of_0_restores_the_original_city(people: Visitors) -> None:
+    plain = Visitors(CONFIG, seed=5)
+    people.shift(4.0)
+    people.shift(0.0)
+    assert live(people, range(30)) == live(plain, range(30))
+    span = (MORNING, MORNING + HOUR_S)
+    assert people.publications(*span) == plain.publications(*span)

@@ -159,3 +159,24 @@ def test_empty_slate_ends_the_visit_without_events(people: Visitors) -> None:
 def test_malformed_answer_raises(people: Visitors) -> None:
     with pytest.raises(KeyError):
         people.visit(0).react({"slate": [{"position": 0}], "request_ts": NOW, "slate_id": 1})
+
+
+def test_shifted_visitors_react_by_the_shifted_truth_and_the_oracle_expects_it(people: Visitors) -> None:
+    """The fixture's people are shared, so the shift is taken back, which must restore every event."""
+    before = {number: live(people, people.visit(number), number) for number in range(20)}
+    begun, tally = {number: people.visit(number) for number in range(500)}, Tally(people.measures)
+    people.shift(1.0)
+    moved = 0.0
+    for number, unshifted in begun.items():
+        visit = people.visit(number)
+        live(people, visit, number)
+        tally.ended(visit)
+        events = live(people, unshifted, number)
+        assert events == before.get(number, events), "a visit that has begun keeps its world"
+        moved += abs(visit.expected["clicks"][0] - unshifted.expected["clicks"][0])
+    for row in tally.rows():
+        half = row["high"] - row["value"]
+        assert abs(row["value"] - row["expected"]) < 2 * half, row
+    assert moved > 0.1 * sum(visit.expected["clicks"][0] for visit in begun.values())
+    people.shift(0.0)
+    assert {number: live(people, people.visit(number), number) for number in range(20)} == before
