@@ -110,11 +110,10 @@ class Watch:
             raise (DependencyError if one.killed else LabError)(f"{name} {reason}", hint=tail(one.service.log))
         elif sum(now - at < RESTART_WINDOW_S for at in one.crashes) > RESTARTS:
             raise LabError(f"{name} exits repeatedly: it {reason}", hint=tail(one.service.log))
+        err.print(f"[yellow]{name} {reason}; starting it again" + (f" in {pause_s:g} s" if pause_s else ""))
         if not pause_s:
-            err.print(f"[yellow]{name} {reason}; starting it again")
             self._start(one, now)
             return
-        err.print(f"[yellow]{name} {reason}; another replica serves, and it starts again in {pause_s:g} s")
         one.service.out, one.pause_s = reason, pause_s
         one.enter(Phase.OUT, now)
         self._changed()
