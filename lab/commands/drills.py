@@ -58,7 +58,7 @@ def drill(
     from lab.drills.report import journal, verdict_row, write_report
     from lab.drills.run import run_drill
     from lab.load.loading import service_pids
-    from lab.services.client import call, replica_urls, service_url
+    from lab.services.client import call, find_replicas, service_url
     from lab.services.ports import monitor_url_of
     from lab.sweeps.open import open_judge, progress
 
@@ -66,7 +66,7 @@ def drill(
     chosen = replace(chosen, rate_per_s=rate or chosen.rate_per_s)
     settings = settings_for(preset)
     base = url or (service_url(design, settings) if setting == "embedded" else composed_url(design))
-    replicas = [url] if url else replica_urls(design, settings)
+    replicas = [url] if url else list(find_replicas(design, settings).values())
     faults: Faults = SwitchedFaults(replicas) if setting == "embedded" else ComposedFaults()
     faults.check(chosen.method)
     served = settings.model_copy(update={"preset": call("GET", f"{base}/v1/design")["preset"]})

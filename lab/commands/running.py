@@ -31,7 +31,7 @@ def up(
 ) -> None:
     """Build what is missing, start all services, and stop them on Ctrl-C.
 
-    Several replicas of a service share its port. One that dies is started again, and the others serve meanwhile.
+    Several replicas of a service share its port. One that dies or hangs is replaced, and the others serve meanwhile.
     """
     from lab.services.runstate import read_state
     from lab.services.supervisor import Stopped, Supervisor
@@ -93,7 +93,7 @@ def status(preset: Preset = None, as_json: Json = False) -> None:
             "service": service.name,
             "pid": service.pid,
             "url": service.direct_url,
-            "state": "down",
+            "state": f"out: {service.out}" if service.out else "down",
             "pss_mb": 0.0,
             "model": "",
         }
@@ -124,7 +124,7 @@ def serve(
     preset: Preset = None,
     port: Annotated[int | None, typer.Option(help="port; by default the design's own")] = None,
 ) -> None:
-    """Serve a built design in the foreground, on 127.0.0.1."""
+    """Serve a built design in the foreground, on 127.0.0.1: one process. `lab up --workers N` runs several."""
     from lab.services.ports import served_at
     from lab.services.serving import serve_design
 

@@ -45,18 +45,24 @@ def fault(
     preset: Preset = None,
     as_json: Json = False,
 ) -> None:
-    """Inject a fault into every replica of a running design, or clear it; without a port, list the faults."""
-    from lab.services.client import call_each, replica_urls
+    """Inject a fault into every replica of a running design, or clear it; without a port, list the faults.
+
+    If the replicas differ in a fault, the list names them.
+    """
+    from lab.output.replicas import merge_rows
+    from lab.services.client import call_each, find_replicas
 
     if port is not None and name is None:
         raise UsageError("the name of the fault is missing", hint=f"run: lab fault {design} {port} down")
-    urls = replica_urls(find_design(design), settings_for(preset))
+    replicas = find_replicas(find_design(design), settings_for(preset))
+    urls = replicas.values()
     if port is None:
-        rows = call_each("GET", urls, "/v1/faults")
+        found = call_each("GET", urls, "/v1/faults")
     elif name == "clear":
-        rows = call_each("DELETE", urls, f"/v1/faults/{port}")
+        found = call_each("DELETE", urls, f"/v1/faults/{port}")
     else:
-        rows = call_each("PUT", urls, f"/v1/faults/{port}", json={"fault": name, "delay_s": delay_s})
+        found = call_each("PUT", urls, f"/v1/faults/{port}", json={"fault": name, "delay_s": delay_s})
+    rows = merge_rows(dict(zip(replicas, found, strict=True)), ("port", "fault"))
     if as_json:
         print_json(rows)
     else:

@@ -23,11 +23,15 @@ def service_url(design: Design, settings: Settings) -> str:
     return url_of(design, settings)
 
 
-def replica_urls(design: Design, settings: Settings) -> list[str]:
-    """Return the address of each replica that `lab up` runs; without it, the URL with the design's default port."""
+def find_replicas(design: Design, settings: Settings) -> dict[str, str]:
+    """Return name and address of each replica that `lab up` runs; without it, the URL with the design's default port.
+
+    A replica that the supervisor leaves out for a while is not listed.
+    """
     state = read_state(settings)
-    found = [service.direct_url for service in state.services if service.design == design.name] if state else []
-    return found or [url_of(design, settings)]
+    services = state.services if state else ()
+    found = {one.name: one.direct_url for one in services if one.design == design.name and not one.out}
+    return found or {design.name: url_of(design, settings)}
 
 
 def call(method: str, url: str, *, json: Any = None, timeout_s: float = 10.0) -> Any:
@@ -53,15 +57,15 @@ def call(method: str, url: str, *, json: Any = None, timeout_s: float = 10.0) ->
     raise (UsageError if response.is_client_error else LabError)(detail)
 
 
-def call_each(method: str, urls: Iterable[str], path: str, *, json: Any = None) -> Any:
-    """Call every replica, also after one has failed, and return the last response. Then raise the first error.
+def call_each(method: str, urls: Iterable[str], path: str, *, json: Any = None) -> list[Any]:
+    """Call every replica, also after one has failed, and return their responses. Raise the first error at the end.
 
     A fault thus does not stay in one replica because another one is just starting again.
     """
-    found, errors = None, []
+    found, errors = [], []
     for url in urls:
         try:
-            found = call(method, f"{url}{path}", json=json)
+            found.append(call(method, f"{url}{path}", json=json))
         except LabError as exc:
             errors.append(exc)
     if errors:

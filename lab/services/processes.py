@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
+import psutil
 
 from infra.errors import DependencyError, LabError
 from lab.services.client import request
@@ -48,7 +51,10 @@ class Service:
     sockets: tuple[int, ...] = ()
     """file descriptors that the process inherits, besides the pipe of the supervisor"""
     process: subprocess.Popen[bytes] | None = None
-    crashes: list[float] = field(default_factory=list)
+    started: float = 0.0
+    """when the process started (epoch seconds)"""
+    out: str = ""
+    """why the supervisor leaves the service out for a while"""
 
     def launch(self, environment: Mapping[str, str], pipe: int) -> None:
         """Start the process in a session of its own. The log of the process before is kept as `NAME.previous.log`."""
@@ -65,6 +71,9 @@ class Service:
                 pass_fds=[pipe, *self.sockets],
                 start_new_session=True,
             )
+        self.started = time.time()
+        with contextlib.suppress(psutil.Error):
+            self.started = psutil.Process(self.process.pid).create_time()
 
     def await_ready(self) -> None:
         """Raise `LabError` if the process ends while it starts, `DependencyError` if it is not ready in time."""
@@ -78,16 +87,40 @@ class Service:
             time.sleep(0.05)
         raise DependencyError(f"{self.name} was not ready after {START_TIMEOUT_S:.0f} s", hint=tail(self.log))
 
-    def running(self) -> Running:
+    def kill(self) -> None:
+        """Send SIGKILL to the process and its children. Returns before they have ended."""
         assert self.process is not None
-        return Running.of(self.name, self.process.pid, self.url, self.own_url, self.design)
+        _signal_group(self.process, signal.SIGKILL)
+
+    def running(self) -> Running:
+        """The last process of the service, also after it has ended."""
+        assert self.process is not None
+        return Running(self.name, self.process.pid, self.started, self.url, self.own_url, self.design, self.out)
 
 
 def answers(url: str) -> bool:
+    """True if the service answers with status 200 within two seconds."""
     try:
         return request("GET", url, timeout=2).status_code == 200
     except httpx.HTTPError:
         return False
+
+
+def responds(url: str, timeout_s: float) -> bool:
+    """True if the service answers with any status. No step of the exchange takes longer than `timeout_s`.
+
+    `http.client` takes 0.3 ms of CPU time and httpx 1.9 ms, and the supervisor asks each replica every second.
+    """
+    place = urlsplit(url)
+    connection = http.client.HTTPConnection(place.netloc, timeout=timeout_s)
+    try:
+        connection.request("GET", place.path)
+        connection.getresponse().read()
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+    return True
 
 
 def stop_all(processes: Sequence[subprocess.Popen[bytes]]) -> None:

@@ -17,6 +17,7 @@ class Running:
     """A process that `lab up` started. `started` (epoch seconds) distinguishes it from a later process with its pid.
 
     `own_url` is set for a replica that shares `url` with others. `design` is set for replicas, also for a single one.
+    `out` states why the supervisor leaves a replica out; its process has ended, and the next one starts after a pause.
     """
 
     name: str
@@ -25,6 +26,7 @@ class Running:
     url: str = ""
     own_url: str = ""
     design: str = ""
+    out: str = ""
 
     @property
     def direct_url(self) -> str:

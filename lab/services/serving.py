@@ -34,10 +34,13 @@ def serve_design(design: Design, settings: Settings, *, replica: int = 0, shared
 
     Replica number `replica` accepts connections from the listening socket `shared`, a file descriptor, and answers at a
     port of its own too. It accepts the first connection when its release is loaded. The kernel hands each connection
-    to one replica that accepts, so a replica that has died or hangs gets no new ones.
+    to one replica that accepts, so a replica that starts, has died or hangs gets no new ones. Without a release, a
+    replica ends also with `wait_for_release`, because it would take connections from the others and answer 503.
 
     Raises `UsageError` at the start if no release is built, and `DependencyError` if the port is taken.
     """
+    if shared is not None:
+        settings = settings.model_copy(update={"wait_for_release": False})
     if not settings.wait_for_release:
         read_release(settings.design_root(design.name))
     port = port_of(design, settings) if shared is None else replica_port_of(design, settings, replica)

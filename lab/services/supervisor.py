@@ -1,11 +1,11 @@
-"""`lab up`: builds missing releases, starts the services, restarts crashed services and stops every service at the end.
+"""`lab up`: builds missing releases, starts the services, watches them and stops every service at the end.
 
 Each service runs in its own session, so Ctrl-C reaches only the supervisor, and the supervisor stops the services in
 order. Each service also inherits the read end of a pipe: when the supervisor dies, the pipe closes and the service
 stops.
 
 With several replicas of a design, the supervisor opens the listening socket at the design's port, and every replica
-accepts connections from it. The others serve while one starts again.
+accepts connections from it. The others serve while one starts again (`lab.services.watching`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from types import FrameType
 
 from infra.build.fingerprints import is_built
 from infra.design import Design
-from infra.errors import BudgetBroken, DependencyError, LabError, UsageError
+from infra.errors import BudgetBroken, DependencyError, UsageError
 from infra.registry.release import read_release
 from infra.settings import Settings
 from infra.stream.address import find_stream
@@ -38,10 +38,12 @@ from lab.services.ports import (
     url_of,
     worker_port_of,
 )
-from lab.services.processes import Service, answers, stop_all, tail
+from lab.services.processes import Service, answers, stop_all
 from lab.services.runstate import Running, RunState, forget_state
+from lab.services.watching import Watch
 
-RESTARTS, RESTART_WINDOW_S = 3, 60.0
+LOOK_S = 0.5
+"""Pause between two looks at the services, in seconds."""
 
 
 class Stopped(BaseException):
@@ -171,22 +173,11 @@ class Supervisor:
         return Service("monitor", command, log, lambda: answers(f"{url}/healthz"), url)
 
     def watch(self) -> None:
-        """Restart crashed services until `Stopped`. Raises `LabError` if a service crashes too often in a minute."""
-        while True:
-            time.sleep(0.5)
-            for service in self.services:
-                assert service.process is not None
-                status = service.process.poll()
-                if status is None:
-                    continue
-                now = time.monotonic()
-                service.crashes = [at for at in service.crashes if now - at < RESTART_WINDOW_S] + [now]
-                if len(service.crashes) > RESTARTS:
-                    raise LabError(f"{service.name} exits repeatedly (status {status})", hint=tail(service.log))
-                err.print(f"[yellow]{service.name} ended with status {status}; starting it again")
-                self._launch(service)
-                service.await_ready()
-                self._remember()
+        """Restart crashed services until `Stopped`. Raises `LabError` if a service crashes again and again."""
+        with Watch(self.services, self._launch, self._remember) as watch:
+            while True:
+                time.sleep(LOOK_S)
+                watch.look()
 
     def _accept(self, design: Design, status: int) -> None:
         """Continue after a build, or exit with its status. If the gate refuses the model, the old release serves."""

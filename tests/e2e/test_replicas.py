@@ -68,14 +68,14 @@ def test_killed_replica_loses_no_request_but_those_in_flight_and_is_replaced(twi
     assert len(load.failed()) <= CLIENTS
 
 
-def test_stopped_replica_gets_no_new_connection(twins: Lab) -> None:
+def test_stopped_replica_gets_no_new_connection_and_is_replaced(twins: Lab) -> None:
     stopped = twins.service_pid
     os.kill(stopped, signal.SIGSTOP)
-    try:
-        answers = [request("POST", f"{twins.url}/v1/feed", json=ASK, timeout=30).status_code for _ in range(20)]
-    finally:
-        os.kill(stopped, signal.SIGCONT)
+    answers = [request("POST", f"{twins.url}/v1/feed", json=ASK, timeout=30).status_code for _ in range(20)]
     assert answers == [200] * 20
+    until(lambda: not psutil.pid_exists(stopped), "the end of the replica that hangs")
+    until(lambda: twins.has_new_process(stopped), "the new process in `lab status`")
+    until(lambda: len(ready_versions(twins)) == 2, "a new replica")
 
 
 def test_release_swap_under_load_fails_no_request(twins: Lab) -> None:
@@ -109,6 +109,8 @@ def test_a_breaker_belongs_to_one_replica_and_lab_fault_reaches_both(twins: Lab)
     until(lambda: bool(degraded(second)) and "open" in breakers(second), "the open breaker of one replica")
     assert "open" not in breakers(first)
     assert degraded(first) == [], "the other replica still reads the store"
+    active = [row for row in twins.run("fault", "feed_ranking", "--json", parse=True) if row["active"]]
+    assert [row["replica"] for row in active] == ["feed_ranking-2"]
     with twins.fault("feature_store", "down"):
         assert all(degraded(url) for url in (first, second))
     for url in (first, second):

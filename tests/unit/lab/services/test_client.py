@@ -37,4 +37,4 @@ def test_every_replica_is_called_after_one_does_not_answer(monkeypatch: pytest.M
     with pytest.raises(DependencyError, match="8012"):
         call_each("DELETE", ["http://127.0.0.1:8012", "http://127.0.0.1:8013"], "/v1/faults/index")
     assert called == [f"http://127.0.0.1:{port}/v1/faults/index" for port in (8012, 8013)]
-    assert call_each("GET", ["http://127.0.0.1:8013"], "/v1/faults") == ["GET"]
+    assert call_each("GET", ["http://127.0.0.1:8013"], "/v1/faults") == [["GET"]]

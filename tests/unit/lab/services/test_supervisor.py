@@ -12,8 +12,9 @@ import pytest
 
 from infra.registry.release import Release
 from infra.settings import Settings
+from lab.commands.running import status
 from lab.designs import find_design, load_designs
-from lab.services.client import replica_urls, service_url
+from lab.services.client import find_replicas, service_url
 from lab.services.ports import MOST_REPLICAS, monitor_port_of
 from lab.services.runstate import Running, RunState
 from lab.services.scraping import running_targets
@@ -89,7 +90,25 @@ def test_monitor_and_faults_find_each_replica(tmp_path: Path) -> None:
     worker = replace(this, name="feed_ranking-worker", url="http://127.0.0.1:8011")
     RunState(this, (worker, *replicas)).write(settings)
     assert service_url(DESIGN, settings) == "http://127.0.0.1:8010"
-    assert replica_urls(DESIGN, settings) == ["http://127.0.0.1:8012", "http://127.0.0.1:8013"]
+    assert find_replicas(DESIGN, settings) == {
+        "feed_ranking": "http://127.0.0.1:8012",
+        "feed_ranking-2": "http://127.0.0.1:8013",
+    }
     targets = running_targets(settings)
     assert {target.labels["design"] for target in targets} == {"feed_ranking"}
     assert [target.url for target in targets] == [f"http://127.0.0.1:{port}" for port in (8011, 8012, 8013)]
+
+
+def test_replica_that_is_left_out_gets_no_fault_and_status_shows_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = Settings(home=tmp_path, preset="smoke")
+    this = Running.of("supervisor", os.getpid())
+    gone = Running("feed_ranking", 2**22 + 1, 0.0, "http://127.0.0.1:8010", "http://127.0.0.1:8012", DESIGN.name)
+    out, other = replace(gone, out="broken"), replace(gone, name="feed_ranking-2", own_url="http://127.0.0.1:8013")
+    RunState(this, (out, other)).write(settings)
+    assert find_replicas(DESIGN, settings) == {"feed_ranking-2": "http://127.0.0.1:8013"}
+    assert [target.url for target in running_targets(settings)] == ["http://127.0.0.1:8012", "http://127.0.0.1:8013"]
+    monkeypatch.setenv("LAB_HOME", str(tmp_path))
+    status(preset="smoke", as_json=True)
+    assert [row["state"] for row in json.loads(capsys.readouterr().out)] == ["out: broken", "down"]
