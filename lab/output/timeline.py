@@ -39,11 +39,12 @@ def timeline_page(design: str, preset: str, entries: Sequence[Entry]) -> str:
 
 
 def _row(entry: Entry) -> str:
-    facts = ", ".join(f"{name} {value}" for name, value in entry.facts.items())
+    facts = escape(", ".join(f"{name} {value}" for name, value in entry.facts.items()))
+    told = escape(entry.text) + (f'<div class="facts">{facts}</div>' if facts else "")
     return (
         f'<tr><td class="time">{escape(_shown(entry.at))}</td><td class="time">{escape(_world_time(entry))}</td>'
         f'<td class="kind {escape(entry.kind)}">{escape(entry.kind)}</td>'
-        f'<td>{escape(entry.text)}<div class="facts">{escape(facts)}</div></td></tr>'
+        f"<td>{told}</td></tr>"
     )
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import subprocess
 import sys
+import threading
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -55,6 +57,20 @@ def test_two_processes_append_without_losing_or_mixing_lines(settings: Settings)
     for name in ("one", "two"):
         assert [entry.facts["number"] for entry in entries if entry.facts["writer"] == name] == list(range(300))
     assert len(timeline_file(settings, "tiny").read_bytes().splitlines()) == 600
+
+
+def test_a_writer_waits_while_another_one_drops_old_lines(settings: Settings) -> None:
+    """Otherwise its line would go to the file that is about to be replaced."""
+    record(settings, "tiny", "build", "one")
+    writer = threading.Thread(target=record, args=(settings, "tiny", "build", "two"))
+    with timeline_file(settings, "tiny").with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        writer.start()
+        writer.join(0.3)
+        assert writer.is_alive()
+        assert [entry.text for entry in read(settings, "tiny")] == ["one"]
+    writer.join(10)
+    assert [entry.text for entry in read(settings, "tiny")] == ["one", "two"]
 
 
 def test_torn_and_foreign_lines_are_skipped_and_spoil_no_later_line(settings: Settings) -> None:

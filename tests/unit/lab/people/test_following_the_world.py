@@ -90,10 +90,12 @@ def test_changes_apply_to_later_visits_and_each_is_told_once(tmp_path: Path) -> 
     assert told == ["the world shifts by 0.5", "the world shifts by 0.9", "the world is again as generated"]
 
 
-def test_a_run_that_begins_later_begins_in_the_shifted_world(tmp_path: Path) -> None:
+def test_a_run_that_begins_later_begins_in_the_shifted_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    published: list[float] = []
+    monkeypatch.setattr(Living, "_publish", lambda self: published.append(self.people.size))
     shift_to(0.5)(tmp_path)
     sizes, told = follow(tmp_path, People(), {}, 20)
-    assert sizes == [0.5]
+    assert sizes == published == [0.5]
     assert told == ["the world shifts by 0.5"]
 
 
