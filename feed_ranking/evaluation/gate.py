@@ -28,7 +28,7 @@ from feed_ranking.evaluation.holdout import (
 )
 from feed_ranking.model.artifact import Bundle, load_bundle
 from feed_ranking.model.inputs import ranker_names
-from feed_ranking.offline.samples import Sample
+from feed_ranking.offline.samples import FRESH, Sample
 from feed_ranking.world.history import Popularity, log_day
 from feed_ranking.world.oracle import Oracle
 from feed_ranking.world.truth import make_world
@@ -68,7 +68,8 @@ def gate(context: StepContext) -> Facts:
     context.report(0.8, "comparing with the champion")
     models = context.settings.design_root(context.design.name) / "models"
     registry = MlflowRegistry(context.settings)
-    verdict = promote(registered, comparison_on(sample), heavy.p_click_shown, registry, models, context.record)
+    fresh = fresh_rows(context.inputs["sample"] / FRESH, challenger)
+    verdict = promote(registered, comparison_on(sample), heavy.p_click_shown, registry, models, context.record, fresh)
     by_id = {figure.id: round(figure.value, 4) for figure in figures}
     return {
         "version": registered["version"],
@@ -76,6 +77,14 @@ def gate(context: StepContext) -> Facts:
         "auc": by_id["auc"],
         "excess_log_loss": by_id["excess_log_loss"],
     }
+
+
+def fresh_rows(file: Path, challenger: Bundle) -> tuple[Comparison, Array] | None:
+    """The comparison on the randomised bucket of the live log, with the challenger's predictions."""
+    if not file.exists():
+        return None
+    sample = Sample.read(file)
+    return comparison_on(sample), predict(challenger, sample, "heavy").p_click_shown
 
 
 def bins_of(challenger: Bundle, sample: Sample, heavy: Prediction) -> Bins:

@@ -38,6 +38,7 @@ from infra.feature_store.repository import materialize_views
 from infra.live.kept_log import read_until
 
 LOG_COLUMNS = ("slate_id", "user_id", "post_id", "creator_id", "position", "depth", "creator_before", "request_ts")
+FRESH, FRESH_ROWS = "fresh.npz", 20_000
 COLUMNS = (*LOG_COLUMNS, *LABELS, "policy")
 
 
@@ -103,11 +104,12 @@ def materialize_items(context: StepContext) -> Facts:
 
 
 def write_samples(context: StepContext) -> Facts:
-    """Step `sample`: write `train.npz` and `holdout.npz`.
+    """Step `sample`: write `train.npz` and `holdout.npz`, and `fresh.npz` if the live log has a randomised bucket.
 
     Training uses all clicks and a weighted share of the other impressions, under any policy. The holdout is the
     randomised bucket of the last days of the history: its slates are random, so its clicks measure the posts and not
-    the logging policy. Training also uses the live log, except its randomised bucket, which is kept for evaluation.
+    the logging policy. Training also uses the live log, except its randomised bucket, whose newest `FRESH_ROWS` rows
+    are in `fresh.npz`, for the gate.
     """
     config: FeedConfig = context.config
     store = open_store(context.inputs["materialize"], context.settings)
@@ -115,7 +117,8 @@ def write_samples(context: StepContext) -> Facts:
     until = config.world.days - config.sample.holdout_days
     train_days = range(min(config.sample.first_day, until - 1), until)
     shown, clicked = count_rows(context.inputs["world"], start, train_days)
-    live = read_live_days(context.inputs["world"], context.inputs["live"])
+    everything = read_live_days(context.inputs["world"], context.inputs["live"])
+    live = [log[log["policy"] != RANDOM_POLICY] for log in everything]
     shown += sum(len(log) for log in live)
     clicked += sum(int(log["clicked"].sum()) for log in live)
     share = float(np.clip((config.sample.rows - clicked) / max(shown - clicked, 1), 0.01, 1.0))
@@ -141,7 +144,18 @@ def write_samples(context: StepContext) -> Facts:
         sample = concatenate(parts)
         sample.write(context.out / f"{name}.npz")
         facts |= {f"{name}_rows": len(sample), f"{name}_clicks": int(sample.clicked.sum())}
-    return facts
+    fresh = _newest([log[log["policy"] == RANDOM_POLICY] for log in everything])
+    if len(fresh):
+        join(store, fresh.assign(weight=1.0), default).write(context.out / FRESH)
+    return facts | {"fresh_rows": len(fresh)}
+
+
+def _newest(days: list[pd.DataFrame]) -> pd.DataFrame:
+    """The newest `FRESH_ROWS` rows, ordered by slate."""
+    if not days:
+        return pd.DataFrame()
+    newest = pd.concat(days).sort_values("request_ts", kind="stable").tail(FRESH_ROWS)
+    return newest.sort_values(["slate_id", "position"], kind="stable", ignore_index=True)
 
 
 def count_rows(world: Path, start: float, days: range) -> tuple[int, int]:
@@ -159,7 +173,7 @@ def read_day(world: Path, start: float, day: int) -> pd.DataFrame:
 
 
 def read_live_days(world: Path, live: Path) -> list[pd.DataFrame]:
-    """The live organic impressions for training, one frame per day, ordered by slate.
+    """The live organic impressions of all policies, one frame per day, ordered by slate.
 
     Features are joined as of `request_ts`, which the app sends back. Rows of posts published after `request_ts` are
     dropped.
@@ -172,7 +186,7 @@ def read_live_days(world: Path, live: Path) -> list[pd.DataFrame]:
     log["creator_id"] = catalogue.posts["creator_id"].to_numpy()[row]
     is_out = seconds(log["request_ts"].to_numpy()) >= catalogue.posts["published_ts"].to_numpy()[row]
     is_known = (row >= 0) & (log["user_id"] >= 0) & (log["user_id"] < len(catalogue.people))
-    log = log[is_known & is_out & (log["policy"] != RANDOM_POLICY)]
+    log = log[is_known & is_out]
     return [day for _, day in log.groupby(log["request_ts"].dt.date)]
 
 

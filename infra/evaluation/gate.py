@@ -3,6 +3,10 @@
 Both comparisons are differences in loss on the same rows, each with a 95% interval over groups of rows. By default, the
 loss is the log loss of clicks, and the baseline a constant click rate.
 
+The rows come from the end of the history. If the live log has rows of the randomised bucket, the same two models are
+compared on these *fresh* rows first: a world that has changed makes the old rows misleading. A sure difference there
+decides; without one, the rows of the history do.
+
 Paired differences find the rounding of another compiler or processor significant. The challenger is therefore refused
 only if the interval shows that it loses more than `NEGLIGIBLE` of the champion's gain over the baseline.
 """
@@ -26,6 +30,8 @@ from infra.training.click_metrics import Array, log_loss_rows
 
 NEGLIGIBLE = 0.001
 """share of the champion's gain over the baseline that a challenger may lose"""
+FEWEST_FRESH = 30
+"""groups of fresh rows without which they are not compared"""
 
 
 class GateRefused(BudgetBroken):
@@ -65,17 +71,19 @@ def promote(
     registry: MlflowRegistry,
     models: Path,
     record: Record,
+    fresh: tuple[Comparison, Array] | None = None,
 ) -> str:
     """Set the alias challenger on the `registered` model, check the gate, and set the alias champion on it.
 
-    `p` are the challenger's predictions; `models` is the directory for fetched models. Returns a short text with the
+    `p` are the challenger's predictions; `models` is the directory for fetched models. `fresh` are fresh rows with the
+    challenger's predictions. Returns a short text with the
     verdict, which the registry keeps too; `record` adds it to the timeline. Raises `GateRefused` (exit code 3) if the
     model fails the gate; the champion then stays.
     """
     name, version = registered["name"], registered["version"]
     registry.set_alias(name, "challenger", version)
     try:
-        verdict = check_gate(comparison, p, registry.by_alias(name, "champion"), registry, models)
+        verdict = check_gate(comparison, p, registry.by_alias(name, "champion"), registry, models, fresh)
     except GateRefused as refused:
         registry.set_verdict(name, version, f"refused: {refused}")
         record("gate", f"model version {version} is refused: {refused}", version=version)
@@ -87,10 +95,16 @@ def promote(
 
 
 def check_gate(
-    comparison: Comparison, p: Array, champion: ModelVersion | None, registry: MlflowRegistry, models: Path
+    comparison: Comparison,
+    p: Array,
+    champion: ModelVersion | None,
+    registry: MlflowRegistry,
+    models: Path,
+    fresh: tuple[Comparison, Array] | None = None,
 ) -> str:
     """Return the reason why a challenger with predictions `p` passes. Raises `GateRefused` if it is not significantly
-    better than the baseline, or is significantly worse than the champion by more than `NEGLIGIBLE` of its gain."""
+    better than the baseline, or is significantly worse than the champion on fresh rows, or on those of the history by
+    more than `NEGLIGIBLE` of its gain."""
     actual, resample = comparison.actual, Resample.of(comparison.groups)
     loss, ones = comparison.loss(actual, p), np.ones(len(actual))
     baseline = np.full_like(actual, actual.mean()) if comparison.baseline is None else comparison.baseline
@@ -105,7 +119,10 @@ def check_gate(
     if champion is None:
         return f"first model, better than {comparison.baseline_name}"
     try:
-        before = comparison.loss(actual, comparison.predict(registry.fetch(champion, models), champion.digest))
+        path = registry.fetch(champion, models)
+        if fresh and (low_high := _on_fresh_rows(*fresh, path, champion.digest)):
+            return _decided(low_high, fresh[0], champion)
+        before = comparison.loss(actual, comparison.predict(path, champion.digest))
     except (CorruptArtifact, ValueError, IndexError, KeyError) as exc:
         return f"the champion cannot be compared ({type(exc).__name__}); better than {comparison.baseline_name}"
     low, high = resample.spread(loss - before, ones)
@@ -115,3 +132,23 @@ def check_gate(
             hint="the champion keeps serving; check what changed in the data or the configuration",
         )
     return f"not worse than champion {champion.version} ({low:+.5f} to {high:+.5f})"
+
+
+def _on_fresh_rows(rows: Comparison, p: Array, path: Path, digest: str) -> tuple[float, float] | None:
+    """The 95% interval of challenger minus champion in mean loss, or None if it contains 0 or there are few rows."""
+    resample = Resample.of(rows.groups)
+    if resample.count < FEWEST_FRESH:
+        return None
+    difference = rows.loss(rows.actual, p) - rows.loss(rows.actual, rows.predict(path, digest))
+    low, high = resample.spread(difference, np.ones(len(difference)))
+    return (low, high) if low > 0 or high < 0 else None
+
+
+def _decided(low_high: tuple[float, float], rows: Comparison, champion: ModelVersion) -> str:
+    """The verdict of a sure difference on fresh rows. Raises `GateRefused` if the challenger is worse."""
+    low, high = low_high
+    on = f"than champion {champion.version} on {len(rows.actual):,} fresh rows of the randomised bucket"
+    differs = f"{rows.measure} differs by {low:+.5f} to {high:+.5f}"
+    if low > 0:
+        raise GateRefused(f"worse {on}: {differs}", hint="the champion keeps serving; the new data made it worse")
+    return f"better {on}: {differs}"

@@ -1,8 +1,11 @@
-"""Decides whether a design's models are due for a retraining: by the age of their data and by new labelled rows.
+"""Decides whether a design's models are due for a retraining: by drift, by the age of their data, and by new rows.
 
 The age is in world time: the time of the newest event of the live log minus the time up to which the current release
 has data. World time stands still while no process of the world runs, and models do not age then. A release ages only
 by events that it has not read, so a build that reads the same log again is never due: it would give the same models.
+
+A drift of the served model (`infra.telemetry.drift`) makes a retraining due as soon as there are `DRIFT_ROWS` new rows.
+It ends with the next release, since each release has a reference of its own.
 
 New rows are counted from the cut of the last build, not from the release. After a build whose model the gate refused,
 the next one is therefore due only when the log has grown again. A build that was stopped before it had trained is due
@@ -23,11 +26,14 @@ from infra.live.kept_log import end_of_log, log_errors
 from infra.live.live_log import LiveLog, cut_of, files_of_cut, live_root
 from infra.registry.release import read_release
 from infra.settings import Settings
+from infra.telemetry.drift.status import read_status
 
 MAX_AGE_S: Final = 86_400.0
 """age at which a retraining is due, in seconds of world time, if there is at least one new labelled row"""
 NEW_ROWS: Final = 20_000
 """number of new labelled rows at which a retraining is due"""
+DRIFT_ROWS: Final = 1_000
+"""number of new labelled rows at which a retraining is due if the served model has drifted"""
 
 
 @dataclass(frozen=True)
@@ -58,6 +64,9 @@ def check_retraining(
         return Retraining(True, reason, age_s, rows)
     if rows >= enough_rows:
         return Retraining(True, f"{rows:,} new labelled rows; due from {enough_rows:,}", age_s, rows)
+    drift = read_status(settings.design_root(design.name))
+    if drift.is_drifted and drift.model_digest == release.model_digest and rows >= DRIFT_ROWS:
+        return Retraining(True, f"the model has drifted: {'; '.join(drift.reasons)}", age_s, rows)
     age = f"the release lacks the last {age_s / 3600:.1f} h of the log"
     if age_s >= max_age_s and rows:
         return Retraining(True, f"{age}; due from {max_age_s / 3600:g} h", age_s, rows)

@@ -28,7 +28,7 @@ def retrain(
     preset: Preset = None,
     as_json: Json = False,
 ) -> None:
-    """Build a design again if its models are due: by the age of their data and by new labelled rows of the live log.
+    """Build a design again if its models are due: by drift, by the age of their data, or by new rows of the live log.
 
     Without --check, exit code 0 if nothing is due or the build ended well, and 3 if the gate refused the new model.
     """

@@ -21,7 +21,7 @@ from infra.settings import Settings
 
 log = logging.getLogger(__name__)
 SHORTEST_S, LONGEST_S = 15.0, 120.0
-"""bounds of the pause between two rounds; it is a quarter of the shortest window"""
+"""bounds of the pause between two rounds; it is half of the shortest window"""
 DEADLINE_S = 300.0
 LOWEST_PRIORITY = 19
 
@@ -37,7 +37,7 @@ class DriftRounds:
 
     def __post_init__(self) -> None:
         windows = [design.configuration(self.settings.preset).drift.drift_window_s for design in self.designs]
-        self.every_s = min(max(min(windows) / 4, SHORTEST_S), LONGEST_S)
+        self.every_s = min(max(min(windows) / 2, SHORTEST_S), LONGEST_S)
         self._stop = threading.Event()
         self._child: subprocess.Popen[bytes] | None = None
         self._thread = threading.Thread(target=self._run, name="drift", daemon=True)

@@ -95,3 +95,32 @@ def test_promotion_moves_the_champion_only_after_the_gate_and_keeps_each_verdict
     assert [(kind, facts) for kind, _, facts in told] == [("promotion", {"version": 1}), ("gate", {"version": 2})]
     assert told[0][1].startswith("model version 1 is the champion: first model")
     assert told[1][1].startswith("model version 2 is refused: the model is not better than")
+
+
+def on_fresh_rows(history: float, fresh: float, groups: int, tmp_path: Path) -> str:
+    """The verdict on a challenger whose predictions lie by `history` closer to the clicks of the history than the
+    champion's, and by `fresh` closer to the fresh clicks."""
+    rng = np.random.default_rng(2)
+
+    def rows(count: int, better: float) -> tuple[Comparison, np.ndarray]:
+        champion = np.where(rng.random(count) < 0.5, 0.1, 0.4)
+        clicked = (rng.random(count) < champion).astype(np.float64)
+        challenger = champion + better * (clicked - champion)
+        return Comparison(clicked, np.arange(count) % groups, lambda path, digest: champion, "rows"), challenger
+
+    (comparison, p), newest = rows(20_000, history), rows(2_000, fresh)
+    return check_gate(comparison, p, CHAMPION, cast(MlflowRegistry, Anywhere()), tmp_path, newest)
+
+
+def test_a_sure_difference_on_fresh_rows_decides_whatever_the_history_says(tmp_path: Path) -> None:
+    assert "better than champion 3 on 2,000 fresh rows" in on_fresh_rows(-0.02, 0.1, 500, tmp_path)
+    with pytest.raises(GateRefused, match="worse than champion 3 on 2,000 fresh rows"):
+        on_fresh_rows(0.02, -0.1, 500, tmp_path)
+
+
+def test_equal_models_and_few_fresh_rows_leave_the_decision_to_the_history(tmp_path: Path) -> None:
+    with pytest.raises(GateRefused, match="worse than champion 3: log loss"):
+        on_fresh_rows(-0.02, 0.0, 500, tmp_path)
+    with pytest.raises(GateRefused, match="worse than champion 3: log loss"):
+        on_fresh_rows(-0.02, 0.1, 20, tmp_path)
+    assert "not worse than champion 3" in on_fresh_rows(0.0, 0.0, 500, tmp_path)

@@ -14,9 +14,10 @@ from infra.build.fingerprints import step_paths, take_cuts
 from infra.columns import timestamps
 from infra.errors import LabError
 from infra.live.live_log import LiveLog, cut_of, live_root
-from infra.live.retraining import check_retraining
+from infra.live.retraining import DRIFT_ROWS, check_retraining
 from infra.registry.release import Release
 from infra.settings import Settings
+from infra.telemetry.drift.status import FOLDER, Status, write_status
 from tests.support.tiny import tiny_design
 from tests.support.tiny_steps import DESIGN as STEPS
 
@@ -70,6 +71,28 @@ def test_nothing_is_due_without_new_rows(settings: Settings) -> None:
     found = check_retraining(DESIGN, settings, max_age_s=0.0, enough_rows=1)
     assert not found.due, "a build would read the same log again"
     assert (found.age_s, found.new_rows) == (0.0, 0)
+
+
+def drifted(settings: Settings, digest: str = "") -> None:
+    (settings.design_root("tiny") / FOLDER).mkdir(exist_ok=True)
+    status = Status(model_digest=digest, windows=5, drifted_at=9.0, reasons=("calibration of s1: 0.4, reference 0.8",))
+    write_status(settings.design_root("tiny"), status)
+
+
+def test_a_drift_makes_a_retraining_due_once_there_are_rows_to_learn_from(settings: Settings) -> None:
+    drifted(settings)
+    write(settings, 1, rows=DRIFT_ROWS - 1, age_h=0.1)
+    assert not check_retraining(DESIGN, settings).due
+    write(settings, 2, rows=1, age_h=0.1)
+    found = check_retraining(DESIGN, settings)
+    assert found.due
+    assert found.reason == "the model has drifted: calibration of s1: 0.4, reference 0.8"
+
+
+def test_a_drift_of_an_earlier_release_is_none_of_this_one(settings: Settings) -> None:
+    drifted(settings, digest="of another model")
+    write(settings, 1, rows=DRIFT_ROWS, age_h=0.1)
+    assert not check_retraining(DESIGN, settings).due
 
 
 def test_design_without_a_release_is_not_due(tmp_path: Path) -> None:

@@ -84,8 +84,8 @@ def test_the_thread_stops_with_its_child(settings: Settings, monkeypatch: pytest
     assert not rounds._thread.is_alive()
 
 
-def test_rounds_come_four_times_per_window_within_bounds(settings: Settings):
-    assert DriftRounds([FakeDesign(window_s=80.0)], settings).every_s == 20.0
+def test_rounds_come_twice_per_window_within_bounds(settings: Settings):
+    assert DriftRounds([FakeDesign(window_s=80.0)], settings).every_s == 40.0
     assert DriftRounds([FakeDesign(window_s=5.0)], settings).every_s == drifting.SHORTEST_S
     assert DriftRounds([FakeDesign(window_s=9e9)], settings).every_s == drifting.LONGEST_S
 
