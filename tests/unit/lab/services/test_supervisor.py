@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from infra.errors import UsageError
 from infra.registry.release import Release
 from infra.settings import Settings
 from lab.commands.running import status
@@ -18,6 +19,7 @@ from lab.services.client import find_replicas, service_url
 from lab.services.ports import MOST_REPLICAS, monitor_port_of
 from lab.services.runstate import Running, RunState
 from lab.services.scraping import running_targets
+from lab.services.serving import serve_design
 from lab.services.supervisor import Supervisor
 
 DESIGN = find_design("feed_ranking")
@@ -112,3 +114,10 @@ def test_replica_that_is_left_out_gets_no_fault_and_status_shows_why(
     monkeypatch.setenv("LAB_HOME", str(tmp_path))
     status(preset="smoke", as_json=True)
     assert [row["state"] for row in json.loads(capsys.readouterr().out)] == ["out: broken", "down"]
+
+
+def test_replica_without_a_release_accepts_no_connection(tmp_path: Path) -> None:
+    """A single service may wait for its release and answer 503. A replica would take requests from the others."""
+    settings = Settings(home=tmp_path, preset="smoke", wait_for_release=True)
+    with pytest.raises(UsageError, match="has not been built"):
+        serve_design(DESIGN, settings, replica=2, shared=-1)
