@@ -291,7 +291,7 @@ BUDGETS = (
 SMALL = CtrConfig()
 SMOKE = replace(
     SMALL,
-    drift=DriftConfig(drift_window_s=60.0),
+    drift=DriftConfig(drift_window_s=60.0, retrain_cooldown_s=120.0),
     world=WorldConfig(
         users=600,
         segments=8,

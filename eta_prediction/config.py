@@ -372,7 +372,7 @@ SMOKE = EtaConfig(
     ),
     sample=SampleConfig(holdout_days=2),
     model=ModelConfig(batch=256, leaves=15, calibration_days=1),
-    drift=DriftConfig(drift_window_s=60.0),
+    drift=DriftConfig(drift_window_s=60.0, retrain_cooldown_s=120.0),
 )
 LARGE = EtaConfig(
     WorldConfig(

@@ -337,7 +337,7 @@ BUDGETS = (
 SMALL = FeedConfig()
 SMOKE = replace(
     SMALL,
-    drift=DriftConfig(drift_window_s=60.0),
+    drift=DriftConfig(drift_window_s=60.0, retrain_cooldown_s=120.0),
     world=WorldConfig(
         users=600,
         creators_at_start=74,

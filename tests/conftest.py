@@ -37,6 +37,7 @@ training, and no test measures the speed of a training."""
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith(OURS)} | {
     "LAB_HOME": str(HOME),
     "LAB_PRESET": "smoke",
+    "LAB_RETRAIN": "false",
 }
 
 

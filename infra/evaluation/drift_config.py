@@ -1,5 +1,7 @@
-"""Knobs of the drift monitor, the same for each design. Thresholds are effect sizes, not p-values: with enough traffic
-every difference is significant."""
+"""Knobs of the drift monitor and of retraining, the same for each design.
+
+Thresholds are effect sizes, not p-values: with enough traffic every difference is significant.
+"""
 
 from __future__ import annotations
 
@@ -35,3 +37,9 @@ class DriftConfig:
         0.15, unit="", low=0.01, high=10.0, trades="higher: fewer alarms, worse predictions go unnoticed"
     )
     drift_psi: float = knob(0.25, unit="", low=0.01, high=10.0, trades="higher: fewer inputs are reported as moved")
+    retrain_cooldown_s: float = knob(
+        3600.0, unit="s", low=0.0, high=604_800.0, trades="longer: fewer builds, a later second try after a refusal"
+    )
+    retrain_per_day: int = knob(
+        6, unit="builds", low=0, high=100, trades="more: follows a world that changes often, more load; 0: never"
+    )

@@ -1,28 +1,37 @@
-"""Runs the drift monitor of each design from time to time, as a child process of the monitor.
+"""Runs the drift monitor of each design from time to time, and a retraining after a drift, as children of the monitor.
 
-A child reads Parquet, loads the model and takes hundreds of megabytes for seconds; the monitor itself stays small.
-Children run one after the other, with the lowest priority and a deadline, and only if the worker has written new files.
+A child reads Parquet, loads or trains models and takes hundreds of megabytes; the monitor itself stays small. Children
+run one after the other, with the lowest priority and a deadline, and only if the worker has written new files.
+
+Only the embedded monitor retrains. In the composed setting, the watch DAG of Airflow asks `lab retrain --check`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from infra.design import Design
 from infra.live.live_log import LIVE
+from infra.live.retraining_pace import must_wait
 from infra.settings import Settings
+from infra.telemetry.drift.status import read_status
+from infra.telemetry.timeline import read
 
 log = logging.getLogger(__name__)
 SHORTEST_S, LONGEST_S = 15.0, 120.0
 """bounds of the pause between two rounds; it is half of the shortest window"""
-DEADLINE_S = 300.0
+DEADLINE_S, BUILD_DEADLINE_S = 300.0, 3600.0
+MOST_TEXT = 1000
+"""characters of a failed child's messages that are logged"""
 LOWEST_PRIORITY = 19
 
 
@@ -32,6 +41,7 @@ class DriftRounds:
 
     designs: Sequence[Design]
     settings: Settings
+    retrains: bool = False
     _seen: dict[str, float] = field(default_factory=dict)
     """design -> modification time of the newest folder of its log when a child last ran"""
 
@@ -58,7 +68,20 @@ class DriftRounds:
             newest = newest_change(self.settings.design_root(design.name) / LIVE)
             if newest and newest != self._seen.get(design.name) and not self._stop.is_set():
                 self._seen[design.name] = newest
-                self._update(design)
+                self._child_of(design, "drift", "--update", "--json", deadline_s=DEADLINE_S)
+                if self.retrains and not self._stop.is_set():
+                    self._retrain(design)
+
+    def _retrain(self, design: Design) -> None:
+        """Build the design again if its model has drifted, unless the last retraining is too recent."""
+        if not read_status(self.settings.design_root(design.name)).is_drifted:
+            return
+        config = design.configuration(self.settings.preset).drift
+        if reason := must_wait(read(self.settings, design.name), config, time.time()):
+            log.info("%s has drifted and is not retrained: %s", design.name, reason)
+            return
+        log.info("%s has drifted; retraining it", design.name)
+        self._child_of(design, "retrain", deadline_s=BUILD_DEADLINE_S)
 
     def _run(self) -> None:
         while not self._stop.wait(self.every_s):
@@ -67,28 +90,38 @@ class DriftRounds:
             except Exception:  # the next round tries again; the alerts of the monitor do not depend on this thread
                 log.exception("the drift monitor failed")
 
-    def _update(self, design: Design) -> None:
-        command = [sys.executable, "-m", "lab", "drift", design.name, "--update", "--json"]
+    def _child_of(self, design: Design, command: str, *options: str, deadline_s: float) -> None:
+        """Run `lab COMMAND DESIGN` to its end, and log its messages if it fails."""
         environment = dict(os.environ) | {"LAB_PRESET": self.settings.preset, "OMP_NUM_THREADS": "1"}
-        self._child = subprocess.Popen(
-            command,
+        child = subprocess.Popen(
+            [sys.executable, "-m", "lab", command, design.name, *options],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             env=environment,
             pass_fds=[] if self.settings.parent_pipe is None else [self.settings.parent_pipe],
         )
-        os.setpriority(os.PRIO_PROCESS, self._child.pid, LOWEST_PRIORITY)
+        self._child = child
+        _run_when_idle(child.pid)
         try:
-            _, errors = self._child.communicate(timeout=DEADLINE_S)
+            _, errors = child.communicate(timeout=deadline_s)
         except subprocess.TimeoutExpired:
-            self._child.kill()
-            _, errors = self._child.communicate()
-        status, self._child = self._child.returncode, None
-        if status and not self._stop.is_set():
-            log.warning("lab drift %s --update ended with %d: %s", design.name, status, errors.decode(errors="replace"))
+            child.kill()
+            _, errors = child.communicate()
+        self._child = None
+        if child.returncode and not self._stop.is_set():
+            text = errors.decode(errors="replace").strip()[-MOST_TEXT:]
+            log.warning("lab %s %s ended with %d: %s", command, design.name, child.returncode, text)
 
 
 def newest_change(live: Path) -> float:
     """Modification time of the newest folder that holds files of the log; 0 without a log. A new file changes it."""
     return max((folder.stat().st_mtime for folder in live.glob("*/date=*/hour=*")), default=0.0)
+
+
+def _run_when_idle(pid: int) -> None:
+    """Let a process, and those that it starts, run only when no other one wants the processor."""
+    os.setpriority(os.PRIO_PROCESS, pid, LOWEST_PRIORITY)
+    if hasattr(os, "SCHED_IDLE"):  # Linux; elsewhere the priority has to do
+        with contextlib.suppress(OSError):
+            os.sched_setscheduler(pid, os.SCHED_IDLE, os.sched_param(0))

@@ -78,7 +78,7 @@ def create_monitor(settings: Settings, *, watch: bool) -> ASGIApp:
         book.save()
         if scraper:
             scraper.start()
-        with DriftRounds(load_designs(), settings):
+        with DriftRounds(load_designs(), settings, retrains=watch and settings.retrain):
             yield
         if scraper:
             scraper.close()

@@ -104,14 +104,13 @@ class FakeDesign:
         return FakeConfig(DriftConfig(drift_window=300, drift_window_s=self.window_s))
 
 
-def release(root: Path, version: int = 1, released_ts: float = 0.0) -> None:
+def release(root: Path, version: int = 1, released_ts: float = 0.0, digest: str = "") -> None:
     """Make version `version` the current release of the design whose directory is `root`."""
     out = root / "steps" / f"release-{version}"
     out.mkdir(parents=True, exist_ok=True)
     paths = {"model_path": "", "index_path": "", "features_path": ""}
-    Release("fake", "fake-smoke", version, f"digest{version}", **paths, world_now=0.0, released_ts=released_ts).write(
-        out
-    )
+    of_model = ("fake-smoke", version, digest or f"digest{version}")
+    Release("fake", *of_model, **paths, world_now=0.0, released_ts=released_ts).write(out)
     (root / CURRENT).write_text(json.dumps({"release": str(out)}))
 
 

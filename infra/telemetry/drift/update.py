@@ -43,7 +43,7 @@ def update_drift(design: Design, settings: Settings) -> State:
         state = read_state(root)
         if not is_mine:
             return state
-        if state.model_digest != release.model_digest:
+        if (state.model_digest, state.model_version) != (release.model_digest, _version(release)):
             state = _after_release(state, release)
         source: DriftSource | None = None
         for _ in range(AT_ONCE):
@@ -68,10 +68,14 @@ def _after_release(state: State, release: Release) -> State:
     since = {name: max(at, int(release.released_ts * 1e9)) for name, at in state.read_ns.items()}
     return State(
         model_digest=release.model_digest,
-        model_version=f"{release.model_name}/{release.model_version}",
+        model_version=_version(release),
         read_ns=since or {"": int(release.released_ts * 1e9)},
         windows=state.windows,
     )
+
+
+def _version(release: Release) -> str:
+    return f"{release.model_name}/{release.model_version}"
 
 
 def _since(state: State, folder: str) -> int:

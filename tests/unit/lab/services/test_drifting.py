@@ -1,6 +1,7 @@
 """The monitor runs the drift monitor of a design in a child process when its log has grown."""
 
 import logging
+import os
 import sys
 import time
 from pathlib import Path
@@ -8,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from infra.settings import Settings
+from infra.telemetry.drift.status import FOLDER, Status, write_status
+from infra.telemetry.timeline import record
 from lab.services import drifting
 from lab.services.drifting import DriftRounds, newest_change
 from tests.support.drift_source import FakeDesign
@@ -82,6 +85,54 @@ def test_the_thread_stops_with_its_child(settings: Settings, monkeypatch: pytest
             time.sleep(0.02)
         assert calls.exists()
     assert not rounds._thread.is_alive()
+
+
+def drifted(settings: Settings) -> None:
+    (settings.design_root("fake") / FOLDER).mkdir(parents=True)
+    write_status(settings.design_root("fake"), Status(windows=5, drifted_at=9.0, reasons=("calibration",)))
+
+
+def commands(calls: Path) -> list[str]:
+    return [line.split()[2] for line in calls.read_text().splitlines()]
+
+
+def test_a_drift_is_followed_by_a_retraining_but_not_twice_within_the_cooldown(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    calls = child(monkeypatch, tmp_path, "")
+    rounds = DriftRounds([FakeDesign()], settings, retrains=True)
+    new_file(settings, "one.parquet")
+    rounds.look()
+    assert commands(calls) == ["drift"]
+    drifted(settings)
+    new_file(settings, "two.parquet")
+    rounds.look()
+    assert commands(calls) == ["drift", "drift", "retrain"]
+    record(settings, "fake", "retraining", "the model has drifted")
+    new_file(settings, "three.parquet")
+    rounds.look()
+    assert commands(calls) == ["drift", "drift", "retrain", "drift"]
+
+
+def test_a_monitor_that_only_reports_starts_no_retraining(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    calls = child(monkeypatch, tmp_path, "")
+    drifted(settings)
+    new_file(settings, "one.parquet")
+    DriftRounds([FakeDesign()], settings).look()
+    assert commands(calls) == ["drift"]
+
+
+@pytest.mark.skipif(not hasattr(os, "SCHED_IDLE"), reason="the scheduler is Linux's")
+def test_children_run_only_when_the_processor_is_idle(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    code = "time.sleep(0.3); open(sys.argv[0] + '.scheduler', 'w').write(str(os.sched_getscheduler(0)))"
+    child(monkeypatch, tmp_path, code)
+    new_file(settings, "one.parquet")
+    DriftRounds([FakeDesign()], settings).look()
+    assert (tmp_path / "program.scheduler").read_text() == str(os.SCHED_IDLE)
 
 
 def test_rounds_come_twice_per_window_within_bounds(settings: Settings):

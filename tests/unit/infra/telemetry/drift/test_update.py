@@ -83,6 +83,14 @@ def test_a_shift_becomes_a_drift_in_the_status_and_in_the_timeline_and_ends_with
     assert len(state.windows) == 9  # windows of the old release stay for the report
 
 
+def test_the_same_model_under_another_version_begins_with_a_reference_of_its_own(settings: Settings):
+    grow(settings, range(4))
+    root = settings.design_root(DESIGN.name)
+    release(root, 2, digest="digest1")
+    state = update_drift(DESIGN, settings)
+    assert (state.model_version, state.inputs) == ("fake-smoke/2", ())
+
+
 def test_a_killed_run_leaves_the_last_complete_window(settings: Settings, monkeypatch: pytest.MonkeyPatch):
     grow(settings, range(2))
 
