@@ -69,7 +69,8 @@ def test_replay_reproduces_auctions_and_skew_finds_no_difference(ads: Lab) -> No
     assert "all are equal" in ads.run("skew", "ctr_prediction")
     found = observed_drift(Path(ads.environment["LAB_HOME"]), "ctr_prediction", after_s=3600)
     assert found.matched_share > 0.9, "labels that the drift monitor joins with their prediction"
-    assert 0.2 < found.calibration < 2
+    assert found.judged > 200
+    assert 0 < found.calibration < 2, "most clicks are reported later than this test looks"
 
 
 def test_frequency_cap_counts_impressions_of_both_replicas(ads: Lab) -> None:
