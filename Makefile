@@ -101,10 +101,12 @@ compose-up: engine ## the same with Docker: Redis, PostgreSQL, MLflow, Prometheu
 compose-down: engine ## stop it, keep its data (docker compose down --volumes forgets the data too)
 	docker compose --profile '*' down
 
+# Airflow, alerts and contracts wait for most of their time, and measure no speed. The tests of the stack run alone.
 compose-test: engine env-dev ## bring everything up from nothing, use it, break it, take it down
-	$(BIN)/pytest tests/contracts/test_compose.py tests/contracts/test_feature_store.py tests/contracts/test_registry.py
-	$(BIN)/pytest tests/contracts/test_stream.py -k kafka
-	$(BIN)/pytest tests/compose
+	$(BIN)/pytest tests/compose/test_airflow.py tests/contracts/test_stream.py tests/compose/test_alerts.py \
+		tests/contracts/test_compose.py tests/contracts/test_feature_store.py tests/contracts/test_registry.py \
+		$(PARALLEL) -k "kafka or not test_stream"
+	$(BIN)/pytest tests/compose/test_stack.py -rs
 
 engine:
 	@command -v docker >/dev/null 2>&1 || { echo "Docker is not installed: https://docs.docker.com/get-docker; 'make up' needs none" >&2; exit 1; }

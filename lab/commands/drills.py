@@ -77,7 +77,7 @@ def drill(
         return judge.question(cases.of(number))
 
     load = Load(base, design.ask.path, design.ask.rows, question, chosen.rate_per_s)
-    pids = composed_pids if setting == "compose" else lambda: service_pids(settings, base)
+    pids = composed_pids() if setting == "compose" else lambda: service_pids(settings, base)
     with progress(chosen.name) as report:
         run = run_drill(chosen, load, faults, setting, report, pids)
     run.alerts = alerts_during(monitor_url_of(settings), design.name, run.began_ts, run.lasted_s)

@@ -106,12 +106,17 @@ class Stack:
         except httpx.HTTPError:
             return False
 
-    def await_(self, condition: Callable[[], bool], what: str, seconds: float = UP_S) -> None:
+    def await_(self, condition: Callable[[], bool], what: str, seconds: float = UP_S, every_s: float = 0.3) -> None:
+        """Wait until the condition is true. A condition that calls `docker compose` takes a quarter of a CPU-second."""
         until = time.monotonic() + seconds
         while not condition():
             if time.monotonic() > until:
                 raise LabError(f"timed out after {seconds:.0f} s: {what}", hint=self.compose("ps", "--all"))
-            time.sleep(0.3)
+            time.sleep(every_s)
+
+    def await_settled(self, what: str) -> None:
+        """Wait until the stack is settled (`is_settled`). A build needs the CPU, so the wait asks seldom."""
+        self.await_(self.is_settled, what, every_s=2.0)
 
     def down(self) -> None:
         """Stop all containers and remove the stack's volumes."""

@@ -1,4 +1,5 @@
-"""Airflow in the composed stack: a DAG run publishes a model that serves, and a killed scheduler loses no run.
+"""Airflow in the composed stack: a DAG run publishes a model that serves, and a killed or stopped scheduler loses no
+run.
 
 The tests use a project and ports of their own, the preset `smoke`, and the one design that builds fastest. They run in
 the order of this file and leave out the build jobs of the compose file, so every model comes from Airflow.
@@ -7,6 +8,7 @@ the order of this file and leave out the build jobs of the compose file, so ever
 from __future__ import annotations
 
 import json
+import signal
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -147,6 +149,27 @@ def test_killed_scheduler_recovers_within_a_minute(stack: Stack, api: AirflowApi
         pytest.skip(f"the machine is too busy for a verdict: the training started again after {recovered_s:.0f} s")
 
 
+@pytest.mark.timeout(600)
+def test_stopped_scheduler_ends_its_task_in_time_and_runs_it_again_after_the_start(
+    stack: Stack, api: AirflowApi
+) -> None:
+    (run,) = api.runs(DESIGN.name)
+
+    def training() -> dict[str, Any]:
+        return api.tasks(DESIGN.name, run)["train"]
+
+    stack.await_(lambda: training()["state"] == "running", "the training")
+    first = training()["start_date"]
+    stack.compose("stop", "airflow-scheduler")
+    assert stack.states()["airflow-scheduler"]["ExitCode"] != 128 + signal.SIGKILL, "it stops on SIGTERM"
+    stack.compose("start", "airflow-scheduler")
+    stack.await_(
+        lambda: training()["state"] in ("running", "success") and training()["start_date"] != first,
+        "the training to start again",
+        DEFAULT_S,
+    )
+
+
 @pytest.mark.timeout(900)
 def test_run_publishes_a_model_version_that_serves_and_builds_nothing_twice(stack: Stack, api: AirflowApi) -> None:
     (run,) = api.runs(DESIGN.name)
@@ -163,7 +186,7 @@ def test_run_publishes_a_model_version_that_serves_and_builds_nothing_twice(stac
         outputs = stack.compose("exec", "-T", "airflow-scheduler", "ls", place).split()
         assert len(outputs) == 1, task.name
     tries = {name: task["try_number"] for name, task in api.tasks(DESIGN.name, run).items()}
-    assert tries == {task.name: 2 if task.name == "train" else 1 for task in tasks_of(DESIGN)}
+    assert tries == {task.name: 3 if task.name == "train" else 1 for task in tasks_of(DESIGN)}
     log = api.call("GET", f"/dags/{DESIGN.name}/dagRuns/{run}/taskInstances/release/logs/1")
     assert f"model {DESIGN.name}-smoke, version 1" in json.dumps(log), "the log shows the figures of the step"
     stack.await_(lambda: is_ready(stack), "the release of the run")

@@ -30,7 +30,7 @@ def stack() -> Iterator[Stack]:
     found = Stack(PROJECT, settings={"LAB_PRESET": "smoke"})
     found.down()
     found.compose(*OVERLAY, "up", "--build", "--detach", timeout_s=900)
-    found.await_(found.is_settled, "healthy services and the end of the build")
+    found.await_settled("healthy services and the end of the build")
     yield found
     found.down()
 

@@ -205,7 +205,7 @@ def test_airflow_scheduler_has_what_a_build_job_has() -> None:
     """Its tasks are the steps of the builds, so they need the same servers, settings and volumes."""
     services = config()["services"]
     build, scheduler = services["build"], services["airflow-scheduler"]
-    assert scheduler["environment"] == build["environment"]
+    assert scheduler["environment"] == build["environment"] | {"TINI_KILL_PROCESS_GROUP": "1"}
     assert {volume["source"] for volume in build["volumes"]} <= {volume["source"] for volume in scheduler["volumes"]}
     assert build["depends_on"].keys() <= scheduler["depends_on"].keys()
     assert int(scheduler["mem_limit"]) >= int(build["mem_limit"])

@@ -8,6 +8,7 @@ try judges time only: assert everything else outside the try.
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import time
@@ -22,6 +23,7 @@ TRIES = 3
 BROKEN, INCONCLUSIVE = 3, 5
 """Exit codes of `lab load` and `lab drill`: a broken budget or probe, and a measurement that other programs or a late
 load generator disturbed."""
+LATENCY = "p99_ms"
 MOST_FOREIGN_CORES = 0.25
 """Largest CPU use of other programs, in cores, during a measurement in the test's own process."""
 QUIET = "LAB_TESTS_QUIET"
@@ -31,14 +33,14 @@ class Inconclusive(Exception):
     """The machine is too busy for a verdict. The message holds the measurements."""
 
 
-def conclusive(attempt: Callable[[], T], what: str) -> T:
+def conclusive(attempt: Callable[[], T], what: str, tries: int = TRIES) -> T:
     """Return the result of the first try that does not raise `Inconclusive`."""
     reasons = []
-    for number in range(1, TRIES + 1):
+    for number in range(1, tries + 1):
         try:
             return attempt()
         except Inconclusive as exc:
-            reasons.append(f"{what}, try {number} of {TRIES} is inconclusive: {exc}")
+            reasons.append(f"{what}, try {number} of {tries} is inconclusive: {exc}")
             print(reasons[-1])
     return _give_up("\n".join(reasons))
 
@@ -63,11 +65,48 @@ def conclusive_run(
     return conclusive(attempt, "the command")
 
 
+def drill_journal(run: Callable[[], subprocess.CompletedProcess[str]], tries: int = TRIES) -> dict[str, Any]:
+    """Run a drill until every figure but the latency holds, and return the journal of the last run.
+
+    The last of `tries` runs decides about a broken figure, and skips the test if a figure has no verdict. A latency
+    without a verdict is no reason to run a drill of minutes again: `skip_without_latency` skips the test at its end.
+    """
+    numbers = iter(range(1, tries + 1))
+
+    def attempt() -> dict[str, Any]:
+        number, done = next(numbers), run()
+        print(done.stdout, done.stderr)
+        assert done.returncode in (0, BROKEN, INCONCLUSIVE), done.stdout[:3000] + done.stderr
+        journal: dict[str, Any] = json.loads(done.stdout)
+        assert journal["probes"], journal["aborted"]
+        others = [probe for probe in journal["probes"] if probe["figure"] != LATENCY]
+        unsure = [probe for probe in others if probe["judgement"] not in ("holds", "broken")]
+        if unsure or (number < tries and any(probe["judgement"] == "broken" for probe in others)):
+            raise Inconclusive(f"{[probe for probe in others if probe['judgement'] != 'holds']}, {journal['machine']}")
+        return journal
+
+    return conclusive(attempt, "the drill", tries)
+
+
+def skip_without_latency(journal: Mapping[str, Any]) -> None:
+    """Assert that a drill holds in all figures but the latency, and skip the test if the latency does not hold. With
+    `LAB_TESTS_QUIET=1`, which states that the machine is quiet, a latency that does not hold fails the test."""
+    missed = [probe for probe in journal["probes"] if probe["judgement"] != "holds"]
+    assert {probe["figure"] for probe in missed} <= {LATENCY}, missed
+    if missed:
+        found = "; ".join(
+            f"{one['phase']}: {one['value']:.1f} ms of {one['high']:g} ({one['judgement']})" for one in missed
+        )
+        text = f"all figures hold but the latency, {found}, {journal['machine']}"
+        pytest.fail(text, pytrace=False) if os.environ.get(QUIET) == "1" else pytest.skip(text)
+    assert journal["holds"]
+
+
 def broken_by_speed_alone(probes: Sequence[Mapping[str, Any]]) -> str:
     """Return the broken latencies of a drill, or an empty text. Fails if any other probe is broken. With
     `LAB_TESTS_QUIET=1`, which states that the machine is quiet, a broken latency fails too."""
     broken = [probe for probe in probes if probe["judgement"] == "broken"]
-    assert {probe["figure"] for probe in broken} <= {"p99_ms"}, broken
+    assert {probe["figure"] for probe in broken} <= {LATENCY}, broken
     assert not broken or os.environ.get(QUIET) != "1", broken
     return "; ".join(f"{probe['phase']}: p99_ms {probe['value']:.1f}" for probe in broken)
 

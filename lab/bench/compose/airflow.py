@@ -42,7 +42,7 @@ def measure_airflow(stack: Stack, wanted: Collection[str], rounds: int, found: F
     """Start Airflow with ride ETA, rest, start it again, and run the DAG of a design that is up to date."""
     err.print("starting Airflow …")
     stack.compose(*PROFILES, "up", "--build", "--detach")
-    stack.await_(stack.is_settled, "healthy services and the end of the build")
+    stack.await_settled("healthy services and the end of the build")
     if "airflow_idle_mb" in wanted:
         time.sleep(REST_S)
         found["airflow_idle_mb"] = [sum(pss_mb(stack, name) for name in SERVICES)]

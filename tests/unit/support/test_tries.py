@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from tests.support import tries
-from tests.support.tries import Inconclusive, broken_by_speed_alone, conclusive, conclusive_run, stays_below
+from tests.support.tries import (
+    Inconclusive,
+    broken_by_speed_alone,
+    conclusive,
+    conclusive_run,
+    drill_journal,
+    skip_without_latency,
+    stays_below,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -63,6 +73,55 @@ def test_only_a_latency_excuses_a_broken_drill(monkeypatch: pytest.MonkeyPatch) 
     assert broken_by_speed_alone([well]) == ""
     with pytest.raises(AssertionError):
         broken_by_speed_alone([slow, well | {"judgement": "broken"}])
+
+
+def drilled(latency: str, share: str) -> subprocess.CompletedProcess[str]:
+    """A run of a drill with these judgements of its latency and of its share of responses."""
+    judgements = (("p99_ms", latency), ("success_share", share))
+    rows = [
+        {"phase": "steady", "figure": name, "value": 0.9, "high": 1.0, "judgement": found} for name, found in judgements
+    ]
+    journal = {"probes": rows, "machine": "busy", "holds": {latency, share} == {"holds"}}
+    code = 3 if "broken" in (latency, share) else 5 if "inconclusive" in (latency, share) else 0
+    return subprocess.CompletedProcess([], code, json.dumps(journal), "")
+
+
+def judgement_of(journal: dict[str, Any]) -> str:
+    return str(journal["probes"][1]["judgement"])
+
+
+@pytest.mark.parametrize("latency", ["broken", "inconclusive"])
+def test_drill_with_a_missed_latency_runs_once_and_skips_on_a_shared_machine(
+    latency: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = iter([drilled(latency, "holds"), drilled("holds", "holds")])
+    journal = drill_journal(lambda: next(runs))
+    with pytest.raises(pytest.fail.Exception, match="the latency"):
+        skip_without_latency(journal)  # the environment declares a quiet machine
+    monkeypatch.delenv(tries.QUIET)
+    with pytest.raises(pytest.skip.Exception, match="the latency"):
+        skip_without_latency(journal)
+    assert json.loads(next(runs).stdout)["holds"], "there was no second run"
+
+
+@pytest.mark.parametrize(
+    ("shares", "last"), [(("broken", "inconclusive", "holds"), "holds"), (("broken", "broken", "broken"), "broken")]
+)
+def test_drill_that_misses_another_figure_is_repeated_and_its_last_run_decides(
+    shares: tuple[str, ...], last: str
+) -> None:
+    runs = (drilled("holds", share) for share in shares)
+    assert judgement_of(drill_journal(lambda: next(runs))) == last
+
+
+def test_drill_with_another_missed_figure_fails_even_on_a_shared_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(tries.QUIET)
+    runs = iter([drilled("inconclusive", "inconclusive")])
+    with pytest.raises(pytest.skip.Exception, match="success_share"):
+        drill_journal(lambda: next(runs), tries=1)
+    with pytest.raises(AssertionError, match="success_share"):
+        skip_without_latency(json.loads(drilled("broken", "broken").stdout))
+    skip_without_latency(json.loads(drilled("holds", "holds").stdout))
 
 
 def test_unrelated_error_is_raised_immediately() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -11,7 +12,7 @@ from eta_prediction.evaluation.drills import DRILLS
 from infra.errors import DependencyError
 from infra.evaluation.drill import Inject
 from lab.drills import faults
-from lab.drills.faults import ComposedFaults
+from lab.drills.faults import ComposedFaults, composed_pids
 
 METHOD = Inject("traffic", "stale", service="eta-worker", effect_after_s=305.0)
 
@@ -51,3 +52,22 @@ def test_container_that_is_not_healthy_is_refused_before_the_drill(monkeypatch: 
 def test_traffic_drill_waits_until_the_last_state_of_the_roads_is_too_old() -> None:
     (method,) = [drill.method for drill in DRILLS if drill.name == "traffic_feed_down"]
     assert all(method.effect_after_s > config.route.speeds_ttl_s for config in PRESETS.values())
+
+
+def test_processes_of_the_project_are_found_with_one_call_of_docker_compose(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[tuple[str, ...]] = []
+
+    def compose(*words: str) -> str:
+        calls.append(words)
+        return "ours\nstopped\n"
+
+    def running(keys: list[str]) -> list[SimpleNamespace]:
+        shim = "containerd-shim-runc-v2"
+        found = [(shim, ["-id", "ours"]), (shim, ["-id", "theirs"]), ("grep", ["ours"]), (None, None)]
+        return [SimpleNamespace(pid=pid, info=dict(zip(keys, values, strict=True))) for pid, values in enumerate(found)]
+
+    monkeypatch.setattr(faults, "compose", compose)
+    monkeypatch.setattr("lab.drills.faults.psutil.process_iter", running)
+    pids = composed_pids()
+    assert [pids(), pids()] == [[0], [0]]
+    assert len(calls) == 1
