@@ -45,6 +45,7 @@ def update_drift(design: Design, settings: Settings) -> State:
             return state
         if (state.model_digest, state.model_version) != (release.model_digest, _version(release)):
             state = _after_release(state, release)
+            write_state(root, state)
         source: DriftSource | None = None
         for _ in range(AT_ONCE):
             files = _window_files(state, design, settings)
@@ -52,8 +53,6 @@ def update_drift(design: Design, settings: Settings) -> State:
                 break
             source = source or resolve(design.drift)(settings)
             state = _with_window(state, source, files, design, settings)
-        if not state.windows:
-            write_state(root, state)
         return state
 
 

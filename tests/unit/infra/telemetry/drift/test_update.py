@@ -81,6 +81,7 @@ def test_a_shift_becomes_a_drift_in_the_status_and_in_the_timeline_and_ends_with
     state = update_drift(DESIGN, settings)
     assert (state.model_version, state.is_drifted, state.inputs) == ("fake-smoke/2", False, ())
     assert len(state.windows) == 9  # windows of the old release stay for the report
+    assert not read_status(root).is_drifted, "the alert ends with the release, not with its first window"
 
 
 def test_the_same_model_under_another_version_begins_with_a_reference_of_its_own(settings: Settings):
