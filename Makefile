@@ -21,7 +21,7 @@ ALONE_FILES = $(shell grep -rlE 'mark\.(timing|alone)' tests --include='*.py')
 TOGETHER := -m "not timing and not alone"
 
 .PHONY: help up down env env-dev test all-tests some-tests quick together lint types unit contracts \
-	integration e2e timing rules dashboards airflow-env airflow-test \
+	integration e2e timing rules dashboards airflow-env airflow-test loop-test \
 	compose-up compose-down compose-test engine bench evaluate lock clean
 
 help: ## show the targets
@@ -90,6 +90,9 @@ airflow-env: env-dev
 
 airflow-test: airflow-env ## the DAGs in Airflow itself, without Docker, and one smoke build by tasks
 	$(BIN)/pytest tests/airflow
+
+loop-test: env-dev ## the learning loop of the feed: a shift of the world, noticed and answered by a retraining
+	$(BIN)/pytest tests/loop
 
 compose-up: engine ## the same with Docker: Redis, PostgreSQL, MLflow, Prometheus; stays up in the background
 	docker compose --profile all up --build --detach

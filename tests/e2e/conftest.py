@@ -135,11 +135,15 @@ def start_lab(
     design: str = "feed_ranking",
     deadline_factor: int = DEADLINE_FACTOR,
     replicas: int = 1,
+    *,
+    retrain: bool = False,
 ) -> Lab:
-    """Start `lab up`. By default its deadlines are so long that a busy machine degrades no response."""
+    """Start `lab up`. By default its deadlines are so long that a busy machine degrades no response, and its monitor
+    starts no retraining."""
     port = free_port()
     environment = ENVIRONMENT | {"LAB_PORT": str(port), "COLUMNS": "200", "LAB_DEADLINE_FACTOR": str(deadline_factor)}
     environment["LAB_ALERT_CLOCK"] = "10"  # alerts come within seconds
+    environment["LAB_RETRAIN"] = str(retrain).lower()
     if home is not None:
         environment |= {"LAB_HOME": str(home)}
     process = subprocess.Popen(

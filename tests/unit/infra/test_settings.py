@@ -44,6 +44,7 @@ def test_environment_overrides_each_setting(monkeypatch: pytest.MonkeyPatch, tmp
         "PARENT_PIPE": "7",
         "MONITOR_PORT": "9001",
         "ALERT_CLOCK": "30",
+        "RETRAIN": "false",
     }
     for name, value in values.items():
         monkeypatch.setenv(f"LAB_{name}", value)
@@ -52,6 +53,7 @@ def test_environment_overrides_each_setting(monkeypatch: pytest.MonkeyPatch, tmp
     assert (settings.home, settings.preset, settings.host, settings.port) == (tmp_path, "large", "0.0.0.0", 9000)
     assert (settings.redis, settings.redis_password_file) == ("redis:6379", Path("/run/redis/password"))
     assert settings.wait_for_release
+    assert not settings.retrain
     assert settings.stream == "kafka:9092"
     assert settings.deadline_factor == 20
     assert (settings.monitor_port, settings.alert_clock) == (9001, 30)
