@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from infra.parent import stop_with_parent
+from infra.telemetry.drift.status import Status
 from lab.commands.options import DesignName, Json, Preset, settings_for
 from lab.designs import find_design
 from lab.output.console import err, print_json, print_table
@@ -36,7 +37,7 @@ def drift(
 
     found, settings = find_design(design), settings_for(preset)
     stop_with_parent(settings.parent_pipe)
-    state = update_drift(found, settings) if update else read_state(settings.design_root(design))
+    state = update_drift(found, settings) if update else read_state(settings.design_root(found.name))
     status = status_of(state)
     if html is not None:
         from infra.telemetry.drift.report import write_report
@@ -69,13 +70,14 @@ def drift(
     )
     moved = sorted(status.psi.items(), key=lambda one: -one[1])[:MOST_MOVED]
     err.print("largest PSI: " + ", ".join(f"{name} {value:.2f}" for name, value in moved), soft_wrap=True)
-    err.print(f"{design}: {verdict(status.is_drifted, status.reasons, state.inputs, status.windows)}", soft_wrap=True)
+    needed = found.configuration(settings.preset).drift.drift_reference
+    err.print(f"{design}: {verdict(status, len(state.outcomes), needed)}", markup=False, soft_wrap=True)
 
 
-def verdict(is_drifted: bool, reasons: tuple[str, ...], reference: tuple[object, ...], windows: int) -> str:
-    """One sentence on the served model."""
-    if is_drifted:
-        return f"the model has drifted: {'; '.join(reasons)}"
-    if windows <= len(reference):
-        return f"no comparison yet; {windows} windows of the reference are there"
+def verdict(status: Status, reference: int, needed: int) -> str:
+    """One sentence on the served model, whose reference has `reference` of the `needed` windows with labels."""
+    if status.is_drifted:
+        return f"the model has drifted: {'; '.join(status.reasons)}"
+    if reference < needed:
+        return f"no verdict yet: the reference has {reference} of {needed} windows with labels"
     return "no drift"
