@@ -62,11 +62,11 @@ def check_retraining(
     if not _has_trained(design, settings):
         reason = "no models exist for the last cut of the log with the current code and configuration"
         return Retraining(True, reason, age_s, rows)
-    if rows >= enough_rows:
-        return Retraining(True, f"{rows:,} new labelled rows; due from {enough_rows:,}", age_s, rows)
     drift = read_status(settings.design_root(design.name))
     if drift.is_drifted and drift.model_digest == release.model_digest and rows >= DRIFT_ROWS:
         return Retraining(True, f"the model has drifted: {'; '.join(drift.reasons)}", age_s, rows)
+    if rows >= enough_rows:
+        return Retraining(True, f"{rows:,} new labelled rows; due from {enough_rows:,}", age_s, rows)
     age = f"the release lacks the last {age_s / 3600:.1f} h of the log"
     if age_s >= max_age_s and rows:
         return Retraining(True, f"{age}; due from {max_age_s / 3600:g} h", age_s, rows)

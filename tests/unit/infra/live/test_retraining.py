@@ -84,9 +84,10 @@ def test_a_drift_makes_a_retraining_due_once_there_are_rows_to_learn_from(settin
     write(settings, 1, rows=DRIFT_ROWS - 1, age_h=0.1)
     assert not check_retraining(DESIGN, settings).due
     write(settings, 2, rows=1, age_h=0.1)
-    found = check_retraining(DESIGN, settings)
-    assert found.due
-    assert found.reason == "the model has drifted: calibration of s1: 0.4, reference 0.8"
+    for enough_rows in (DRIFT_ROWS, 10 * DRIFT_ROWS):
+        found = check_retraining(DESIGN, settings, enough_rows=enough_rows)
+        assert found.due
+        assert found.reason == "the model has drifted: calibration of s1: 0.4, reference 0.8"
 
 
 def test_a_drift_of_an_earlier_release_is_none_of_this_one(settings: Settings) -> None:
