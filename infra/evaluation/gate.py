@@ -76,9 +76,8 @@ def promote(
     """Set the alias challenger on the `registered` model, check the gate, and set the alias champion on it.
 
     `p` are the challenger's predictions; `models` is the directory for fetched models. `fresh` are fresh rows with the
-    challenger's predictions. Returns a short text with the
-    verdict, which the registry keeps too; `record` adds it to the timeline. Raises `GateRefused` (exit code 3) if the
-    model fails the gate; the champion then stays.
+    challenger's predictions. Returns a short text with the verdict, which the registry keeps too; `record` adds it to
+    the timeline. Raises `GateRefused` (exit code 3) if the model fails the gate; the champion then stays.
     """
     name, version = registered["name"], registered["version"]
     registry.set_alias(name, "challenger", version)

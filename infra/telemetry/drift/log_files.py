@@ -10,10 +10,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from infra.live.kept_log import log_errors
-from infra.stream.sink import files_of
 
 ROWS_AT_ONCE = 256
 """rows of predictions that are in memory at a time: one row may have 100 kB"""
+SLACK_NS = 1_000_000_000
+"""times of a file system are coarser than those in the names of files"""
 
 
 @dataclass(frozen=True)
@@ -23,9 +24,18 @@ class LogFile:
 
 
 def new_files(folder: Path, after_ns: int, until_ns: int) -> list[LogFile]:
-    """Complete files that were written in (`after_ns`, `until_ns`], oldest first."""
-    found = [LogFile(path, int(path.stem.rpartition("-")[2])) for path in files_of(folder)]
-    return [file for file in found if after_ns < file.written_ns <= until_ns]
+    """Complete files that were written in (`after_ns`, `until_ns`], oldest first.
+
+    Only folders that changed since are listed: a log of days has a file for each second of traffic.
+    """
+    hours = [one for one in folder.glob("date=*/hour=*") if one.stat().st_mtime_ns > after_ns - SLACK_NS]
+    found = [LogFile(path, written_ns(path)) for hour in hours for path in hour.glob("part-*.parquet")]
+    return sorted((one for one in found if after_ns < one.written_ns <= until_ns), key=lambda one: one.written_ns)
+
+
+def written_ns(path: Path) -> int:
+    """The time in the name of a file of the log."""
+    return int(path.stem.rpartition("-")[2])
 
 
 def first_window(files: Sequence[LogFile], rows: int, seconds: float, fewest: int, now_ns: int) -> list[LogFile]:

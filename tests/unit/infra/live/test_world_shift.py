@@ -1,4 +1,4 @@
-"""The file with the present shift is written whole, and each change of it is told once."""
+"""The file with the present shift is replaced in one piece, and `ShiftWatch` returns each change once."""
 
 from __future__ import annotations
 
