@@ -25,15 +25,21 @@ from lab.bench.compose.replicas import are_ready, kill, ready_replicas, replicas
 from lab.bench.steady_load import CLIENTS, steady_load
 from lab.designs import find_design
 from lab.services.composing import ONE_SHOT, Stack
+from tests.compose.prometheus import (
+    PLATFORM,
+    prometheus_is_ready,
+    queries_without_data,
+    query_prometheus,
+    targets_of,
+    targets_up,
+)
 from tests.contracts.test_compose import raw
-from tests.contracts.test_monitoring import RULE_TESTS, queries
+from tests.contracts.test_monitoring import RULE_TESTS
 from tests.support.telling import acknowledged_load, logged_ids, new_post
-from tests.support.tries import BROKEN, broken_by_speed_alone, conclusive_run, drill_journal, skip_without_latency
+from tests.support.tries import BROKEN, conclusive_run, drill_journal, skip_if_slow, skip_without_latency
 
 ASK = {"user_id": 7, "k": 10}
 PROJECT = "lab-compose-test"
-PLATFORM = {"prometheus", "alertmanager", "monitor", "balancer"}
-"""The jobs of Prometheus that belong to no design."""
 STORE, STREAM, ADS, ETA = (("--rate", rate) for rate in ("40", "25", "60", "40"))
 """Request rates of the drills. All containers, their tests and the load share two cores. The drill of the stream starts
 a JVM, which takes both cores for seconds. The drills of the ads and of ride ETA run without the containers that these
@@ -99,12 +105,6 @@ def parsed(done: subprocess.CompletedProcess[str]) -> Any:
     return json.loads(done.stdout)
 
 
-def skip_if_slow(judged: list[dict[str, Any]]) -> None:
-    """Skip the test if the latency alone broke its budget. Fails if anything else is broken."""
-    if slow := broken_by_speed_alone(judged):
-        pytest.skip(f"the machine is too slow beside its containers: {slow}")
-
-
 def undegraded(url: str, body: dict[str, Any]) -> dict[str, Any]:
     """Return the first undegraded response of three. Others may only be degraded by a slow read of the store, because
     that happens on a busy machine."""
@@ -113,36 +113,6 @@ def undegraded(url: str, body: dict[str, Any]) -> dict[str, Any]:
     healthy = [answer for answer in found if not answer["degraded"]]
     assert healthy, found
     return healthy[0]
-
-
-def query_prometheus(stack: Stack, query: str) -> list[dict[str, Any]]:
-    answer = httpx.get(f"{stack.prometheus_url}/api/v1/query", params={"query": query}, timeout=60).json()
-    assert answer["status"] == "success", answer
-    rows: list[dict[str, Any]] = answer["data"]["result"]
-    return rows
-
-
-def prometheus_is_ready(stack: Stack) -> bool:
-    try:
-        return httpx.get(f"{stack.prometheus_url}/-/ready", timeout=60).is_success
-    except httpx.HTTPError:
-        return False
-
-
-def targets_up(stack: Stack) -> set[str]:
-    """Return the jobs of Prometheus with a target that is up."""
-    return {row["metric"]["job"] for row in query_prometheus(stack, "up") if float(row["value"][1]) == 1}
-
-
-def targets_of(name: str) -> set[str]:
-    """Return the jobs of Prometheus for a design: its service and its worker."""
-    container = find_design(name).container
-    return {container, "worker" if container == "feed" else f"{container}-worker"}
-
-
-def queries_without_data(stack: Stack, design: str) -> list[str]:
-    """Return the queries of the design's dashboard that have no data in Prometheus."""
-    return [query for query in queries(design) if not query_prometheus(stack, query)]
 
 
 def simulate_users(stack: Stack, design: str) -> None:

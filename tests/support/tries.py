@@ -158,3 +158,9 @@ def _give_up(reasons: str) -> NoReturn:
     if os.environ.get(QUIET) == "1":
         pytest.fail(f"no conclusive try on a machine that should be quiet:\n{reasons}", pytrace=False)
     pytest.skip(f"inconclusive on a busy machine:\n{reasons}")
+
+
+def skip_if_slow(judged: list[dict[str, Any]]) -> None:
+    """Skip the test if the latency alone broke its budget. Fails if anything else is broken."""
+    if slow := broken_by_speed_alone(judged):
+        pytest.skip(f"the machine is too slow beside its containers: {slow}")
