@@ -1,10 +1,15 @@
-"""Atomic file writes."""
+"""Atomic file writes, and the errors of a disk."""
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from infra.errors import LabError
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -17,3 +22,16 @@ def write_atomically(path: Path, text: str) -> None:
         aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)
+
+
+@contextmanager
+def disk_errors(root: Path, again: str = "run the command again") -> Iterator[None]:
+    """Convert the errors of a full or read-only disk to a `LabError`, whose hint says what to do `again`."""
+    try:
+        yield
+    except OSError as exc:
+        if exc.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise LabError(f"the disk of {root} is full", hint=f"free some space and {again}") from exc
+        if exc.errno in (errno.EROFS, errno.EACCES, errno.ENOTDIR):
+            raise LabError(f"cannot write under {root}", hint="set LAB_HOME to a directory you may write to") from exc
+        raise

@@ -7,7 +7,6 @@ complete, and a step is done if its directory exists. A killed build loses only 
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import json
 import resource
@@ -37,12 +36,14 @@ from infra.build.memory import release_memory
 from infra.build.outcome import keep_report, recorded_outcome
 from infra.design import Design, Step, resolve
 from infra.errors import Busy, DependencyError, LabError, UsageError
+from infra.files import disk_errors
 from infra.progress import Progress
 from infra.settings import Settings
 from infra.telemetry.timeline import Kind, record
 
 Facts = Mapping[str, float | int | str]
 NEEDED_FREE_BYTES = 500_000_000
+AGAIN = "build again; finished steps are not repeated"
 LOCK_POLL_S = 0.2
 
 
@@ -127,7 +128,7 @@ def build(
         raise UsageError(f"{design.name} has no step {from_step!r}", hint=f"choose one of: {', '.join(names)}")
     root = settings.design_root(design.name) / "steps"
     outcome = nullcontext() if variant_name(design, turned) else recorded_outcome(root.parent)
-    with disk_errors(root), only_build(root, wait_s, observer), outcome:
+    with disk_errors(root, AGAIN), only_build(root, wait_s, observer), outcome:
         check_free_space(root)
         if reason:
             record(settings, design.name, "retraining", f"started: {reason}")
@@ -203,21 +204,6 @@ def _locked(lock: IO[str]) -> bool:
     except OSError:
         return False
     return True
-
-
-@contextmanager
-def disk_errors(root: Path) -> Iterator[None]:
-    """Convert the errors of a full or read-only disk to a `LabError` with a hint."""
-    try:
-        yield
-    except OSError as exc:
-        if exc.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise LabError(
-                f"the disk of {root} is full", hint="free some space and build again; finished steps are not repeated"
-            ) from exc
-        if exc.errno in (errno.EROFS, errno.EACCES, errno.ENOTDIR):
-            raise LabError(f"cannot write under {root}", hint="set LAB_HOME to a directory you may write to") from exc
-        raise
 
 
 def check_free_space(root: Path) -> None:

@@ -21,10 +21,10 @@ from infra.build.fingerprints import (
 )
 from infra.build.outcome import recorded_outcome
 from infra.build.runner import (
+    AGAIN,
     StepObserver,
     StepRun,
     check_free_space,
-    disk_errors,
     first_lost,
     only_build,
     read_summary,
@@ -32,7 +32,7 @@ from infra.build.runner import (
 )
 from infra.design import Design
 from infra.errors import InputsMissing, UsageError
-from infra.files import write_atomically
+from infra.files import disk_errors, write_atomically
 from infra.settings import Settings
 
 FORCED = "forced.json"
@@ -63,7 +63,7 @@ def build_step(
     place = names.index(name)
     step, root = steps[place], settings.design_root(design.name) / "steps"
     outcome = nullcontext() if design.as_of else recorded_outcome(root.parent, is_whole=step is steps[-1])
-    with disk_errors(root), only_build(root, wait_s, observer), outcome:
+    with disk_errors(root, AGAIN), only_build(root, wait_s, observer), outcome:
         check_free_space(root)
         if step.cut:
             take_cuts(design, settings, [step])

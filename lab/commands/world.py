@@ -9,6 +9,7 @@ import typer
 
 from infra.design import Design, resolve
 from infra.errors import UsageError
+from infra.files import disk_errors
 from infra.live.clock import CLOCK_FILE, world_time
 from infra.live.live_log import live_root
 from infra.live.world_shift import WorldShift, clear_shift, read_shift, write_shift
@@ -43,12 +44,15 @@ def shift(
     if clear:
         if size is not None:
             raise UsageError("--clear takes the shift back; leave out --size")
-        if clear_shift(root):
+        with disk_errors(root):
+            was_shifted = clear_shift(root)
+        if was_shifted:
             record(settings, found.name, "shift", "the world is again as generated", world_ts=world_ts, size=0.0)
     else:
         chosen = found.shift.check(found.shift.size if size is None else size)
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        write_shift(root, WorldShift(chosen, now, world_ts))
+        with disk_errors(root):
+            write_shift(root, WorldShift(chosen, now, world_ts))
         record(settings, found.name, "shift", _sentence(found, chosen), world_ts=world_ts, size=chosen)
     _show(found, settings, as_json=as_json)
 

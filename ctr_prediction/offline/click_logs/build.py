@@ -24,9 +24,10 @@ from ctr_prediction.offline.click_logs.read import read_log
 from ctr_prediction.offline.click_logs.split import split
 from infra.build.click_log import ClickLog
 from infra.build.real_files import RealBuild, size_of
-from infra.build.runner import check_free_space, disk_errors, only_build
+from infra.build.runner import AGAIN, check_free_space, only_build
 from infra.build.step_code import code_digest
 from infra.evaluation.figures import read_figures, write_figures
+from infra.files import disk_errors
 from infra.progress import Progress
 from infra.settings import Settings
 from infra.training.networks import keep_compiled
@@ -43,7 +44,7 @@ def build(source: ClickLog, settings: Settings, report: Progress) -> RealBuild:
         return RealBuild(place, read_figures(place), json.loads((place / FACTS).read_text()), found=True)
     work = place.with_suffix(".part")  # not `.partial`, which the start of a build deletes
     keep_compiled(settings.home)
-    with disk_errors(settings.home), only_build(place.parent):
+    with disk_errors(settings.home, AGAIN), only_build(place.parent):
         check_free_space(place.parent)
         figures, facts = _make(source, work, report)
         write_figures(work, figures)

@@ -29,10 +29,11 @@ from eta_prediction.offline.trip_files.tally import Tally
 from eta_prediction.offline.trip_files.trip_models.learn import Learned, learn
 from eta_prediction.offline.trip_files.trips import Trips, read_trips
 from infra.build.real_files import RealBuild, Table
-from infra.build.runner import check_free_space, disk_errors, only_build
+from infra.build.runner import AGAIN, check_free_space, only_build
 from infra.build.step_code import code_digest
 from infra.build.trip_files import TripFiles
 from infra.evaluation.figures import Figure, read_figures, write_figures
+from infra.files import disk_errors
 from infra.progress import Progress
 from infra.settings import Settings
 
@@ -49,7 +50,7 @@ def build(source: TripFiles, settings: Settings, report: Progress) -> RealBuild:
         figures, facts = read_figures(place), json.loads((place / FACTS).read_text())
         return RealBuild(place, figures, facts, found=True, tables=_tables(figures, facts))
     work = place.with_suffix(".part")  # not `.partial`, which the start of a build deletes
-    with disk_errors(settings.home), only_build(place.parent):
+    with disk_errors(settings.home, AGAIN), only_build(place.parent):
         check_free_space(place.parent)
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir(parents=True)

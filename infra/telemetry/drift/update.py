@@ -12,6 +12,7 @@ import numpy as np
 
 from infra.design import Design, resolve
 from infra.evaluation.drift_config import DriftConfig
+from infra.files import disk_errors
 from infra.live.live_log import LIVE
 from infra.registry.release import Release, read_release
 from infra.settings import Settings
@@ -35,11 +36,11 @@ def update_drift(design: Design, settings: Settings) -> State:
     """Add the complete windows since the last run, and return the new state.
 
     Returns the stored state if another process updates it now. Raises `UsageError` without a release, and `LabError` if
-    the log is damaged.
+    the log is damaged or the disk is full.
     """
     root = settings.design_root(design.name)
     release = read_release(root)
-    with only_updater(root) as is_mine:
+    with disk_errors(root), only_updater(root) as is_mine:
         state = read_state(root)
         if not is_mine:
             return state

@@ -1,11 +1,12 @@
 """The monitor reads each file of the log once, and goes on where it was."""
 
+import errno
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from infra.errors import UsageError
+from infra.errors import LabError, UsageError
 from infra.settings import Settings
 from infra.telemetry import timeline
 from infra.telemetry.drift.alarms import CALIBRATION, FEWEST_GROUPS
@@ -126,6 +127,21 @@ def test_files_from_before_the_release_are_not_read(settings: Settings):
 def test_without_a_release_the_error_says_what_to_run(tmp_path: Path):
     with pytest.raises(UsageError):
         update_drift(DESIGN, Settings(home=tmp_path, preset="smoke"))
+
+
+@pytest.mark.parametrize(("code", "message"), [(errno.ENOSPC, "is full"), (errno.EROFS, "cannot write under")])
+def test_a_full_or_read_only_disk_is_a_clear_error_and_the_window_is_read_again(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, code: int, message: str
+):
+    def broken(*_: object) -> None:
+        raise OSError(code, "no")
+
+    grow(settings, range(1))
+    with monkeypatch.context() as patched:
+        patched.setattr("infra.telemetry.drift.update.write_state", broken)
+        with pytest.raises(LabError, match=message):
+            grow(settings, range(1, 2))
+    assert [window.predictions for window, _ in update_drift(DESIGN, settings).windows] == [300, 300]
 
 
 def test_a_damaged_state_is_an_empty_one(settings: Settings):
