@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 from infra.design import Budget, choice, knob
 from infra.evaluation.drift_config import DriftConfig
+from infra.evaluation.rollout_config import RolloutConfig
 
 
 @dataclass(frozen=True)
@@ -275,6 +276,7 @@ class CtrConfig:
     cache: CacheConfig = CacheConfig()
     serve: ServeConfig = ServeConfig()
     drift: DriftConfig = field(default_factory=DriftConfig)
+    rollout: RolloutConfig = field(default_factory=RolloutConfig)
 
     @property
     def least_days(self) -> int:
@@ -292,6 +294,7 @@ SMALL = CtrConfig()
 SMOKE = replace(
     SMALL,
     drift=DriftConfig(drift_window_s=60.0, retrain_cooldown_s=120.0),
+    rollout=RolloutConfig(shadow_share=0.5, shadow_requests=50, canary_steps="20, 50", canary_sessions=60),
     world=WorldConfig(
         users=600,
         segments=8,

@@ -143,6 +143,7 @@ DESIGN = Design(
     replay="ctr_prediction.evaluation.replay:replay",
     skew="ctr_prediction.evaluation.skew:skew",
     drift="ctr_prediction.evaluation.drift:AdsDrift",
+    canary="ctr_prediction.evaluation.canary:CANARY",
     real_files=RealFiles(
         source="infra.build.click_log:ClickLog",
         build="ctr_prediction.offline.click_logs.build:build",

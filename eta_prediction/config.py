@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 from infra.design import Budget, choice, knob
 from infra.evaluation.drift_config import DriftConfig
+from infra.evaluation.rollout_config import RolloutConfig
 
 
 @dataclass(frozen=True)
@@ -346,6 +347,7 @@ class EtaConfig:
     quote: QuoteConfig = QuoteConfig()
     serve: ServeConfig = ServeConfig()
     drift: DriftConfig = field(default_factory=DriftConfig)
+    rollout: RolloutConfig = field(default_factory=RolloutConfig)
 
     @property
     def least_days(self) -> int:
@@ -373,6 +375,7 @@ SMOKE = EtaConfig(
     sample=SampleConfig(holdout_days=2),
     model=ModelConfig(batch=256, leaves=15, calibration_days=1),
     drift=DriftConfig(drift_window_s=60.0, retrain_cooldown_s=120.0),
+    rollout=RolloutConfig(shadow_share=0.5, shadow_requests=50, canary_steps="20, 50", canary_sessions=60),
 )
 LARGE = EtaConfig(
     WorldConfig(

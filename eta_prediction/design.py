@@ -146,6 +146,7 @@ DESIGN = Design(
     replay="eta_prediction.evaluation.replay:replay",
     skew="eta_prediction.evaluation.skew:skew",
     drift="eta_prediction.evaluation.drift:RideDrift",
+    canary="eta_prediction.evaluation.canary:CANARY",
     real_files=RealFiles(
         source="infra.build.trip_files:TripFiles",
         check="eta_prediction.offline.trip_files.check:check",

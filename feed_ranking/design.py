@@ -145,6 +145,7 @@ DESIGN = Design(
     replay="feed_ranking.evaluation.replay:replay",
     skew="feed_ranking.evaluation.skew:skew",
     drift="feed_ranking.evaluation.drift:FeedDrift",
+    canary="feed_ranking.evaluation.canary:CANARY",
     loadtest="loadtests/feed_ranking.py",
     load_users=8,
     ask=Ask(

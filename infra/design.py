@@ -277,6 +277,7 @@ class Design:
     - `benchmarks`: compares the service with its parts.
     - `people`: the simulated users of `lab live` (`infra.evaluation.population`).
     - `drift`: what the drift monitor reads in the live log (`infra.telemetry.drift.observed.DriftSource`).
+    - `canary`: the online metric of a rollout (`infra.telemetry.canary.source.CanarySource`).
     - `replay` and `skew`: check the prediction log (`infra.prediction_log.results`).
     - `worker`: creates the consumers of the design's events (`infra.stream.worker`).
     - `topics`: lists the topics that the worker reads and writes.
@@ -314,6 +315,7 @@ class Design:
     replay: str
     skew: str
     drift: str
+    canary: str
     loadtest: str
     load_users: int
     ask: Ask

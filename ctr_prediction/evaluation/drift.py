@@ -24,7 +24,7 @@ from ctr_prediction.model.artifact import load_bundle
 from ctr_prediction.model.inputs import AD_NUMBERS, PERSON_NUMBERS, USER_NUMBERS, person_numbers
 from infra.build.fingerprints import current_output
 from infra.prediction_log.reader import event_of
-from infra.registry.release import read_release
+from infra.registry.release import Release, read_release
 from infra.settings import Settings
 from infra.telemetry.drift.bins import SCORE, Bins
 from infra.telemetry.drift.observed import Array, Labels, Observed, Units
@@ -48,9 +48,9 @@ class AdsDrift:
     measure = "log loss of clicks"
     segments = tuple(ON_DEVICE + name for name in DEVICES)
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, release: Release | None = None) -> None:
         root = settings.design_root(DESIGN.name)
-        release = read_release(root)
+        release = release or read_release(root)
         self._config: CtrConfig = DESIGN.configuration(settings.preset)
         self._bundle = load_bundle(Path(release.model_path), release.model_digest)
         self._examination = np.asarray(self._bundle.debiased.examination, np.float64)

@@ -116,11 +116,12 @@ class Auction:
     the user's features (0: defaults), `stats_ts` the as-of time of the ads' counts. `ads` int32[n] are the scored
     bidders, in order; `numbers` float32[n, AD_NUMBERS] are their features and `scores` float32[n] p(click) in the first
     slot. These three arrays are base64 of their bytes (`codec.pack`). `bids` are the bids in the request, by ad.
-    `chosen` are the indices in `ads` of the winners, with `prices` and `propensity`.
+    `chosen` are the indices in `ads` of the winners, with `prices` and `propensity`. `shadow_of` is the id of the
+    auction that the user got, if the challenger of a rollout has computed this one in the shadow; else -1.
     """
 
     SCHEMA: ClassVar[str] = "ctr.auction"
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
 
     auction_id: int
     user_id: int
@@ -145,6 +146,7 @@ class Auction:
     chosen: Sequence[int]
     prices: Sequence[float]
     propensity: Sequence[float]
+    shadow_of: int = -1
 
     @property
     def event_id(self) -> str:

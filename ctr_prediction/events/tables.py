@@ -49,6 +49,7 @@ def auction_rows(events: Sequence[Auction]) -> pa.Table:
             "auction_id": pa.array([event.auction_id for event in events], pa.int64()),
             "request_ts": timestamps(np.array([event.request_ts for event in events])),
             "model_version": pa.array([event.model_version for event in events], pa.string()),
+            "is_shadow": pa.array([event.shadow_of >= 0 for event in events], pa.bool_()),
             "event": pa.array([orjson.dumps(event).decode() for event in events], pa.string()),
         }
     )

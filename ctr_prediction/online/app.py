@@ -20,7 +20,7 @@ from ctr_prediction.items.live_counts import LiveStats
 from ctr_prediction.online.bootstrap import CtrBootstrap
 from ctr_prediction.online.cache import CacheMetrics
 from ctr_prediction.online.event_api import Price, add_intake
-from ctr_prediction.online.log_entry import auction_of
+from ctr_prediction.online.log_entry import auction_of, shadow_auction
 from ctr_prediction.online.schemas import DEVICE_OF, ContextIn, CtrKnobs, knobs_of, no_such_ad
 from ctr_prediction.online.score_api import add_score
 from ctr_prediction.online.service import CtrService
@@ -30,7 +30,8 @@ from infra.serving.admission import Admission
 from infra.serving.app import ASK_RESPONSES, no_release
 from infra.serving.event_intake import MAX_ID, Id
 from infra.serving.schemas import StageOut, StrictModel
-from infra.serving.serve import make_parts, open_slot, serve
+from infra.serving.serve import make_parts, open_slot, serve, shadow_of
+from infra.serving.shadow import Shadow
 from infra.serving.slot import ReleaseSlot
 from infra.settings import Settings
 from infra.stream.producer import EventProducer
@@ -124,18 +125,21 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
     bootstrap = CtrBootstrap(parts.shared, parts.config, CacheMetrics(parts.metrics.registry))
     slot = open_slot(parts, bootstrap, end_of_log)
 
+    shadow = shadow_of(parts, slot, TOPICS.auctions)
+
     async def quick(state: dict[str, Any], body: RankRequest) -> Response:
-        return await auction_response(slot, parts.metrics, parts.admission, parts.producer, state, body)
+        return await auction_response(slot, parts.metrics, parts.admission, parts.producer, shadow, state, body)
 
     def follow_stats(stats: LiveStats) -> None:
-        bootstrap.count(slot.value, stats)
+        for service in slot.values:
+            bootstrap.count(service, stats)
 
     def add_routes(app: FastAPI) -> None:
-        add_rank(app, slot, parts.metrics, parts.admission, parts.producer)
+        add_rank(app, slot, parts.metrics, parts.admission, parts.producer, shadow)
         add_score(app, slot, parts.admission)
         add_intake(app, slot, parts.producer, parts.intake)
 
-    followers = (ArraysWatcher(live / STATS_FILE, LiveStats.read, follow_stats),)
+    followers = (ArraysWatcher(live / STATS_FILE, LiveStats.read, follow_stats), shadow)
     return serve(parts, slot, add_routes, followers=followers, quick=(RankRequest, quick))
 
 
@@ -145,6 +149,7 @@ def add_rank(
     metrics: ServiceMetrics,
     admission: Admission,
     producer: EventProducer,
+    shadow: Shadow,
 ) -> None:
     """Add `POST /v1/ads/rank`."""
 
@@ -156,7 +161,8 @@ def add_rank(
         body: Annotated[RankRequest, Body(openapi_examples=EXAMPLES)],
         explain: Annotated[bool, Query(description="add the trace of the request")] = False,
     ) -> Response:
-        return await auction_response(slot, metrics, admission, producer, request.scope["state"], body, explain=explain)
+        state = request.scope["state"]
+        return await auction_response(slot, metrics, admission, producer, shadow, state, body, explain=explain)
 
 
 async def auction_response(
@@ -164,15 +170,17 @@ async def auction_response(
     metrics: ServiceMetrics,
     admission: Admission,
     producer: EventProducer,
+    shadow: Shadow,
     state: dict[str, Any],
     body: RankRequest,
     *,
     explain: bool = False,
 ) -> Response:
     """Handle a request for an auction."""
-    service = slot.value
+    service = slot.value_for(body.user_id)
     if service is None:
         return no_release(slot.last_error)
+    state["model"] = service.model_version
     named = body.candidates or []
     if unknown := service.unknown([item.ad_id for item in named]):
         return no_such_ad(unknown)
@@ -191,6 +199,7 @@ async def auction_response(
     metrics.observe(outcome.trace)
     state["degraded"] = outcome.degraded
     producer.hand_over(TOPICS.auctions, auction_of(service, outcome))
+    shadow.offer(lambda challenger: shadow_auction(challenger, query))
     return Response(
         orjson.dumps(document(service, outcome, explain=explain)),
         media_type="application/json",

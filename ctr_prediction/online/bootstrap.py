@@ -79,11 +79,11 @@ class CtrBootstrap:
             service.answer(replace(query, deadline=Deadline.after_ms(WARM_UP_MS)))
         return service
 
-    def count(self, service: CtrService | None, stats: LiveStats) -> None:
+    def count(self, service: CtrService, stats: LiveStats) -> None:
         """Replace the served counts with `stats`.
 
         Counts with a future timestamp are skipped. They occur after a restart of the whole lab, which sets the clock
         back.
         """
-        if service is not None and stats.stats_ts <= service.clock.now():
+        if stats.stats_ts <= service.clock.now():
             service.market.apply(stats)

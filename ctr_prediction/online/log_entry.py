@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import orjson
 
 from ctr_prediction.domain import AdQuery
@@ -40,3 +42,19 @@ def auction_of(service: CtrService, outcome: Outcome[AdQuery]) -> Auction:
         prices=columns["price"].tolist(),
         propensity=columns["propensity"].tolist(),
     )
+
+
+def shadow_auction(challenger: CtrService, query: AdQuery) -> Auction:
+    """The log entry of the same request, computed by a rollout's challenger."""
+    again = challenger.query(
+        query.user_id,
+        int(query.context.publisher[0]),
+        int(query.context.device[0]),
+        query.slots,
+        query.knobs,
+        seed=query.seed,
+        exclude=query.exclude,
+        candidates=query.candidates,
+        bids=query.bids,
+    )
+    return replace(auction_of(challenger, challenger.answer(again)), shadow_of=query.auction_id)

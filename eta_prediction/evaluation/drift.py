@@ -26,7 +26,7 @@ from eta_prediction.model.quantiles import pinball_rows
 from infra.build.fingerprints import current_output
 from infra.columns import seconds
 from infra.prediction_log.reader import event_of
-from infra.registry.release import read_release
+from infra.registry.release import Release, read_release
 from infra.settings import Settings
 from infra.telemetry.drift.bins import SCORE, Bins
 from infra.telemetry.drift.observed import Array, Labels, Observed, Units
@@ -48,9 +48,9 @@ class RideDrift:
     measure = "pinball loss / P50"
     segments = tuple(f"from district {district}" for district in range(DISTRICTS))
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, release: Release | None = None) -> None:
         root = settings.design_root(DESIGN.name)
-        release = read_release(root)
+        release = release or read_release(root)
         self._digest = release.model_digest
         self._district = read_graph(current_output(root, "world")).district
         self.version = f"{release.model_name}/{release.model_version}"

@@ -46,11 +46,12 @@ class Quote:
     (`codec.pack`). `quantiles` are P10, P50 and P90 in seconds. `speeds_id` and `speeds_ts` name the state of the roads
     (0: none), `driver_ts` is the as-of time of the driver's row (0: defaults). `driver_id` is -1 without a driver.
     `traffic` is "live" or "static": whether the state's traffic described the departure. `inputs_digest` names the
-    definition of the inputs (`items.city.inputs_digest`); it is empty in quotes of version 1.
+    definition of the inputs (`items.city.inputs_digest`); it is empty in quotes of version 1. `shadow_of` is the id of
+    the quote that the rider got, if the challenger of a rollout has computed this one in the shadow; else -1.
     """
 
     SCHEMA: ClassVar[str] = "eta.quote"
-    VERSION: ClassVar[int] = 2
+    VERSION: ClassVar[int] = 3
 
     quote_id: int
     request_ts: float
@@ -78,6 +79,7 @@ class Quote:
     quoted_s: float
     distance_m: float
     inputs_digest: str = ""
+    shadow_of: int = -1
 
     @property
     def event_id(self) -> str:

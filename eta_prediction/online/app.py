@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import Annotated, Any
 
 import orjson
@@ -19,7 +20,7 @@ from eta_prediction.online.api.document import document, map_of
 from eta_prediction.online.api.event_api import add_intake
 from eta_prediction.online.api.schemas import EXAMPLES, EtaRequest, EtaResponse, knobs_of
 from eta_prediction.online.bootstrap import EtaBootstrap
-from eta_prediction.online.log_entry import quote_of
+from eta_prediction.online.log_entry import quote_of, shadow_quote
 from eta_prediction.online.query import EtaQuery
 from eta_prediction.online.service import EtaService
 from eta_prediction.online.traffic_metrics import TrafficMetrics
@@ -27,7 +28,8 @@ from infra.live.live_arrays import ArraysWatcher
 from infra.pipeline.trace import Trace
 from infra.serving.admission import Admission
 from infra.serving.app import ASK_RESPONSES, no_release
-from infra.serving.serve import make_parts, open_slot, serve
+from infra.serving.serve import make_parts, open_slot, serve, shadow_of
+from infra.serving.shadow import Shadow
 from infra.serving.slot import ReleaseSlot
 from infra.settings import Settings
 from infra.stream.producer import EventProducer
@@ -46,19 +48,22 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
     slot = open_slot(parts, bootstrap, end_of_log)
     parts.metrics.registry.register(TrafficMetrics(lambda: slot.value))
 
+    shadow = shadow_of(parts, slot, TOPICS.quotes)
+
     async def quick(state: dict[str, Any], body: EtaRequest) -> Response:
-        return await eta_response(slot, parts.metrics, parts.admission, parts.producer, state, body)
+        return await eta_response(slot, parts.metrics, parts.admission, parts.producer, shadow, state, body)
 
     def follow_roads(state: RoadState) -> None:
-        bootstrap.follow(slot.value, state)
+        for service in slot.values:
+            bootstrap.follow(service, state)
 
     def add_routes(app: FastAPI) -> None:
-        add_eta(app, slot, parts.metrics, parts.admission, parts.producer)
+        add_eta(app, slot, parts.metrics, parts.admission, parts.producer, shadow)
         add_map(app, slot, parts.admission)
         add_batch(app, slot, parts.metrics, parts.admission)
         add_intake(app, slot, parts.producer, parts.intake)
 
-    followers = (ArraysWatcher(live / FILE, RoadState.read, follow_roads),)
+    followers = (ArraysWatcher(live / FILE, RoadState.read, follow_roads), shadow)
     return serve(parts, slot, add_routes, followers=followers, quick=(EtaRequest, quick))
 
 
@@ -68,6 +73,7 @@ def add_eta(
     metrics: ServiceMetrics,
     admission: Admission,
     producer: EventProducer,
+    shadow: Shadow,
 ) -> None:
     """Add `POST /v1/eta`."""
 
@@ -79,7 +85,8 @@ def add_eta(
         body: Annotated[EtaRequest, Body(openapi_examples=EXAMPLES)],
         explain: Annotated[bool, Query(description="add the trace of the request")] = False,
     ) -> Response:
-        return await eta_response(slot, metrics, admission, producer, request.scope["state"], body, explain=explain)
+        state = request.scope["state"]
+        return await eta_response(slot, metrics, admission, producer, shadow, state, body, explain=explain)
 
 
 async def eta_response(
@@ -87,19 +94,22 @@ async def eta_response(
     metrics: ServiceMetrics,
     admission: Admission,
     producer: EventProducer,
+    shadow: Shadow,
     state: dict[str, Any],
     body: EtaRequest,
     *,
     explain: bool = False,
 ) -> Response:
-    """Handle a request for a quote."""
-    service = slot.value
+    """Handle a request for a quote. Without a rider, a rollout draws the model anew for each quote."""
+    service = slot.value_for(secrets.randbits(53) if body.rider_id is None else body.rider_id)
     if service is None:
         return no_release(slot.last_error)
+    state["model"] = service.model_version
     query, trace = await _answered(service, admission, body)
     metrics.observe(trace)
     state["degraded"] = trace.degraded
     producer.hand_over(TOPICS.quotes, quote_of(service, query, trace.degraded))
+    shadow.offer(lambda challenger: shadow_quote(challenger, query))
     return Response(
         orjson.dumps(document(service, query, trace, explain=explain)),
         media_type="application/json",

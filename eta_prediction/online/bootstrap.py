@@ -88,13 +88,13 @@ class EtaBootstrap:
         service.answer(service.query(STANDARD, {}), 0, city.graph.nodes - 1)
         return service
 
-    def follow(self, service: EtaService | None, state: RoadState) -> None:
+    def follow(self, service: EtaService, state: RoadState) -> None:
         """Route and predict with `state` from now on.
 
         A state of the future is skipped. It occurs after a restart of the whole lab, which sets the clock back. So is a
         state whose incidents lie outside the map, which occurs after a build with a smaller city.
         """
-        if service is None or state.made_ts > service.clock.now() + 1.0:
+        if state.made_ts > service.clock.now() + 1.0:
             return
         if state.incident_edge.max(initial=-1) >= service.city.graph.edges:
             return

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from eta_prediction.events.codec import EDGES, INPUTS, pack
 from eta_prediction.events.schemas import Quote
 from eta_prediction.online.query import EtaQuery
@@ -39,3 +41,11 @@ def quote_of(service: EtaService, query: EtaQuery, degraded: list[str]) -> Quote
         distance_m=1000 * quoted.km,
         inputs_digest=service.city.inputs_digest,
     )
+
+
+def shadow_quote(challenger: EtaService, query: EtaQuery) -> Quote:
+    """The log entry of the same request, computed by a rollout's challenger."""
+    again = challenger.query(query.ride_type, query.knobs, seed=query.seed, at_ts=query.request_ts)
+    again = again.but(driver_id=query.driver_id, departure_ts=query.departure_ts, most_routes=1)
+    answered, trace = challenger.answer(again, query.origin, query.destination)
+    return replace(quote_of(challenger, answered, trace.degraded), shadow_of=query.quote_id)

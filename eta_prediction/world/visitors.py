@@ -110,6 +110,7 @@ class RiderVisit:
         row = int(self._rng.integers(len(pool)))
         self.origin, self.destination = int(pool.origin[row]), int(pool.destination[row])
         self.ride_type, self._driver = int(pool.ride_type[row]), int(pool.driver[row])
+        self.rider_id = number
         self.driver_id = self._driver if self._rng.random() < ASSIGNED_SHARE else NONE
         self._observed, self._expected = ({item.id: (0.0, 0.0) for item in MEASURES} for _ in range(2))
 
@@ -129,6 +130,7 @@ class RiderVisit:
             "origin": {"node": self.origin},
             "destination": {"node": self.destination},
             "ride_type": RIDE_TYPES[self.ride_type],
+            "rider_id": self.rider_id,
             "driver_id": None if self.driver_id == NONE else self.driver_id,
             "knobs": {"explore_share": EXPLORE_SHARE},
         }

@@ -24,7 +24,7 @@ from feed_ranking.model.inputs import ranker_names
 from infra.build.fingerprints import current_output
 from infra.design import with_known_knobs
 from infra.prediction_log.reader import event_of
-from infra.registry.release import read_release
+from infra.registry.release import Release, read_release
 from infra.settings import Settings
 from infra.telemetry.drift.bins import SCORE, Bins
 from infra.telemetry.drift.observed import Array, Labels, Observed, Units
@@ -45,9 +45,9 @@ class FeedDrift:
     ratio = "clicks / predicted clicks"
     measure = "log loss of clicks"
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, release: Release | None = None) -> None:
         root = settings.design_root(DESIGN.name)
-        release = read_release(root)
+        release = release or read_release(root)
         self._config: FeedConfig = DESIGN.configuration(settings.preset)
         self._bundle = load_bundle(Path(release.model_path), release.model_digest)
         self._names = ranker_names(self._config.world.topics)

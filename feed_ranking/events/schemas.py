@@ -131,11 +131,12 @@ class Prediction:
     the user's features (0: defaults), `stats_ts` the as-of time of the posts' counts. `post_ids` are the n posts of the
     heavy ranker's batch, in order, with `creator_ids` and `published_ts`. `inputs` float32[n, ranker inputs] is base64
     of zlib of its bytes (`codec.pack`); `scores` float32[n] are the outputs. `chosen` are the batch positions of the
-    organic slate, with `propensity` and `explored`.
+    organic slate, with `propensity` and `explored`. `shadow_of` is the id of the slate that the user got, if the
+    challenger of a rollout has computed this one in the shadow; else -1.
     """
 
     SCHEMA: ClassVar[str] = "feed.prediction"
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
 
     slate_id: int
     user_id: int
@@ -161,6 +162,7 @@ class Prediction:
     chosen: Sequence[int]
     propensity: Sequence[float]
     explored: Sequence[bool]
+    shadow_of: int = -1
 
     @property
     def event_id(self) -> str:

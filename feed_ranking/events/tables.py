@@ -56,6 +56,7 @@ def prediction_rows(events: Sequence[Prediction]) -> pa.Table:
             "slate_id": pa.array([event.slate_id for event in events], pa.int64()),
             "request_ts": timestamps(np.array([event.request_ts for event in events])),
             "model_version": pa.array([event.model_version for event in events], pa.string()),
+            "is_shadow": pa.array([event.shadow_of >= 0 for event in events], pa.bool_()),
             "event": pa.array([orjson.dumps(event).decode() for event in events], pa.string()),
         }
     )

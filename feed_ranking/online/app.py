@@ -20,7 +20,7 @@ from feed_ranking.items.live_counts import FILE as STATS_FILE
 from feed_ranking.items.live_counts import LiveStats
 from feed_ranking.online.bootstrap import FeedBootstrap
 from feed_ranking.online.event_api import add_intake
-from feed_ranking.online.log_entry import prediction_of
+from feed_ranking.online.log_entry import prediction_of, shadow_prediction
 from feed_ranking.online.service import FeedService
 from infra.live.live_arrays import ArraysWatcher
 from infra.pipeline.runner import Outcome
@@ -28,7 +28,8 @@ from infra.serving.admission import Admission
 from infra.serving.app import ASK_RESPONSES, no_release
 from infra.serving.event_intake import MAX_ID, Id
 from infra.serving.schemas import StageOut, StrictModel, knobs_model
-from infra.serving.serve import make_parts, open_slot, serve
+from infra.serving.serve import make_parts, open_slot, serve, shadow_of
+from infra.serving.shadow import Shadow
 from infra.serving.slot import ReleaseSlot
 from infra.settings import Settings
 from infra.stream.event import Codec
@@ -101,19 +102,23 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
     bootstrap = FeedBootstrap(parts.shared, parts.config)
     slot = open_slot(parts, bootstrap, end_of_log)
 
+    shadow = shadow_of(parts, slot, TOPICS.predictions)
+
     def follow_posts(posts: Sequence[PostPublished]) -> None:
-        bootstrap.publish(slot.value, [NewPost(**vars(post)) for post in posts])
+        bootstrap.publish(slot.values, [NewPost(**vars(post)) for post in posts])
 
     def follow_stats(stats: LiveStats) -> None:
-        bootstrap.count(slot.value, stats)
+        for service in slot.values:
+            bootstrap.count(service, stats)
 
     def add_routes(app: FastAPI) -> None:
-        add_feed(app, slot, parts.metrics, parts.admission, parts.producer)
+        add_feed(app, slot, parts.metrics, parts.admission, parts.producer, shadow)
         add_intake(app, slot, parts.producer, parts.intake)
 
     followers = (
         EventFollower(parts.find, {TOPICS.posts: Codec.of(PostPublished)}, follow_posts, parts.stream_metrics),
         ArraysWatcher(live / STATS_FILE, LiveStats.read, follow_stats),
+        shadow,
     )
     return serve(parts, slot, add_routes, followers=followers)
 
@@ -124,6 +129,7 @@ def add_feed(
     metrics: ServiceMetrics,
     admission: Admission,
     producer: EventProducer,
+    shadow: Shadow,
 ) -> None:
     """Add `POST /v1/feed`."""
 
@@ -135,15 +141,17 @@ def add_feed(
         body: Annotated[FeedRequest, Body(openapi_examples=EXAMPLES)],
         explain: Annotated[bool, Query(description="add the trace of the request")] = False,
     ) -> Response:
-        service = slot.value
+        service = slot.value_for(body.user_id)
         if service is None:
             return no_release(slot.last_error)
+        request.scope["state"]["model"] = service.model_version
         knobs: Mapping[str, Any] = body.knobs.model_dump(exclude_none=True)  # type: ignore[attr-defined]
         query = service.query(body.user_id, body.k, body.seen, knobs, body.seed)
         outcome = await admission.run(lambda: service.answer(query))
         metrics.observe(outcome.trace)
         request.scope["state"]["degraded"] = outcome.degraded
         producer.offer(TOPICS.predictions, lambda: prediction_of(service, outcome))
+        shadow.offer(lambda challenger: shadow_prediction(challenger, query))
         return Response(
             orjson.dumps(document(service, outcome, explain=explain)),
             media_type="application/json",

@@ -79,18 +79,19 @@ class FeedBootstrap:
         service.answer(replace(service.query(0, 20, [], {}), deadline=Deadline.after_ms(WARM_UP_MS)))
         return service
 
-    def publish(self, service: FeedService | None, posts: Sequence[NewPost]) -> int:
-        """Add new posts to the service's catalogue and to those of later releases. Raises `CatalogueFull`."""
+    def publish(self, services: Sequence[FeedService], posts: Sequence[NewPost]) -> None:
+        """Add new posts to the catalogues of these services and of later releases. Raises `CatalogueFull`."""
         self.published.extend(posts)
-        return 0 if service is None else service.catalogue.add(posts)
+        for service in services:
+            service.catalogue.add(posts)
 
-    def count(self, service: FeedService | None, stats: LiveStats) -> None:
+    def count(self, service: FeedService, stats: LiveStats) -> None:
         """Replace the served counts with `stats`.
 
         Counts with a future timestamp are skipped. They occur after a restart of the whole lab, which sets the clock
         back.
         """
-        if service is not None and stats.stats_ts <= service.clock.now():
+        if stats.stats_ts <= service.clock.now():
             service.catalogue.apply(stats)
 
     def _catch_up(self, service: FeedService) -> None:

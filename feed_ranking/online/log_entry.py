@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from feed_ranking.domain import FeedQuery
 from feed_ranking.events.codec import pack, user_as_lists
 from feed_ranking.events.schemas import Prediction
@@ -39,3 +41,9 @@ def prediction_of(service: FeedService, outcome: Outcome[FeedQuery]) -> Predicti
         propensity=outcome.slate.columns["propensity"].tolist(),
         explored=outcome.slate.columns["explored"].astype(bool).tolist(),
     )
+
+
+def shadow_prediction(challenger: FeedService, query: FeedQuery) -> Prediction:
+    """The log entry of the same request, computed by a rollout's challenger."""
+    again = challenger.query(query.user_id, query.k, query.seen.tolist(), query.knobs, query.seed)
+    return replace(prediction_of(challenger, challenger.answer(again)), shadow_of=query.slate_id)

@@ -22,6 +22,8 @@ from infra.design import Design, Step, resolve
 from infra.errors import UsageError
 from infra.files import write_atomically
 from infra.live import live_log
+from infra.registry.release import PREVIOUS
+from infra.registry.rollout import read_rollout
 from infra.settings import Settings
 
 CURRENT = "current.json"
@@ -38,13 +40,6 @@ def step_paths(design: Design, settings: Settings, turned: Mapping[str, Any] = M
     """Step -> its output directory under the current code and configuration (with knobs `turned`). It may not exist."""
     prints = fingerprints(design, settings, turned)
     return {name: settings.design_root(design.name) / "steps" / name / prints[name] for name in prints}
-
-
-def is_built(design: Design, settings: Settings) -> bool:
-    """True if the next build would skip every step."""
-    paths = step_paths(design, settings)
-    pointer = settings.design_root(design.name) / CURRENT
-    return all(path.exists() for path in paths.values()) and _read_pointer(pointer) == _as_text(paths)
 
 
 def fingerprints(
@@ -130,18 +125,23 @@ def force(path: Path, names: list[str]) -> None:
 
 
 def point_to(pointer: Path, root: Path, paths: Mapping[str, Path]) -> Mapping[str, str] | None:
-    """Make this build the current one, and delete all outputs except those of this build, of the previous one and of
-    the newest builds as of a date. Returns the outputs of the previous build, or None if this one was the current one.
+    """Make this build the current one, and delete all outputs except those of this build, of the previous one, of a
+    running rollout and of the newest builds as of a date. Returns the outputs of the previous build, or None if this
+    one was the current one.
 
-    A running service detects the change and swaps. It may read the previous build's outputs until then.
+    A running service detects the change and swaps. It may read the previous build's outputs until then, and a rollback
+    needs them.
     """
-    wanted, before = _as_text(paths), _read_pointer(pointer)
+    wanted, before = _as_text(paths), read_pointer(pointer)
     if before == wanted:
         return None
+    write_atomically(pointer.with_name(PREVIOUS), json.dumps(before, indent=2))
     write_atomically(pointer, json.dumps(wanted, indent=2))
     shutil.rmtree(root / VARIANTS, ignore_errors=True)  # variants depend on the replaced build
-    dated = [_read_pointer(file).values() for file in (root / DATES).glob("*.json")]
-    keep = {*wanted.values(), *before.values(), *(path for paths in dated for path in paths)}
+    dated = [read_pointer(file).values() for file in (root / DATES).glob("*.json")]
+    rollout = read_rollout(pointer.parent)
+    tried = rollout.paths.values() if rollout.is_active else ()
+    keep = {*wanted.values(), *before.values(), *tried, *(path for paths in dated for path in paths)}
     for path in root.glob("*/*"):
         if path.is_dir() and str(path) not in keep:
             shutil.rmtree(path, ignore_errors=True)
@@ -150,7 +150,7 @@ def point_to(pointer: Path, root: Path, paths: Mapping[str, Path]) -> Mapping[st
 
 def current_output(design_root: Path, step: str) -> Path:
     """The output directory of a step of the current build. Raises `UsageError` without a build."""
-    paths = _read_pointer(design_root / CURRENT)
+    paths = read_pointer(design_root / CURRENT)
     if step not in paths:
         raise UsageError(f"{design_root.name} has not been built", hint=f"run: lab build {design_root.name}")
     return Path(paths[step])
@@ -181,7 +181,8 @@ def _as_text(paths: Mapping[str, Path]) -> dict[str, str]:
     return {name: str(path) for name, path in paths.items()}
 
 
-def _read_pointer(pointer: Path) -> dict[str, str]:
+def read_pointer(pointer: Path) -> dict[str, str]:
+    """Step -> its output; empty without the file, or with a damaged one."""
     try:
         return dict(json.loads(pointer.read_text()))
     except (FileNotFoundError, ValueError, TypeError):  # missing or damaged: the next build writes the file again

@@ -20,7 +20,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import IO, Any
 
-from infra.build.current import SUMMARY, make_current
+from infra.build.current import SUMMARY, settle
 from infra.build.fingerprints import (
     chosen_steps,
     force,
@@ -109,11 +109,13 @@ def build(
     turned: Mapping[str, Any] = MappingProxyType({}),
     wait_s: float = 0.0,
     reason: str = "",
+    as_challenger: bool = False,
     observer: StepObserver | None = None,
 ) -> list[StepRun]:
     """Run every step that is not done. `from_step` forces that step and all later ones to run again.
 
-    `reason` says why a retraining runs; the timeline shows it from the time when the build has its lock.
+    `reason` says why a retraining runs; the timeline shows it from the time when the build has its lock. With
+    `as_challenger`, a new model begins a rollout instead of being released at once (`infra.build.current`).
 
     With knobs `turned`, the runner builds a variant beside the served build. A variant reuses equal outputs and the
     stored cuts of the live log. Steps before `from_step` also keep their cuts.
@@ -151,8 +153,8 @@ def build(
             keep_dated(root, design.as_of, paths)
         elif variant:
             keep_variant(root, variant, paths)
-        else:
-            make_current(design, settings, paths)
+        elif why := settle(design, settings, paths, as_challenger=as_challenger):
+            observer.noticed(why)
         return runs
 
 

@@ -10,7 +10,7 @@ import json
 from contextlib import nullcontext
 from pathlib import Path
 
-from infra.build.current import make_current
+from infra.build.current import settle
 from infra.build.fingerprints import (
     chosen_steps,
     force,
@@ -46,14 +46,15 @@ def build_step(
     *,
     run_id: str = "",
     wait_s: float = 0.0,
+    as_challenger: bool = False,
     observer: StepObserver | None = None,
 ) -> StepRun:
     """Run the step `name` if its output does not exist. `run_id` forces the step to run again, once per id: a task that
     an orchestrator repeats with the same id continues the run that it forced.
 
-    A step that reads a live log takes a new cut of it. Raises `UsageError` for an unknown step, `InputsMissing` if an
-    earlier step has no output, `Busy` if another build of the design still runs after `wait_s` seconds, and any
-    exception of the step.
+    A step that reads a live log takes a new cut of it. With `as_challenger`, a new model begins a rollout after the
+    last step (`infra.build.current`). Raises `UsageError` for an unknown step, `InputsMissing` if an earlier step has
+    no output, `Busy` if another build of the design still runs after `wait_s` seconds, and any exception of the step.
     """
     observer = observer or StepObserver()
     steps = chosen_steps(design, settings)
@@ -85,8 +86,8 @@ def build_step(
         observer.finished(run)
         if design.as_of:
             keep_dated(root, design.as_of, paths)
-        elif step is steps[-1]:
-            make_current(design, settings, paths)
+        elif step is steps[-1] and (why := settle(design, settings, paths, as_challenger=as_challenger)):
+            observer.noticed(why)
         return run
 
 

@@ -48,13 +48,17 @@ def tasks_of(design: Design) -> tuple[Task, ...]:
     )
 
 
-def step_command(lab: str, design: str, step: str, *, as_of: str, forced_run: str = "") -> list[str]:
+def step_command(
+    lab: str, design: str, step: str, *, as_of: str, forced_run: str = "", as_challenger: bool = False
+) -> list[str]:
     """The command that runs one step, as a list of arguments, so that no shell reads them.
 
     `lab` is the path of the program. `as_of` is a date, YYYY-MM-DD: the step reads data before its midnight, UTC.
-    `forced_run` is the id of a run that repeats steps that are up to date, empty for a run that does not.
+    `forced_run` is the id of a run that repeats steps that are up to date, empty for a run that does not. With
+    `as_challenger`, a new model begins a rollout.
     """
     command = [lab, "build", design, "--only", step, "--as-of", as_of, "--wait", str(WAIT_S)]
+    command += ["--challenger"] if as_challenger else []
     return [*command, "--force", forced_run] if forced_run else command
 
 

@@ -73,7 +73,8 @@ def promote(
     record: Record,
     fresh: tuple[Comparison, Array] | None = None,
 ) -> str:
-    """Set the alias challenger on the `registered` model, check the gate, and set the alias champion on it.
+    """Set the alias challenger on the `registered` model, and check the gate. The end of the build makes a model that
+    passes the champion, or begins its rollout (`infra.build.current`).
 
     `p` are the challenger's predictions; `models` is the directory for fetched models. `fresh` are fresh rows with the
     challenger's predictions. Returns a short text with the verdict, which the registry keeps too; `record` adds it to
@@ -88,8 +89,7 @@ def promote(
         record("gate", f"model version {version} is refused: {refused}", version=version)
         raise
     registry.set_verdict(name, version, f"passed: {verdict}")
-    registry.set_alias(name, "champion", version)  # last, so that a registry that fails before keeps the old champion
-    record("promotion", f"model version {version} is the champion: {verdict}", version=version)
+    record("gate", f"model version {version} passes: {verdict}", version=version)
     return verdict
 
 

@@ -18,7 +18,7 @@ from infra.feature_store.feast_import import Entity, FeatureService, FeatureView
 from infra.feature_store.feast_store import FeastStore
 from infra.feature_store.online_rows import rows_of
 from infra.feature_store.presence import write_written
-from infra.registry.release import CURRENT
+from infra.registry.release import CURRENT, PREVIOUS
 from infra.settings import Settings
 
 KEPT = timedelta(days=365)
@@ -98,16 +98,16 @@ def materialize_views(stored: StoredFeatures, views: Sequence[str], context: Ste
 
 
 def forget_unserved(stored: StoredFeatures, context: StepContext) -> None:
-    """Delete the rows of a shared online store that neither this build nor the currently served build reads.
+    """Delete the rows of a shared online store that neither this build, the served one nor the one before it reads.
 
     An embedded store belongs to one build and needs no clean-up. A variant deletes nothing.
     """
     if not context.settings.redis or context.variant:
         return
-    current = context.settings.design_root(context.design.name) / CURRENT
-    served = json.loads(current.read_text()) if current.exists() else {}
+    root = context.settings.design_root(context.design.name)
+    kept = [json.loads(file.read_text()) for file in (root / CURRENT, root / PREVIOUS) if file.exists()]
     read = [
-        Path(steps[name]) for steps in (context.inputs, served) for name in ("materialize", "naive") if name in steps
+        Path(steps[name]) for steps in (context.inputs, *kept) for name in ("materialize", "naive") if name in steps
     ]
     open_repository(stored, context.inputs["materialize"], context.settings).delete_other_projects(
         f"{stored.project}_", {project_of(stored, path) for path in read}

@@ -25,6 +25,7 @@ from infra.errors import UsageError
 from infra.live.kept_log import end_of_log, log_errors
 from infra.live.live_log import LiveLog, cut_of, files_of_cut, live_root
 from infra.registry.release import read_release
+from infra.registry.rollout import read_rollout
 from infra.settings import Settings
 from infra.telemetry.drift.status import read_status
 
@@ -49,12 +50,15 @@ class Retraining:
 def check_retraining(
     design: Design, settings: Settings, *, max_age_s: float = MAX_AGE_S, enough_rows: int = NEW_ROWS
 ) -> Retraining:
-    """Whether a retraining is due; it is not without a release. Raises `LabError` if a file of the live log is
-    damaged."""
+    """Whether a retraining is due; it is not without a release, nor during a rollout. Raises `LabError` if a file of
+    the live log is damaged."""
     try:
         release = read_release(settings.design_root(design.name))
     except UsageError as exc:
         return Retraining(False, str(exc), 0.0, 0)
+    rollout = read_rollout(settings.design_root(design.name))
+    if rollout.is_active:
+        return Retraining(False, f"the rollout of model version {rollout.version} has not ended", 0.0, 0)
     log: LiveLog = resolve(design.live_log)
     with log_errors():
         age_s = max(end_of_log(log, live_root(log, settings)) - release.world_now, 0.0)

@@ -31,7 +31,7 @@ from infra.settings import Settings
 
 MISSING = {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}
 ARTIFACT_PATH = "bundle"
-DIGEST_TAG, GATE_TAG = "manifest_sha256", "gate"
+DIGEST_TAG, GATE_TAG, ROLLOUT_TAG = "manifest_sha256", "gate", "rollout"
 MOST_TEXT = 500
 
 
@@ -77,6 +77,15 @@ class MlflowRegistry:
         with mlflow_errors():
             self.client.set_registered_model_alias(name, alias, str(version))
 
+    def delete_alias(self, name: str, alias: str) -> None:
+        with mlflow_errors():
+            self.client.delete_registered_model_alias(name, alias)
+
+    def set_rollout(self, name: str, version: int, state: str) -> None:
+        """Keep how far the rollout of a version went, and why it ended."""
+        with mlflow_errors():
+            self.client.set_model_version_tag(name, str(version), ROLLOUT_TAG, state[:MOST_TEXT])
+
     def set_verdict(self, name: str, version: int, verdict: str) -> None:
         """Keep the gate's verdict on a version."""
         with mlflow_errors():
@@ -102,6 +111,7 @@ class MlflowRegistry:
                     tuple(sorted(alias for alias, version in aliases.items() if int(version) == int(one.version))),
                     float(one.creation_timestamp) / 1000,
                     one.tags.get(GATE_TAG, ""),
+                    one.tags.get(ROLLOUT_TAG, ""),
                 )
                 for one in found
             ]

@@ -18,9 +18,11 @@ class ModelVersion:
 
 @dataclass(frozen=True)
 class ListedVersion:
-    """A registered version, its aliases, and the verdict of the gate; `gate` is empty without one."""
+    """A registered version, its aliases, the verdict of the gate, and how far its rollout went; `gate` and `rollout`
+    are empty without one."""
 
     model: ModelVersion
     aliases: tuple[str, ...]
     registered_ts: float
     gate: str
+    rollout: str = ""

@@ -15,6 +15,8 @@ from infra.files import write_atomically
 
 FILE = "release.json"
 CURRENT = "current.json"
+PREVIOUS = "previous.json"
+"""the outputs of the build before the current one, for a rollback"""
 
 
 @dataclass(frozen=True)

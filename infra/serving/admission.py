@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 class Admission:
-    """Limits concurrent requests. Not thread-safe: only one event loop may use an instance."""
+    """Limits concurrent requests. Only one event loop may use an instance."""
 
     def __init__(self, *, workers: int, queue: int) -> None:
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="request")
@@ -39,6 +39,11 @@ class Admission:
             return await work()
         finally:
             self._leave()
+
+    @property
+    def is_busy(self) -> bool:
+        """True while a request runs or waits. Any thread may ask."""
+        return self._pending > 0
 
     def _check_capacity(self) -> None:
         if self._pending >= self._limit:

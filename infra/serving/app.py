@@ -35,6 +35,7 @@ from infra.serving.middleware.hosts import AllowedHosts
 from infra.serving.page import render_page
 from infra.serving.problems import Problem, add_problem_handlers, problem
 from infra.serving.quick_ask import Answer, QuickAsk
+from infra.serving.release_tally import ReleaseTally
 from infra.serving.schemas import AlertOut, AlertsOut, FaultIn, FaultOut, Health, Ready
 from infra.serving.slot import ReleaseSlot
 from infra.settings import Settings
@@ -66,6 +67,7 @@ class ServiceCore:
     faults: FaultSwitch
     max_body_bytes: int
     producer: EventProducer | None = None
+    tally: ReleaseTally | None = None
     background: Sequence[Background] = ()
     """background tasks; the app starts them after the release is loaded and closes them in reverse order"""
 
@@ -111,7 +113,7 @@ def create_service(
         _add_faults(app, core)
     inner: ASGIApp = app if quick is None else QuickAsk(app, design.ask.path, *quick)
     inner = AllowedHosts.around(BodyLimit(inner, core.max_body_bytes), core.settings.allowed_hosts)
-    return Accounting(inner, core.metrics, design.ask.path)
+    return Accounting(inner, core.metrics, design.ask.path, core.tally)
 
 
 def no_release(why: str) -> Response:
@@ -162,6 +164,7 @@ def _add_health(app: FastAPI, core: ServiceCore, registry: RegistryWatch) -> Non
             registry=registry.state,
             stream=_stream_state(core.producer),
             refused_release=core.slot.last_error,
+            challenger=_challenger_state(core.slot),
         )
 
     @app.get("/metrics", tags=["service"], summary="Prometheus metrics", response_class=Response)
@@ -169,6 +172,12 @@ def _add_health(app: FastAPI, core: ServiceCore, registry: RegistryWatch) -> Non
         for name, breaker in core.breakers.items():
             core.metrics.breaker.labels(name).set(breaker.state)
         return Response(core.metrics.expose(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _challenger_state(slot: ReleaseSlot[Any]) -> str:
+    if slot.challenger is None or (trial := slot.challenger.trial) is None:
+        return f"refused: {slot.challenger.last_error}" if slot.challenger and slot.challenger.last_error else ""
+    return f"version {trial.rollout.version}, {trial.rollout.stage} {trial.rollout.share:.0%}"
 
 
 def _stream_state(producer: EventProducer | None) -> str:

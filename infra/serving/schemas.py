@@ -42,6 +42,7 @@ class Ready(BaseModel):
     registry: str = Field("", description="whether the model registry answers; serving does not need it")
     stream: str = Field("", description="whether the event stream answers; serving does not need it")
     refused_release: str = Field("", description="why a newer release is not being served, empty if there is none")
+    challenger: str = Field("", description="version, stage and share of users of a rollout's challenger")
 
 
 class AlertOut(BaseModel):

@@ -25,7 +25,10 @@ from infra.resilience.breaker import CircuitBreaker
 from infra.resilience.bulkhead import Bulkhead
 from infra.serving.admission import Admission
 from infra.serving.app import Background, ServiceCore, create_service
+from infra.serving.challenger import ChallengerSlot
 from infra.serving.quick_ask import Answer
+from infra.serving.release_tally import ReleaseTally
+from infra.serving.shadow import Shadow
 from infra.serving.shared import SharedParts
 from infra.serving.slot import ReleaseSlot
 from infra.settings import Settings
@@ -63,6 +66,7 @@ class ServiceParts:
     producer: EventProducer
     admission: Admission
     intake: Admission
+    tally: ReleaseTally
 
 
 def make_parts(design: Design, settings: Settings, live: Path, stats: str, topics: tuple[str, ...],
@@ -75,6 +79,9 @@ def make_parts(design: Design, settings: Settings, live: Path, stats: str, topic
     config = with_longer_deadlines(design.configuration(settings.preset), settings.deadline_factor)
     limits = config.serve
     metrics, faults = ServiceMetrics(design), FaultSwitch()
+    slow_s = next((budget.limit for budget in design.budgets if budget.unit == "ms"), 1000.0) / 1000
+    tally = ReleaseTally(settings.design_root(design.name), slow_s * settings.deadline_factor)
+    metrics.registry.register(tally)
     shared = SharedParts(
         settings,
         CircuitBreaker("feature_store", open_s=limits.breaker_open_s),
@@ -96,6 +103,7 @@ def make_parts(design: Design, settings: Settings, live: Path, stats: str, topic
         EventProducer(find, topics, stream_metrics),
         Admission(workers=limits.workers, queue=limits.queue),
         Admission(workers=limits.intake_workers, queue=limits.intake_queue),
+        tally,
     )
 
 
@@ -110,7 +118,8 @@ def with_longer_deadlines(config: Any, factor: float) -> Any:
 
 
 def open_slot(parts: ServiceParts, bootstrap: Bootstrap[S], end_of_log: Callable[[Path], float]) -> ReleaseSlot[S]:
-    """Create the slot that holds the service which `bootstrap` creates from the current release.
+    """Create the slot that holds the service which `bootstrap` creates from the current release, and from that of a
+    challenger.
 
     `end_of_log` returns the end of the live log in a folder. The world clock starts at the later of that time and
     the end of the release's log.
@@ -124,13 +133,24 @@ def open_slot(parts: ServiceParts, bootstrap: Bootstrap[S], end_of_log: Callable
         parts.metrics.serving(release.model_name, release.model_version, release.released_ts)
         return service
 
+    root = settings.design_root(parts.design.name)
+    challenger: ChallengerSlot[S] = ChallengerSlot(root, bootstrap.load, parts.tally.begin)
     slot: ReleaseSlot[S] = ReleaseSlot(
-        settings.design_root(parts.design.name),
+        root,
         load,
         swapped=lambda ok: parts.metrics.swaps.labels("ok" if ok else "refused").inc(),
+        challenger=challenger,
+        looked=lambda: parts.tally.write(challenger.last_error),
         may_wait=settings.wait_for_release,
     )
     return slot
+
+
+def shadow_of(parts: ServiceParts, slot: ReleaseSlot[Any], topic: str) -> Shadow:
+    """Create the shadow of this process. Its results go to `topic`, where the design logs its predictions."""
+    assert slot.challenger is not None
+    share = parts.config.rollout.shadow_share
+    return Shadow(slot.challenger, parts.admission, parts.producer, parts.tally, topic, share)
 
 
 def serve(
@@ -155,5 +175,6 @@ def serve(
         parts.config.serve.max_body_kb * 1000,
         parts.producer,
         background=(parts.producer, shared.store_watch, *followers),
+        tally=parts.tally,
     )
     return create_service(core, add_routes, version("ml-system-design-lab"), quick=quick)

@@ -23,7 +23,7 @@ from typing import Any, Literal
 from infra.files import write_atomically
 from infra.settings import Settings
 
-Kind = Literal["shift", "drift", "retraining", "build", "gate", "promotion", "rollback"]
+Kind = Literal["shift", "drift", "retraining", "build", "gate", "shadow", "canary", "promotion", "rollback", "stop"]
 FILE = "timeline.jsonl"
 MOST_BYTES = 2_000_000
 """a larger file loses its older half"""

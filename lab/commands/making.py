@@ -48,6 +48,9 @@ def build(
     force: Annotated[
         str | None, typer.Option(metavar="RUN_ID", help="with --only: run the step again, once per RUN_ID")
     ] = None,
+    challenger: Annotated[
+        bool, typer.Option("--challenger", help="with --only: a new model begins a rollout instead of serving at once")
+    ] = False,
     wait: Annotated[
         float, typer.Option(min=0.0, metavar="SECONDS", help="wait so long for another build of the design to end")
     ] = 0.0,
@@ -97,6 +100,8 @@ def build(
         raise UsageError("--only runs one step; leave out --from and --with-naive-hydration")
     if force is not None and only is None:
         raise UsageError("--force needs --only", hint="to run several steps again: --from STEP")
+    if challenger and only is None:
+        raise UsageError("--challenger needs --only", hint=f"a whole build that begins a rollout: lab retrain {design}")
     if date is not None and (from_step is not None or naive is not None):
         raise UsageError("--as-of builds beside the served build; leave out --from and --with-naive-hydration")
     from infra.build.as_of import as_of
@@ -119,7 +124,9 @@ def build(
     else:
         runs = [
             with_progress(
-                lambda observer: build_step(found, settings, only, run_id=force or "", wait_s=wait, observer=observer)
+                lambda observer: build_step(
+                    found, settings, only, run_id=force or "", wait_s=wait, as_challenger=challenger, observer=observer
+                )
             )
         ]
     if as_json:
@@ -146,7 +153,8 @@ def evaluate(
     as_markdown: Markdown = False,
 ) -> None:
     """Measure the built model against the log and the oracle; exit code 3 if a figure misses its bound."""
-    from infra.build.fingerprints import is_built, step_paths
+    from infra.build.current import is_built
+    from infra.build.fingerprints import step_paths
     from infra.evaluation.figures import read_figures
     from lab.output.figures import show_figures
     from lab.output.measured import measured_here

@@ -24,8 +24,8 @@ def models(
 ) -> None:
     """List a design's registered models: age, aliases, the gate's verdict, and the figures of the training.
 
-    `serves` marks the version that the current release names. The gate moves the alias champion; the release follows at
-    the end of the build.
+    `serves` marks the version that the current release names. A retraining's model is challenger, shadow and
+    canary before it is champion; `previous` is the model that `lab rollback` goes back to.
     """
     from infra.registry.mlflow_registry import MlflowRegistry
 
@@ -48,11 +48,12 @@ def models(
             _age(now - one.registered_ts),
             ", ".join([*one.aliases, *(["serves"] if one.model.version == served else [])]),
             one.gate,
+            one.rollout,
             *(round(one.model.metrics[figure], 4) if figure in one.model.metrics else "" for figure in figures),
         ]
         for one in versions
     ]
-    print_table(("version", "age", "role", "gate", *figures), rows)
+    print_table(("version", "age", "role", "gate", "rollout", *figures), rows)
     err.print(f"registry: {settings.registry_uri or settings.mlflow_uri}", soft_wrap=True)
 
 
@@ -70,6 +71,7 @@ def _row(one: ListedVersion, served: int | None) -> dict[str, Any]:
         "aliases": list(one.aliases),
         "serves": one.model.version == served,
         "gate": one.gate,
+        "rollout": one.rollout,
         "digest": one.model.digest,
         "figures": dict(one.model.metrics),
     }

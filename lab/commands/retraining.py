@@ -25,12 +25,16 @@ def retrain(
     wait: Annotated[
         float, typer.Option(min=0.0, metavar="SECONDS", help="wait so long for another build of the design to end")
     ] = 0.0,
+    at_once: Annotated[
+        bool, typer.Option("--at-once", help="release the new model to all users instead of rolling it out")
+    ] = False,
     preset: Preset = None,
     as_json: Json = False,
 ) -> None:
     """Build a design again if its models are due: by drift, by the age of their data, or by new rows of the live log.
 
-    Without --check, exit code 0 if nothing is due or the build ended well, and 3 if the gate refused the new model.
+    The new model begins a rollout (`lab rollout`), which the monitor of a running lab moves on. Without --check, exit
+    code 0 if nothing is due or the build ended well, and 3 if the gate refused the new model.
     """
     from infra.live.retraining import MAX_AGE_S, NEW_ROWS, check_retraining
     from lab.services.building import run_build, stop_at_once
@@ -51,4 +55,4 @@ def retrain(
     if check and checked.due:
         raise typer.Exit(DUE)
     if not check and checked.due:
-        run_build(found, settings, wait_s=wait, reason=checked.reason)
+        run_build(found, settings, wait_s=wait, reason=checked.reason, as_challenger=not at_once)

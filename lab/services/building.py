@@ -23,12 +23,17 @@ TELL_EVERY_S = 10.0
 
 
 def run_build(
-    design: Design, settings: Settings, *, from_step: str | None = None, wait_s: float = 0.0, reason: str = ""
-) -> list[StepRun]:
-    """Build the design and show progress on standard error. `reason` says why a retraining runs."""
-    return with_progress(
-        lambda observer: build(design, settings, from_step=from_step, wait_s=wait_s, reason=reason, observer=observer)
-    )
+    design: Design, settings: Settings, *, from_step: str | None = None, wait_s: float = 0.0, reason: str = "",
+    as_challenger: bool = False,
+) -> list[StepRun]:  # fmt: skip
+    """Build the design and show progress on standard error. `reason` says why a retraining runs. With `as_challenger`,
+    the new model begins a rollout."""
+
+    def work(observer: StepObserver) -> list[StepRun]:
+        return build(design, settings, from_step=from_step, wait_s=wait_s, reason=reason, as_challenger=as_challenger,
+            observer=observer)  # fmt: skip
+
+    return with_progress(work)
 
 
 def with_progress(work: Callable[[StepObserver], T]) -> T:

@@ -84,7 +84,7 @@ class Stack:
         lines = self.compose("ps", "--all", "--format", "json").splitlines()
         return {row["Service"]: row for row in map(json.loads, lines)}
 
-    def is_settled(self) -> bool:
+    def is_built(self) -> bool:
         """True if every server is healthy and every one-shot service has ended.
 
         A build also ends well if the gate refuses the new model: the old release serves. Without an old release the
@@ -115,8 +115,8 @@ class Stack:
             time.sleep(every_s)
 
     def await_settled(self, what: str) -> None:
-        """Wait until the stack is settled (`is_settled`). A build needs the CPU, so the wait asks seldom."""
-        self.await_(self.is_settled, what, every_s=2.0)
+        """Wait until the stack is settled (`is_built`). A build needs the CPU, so the wait asks seldom."""
+        self.await_(self.is_built, what, every_s=2.0)
 
     def down(self) -> None:
         """Stop all containers and remove the stack's volumes."""

@@ -1,4 +1,4 @@
-"""The monitor: keeps the alerts of the lab, and exports metrics of builds, of data quality and of drift.
+"""The monitor: keeps the alerts of the lab, moves rollouts on, and exports metrics of builds, data quality and drift.
 
 Composed: Alertmanager posts alerts to the webhook, and Prometheus reads the metrics. Embedded (`--watch`): the monitor
 reads the metrics of the running processes itself and evaluates the same rules (`lab.services.scraping`). `lab monitor`
@@ -44,6 +44,7 @@ from infra.telemetry.logs import configure_logs
 from lab.designs import NAMES, load_designs
 from lab.services.drifting import DriftRounds
 from lab.services.ports import check_port, monitor_port_of
+from lab.services.rolling import Rollouts
 from lab.services.scraping import Scraper, running_targets
 
 log = logging.getLogger(__name__)
@@ -78,7 +79,8 @@ def create_monitor(settings: Settings, *, watch: bool) -> ASGIApp:
         book.save()
         if scraper:
             scraper.start()
-        with DriftRounds(load_designs(), settings, retrains=watch and settings.retrain):
+        designs = load_designs()
+        with Rollouts(designs, settings), DriftRounds(designs, settings, retrains=watch and settings.retrain):
             yield
         if scraper:
             scraper.close()

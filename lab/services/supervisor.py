@@ -21,7 +21,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from types import FrameType
 
-from infra.build.fingerprints import is_built
+from infra.build.current import is_built
 from infra.design import Design
 from infra.errors import BudgetBroken, DependencyError, UsageError
 from infra.registry.release import read_release

@@ -18,7 +18,8 @@ from typing import Any
 
 import pytest
 
-from infra.build.fingerprints import is_built, step_paths
+from infra.build.current import is_built
+from infra.build.fingerprints import step_paths
 from infra.build.tasks import tasks_of
 from infra.registry.release import read_release
 from infra.settings import REPOSITORY, Settings

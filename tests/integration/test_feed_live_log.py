@@ -20,7 +20,7 @@ from feed_ranking.events.cuts import cut_of, live_root
 from feed_ranking.events.history import cut_log
 from feed_ranking.offline.feature_tables import SnapshotTimes
 from feed_ranking.offline.samples import Sample
-from infra.build.fingerprints import is_built
+from infra.build.current import is_built
 from infra.build.runner import StepContext, build
 from infra.columns import DAY_S, timestamps
 from infra.errors import LabError

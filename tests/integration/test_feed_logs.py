@@ -274,7 +274,7 @@ def test_skew_is_clean_after_posts_that_have_the_id_of_another_post(
     ids = [int(expired["post_id"]), int(candidate["post_id"]), 2**40, 2**40]
     sent = [new | {"post_id": post_id, "topic": topic} for topic, post_id in enumerate(ids)]
     write_posts(home.design_root("feed_ranking") / "live", "0", sent)
-    bootstrap.publish(service, [NewPost(**post) for post in sent])
+    bootstrap.publish([service], [NewPost(**post) for post in sent])
     fresh = {"interest_limit": 0, "follow_limit": 0, "trending_limit": 0, "fresh_limit": 2000}
     predictions = [ask(service, user, seed=user, knobs=fresh) for user in range(4)]
     predictions += [before, ask(service, 9, seed=10, seen=[2**40])]

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from infra.build.fingerprints import is_built
+from infra.build.current import is_built
 from infra.design import resolve
 from infra.settings import REPOSITORY, Settings
 from lab.designs import NAMES, find_design

@@ -61,6 +61,7 @@ def tiny_design(*steps: Step, **changed: Any) -> Design:
         "replay": "",
         "skew": "",
         "drift": "tests.support.drift_source:FakeSource",
+        "canary": "",
         "loadtest": "",
         "load_users": 1,
         "ask": Ask("/v1/tiny", (), "rows", ()),

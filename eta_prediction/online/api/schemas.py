@@ -57,6 +57,9 @@ class EtaRequest(TripIn):
 
     origin: PlaceIn = Field(examples=[{"node": 120}])
     destination: PlaceIn = Field(examples=[{"node": 900}])
+    rider_id: Id | None = Field(
+        None, description="the rider; during a rollout of a model, one rider gets the quotes of one model"
+    )
     driver_id: Id | None = Field(None, description="the driver, once one is assigned; an unknown one has the defaults")
     seed: int | None = Field(None, ge=0, le=MAX_ID, description="repeats the random choices of an earlier response")
     routes: Annotated[int, Field(ge=1, le=MOST_ROUTES)] = Field(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from infra.serving.release_tally import ReleaseTally
 from infra.telemetry.metrics import ServiceMetrics
 
 
@@ -14,12 +15,14 @@ from infra.telemetry.metrics import ServiceMetrics
 class Accounting:
     """The outermost ASGI middleware, so that it also counts requests that inner layers reject.
 
-    The endpoint sets `scope["state"]["degraded"]` if its response is degraded.
+    The endpoint sets `scope["state"]["degraded"]` if its response is degraded, and `scope["state"]["model"]` to the
+    version of the model that answers, before it computes the answer.
     """
 
     app: ASGIApp
     metrics: ServiceMetrics
     path: str
+    tally: ReleaseTally | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] != self.path or scope["method"] != "POST":
@@ -42,8 +45,12 @@ class Accounting:
             status = 0  # the response is incomplete even if its status was already sent
             raise
         finally:
-            self.metrics.latency.observe(time.perf_counter() - started)
-            self.metrics.ended(outcome_of(status, degraded=bool(scope["state"].get("degraded"))))
+            seconds, state = time.perf_counter() - started, scope["state"]
+            self.metrics.latency.observe(seconds)
+            outcome = outcome_of(status, degraded=bool(state.get("degraded")))
+            self.metrics.ended(outcome)
+            if self.tally is not None and (model := state.get("model")):
+                self.tally.ended(model, outcome, seconds)
 
 
 def outcome_of(status: int, *, degraded: bool) -> str:

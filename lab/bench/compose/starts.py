@@ -52,7 +52,7 @@ def up(stack: Stack, profiles: Sequence[str], designs: Sequence[Design], *, from
         stack.compose(*profiles, "build", "--no-cache")
     stack.compose(*profiles, "up", "--build", "--detach")
     stack.await_(
-        lambda: all(stack.answers(one.ask.path, one.ask.example(), one.name) for one in designs) and stack.is_settled(),
+        lambda: all(stack.answers(one.ask.path, one.ask.example(), one.name) for one in designs) and stack.is_built(),
         "healthy services and an answer of each design",
     )
     return time.perf_counter() - started

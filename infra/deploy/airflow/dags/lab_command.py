@@ -49,14 +49,21 @@ class BuildStep(LabOperator):
 
     template_fields: Sequence[str] = ("as_of", "forced_run")
 
-    def __init__(self, *, design: str, step: str, **options: Any) -> None:
+    def __init__(self, *, design: str, step: str, as_challenger: bool = False, **options: Any) -> None:
         super().__init__(task_id=step, **options)
-        self.design, self.step = design, step
+        self.design, self.step, self.as_challenger = design, step, as_challenger
         self.as_of = "{{ dag_run.run_after.strftime('%Y-%m-%d') }}"
         self.forced_run = "{{ run_id if params.force else '' }}"
 
     def command(self) -> list[str]:
-        return step_command(LAB, self.design, self.step, as_of=self.as_of, forced_run=self.forced_run)
+        return step_command(
+            LAB,
+            self.design,
+            self.step,
+            as_of=self.as_of,
+            forced_run=self.forced_run,
+            as_challenger=self.as_challenger,
+        )
 
 
 class RetrainingCheck(LabOperator):

@@ -3,7 +3,8 @@
 - `<design>`: the steps of the design's build. A run builds with the data before the midnight (UTC) of the day of
   `run_after`, so a backfill of a day gives what a build on that day would have given.
 - `watch`: checks every hour which designs are due for a retraining, and reports them as events of assets.
-- `<design>_retraining`: the same steps, started by such an event.
+- `<design>_retraining`: the same steps, started by such an event. Its model begins a rollout, and the monitor moves it
+  on; the daily build releases at once.
 
 Airflow reads this file with its own packages and the standard library: a `Design` names its code by dotted strings.
 """
@@ -29,7 +30,7 @@ def due(design: Design) -> Asset:
     return Asset(f"{design.name}_retraining_due")
 
 
-def build_dag(design: Design, dag_id: str, schedule: Any, tag: str) -> DAG:
+def build_dag(design: Design, dag_id: str, schedule: Any, tag: str, *, as_challenger: bool = False) -> DAG:
     """One task per step; the edges are `Step.after`."""
     dag = DAG(
         dag_id,
@@ -47,7 +48,9 @@ def build_dag(design: Design, dag_id: str, schedule: Any, tag: str) -> DAG:
     found: dict[str, BuildStep] = {}
     for task in tasks_of(design):
         pool = {"pool": TRAINING} if task.trains else {}
-        found[task.name] = BuildStep(design=design.name, step=task.name, doc=task.title, dag=dag, **pool)
+        found[task.name] = BuildStep(
+            design=design.name, step=task.name, as_challenger=as_challenger, doc=task.title, dag=dag, **pool
+        )
         found[task.name].set_upstream([found[name] for name in task.after])
     return dag
 
@@ -74,5 +77,7 @@ def watch_dag(designs: list[Design]) -> DAG:
 DESIGNS = load_designs()
 for one in DESIGNS:
     globals()[one.name] = build_dag(one, one.name, "@daily", "build")
-    globals()[f"{one.name}_retraining"] = build_dag(one, f"{one.name}_retraining", [due(one)], "retraining")
+    globals()[f"{one.name}_retraining"] = build_dag(
+        one, f"{one.name}_retraining", [due(one)], "retraining", as_challenger=True
+    )
 watch = watch_dag(DESIGNS)

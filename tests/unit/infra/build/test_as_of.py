@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from infra.build.as_of import as_of
-from infra.build.fingerprints import CURRENT, DATES, KEPT_DATES, is_built, step_paths
+from infra.build.current import is_built
+from infra.build.fingerprints import CURRENT, DATES, KEPT_DATES, step_paths
 from infra.build.outcome import read_outcome
 from infra.build.runner import StepContext, build
 from infra.build.single_step import build_step

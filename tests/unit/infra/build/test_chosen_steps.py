@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from infra.build.fingerprints import choose_option, chosen_steps, fingerprints, is_built
+from infra.build.current import is_built
+from infra.build.fingerprints import choose_option, chosen_steps, fingerprints
 from infra.build.runner import StepContext, StepObserver, build
 from infra.errors import DependencyError, UsageError
 from infra.settings import Settings

@@ -12,7 +12,8 @@ import pytest
 
 from infra.build import runner as steps
 from infra.build import step_code
-from infra.build.fingerprints import is_built, step_paths
+from infra.build.current import is_built
+from infra.build.fingerprints import step_paths
 from infra.build.runner import StepContext, StepObserver, StepRun, build
 from infra.design import Design, Step
 from infra.errors import Busy, DependencyError, LabError, UsageError
@@ -383,9 +384,10 @@ def test_timeline_gets_what_a_step_records_unless_the_build_is_a_variant(
 
     monkeypatch.setattr("tests.support.tiny_steps.make_c", told)
     build(DESIGN, settings)
-    gate, release = read(settings, "tiny")
+    gate, promotion, release = read(settings, "tiny")
     assert (gate.kind, gate.facts) == ("gate", {"version": 7})
+    assert promotion.text == "model version 7 is the champion"
     assert release.text.startswith("model version 7 is released")
     assert release.facts["version"] == 7
     build(DESIGN, settings, turned={"share": 0.75})
-    assert len(read(settings, "tiny")) == 2
+    assert len(read(settings, "tiny")) == 3

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from infra.build.current import SUMMARY
-from infra.build.fingerprints import CURRENT, choose_option, is_built
+from infra.build.current import SUMMARY, is_built
+from infra.build.fingerprints import CURRENT, choose_option
 from infra.build.runner import StepContext, StepObserver, build, only_build
 from infra.build.single_step import build_step
 from infra.errors import Busy, InputsMissing, LabError, UsageError

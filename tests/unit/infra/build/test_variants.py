@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from infra.build.fingerprints import is_built, step_paths, variant_name
+from infra.build.current import is_built
+from infra.build.fingerprints import step_paths, variant_name
 from infra.build.runner import StepContext, StepRun, build
 from infra.design import Step, with_knobs
 from infra.errors import UsageError

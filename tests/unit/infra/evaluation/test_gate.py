@@ -68,7 +68,7 @@ def test_rounding_passes_and_a_lost_share_of_the_gain_does_not(tmp_path: Path) -
                 check(clicked, champion, challenger, tmp_path)
 
 
-def test_promotion_moves_the_champion_only_after_the_gate_and_keeps_each_verdict(tmp_path: Path) -> None:
+def test_gate_names_each_challenger_keeps_its_verdict_and_leaves_the_champion(tmp_path: Path) -> None:
     told: list[tuple[str, str, Any]] = []
     rng = np.random.default_rng(1)
     good = np.where(rng.random(5_000) < 0.5, 0.05, 0.4)
@@ -86,14 +86,14 @@ def test_promotion_moves_the_champion_only_after_the_gate_and_keeps_each_verdict
         )
 
     try_version(1, good)
-    assert registry.aliases == {"challenger": 1, "champion": 1}
+    assert registry.aliases == {"challenger": 1}
     with pytest.raises(GateRefused):
         try_version(2, good[::-1])
-    assert registry.aliases == {"challenger": 2, "champion": 1}, "the champion stays"
+    assert registry.aliases == {"challenger": 2}
     assert registry.verdicts[1].startswith("passed: first model")
     assert registry.verdicts[2].startswith("refused: the model is not better than")
-    assert [(kind, facts) for kind, _, facts in told] == [("promotion", {"version": 1}), ("gate", {"version": 2})]
-    assert told[0][1].startswith("model version 1 is the champion: first model")
+    assert [(kind, facts) for kind, _, facts in told] == [("gate", {"version": 1}), ("gate", {"version": 2})]
+    assert told[0][1].startswith("model version 1 passes: first model")
     assert told[1][1].startswith("model version 2 is refused: the model is not better than")
 
 

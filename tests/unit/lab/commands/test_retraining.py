@@ -21,7 +21,8 @@ def built(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     """Names of the designs that were built, and why."""
     found: list[tuple[str, str]] = []
 
-    def run_build(design: Design, settings: Settings, *, wait_s: float, reason: str) -> None:
+    def run_build(design: Design, settings: Settings, *, wait_s: float, reason: str, as_challenger: bool) -> None:
+        assert as_challenger
         found.append((design.name, reason))
 
     monkeypatch.setattr("lab.services.building.stop_at_once", lambda: None)

@@ -30,23 +30,23 @@ def row(service: str, state: str, *, health: str = "", code: int = 0) -> dict[st
 ENDED = [row("setup", "exited"), row("build", "exited")]
 
 
-def test_stack_is_settled_when_servers_are_healthy_and_jobs_have_ended() -> None:
-    assert ReportedStack([*ENDED, row("feed", "running", health="healthy")]).is_settled()
-    assert not ReportedStack([*ENDED, row("feed", "running", health="starting")]).is_settled()
-    assert not ReportedStack([row("build", "running"), row("feed", "running", health="healthy")]).is_settled()
-    assert not ReportedStack([*ENDED, row("feed", "exited")]).is_settled()
-    assert not ReportedStack([]).is_settled()
+def test_stack_is_built_when_servers_are_healthy_and_jobs_have_ended() -> None:
+    assert ReportedStack([*ENDED, row("feed", "running", health="healthy")]).is_built()
+    assert not ReportedStack([*ENDED, row("feed", "running", health="starting")]).is_built()
+    assert not ReportedStack([row("build", "running"), row("feed", "running", health="healthy")]).is_built()
+    assert not ReportedStack([*ENDED, row("feed", "exited")]).is_built()
+    assert not ReportedStack([]).is_built()
 
 
-def test_stack_with_a_rejected_build_is_settled_once_the_old_release_serves() -> None:
+def test_stack_with_a_rejected_build_is_built_once_the_old_release_serves() -> None:
     refused = [row("setup", "exited"), row("build", "exited", code=3)]
-    assert ReportedStack([*refused, row("feed", "running", health="healthy")]).is_settled()
-    assert not ReportedStack([*refused, row("feed", "running", health="starting")]).is_settled()
+    assert ReportedStack([*refused, row("feed", "running", health="healthy")]).is_built()
+    assert not ReportedStack([*refused, row("feed", "running", health="starting")]).is_built()
 
 
 def test_failed_build_raises_an_error_with_its_log() -> None:
     with pytest.raises(LabError, match="build ended with status 137") as caught:
-        ReportedStack([row("build", "exited", code=137)]).is_settled()
+        ReportedStack([row("build", "exited", code=137)]).is_built()
     assert "out of memory" in caught.value.hint
 
 

@@ -1,0 +1,1 @@
+"""What the live log says about a rollout's challenger and champion: sessions of users, and calibration."""
