@@ -56,10 +56,12 @@ def begin_rollout(
 ) -> None:
     """Make the build's model the challenger. A challenger before it leaves."""
     root, now = settings.design_root(design.name), time.time()
+    share = design.configuration(settings.preset).rollout.shadow_share
     while True:
         before = read_rollout(root)
         begun = Rollout(
             stage="shadow",
+            share=share,
             version=release.model_version,
             digest=release.model_digest,
             release=str(paths[design.steps[-1].name]),

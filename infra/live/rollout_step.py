@@ -55,7 +55,7 @@ def advance(design: Design, settings: Settings) -> Rollout:
 def _leave_shadow(design: Design, settings: Settings, rollout: Rollout, config: RolloutConfig) -> None:
     root = settings.design_root(design.name)
     done = read_tallies(root, rollout.digest).shadow.done
-    if done >= config.shadow_requests or config.shadow_share == 0:
+    if done >= config.shadow_requests or rollout.share == 0:
         text = f"{done:,} requests in the shadow without a sign of harm"
         _begin_step(design, settings, rollout, config.shares[0], text)
 

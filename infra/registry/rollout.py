@@ -32,7 +32,8 @@ ACTIVE: tuple[Stage, ...] = ("shadow", "canary")
 
 @dataclass(frozen=True)
 class Rollout:
-    """`number` counts the changes of the file. `share` is the canary's share of users in [0, 1].
+    """`number` counts the changes of the file. `share` in [0, 1] is that of requests in the shadow, or of the canary's
+    users.
 
     `version` and `digest` name the challenger's model, `release` the folder of its release, `paths` the outputs of its
     build (step -> folder). `before` is the version of the champion at the start. `began` and `since` are the times at

@@ -149,8 +149,7 @@ def open_slot(parts: ServiceParts, bootstrap: Bootstrap[S], end_of_log: Callable
 def shadow_of(parts: ServiceParts, slot: ReleaseSlot[Any], topic: str) -> Shadow:
     """Create the shadow of this process. Its results go to `topic`, where the design logs its predictions."""
     assert slot.challenger is not None
-    share = parts.config.rollout.shadow_share
-    return Shadow(slot.challenger, parts.admission, parts.producer, parts.tally, topic, share)
+    return Shadow(slot.challenger, parts.admission, parts.producer, parts.tally, topic)
 
 
 def serve(

@@ -41,10 +41,9 @@ class Shadow:
         producer: EventProducer,
         tally: ReleaseTally,
         topic: str,
-        share: float,
     ) -> None:
         self._challenger, self._admission, self._producer = challenger, admission, producer
-        self._tally, self._topic, self.share = tally, topic, share
+        self._tally, self._topic = tally, topic
         self._queue: queue.Queue[tuple[float, Compute] | None] = queue.Queue(WAITING)
         self._thread = threading.Thread(target=self._run, name="shadow", daemon=True)
 
@@ -58,10 +57,10 @@ class Shadow:
         self._thread.join(2.0)
 
     def offer(self, compute: Compute) -> None:
-        """Compute a request in the shadow, or leave it out: outside a rollout's shadow, beyond the share of requests,
-        or with a full queue."""
+        """Compute a request in the shadow, or leave it out: outside a rollout's shadow, beyond the rollout's share of
+        requests, or with a full queue."""
         trial = self._challenger.trial
-        if trial is None or trial.rollout.stage != "shadow" or random.random() >= self.share:
+        if trial is None or trial.rollout.stage != "shadow" or random.random() >= trial.rollout.share:
             return
         try:
             self._queue.put_nowait((time.monotonic(), compute))

@@ -180,7 +180,7 @@ def evaluate(
 
 
 def bench(
-    what: Annotated[str, typer.Argument(help=f"one of: {', '.join((*NAMES, 'stream', 'compose'))}")],
+    what: Annotated[str, typer.Argument(help=f"one of: {', '.join((*NAMES, 'stream', 'compose', 'loop'))}")],
     only: Annotated[str | None, typer.Option(help="ids of figures, separated by commas; all by default")] = None,
     rounds: Annotated[
         int, typer.Option(min=1, max=20, help="number of rounds, for figures that are measured more than once")
@@ -190,7 +190,7 @@ def bench(
     as_markdown: Markdown = False,
 ) -> None:
     """Measure the figures that a design promises, in a fresh clone of this repository, of the event stream
-    with a lab of its own, or of the composed setting with Docker; exit code 3 below a bound."""
+    or of the learning loop with a lab of its own, or of the composed setting with Docker; exit code 3 below a bound."""
     from lab.output.figures import show_figures
     from lab.output.measured import measured_here
     from lab.output.published import Run
@@ -208,6 +208,12 @@ def bench(
 
         here, keep = measured_here(preset), [bound.id for bound in COMPOSE_BOUNDS]
         figures = measure_compose(ids, rounds)
+    elif what == "loop":
+        from lab.bench.loop.run import LOOP_BOUNDS, measure_loop
+        from lab.bench.up import PRESET as preset
+
+        here, keep = measured_here(preset), [bound.id for bound in LOOP_BOUNDS]
+        figures = measure_loop(ids, rounds, settings_for(None).home)
     else:
         from lab.bench.run import measure
         from lab.bench.service import PRESET as preset

@@ -13,13 +13,13 @@ import psutil
 import pyarrow.dataset as ds
 import pytest
 
+from infra.evaluation.copied_release import begin_copied_rollout, copied_release
 from infra.registry.release import read_release
 from infra.registry.rollout import read_rollout
 from infra.settings import REPOSITORY, Settings
 from lab.services.client import request
 from tests.conftest import HOME
 from tests.e2e.conftest import Lab, running_until_the_end, start_lab
-from tests.support.challengers import begin_rollout, challenger_of
 from tests.support.smoke_build import copy_home
 from tests.support.waiting import until
 
@@ -55,8 +55,8 @@ def kinds(lab: Lab) -> list[str]:
 
 def begin(lab: Lab, folder: Path, version: int) -> Any:
     served = read_release(ROOT)
-    challenger = challenger_of(served, folder, version)
-    begin_rollout(SETTINGS, challenger, folder, before=served.model_version)
+    challenger = copied_release(served, folder, version)
+    begin_copied_rollout(ROOT, challenger, folder, before=served.model_version, share=0.5)
     return served, challenger
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from infra.design import Ask, Budget, Design, Shift, Step, knob
+from infra.evaluation.rollout_config import RolloutConfig
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class TinyConfig:
     a: First = field(default_factory=First)
     b: Second = field(default_factory=Second)
     c: Third = field(default_factory=Third)
+    rollout: RolloutConfig = field(default_factory=RolloutConfig)
 
 
 PRESETS = {"smoke": TinyConfig()}
