@@ -57,6 +57,11 @@ def test_command_of_a_step_forces_nothing_by_default() -> None:
     assert "--force" not in step_command("lab", "tiny", "a", as_of="2026-01-08")
 
 
+def test_retraining_hands_its_model_to_a_rollout() -> None:
+    assert "--challenger" in step_command("lab", "tiny", "a", as_of="2026-01-08", as_challenger=True)
+    assert "--challenger" not in step_command("lab", "tiny", "a", as_of="2026-01-08")
+
+
 def test_check_command_asks_for_one_design() -> None:
     assert check_command("lab", "tiny") == ["lab", "retrain", "tiny", "--check"]
 
