@@ -30,10 +30,17 @@ class TinyConfig:
     a: First = field(default_factory=First)
     b: Second = field(default_factory=Second)
     c: Third = field(default_factory=Third)
+
+
+@dataclass(frozen=True)
+class RollingConfig(TinyConfig):
+    """With the knobs of a rollout."""
+
     rollout: RolloutConfig = field(default_factory=RolloutConfig)
 
 
 PRESETS = {"smoke": TinyConfig()}
+ROLLING = {"smoke": RollingConfig()}
 
 
 def tiny_design(*steps: Step, **changed: Any) -> Design:

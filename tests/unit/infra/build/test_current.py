@@ -22,7 +22,9 @@ from tests.support.tiny_steps import DESIGN as STEPS
 
 MODEL = {"version": 1}
 DESIGN = tiny_design(
-    STEPS.steps[0], Step("release", "tests.unit.infra.build.test_current:write_release", "Last", (), after=("a",))
+    STEPS.steps[0],
+    Step("release", "tests.unit.infra.build.test_current:write_release", "Last", (), after=("a",)),
+    config="tests.support.tiny:ROLLING",
 )
 
 

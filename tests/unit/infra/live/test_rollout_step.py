@@ -19,7 +19,7 @@ from infra.telemetry.timeline import read
 from tests.support.tiny import tiny_design
 from tests.support.tiny_steps import DESIGN as STEPS
 
-DESIGN = tiny_design(*STEPS.steps)
+DESIGN = tiny_design(*STEPS.steps, config="tests.support.tiny:ROLLING")
 DIGEST = "bb" * 32
 OLD, NEW = "tiny-smoke/1", "tiny-smoke/2"
 
