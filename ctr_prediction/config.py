@@ -129,6 +129,13 @@ class SampleConfig:
         0, unit="day", low=0, high=28, trades="later: fuller user histories, as in serving, but fewer rows"
     )
     holdout_rows: int = knob(60_000, unit="rows", low=1000, high=10_000_000, trades="more: tighter intervals, slower")
+    attribution_s: float = knob(
+        120.0,
+        unit="s",
+        low=1.0,
+        high=604_800.0,
+        trades="longer: the gate's fresh rows miss fewer late clicks, but the newest rows are too young for the gate",
+    )
 
 
 @dataclass(frozen=True)

@@ -57,6 +57,7 @@ CALIBRATION_DAYS, HOLDOUT_DAYS = 1, 1
 JOINED_AT_ONCE = 100_000
 P = TypeVar("P", UserFeatures, AdFeatures, Context)
 PRIORS = "priors.json"
+FRESH, FRESH_LABELS, FRESH_ROWS = "fresh.npz", "fresh.json", 20_000
 
 
 @dataclass(frozen=True)
@@ -117,12 +118,13 @@ def materialize(context: StepContext) -> Facts:
 
 
 def write_samples(context: StepContext) -> Facts:
-    """Step `sample`: write `train`, `calibration`, `holdout` and `bucket`, each an `.npz`, and `priors.json`.
+    """Step `sample`: write `train`, `calibration`, `holdout` and `bucket`, each an `.npz`, and `priors.json`. Write
+    `fresh.npz` and `fresh.json` too if the live log has randomised traffic whose labels are mature.
 
     Training and calibration keep all clicks and a share w of the negatives. The holdout is drawn from all traffic of
     the last day. The bucket is the randomised traffic of the last day and of the calibration days; calibration excludes
     it, so no model and no curve uses it. Labels include the clicks reported before this build began. Training also uses
-    the live log, except its randomised traffic, which is kept for evaluation.
+    the live log, except its randomised traffic, whose newest `FRESH_ROWS` mature rows are for the gate.
     """
     config: CtrConfig = context.config
     world = context.inputs["world"]
@@ -137,7 +139,8 @@ def write_samples(context: StepContext) -> Facts:
         return log[log["clicked"] | (rng.random(len(log)) < share)]
 
     days = range(min(config.sample.first_day, first_later - 1), config.world.days)
-    live = read_live_rows(context.inputs["live"], catalogue, until)
+    everything = read_live_rows(context.inputs["live"], catalogue, until)
+    live = [log[~log["is_random"]] for log in everything]
     train = [kept(read_day(world, config, day, until)) for day in days if day < first_later]
     later = [read_day(world, config, day, until) for day in days if first_later <= day < last]
     holdout = read_day(world, config, last, until).assign(weight=1.0)
@@ -151,13 +154,41 @@ def write_samples(context: StepContext) -> Facts:
     }
     priors = priors_of(config, world, until)
     (context.out / PRIORS).write_text(json.dumps({name: asdict(found) for name, found in priors.items()}))
-    facts: dict[str, int] = {"live_rows": sum(len(rows) for rows in live)}
+    fresh = mature_rows([log[log["is_random"]] for log in everything], config.sample.attribution_s, until)
+    facts: dict[str, int] = {"live_rows": sum(len(rows) for rows in live), "fresh_rows": len(fresh)}
     for index, (name, rows) in enumerate(parts.items()):
         sample = join(store, rows, catalogue)
         sample.write(context.out / f"{name}.npz")
         facts |= {f"{name}_rows": len(sample), f"{name}_clicks": int(sample.clicked.sum())}
         context.report((index + 1) / len(parts), f"{name}: {len(sample):,} impressions")
+    if len(fresh):
+        join(store, fresh, catalogue).write(context.out / FRESH)
+        share = reported_share(config, world, range(first_later), until)
+        (context.out / FRESH_LABELS).write_text(json.dumps({"reported_share": share}))
     return facts
+
+
+def mature_rows(logs: Sequence[pd.DataFrame], attribution_s: float, until: float) -> pd.DataFrame:
+    """The newest `FRESH_ROWS` impressions that are at least `attribution_s` old at `until`, in order of time.
+
+    A click counts if it was reported within `attribution_s`. Each impression thus had the same time for a click. With
+    all reported clicks, the older of two impressions would have more of them.
+    """
+    if not logs:
+        return pd.DataFrame()
+    log = pd.concat(logs)
+    log = log[log["at_s"] <= until - attribution_s]
+    log = log.assign(clicked=log["delay_s"] <= attribution_s, weight=1.0)
+    return log.sort_values(["at_s", "impression_id"], kind="stable", ignore_index=True).tail(FRESH_ROWS)
+
+
+def reported_share(config: CtrConfig, world: Path, days: range, until: float) -> float:
+    """The share of the clicks of `days` that were reported within `attribution_s`, of those reported by `until`."""
+    delay_s = [
+        log.loc[log["clicked"], "delay_s"].to_numpy() for log in (read_day(world, config, d, until) for d in days)
+    ]
+    found = np.concatenate(delay_s)
+    return float((found <= config.sample.attribution_s).mean()) if len(found) else 1.0
 
 
 def priors_of(config: CtrConfig, world: Path, until: float) -> dict[str, Priors]:
@@ -197,21 +228,24 @@ def read_day(world: Path, config: CtrConfig, day: int, until: float) -> pd.DataF
 
 
 def read_live_rows(live: Path, catalogue: PublicCatalogue, until: float) -> list[pd.DataFrame]:
-    """The live impressions for training, of users and ads in the catalogue."""
+    """The live impressions of all policies, of users and ads in the catalogue."""
     table = read_live(live)
     if table is None:
         return []
     log = _frame(table.select(list(COLUMNS)), until)
     is_known = log["user_id"].between(0, len(catalogue.people) - 1) & log["ad_id"].between(0, len(catalogue.ads) - 1)
     is_known &= log["slot"].between(0, SLOTS - 1) & log["publisher_id"].between(0, len(catalogue.publishers) - 1)
-    return [log[is_known & ~log["is_random"]]]
+    return [log[is_known]]
 
 
 def _frame(table: pa.Table, until: float) -> pd.DataFrame:
     at_s, label_s = (seconds(table[name].to_numpy()) for name in ("request_ts", "label_ts"))
     is_random = pc.equal(table["policy"], RANDOM_POLICY).to_numpy()
     frame: pd.DataFrame = table.drop_columns(["request_ts", "label_ts", "policy"]).to_pandas()
-    return frame.assign(at_s=at_s, is_random=is_random, clicked=frame["clicked"] & (label_s < until))
+    clicked = frame["clicked"].to_numpy() & (label_s < until)
+    return frame.assign(
+        at_s=at_s, is_random=is_random, clicked=clicked, delay_s=np.where(clicked, label_s - at_s, np.inf)
+    )
 
 
 def join(store: OfflineFeatures, log: pd.DataFrame, catalogue: PublicCatalogue) -> Sample:

@@ -103,10 +103,10 @@ def test_live_rows_have_the_training_columns_with_the_types_of_the_history(world
         live, made = table.schema.field(name).type, history.field(name).type
         assert live == made or (pa.types.is_dictionary(live) and pa.types.is_dictionary(made)), name
     (rows,) = read_live_rows(tmp_path, PublicCatalogue.read(world), START + 100)
-    assert rows["clicked"].tolist() == [True], (
-        "impressions of the randomised policy are kept for evaluation, not for training"
-    )
-    assert rows["at_s"].tolist() == [START + 1], "features are joined as of the request"
+    assert rows["clicked"].tolist() == [True, False]
+    assert rows["is_random"].tolist() == [False, True], "training leaves these rows to the gate"
+    assert rows["at_s"].tolist() == [START + 1, START + 1], "features are joined as of the request"
+    assert rows["delay_s"].tolist() == [2.0, np.inf]
 
 
 def test_duplicate_events_count_once_and_the_earliest_click_label_wins(tmp_path: Path) -> None:
