@@ -154,6 +154,16 @@ class SampleConfig:
         2, unit="day", low=0, high=28, trades="later: fuller user histories, as in serving, but fewer rows"
     )
     holdout_days: int = knob(2, unit="days", low=1, high=14, trades="more: tighter intervals, older models")
+    train_days: int = knob(
+        365, unit="days", low=1, high=3650, trades="fewer: older rows are left out after a change, but fewer rows teach"
+    )
+    live_weight: float = knob(
+        1.0,
+        unit="",
+        low=0.0,
+        high=100.0,
+        trades="higher: live rows outvote the generated history after a change, but few rows are noisy",
+    )
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,7 @@ from infra.columns import DAY_S, seconds
 from infra.feature_store.port import OfflineFeatures
 from infra.feature_store.repository import materialize_views
 from infra.live.kept_log import read_until
+from infra.training.row_mix import first_day_of, oldest_ts
 
 COLUMNS = (
     "impression_id",
@@ -125,6 +126,7 @@ def write_samples(context: StepContext) -> Facts:
     the last day. The bucket is the randomised traffic of the last day and of the calibration days; calibration excludes
     it, so no model and no curve uses it. Labels include the clicks reported before this build began. Training also uses
     the live log, except its randomised traffic, whose newest `FRESH_ROWS` mature rows are for the gate.
+    Training leaves out the rows before the window (`train_days`).
     """
     config: CtrConfig = context.config
     world = context.inputs["world"]
@@ -138,9 +140,10 @@ def write_samples(context: StepContext) -> Facts:
         log = log.assign(weight=np.where(log["clicked"], 1.0, 1.0 / share))
         return log[log["clicked"] | (rng.random(len(log)) < share)]
 
-    days = range(min(config.sample.first_day, first_later - 1), config.world.days)
+    window, first_day = config.sample.train_days, config.sample.first_day
+    days = range(first_day_of(config.world, until, window, first_day, first_later), config.world.days)
     everything = read_live_rows(context.inputs["live"], catalogue, until)
-    live = [log[~log["is_random"]] for log in everything]
+    live = [log[~log["is_random"] & (log["at_s"] >= oldest_ts(until, window))] for log in everything]
     train = [kept(read_day(world, config, day, until)) for day in days if day < first_later]
     later = [read_day(world, config, day, until) for day in days if first_later <= day < last]
     holdout = read_day(world, config, last, until).assign(weight=1.0)

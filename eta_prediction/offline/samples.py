@@ -39,6 +39,7 @@ from infra.feature_store.port import OfflineFeatures
 from infra.feature_store.repository import materialize_views
 from infra.live.kept_log import read_until
 from infra.simulation.streams import end_ts, start_ts
+from infra.training.row_mix import first_day_of, oldest_ts
 
 TRAIN, HOLDOUT, FRESH = "train.npz", "holdout.npz", "fresh.npz"
 FRESH_TRIPS, HELD_OUT = 20_000, 10
@@ -98,10 +99,17 @@ def materialize(context: StepContext) -> Facts:
 
 
 def write_samples(context: StepContext) -> Facts:
-    """Step `sample`: write `train.npz` and `holdout.npz`, and `fresh.npz` if the live log has trips for the gate."""
+    """Step `sample`: write `train.npz` and `holdout.npz`, and `fresh.npz` if the live log has trips for the gate.
+
+    Training leaves out the trips before the window (`train_days`). They still define the inputs (`features`).
+    """
     config: EtaConfig = context.config
     store = open_store(context.inputs["materialize"], context.settings)
     features, days, first = context.inputs["features"], config.world.days, training_days(config)
+    live_cut = context.inputs.get("live")
+    until_ts = read_until(live_cut) if live_cut else end_ts(config.world)
+    # two days at least: each network does without one block of days
+    first_train = first_day_of(config.world, until_ts, config.sample.train_days, 0, max(first - 1, 1))
     parts: dict[str, list[Sample]] = {TRAIN: [], HOLDOUT: []}
     waiting: list[tuple[int, TripTable]] = []
     for day in range(days):
@@ -109,13 +117,16 @@ def write_samples(context: StepContext) -> Facts:
         if day < days - 1 and sum(len(table) for _, table in waiting) < JOINED_AT_ONCE:
             continue
         for of_day, sample in zip((d for d, _ in waiting), join(store, waiting), strict=True):
-            is_train = of_day < first
-            parts[TRAIN if is_train else HOLDOUT].append(sample.take(has_label(config, sample)) if is_train else sample)
+            if first_train <= of_day < first:
+                parts[TRAIN].append(sample.take(has_label(config, sample)))
+            elif of_day >= first:
+                parts[HOLDOUT].append(sample)
         context.report((day + 1) / days, f"{day + 1} days")
         waiting = []
     live = LiveTrips.read(features / LIVE_TRIPS)
     is_fresh = fresh_trips(live)
-    parts[TRAIN].append(sample_of_live(config, live.take(~is_fresh)))
+    oldest = oldest_ts(until_ts, config.sample.train_days)
+    parts[TRAIN].append(sample_of_live(config, live.take(~is_fresh & (live.departure_ts >= oldest))))
     complete = replace(config, sample=replace(config.sample, label_cut="all"))
     fresh = sample_of_live(complete, live.take(is_fresh)).newest(FRESH_TRIPS)
     if len(fresh):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import jax.numpy as jnp
@@ -38,6 +38,7 @@ from infra.registry.mlflow_registry import MlflowRegistry
 from infra.training.fitting import Plan
 from infra.training.networks import Floats, keep_compiled
 from infra.training.onnx_graph import export
+from infra.training.row_mix import live_weights
 
 
 def fit_and_register(context: StepContext) -> Facts:
@@ -47,6 +48,9 @@ def fit_and_register(context: StepContext) -> Facts:
     keep_compiled(context.settings.home)
     checkpoints = context.settings.design_root(context.design.name) / "checkpoints" / context.out.stem
     sample = Sample.read(context.inputs["sample"] / "train.npz")
+    sample = replace(
+        sample, weight=sample.weight * live_weights(sample.request_ts, config.world, config.sample.live_weight)
+    )
     priors = priors_of(sample, config.world.topics)
 
     def plan(name: str, epochs: int, batch: int, rate: float) -> Plan:
@@ -61,7 +65,7 @@ def fit_and_register(context: StepContext) -> Facts:
         user_tower_inputs(sample.users, priors)[sample.slate_of[clicked]],
         post_tower_inputs(clicked_posts, post_inputs(clicked_posts, priors)),
         sample.post_id[clicked],
-        worth_s(sample, config.objective)[clicked],
+        (worth_s(sample, config.objective) * sample.weight)[clicked],
         config.towers,
         plan("towers", config.towers.tower_epochs, config.towers.tower_batch, TOWER_RATE),
         part("towers", 0.0, 0.15),
