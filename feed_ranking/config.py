@@ -195,6 +195,11 @@ class HeavyConfig:
     )
     heavy_epochs: int = knob(1, unit="", low=1, high=50, trades="more: better fit until it overfits, longer builds")
     ranker_batch: int = knob(2048, unit="rows", low=128, high=65536, trades="larger: faster epochs, fewer updates")
+    warm_start: str = choice(
+        "no",
+        ("no", "yes"),
+        trades="yes: all networks start from the served weights, so that fewer epochs do; a build is not repeatable",
+    )
 
 
 @dataclass(frozen=True)

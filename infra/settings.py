@@ -55,7 +55,7 @@ class Settings(BaseSettings):
         description="the embedded monitor builds a design again when its model has drifted or an alert asks for it",
     )
     retrain_memory_gb: float = Field(
-        4.0, ge=0.5, description="memory that such a build may allocate before it fails; Linux only"
+        6.0, ge=0.5, description="memory that such a build may allocate before it fails; Linux only"
     )
     fault_injection: bool = Field(True, description="serve the API for fault injection under /v1/faults")
     parent_pipe: int | None = Field(
