@@ -23,7 +23,15 @@ from feed_ranking.events.history import PublicCatalogue, read_catalogue, sound_r
 from feed_ranking.events.paths import LOG, POSTS
 from infra.build.runner import StepContext
 from infra.columns import DAY_S, HOUR_S, seconds
-from infra.live.earlier_rows import Array, LogFiles, first_snapshot_after, log_files, uniform_of, write_files
+from infra.live.earlier_rows import (
+    Array,
+    LogFiles,
+    first_snapshot_after,
+    log_files,
+    place_of,
+    uniform_of,
+    write_files,
+)
 from infra.live.kept_log import log_errors
 from infra.simulation.streams import start_ts
 
@@ -89,13 +97,8 @@ class LiveRows:
         if self.files.earlier is None:
             return np.full(len(rows), -1, np.int64)
         joined = np.load(self.files.earlier / JOINED_IDS, allow_pickle=False)
-        order = np.argsort(joined)
-        ids = self.log["event_id"].to_numpy(np.int64)[rows]
-        place = np.minimum(np.searchsorted(joined[order], ids), max(len(joined) - 1, 0))
-        if not len(joined):
-            return np.full(len(rows), -1, np.int64)
-        found = (joined[order][place] == ids) & (self.request_ts[rows] < self.valid_before)
-        return np.where(found, order[place], -1).astype(np.int64)
+        place = place_of(self.log["event_id"].to_numpy(np.int64)[rows], joined)
+        return np.where(self.request_ts[rows] < self.valid_before, place, -1)
 
     def keep(self, context: StepContext, joined: Ids) -> Path:
         """Write the rows for the next build, and the ids of the `joined` ones. Returns the folder."""

@@ -84,6 +84,15 @@ def first_snapshot_after(times: Sequence[float], start_ts: float, every_s: Seque
     return min(start_ts + (math.floor((min(times) - start_ts) / every) + 1) * every for every in every_s)
 
 
+def place_of(ids: Ints, among: Ints) -> Ints:
+    """int64[n]: the place of each id in `among`, whose ids are distinct, and -1 for an id that is not there."""
+    if not len(among):
+        return np.full(len(ids), -1, np.int64)
+    order = np.argsort(among)
+    place = np.minimum(np.searchsorted(among[order], ids), len(among) - 1)
+    return np.where(among[order][place] == ids, order[place], -1).astype(np.int64)
+
+
 def uniform_of(ids: Ints, seed: int) -> Array:
     """float64[n] in [0, 1): a number for each id, the same in each build (splitmix64). Draws by position in the log
     would change as the log grows."""
