@@ -48,10 +48,7 @@ def fit_and_register(context: StepContext) -> Facts:
     seed = config.world.seed
     keep_compiled(context.settings.home)
     checkpoints = context.settings.design_root(context.design.name) / "checkpoints" / context.out.stem
-    sample = Sample.read(context.inputs["sample"] / "train.npz")
-    sample = replace(
-        sample, weight=sample.weight * live_weights(sample.request_ts, config.world, config.sample.live_weight)
-    )
+    sample = with_live_weight(config, Sample.read(context.inputs["sample"] / "train.npz"))
     priors = priors_of(sample, config.world.topics)
     weights = served_weights(context) if config.heavy.warm_start == "yes" else EMPTY
 
@@ -67,7 +64,7 @@ def fit_and_register(context: StepContext) -> Facts:
         user_tower_inputs(sample.users, priors)[sample.slate_of[clicked]],
         post_tower_inputs(clicked_posts, post_inputs(clicked_posts, priors)),
         sample.post_id[clicked],
-        (worth_s(sample, config.objective) * sample.weight)[clicked],
+        worth_s(sample, config.objective)[clicked] * sample.weight[clicked],
         config.towers,
         plan("towers", config.towers.tower_epochs, config.towers.tower_batch, TOWER_RATE),
         part("towers", 0.0, 0.15),
@@ -140,6 +137,12 @@ def fit_and_register(context: StepContext) -> Facts:
     )
     shutil.rmtree(checkpoints, ignore_errors=True)
     return {"version": version.version, "impressions": len(sample), "heavy_loss": round(heavy.losses[-1], 4)}
+
+
+def with_live_weight(config: FeedConfig, sample: Sample) -> Sample:
+    """The sample in which a live row counts `live_weight` times as much."""
+    of_live = live_weights(sample.request_ts, config.world, config.sample.live_weight)
+    return replace(sample, weight=sample.weight * of_live)
 
 
 def priors_of(sample: Sample, topics: int) -> Priors:

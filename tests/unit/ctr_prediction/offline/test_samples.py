@@ -27,12 +27,14 @@ from ctr_prediction.events.schemas import Click, Impression
 from ctr_prediction.features.views import LIFETIMES
 from ctr_prediction.offline.feature_tables import compute_tables
 from ctr_prediction.offline.generate import write_history
+from ctr_prediction.offline.networks.spec import rows_of
 from ctr_prediction.offline.samples import (
     FRESH,
     FRESH_LABELS,
     PRIORS,
     Sample,
     materialize,
+    read_priors,
     reported_share,
     write_samples,
 )
@@ -239,6 +241,35 @@ def test_share_of_clicks_reported_in_time_matches_the_log(built: Built) -> None:
     soon = (log["label_s"] - log["at_s"] <= 3600.0).mean()
     assert 0.3 < soon < 0.9
     assert reported_share(config, built.root / "world", range(2), END) == pytest.approx(soon, abs=1e-9)
+
+
+def test_training_leaves_out_the_days_before_the_window(built: Built, tmp_path: Path) -> None:
+    """The window of three days reaches back to day 2; days 3 and 4 are for calibration and the holdout."""
+    config = replace(CONFIG, sample=replace(CONFIG.sample, train_days=3))
+    inputs = {name: built.root / name for name in STEPS["sample"][1]}
+    settings = Settings(home=built.root / "home", preset="smoke")
+    write_samples(StepContext(DESIGN, settings, config, tmp_path, inputs, lambda share, text: None))
+    train, whole = Sample.read(tmp_path / "train.npz"), built.samples["train"]
+    assert set(((whole.context.at_ts - START) // DAY_S).tolist()) == {0, 1, 2}
+    assert set(((train.context.at_ts - START) // DAY_S).tolist()) == {2}
+    for name in ("calibration.npz", "holdout.npz"):
+        days = {
+            tuple(np.unique((Sample.read(root / name).context.at_ts - START) // DAY_S))
+            for root in (tmp_path, built.root / "sample")
+        }
+        assert len(days) == 1
+
+
+def test_live_rows_have_their_weight_in_the_loss(built: Built) -> None:
+    sample = built.samples["train"]
+    at_ts = np.where(np.arange(len(sample)) < 50, END + 1.0, sample.context.at_ts)
+    sample = replace(sample, context=replace(sample.context, at_ts=at_ts))
+    priors = read_priors(built.root / "sample")["debiased"]
+    heavy = replace(CONFIG, sample=replace(CONFIG.sample, live_weight=3.0))
+    weight = rows_of(sample, heavy, priors)["weight"]
+    assert (set(weight[:50]), set(weight[50:])) == ({3.0}, {1.0})
+    by_weight = replace(heavy, sample=replace(heavy.sample, imbalance="weight"))
+    np.testing.assert_array_equal(rows_of(sample, by_weight, priors)["weight"], sample.weight * weight)
 
 
 def live_rows(at_s: float, *delays_s: float, first: int = 2**48) -> list[Impression | Click]:
