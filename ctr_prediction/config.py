@@ -129,6 +129,23 @@ class SampleConfig:
         0, unit="day", low=0, high=28, trades="later: fuller user histories, as in serving, but fewer rows"
     )
     holdout_rows: int = knob(60_000, unit="rows", low=1000, high=10_000_000, trades="more: tighter intervals, slower")
+    attribution_s: float = knob(
+        120.0,
+        unit="s",
+        low=1.0,
+        high=604_800.0,
+        trades="longer: the gate's fresh rows miss fewer late clicks, but the newest rows are too young for the gate",
+    )
+    train_days: int = knob(
+        365, unit="days", low=1, high=3650, trades="fewer: older rows are left out after a change, but fewer rows teach"
+    )
+    live_weight: float = knob(
+        1.0,
+        unit="",
+        low=0.0,
+        high=100.0,
+        trades="higher: live rows outvote the generated history after a change, but few rows are noisy",
+    )
 
 
 @dataclass(frozen=True)

@@ -196,6 +196,16 @@ class SampleConfig:
         ("all", "arrived"),
         trades="arrived: learn every half hour from its trips that have arrived, which are the short ones",
     )
+    train_days: int = knob(
+        365, unit="days", low=1, high=3650, trades="fewer: older rows are left out after a change, but fewer rows teach"
+    )
+    live_weight: float = knob(
+        1.0,
+        unit="",
+        low=0.0,
+        high=100.0,
+        trades="higher: live rows outvote the generated history after a change, but few rows are noisy",
+    )
 
 
 @dataclass(frozen=True)

@@ -154,6 +154,16 @@ class SampleConfig:
         2, unit="day", low=0, high=28, trades="later: fuller user histories, as in serving, but fewer rows"
     )
     holdout_days: int = knob(2, unit="days", low=1, high=14, trades="more: tighter intervals, older models")
+    train_days: int = knob(
+        365, unit="days", low=1, high=3650, trades="fewer: older rows are left out after a change, but fewer rows teach"
+    )
+    live_weight: float = knob(
+        1.0,
+        unit="",
+        low=0.0,
+        high=100.0,
+        trades="higher: live rows outvote the generated history after a change, but few rows are noisy",
+    )
 
 
 @dataclass(frozen=True)
@@ -185,6 +195,11 @@ class HeavyConfig:
     )
     heavy_epochs: int = knob(1, unit="", low=1, high=50, trades="more: better fit until it overfits, longer builds")
     ranker_batch: int = knob(2048, unit="rows", low=128, high=65536, trades="larger: faster epochs, fewer updates")
+    warm_start: str = choice(
+        "no",
+        ("no", "yes"),
+        trades="yes: all networks start from the served weights, so that fewer epochs do; a build is not repeatable",
+    )
 
 
 @dataclass(frozen=True)

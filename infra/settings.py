@@ -50,7 +50,13 @@ class Settings(BaseSettings):
     alert_clock: float = Field(
         1.0, ge=1, le=100, description="divides the windows and waiting times of the embedded monitor's alerts"
     )
-    retrain: bool = Field(True, description="the embedded monitor builds a design again when its model has drifted")
+    retrain: bool = Field(
+        True,
+        description="the embedded monitor builds a design again when its model has drifted or an alert asks for it",
+    )
+    retrain_memory_gb: float = Field(
+        6.0, ge=0.5, description="memory that such a build may allocate before it fails; Linux only"
+    )
     fault_injection: bool = Field(True, description="serve the API for fault injection under /v1/faults")
     parent_pipe: int | None = Field(
         None, description="file descriptor that the supervisor keeps open; the process exits when it is closed"

@@ -17,7 +17,7 @@ from ctr_prediction.evaluation.holdout import Judged, Truth, holdout_figures, ju
 from ctr_prediction.model.artifact import Bundle, load_bundle
 from ctr_prediction.model.inputs import ad_numbers, person_numbers
 from ctr_prediction.offline.baselines import BASELINES
-from ctr_prediction.offline.samples import Sample
+from ctr_prediction.offline.samples import FRESH, FRESH_LABELS, Sample
 from ctr_prediction.world.oracle import Context, Oracle
 from ctr_prediction.world.truth import make_world
 from infra.build.runner import Facts, StepContext
@@ -53,7 +53,15 @@ def gate(context: StepContext) -> Facts:
     context.report(0.8, "comparing with the champion")
     models = context.settings.design_root(context.design.name) / "models"
     registry = MlflowRegistry(context.settings)
-    verdict = promote(registered, comparison_on(holdout.sample), holdout.p["student"], registry, models, context.record)
+    verdict = promote(
+        registered,
+        comparison_on(holdout.sample),
+        holdout.p["student"],
+        registry,
+        models,
+        context.record,
+        fresh_rows(context.inputs["sample"], challenger),
+    )
     by_id = {figure.id: round(figure.value, 4) for figure in figures}
     return {
         "version": registered["version"],
@@ -90,10 +98,24 @@ def reliabilities(holdout: Judged) -> dict[str, list[tuple[float, float, int]]]:
     return found | {name: reliability(p[rows], truth[rows]) for name, rows in slices(holdout.sample).items()}
 
 
-def comparison_on(sample: Sample) -> Comparison:
-    """The gate's comparison on these impressions, grouped by request."""
+def fresh_rows(samples: Path, challenger: Bundle) -> tuple[Comparison, Array] | None:
+    """The comparison on the randomised traffic of the live log, with the challenger's predictions. None without it.
+
+    A label is a click that was reported within `attribution_s`, and models predict clicks at any time. Both models'
+    predictions are therefore multiplied by the share of clicks that the history reported so soon. Without this factor,
+    the lower of two predictions would win.
+    """
+    if not (samples / FRESH).exists():
+        return None
+    sample = Sample.read(samples / FRESH)
+    share = float(json.loads((samples / FRESH_LABELS).read_text())["reported_share"])
+    return comparison_on(sample, share), share * student_p(challenger, sample)
+
+
+def comparison_on(sample: Sample, reported_share: float = 1.0) -> Comparison:
+    """The gate's comparison on these impressions, grouped by request. `reported_share` of their clicks are labels."""
 
     def predict_with(path: Path, digest: str) -> Array:
-        return student_p(load_bundle(path, digest), sample)
+        return reported_share * student_p(load_bundle(path, digest), sample)
 
     return Comparison(sample.clicked.astype(np.float64), sample.request_id, predict_with, more_rows="negative_share")

@@ -1,6 +1,7 @@
 """Step `evaluate`: measures the challenger against the oracle, and decides whether it becomes champion.
 
-The gate compares pinball losses of the trips that happened, with an interval over days.
+The gate compares pinball losses of the trips that happened, with an interval over days. Fresh trips of the live log
+come first. They span hours, so their interval is over trips: it holds for the traffic of these hours.
 """
 
 from __future__ import annotations
@@ -10,14 +11,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from eta_prediction.config import EtaConfig
 from eta_prediction.domain import Array
 from eta_prediction.evaluation.drift import P50, compared
 from eta_prediction.evaluation.oracle_rows import chosen_rows, laws_of
 from eta_prediction.evaluation.quality import judge, quality_figures
-from eta_prediction.model.artifact import load_bundle
+from eta_prediction.model.artifact import Bundle, load_bundle
 from eta_prediction.model.quantiles import pinball_rows
-from eta_prediction.offline.samples import HOLDOUT, TRAIN, Sample
+from eta_prediction.offline.samples import FRESH, HOLDOUT, TRAIN, Sample
 from infra.build.runner import Facts, StepContext
 from infra.evaluation.figures import Figure, write_figures
 from infra.evaluation.gate import Comparison, promote
@@ -46,7 +49,9 @@ def gate(context: StepContext) -> Facts:
     comparison = comparison_on(holdout, challenger.historical("live", holdout.x))
     predicted = challenger.quantiles(f"{challenger.best}_live", holdout.x)
     Bins.of(compared(holdout.x, predicted[:, P50])).write(context.out)
-    verdict = promote(registered, comparison, predicted, MlflowRegistry(context.settings), models, context.record)
+    fresh = fresh_rows(context.inputs["sample"] / FRESH, challenger)
+    registry = MlflowRegistry(context.settings)
+    verdict = promote(registered, comparison, predicted, registry, models, context.record, fresh)
     by_id = {figure.id: round(figure.value, 4) for figure in figures}
     return {
         "version": registered["version"],
@@ -65,6 +70,17 @@ def of_build(figures: Sequence[Figure]) -> list[Figure]:
         for figure in figures
         if figure.id in shown
     ]
+
+
+def fresh_rows(file: Path, challenger: Bundle) -> tuple[Comparison, Array] | None:
+    """The comparison on the live trips that no model has learned from (`samples.fresh_trips`), with the challenger's
+    quantiles. None without such trips."""
+    if not file.exists():
+        return None
+    sample = Sample.read(file)
+    comparison = comparison_on(sample, challenger.historical("live", sample.x))
+    rows = replace(comparison, groups=np.arange(len(sample)), where="fresh trips of the live log")
+    return rows, challenger.quantiles(f"{challenger.best}_live", sample.x)
 
 
 def comparison_on(sample: Sample, baseline: Array) -> Comparison:

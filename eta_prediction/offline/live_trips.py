@@ -3,7 +3,8 @@
 A quote logs its inputs as of its departure, so the inputs of a live trip need no second computation: they contain no
 event of the future, and they cannot differ from what was served. They join the end of the trip by the quote's id. A
 quote with missing inputs teaches nothing, nor does one whose inputs have another definition than those of this build
-(`items.city.inputs_digest`).
+(`items.city.inputs_digest`). Since nothing is joined, each build reads the whole cut: a trip needs its quote, which may
+be in a file of an earlier build.
 
 Live trips teach the places, the drivers and the models with their corrected routes. They do not teach the usual
 traffic, the speed forecast, the mean life of an incident, the route time and the great circle. Those need whole days of

@@ -8,7 +8,7 @@ same trips and the oracle knows their true law.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +39,11 @@ from infra.feature_store.port import OfflineFeatures
 from infra.feature_store.repository import materialize_views
 from infra.live.kept_log import read_until
 from infra.simulation.streams import end_ts, start_ts
+from infra.training.row_mix import first_day_of, oldest_ts
 
-TRAIN, HOLDOUT = "train.npz", "holdout.npz"
+TRAIN, HOLDOUT, FRESH = "train.npz", "holdout.npz", "fresh.npz"
+FRESH_TRIPS, HELD_OUT = 20_000, 10
+"""most fresh trips; without explored quotes, one of so many live trips is fresh"""
 JOINED_AT_ONCE = 150_000
 
 
@@ -80,6 +83,9 @@ class Sample:
     def take(self, rows: Ints | Bools) -> Sample:
         return Sample(*(getattr(self, item.name)[rows] for item in fields(self)))
 
+    def newest(self, most: int) -> Sample:
+        return self.take(np.sort(np.argsort(self.departure_ts, kind="stable")[-most:]))
+
     @classmethod
     def joined(cls, parts: list[Sample]) -> Sample:
         return cls(*(np.concatenate([getattr(part, item.name) for part in parts]) for item in fields(cls)))
@@ -93,10 +99,17 @@ def materialize(context: StepContext) -> Facts:
 
 
 def write_samples(context: StepContext) -> Facts:
-    """Step `sample`: write `train.npz` and `holdout.npz`."""
+    """Step `sample`: write `train.npz` and `holdout.npz`, and `fresh.npz` if the live log has trips for the gate.
+
+    Training leaves out the trips before the window (`train_days`). They still define the inputs (`features`).
+    """
     config: EtaConfig = context.config
     store = open_store(context.inputs["materialize"], context.settings)
     features, days, first = context.inputs["features"], config.world.days, training_days(config)
+    live_cut = context.inputs.get("live")
+    until_ts = read_until(live_cut) if live_cut else end_ts(config.world)
+    # two days at least: each network does without one block of days
+    first_train = first_day_of(config.world, until_ts, config.sample.train_days, 0, max(first - 1, 1))
     parts: dict[str, list[Sample]] = {TRAIN: [], HOLDOUT: []}
     waiting: list[tuple[int, TripTable]] = []
     for day in range(days):
@@ -104,12 +117,21 @@ def write_samples(context: StepContext) -> Facts:
         if day < days - 1 and sum(len(table) for _, table in waiting) < JOINED_AT_ONCE:
             continue
         for of_day, sample in zip((d for d, _ in waiting), join(store, waiting), strict=True):
-            is_train = of_day < first
-            parts[TRAIN if is_train else HOLDOUT].append(sample.take(has_label(config, sample)) if is_train else sample)
+            if first_train <= of_day < first:
+                parts[TRAIN].append(sample.take(has_label(config, sample)))
+            elif of_day >= first:
+                parts[HOLDOUT].append(sample)
         context.report((day + 1) / days, f"{day + 1} days")
         waiting = []
-    parts[TRAIN].append(sample_of_live(config, LiveTrips.read(features / LIVE_TRIPS)))
-    facts: dict[str, float | int | str] = {"live_trips": len(parts[TRAIN][-1])}
+    live = LiveTrips.read(features / LIVE_TRIPS)
+    is_fresh = fresh_trips(live)
+    oldest = oldest_ts(until_ts, config.sample.train_days)
+    parts[TRAIN].append(sample_of_live(config, live.take(~is_fresh & (live.departure_ts >= oldest))))
+    complete = replace(config, sample=replace(config.sample, label_cut="all"))
+    fresh = sample_of_live(complete, live.take(is_fresh)).newest(FRESH_TRIPS)
+    if len(fresh):
+        fresh.write(context.out / FRESH)
+    facts: dict[str, float | int | str] = {"live_trips": len(parts[TRAIN][-1]), "fresh_trips": len(fresh)}
     for name, samples in parts.items():
         whole = Sample.joined(samples)
         whole.write(context.out / name)
@@ -160,7 +182,7 @@ def sample_of(day: int, table: TripTable, drivers: DriverFeatures) -> Sample:
 
 
 def sample_of_live(config: EtaConfig, trips: LiveTrips) -> Sample:
-    """The live trips to train on. Their days come after the history, of which the last ones are the holdout."""
+    """The live trips with a label. Their days come after the history, of which the last ones are the holdout."""
     is_labelled = trips.is_complete
     if config.sample.label_cut == "arrived":
         is_labelled = arrives_soon(trips.departure_ts, trips.departure_ts + trips.seconds)
@@ -179,6 +201,18 @@ def sample_of_live(config: EtaConfig, trips: LiveTrips) -> Sample:
         static_s=column(trips.x, "profile_s"),
         seconds=trips.seconds,
     )
+
+
+def fresh_trips(live: LiveTrips) -> Bools:
+    """bool[n]: live trips that no model learns from, for the gate.
+
+    They are the trips with an explored quote: riders cancel late quotes, so the other trips that happen depend on the
+    model. A live log without explored quotes gives one of `HELD_OUT` trips, the same ones in each build.
+    """
+    if live.is_explore.any():
+        return live.is_explore
+    found: Bools = live.trip_id % HELD_OUT == 0
+    return found
 
 
 def has_label(config: EtaConfig, sample: Sample) -> Bools:

@@ -45,6 +45,7 @@ from infra.registry.mlflow_registry import MlflowRegistry
 from infra.training.fitting import Plan
 from infra.training.networks import keep_compiled
 from infra.training.onnx_graph import export
+from infra.training.row_mix import repeated
 
 LEARNING_RATE = 5e-3
 WHOLE_SHARE = 0.75
@@ -119,16 +120,19 @@ def fit_and_register(context: StepContext) -> Facts:
 
 
 def task_of(config: EtaConfig, sample: Sample, traffic: str) -> tuple[Task, CorrectedRoute]:
-    """The trips of `sample` as a task, and the corrected route on which its models build."""
+    """The trips of `sample` as a task, and the corrected route on which its models build. A live trip occurs
+    `live_weight` times."""
+    is_whole = whole_days(config, sample.day, sample.departure_ts)
+    is_late = is_whole & (sample.day > sample.day[is_whole].max() - config.model.calibration_days)
+    if np.array_equal(is_late, is_whole):
+        is_late = is_whole & (np.cumsum(is_whole) - 1 >= 0.8 * is_whole.sum())
+    rows = repeated(sample.day >= config.world.days, config.sample.live_weight, config.world.seed)
+    sample, is_whole, is_late = sample.take(rows), is_whole[rows], is_late[rows]
     x = sample.x.copy()
     x[:, [NAMES.index(name) for name in unused_inputs(config)]] = 0.0
     route_s = route_times(x)[traffic]
     route = fit_corrected_route(x, route_s, sample.seconds, config.world.seed)
     base_s = route.seconds(x, route_s)
-    is_whole = whole_days(config, sample.day, sample.departure_ts)
-    is_late = is_whole & (sample.day > sample.day[is_whole].max() - config.model.calibration_days)
-    if np.array_equal(is_late, is_whole):
-        is_late = is_whole & (np.cumsum(is_whole) - 1 >= 0.8 * is_whole.sum())
     ratio = sample.seconds / base_s
     return Task(traffic, model_inputs(traffic, x), ratio, base_s, sample.seconds, sample.day, is_whole, is_late), route
 

@@ -171,15 +171,20 @@ def read_log(world: Path, live: Path) -> pa.Table:
 def read_reactions(live: Path, columns: Sequence[str]) -> pa.Table | None:
     """The organic impressions of the live log without duplicates; None if there is none."""
     table = read_folder(live / LOG)
-    if table is None:
-        return None
+    return None if table is None else sound_reactions(table, columns)
+
+
+def sound_reactions(table: pa.Table, columns: Sequence[str]) -> pa.Table | None:
+    """The organic impressions of `table`, rows of the live log, each once: as it was received first. None if there is
+    none."""
     is_sound = pc.and_(pc.greater_equal(table["post_id"], 0), pc.is_finite(table["dwell_s"]))
     for low, name in ((0, "position"), (0, "creator_before"), (0.0, "dwell_s"), (table["position"], "depth")):
         is_sound = pc.and_(is_sound, pc.greater_equal(table[name], low))
     is_sound = pc.and_(is_sound, pc.less_equal(table["request_ts"], table["label_ts"]))
-    first = np.zeros(len(table), bool)
-    first[np.unique(table["event_id"].to_numpy(), return_index=True)[1]] = True
-    kept = table.filter(pc.and_(is_sound, pa.array(first))).select(list(columns))
+    kept = table.filter(is_sound)
+    received = np.argsort(kept["label_ts"].to_numpy(), kind="stable")
+    _, first = np.unique(kept["event_id"].to_numpy()[received], return_index=True)
+    kept = kept.select(list(columns)).take(pa.array(np.sort(received[first])))
     return kept if len(kept) else None
 
 

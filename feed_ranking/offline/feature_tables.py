@@ -1,5 +1,7 @@
 """Step `features`: one Parquet file per feature view, with one row per entity and snapshot time.
 
+Each build reads the whole log: a row counts the events of the days before it, so rows of new snapshots need old files.
+
 A row with timestamp t includes the events with `label_ts` < t. It excludes an event of exactly t, because Feast joins
 inclusively (feature time <= event time).
 """

@@ -5,7 +5,7 @@ The join runs day by day, so one day's rows and features fit into memory for a h
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ import pyarrow.dataset as ds
 
 from feed_ranking.config import FeedConfig
 from feed_ranking.domain import RANDOM_POLICY, Floats, Ids, PostFeatures, Times, UserFeatures
-from feed_ranking.events.history import LABELS, read_catalogue, read_reactions
+from feed_ranking.events.history import LABELS
 from feed_ranking.features.views import (
     ITEM_VIEWS,
     ONLINE_VIEWS,
@@ -31,11 +31,13 @@ from feed_ranking.features.views import (
     posts_from_frame,
     users_from_frame,
 )
+from feed_ranking.offline.live_rows import JOINED, LiveRows
 from infra.build.runner import Facts, StepContext
 from infra.columns import DAY_S, seconds
 from infra.feature_store.port import OfflineFeatures
 from infra.feature_store.repository import materialize_views
 from infra.live.kept_log import read_until
+from infra.training.row_mix import first_day_of, oldest_ts
 
 LOG_COLUMNS = ("slate_id", "user_id", "post_id", "creator_id", "position", "depth", "creator_before", "request_ts")
 FRESH, FRESH_ROWS = "fresh.npz", 20_000
@@ -70,6 +72,16 @@ class Sample:
 
     def __len__(self) -> int:
         return len(self.slate_id)
+
+    def take(self, rows: Ids) -> Sample:
+        """The impressions `rows`, and the users of their slates by ascending slate. All rows of a slate are of one
+        request. Lists of follows are as short as possible."""
+        _, first, slate_of = np.unique(self.slate_id[rows], return_index=True, return_inverse=True)
+        users = self.users.take(self.slate_of[rows[first]])
+        width = max(int((users.follows >= 0).sum(axis=1).max(initial=1)), 1)
+        users = replace(users, follows=users.follows[:, :width])
+        own = {item.name: getattr(self, item.name)[rows] for item in fields(self)[3:]}
+        return Sample(users, self.posts.take(rows), slate_of.astype(np.int64), **own)
 
     def write(self, path: Path) -> None:
         arrays: dict[str, Any] = dict(_flat(self))
@@ -109,22 +121,29 @@ def write_samples(context: StepContext) -> Facts:
     Training uses all clicks and a weighted share of the other impressions, under any policy. The holdout is the
     randomised bucket of the last days of the history: its slates are random, so its clicks measure the posts and not
     the logging policy. Training also uses the live log, except its randomised bucket, whose newest `FRESH_ROWS` rows
-    are in `fresh.npz`, for the gate.
+    are in `fresh.npz`, for the gate. Rows before the window (`train_days`) are left out.
     """
     config: FeedConfig = context.config
     store = open_store(context.inputs["materialize"], context.settings)
     start = pd.Timestamp(config.world.start).timestamp()
     until = config.world.days - config.sample.holdout_days
-    train_days = range(min(config.sample.first_day, until - 1), until)
+    until_ts, window = read_until(context.inputs["live"]), config.sample.train_days
+    train_days = range(first_day_of(config.world, until_ts, window, config.sample.first_day, until), until)
     shown, clicked = count_rows(context.inputs["world"], start, train_days)
-    everything = read_live_days(context.inputs["world"], context.inputs["live"])
-    live = [log[log["policy"] != RANDOM_POLICY] for log in everything]
-    shown += sum(len(log) for log in live)
-    clicked += sum(int(log["clicked"].sum()) for log in live)
-    share = float(np.clip((config.sample.rows - clicked) / max(shown - clicked, 1), 0.01, 1.0))
-    rng = np.random.default_rng(config.world.seed)
     default = default_user(config.world.topics, config.features.creator_slots)
-    facts: dict[str, int] = {}
+    live = LiveRows.read(context, COLUMNS)
+    is_random, is_click = live.log["policy"] == RANDOM_POLICY, live.log["clicked"].to_numpy(np.bool_)
+    taught = np.flatnonzero(~is_random & (live.request_ts >= oldest_ts(until_ts, window)))
+    shown, clicked = shown + len(taught), clicked + int(is_click[taught].sum())
+    share = float(np.clip((config.sample.rows - clicked) / max(shown - clicked, 1), 0.01, 1.0))
+    taught = taught[is_click[taught] | (live.drawn[taught] < share)]
+    fresh = newest(live.request_ts, np.flatnonzero(is_random))
+    of_live = {
+        "train": join_live(store, live, taught, np.where(is_click[taught], 1.0, 1.0 / share), default),
+        "fresh": join_live(store, live, fresh, np.ones(len(fresh)), default),
+    }
+    rng = np.random.default_rng(config.world.seed)
+    facts: dict[str, int] = {"live_rows": len(taught), "fresh_rows": len(fresh), **live.facts()}
 
     def drawn(log: pd.DataFrame) -> pd.DataFrame:
         log = log.assign(weight=np.where(log["clicked"], 1.0, 1.0 / share))
@@ -137,25 +156,38 @@ def write_samples(context: StepContext) -> Facts:
             chosen = log[log["policy"] == RANDOM_POLICY].assign(weight=1.0) if name == "holdout" else drawn(log)
             parts.append(join(store, chosen, default))
             context.report((day - train_days[0] + 1) / (config.world.days - train_days[0]), f"{name}: day {day + 1}")
-        if name == "train":
-            since = [join(store, drawn(log), default) for log in live]
-            facts["live_rows"] = sum(len(part) for part in since)
-            parts += since
-        sample = concatenate(parts)
+        sample = concatenate(parts + (of_live["train"] if name == "train" else []))
         sample.write(context.out / f"{name}.npz")
         facts |= {f"{name}_rows": len(sample), f"{name}_clicks": int(sample.clicked.sum())}
-    fresh = _newest([log[log["policy"] == RANDOM_POLICY] for log in everything])
     if len(fresh):
-        join(store, fresh.assign(weight=1.0), default).write(context.out / FRESH)
-    return facts | {"fresh_rows": len(fresh)}
+        concatenate(of_live["fresh"]).write(context.out / FRESH)
+    if len(live):
+        folder, joined = live.keep(context, np.concatenate([taught, fresh])), [*of_live["train"], *of_live["fresh"]]
+        concatenate(joined or [join(store, live.log.iloc[:0].assign(weight=1.0), default)]).write(folder / JOINED)
+    return facts
 
 
-def _newest(days: list[pd.DataFrame]) -> pd.DataFrame:
-    """The newest `FRESH_ROWS` rows, ordered by slate."""
-    if not days:
-        return pd.DataFrame()
-    newest = pd.concat(days).sort_values("request_ts", kind="stable").tail(FRESH_ROWS)
-    return newest.sort_values(["slate_id", "position"], kind="stable", ignore_index=True)
+def newest(request_ts: Times, rows: Ids) -> Ids:
+    """The newest `FRESH_ROWS` of `rows`, in their order."""
+    return np.sort(rows[np.argsort(request_ts[rows], kind="stable")[-FRESH_ROWS:]])
+
+
+def join_live(
+    store: OfflineFeatures, live: LiveRows, rows: Ids, weight: npt.NDArray[np.float64], default: UserFeatures
+) -> list[Sample]:
+    """These live impressions with their features, one part per day. Those that the earlier output has are not joined
+    again; the result is the same."""
+    place, parts = live.earlier(rows), []
+    before = Sample.read(live.files.earlier / JOINED) if live.files.earlier and (place >= 0).any() else None
+    for at in live.days(rows):
+        is_new = place[at] < 0
+        found = [join(store, live.log.iloc[rows[at[is_new]]].assign(weight=1.0), default)] if is_new.any() else []
+        if before is not None and not is_new.all():
+            found.append(before.take(place[at[~is_new]]))
+        order = np.argsort(np.r_[np.flatnonzero(is_new), np.flatnonzero(~is_new)])
+        part = concatenate(found).take(order)
+        parts.append(replace(part, weight=weight[at].astype(np.float32)))
+    return parts
 
 
 def count_rows(world: Path, start: float, days: range) -> tuple[int, int]:
@@ -170,24 +202,6 @@ def read_day(world: Path, start: float, day: int) -> pd.DataFrame:
     """The organic impressions of one day, ordered by slate."""
     log = ds.dataset(world / "log" / f"date={_date(start, day)}")
     return _by_slate(log.to_table(columns=list(COLUMNS), filter=pc.field("post_id") >= 0))
-
-
-def read_live_days(world: Path, live: Path) -> list[pd.DataFrame]:
-    """The live organic impressions of all policies, one frame per day, ordered by slate.
-
-    Features are joined as of `request_ts`, which the app sends back. Rows of posts published after `request_ts` are
-    dropped.
-    """
-    table = read_reactions(live, COLUMNS)
-    if table is None:
-        return []
-    log, catalogue = _by_slate(table), read_catalogue(world, live)
-    row = catalogue.rows_of(log["post_id"].to_numpy())
-    log["creator_id"] = catalogue.posts["creator_id"].to_numpy()[row]
-    is_out = seconds(log["request_ts"].to_numpy()) >= catalogue.posts["published_ts"].to_numpy()[row]
-    is_known = (row >= 0) & (log["user_id"] >= 0) & (log["user_id"] < len(catalogue.people))
-    log = log[is_known & is_out]
-    return [day for _, day in log.groupby(log["request_ts"].dt.date)]
 
 
 def _by_slate(table: pa.Table) -> pd.DataFrame:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import jax.numpy as jnp
@@ -38,16 +38,19 @@ from infra.registry.mlflow_registry import MlflowRegistry
 from infra.training.fitting import Plan
 from infra.training.networks import Floats, keep_compiled
 from infra.training.onnx_graph import export
+from infra.training.row_mix import live_weights
+from infra.training.warm_start import EMPTY, served_weights, write_weights
 
 
 def fit_and_register(context: StepContext) -> Facts:
-    """Write the bundle (four networks and a manifest) and `registered.json`."""
+    """Write the bundle (four networks and a manifest), `weights.npz` and `registered.json`."""
     config: FeedConfig = context.config
     seed = config.world.seed
     keep_compiled(context.settings.home)
     checkpoints = context.settings.design_root(context.design.name) / "checkpoints" / context.out.stem
-    sample = Sample.read(context.inputs["sample"] / "train.npz")
+    sample = with_live_weight(config, Sample.read(context.inputs["sample"] / "train.npz"))
     priors = priors_of(sample, config.world.topics)
+    weights = served_weights(context) if config.heavy.warm_start == "yes" else EMPTY
 
     def plan(name: str, epochs: int, batch: int, rate: float) -> Plan:
         return Plan(epochs, batch, rate, seed, checkpoints / name)
@@ -61,10 +64,11 @@ def fit_and_register(context: StepContext) -> Facts:
         user_tower_inputs(sample.users, priors)[sample.slate_of[clicked]],
         post_tower_inputs(clicked_posts, post_inputs(clicked_posts, priors)),
         sample.post_id[clicked],
-        worth_s(sample, config.objective)[clicked],
+        worth_s(sample, config.objective)[clicked] * sample.weight[clicked],
         config.towers,
         plan("towers", config.towers.tower_epochs, config.towers.tower_batch, TOWER_RATE),
         part("towers", 0.0, 0.15),
+        weights,
     )
     towers = tower_fit.model
     context.report(0.15, f"computing {len(ranker_names(config.world.topics))} inputs of {len(sample):,} impressions")
@@ -78,6 +82,8 @@ def fit_and_register(context: StepContext) -> Facts:
         light_hidden,
         plan("light", config.light.light_epochs, config.heavy.ranker_batch, 2 * RANKER_RATE),
         part("light ranker", 0.25, 0.35),
+        "light",
+        weights,
     )
     width = config.heavy.heavy_hidden
     heavy = fit_ranker(
@@ -86,9 +92,12 @@ def fit_and_register(context: StepContext) -> Facts:
         (width, width * 5 // 8, width // 4),
         plan("heavy", config.heavy.heavy_epochs, config.heavy.ranker_batch, RANKER_RATE),
         part("heavy ranker", 0.35, 0.8),
+        "heavy",
+        weights,
     )
 
     context.report(0.82, "exporting to ONNX")
+    write_weights(context.out, {"towers": towers, "light": light.model, "heavy": heavy.model})
     bundle = context.out / "bundle"
     bundle.mkdir()
     user_x = user_tower_inputs(sample.users.take(np.arange(min(256, len(sample.users)))), priors)
@@ -128,6 +137,12 @@ def fit_and_register(context: StepContext) -> Facts:
     )
     shutil.rmtree(checkpoints, ignore_errors=True)
     return {"version": version.version, "impressions": len(sample), "heavy_loss": round(heavy.losses[-1], 4)}
+
+
+def with_live_weight(config: FeedConfig, sample: Sample) -> Sample:
+    """The sample in which a live row counts `live_weight` times as much."""
+    of_live = live_weights(sample.request_ts, config.world, config.sample.live_weight)
+    return replace(sample, weight=sample.weight * of_live)
 
 
 def priors_of(sample: Sample, topics: int) -> Priors:

@@ -43,12 +43,15 @@ def step_paths(design: Design, settings: Settings, turned: Mapping[str, Any] = M
 
 
 def fingerprints(
-    design: Design, settings: Settings, turned: Mapping[str, Any] = MappingProxyType({})
+    design: Design, settings: Settings, turned: Mapping[str, Any] = MappingProxyType({}), *, with_cuts: bool = True
 ) -> dict[str, str]:
-    """Step -> short hash of its configuration, its code, the steps that it reads, its forced runs and its cut."""
+    """Step -> short hash of its configuration, its code, the steps that it reads, its forced runs and its cut.
+
+    Without cuts, the hash is the same for builds that differ only in their part of the live log.
+    """
     config = design.configuration(settings.preset, turned)
     rounds = _read_rounds(rounds_file(design, settings))
-    cuts = read_cuts(design, settings)
+    cuts = read_cuts(design, settings) if with_cuts else {}
     prints: dict[str, str] = {}
     for step in chosen_steps(design, settings):
         material = {
@@ -60,7 +63,7 @@ def fingerprints(
             "round": rounds.get(step.name, 0),
             "python": list(sys.version_info[:2]),
         }
-        if step.cut:
+        if step.cut and with_cuts:
             material["cut"] = cuts.get(step.name, "")
         prints[step.name] = hashlib.sha256(json.dumps(material, sort_keys=True).encode()).hexdigest()[:12]
     return prints

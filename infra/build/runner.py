@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import IO, Any
@@ -52,8 +52,8 @@ class StepContext:
     """Arguments of a step: its configuration, an empty output directory `out`, and the outputs of earlier steps.
 
     `report(share, text)` reports the progress, with share in 0..1. `variant` names a build with turned knobs or as of a
-    date, and is empty otherwise. `cut` is the result of `Step.cut` at the start of the build: the part of a live input
-    to read.
+    date, and is empty otherwise. `turned` are the turned knobs. `cut` is the result of `Step.cut` at the start of the
+    build: the part of a live input to read.
     """
 
     design: Design
@@ -64,6 +64,7 @@ class StepContext:
     report: Progress
     variant: str = ""
     cut: str = ""
+    turned: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def model_name(self) -> str:
@@ -240,6 +241,7 @@ def run_step(
             report=observer.progress,
             variant=variant_name(design, turned),
             cut=read_cuts(design, settings).get(step.name, "") if step.cut else "",
+            turned=turned,
         )
         facts = resolve(step.target)(context) or {}
         seconds, peak_mb = round(time.perf_counter() - started, 3), round(_peak_mb(), 1)

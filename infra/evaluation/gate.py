@@ -3,9 +3,11 @@
 Both comparisons are differences in loss on the same rows, each with a 95% interval over groups of rows. By default, the
 loss is the log loss of clicks, and the baseline a constant click rate.
 
-The rows come from the end of the history. If the live log has rows of the randomised bucket, the same two models are
-compared on these *fresh* rows first: a world that has changed makes the old rows misleading. A sure difference there
-decides; without one, the rows of the history do.
+The rows come from the end of the history. If the live log has rows that no model learns from, mostly those of the
+randomised bucket, the same two models are compared on these *fresh* rows first: a world that has changed makes the old
+rows misleading. A sure difference there decides. Without one, the rows of the history do, with a margin. If an
+undecided comparison were a refusal, a challenger that equals the champion could never pass: after minutes of traffic,
+the bucket has some hundred rows.
 
 Paired differences find the rounding of another compiler or processor significant. The challenger is therefore refused
 only if the interval shows that it loses more than `NEGLIGIBLE` of the champion's gain over the baseline.
@@ -51,7 +53,7 @@ class Comparison:
 
     `predict(path, digest)` loads a registered model and returns its predictions for the same rows. `more_rows` names
     the knob that increases the training set. `loss(actual, predictions)` float64[n] is called `measure` in texts.
-    `baseline` are the predictions of `baseline_name`, None for the mean of `actual`.
+    `baseline` are the predictions of `baseline_name`, None for the mean of `actual`. `where` says what fresh rows are.
     """
 
     actual: Array
@@ -62,6 +64,7 @@ class Comparison:
     measure: str = "log loss"
     baseline: Array | None = None
     baseline_name: str = "a constant click rate"
+    where: str = "fresh rows of the randomised bucket"
 
 
 def promote(
@@ -146,7 +149,7 @@ def _on_fresh_rows(rows: Comparison, p: Array, path: Path, digest: str) -> tuple
 def _decided(low_high: tuple[float, float], rows: Comparison, champion: ModelVersion) -> str:
     """The verdict of a sure difference on fresh rows. Raises `GateRefused` if the challenger is worse."""
     low, high = low_high
-    on = f"than champion {champion.version} on {len(rows.actual):,} fresh rows of the randomised bucket"
+    on = f"than champion {champion.version} on {len(rows.actual):,} {rows.where}"
     differs = f"{rows.measure} differs by {low:+.5f} to {high:+.5f}"
     if low > 0:
         raise GateRefused(f"worse {on}: {differs}", hint="the champion keeps serving; the new data made it worse")

@@ -1,11 +1,12 @@
-"""Decides whether a design's models are due for a retraining: by drift, by the age of their data, and by new rows.
+"""Decides whether a design's models are due for a retraining: by drift, by an alert, by age, and by new rows.
 
 The age is in world time: the time of the newest event of the live log minus the time up to which the current release
 has data. World time stands still while no process of the world runs, and models do not age then. A release ages only
 by events that it has not read, so a build that reads the same log again is never due: it would give the same models.
 
 A drift of the served model (`infra.telemetry.drift`) makes a retraining due as soon as there are `DRIFT_ROWS` new rows.
-It ends with the next release, since each release has a reference of its own.
+It ends with the next release, since each release has a reference of its own. So does the request of an alert
+(`infra.live.retraining_request`); an alert about the age of the model needs one new row.
 
 New rows are counted from the cut of the last build, not from the release. After a build whose model the gate refused,
 the next one is therefore due only when the log has grown again. A build that was stopped before it had trained is due
@@ -24,6 +25,7 @@ from infra.design import Design, resolve
 from infra.errors import UsageError
 from infra.live.kept_log import end_of_log, log_errors
 from infra.live.live_log import LiveLog, cut_of, files_of_cut, live_root
+from infra.live.retraining_request import read_request
 from infra.registry.release import read_release
 from infra.registry.rollout import read_rollout
 from infra.settings import Settings
@@ -69,6 +71,9 @@ def check_retraining(
     drift = read_status(settings.design_root(design.name))
     if drift.is_drifted and drift.model_digest == release.model_digest and rows >= DRIFT_ROWS:
         return Retraining(True, f"the model has drifted: {'; '.join(drift.reasons)}", age_s, rows)
+    asked = read_request(settings.design_root(design.name), release.model_digest)
+    if asked and rows >= (DRIFT_ROWS if asked.is_drift else 1):
+        return Retraining(True, f"alert {', '.join(asked.alerts)}", age_s, rows)
     if rows >= enough_rows:
         return Retraining(True, f"{rows:,} new labelled rows; due from {enough_rows:,}", age_s, rows)
     age = f"the release lacks the last {age_s / 3600:.1f} h of the log"

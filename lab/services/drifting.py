@@ -1,9 +1,13 @@
 """Runs the drift monitor of each design from time to time, and a retraining after a drift, as children of the monitor.
 
 A child reads Parquet, loads or trains models and takes hundreds of megabytes; the monitor itself stays small. Children
-run one after the other, with the lowest priority and a deadline, and only if the worker has written new files.
+run one after the other, with the lowest priority and a deadline, and only if the worker has written new files. A
+retraining has a limit of memory too. RLIMIT_DATA counts what a process may write. RLIMIT_AS would also count the
+gigabytes that XLA and Arrow reserve and never touch.
 
-Only the embedded monitor retrains. In the composed setting, the watch DAG of Airflow asks `lab retrain --check`.
+Only the embedded monitor retrains: after a drift, and while an alert asks for it (`infra.live.retraining_request`). In
+the composed setting, Alertmanager posts the same alerts to the monitor, which only keeps the request, and the watch DAG
+of Airflow asks `lab retrain --check`.
 """
 
 from __future__ import annotations
@@ -11,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import resource
 import subprocess
 import sys
 import threading
@@ -22,6 +27,7 @@ from pathlib import Path
 from infra.design import Design
 from infra.live.live_log import LIVE
 from infra.live.retraining_pace import must_wait
+from infra.live.retraining_request import has_request
 from infra.settings import Settings
 from infra.telemetry.drift.status import read_status
 from infra.telemetry.timeline import read
@@ -73,15 +79,17 @@ class DriftRounds:
                     self._retrain(design)
 
     def _retrain(self, design: Design) -> None:
-        """Build the design again if its model has drifted, unless the last retraining is too recent."""
-        if not read_status(self.settings.design_root(design.name)).is_drifted:
+        """Build the design again if its model has drifted or an alert asks for it, unless the last retraining is too
+        recent."""
+        root = self.settings.design_root(design.name)
+        if not read_status(root).is_drifted and not has_request(root):
             return
         config = design.configuration(self.settings.preset).drift
         if reason := must_wait(read(self.settings, design.name), config, time.time()):
-            log.info("%s has drifted and is not retrained: %s", design.name, reason)
+            log.info("%s is not retrained: %s", design.name, reason)
             return
-        log.info("%s has drifted; retraining it", design.name)
-        self._child_of(design, "retrain", deadline_s=BUILD_DEADLINE_S)
+        log.info("retraining %s", design.name)
+        self._child_of(design, "retrain", deadline_s=BUILD_DEADLINE_S, memory_gb=self.settings.retrain_memory_gb)
 
     def _run(self) -> None:
         while not self._stop.wait(self.every_s):
@@ -90,7 +98,7 @@ class DriftRounds:
             except Exception:  # the next round tries again; the alerts of the monitor do not depend on this thread
                 log.exception("the drift monitor failed")
 
-    def _child_of(self, design: Design, command: str, *options: str, deadline_s: float) -> None:
+    def _child_of(self, design: Design, command: str, *options: str, deadline_s: float, memory_gb: float = 0.0) -> None:
         """Run `lab COMMAND DESIGN` to its end, and log its messages if it fails."""
         environment = dict(os.environ) | {"LAB_PRESET": self.settings.preset, "OMP_NUM_THREADS": "1"}
         child = subprocess.Popen(
@@ -103,6 +111,8 @@ class DriftRounds:
         )
         self._child = child
         _run_when_idle(child.pid)
+        if memory_gb:
+            _limit_memory(child.pid, memory_gb)
         try:
             _, errors = child.communicate(timeout=deadline_s)
         except subprocess.TimeoutExpired:
@@ -125,3 +135,11 @@ def _run_when_idle(pid: int) -> None:
     if hasattr(os, "SCHED_IDLE"):  # Linux; elsewhere the priority has to do
         with contextlib.suppress(OSError):
             os.sched_setscheduler(pid, os.SCHED_IDLE, os.sched_param(0))
+
+
+def _limit_memory(pid: int, memory_gb: float) -> None:
+    """Limit the memory that a process, and each process that it starts, may allocate."""
+    if sys.platform == "linux":  # elsewhere no process can limit another one
+        limit = int(memory_gb * 1e9)
+        with contextlib.suppress(ProcessLookupError):
+            resource.prlimit(pid, resource.RLIMIT_DATA, (limit, limit))

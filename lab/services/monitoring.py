@@ -1,6 +1,7 @@
 """The monitor: keeps the alerts of the lab, moves rollouts on, and exports metrics of builds, data quality and drift.
 
-Composed: Alertmanager posts alerts to the webhook, and Prometheus reads the metrics. Embedded (`--watch`): the monitor
+Composed: Alertmanager posts alerts to the webhook, and Prometheus reads the metrics. In both settings, an alert about a
+served model is kept as a request to retrain it (`infra.live.retraining_request`). Embedded (`--watch`): the monitor
 reads the metrics of the running processes itself and evaluates the same rules (`lab.services.scraping`). `lab monitor`
 runs it in the foreground; the supervisor runs `python -m lab.services.monitoring --watch`. This module imports no
 feature store, no registry and no command-line library, because they take memory for as long as the monitor runs.
@@ -28,6 +29,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from infra.errors import UsageError
+from infra.live.retraining_request import keep_requests
 from infra.parent import stop_with_parent
 from infra.serving.middleware.body_limit import BodyLimit
 from infra.serving.middleware.hosts import AllowedHosts
@@ -107,6 +109,7 @@ def create_monitor(settings: Settings, *, watch: bool) -> ASGIApp:
         take(body, book)
         notifications.inc()
         book.save()
+        keep_requests(settings, NAMES, book.listed().active)
         return {"accepted": len(body.alerts)}
 
     return AllowedHosts.around(BodyLimit(app, MAX_BODY_BYTES), settings.allowed_hosts)
@@ -127,7 +130,15 @@ def _scraper(settings: Settings, book: AlertBook, own: Any, scrapes: Counter) ->
     clock = Clock(settings.alert_clock, every_s)
     evaluation = RuleEvaluation(alert_rules(rule_groups(load_designs())), clock)
     book.replace([])  # alerts of an earlier run of the lab ended with it
-    return Scraper(evaluation, book, lambda: running_targets(settings), own, scrapes, every_s)
+    return Scraper(
+        evaluation,
+        book,
+        lambda: running_targets(settings),
+        own,
+        scrapes,
+        every_s,
+        lambda active: keep_requests(settings, NAMES, active),
+    )
 
 
 if __name__ == "__main__":

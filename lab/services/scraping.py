@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from prometheus_client import Counter
 
 from infra.settings import Settings
-from infra.telemetry.alerts.alert import delivered
+from infra.telemetry.alerts.alert import Alert, delivered
 from infra.telemetry.alerts.book import AlertBook
 from infra.telemetry.alerts.evaluation import RuleEvaluation
 from lab.services.runstate import read_state
@@ -51,7 +51,8 @@ def _labels(name: str, url: str) -> dict[str, str]:
 
 @dataclass
 class Scraper:
-    """Scrapes `targets()` every few seconds in a thread. `own` returns the metrics of the monitor itself."""
+    """Scrapes `targets()` every few seconds in a thread. `own` returns the metrics of the monitor itself. `changed`
+    receives the alerts that fire after each round."""
 
     evaluation: RuleEvaluation
     book: AlertBook
@@ -59,6 +60,7 @@ class Scraper:
     own: Callable[[], str]
     scrapes: Counter
     every_s: float
+    changed: Callable[[Sequence[Alert]], None]
 
     def __post_init__(self) -> None:
         self._stop = threading.Event()
@@ -87,6 +89,7 @@ class Scraper:
             if alert.key not in before:
                 log.warning("alert %s: %s", alert.name, alert.summary)
         self.book.save(force=before != {alert.key for alert in after})
+        self.changed(after)
 
     def _run(self) -> None:
         while not self._stop.wait(self.every_s):

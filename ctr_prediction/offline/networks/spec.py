@@ -16,6 +16,7 @@ from ctr_prediction.config import CtrConfig
 from ctr_prediction.model.inputs import HOUR, NUMERIC, Priors, crosses, numeric
 from ctr_prediction.offline.networks.wide_deep import Shape, Table
 from ctr_prediction.offline.samples import Sample
+from infra.training.row_mix import live_weights
 
 SEGMENT_WIDTH = 8
 
@@ -62,14 +63,16 @@ def ids_of(sample: Sample, config: CtrConfig) -> dict[str, npt.NDArray[np.int32]
 
 
 def rows_of(sample: Sample, config: CtrConfig, priors: Priors) -> dict[str, npt.NDArray[Any]]:
-    """The sample as `loop.Rows`. With `imbalance` = weight, kept negatives have a larger weight for dropped ones."""
+    """The sample as `loop.Rows`. With `imbalance` = weight, kept negatives have a larger weight for dropped ones. Live
+    rows have the weight of the knob `live_weight`."""
     by_weight = config.sample.imbalance == "weight"
+    of_live = live_weights(sample.context.at_ts, config.world, config.sample.live_weight)
     return {
         "numeric": numeric(sample.users, sample.ads, sample.context, sample.seen, priors),
         **ids_of(sample, config),
         "slot": sample.slot.astype(np.int32),
         "clicked": sample.clicked,
-        "weight": sample.weight if by_weight else np.ones_like(sample.weight),
+        "weight": sample.weight * of_live if by_weight else of_live,
     }
 
 

@@ -21,6 +21,7 @@ from infra.progress import Progress
 from infra.training.fitting import Batch, Fit, Plan, fit
 from infra.training.networks import Floats, Mlp, created
 from infra.training.onnx_graph import OnnxGraph
+from infra.training.warm_start import EMPTY, Weights, start_from
 
 LEARNING_RATE = 1e-3
 EXAMINATION_PACE = 20.0
@@ -79,10 +80,14 @@ def fit_ranker(
     hidden: Sequence[int],
     plan: Plan,
     report: Progress,
+    name: str = "",
+    weights: Weights = EMPTY,
 ) -> Fit[Ranker]:
-    """Fit a ranker to the impressions of `sample`, with inputs `x` float32[n, …]."""
+    """Fit a ranker to the impressions of `sample`, with inputs `x` float32[n, …]. It starts from the `weights` under
+    `name` if there are any."""
     mean_dwell_s = float(sample.dwell_s.sum() / max(sample.clicked.sum(), 1))
     model = created(lambda: Ranker(x, hidden, int(sample.position.max()) + 1, mean_dwell_s, plan.seed))
+    start_from(model, name, weights)
     labels = {name: getattr(sample, name) for name in ("clicked", "liked", "commented", "dwell_s", "weight")}
     return fit(model, ranker_loss, {"x": x, "position": sample.position, **labels}, plan, report)
 

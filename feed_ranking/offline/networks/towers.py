@@ -19,6 +19,7 @@ from infra.progress import Progress
 from infra.training.fitting import Batch, Fit, Plan, fit
 from infra.training.networks import Floats, Mlp, created
 from infra.training.onnx_graph import OnnxGraph
+from infra.training.warm_start import EMPTY, Weights, start_from
 
 LEARNING_RATE = 2e-3
 NO_LENGTH = 1e-6
@@ -71,8 +72,12 @@ def fit_towers(
     config: TowerConfig,
     plan: Plan,
     report: Progress,
+    weights: Weights = EMPTY,
 ) -> Fit[TwoTower]:
-    """Fit to n clicks: `user_inputs`, `post_inputs` float32[n, …], `post_id` int64[n], `worth_s` float32[n]."""
+    """Fit to n clicks: `user_inputs`, `post_inputs` float32[n, …], `post_id` int64[n], `worth_s` float32[n].
+
+    `weights` are those to start from; none for random ones.
+    """
     _, inverse, counts = np.unique(post_id, return_inverse=True, return_counts=True)
     rows = {
         "user": user_inputs,
@@ -82,4 +87,5 @@ def fit_towers(
         "weight": np.minimum(worth_s / worth_s.mean(), HEAVIEST).astype(np.float32),
     }
     towers = created(lambda: TwoTower(user_inputs, post_inputs, config, nnx.Rngs(plan.seed)))
+    start_from(towers, "towers", weights)
     return fit(towers, tower_loss, rows, plan, report)

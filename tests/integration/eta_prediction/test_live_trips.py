@@ -32,7 +32,7 @@ from eta_prediction.items.city import DEFINING
 from eta_prediction.offline.feature_tables import PLACES, ROUTE_TIME, compute_tables
 from eta_prediction.offline.generate import write_history
 from eta_prediction.offline.live_trips import definition, read_live_trips
-from eta_prediction.offline.samples import HOLDOUT, TRAIN, Sample, materialize, write_samples
+from eta_prediction.offline.samples import FRESH, HELD_OUT, HOLDOUT, TRAIN, Sample, materialize, write_samples
 from eta_prediction.worker.driver_log import DriverLog, read_finished
 from eta_prediction.worker.refresh import read_quotes
 from infra.build.runner import Facts, StepContext
@@ -144,7 +144,10 @@ def events_of(
 def test_facts_count_live_trips_and_those_left_out(planted: Planted) -> None:
     assert planted.before.facts["features"]["live_trips"] == planted.before.facts["sample"]["live_trips"] == 0
     facts = planted.after.facts["features"]
-    assert facts["live_trips"] == planted.after.facts["sample"]["live_trips"] == 60
+    assert facts["live_trips"] == 60
+    before, after = (dict(built.facts["sample"]) for built in both(planted).values())
+    assert (after["live_trips"], after["fresh_trips"]) == (54, 6)
+    assert after["train_trips"] == int(before["train_trips"]) + 54
     skipped = {name: value for name, value in facts.items() if name.startswith("live_skipped_")}
     assert skipped == {"live_skipped_cancelled": 20, "live_skipped_repeated": 5}
 
@@ -154,11 +157,14 @@ def test_live_trips_join_the_training_trips_as_served_and_leave_the_others_alone
     live = after.take(np.arange(len(before), len(after)))
     for name, values in vars(before).items():
         np.testing.assert_array_equal(values, getattr(after, name)[: len(before)], err_msg=name)
+    fresh = planted.after.sample(FRESH)
+    numbers = [number for number in range(60) if (FIRST + number) % HELD_OUT]
     order = np.argsort(live.trip_id)
-    assert live.trip_id[order].tolist() == [FIRST + number for number in range(60)]
-    np.testing.assert_array_equal(live.x[order], np.concatenate([inputs_of(one.x) for one in planted.quotes[:60]]))
+    assert live.trip_id[order].tolist() == [FIRST + number for number in numbers]
+    assert sorted(fresh.trip_id.tolist()) == [FIRST + number for number in range(60) if number not in numbers]
+    np.testing.assert_array_equal(live.x[order], np.concatenate([inputs_of(planted.quotes[n].x) for n in numbers]))
     assert set(live.day.tolist()) == {CONFIG.world.days}
-    assert live.seconds[order][:40].min() > SLOW_S
+    assert live.seconds[order][: sum(number < 40 for number in numbers)].min() > SLOW_S
     same = (planted.before.root / "sample" / HOLDOUT, planted.after.root / "sample" / HOLDOUT)
     assert same[0].read_bytes() == same[1].read_bytes(), "the gate compares models on the same trips"
 

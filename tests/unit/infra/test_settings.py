@@ -45,6 +45,7 @@ def test_environment_overrides_each_setting(monkeypatch: pytest.MonkeyPatch, tmp
         "MONITOR_PORT": "9001",
         "ALERT_CLOCK": "30",
         "RETRAIN": "false",
+        "RETRAIN_MEMORY_GB": "2.5",
     }
     for name, value in values.items():
         monkeypatch.setenv(f"LAB_{name}", value)

@@ -22,7 +22,7 @@ from ctr_prediction.events.schemas import TOPICS, Auction, Click, Impression
 from ctr_prediction.events.tables import auction_rows, click_rows, shown_rows
 from ctr_prediction.items.live_counts import LiveStats, stats_at
 from ctr_prediction.offline.generate import write_catalogue, write_log
-from ctr_prediction.offline.samples import COLUMNS, read_live_rows
+from ctr_prediction.offline.samples import COLUMNS, live_frame
 from ctr_prediction.world.truth import make_world
 from infra.columns import seconds
 from infra.stream.consumer import Received
@@ -102,11 +102,11 @@ def test_live_rows_have_the_training_columns_with_the_types_of_the_history(world
     for name in same:
         live, made = table.schema.field(name).type, history.field(name).type
         assert live == made or (pa.types.is_dictionary(live) and pa.types.is_dictionary(made)), name
-    (rows,) = read_live_rows(tmp_path, PublicCatalogue.read(world), START + 100)
-    assert rows["clicked"].tolist() == [True], (
-        "impressions of the randomised policy are kept for evaluation, not for training"
-    )
-    assert rows["at_s"].tolist() == [START + 1], "features are joined as of the request"
+    rows = live_frame(table, PublicCatalogue.read(world), START + 100)
+    assert rows["clicked"].tolist() == [True, False]
+    assert rows["is_random"].tolist() == [False, True], "training leaves these rows to the gate"
+    assert rows["at_s"].tolist() == [START + 1, START + 1], "features are joined as of the request"
+    assert rows["delay_s"].tolist() == [2.0, np.inf]
 
 
 def test_duplicate_events_count_once_and_the_earliest_click_label_wins(tmp_path: Path) -> None:

@@ -21,14 +21,28 @@ from ctr_prediction.config import SMOKE
 from ctr_prediction.design import DESIGN
 from ctr_prediction.domain import NONE, RANDOM_POLICY, SLOTS
 from ctr_prediction.events import history
+from ctr_prediction.events.cuts import cut_of, live_root
 from ctr_prediction.events.history import cut_log
+from ctr_prediction.events.schemas import Click, Impression
 from ctr_prediction.features.views import LIFETIMES
 from ctr_prediction.offline.feature_tables import compute_tables
 from ctr_prediction.offline.generate import write_history
-from ctr_prediction.offline.samples import PRIORS, Sample, materialize, write_samples
+from ctr_prediction.offline.networks.spec import rows_of
+from ctr_prediction.offline.samples import (
+    FRESH,
+    FRESH_LABELS,
+    PRIORS,
+    Sample,
+    materialize,
+    read_priors,
+    reported_share,
+    write_samples,
+)
 from infra.build.runner import StepContext
 from infra.design import knobs_of
 from infra.settings import Settings
+from tests.support.ctr_events import click, impression
+from tests.unit.ctr_prediction.events.test_tables import write
 
 DAY_S, HOUR_S, DAYS = 86_400.0, 3600.0, 5
 CONFIG = replace(
@@ -219,3 +233,75 @@ def test_priors_cover_the_days_before_the_holdout(built: Built) -> None:
     np.testing.assert_allclose(priors["examination"], planted, atol=0.3)
     assert blind["examination"] == [1.0] * SLOTS, "the undebiased model counts every impression as examined"
     assert blind["ctr"] == pytest.approx(clicks / shown.sum(), rel=1e-3)
+
+
+def test_share_of_clicks_reported_in_time_matches_the_log(built: Built) -> None:
+    config = replace(CONFIG, sample=replace(CONFIG.sample, attribution_s=3600.0))
+    log = built.log[(built.log["at_s"] < START + 2 * DAY_S) & (built.log["label_s"] < END)]
+    soon = (log["label_s"] - log["at_s"] <= 3600.0).mean()
+    assert 0.3 < soon < 0.9
+    assert reported_share(config, built.root / "world", range(2), END) == pytest.approx(soon, abs=1e-9)
+
+
+def test_training_leaves_out_the_days_before_the_window(built: Built, tmp_path: Path) -> None:
+    """The window of three days reaches back to day 2; days 3 and 4 are for calibration and the holdout."""
+    config = replace(CONFIG, sample=replace(CONFIG.sample, train_days=3))
+    inputs = {name: built.root / name for name in STEPS["sample"][1]}
+    settings = Settings(home=built.root / "home", preset="smoke")
+    write_samples(StepContext(DESIGN, settings, config, tmp_path, inputs, lambda share, text: None))
+    train, whole = Sample.read(tmp_path / "train.npz"), built.samples["train"]
+    assert set(((whole.context.at_ts - START) // DAY_S).tolist()) == {0, 1, 2}
+    assert set(((train.context.at_ts - START) // DAY_S).tolist()) == {2}
+    for name in ("calibration.npz", "holdout.npz"):
+        days = {
+            tuple(np.unique((Sample.read(root / name).context.at_ts - START) // DAY_S))
+            for root in (tmp_path, built.root / "sample")
+        }
+        assert len(days) == 1
+
+
+def test_live_rows_have_their_weight_in_the_loss(built: Built) -> None:
+    sample = built.samples["train"]
+    at_ts = np.where(np.arange(len(sample)) < 50, END + 1.0, sample.context.at_ts)
+    sample = replace(sample, context=replace(sample.context, at_ts=at_ts))
+    priors = read_priors(built.root / "sample")["debiased"]
+    heavy = replace(CONFIG, sample=replace(CONFIG.sample, live_weight=3.0))
+    weight = rows_of(sample, heavy, priors)["weight"]
+    assert (set(weight[:50]), set(weight[50:])) == ({3.0}, {1.0})
+    by_weight = replace(heavy, sample=replace(heavy.sample, imbalance="weight"))
+    np.testing.assert_array_equal(rows_of(sample, by_weight, priors)["weight"], sample.weight * weight)
+
+
+def live_rows(at_s: float, *delays_s: float, first: int = 2**48) -> list[Impression | Click]:
+    """Randomised impressions of `at_s`, one for each delay of a click; an infinite delay is no click."""
+    events: list[Impression | Click] = []
+    for number, delay_s in enumerate(delays_s, first):
+        times = {"request_ts": at_s, "seen_ts": at_s + 1}
+        events.append(impression(number, ad_id=1, campaign_id=1, policy=RANDOM_POLICY, **times))
+        events += [click(number, label_ts=at_s + delay_s)] if np.isfinite(delay_s) else []
+    return events
+
+
+def test_rows_for_the_gate_are_randomised_and_old_enough_for_their_clicks(built: Built, tmp_path: Path) -> None:
+    """The newest event is at END + 500, so the rows of END + 400 are younger than 120 s."""
+    settings, live = Settings(home=tmp_path, preset="smoke"), tmp_path / "home"
+    old = live_rows(END + 100, 30.0, 119.0, 121.0, 390.0, np.inf)
+    young = live_rows(END + 400, 20.0, np.inf, first=2**49)
+    usual = [impression(2**50, ad_id=1, campaign_id=1, request_ts=END + 100, seen_ts=END + 101)]
+    last = [impression(2**50 + 1, ad_id=1, campaign_id=1, request_ts=END + 499, seen_ts=END + 500)]
+    write(live_root(settings), [*old, *young, *usual, *last])
+    for name, (step, after) in STEPS.items():
+        inputs = {one: (built.root if one == "world" else live) / one for one in after}
+        if name != "world":
+            (live / name).mkdir(parents=True)
+            cut = cut_of(settings) if name == "live" else ""
+            step(StepContext(DESIGN, settings, CONFIG, live / name, inputs, lambda share, text: None, cut=cut))
+    fresh, train = (Sample.read(live / "sample" / name) for name in (FRESH, "train.npz"))
+    order = np.argsort(fresh.impression_id)
+    numbers = [one.number for one in old if isinstance(one, Impression)]
+    assert fresh.impression_id[order].tolist() == numbers
+    assert fresh.clicked[order].tolist() == [1, 1, 0, 0, 0], "the last two clicks came too late"
+    assert not np.isin(train.impression_id, [one.number for one in (*old, *young) if isinstance(one, Impression)]).any()
+    share = json.loads((live / "sample" / FRESH_LABELS).read_text())["reported_share"]
+    assert share == reported_share(CONFIG, built.root / "world", range(DAYS - 2), END)
+    assert not (built.root / "sample" / FRESH).exists()

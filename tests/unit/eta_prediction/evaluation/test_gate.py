@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from eta_prediction.domain import Array
-from eta_prediction.evaluation.gate import comparison_on
+from eta_prediction.evaluation.gate import comparison_on, fresh_rows
 from eta_prediction.model.artifact import ROUTE_OF, load_bundle
 from eta_prediction.model.inputs import Floats, column
 from eta_prediction.offline.samples import Sample
@@ -66,3 +66,26 @@ def test_days_are_the_sample_size_of_the_gate(tmp_path: Path) -> None:
     mixed = np.where((holdout.day == 2)[:, None], holdout.seconds[:, None], route * 1.01)
     with pytest.raises(GateRefused):
         check_gate(comparison_on(holdout, route), mixed, None, cast(MlflowRegistry, OneModel(tmp_path)), tmp_path)
+
+
+def test_fresh_trips_decide_before_the_days_of_the_history(tmp_path: Path) -> None:
+    """In the history, the challenger equals the champion. Fresh trips take a third longer, as its quantiles say."""
+    digest = write_bundle(tmp_path / "good", rounds=30)
+    good = load_bundle(tmp_path / "good")
+    holdout = sample_of(*planted(6, seed=3))
+    live = holdout.take(np.arange(200))
+    replace(live, seconds=live.seconds * 1.33, day=np.full(200, 6)).write(tmp_path / "fresh.npz")
+    found = fresh_rows(tmp_path / "fresh.npz", good)
+    assert found is not None
+    rows, p = found
+    comparison, registry = comparison_on(holdout, good.historical("live", holdout.x)), OneModel(tmp_path / "good")
+    served, champion = good.quantiles(f"{good.best}_live", holdout.x), ModelVersion("eta", 4, digest, {})
+
+    def verdict(fresh: Array) -> str:
+        return check_gate(comparison, served, champion, cast(MlflowRegistry, registry), tmp_path, (rows, fresh))
+
+    assert verdict(p).startswith("not worse than champion 4"), "equal models are no sure difference"
+    assert verdict(p * 1.33).startswith("better than champion 4 on 200 fresh trips of the live log")
+    with pytest.raises(GateRefused, match="worse than champion 4 on 200 fresh trips of the live log: pinball loss"):
+        verdict(p * 0.8)
+    assert fresh_rows(tmp_path / "none.npz", good) is None

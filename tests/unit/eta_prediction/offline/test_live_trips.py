@@ -19,7 +19,7 @@ from eta_prediction.features.places import Places
 from eta_prediction.features.route_time import RouteTime
 from eta_prediction.model.inputs import column
 from eta_prediction.offline.live_trips import LiveTrips, complete, finished_live, live_trips, with_live_trips
-from eta_prediction.offline.samples import sample_of_live
+from eta_prediction.offline.samples import fresh_trips, sample_of_live
 from tests.support.eta_events import START, quote, trip
 from tests.support.eta_roads import GRAPH
 
@@ -102,6 +102,17 @@ def test_the_knob_for_arrived_trips_takes_short_ones_at_once() -> None:
     trips = found(events, [served(1, departure_ts=START + 1), served(2, departure_ts=START + 1)])
     assert trips.skipped == {"not_arrived": 1, "label_delay": 2}
     assert sample_of_live(config, trips).trip_id.tolist() == [1]
+
+
+def test_explored_trips_are_kept_for_the_gate_and_without_them_the_same_tenth_of_all() -> None:
+    events = [trip(n) for n in range(1, 41)]
+    explored = [served(n, policy="explore_v1" if n % 4 == 0 else "eta_v1") for n in range(1, 41)]
+    trips = found(events, explored)
+    assert sorted(trips.trip_id[fresh_trips(trips)].tolist()) == list(range(4, 41, 4))
+    usual = found(events, [served(n) for n in range(1, 41)])
+    assert sorted(usual.trip_id[fresh_trips(usual)].tolist()) == [10, 20, 30, 40]
+    few = found(events[:15], [served(n) for n in range(1, 16)])
+    assert few.trip_id[fresh_trips(few)].tolist() == [10], "a trip does not move to the trained ones as the log grows"
 
 
 def test_places_learn_from_the_surplus_of_their_trips_and_drivers_from_that_beyond_the_places() -> None:

@@ -62,6 +62,16 @@ def test_the_corrected_route_learns_from_live_trips() -> None:
     assert np.median(other.base_s / one.base_s) > 1.0
 
 
+def test_a_live_trip_occurs_as_often_as_the_knob_says_and_its_day_is_no_more_whole() -> None:
+    sample = sample_with_live(12, 150)
+    heavy = replace(CONFIG, sample=replace(CONFIG.sample, live_weight=3.0))
+    once, thrice = (task_of(config, sample, "live")[0] for config in (CONFIG, heavy))
+    is_live = once.day == 12
+    np.testing.assert_array_equal(once.x, sample.x)
+    np.testing.assert_array_equal(thrice.x, np.concatenate([sample.x[~is_live], np.repeat(sample.x[is_live], 3, 0)]))
+    assert set(thrice.day[thrice.is_late].tolist()) == set(once.day[once.is_late].tolist()) == {6, 7}
+
+
 def test_few_live_trips_move_no_calibration_of_the_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Live trips that take nine times as long as predicted count as soon as their day is whole."""
     found = {}

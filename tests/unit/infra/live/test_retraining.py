@@ -15,8 +15,10 @@ from infra.columns import timestamps
 from infra.errors import LabError
 from infra.live.live_log import LiveLog, cut_of, live_root
 from infra.live.retraining import DRIFT_ROWS, check_retraining
+from infra.live.retraining_request import keep_requests
 from infra.registry.release import Release
 from infra.settings import Settings
+from infra.telemetry.alerts.alert import Alert
 from infra.telemetry.drift.status import FOLDER, Status, write_status
 from tests.support.tiny import tiny_design
 from tests.support.tiny_steps import DESIGN as STEPS
@@ -93,6 +95,21 @@ def test_a_drift_makes_a_retraining_due_once_there_are_rows_to_learn_from(settin
 def test_a_drift_of_an_earlier_release_is_none_of_this_one(settings: Settings) -> None:
     drifted(settings, digest="of another model")
     write(settings, 1, rows=DRIFT_ROWS, age_h=0.1)
+    assert not check_retraining(DESIGN, settings).due
+
+
+@pytest.mark.parametrize(("name", "rows"), [("ModelDrifted", DRIFT_ROWS), ("ModelTooOld", 1)])
+def test_an_alert_makes_a_retraining_due_once_there_are_rows_to_learn_from(
+    settings: Settings, name: str, rows: int
+) -> None:
+    keep_requests(settings, ["tiny"], [Alert({"alertname": name, "design": "tiny"}, "", "", 1.0)])
+    if rows > 1:
+        write(settings, 1, rows=rows - 1, age_h=0.1)
+    assert not check_retraining(DESIGN, settings).due
+    write(settings, 2, rows=1, age_h=0.1)
+    found = check_retraining(DESIGN, settings)
+    assert (found.due, found.reason) == (True, f"alert {name}")
+    keep_requests(settings, ["tiny"], [])
     assert not check_retraining(DESIGN, settings).due
 
 
