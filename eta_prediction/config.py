@@ -346,6 +346,11 @@ class ServeConfig:
     max_body_kb: int = knob(128, unit="kB", low=1, high=1024, trades="larger: larger batches, more to parse")
 
 
+CALIBRATION_MOVED = 0.15
+"""Mean times have less noise than click rates, so a smaller change is worth an alarm. By the hour of the day, they move
+by up to 0.11 without any change of the world (ADR 0023)."""
+
+
 @dataclass(frozen=True)
 class EtaConfig:
     world: WorldConfig = WorldConfig()
@@ -356,7 +361,7 @@ class EtaConfig:
     route: RouteConfig = RouteConfig()
     quote: QuoteConfig = QuoteConfig()
     serve: ServeConfig = ServeConfig()
-    drift: DriftConfig = field(default_factory=DriftConfig)
+    drift: DriftConfig = field(default_factory=lambda: DriftConfig(drift_calibration=CALIBRATION_MOVED))
     rollout: RolloutConfig = field(default_factory=RolloutConfig)
 
     @property
@@ -384,7 +389,7 @@ SMOKE = EtaConfig(
     ),
     sample=SampleConfig(holdout_days=2),
     model=ModelConfig(batch=256, leaves=15, calibration_days=1),
-    drift=DriftConfig(drift_window_s=60.0, retrain_cooldown_s=120.0),
+    drift=DriftConfig(drift_window_s=60.0, retrain_cooldown_s=120.0, drift_calibration=CALIBRATION_MOVED),
     rollout=RolloutConfig(shadow_share=0.5, shadow_requests=50, canary_steps="20, 50", canary_sessions=60),
 )
 LARGE = EtaConfig(

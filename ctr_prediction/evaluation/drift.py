@@ -2,7 +2,7 @@
 
 Some clicks are reported hours later. An impression is judged by the clicks of its first `MATURE_S` seconds: a share of
 the clicks is missing then, in the reference as in each later window. The calibration compares clicks with p(click), in
-all, by the user's segment and by device.
+all, by device and by the user's segment.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from infra.training.click_metrics import log_loss_rows
 
 MATURE_S = 120.0
 """seven of ten clicks are reported with a mean delay of 30 s, the others with one of hours"""
-ON_DEVICE = "on a "
+ON_DEVICE, OF_SEGMENT = "on a ", "users of segment "
 
 INPUTS = (*USER_NUMBERS[:PERSON_NUMBERS], *AD_NUMBERS, SCORE)
 """inputs that are compared: those of users and of shown ads, without context"""
@@ -46,7 +46,6 @@ class AdsDrift:
     unit = "impressions"
     ratio = "clicks / predicted clicks"
     measure = "log loss of clicks"
-    segments = tuple(ON_DEVICE + name for name in DEVICES)
 
     def __init__(self, settings: Settings, release: Release | None = None) -> None:
         root = settings.design_root(DESIGN.name)
@@ -55,13 +54,15 @@ class AdsDrift:
         self._bundle = load_bundle(Path(release.model_path), release.model_digest)
         self._examination = np.asarray(self._bundle.debiased.examination, np.float64)
         self.version = f"{release.model_name}/{release.model_version}"
+        users = (OF_SEGMENT + str(segment) for segment in range(self._config.world.segments))
+        self.segments = (*(ON_DEVICE + name for name in DEVICES), *users)
         self.bins = Bins.read(current_output(root, DESIGN.evaluate))
 
     def observe(self, tables: Mapping[str, pa.Table]) -> Observed:
         auctions = [event_of(Auction, text, "the auction log") for text in _texts(tables)]
         mine = [one for one in auctions if one.model_digest == self._bundle.digest]
         usual = [one for one in mine if len(one.chosen) and "position" not in one.knobs]
-        units, inputs = [Units.none(1)], [np.zeros((0, len(INPUTS)), np.float32)]
+        units, inputs = [Units.none(1, 2)], [np.zeros((0, len(INPUTS)), np.float32)]
         for one in usual:
             made, x = self._units(one)
             units.append(made)
@@ -98,7 +99,7 @@ class AdsDrift:
             id=one.auction_id * MAX_PLACES + slots,
             mature_ts=np.full(k, one.request_ts + MATURE_S),
             group=np.full(k, one.auction_id),
-            segment=np.full(k, one.device),
+            segment=np.tile([one.device, len(DEVICES) + int(user.segment[0])], (k, 1)),
             predicted=p[:, None],
             actual=np.full(k, np.nan),
         ), np.column_stack([np.broadcast_to(numbers, (k, len(numbers))), ads, scores])

@@ -1,23 +1,28 @@
 """What the drift monitor reads in the live log of rides (`infra.telemetry.drift`): quotes, and the ends of their trips.
 
 All trips are judged at the same age, the P50 of a long trip: with an age that depends on the trip, the first windows
-after a start would hold only short trips. A trip that has not arrived by then counts with that age, and so does its
-P50. Trips that riders cancel say nothing about the model. The calibration compares the time of trips with P50, in all
-and by the district where a trip starts.
+after a start would hold only short trips. A trip that has not arrived by then counts with that age. Trips with a later
+P90 are left out, because at that age too many of them are still under way: in the rush hour, when trips are long, they
+would look like a drift. Trips that riders cancel say nothing about the model.
+
+The calibration compares the time of trips with P50: in all, by the district where a trip starts, and by the busy roads
+of its route (`evaluation.busy_roads`). The loss is in widths of the predicted interval: a model that knows that the
+rush hour is less certain has not drifted in it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
 
 from eta_prediction.design import DESIGN
-from eta_prediction.domain import ARRIVED, CANCELLED, DISTRICTS, NONE
+from eta_prediction.domain import ARRIVED, CANCELLED, DISTRICTS, NONE, Ints
+from eta_prediction.evaluation.busy_roads import busiest_roads
 from eta_prediction.evaluation.replay import skip_reason
-from eta_prediction.events.codec import inputs_of
+from eta_prediction.events.codec import edges_of, inputs_of
 from eta_prediction.events.history import read_graph
 from eta_prediction.events.paths import QUOTES, TRIPS
 from eta_prediction.events.schemas import Quote
@@ -31,7 +36,9 @@ from infra.settings import Settings
 from infra.telemetry.drift.bins import SCORE, Bins
 from infra.telemetry.drift.observed import Array, Labels, Observed, Units
 
-P50 = 1
+P10, P50, P90 = 0, 1, 2
+NARROWEST_S = 1.0
+"""bounds the loss of a trip whose predicted interval has no width"""
 GIVEN_UP = -1.0
 """label of a cancelled trip"""
 COMPARED = [place for place, name in enumerate(NAMES) if name not in TIME]
@@ -45,14 +52,22 @@ class RideDrift:
     labels = (TRIPS,)
     unit = "trips"
     ratio = "time of trips / P50"
-    measure = "pinball loss / P50"
-    segments = tuple(f"from district {district}" for district in range(DISTRICTS))
+    measure = "pinball loss / (P90 - P10)"
 
     def __init__(self, settings: Settings, release: Release | None = None) -> None:
         root = settings.design_root(DESIGN.name)
         release = release or read_release(root)
         self._digest = release.model_digest
-        self._district = read_graph(current_output(root, "world")).district
+        world = current_output(root, "world")
+        graph = read_graph(world)
+        roads = busiest_roads(graph, world)
+        self._district, self._roads = graph.district, np.zeros((graph.edges, len(roads)), np.bool_)
+        for place, edges in enumerate(roads):
+            self._roads[edges, place] = True
+        self.segments = (
+            *(f"from district {district}" for district in range(DISTRICTS)),
+            *(f"over edge {edges.min()}" for edges in roads),
+        )
         self.version = f"{release.model_name}/{release.model_version}"
         self.bins = Bins.read(current_output(root, DESIGN.evaluate))
         self._judged_after_s = self.bins.edges[SCORE][-1]  # nine of ten trips have a smaller P50
@@ -73,24 +88,34 @@ class RideDrift:
                 id=np.array([one.quote_id for one in usual], np.int64),
                 mature_ts=np.array([one.departure_ts for one in usual], np.float64) + self._judged_after_s,
                 group=np.array([one.quote_id for one in usual], np.int64),
-                segment=self._district[np.array([one.origin for one in usual], np.int64)],
+                segment=self._segments_of(usual),
                 predicted=band,
                 actual=np.full(len(usual), np.nan),
             ),
             labels=_labels(tables.get(TRIPS)),
         )
 
+    def _segments_of(self, quotes: Sequence[Quote]) -> Ints:
+        """int64[n, 1 + roads]: the district of the origin, and the busy roads that the quoted route passes."""
+        roads = DISTRICTS + np.arange(self._roads.shape[1])
+        found = np.full((len(quotes), 1 + len(roads)), -1, np.int64)
+        for row, one in enumerate(quotes):
+            found[row, 0] = self._district[one.origin]
+            found[row, 1:] = np.where(np.any(self._roads[edges_of(one.edges)], axis=0), roads, -1)
+        return found
+
     def judged(self, units: Units) -> Units:
         limit_s = self._judged_after_s
         actual = np.where(np.isnan(units.actual), limit_s, np.minimum(units.actual, limit_s))
-        return replace(units, actual=actual).take(actual != GIVEN_UP)
+        is_in_time = units.predicted[:, P90] <= limit_s
+        return replace(units, actual=actual).take(is_in_time & (actual != GIVEN_UP))
 
     def expected(self, predicted: Array) -> Array:
-        found: Array = np.minimum(predicted[:, P50], self._judged_after_s)
-        return found
+        return predicted[:, P50]
 
     def loss(self, predicted: Array, actual: Array) -> Array:
-        found: Array = pinball_rows(actual, predicted) / predicted[:, P50]
+        width_s = np.maximum(predicted[:, P90] - predicted[:, P10], NARROWEST_S)
+        found: Array = pinball_rows(actual, predicted) / width_s
         return found
 
 

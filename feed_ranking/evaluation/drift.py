@@ -99,7 +99,7 @@ class FeedDrift:
             id=unit_ids(np.full(len(x), one.slate_id), posts),
             mature_ts=np.full(len(x), one.request_ts + MATURE_S),
             group=np.full(len(x), one.slate_id),
-            segment=x[:, first_topic : first_topic + len(self.segments)].argmax(axis=1).astype(np.int64),
+            segment=x[:, first_topic : first_topic + len(self.segments)].argmax(axis=1, keepdims=True).astype(np.int64),
             predicted=(examined * self._examination[place]).astype(np.float64)[:, None],
             actual=np.full(len(x), np.nan),
         ), np.column_stack([x, examined])

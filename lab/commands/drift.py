@@ -47,6 +47,9 @@ def drift(
     if as_json:
         print_json(status.row())
         return
+    if state.damaged:
+        left_out = f"{len(state.damaged)} damaged files of the live log are left out"
+        err.print(f"{design}: {left_out}, the newest is {state.damaged[-1]}", markup=False, soft_wrap=True)
     if not state.windows:
         err.print(f"{design}: no window yet; run: lab live {design}, and wait for the end of the first window")
         return

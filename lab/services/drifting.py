@@ -69,10 +69,12 @@ class DriftRounds:
         self._thread.join(5.0)
 
     def look(self) -> None:
-        """One round: a child for each design whose log has grown."""
+        """One round: a child for each design whose log has grown, or whose last window has become due."""
         for design in self.designs:
-            newest = newest_change(self.settings.design_root(design.name) / LIVE)
-            if newest and newest != self._seen.get(design.name) and not self._stop.is_set():
+            root = self.settings.design_root(design.name)
+            newest, due_at = newest_change(root / LIVE), read_status(root).due_at
+            has_work = newest != self._seen.get(design.name) or 0 < due_at < time.time()
+            if newest and has_work and not self._stop.is_set():
                 self._seen[design.name] = newest
                 self._child_of(design, "drift", "--update", "--json", deadline_s=DEADLINE_S)
                 if self.retrains and not self._stop.is_set():

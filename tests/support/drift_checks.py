@@ -50,7 +50,7 @@ def observed_drift(home: Path, name: str, *, after_s: float) -> ObservedDrift:
     labels = Labels(*(np.concatenate([getattr(part.labels, item) for part in parts]) for item in ("id", "actual")))
     known = np.isin(labels.id, units.id)
     last_ts = max(float(part.request_ts.max()) for part in predictions)
-    nothing = Waiting(Units.none(units.predicted.shape[1]), Labels(np.zeros(0, np.int64), np.zeros(0)))
+    nothing = Waiting(units.take(np.zeros(0, np.int64)), Labels(np.zeros(0, np.int64), np.zeros(0)))
     mature, _, _ = nothing.step(units, labels, last_ts + after_s)
     window = window_of(source, predictions[0], mature, 0, 0.0, 0)
     return ObservedDrift(float(known.mean()), len(source.judged(mature)), window.calibration[ALL].ratio)

@@ -54,7 +54,7 @@ class FakeSource:
                 id=ids,
                 mature_ts=np.repeat(at + MATURE_S, PER_REQUEST),
                 group=np.repeat(request, PER_REQUEST),
-                segment=ids % SEGMENTS,
+                segment=(ids % SEGMENTS)[:, None],
                 predicted=np.full((len(ids), 1), 0.08),
                 actual=np.full(len(ids), np.nan),
             ),

@@ -133,6 +133,14 @@ DRIFT_ALERTS = (
         "Check that the apps send events, and the lag of the worker's consumers. A training on this log learns too "
         "few positive labels.",
     ),
+    AlertRule(
+        "LogDamaged",
+        latest("lab_drift_damaged_files", "design").above(0),
+        TICKET,
+        "{{ $labels.design }}: {{ $value }} files of the live log cannot be read",
+        "Run `lab drift` with the design's name: it names the newest. The drift monitor leaves these files out, and a "
+        "build on the log fails: move them away.",
+    ),
 )
 STREAM_ALERTS = (
     AlertRule(

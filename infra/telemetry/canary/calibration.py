@@ -78,27 +78,17 @@ def _matured(
     """The sums of the units that have matured since the last look. `file` keeps those that have not."""
     observed = [source.observe({source.predictions: table}) for table in predictions if len(table)]
     of_labels = [source.observe({name: table}).labels for name, table in labels]
-    width = observed[0].units.predicted.shape[1] if observed else _width(file)
-    if width is None:
-        return Sums()
-    units = Units.joined([Units.none(width), *(one.units for one in observed)])
+    nothing = source.observe({}).units
+    units = Units.joined([nothing, *(one.units for one in observed)])
     new = Labels(
         np.concatenate([np.zeros(0, np.int64), *(one.id for one in of_labels)]),
         np.concatenate([np.zeros(0), *(one.actual for one in of_labels)]),
     )
     newest = max((float(one.request_ts.max()) for one in observed if len(one.request_ts)), default=-np.inf)
-    mature, left, _ = Waiting.read(file, width).step(units, new, newest)
+    mature, left, _ = Waiting.read(file, nothing).step(units, new, newest)
     left.write(file)
     judged = source.judged(mature)
     return Sums.of(judged.actual, source.expected(judged.predicted), judged.group)
-
-
-def _width(file: Path) -> int | None:
-    try:
-        with np.load(file, allow_pickle=False) as stored:
-            return int(stored["predicted"].shape[1])
-    except (OSError, ValueError, KeyError):
-        return None
 
 
 def _waiting_file(folder: Path, model: int) -> Path:

@@ -45,8 +45,26 @@ def alarms_of(
 ) -> list[Alarm]:
     """Alarms of a window, for the reference windows of the inputs and of the outcomes.
 
-    `errors` are the block means of all windows since the release, up to and with this one.
+    `errors` are the block means of all windows since the release, up to and with this one. A window with missing labels
+    has no alarms about labels.
     """
+    found = quality_alarms(window, outcomes, errors, config)
+    moved = moved_inputs(window, inputs)
+    found += [Alarm(INPUT, name, value, 0.0) for name, value in moved.items() if value > config.drift_psi]
+    total = sum(one.predictions for one in inputs)
+    if total and window.predictions:
+        usual, share = sum(one.unknown for one in inputs) / total, window.unknown / window.predictions
+        if share > usual + UNKNOWN:
+            found.append(Alarm(UNKNOWN_SHARE, ALL, share, usual))
+    if (missing := missing_labels(window, outcomes)) is not None:
+        found = [missing, *(alarm for alarm in found if alarm.kind not in QUALITY)]
+    return found
+
+
+def quality_alarms(
+    window: Window, outcomes: Sequence[Window], errors: Sequence[float], config: DriftConfig
+) -> list[Alarm]:
+    """The alarms about labels."""
     found: list[Alarm] = []
     _, calibration, loss = together(outcomes)
     for name, sums in window.calibration.items():
@@ -60,18 +78,16 @@ def alarms_of(
         before, after = risen
         if after > before * (1 + config.drift_loss):
             found.append(Alarm(ERRORS, ALL, after, before))
-    moved = moved_inputs(window, inputs)
-    found += [Alarm(INPUT, name, value, 0.0) for name, value in moved.items() if value > config.drift_psi]
-    total = sum(one.predictions for one in inputs)
-    if total and window.predictions:
-        usual, share = sum(one.unknown for one in inputs) / total, window.unknown / window.predictions
-        if share > usual + UNKNOWN:
-            found.append(Alarm(UNKNOWN_SHARE, ALL, share, usual))
-    if window.mature >= FEWEST_GROUPS and (usual := labelled_share(outcomes)) > 0:
-        share = window.labelled / window.mature
-        if share < LABELLED * usual:
-            found.append(Alarm(LABELS, ALL, share, usual))
     return found
+
+
+def missing_labels(window: Window, outcomes: Sequence[Window]) -> Alarm | None:
+    """An alarm if fewer units than usual have a label. The labels that are there say nothing about the model then: a
+    trip whose end is not reported would count as one that takes long."""
+    if window.mature < FEWEST_GROUPS or not (usual := labelled_share(outcomes)):
+        return None
+    share = window.labelled / window.mature
+    return Alarm(LABELS, ALL, share, usual) if share < LABELLED * usual else None
 
 
 def labelled_share(windows: Sequence[Window]) -> float:
@@ -81,9 +97,9 @@ def labelled_share(windows: Sequence[Window]) -> float:
 
 
 def moved_inputs(window: Window, reference: Sequence[Window]) -> dict[str, float]:
-    """Input -> PSI of the window against the reference windows."""
+    """Input -> PSI of the window against the reference windows; none in a window without predictions."""
     counts, _, _ = together(reference)
-    return {name: psi(counts[name], now) for name, now in window.counts.items() if name in counts}
+    return {name: psi(counts[name], now) for name, now in window.counts.items() if name in counts and any(now)}
 
 
 def wording(alarm: Alarm) -> str:

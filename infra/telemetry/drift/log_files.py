@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from infra.live.kept_log import log_errors
+from infra.errors import LabError
 
+log = logging.getLogger(__name__)
 ROWS_AT_ONCE = 256
 """rows of predictions that are in memory at a time: one row may have 100 kB"""
 SLACK_NS = 1_000_000_000
@@ -38,17 +41,19 @@ def written_ns(path: Path) -> int:
     return int(path.stem.rpartition("-")[2])
 
 
-def first_window(files: Sequence[LogFile], rows: int, seconds: float, fewest: int, now_ns: int) -> list[LogFile]:
+def first_window(
+    files: Sequence[LogFile], rows: int, seconds: float, fewest: int, now_ns: int, damaged: list[LogFile]
+) -> list[LogFile]:
     """The oldest files that make a window: at least `rows` rows, or `fewest` rows written `seconds` or longer ago.
 
-    Empty if the files do not make a window yet.
+    Empty if the files do not make a window yet. A file that cannot be read has no rows, and is added to `damaged`.
     """
     taken: list[LogFile] = []
     count = 0
     for file in files:
         if taken and file.written_ns - taken[0].written_ns >= seconds * 1e9 and count >= fewest:
             return taken
-        with log_errors():
+        with _noting(file, damaged):
             count += pq.read_metadata(file.path).num_rows
         taken.append(file)
         if count >= rows:
@@ -58,13 +63,36 @@ def first_window(files: Sequence[LogFile], rows: int, seconds: float, fewest: in
 
 
 def tables_of(files: Sequence[LogFile]) -> Iterator[pa.Table]:
-    """The rows of these files, in tables of about `ROWS_AT_ONCE` rows."""
+    """The rows of these files, in tables of about `ROWS_AT_ONCE` rows. Raises `LabError` for a damaged file."""
+    damaged: list[LogFile] = []
+    for _, table in whole_tables(files, damaged):
+        yield table
+    if damaged:
+        raise LabError(f"the live log cannot be read: {damaged[0].path}", hint="move that file away")
+
+
+def whole_tables(files: Sequence[LogFile], damaged: list[LogFile]) -> Iterator[tuple[list[LogFile], pa.Table]]:
+    """Like `tables_of`, each table with its files. A file that cannot be read is left out and added to `damaged`."""
+    some: list[LogFile] = []
     parts: list[pa.Table] = []
     for file in files:
-        with log_errors():
+        with _noting(file, damaged):
             parts.append(pq.read_table(file.path, partitioning=None))
+            some.append(file)
         if sum(map(len, parts)) >= ROWS_AT_ONCE:
-            yield pa.concat_tables(parts, promote_options="default")
-            parts = []
+            yield some, pa.concat_tables(parts, promote_options="default")
+            some, parts = [], []
     if parts:
-        yield pa.concat_tables(parts, promote_options="default")
+        yield some, pa.concat_tables(parts, promote_options="default")
+
+
+@contextmanager
+def _noting(file: LogFile, damaged: list[LogFile]) -> Iterator[None]:
+    """Note a file that cannot be read. One that the worker has deleted meanwhile is not damaged."""
+    try:
+        yield
+    except FileNotFoundError:
+        pass
+    except (pa.ArrowException, OSError) as exc:
+        log.warning("%s cannot be read and is left out: %s", file.path, exc)
+        damaged.append(file)

@@ -13,7 +13,7 @@ from infra.telemetry.drift.status import read_status
 
 
 class DriftMetrics(Collector):
-    """The newest window of each design. A design without a window has no samples."""
+    """The newest window of each design. A design without a window has at most the number of damaged files."""
 
     def __init__(self, designs: Sequence[str], settings: Settings) -> None:
         self._roots = {name: settings.design_root(name) for name in designs}
@@ -33,8 +33,11 @@ class DriftMetrics(Collector):
         change = gauge("calibration_change", "distance of the calibration / that of the reference from 1")
         missing = gauge("missing_labels_share", "share of the usual labels that did not arrive in time")
         age = gauge("feature_age_seconds", "median age of the features of a prediction")
+        damaged = gauge("damaged_files", "files of the live log that the drift monitor cannot read")
         for name, root in self._roots.items():
             status = read_status(root)
+            if status.model_version:
+                damaged.add_metric([name], float(len(status.damaged)))
             if not status.windows:
                 continue
             detected.add_metric([name], float(status.is_drifted))
@@ -52,4 +55,4 @@ class DriftMetrics(Collector):
             missing.add_metric([name], status.missing_labels)
             if status.feature_age_s is not None:
                 age.add_metric([name], status.feature_age_s)
-        yield from (detected, windows, updated, calibration, usual, loss, psi, unknown, change, missing, age)
+        yield from (detected, windows, updated, calibration, usual, loss, psi, unknown, change, missing, age, damaged)

@@ -23,9 +23,9 @@ Ints = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Units:
-    """m units. `group` is the request that made the unit: units of one group are correlated. `segment` indexes
-    `DriftSource.segments`. `predicted` float64[m, k] is what `DriftSource` needs to judge a label. `actual` is NaN
-    until the label arrives."""
+    """m units. `group` is the request that made the unit: units of one group are correlated. `segment` int64[m, s] are
+    the segments of a unit, as places in `DriftSource.segments`; -1 is none. `predicted` float64[m, k] is what
+    `DriftSource` needs to judge a label. `actual` is NaN until the label arrives."""
 
     id: Ints
     mature_ts: Array
@@ -35,9 +35,9 @@ class Units:
     actual: Array
 
     @classmethod
-    def none(cls, width: int) -> Units:
+    def none(cls, width: int, segments: int = 1) -> Units:
         ids = np.zeros(0, np.int64)
-        return cls(ids, np.zeros(0), ids, ids, np.zeros((0, width)), np.zeros(0))
+        return cls(ids, np.zeros(0), ids, np.zeros((0, segments), np.int64), np.zeros((0, width)), np.zeros(0))
 
     @classmethod
     def joined(cls, parts: Sequence[Units]) -> Units:

@@ -32,7 +32,8 @@ VERSION = 1
 class State:
     """`read_ns` maps each folder of the log to the write time of the newest file that was read. `inputs` and `outcomes`
     are the reference windows of the served `model_digest`, and `errors` its stream of block means. `drifted_from` is
-    the number of the first window of a drift, -1 without."""
+    the number of the first window of a drift, -1 without. `damaged` are the files of the log that cannot be read. At
+    `due_at` (seconds of the wall clock, 0 for never) a run may end a window although the log does not grow."""
 
     model_digest: str = ""
     model_version: str = ""
@@ -43,6 +44,8 @@ class State:
     windows: tuple[tuple[Window, tuple[Alarm, ...]], ...] = ()
     drifted_from: int = -1
     reasons: tuple[Alarm, ...] = ()
+    damaged: tuple[str, ...] = ()
+    due_at: float = 0.0
 
     @property
     def is_drifted(self) -> bool:
@@ -73,6 +76,7 @@ def read_state(design_root: Path) -> State:
         found["windows"] = tuple((_window(one), tuple(Alarm(**a) for a in alarms)) for one, alarms in found["windows"])
         for name in ("inputs", "outcomes"):
             found[name] = tuple(_window(one) for one in found[name])
+        found["damaged"] = tuple(found.get("damaged", ()))
         found["reasons"], found["errors"] = tuple(Alarm(**one) for one in found["reasons"]), tuple(found["errors"])
         return State(**found)
     except (OSError, ValueError, TypeError, KeyError):
@@ -90,7 +94,7 @@ def status_of(state: State) -> Status:
     """The newest window of the served model against the reference."""
     of_release = [window for window, _ in state.of_release]
     if not of_release:
-        return Status(state.model_version, state.model_digest)
+        return Status(state.model_version, state.model_digest, damaged=state.damaged, due_at=state.due_at)
     newest = of_release[-1]
     _, calibration, loss = together(state.outcomes)
 
@@ -113,6 +117,8 @@ def status_of(state: State) -> Status:
         labelled_share=newest.labelled / max(newest.mature, 1),
         labelled_before=labelled_share(state.outcomes) if newest.mature else 0.0,
         feature_age_s=newest.age_s,
+        damaged=state.damaged,
+        due_at=state.due_at,
     )
 
 

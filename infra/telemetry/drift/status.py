@@ -21,7 +21,8 @@ class Status:
     """`windows` counts those of the served model, of which the first `reference` are the reference. `updated_at` is the
     end of the newest window, in seconds of the wall clock; `drifted_at` the end of the first window of a drift, 0
     without one. `calibration` and `loss` map a segment to (value, reference value), `psi` an input to its PSI.
-    `labelled_before` is the labelled share of the reference."""
+    `labelled_before` is the labelled share of the reference. `damaged` are the files of the log that cannot be read.
+    `due_at` is the time of the next run that has something to do although the log does not grow, 0 for none."""
 
     model_version: str = ""
     model_digest: str = ""
@@ -37,6 +38,8 @@ class Status:
     labelled_share: float = 0.0
     labelled_before: float = 0.0
     feature_age_s: float | None = None
+    damaged: tuple[str, ...] = ()
+    due_at: float = 0.0
 
     @property
     def is_drifted(self) -> bool:
@@ -65,7 +68,7 @@ def read_status(design_root: Path) -> Status:
     """An empty status if there is none, or if other code wrote it."""
     try:
         found = json.loads((design_root / FOLDER / FILE).read_text())
-        found["reasons"] = tuple(found["reasons"])
+        found["reasons"], found["damaged"] = tuple(found["reasons"]), tuple(found.get("damaged", ()))
         for name in ("calibration", "loss"):
             found[name] = {segment: (value, reference) for segment, (value, reference) in found[name].items()}
         return Status(**found)

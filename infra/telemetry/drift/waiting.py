@@ -12,6 +12,7 @@ from infra.telemetry.drift.observed import Array, Ints, Labels, Units
 
 MOST_UNITS = 500_000
 """units that wait at most; the oldest are given up"""
+COLUMNS = tuple(item.name for item in fields(Units))
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Waiting:
         return units.take(is_mature), left, len(again)
 
     def write(self, file: Path) -> None:
-        columns = {item.name: getattr(self.units, item.name) for item in fields(Units)}
+        columns = {name: getattr(self.units, name) for name in COLUMNS}
         aside = file.with_suffix(".partial")
         with aside.open("wb") as out:
             np.savez(out, label_id=self.labels.id, label_actual=self.labels.actual, **columns)
@@ -42,16 +43,21 @@ class Waiting:
         aside.rename(file)
 
     @classmethod
-    def read(cls, file: Path, width: int) -> Waiting:
-        """Nothing waits without a file, or with one of other code."""
+    def read(cls, file: Path, like: Units | None = None) -> Waiting:
+        """Nothing waits without a file, or with one whose units have other columns than those of `like`."""
         try:
             with np.load(file, allow_pickle=False) as stored:
-                units = Units(*(stored[item.name] for item in fields(Units)))
-                if units.predicted.shape[1] == width:
+                units = Units(*(stored[name] for name in COLUMNS))
+                if like is None or all(
+                    getattr(units, name).shape[1:] == getattr(like, name).shape[1:] for name in COLUMNS
+                ):
                     return cls(units, Labels(stored["label_id"], stored["label_actual"]))
         except (OSError, ValueError, KeyError, IndexError):
             pass
-        return cls(Units.none(width), Labels(np.zeros(0, np.int64), np.zeros(0)))
+        return cls(
+            Units.none(1) if like is None else like.take(np.zeros(0, np.int64)),
+            Labels(np.zeros(0, np.int64), np.zeros(0)),
+        )
 
 
 def _put(units: Units, labels: Labels) -> Ints:

@@ -84,7 +84,8 @@ class Window:
 def window_of(
     source: DriftSource, observed: Observed, mature: Units, number: int, ended_at: float, unmatched: int
 ) -> Window:
-    """The window with these predictions, and the units that matured in it."""
+    """The window with these predictions, and the units that matured in it. One of the two may be empty."""
+    times = observed.request_ts if len(observed.request_ts) else mature.mature_ts
     judged = source.judged(mature)
     expected, loss = source.expected(judged.predicted), source.loss(judged.predicted, judged.actual)
     ages = observed.age_s[np.isfinite(observed.age_s)]
@@ -96,8 +97,8 @@ def window_of(
     return Window(
         number=number,
         version=source.version,
-        from_ts=float(observed.request_ts.min()),
-        to_ts=float(observed.request_ts.max()),
+        from_ts=float(times.min()),
+        to_ts=float(times.max()),
         ended_at=ended_at,
         predictions=len(observed.request_ts),
         unknown=int(observed.is_unknown.sum()),
@@ -114,7 +115,9 @@ def window_of(
 
 def _segments(source: DriftSource, units: Units) -> list[tuple[str, Ints]]:
     found = [(ALL, np.arange(len(units)))]
-    return found + [(name, np.flatnonzero(units.segment == place)) for place, name in enumerate(source.segments)]
+    return found + [
+        (name, np.flatnonzero((units.segment == place).any(axis=1))) for place, name in enumerate(source.segments)
+    ]
 
 
 def _block_means(loss: Array, group: Ints, at_ts: Array) -> list[float]:

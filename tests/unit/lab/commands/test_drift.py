@@ -63,3 +63,13 @@ def test_a_drift_is_named_with_its_figures_and_the_report_is_written(settings: S
 def test_without_update_the_command_reads_no_log(settings: Settings) -> None:
     grow(settings, range(1))
     assert "no window yet" in shown("--no-update")
+
+
+def test_a_damaged_file_of_the_log_is_named(settings: Settings) -> None:
+    grow(settings, range(2))
+    file = min((settings.design_root(DESIGN.name) / "live" / "labels").rglob("part-*"))
+    file.write_bytes(b"")
+    assert (
+        f"1 damaged files of the live log are left out, the newest is labels/date=2026-01-05/hour=00/{file.name}"
+        in shown()
+    )

@@ -54,6 +54,23 @@ def test_a_child_runs_once_for_each_growth_of_the_log(
     assert [line.rpartition(" ")[0] for line in lines] == ["-m lab drift fake --update --json"] * 2
 
 
+def test_a_child_runs_without_growth_when_the_last_window_is_due(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    calls = child(monkeypatch, tmp_path, "")
+    root = settings.design_root("fake")
+    (root / FOLDER).mkdir(parents=True)
+    write_status(root, Status(windows=5, due_at=time.time() + 3600))
+    rounds = DriftRounds([FakeDesign()], settings)
+    new_file(settings, "one.parquet")
+    rounds.look()
+    rounds.look()
+    assert commands(calls) == ["drift"]
+    write_status(root, Status(windows=5, due_at=time.time() - 1))
+    rounds.look()
+    assert commands(calls) == ["drift"] * 2
+
+
 def test_a_child_that_fails_is_logged_and_the_next_round_goes_on(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):

@@ -94,6 +94,25 @@ def test_unknown_users_and_missing_labels_are_alarms():
     assert not {alarm.kind for alarm in alarms} & set(QUALITY)
 
 
+def test_a_window_with_missing_labels_says_nothing_about_the_model():
+    rng = np.random.default_rng(9)
+    *reference, window = [*windows(rng, REFERENCE), *windows(rng, 1, USUAL * 2.5, first=REFERENCE)]
+    assert {alarm.kind for alarm in alarms_of(window, reference, reference, [], CONFIG)} & set(QUALITY)
+    broken = replace(window, labelled=window.mature // 2)
+    assert {alarm.kind for alarm in alarms_of(broken, reference, reference, [], CONFIG)} == {LABELS}
+
+
+def test_a_unit_counts_in_each_of_its_segments():
+    source = FakeSource()
+    predictions, labels = log_of(np.random.default_rng(11), 0, 40, 0.0, USUAL)
+    observed = source.observe({"predictions": predictions})
+    observed.units.actual[:] = labels["clicked"].to_numpy()
+    segment = np.stack([observed.units.segment[:, 0] % 2, np.where(observed.units.id % 3, -1, 7)], axis=1)
+    window = window_of(source, observed, replace(observed.units, segment=segment), 0, 0.0, 0)
+    expected = {"s0": 200, "s1": 200, "s7": np.count_nonzero(observed.units.id % 3 == 0), ALL: 400}
+    assert {name: sums.below for name, sums in window.loss.items() if sums.groups} == expected
+
+
 def test_a_segment_without_a_click_is_no_change_if_few_clicks_were_expected():
     quiet = Sums(0.0, 1.0, 0.0, 0.0, 0.03, 40)
     assert sure_change(quiet, Sums(3.0, 3.0, 3.0, 0.3, 0.09, 120)) is None

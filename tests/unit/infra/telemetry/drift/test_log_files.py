@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
-from infra.telemetry.drift.log_files import first_window, new_files, tables_of
+from infra.errors import LabError
+from infra.telemetry.drift.log_files import LogFile, first_window, new_files, tables_of, whole_tables
 
 S = 1_000_000_000
 
@@ -45,7 +47,7 @@ def test_a_window_ends_at_its_rows_or_at_its_time(tmp_path: Path) -> None:
     files = new_files(tmp_path, 0, 1000 * S)
 
     def window(rows: int, fewest: int, now_s: int) -> list[int]:
-        return [file.written_ns // S for file in first_window(files, rows, 60.0, fewest, now_s * S)]
+        return [file.written_ns // S for file in first_window(files, rows, 60.0, fewest, now_s * S, [])]
 
     assert window(20, 15, 1000) == [100, 110]  # two files have the rows
     assert window(1000, 15, 165) == [100, 110]
@@ -60,3 +62,23 @@ def test_tables_hold_every_row(tmp_path: Path) -> None:
     found = list(tables_of(new_files(tmp_path, 0, 1000 * S)))
     assert len(found) > 1
     assert sum(map(len, found)) == 600
+
+
+def test_a_damaged_file_is_left_out_or_an_error(tmp_path: Path) -> None:
+    for at_s in (100, 101, 102):
+        write(tmp_path, 0, at_s)
+    files, damaged = new_files(tmp_path, 0, 1000 * S), list[LogFile]()
+    files[1].path.write_bytes(b"PAR1")
+    ((read, table),) = whole_tables(files, damaged)
+    assert (read, damaged, len(table)) == ([files[0], files[2]], [files[1]], 20)
+    with pytest.raises(LabError, match="cannot be read"):
+        list(tables_of(files))
+
+
+def test_a_file_that_the_worker_has_deleted_is_not_damaged(tmp_path: Path) -> None:
+    write(tmp_path, 0, 100)
+    files, damaged = new_files(tmp_path, 0, 1000 * S), list[LogFile]()
+    files[0].path.unlink()
+    assert list(whole_tables(files, damaged)) == []
+    assert first_window(files, 10, 60.0, 5, 1000 * S, damaged) == []
+    assert damaged == []

@@ -40,6 +40,8 @@ def test_metrics_follow_the_status_and_a_design_without_a_window_has_none(tmp_pa
         unknown_share=0.1,
         labelled_share=0.45,
         labelled_before=0.9,
+        damaged=("labels/part-1", "labels/part-2"),
+        due_at=130.0,
     )
     write_status(root, status)
     assert read_status(root) == status
@@ -50,6 +52,7 @@ def test_metrics_follow_the_status_and_a_design_without_a_window_has_none(tmp_pa
     assert 'lab_drift_psi{design="fake",input="x"} 0.3' in text
     assert 'lab_drift_calibration_change{design="fake"} 0.5' in text
     assert 'lab_drift_missing_labels_share{design="fake"} 0.5' in text
+    assert 'lab_drift_damaged_files{design="fake"} 2.0' in text
     assert "absent" not in text
 
 

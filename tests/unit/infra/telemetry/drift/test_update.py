@@ -1,6 +1,7 @@
 """The monitor reads each file of the log once, and goes on where it was."""
 
 import errno
+import time
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from infra.telemetry.drift.state import FILE, State, folder_of, only_updater, re
 from infra.telemetry.drift.status import read_status
 from infra.telemetry.drift.update import update_drift
 from infra.telemetry.drift.windows import ALL
-from tests.support.drift_source import SEGMENTS, FakeDesign, release, write_log
+from tests.support.drift_source import SEGMENTS, FakeDesign, FakeSource, release, write_log
 
 USUAL, DESIGN = np.full(SEGMENTS, 0.08), FakeDesign()
 
@@ -154,3 +155,91 @@ def test_windows_without_mature_labels_are_no_reference_of_the_outcomes(settings
     state = grow(settings, range(1))
     window = state.windows[0][0]
     assert (len(state.inputs), len(state.outcomes)) == (1, int(window.loss[ALL].groups >= FEWEST_GROUPS))
+
+
+def newest_file(settings: Settings, folder: str) -> Path:
+    return max(
+        (settings.design_root(DESIGN.name) / "live" / folder).rglob("part-*.parquet"), key=lambda file: file.name
+    )
+
+
+@pytest.mark.parametrize("folder", ["predictions", "labels"])
+def test_a_damaged_file_is_left_out_and_named_and_the_other_files_are_read(settings: Settings, folder: str):
+    root = settings.design_root(DESIGN.name)
+    write_log(root, np.random.default_rng(0), 0, USUAL)
+    damaged = newest_file(settings, folder)
+    whole = damaged.read_bytes()
+    damaged.write_bytes(whole[: len(whole) // 2])
+    time.sleep(0.01)
+    state = grow(settings, range(1, 4))
+    predictions = [300] * (3 if folder == "predictions" else 4)
+    assert [window.predictions for window, _ in state.windows] == predictions
+    name = damaged.relative_to(root / "live").as_posix()
+    assert state.damaged == read_status(root).damaged == (name,), "counted once, by every later run as well"
+    damaged.unlink()
+    assert update_drift(DESIGN, settings).damaged == ()
+
+
+def test_a_log_of_damaged_files_only_is_reported(settings: Settings):
+    root = settings.design_root(DESIGN.name)
+    write_log(root, np.random.default_rng(0), 0, USUAL)
+    newest_file(settings, "predictions").write_bytes(b"PAR1 is how a Parquet file begins")
+    assert len(update_drift(DESIGN, settings).windows) == 0
+    assert len(read_status(root).damaged) == 1
+
+
+def test_an_event_of_other_code_is_left_out_and_named(settings: Settings, monkeypatch: pytest.MonkeyPatch):
+    usual = FakeSource.observe
+
+    def observe(self, tables):
+        if "labels" in tables:
+            raise LabError("another version")
+        return usual(self, tables)
+
+    monkeypatch.setattr(FakeSource, "observe", observe)
+    state = grow(settings, range(2))
+    assert [window.predictions for window, _ in state.windows] == [300, 300]
+    assert [name.partition("/")[0] for name in state.damaged] == ["labels", "labels"]
+
+
+def later(state: State, seconds: float) -> int:
+    """A present `seconds` after the state's next run is due."""
+    return int((state.due_at + seconds) * 1e9)
+
+
+def test_units_that_mature_after_the_last_request_make_a_last_window_when_they_are_due(settings: Settings):
+    state = grow(settings, range(5))
+    mature = sum(window.mature for window, _ in state.windows)
+    assert 0 < state.due_at - time.time() < 40, "30 s after the last request"
+    early = update_drift(DESIGN, settings, now_ns=later(state, -1))
+    assert (len(early.windows), early.due_at) == (5, state.due_at)
+    last = update_drift(DESIGN, settings, now_ns=later(state, 1))
+    assert [window.number for window, _ in last.windows] == list(range(6))
+    window, alarms = last.windows[-1]
+    assert (window.predictions, window.mature + mature, window.labelled) == (0, 5 * 3000, window.mature)
+    assert (alarms, last.due_at, read_status(settings.design_root(DESIGN.name)).due_at) == ((), 0.0, 0.0)
+    assert update_drift(DESIGN, settings, now_ns=later(last, 1000)).windows == last.windows
+
+
+def test_a_last_window_confirms_a_drift(settings: Settings):
+    state = grow(settings, range(5))
+    state = grow(settings, range(5, 6), USUAL * 0.3)
+    assert not state.is_drifted
+    assert update_drift(DESIGN, settings, now_ns=later(state, 1)).is_drifted
+
+
+def test_units_whose_labels_ended_with_the_requests_go_on_waiting(settings: Settings):
+    state = grow(settings, range(4))
+    write_log(settings.design_root(DESIGN.name), np.random.default_rng(4), 4, USUAL)
+    newest_file(settings, "labels").unlink()
+    state = update_drift(DESIGN, settings)
+    windows = len(state.windows)
+    state = update_drift(DESIGN, settings, now_ns=later(state, 1))
+    assert (len(state.windows), state.due_at) == (windows, 0.0)
+
+
+def test_too_few_predictions_for_a_window_are_due_at_the_end_of_its_time(settings: Settings):
+    state = grow(settings, range(1), requests=200)
+    assert 0 < state.due_at - time.time() < 3600
+    state = update_drift(DESIGN, settings, now_ns=later(state, 1))
+    assert [window.predictions for window, _ in state.windows] == [200, 0], "by then, the last units are mature as well"

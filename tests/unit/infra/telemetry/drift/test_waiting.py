@@ -13,7 +13,9 @@ NOTHING = Labels(np.zeros(0, np.int64), np.zeros(0))
 def units(*ids: int, mature_ts: float = 30.0) -> Units:
     n = len(ids)
     numbers = np.array(ids, np.int64)
-    return Units(numbers, np.full(n, mature_ts), numbers, numbers * 0, np.full((n, 1), 0.1), np.full(n, np.nan))
+    return Units(
+        numbers, np.full(n, mature_ts), numbers, numbers[:, None] * 0, np.full((n, 1), 0.1), np.full(n, np.nan)
+    )
 
 
 def labels(*pairs: tuple[int, float]) -> Labels:
@@ -49,10 +51,12 @@ def test_a_label_waits_for_one_window_for_its_unit_and_is_then_given_up():
 def test_what_waits_survives_the_file_and_other_files_are_ignored(tmp_path: Path):
     _, waiting, _ = nothing().step(units(1, 2), labels((2, 1.0), (9, 0.0)), now_ts=0.0)
     waiting.write(tmp_path / "waiting.npz")
-    again = Waiting.read(tmp_path / "waiting.npz", 1)
+    again = Waiting.read(tmp_path / "waiting.npz", Units.none(1))
     np.testing.assert_array_equal(again.units.actual, waiting.units.actual)
     assert again.labels.id.tolist() == [9]
-    assert len(Waiting.read(tmp_path / "waiting.npz", 3).units) == 0  # another width: the design has changed
+    assert (
+        len(Waiting.read(tmp_path / "waiting.npz", Units.none(3)).units) == 0
+    )  # another width: the design has changed
     (tmp_path / "waiting.npz").write_bytes(b"x")
-    assert len(Waiting.read(tmp_path / "waiting.npz", 1).units) == 0
-    assert len(Waiting.read(tmp_path / "absent.npz", 1).units) == 0
+    assert len(Waiting.read(tmp_path / "waiting.npz", Units.none(1)).units) == 0
+    assert len(Waiting.read(tmp_path / "absent.npz", Units.none(1)).units) == 0
