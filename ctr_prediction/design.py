@@ -144,6 +144,7 @@ DESIGN = Design(
     skew="ctr_prediction.evaluation.skew:skew",
     drift="ctr_prediction.evaluation.drift:AdsDrift",
     canary="ctr_prediction.evaluation.canary:CANARY",
+    in_process="ctr_prediction.evaluation.in_process:CtrInProcess",
     real_files=RealFiles(
         source="infra.build.click_log:ClickLog",
         build="ctr_prediction.offline.click_logs.build:build",

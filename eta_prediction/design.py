@@ -147,6 +147,7 @@ DESIGN = Design(
     skew="eta_prediction.evaluation.skew:skew",
     drift="eta_prediction.evaluation.drift:RideDrift",
     canary="eta_prediction.evaluation.canary:CANARY",
+    in_process="eta_prediction.evaluation.in_process:EtaInProcess",
     real_files=RealFiles(
         source="infra.build.trip_files:TripFiles",
         check="eta_prediction.offline.trip_files.check:check",

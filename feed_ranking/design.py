@@ -146,6 +146,7 @@ DESIGN = Design(
     skew="feed_ranking.evaluation.skew:skew",
     drift="feed_ranking.evaluation.drift:FeedDrift",
     canary="feed_ranking.evaluation.canary:CANARY",
+    in_process="feed_ranking.evaluation.in_process:FeedInProcess",
     loadtest="loadtests/feed_ranking.py",
     load_users=8,
     ask=Ask(

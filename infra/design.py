@@ -278,6 +278,7 @@ class Design:
     - `people`: the simulated users of `lab live` (`infra.evaluation.population`).
     - `drift`: what the drift monitor reads in the live log (`infra.telemetry.drift.observed.DriftSource`).
     - `canary`: the online metric of a rollout (`infra.telemetry.canary.source.CanarySource`).
+    - `in_process`: the service and its worker for simulated traffic (`infra.evaluation.simulated.parts.InProcess`).
     - `replay` and `skew`: check the prediction log (`infra.prediction_log.results`).
     - `worker`: creates the consumers of the design's events (`infra.stream.worker`).
     - `topics`: lists the topics that the worker reads and writes.
@@ -316,6 +317,7 @@ class Design:
     skew: str
     drift: str
     canary: str
+    in_process: str
     loadtest: str
     load_users: int
     ask: Ask

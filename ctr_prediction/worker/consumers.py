@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ctr_prediction.events.paths import CLICKS, LIVE, PREDICTIONS, SHOWN, end_of_log
 from ctr_prediction.events.schemas import TOPICS, Auction, Click, Impression
@@ -25,7 +25,6 @@ def make_consumers(context: WorkerContext) -> Sequence[EventConsumer]:
     root = context.settings.design_root(context.design.name)
     live = root / LIVE
     clock = world_clock(root, live, end_of_log)
-    shown, clicks = Codec.of(Impression), Codec.of(Click)
     features = FeatureEffect(
         context.settings, root, live, live / FILE, context.config, clock, OnlineMetrics(context.registry)
     )
@@ -33,12 +32,22 @@ def make_consumers(context: WorkerContext) -> Sequence[EventConsumer]:
         context,
         live,
         clock,
-        tables={
-            TOPICS.impressions: (shown, Table(SHOWN, shown_rows, "impression_id")),
-            TOPICS.clicks: (clicks, Table(CLICKS, click_rows, "impression_id")),
-            TOPICS.auctions: (Codec.of(Auction), Table(PREDICTIONS, auction_rows, "auction_id", AUCTIONS_KEPT)),
-        },
-        watched={TOPICS.impressions: shown, TOPICS.clicks: clicks},
+        tables=logged(),
+        watched=watched(),
         features=features,
         dead_letters=TOPICS.dead_letters,
     )
+
+
+def logged() -> Mapping[str, tuple[Codec, Table]]:
+    """Topic -> codec and table of the live log."""
+    return {
+        TOPICS.impressions: (Codec.of(Impression), Table(SHOWN, shown_rows, "impression_id")),
+        TOPICS.clicks: (Codec.of(Click), Table(CLICKS, click_rows, "impression_id")),
+        TOPICS.auctions: (Codec.of(Auction), Table(PREDICTIONS, auction_rows, "auction_id", AUCTIONS_KEPT)),
+    }
+
+
+def watched() -> Mapping[str, Codec]:
+    """Topic -> codec of the events that change features."""
+    return {TOPICS.impressions: Codec.of(Impression), TOPICS.clicks: Codec.of(Click)}

@@ -105,8 +105,12 @@ class FeatureEffect:
         has_new = bool(self._late) or self._newest_ts >= self._timing.counted_ts
         at_ts = self._timing.due_ts(has_new=has_new)
         if at_ts is not None:
-            with self._timing.refreshing(at_ts):
-                self.refresh(at_ts)
+            self.try_refresh(at_ts)
+
+    def try_refresh(self, at_ts: float) -> None:
+        """Refresh as of `at_ts`. If the store is unavailable, the next call retries."""
+        with self._timing.refreshing(at_ts):
+            self.refresh(at_ts)
 
     def refresh(self, at_ts: float) -> None:
         """Push the rows of all users with new events, as of `at_ts`, and write the counts of ads and campaigns."""

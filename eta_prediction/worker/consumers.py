@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from eta_prediction.events.paths import INCIDENTS, LIVE, QUOTES, TRAVERSALS, TRIPS, WEATHER, end_of_log
 from eta_prediction.events.rows import (
@@ -36,19 +36,28 @@ def make_consumers(context: WorkerContext) -> Sequence[EventConsumer]:
         context.settings, root, live, live / FILE, context.config, clock, OnlineMetrics(context.registry),
         context.producer.offer,
     )  # fmt: skip
-    tables = {
+    return log_and_features(
+        context,
+        live,
+        clock,
+        tables=logged(),
+        watched=watched(),
+        features=features,
+        dead_letters=TOPICS.dead_letters,
+    )
+
+
+def logged() -> Mapping[str, tuple[Codec, Table]]:
+    """Topic -> codec and table of the live log."""
+    return {
         TOPICS.quotes: (Codec.of(Quote), Table(QUOTES, quote_rows, "quote_id", QUOTES_KEPT)),
         TOPICS.trips: (Codec.of(Trip), Table(TRIPS, trip_event_rows, "event_id")),
         TOPICS.traversals: (Codec.of(Traversals), Table(TRAVERSALS, traversal_event_rows, "event_id")),
         TOPICS.incidents: (Codec.of(Incident), Table(INCIDENTS, incident_event_rows, "event_id")),
         TOPICS.weather: (Codec.of(Weather), Table(WEATHER, weather_event_rows, "event_id")),
     }
-    return log_and_features(
-        context,
-        live,
-        clock,
-        tables=tables,
-        watched={topic: codec for topic, (codec, _) in tables.items()},
-        features=features,
-        dead_letters=TOPICS.dead_letters,
-    )
+
+
+def watched() -> Mapping[str, Codec]:
+    """Topic -> codec of the events that change features."""
+    return {topic: codec for topic, (codec, _) in logged().items()}

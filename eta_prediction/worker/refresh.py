@@ -116,8 +116,12 @@ class FeatureEffect:
             self._load(release)
         at_ts = self._timing.due_ts(has_new=self._drivers.has_new or self._is_due(self._clock.now() - SETTLE_S))
         if at_ts is not None:
-            with self._timing.refreshing(at_ts):
-                self.refresh(at_ts)
+            self.try_refresh(at_ts)
+
+    def try_refresh(self, at_ts: float) -> None:
+        """Refresh as of `at_ts`. If the store is unavailable, the next call retries."""
+        with self._timing.refreshing(at_ts):
+            self.refresh(at_ts)
 
     def refresh(self, at_ts: float) -> None:
         """Write the state of the roads as of `at_ts` if it is due, and push the rows of drivers with new trips."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from feed_ranking.events.paths import LIVE, LOG, POSTS, PREDICTIONS, end_of_log
 from feed_ranking.events.schemas import TOPICS, Impression, PostPublished, Prediction, Reaction
@@ -25,7 +25,6 @@ def make_consumers(context: WorkerContext) -> Sequence[EventConsumer]:
     root = context.settings.design_root(context.design.name)
     live = root / LIVE
     clock = world_clock(root, live, end_of_log)
-    posts, reactions, predictions = Codec.of(PostPublished), Codec.of(Reaction), Codec.of(Prediction)
     features = FeatureEffect(
         context.settings, root, live, live / FILE, context.config, clock, OnlineMetrics(context.registry)
     )
@@ -33,12 +32,29 @@ def make_consumers(context: WorkerContext) -> Sequence[EventConsumer]:
         context,
         live,
         clock,
-        tables={
-            TOPICS.reactions: (reactions, Table(LOG, reaction_rows, "event_id")),
-            TOPICS.posts: (posts, Table(POSTS, post_rows, "post_id")),
-            TOPICS.predictions: (predictions, Table(PREDICTIONS, prediction_rows, "slate_id", PREDICTIONS_KEPT)),
-        },
-        watched={TOPICS.posts: posts, TOPICS.impressions: Codec.of(Impression), TOPICS.reactions: reactions},
+        tables=logged(),
+        watched=watched(),
         features=features,
         dead_letters=TOPICS.dead_letters,
     )
+
+
+def logged() -> Mapping[str, tuple[Codec, Table]]:
+    """Topic -> codec and table of the live log."""
+    return {
+        TOPICS.reactions: (Codec.of(Reaction), Table(LOG, reaction_rows, "event_id")),
+        TOPICS.posts: (Codec.of(PostPublished), Table(POSTS, post_rows, "post_id")),
+        TOPICS.predictions: (
+            Codec.of(Prediction),
+            Table(PREDICTIONS, prediction_rows, "slate_id", PREDICTIONS_KEPT),
+        ),
+    }
+
+
+def watched() -> Mapping[str, Codec]:
+    """Topic -> codec of the events that change features."""
+    return {
+        TOPICS.posts: Codec.of(PostPublished),
+        TOPICS.impressions: Codec.of(Impression),
+        TOPICS.reactions: Codec.of(Reaction),
+    }

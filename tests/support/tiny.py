@@ -71,6 +71,7 @@ def tiny_design(*steps: Step, **changed: Any) -> Design:
         "skew": "",
         "drift": "tests.support.drift_source:FakeSource",
         "canary": "",
+        "in_process": "",
         "loadtest": "",
         "load_users": 1,
         "ask": Ask("/v1/tiny", (), "rows", ()),
