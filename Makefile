@@ -91,7 +91,7 @@ airflow-env: env-dev
 airflow-test: airflow-env ## the DAGs in Airflow itself, without Docker, and one smoke build by tasks
 	$(BIN)/pytest tests/airflow
 
-loop-test: env-dev ## the learning loop of the feed: a shift of the world, noticed and answered by a retraining
+loop-test: env-dev ## the learning loop of the feed: a shift of the world, noticed and answered; planted causes
 	$(BIN)/pytest tests/loop
 
 compose-up: engine ## the same with Docker: Redis, PostgreSQL, MLflow, Prometheus; stays up in the background
