@@ -91,7 +91,7 @@ airflow-env: env-dev
 airflow-test: airflow-env ## the DAGs in Airflow itself, without Docker, and one smoke build by tasks
 	$(BIN)/pytest tests/airflow
 
-loop-test: env-dev ## the learning loop: a shift of each world is noticed, and one of the feed's answered by a retraining
+loop-test: env-dev ## the learning loop: shifts of each world, a retraining and its rollout, planted causes
 	$(BIN)/pytest tests/loop
 
 compose-up: engine ## the same with Docker: Redis, PostgreSQL, MLflow, Prometheus; stays up in the background

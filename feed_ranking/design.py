@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from feed_ranking.config import BUDGETS
-from infra.design import Argument, Ask, Design, Shift, Step
+from infra.design import Argument, Ask, Design, Plant, Shift, Step
 from infra.evaluation.figures import Bound
 
 DESIGN = Design(
@@ -144,6 +144,8 @@ DESIGN = Design(
     live_log="feed_ranking.events.paths:LIVE_LOG",
     replay="feed_ranking.evaluation.replay:replay",
     skew="feed_ranking.evaluation.skew:skew",
+    candidates="feed_ranking.evaluation.candidates:candidates",
+    feedback="feed_ranking.evaluation.feedback:feedback",
     drift="feed_ranking.evaluation.drift:FeedDrift",
     canary="feed_ranking.evaluation.canary:CANARY",
     in_process="feed_ranking.evaluation.in_process:FeedInProcess",
@@ -160,4 +162,10 @@ DESIGN = Design(
         columns=("position", "post_id", "ad_id", "creator_id", "topic", "score", "propensity", "sources"),
     ),
     shift=Shift("the tastes for half of the topics rotate among each other", size=1.0, low=0.05, high=1.0),
+    plants=(
+        Plant("leak", "a feature of the training join counts the label's own event", step="sample"),
+        Plant("skew", "training and serving compute one feature in different units", step="sample"),
+        Plant("shortcut", "the service ranks fewer candidates than the offline evaluation"),
+        Plant("feedback", "training reads only what the model itself showed", step="sample"),
+    ),
 )

@@ -258,6 +258,19 @@ class Shift:
 
 
 @dataclass(frozen=True)
+class Plant:
+    """A cause that `lab plant` can plant: the design is then good offline and bad online (`infra.faults.planted`).
+
+    `title` says what is wrong. `step` names the build step that the cause changes, and is empty for a cause that
+    changes the running service.
+    """
+
+    name: str
+    title: str
+    step: str = ""
+
+
+@dataclass(frozen=True)
 class Design:
     """One system design: a reference architecture with its parts.
 
@@ -266,7 +279,8 @@ class Design:
     the figures of `lab bench` with their bounds. `headline` lists the ids of the figures that the README shows, from
     `lab bench` and `lab evaluate`. `load_users` is the number of users that `lab load` simulates by default, each with
     five requests per second. Two cores serve this rate within the budgets while the rest of the lab runs. `shift` is a
-    change of the world that the simulated users of `lab live` can live through.
+    change of the world that the simulated users of `lab live` can live through. `plants` are the causes that
+    `lab plant` can plant.
 
     The other dotted names:
 
@@ -279,12 +293,13 @@ class Design:
     - `drift`: what the drift monitor reads in the live log (`infra.telemetry.drift.observed.DriftSource`).
     - `canary`: the online metric of a rollout (`infra.telemetry.canary.source.CanarySource`).
     - `in_process`: the service and its worker for simulated traffic (`infra.evaluation.simulated.parts.InProcess`).
-    - `replay` and `skew`: check the prediction log (`infra.prediction_log.results`).
+    - `replay`, `skew` and the optional `candidates`: check the prediction log (`infra.prediction_log.results`).
     - `worker`: creates the consumers of the design's events (`infra.stream.worker`).
     - `topics`: lists the topics that the worker reads and writes.
     - `live_log`: the log that the worker writes and a retraining reads (`infra.live.live_log`).
     - `holdout`: a function (config, paths by step, progress) -> figures that take too long for every build; optional.
       `lab evaluate` calls it with the rows of the gate.
+    - `feedback`: simulates weeks of training on the own log (`infra.evaluation.feedback`); optional.
     - `alerts`: the alert rules of the design beside those of its budgets (`infra.telemetry.alerts.rule`); optional.
 
     `real_files` is None for a design that cannot train on files that the user supplies. `as_of` is a date (YYYY-MM-DD)
@@ -322,8 +337,11 @@ class Design:
     load_users: int
     ask: Ask
     shift: Shift
+    plants: tuple[Plant, ...] = ()
     real_files: RealFiles | None = None
     holdout: str = ""
+    candidates: str = ""
+    feedback: str = ""
     alerts: str = ""
     headline: tuple[str, ...] = ()
     as_of: str = ""

@@ -21,6 +21,7 @@ from lab.commands import (
     looking,
     making,
     models,
+    plant,
     quality,
     retraining,
     rollout,
@@ -63,6 +64,7 @@ LISTED: Sequence[Callable[..., None]] = (
     running.monitor,
     alerts.alerts,
     using.fault,
+    plant.plant,
     using.load,
     living.live,
     drills.drills,
@@ -71,8 +73,10 @@ LISTED: Sequence[Callable[..., None]] = (
     making.evaluate,
     logs.replay,
     logs.skew,
+    logs.candidates,
     drift.drift,
     trying.sweep,
+    trying.feedback,
     making.bench,
 )
 for command in LISTED:

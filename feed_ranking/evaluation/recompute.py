@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from feed_ranking.config import FeedConfig
@@ -22,9 +21,12 @@ from feed_ranking.features.aggregates import activity_at, creator_stats_at, post
 from feed_ranking.features.views import CONTENT, VIEWS, default_user, users_from_frame
 from feed_ranking.model.artifact import Bundle
 from feed_ranking.model.inputs import Context, post_inputs, post_tower_inputs, ranker_inputs
+from feed_ranking.offline.planted_joins import LEAK_COLUMNS, planted_change
 from feed_ranking.offline.samples import join_users
 from infra.columns import HOUR_S
-from infra.feature_store.port import OfflineFeatures
+from infra.faults.planted import planted_in
+from infra.feature_store.changed_join import Change
+from infra.feature_store.port import Joins
 from infra.registry.release import CURRENT, Release
 from infra.settings import Settings
 
@@ -42,14 +44,18 @@ class FeatureRecount:
     world_now: float
     items: dict[float, tuple[pd.DataFrame, pd.DataFrame]]
     """cache: time -> counts of posts and of creators, by id"""
+    change: Change | None = None
+    """a planted change of the join (`feed_ranking.offline.planted_joins`), which training has too"""
 
     @classmethod
     def read(cls, settings: Settings, release: Release, config: FeedConfig) -> FeatureRecount:
         """Read the history of the served build and the whole live log."""
-        world = Path(json.loads((settings.design_root(DESIGN.name) / CURRENT).read_text())["world"])
-        catalogue = read_catalogue(world, live_root(settings))
-        log = EventLog.of(read_log(world, live_root(settings)), catalogue)
-        return cls(log, catalogue, config, release.world_now, {})
+        root, live = settings.design_root(DESIGN.name), live_root(settings)
+        world = Path(json.loads((root / CURRENT).read_text())["world"])
+        catalogue = read_catalogue(world, live)
+        log = EventLog.of(read_log(world, live), catalogue)
+        change = planted_change(planted_in(DESIGN, root, "sample"), lambda: read_log(world, live, LEAK_COLUMNS))
+        return cls(log, catalogue, config, release.world_now, {}, change)
 
     def not_recomputable(self, prediction: Prediction) -> str:
         """The reason why a prediction's features cannot be recomputed, or the empty string."""
@@ -59,7 +65,7 @@ class FeatureRecount:
             return "a post of the slate is not in the log"
         return ""
 
-    def users(self, store: OfflineFeatures, predictions: Sequence[Prediction]) -> list[UserFeatures]:
+    def users(self, store: Joins, predictions: Sequence[Prediction]) -> list[UserFeatures]:
         """The user features of each prediction as of `feature_ts`. Rows materialised by the build come from Feast's
         join. Rows pushed by the worker are recomputed from the log. Profiles do not change after the build."""
         if not predictions:
@@ -82,8 +88,11 @@ class FeatureRecount:
             default if prediction.feature_ts == 0 else user for prediction, user in zip(predictions, users, strict=True)
         ]
 
-    def posts(self, post_ids: Ids, t: float) -> PostFeatures:
-        """Post features as of `t`. Posts published after `t` have zero counts and their creator's counts as of `t`."""
+    def posts(self, post_ids: Ids, t: float, shown_ts: float | None = None) -> PostFeatures:
+        """Post features as of `t`. Posts published after `t` have zero counts and their creator's counts as of `t`.
+
+        `shown_ts` is the time of the request, to which training joins.
+        """
         if t not in self.items:
             self.items[t] = (
                 post_stats_at(self.log, self.catalogue, self.config, t).to_pandas().set_index("post_id"),
@@ -94,23 +103,26 @@ class FeatureRecount:
         creator = content["creator_id"].to_numpy(np.int64)
         counts = of_posts.reindex(post_ids)[list(COUNTED)].fillna(0.0)
         creators = of_creators.reindex(creator).fillna(0.0)
-        column: Mapping[str, npt.NDArray[Any]] = {
+        column: Mapping[str, Any] | pd.DataFrame = {
             **{name: content[name].to_numpy() for name in CONTENT},
             **{name: counts[name].to_numpy() for name in COUNTED},
             **{name: creators[name].to_numpy() for name in CREATOR_COLUMNS},
         }
+        if self.change is not None:
+            at = pd.to_datetime(np.full(len(post_ids), shown_ts or t), unit="s", utc=True)
+            column = self.change(pd.DataFrame({"post_id": post_ids, "event_ts": at, **column}))
         return PostFeatures(
             creator_id=creator,
             topic=content["topic"].to_numpy(np.int64),
             media=content["media"].to_numpy(np.int64),
             creator_region=creators["creator_region"].to_numpy(np.int64),
             published_ts=content["published_ts"].to_numpy(np.float64),
-            stats=np.stack([column[name].astype(np.float32) for name in STATS], axis=1),
+            stats=np.stack([np.asarray(column[name], np.float32) for name in STATS], axis=1),
         )
 
     def inputs(self, prediction: Prediction, user: UserFeatures, bundle: Bundle) -> Floats:
         """float32[n, ranker inputs]: the inputs of the logged batch, computed as in training."""
-        posts = self.posts(np.asarray(prediction.post_ids, np.int64), prediction.stats_ts)
+        posts = self.posts(np.asarray(prediction.post_ids, np.int64), prediction.stats_ts, prediction.request_ts)
         item_side = post_inputs(posts, bundle.priors)
         score = np.zeros(len(posts), np.float32)
         if len(prediction.embedding) and len(posts):

@@ -160,11 +160,11 @@ def cut_log(context: StepContext) -> Facts:
     return facts
 
 
-def read_log(world: Path, live: Path) -> pa.Table:
+def read_log(world: Path, live: Path, columns: Sequence[str] = LOG_COLUMNS) -> pa.Table:
     """All organic impressions of the generated history and of the live log."""
     log = ds.dataset(world / "log", partitioning="hive")
-    table = log.to_table(columns=list(LOG_COLUMNS), filter=pc.field("post_id") >= 0)
-    since = read_reactions(live, LOG_COLUMNS)
+    table = log.to_table(columns=list(columns), filter=pc.field("post_id") >= 0)
+    since = read_reactions(live, columns)
     return (table if since is None else pa.concat_tables([table, since.cast(table.schema)])).combine_chunks()
 
 

@@ -19,7 +19,7 @@ import pyarrow.dataset as ds
 
 from feed_ranking.config import FeedConfig
 from feed_ranking.domain import RANDOM_POLICY, Floats, Ids, PostFeatures, Times, UserFeatures
-from feed_ranking.events.history import LABELS
+from feed_ranking.events.history import LABELS, read_log
 from feed_ranking.features.views import (
     ITEM_VIEWS,
     ONLINE_VIEWS,
@@ -32,9 +32,11 @@ from feed_ranking.features.views import (
     users_from_frame,
 )
 from feed_ranking.offline.live_rows import JOINED, LiveRows
+from feed_ranking.offline.planted_joins import LEAK_COLUMNS, planted_change
 from infra.build.runner import Facts, StepContext
 from infra.columns import DAY_S, seconds
-from infra.feature_store.port import OfflineFeatures
+from infra.feature_store.changed_join import ChangedJoin
+from infra.feature_store.port import Joins
 from infra.feature_store.repository import materialize_views
 from infra.live.kept_log import read_until
 from infra.training.row_mix import first_day_of, oldest_ts
@@ -124,7 +126,10 @@ def write_samples(context: StepContext) -> Facts:
     are in `fresh.npz`, for the gate. Rows before the window (`train_days`) are left out.
     """
     config: FeedConfig = context.config
-    store = open_store(context.inputs["materialize"], context.settings)
+    store: Joins = open_store(context.inputs["materialize"], context.settings)
+    world, live_log = context.inputs["world"], context.inputs["live"]
+    if change := planted_change(context.planted, lambda: read_log(world, live_log, LEAK_COLUMNS)):
+        store = ChangedJoin(store, "post_id", change)
     start = pd.Timestamp(config.world.start).timestamp()
     until = config.world.days - config.sample.holdout_days
     until_ts, window = read_until(context.inputs["live"]), config.sample.train_days
@@ -146,6 +151,8 @@ def write_samples(context: StepContext) -> Facts:
     facts: dict[str, int] = {"live_rows": len(taught), "fresh_rows": len(fresh), **live.facts()}
 
     def drawn(log: pd.DataFrame) -> pd.DataFrame:
+        if context.planted == "feedback":
+            log = log[log["policy"] != RANDOM_POLICY]
         log = log.assign(weight=np.where(log["clicked"], 1.0, 1.0 / share))
         return log[log["clicked"] | (rng.random(len(log)) < share)]
 
@@ -173,7 +180,7 @@ def newest(request_ts: Times, rows: Ids) -> Ids:
 
 
 def join_live(
-    store: OfflineFeatures, live: LiveRows, rows: Ids, weight: npt.NDArray[np.float64], default: UserFeatures
+    store: Joins, live: LiveRows, rows: Ids, weight: npt.NDArray[np.float64], default: UserFeatures
 ) -> list[Sample]:
     """These live impressions with their features, one part per day. Those that the earlier output has are not joined
     again; the result is the same."""
@@ -210,7 +217,7 @@ def _by_slate(table: pa.Table) -> pd.DataFrame:
     return frame.sort_values(["slate_id", "position"], kind="stable", ignore_index=True)
 
 
-def join(store: OfflineFeatures, log: pd.DataFrame, default: UserFeatures) -> Sample:
+def join(store: Joins, log: pd.DataFrame, default: UserFeatures) -> Sample:
     """The impressions of `log`, ordered by `slate_id`, with the features as of their `request_ts`."""
     slates = log.drop_duplicates("slate_id")
     posts = log[["post_id", "creator_id"]]
@@ -234,16 +241,14 @@ def join(store: OfflineFeatures, log: pd.DataFrame, default: UserFeatures) -> Sa
     )
 
 
-def join_users(store: OfflineFeatures, user_id: npt.ArrayLike, at: pd.Series, default: UserFeatures) -> UserFeatures:
+def join_users(store: Joins, user_id: npt.ArrayLike, at: pd.Series, default: UserFeatures) -> UserFeatures:
     """User features as of `at` (UTC timestamps), one row per user id."""
     rows = pd.DataFrame({"user_id": np.asarray(user_id, np.int64), "event_ts": np.asarray(at)})
     rows["event_ts"] = pd.to_datetime(rows["event_ts"], utc=True)
     return users_from_frame(store.join(rows, USER_FEATURES), default)
 
 
-def join_posts(
-    store: OfflineFeatures, post_id: npt.ArrayLike, creator_id: npt.ArrayLike, at: pd.Series
-) -> PostFeatures:
+def join_posts(store: Joins, post_id: npt.ArrayLike, creator_id: npt.ArrayLike, at: pd.Series) -> PostFeatures:
     """Post and creator features as of `at` (UTC timestamps), one row per post id."""
     rows = pd.DataFrame({"post_id": np.asarray(post_id, np.int64), "creator_id": np.asarray(creator_id, np.int64)})
     rows["event_ts"] = pd.to_datetime(np.asarray(at), utc=True)

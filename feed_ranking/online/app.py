@@ -19,9 +19,11 @@ from feed_ranking.items.catalog import NewPost
 from feed_ranking.items.live_counts import FILE as STATS_FILE
 from feed_ranking.items.live_counts import LiveStats
 from feed_ranking.online.bootstrap import FeedBootstrap
+from feed_ranking.online.cut import TOO_DEEP
 from feed_ranking.online.event_api import add_intake
 from feed_ranking.online.log_entry import prediction_of, shadow_prediction
 from feed_ranking.online.service import FeedService
+from infra.faults.planted import PlantedWatch
 from infra.live.live_arrays import ArraysWatcher
 from infra.pipeline.runner import Outcome
 from infra.serving.admission import Admission
@@ -99,7 +101,9 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
     settings = settings or Settings()
     live = settings.design_root(DESIGN.name) / LIVE
     parts = make_parts(DESIGN, settings, live, STATS_FILE, topics(), (TOPICS.posts, *COUNTED))
-    bootstrap = FeedBootstrap(parts.shared, parts.config)
+    planted = PlantedWatch(settings.design_root(DESIGN.name))
+    of_host = {"shortcut": TOO_DEEP}
+    bootstrap = FeedBootstrap(parts.shared, parts.config, of_host=lambda: of_host.get(planted.present(), {}))
     slot = open_slot(parts, bootstrap, end_of_log)
 
     shadow = shadow_of(parts, slot, TOPICS.predictions)

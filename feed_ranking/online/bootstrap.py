@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from feed_ranking.config import FeedConfig
 from feed_ranking.features.views import naive_reader, open_store
@@ -38,12 +39,13 @@ class FeedBootstrap:
     """Creates a service from a release.
 
     All releases of a process share `shared` and the published posts. The bootstrap appends published posts that are
-    missing from a release.
+    missing from a release. `of_host` gives the knobs of this host (`FeedService.of_host`).
     """
 
     shared: SharedParts
     config: FeedConfig
     published: deque[NewPost] = field(default_factory=lambda: deque(maxlen=CAPACITY))
+    of_host: Callable[[], Mapping[str, Any]] = dict
 
     def __post_init__(self) -> None:
         self.shared.faults.register(FAULTS)
@@ -73,7 +75,7 @@ class FeedBootstrap:
         catalogue = Catalogue(snapshot, bundle.priors, bundle.post_tower, release.world_now)
         read_stats = naive_reader(Path(release.naive_path), settings) if release.naive_path else None
         pipeline = build_pipeline(guarded, catalogue, bundle, self.shared.faults, read_stats)
-        service = FeedService(pipeline, catalogue, bundle, self.config, clock, version)
+        service = FeedService(pipeline, catalogue, bundle, self.config, clock, version, self.of_host)
         self._catch_up(service)
         warm_store(guarded)
         service.answer(replace(service.query(0, 20, [], {}), deadline=Deadline.after_ms(WARM_UP_MS)))

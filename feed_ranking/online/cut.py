@@ -11,6 +11,8 @@ from feed_ranking.domain import RANDOM_POLICY, FeedQuery, Floats
 from feed_ranking.model.slate_policy import is_by_new_creator
 from infra.pipeline.candidates import Candidates
 
+TOO_DEEP = {"heavy_top_k": 25}
+"""knobs of a host with too deep a cut, which `lab plant` can plant: the light ranker chooses almost the whole slate"""
 NEW_CREATORS_KEPT = 50
 """number of posts by new creators that pass the cut while exploration is on; otherwise the cut would remove them"""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -32,6 +32,8 @@ class FeedService:
     config: FeedConfig
     clock: WorldClock
     model_version: str
+    of_host: Callable[[], Mapping[str, Any]] = dict
+    """knobs of this host, which replace the configured ones of the stages retrieve and rank"""
 
     def query(
         self, user_id: int, k: int, seen: list[int], knobs: Mapping[str, Any], seed: int | None = None
@@ -40,7 +42,7 @@ class FeedService:
         drawn."""
         seen_ids = np.array(seen, np.int64)
         seed = secrets.randbits(53) if seed is None else seed
-        rules = stage_with_knobs(self.config.rerank, knobs)
+        rules, turned = stage_with_knobs(self.config.rerank, knobs), {**self.of_host(), **knobs}
         is_random = np.random.default_rng([seed, 2]).random() < rules.randomised_share
         return FeedQuery(
             user_id=user_id,
@@ -49,8 +51,8 @@ class FeedService:
             now_ts=self.clock.now(),
             seed=seed,
             deadline=Deadline.after_ms(self.config.serve.deadline_ms),
-            retrieve=stage_with_knobs(self.config.retrieve, knobs),
-            rank=stage_with_knobs(self.config.rank, knobs),
+            retrieve=stage_with_knobs(self.config.retrieve, turned),
+            rank=stage_with_knobs(self.config.rank, turned),
             objective=stage_with_knobs(self.config.objective, knobs),
             rerank=rules,
             user=self.default_user,

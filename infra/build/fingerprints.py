@@ -1,8 +1,8 @@
 """Output directories of build steps, named after a fingerprint of all inputs of the step.
 
 The fingerprint covers the configuration that the step reads, its code, the fingerprints of the steps that it reads,
-the number of forced runs, and the step's cut of live inputs. No output is replaced in place: a changed step writes to
-a new directory, and `current.json` names the outputs of one build.
+the number of forced runs, the step's cut of live inputs, and a planted cause that changes the step. No output is
+replaced in place: a changed step writes to a new directory, and `current.json` names the outputs of one build.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import Any
 from infra.build.step_code import code_digest
 from infra.design import Design, Step, resolve
 from infra.errors import UsageError
+from infra.faults.planted import planted_in
 from infra.files import write_atomically
 from infra.live import live_log
 from infra.registry.release import PREVIOUS
@@ -45,7 +46,8 @@ def step_paths(design: Design, settings: Settings, turned: Mapping[str, Any] = M
 def fingerprints(
     design: Design, settings: Settings, turned: Mapping[str, Any] = MappingProxyType({}), *, with_cuts: bool = True
 ) -> dict[str, str]:
-    """Step -> short hash of its configuration, its code, the steps that it reads, its forced runs and its cut.
+    """Step -> short hash of its configuration, its code, the steps that it reads, its forced runs, its cut and the
+    planted cause that changes it.
 
     Without cuts, the hash is the same for builds that differ only in their part of the live log.
     """
@@ -65,6 +67,8 @@ def fingerprints(
         }
         if step.cut and with_cuts:
             material["cut"] = cuts.get(step.name, "")
+        if cause := planted_in(design, settings.design_root(design.name), step.name):
+            material["planted"] = cause
         prints[step.name] = hashlib.sha256(json.dumps(material, sort_keys=True).encode()).hexdigest()[:12]
     return prints
 

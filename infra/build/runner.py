@@ -36,6 +36,7 @@ from infra.build.memory import release_memory
 from infra.build.outcome import keep_report, recorded_outcome
 from infra.design import Design, Step, resolve
 from infra.errors import Busy, DependencyError, LabError, UsageError
+from infra.faults.planted import planted_in
 from infra.files import disk_errors
 from infra.progress import Progress
 from infra.settings import Settings
@@ -53,7 +54,8 @@ class StepContext:
 
     `report(share, text)` reports the progress, with share in 0..1. `variant` names a build with turned knobs or as of a
     date, and is empty otherwise. `turned` are the turned knobs. `cut` is the result of `Step.cut` at the start of the
-    build: the part of a live input to read.
+    build: the part of a live input to read. `planted` names the planted cause if it changes this step
+    (`infra.faults.planted`).
     """
 
     design: Design
@@ -65,6 +67,7 @@ class StepContext:
     variant: str = ""
     cut: str = ""
     turned: Mapping[str, Any] = field(default_factory=dict)
+    planted: str = ""
 
     @property
     def model_name(self) -> str:
@@ -242,6 +245,7 @@ def run_step(
             variant=variant_name(design, turned),
             cut=read_cuts(design, settings).get(step.name, "") if step.cut else "",
             turned=turned,
+            planted=planted_in(design, settings.design_root(design.name), step.name),
         )
         facts = resolve(step.target)(context) or {}
         seconds, peak_mb = round(time.perf_counter() - started, 3), round(_peak_mb(), 1)

@@ -45,8 +45,8 @@ class OnlineFeatures(Protocol):
         ...
 
 
-class OfflineFeatures(Protocol):
-    """Offline joins for training, and writes to the online store."""
+class Joins(Protocol):
+    """Offline joins for training."""
 
     def join(self, rows: pd.DataFrame, features: list[str]) -> pd.DataFrame:
         """Point-in-time join of `rows` (entity keys and `event_ts`) with `features`.
@@ -55,6 +55,10 @@ class OfflineFeatures(Protocol):
         order and index.
         """
         ...
+
+
+class OfflineFeatures(Joins, Protocol):
+    """Offline joins for training, and writes to the online store."""
 
     def materialize(self, view: str, until: datetime) -> int:
         """Write each entity's newest values at `until` to the online store. Returns the number of entities."""

@@ -1,7 +1,8 @@
-"""Results of the two checks of a prediction log: replay of the predictions, and skew of the served features.
+"""Results of the checks of a prediction log: replay of the predictions, skew of the served features, and what the
+candidates lack.
 
-A design names one function for each check (`Design.replay`, `Design.skew`). Both functions take (settings, since,
-limit, report).
+A design names one function for each check (`Design.replay`, `Design.skew`, `Design.candidates`). All functions take
+(settings, since, limit, report).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from infra.errors import UsageError
+from infra.evaluation.figures import Figure
 from infra.progress import Progress
 from infra.settings import Settings
 
@@ -93,5 +95,16 @@ class Compared:
     left_out: Mapping[str, int] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Measured:
+    """Figures of the `checked` among `rows` predictions. `left_out` counts the other predictions by reason."""
+
+    rows: int
+    checked: int
+    figures: Sequence[Figure]
+    left_out: Mapping[str, int] = field(default_factory=dict)
+
+
 Replay = Callable[[Settings, Since, int, Progress], Replayed]
 SkewCheck = Callable[[Settings, Since, int, Progress], Compared]
+CandidateCheck = Callable[[Settings, Since, int, Progress], Measured]

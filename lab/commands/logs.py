@@ -1,4 +1,4 @@
-"""Commands that check the prediction log of a running design: replay, skew."""
+"""Commands that check the prediction log of a running design: replay, skew, candidates."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Annotated
 import typer
 
 from infra.design import resolve
-from infra.errors import BudgetBroken, LabError
-from infra.prediction_log.results import Compared, Replayed, parse_since
-from lab.commands.options import DesignName, Json, Preset, settings_for
+from infra.errors import BudgetBroken, LabError, UsageError
+from infra.prediction_log.results import Compared, Measured, Replayed, parse_since
+from lab.commands.options import DesignName, Json, Preset, enforce, settings_for
 from lab.designs import find_design
 from lab.output.console import err, out, print_json, print_table
 
@@ -75,6 +75,30 @@ def skew(
     if done.skews:
         raise BudgetBroken(f"served and offline features differ: {', '.join(one.feature for one in done.skews)}")
     _require_checked(done.checked)
+
+
+def candidates(
+    design: DesignName,
+    since: SinceWhen = "all",
+    limit: Annotated[int, typer.Option(min=1, help="check at most this many predictions, a fixed random sample")] = 200,
+    preset: Preset = None,
+    as_json: Json = False,
+) -> None:
+    """Search the logged candidates for the best posts of all live posts; exit code 3 if they lack too much of them."""
+    from lab.output.figures import show_figures
+    from lab.sweeps.open import progress
+
+    found, settings, when = find_design(design), settings_for(preset), parse_since(since)
+    if not found.candidates:
+        raise UsageError(f"{design} logs no candidates")
+    with progress("ranking all posts") as report:
+        done: Measured = resolve(found.candidates)(settings, when, limit, report)
+    show_figures(done.figures, as_json=as_json, as_markdown=False)
+    if not as_json:
+        err.print(f"{done.checked:,} of {done.rows:,} predictions compared")
+    _print_skipped(done.left_out)
+    _require_checked(done.checked)
+    enforce(done.figures)
 
 
 def _print_skipped(left_out: Mapping[str, int]) -> None:

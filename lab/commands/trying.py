@@ -1,4 +1,4 @@
-"""The command that compares settings of knobs: sweep."""
+"""Commands that compare settings of knobs, and ways to collect training data: sweep, feedback."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from lab.output.console import err, lab_command, out, print_json, print_table
 
 if TYPE_CHECKING:
     from infra.evaluation.experiment import Sweep
+    from infra.evaluation.feedback import Week
     from lab.sweeps.run import Setting
 
 
@@ -66,6 +67,30 @@ def sweep(
     )
     results = run_sweep(found, settings, plan)
     _show(found, settings, plan, results, publish, as_json=as_json)
+
+
+def feedback(
+    design: DesignName,
+    weeks: Annotated[int, typer.Option(min=1, max=12, help="simulated weeks")] = 3,
+    preset: Preset = None,
+    as_json: Json = False,
+) -> None:
+    """Simulate weeks of training on the own log, with and without a randomised bucket and exploration."""
+    found, settings = find_design(design), settings_for(preset)
+    if not found.feedback:
+        raise UsageError(f"{design} has no simulated feedback loop")
+    from lab.sweeps.open import progress
+
+    with progress("simulating weeks") as report:
+        rows: list[Week] = resolve(found.feedback)(settings, weeks, report)
+    if as_json:
+        print_json([vars(row) for row in rows])
+    else:
+        print_table(tuple(vars(rows[0])), [list(_rounded(row).values()) for row in rows])
+
+
+def _rounded(row: Week) -> dict[str, object]:
+    return {name: round(value, 3) if isinstance(value, float) else value for name, value in vars(row).items()}
 
 
 def _show(
