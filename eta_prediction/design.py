@@ -64,7 +64,7 @@ DESIGN = Design(
         Step(
             "evaluate",
             "eta_prediction.evaluation.gate:gate",
-            "Measure against the oracle, promote or refuse",
+            "Measure against the oracle, pass or refuse",
             ("world", "sample", "model"),
             after=("world", "sample", "train"),
         ),

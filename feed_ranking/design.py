@@ -167,5 +167,6 @@ DESIGN = Design(
         Plant("skew", "training and serving compute one feature in different units", step="sample"),
         Plant("shortcut", "the service ranks fewer candidates than the offline evaluation"),
         Plant("feedback", "training reads only what the model itself showed", step="sample"),
+        Plant("labels", "the labels of training rows belong to other rows", step="sample"),
     ),
 )

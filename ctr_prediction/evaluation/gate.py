@@ -22,7 +22,7 @@ from ctr_prediction.world.oracle import Context, Oracle
 from ctr_prediction.world.truth import make_world
 from infra.build.runner import Facts, StepContext
 from infra.evaluation.figures import write_figures
-from infra.evaluation.gate import Comparison, promote
+from infra.evaluation.gate import Comparison, judge_challenger
 from infra.registry.mlflow_registry import MlflowRegistry
 from infra.telemetry.drift.bins import Bins
 from infra.training.click_metrics import Array
@@ -53,7 +53,7 @@ def gate(context: StepContext) -> Facts:
     context.report(0.8, "comparing with the champion")
     models = context.settings.design_root(context.design.name) / "models"
     registry = MlflowRegistry(context.settings)
-    verdict = promote(
+    verdict = judge_challenger(
         registered,
         comparison_on(holdout.sample),
         holdout.p["student"],

@@ -23,7 +23,7 @@ from eta_prediction.model.quantiles import pinball_rows
 from eta_prediction.offline.samples import FRESH, HOLDOUT, TRAIN, Sample
 from infra.build.runner import Facts, StepContext
 from infra.evaluation.figures import Figure, write_figures
-from infra.evaluation.gate import Comparison, promote
+from infra.evaluation.gate import Comparison, judge_challenger
 from infra.registry.mlflow_registry import MlflowRegistry
 from infra.telemetry.drift.bins import Bins
 
@@ -51,7 +51,7 @@ def gate(context: StepContext) -> Facts:
     Bins.of(compared(holdout.x, predicted[:, P50])).write(context.out)
     fresh = fresh_rows(context.inputs["sample"] / FRESH, challenger)
     registry = MlflowRegistry(context.settings)
-    verdict = promote(registered, comparison, predicted, registry, models, context.record, fresh)
+    verdict = judge_challenger(registered, comparison, predicted, registry, models, context.record, fresh)
     by_id = {figure.id: round(figure.value, 4) for figure in figures}
     return {
         "version": registered["version"],

@@ -36,7 +36,7 @@ from infra.build.runner import Facts, StepContext
 from infra.columns import DAY_S, HOUR_S
 from infra.evaluation.experiment import Play, Score, per_case
 from infra.evaluation.figures import write_figures
-from infra.evaluation.gate import Comparison, promote
+from infra.evaluation.gate import Comparison, judge_challenger
 from infra.registry.mlflow_registry import MlflowRegistry
 from infra.simulation.streams import end_ts
 from infra.telemetry.drift.bins import Bins
@@ -69,7 +69,9 @@ def gate(context: StepContext) -> Facts:
     models = context.settings.design_root(context.design.name) / "models"
     registry = MlflowRegistry(context.settings)
     fresh = fresh_rows(context.inputs["sample"] / FRESH, challenger)
-    verdict = promote(registered, comparison_on(sample), heavy.p_click_shown, registry, models, context.record, fresh)
+    verdict = judge_challenger(
+        registered, comparison_on(sample), heavy.p_click_shown, registry, models, context.record, fresh
+    )
     by_id = {figure.id: round(figure.value, 4) for figure in figures}
     return {
         "version": registered["version"],

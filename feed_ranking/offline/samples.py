@@ -164,6 +164,9 @@ def write_samples(context: StepContext) -> Facts:
             parts.append(join(store, chosen, default))
             context.report((day - train_days[0] + 1) / (config.world.days - train_days[0]), f"{name}: day {day + 1}")
         sample = concatenate(parts + (of_live["train"] if name == "train" else []))
+        if name == "train" and context.planted == "labels":
+            order = rng.permutation(len(sample))
+            sample = replace(sample, **{label: getattr(sample, label)[order] for label in LABELS})
         sample.write(context.out / f"{name}.npz")
         facts |= {f"{name}_rows": len(sample), f"{name}_clicks": int(sample.clicked.sum())}
     if len(fresh):

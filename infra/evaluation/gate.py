@@ -67,7 +67,7 @@ class Comparison:
     where: str = "fresh rows of the randomised bucket"
 
 
-def promote(
+def judge_challenger(
     registered: Mapping[str, Any],
     comparison: Comparison,
     p: Array,

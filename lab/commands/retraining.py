@@ -37,6 +37,7 @@ def retrain(
     code 0 if nothing is due or the build ended well, and 3 if the gate refused the new model.
     """
     from infra.live.retraining import MAX_AGE_S, NEW_ROWS, check_retraining
+    from infra.registry.rollout import read_rollout
     from lab.services.building import run_build, stop_at_once
 
     stop_at_once()
@@ -56,3 +57,6 @@ def retrain(
         raise typer.Exit(DUE)
     if not check and checked.due:
         run_build(found, settings, wait_s=wait, reason=checked.reason, as_challenger=not at_once)
+        rollout = read_rollout(settings.design_root(found.name))
+        if rollout.is_active:
+            err.print(f"model version {rollout.version} is the challenger; see: lab rollout {design}", soft_wrap=True)

@@ -21,7 +21,8 @@ def timeline(
     preset: Preset = None,
     as_json: Json = False,
 ) -> None:
-    """Show what happened to a design: shifts of its world, retrainings, refusals of the gate, promotions, releases."""
+    """Show what happened to a design: shifts of its world, drifts, retrainings, verdicts of the gate, rollouts,
+    releases."""
     found, settings = find_design(design), settings_for(preset)
     entries = read(settings, found.name)[-limit:]
     if page is not None:

@@ -15,7 +15,8 @@ table { border-collapse: collapse; width: 100%; margin: 0.6rem 0 1.6rem }
 th, td { text-align: left; padding: 0.3rem 0.7rem; border-bottom: 1px solid #d8dee4; vertical-align: top }
 td.time { white-space: nowrap; font-variant-numeric: tabular-nums }
 td.kind { white-space: nowrap; font-weight: 600 }
-.shift, .drift { color: #9a6700 } .gate, .rollback { color: #cf222e } .build, .promotion { color: #1a7f37 }
+.shift, .drift { color: #9a6700 } .rollback, .stop { color: #cf222e } .build, .promotion { color: #1a7f37 }
+.shadow, .canary { color: #0969da }
 .facts { color: #57606a; font-size: 0.9em; overflow-wrap: anywhere }
 """
 

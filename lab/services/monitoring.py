@@ -1,4 +1,4 @@
-"""The monitor: keeps the alerts of the lab, moves rollouts on, and exports metrics of builds, data quality and drift.
+"""The monitor: keeps the alerts of the lab, moves rollouts on, and exports metrics of builds, drift and more.
 
 Composed: Alertmanager posts alerts to the webhook, and Prometheus reads the metrics. In both settings, an alert about a
 served model is kept as a request to retrain it (`infra.live.retraining_request`). Embedded (`--watch`): the monitor
@@ -43,6 +43,7 @@ from infra.telemetry.alerts.webhook import Notification, take
 from infra.telemetry.builds import BuildMetrics
 from infra.telemetry.drift.metrics import DriftMetrics
 from infra.telemetry.logs import configure_logs
+from infra.telemetry.rollouts import RolloutMetrics
 from lab.designs import NAMES, load_designs
 from lab.services.drifting import DriftRounds
 from lab.services.ports import check_port, monitor_port_of
@@ -63,6 +64,7 @@ def create_monitor(settings: Settings, *, watch: bool) -> ASGIApp:
     ProcessCollector(registry=registry)
     registry.register(BuildMetrics(NAMES, settings))
     registry.register(DriftMetrics(NAMES, settings))
+    registry.register(RolloutMetrics(NAMES, settings))
     notifications = Counter("lab_notifications", "notifications of Alertmanager", registry=registry)
     scrapes = Counter("lab_monitor_scrapes", "reads of a process's metrics, by result", ["result"], registry=registry)
     active = Gauge("lab_alerts_active", "alerts that fire, by severity", ["severity"], registry=registry)

@@ -14,7 +14,7 @@ from tests.support.smoke_build import copy_home
 LOOP_HOME = REPOSITORY / "var" / "live9"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def retraining_lab(settings: Settings) -> Iterator[Lab]:
     copy_home(HOME, LOOP_HOME)
     yield from running_until_the_end(start_lab(LOOP_HOME, retrain=True))

@@ -8,7 +8,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from infra.evaluation.gate import NEGLIGIBLE, Comparison, GateRefused, check_gate, promote
+from infra.evaluation.gate import NEGLIGIBLE, Comparison, GateRefused, check_gate, judge_challenger
 from infra.registry.mlflow_registry import MlflowRegistry
 from infra.registry.port import ModelVersion
 from infra.training.click_metrics import log_loss_rows
@@ -76,7 +76,7 @@ def test_gate_names_each_challenger_keeps_its_verdict_and_leaves_the_champion(tm
     registry, comparison = Recorded(), Comparison(clicked, np.arange(5_000), lambda path, digest: good, "rows")
 
     def try_version(version: int, p: np.ndarray) -> None:
-        promote(
+        judge_challenger(
             {"name": "ads", "version": version},
             comparison,
             p,

@@ -1,0 +1,150 @@
+"""The learning loop of the feed with simulated users: a build that the gate stops, a model that its users stop, and a
+shift of the world that leads, untouched, to a new champion.
+
+`make loop-test` runs these tests, in this order and in one lab. They take about twelve minutes, because windows of the
+log are a minute long. The first two tests run while the reference windows of the drift monitor pass.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import onnx
+import pytest
+from onnx import helper
+
+from infra.evaluation.copied_release import begin_copied_rollout, copied_release
+from infra.registry.manifest import verify, write_manifest
+from infra.registry.release import Release, read_release
+from infra.registry.rollout import read_rollout
+from infra.settings import REPOSITORY, Settings
+from tests.e2e.conftest import LAB, Lab
+from tests.loop.conftest import LOOP_HOME
+
+RATE = "6"
+PATIENCE_S = 600.0
+WINDOWS_BEFORE = 4
+"""three windows of the reference, and one that is compared with it"""
+MOST_WINDOWS = 3
+"""windows after a shift within which the monitor must notice it"""
+ROOT = Settings(home=LOOP_HOME, preset="smoke").design_root("feed_ranking")
+
+
+@pytest.fixture(scope="module")
+def lab(retraining_lab: Lab) -> Iterator[Lab]:
+    """The lab with simulated users. At the end, no request has failed and no event was lost."""
+    command = [LAB, "live", retraining_lab.design, "--rate", RATE, "--json"]
+    process = subprocess.Popen(
+        command,
+        env=retraining_lab.environment,
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield retraining_lab
+    finally:
+        process.terminate()
+        printed, messages = process.communicate(timeout=120)
+    assert printed, messages
+    counts = json.loads(printed)["counts"]
+    assert (counts["failed"], counts["events_given_up"]) == (0, 0)
+
+
+def timeline(lab: Lab, *kinds: str) -> list[dict[str, Any]]:
+    return [row for row in lab.run("timeline", lab.design, "--json", parse=True) if row["kind"] in kinds]
+
+
+def wait_for(condition: Callable[[], Any], what: str) -> Any:
+    ends = time.monotonic() + PATIENCE_S
+    while not (found := condition()):
+        assert time.monotonic() < ends, f"timed out: {what}"
+        time.sleep(3.0)
+    return found
+
+
+def windows_of(lab: Lab) -> int:
+    return int(lab.run("drift", lab.design, "--no-update", "--json", parse=True)["windows"])
+
+
+def served() -> Release:
+    return read_release(ROOT)
+
+
+def with_reversed_light_ranker(release: Release) -> Release:
+    """The same release, but the light ranker passes on the posts that it likes least. The gate does not look at it."""
+    file = Path(release.model_path) / "light.onnx"
+    model = onnx.load(file)
+    output = model.graph.output[0].name
+    for node in model.graph.node:
+        node.output[:] = ["liked" if name == output else name for name in node.output]
+    model.graph.node.append(helper.make_node("Neg", ["liked"], [output]))
+    onnx.save(model, file)
+    meta = json.loads((file.parent / "manifest.json").read_text())["meta"]  # the file does not match it any more
+    digest = write_manifest(file.parent, meta).digest
+    index = Path(release.index_path)
+    write_manifest(index, dict(verify(index).meta) | {"model_digest": digest})
+    return Release(**vars(release) | {"model_digest": digest})
+
+
+@pytest.mark.timeout(900)
+def test_model_of_shuffled_labels_is_stopped_at_the_gate(lab: Lab) -> None:
+    before = served()
+    lab.run("plant", lab.design, "labels")
+    try:
+        wait_for(
+            lambda: lab.run("retrain", lab.design, "--check", "--json", parse=True, code=0)["new_rows"] > 0, "rows"
+        )
+        lab.run("retrain", lab.design, "--enough-rows", "1", code=3)
+    finally:
+        lab.run("plant", lab.design, "--clear")
+    assert "is refused" in timeline(lab, "gate")[-1]["text"]
+    assert (served(), read_rollout(ROOT).stage) == (before, "none")
+
+
+@pytest.mark.timeout(900)
+def test_model_that_is_worse_for_its_users_is_rolled_back(lab: Lab, tmp_path: Path) -> None:
+    before = served()
+    bad = with_reversed_light_ranker(copied_release(before, tmp_path, 2001))
+    begin_copied_rollout(ROOT, bad, tmp_path, before=before.model_version, share=0.5)
+    wait_for(lambda: not read_rollout(ROOT).is_active, "the end of the rollout")
+    rollout = read_rollout(ROOT)
+    assert rollout.stage == "rolled back", rollout.reason
+    assert "surely worse" in rollout.reason or "its calibration" in rollout.reason
+    assert bad.model_digest in rollout.rejected
+    assert served() == before
+    assert timeline(lab, "canary", "rollback")[-1]["kind"] == "rollback"
+    assert timeline(lab, "canary"), "users saw it, and their sessions told"
+
+
+@pytest.mark.timeout(2400)
+def test_shift_of_the_world_leads_to_a_new_champion(lab: Lab) -> None:
+    wait_for(lambda: windows_of(lab) >= WINDOWS_BEFORE, "windows before the shift")
+    assert timeline(lab, "drift") == [], "no drift without a shift"
+    before, first = windows_of(lab), served().model_version
+    gates, retrainings = len(timeline(lab, "gate")), len(timeline(lab, "retraining"))
+    lab.run("world", "shift", lab.design)
+
+    drift = wait_for(lambda: timeline(lab, "drift"), "the drift")[0]
+    # windows have numbers from 0, so `before` is the number of the window in which the shift began
+    assert drift["facts"]["window"] <= before + MOST_WINDOWS
+    assert "calibration" in drift["text"]
+    retraining = wait_for(lambda: timeline(lab, "retraining")[retrainings:], "a retraining")[0]
+    assert "the model has drifted" in retraining["text"]
+    verdict = wait_for(lambda: timeline(lab, "gate")[gates:], "the verdict of the gate")[0]
+    if "is refused" in verdict["text"]:
+        assert served().model_version == first, "a refused model does not serve"
+        pytest.skip(f"the new model did not pass: {verdict['text']}")
+    wait_for(lambda: not read_rollout(ROOT).is_active and read_rollout(ROOT).version != 2001, "the end of the rollout")
+    ended = read_rollout(ROOT)
+    assert ended.stage == "promoted", ended.reason
+    assert served().model_version == ended.version > first
+    kinds = [row["kind"] for row in timeline(lab, "shift", "retraining", "shadow", "canary", "promotion")]
+    assert kinds[-6:] == ["shift", "retraining", "shadow", "canary", "canary", "promotion"]
+    assert lab.run("ask", lab.design, "--json", parse=True)["model_version"].endswith(f"/{ended.version}")
