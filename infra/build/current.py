@@ -78,7 +78,8 @@ def begin_rollout(
 
 
 def promote_challenger(design: Design, settings: Settings, rollout: Rollout, reason: str) -> bool:
-    """Release the challenger of this rollout to all users. False if another writer changed the rollout meanwhile.
+    """Release the challenger of this rollout to all users; one that was rolled back is no longer called bad. False if
+    another writer changed the rollout meanwhile. Raises `UsageError` if the outputs of its build are gone.
 
     The registry names the champion first, then the pointer moves, then the rollout ends. A process that dies in between
     leaves an active rollout, and the next look at it does the rest.
@@ -86,10 +87,15 @@ def promote_challenger(design: Design, settings: Settings, rollout: Rollout, rea
     root = settings.design_root(design.name)
     if read_rollout(root).number != rollout.number:
         return False
-    name_champion(settings, Release.read(Path(rollout.release)))
     paths = {name: Path(path) for name, path in rollout.paths.items()}
+    if not all(path.exists() for path in paths.values()):
+        raise UsageError(
+            f"the outputs of model version {rollout.version} are gone", hint=f"run: lab build {design.name}"
+        )
+    name_champion(settings, Release.read(Path(rollout.release)))
     make_current(design, settings, paths, reason)
-    return write_rollout(root, rollout, rollout.moved("promoted", share=1.0, reason=reason)) is not None
+    promoted = rollout.accepting(rollout.digest).moved("promoted", share=1.0, reason=reason)
+    return write_rollout(root, rollout, promoted) is not None
 
 
 def end_rollout(design: Design, settings: Settings, rollout: Rollout, *, is_bad: bool, reason: str) -> bool:
@@ -110,7 +116,7 @@ def release_previous(design: Design, settings: Settings, reason: str) -> Release
     """Release the build before the current one again, and do not try the present champion's model again. Returns the
     new champion's release. Raises `UsageError` if there is no build before."""
     root = settings.design_root(design.name)
-    bad, paths = read_release(root), read_pointer(root / PREVIOUS)
+    bad, present, paths = read_release(root), read_pointer(root / CURRENT), read_pointer(root / PREVIOUS)
     last = design.steps[-1].name
     release = Release.read(Path(paths[last])) if last in paths and Path(paths[last]).exists() else None
     if release is None or release.model_digest in read_rollout(root).rejected:
@@ -118,7 +124,14 @@ def release_previous(design: Design, settings: Settings, reason: str) -> Release
     name_champion(settings, release)
     while True:
         rollout = read_rollout(root)
-        changed = replace(rollout, stage="rolled back", version=bad.model_version, digest=bad.model_digest, share=0.0)
+        changed = replace(
+            rollout,
+            version=bad.model_version,
+            digest=bad.model_digest,
+            release=present[last],
+            paths=present,
+            before=release.model_version,
+        )
         changed = changed.moved("rolled back", reason=reason).rejecting(bad.model_digest, reason)
         if write_rollout(root, rollout, changed) is not None:
             break

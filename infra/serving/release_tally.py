@@ -22,6 +22,7 @@ from prometheus_client.registry import Collector
 from infra.files import write_atomically
 
 FOLDER = "rollout"
+KEPT_S = 7 * 86_400.0
 
 
 @dataclass
@@ -135,8 +136,8 @@ def read_tallies(root: Path, digest: str) -> Tallied:
     return Tallied(models, shadow, error)
 
 
-def forget_tallies(root: Path, older_than_s: float = 3600.0) -> None:
-    """Delete files that no replica has written for an hour."""
+def forget_tallies(root: Path, older_than_s: float = KEPT_S) -> None:
+    """Delete the files of replicas that ended long ago."""
     for file in (root / FOLDER).glob("replica-*.json"):
         if time.time() - file.stat().st_mtime > older_than_s:
             file.unlink(missing_ok=True)

@@ -69,10 +69,14 @@ def rollout(
 
 
 def promote(design: DesignName, reason: Reason = BY_HAND, preset: Preset = None) -> None:
-    """Release the challenger of the running rollout to all users at once."""
+    """Release the challenger to all users at once: that of the running rollout, or one that was stopped or rolled
+    back."""
     from infra.build.current import promote_challenger
 
-    found, settings, state = _running(design, preset)
+    found, settings = find_design(design), settings_for(preset)
+    state = read_rollout(settings.design_root(found.name))
+    if state.stage in ("none", "promoted"):
+        raise UsageError(f"{design} ({settings.preset}) has no challenger", hint=f"see: lab rollout {design}")
     if not promote_challenger(found, settings, state, reason):
         raise UsageError("the rollout has just changed", hint=f"see: lab rollout {design}")
     _tell_registry(found, settings, read_rollout(settings.design_root(found.name)))

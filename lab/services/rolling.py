@@ -21,6 +21,7 @@ from infra.design import Design
 from infra.live.rollout_step import guard
 from infra.registry.aliases import is_behind
 from infra.registry.rollout import Lease, read_rollout
+from infra.serving.release_tally import forget_tallies
 from infra.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -85,6 +86,7 @@ class Rollouts:
         """Run the child to its end. False if it fails; its messages are logged."""
         if self._stop.is_set():
             return True
+        forget_tallies(self.settings.design_root(design.name))
         self._child = subprocess.Popen(
             [sys.executable, "-m", "lab", "rollout", design.name, "--advance"],
             stdin=subprocess.DEVNULL,

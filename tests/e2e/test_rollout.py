@@ -100,4 +100,4 @@ def test_killed_monitor_goes_on_and_takes_a_challenger_back_that_cannot_be_loade
     assert challenger.model_digest in rollout.rejected
     assert set(ask_many(lab, range(50))) == {f"{MODEL}/{served.model_version}"}
     assert kinds(lab)[-1] == "rollback"
-    lab.run("promote", "feed_ranking", code=2)
+    lab.run("stop", "feed_ranking", code=2)

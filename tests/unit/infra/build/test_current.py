@@ -126,6 +126,22 @@ def test_rollback_serves_the_build_before_and_never_the_bad_model(settings: Sett
     assert kinds(settings)[-1] == "rollback"
 
 
+def test_person_may_promote_a_model_that_was_rolled_back(settings: Settings) -> None:
+    root = settings.design_root("tiny")
+    build(DESIGN, settings)
+    next_build(settings)
+    release_previous(DESIGN, settings, "by mistake")
+    rollout = read_rollout(root)
+    assert (rollout.stage, rollout.version, rollout.before) == ("rolled back", 2, 1)
+    assert promote_challenger(DESIGN, settings, rollout, "it was good")
+    assert (served(settings), dict(read_rollout(root).rejected)) == (2, {})
+    assert end_rollout(DESIGN, settings, read_rollout(root), is_bad=False, reason="gone")
+    lost = Path(read_rollout(root).release)
+    lost.rename(lost.with_name("lost"))
+    with pytest.raises(UsageError, match="are gone"):
+        promote_challenger(DESIGN, settings, read_rollout(root), "again")
+
+
 def test_outputs_of_champion_challenger_and_predecessor_stay(settings: Settings) -> None:
     build(DESIGN, settings)
     first = step_paths(DESIGN, settings)

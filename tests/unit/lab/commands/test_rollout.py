@@ -46,10 +46,10 @@ def run(*words: str) -> Result:
 
 def test_without_a_rollout_the_commands_say_so(settings: Settings) -> None:
     assert "has had no rollout" in run("rollout", "eta_prediction").output
-    for command in ("promote", "stop"):
+    for command, words in (("promote", "no challenger"), ("stop", "no running rollout")):
         done = run(command, "eta_prediction")
         assert isinstance(done.exception, UsageError)
-        assert "no running rollout" in str(done.exception)
+        assert words in str(done.exception)
 
 
 def test_rollout_shows_counts_and_sessions_of_both_models(root: Path) -> None:
