@@ -50,14 +50,15 @@ def broken_by_requests(new: Requests, old: Requests, config: RolloutConfig) -> s
 
 def broken_by_calibration(calibration: Mapping[str, tuple[float, float, int]], config: RolloutConfig) -> str:
     """Why the challenger's calibration is beyond its guardrail, or an empty text. "new" and "old" map to (ratio,
-    standard error, requests with labels)."""
+    standard error, requests with labels). Only a ratio that is farther from 1 than the champion's is worse: after a
+    drift, the champion's is the one that is off."""
     if not {"new", "old"} <= set(calibration):
         return ""
     (ratio, error, groups), (usual, noise, others) = calibration["new"], calibration["old"]
     if min(groups, others) < FEWEST_GROUPS or min(ratio, usual) <= 0:
         return ""
-    is_far = abs(log(ratio / usual)) > log1p(config.guard_calibration)
-    if is_far and abs(ratio - usual) > SURE * sqrt(error**2 + noise**2):
+    is_worse = abs(log(ratio)) - abs(log(usual)) > log1p(config.guard_calibration)
+    if is_worse and abs(ratio - usual) > SURE * sqrt(error**2 + noise**2):
         return f"its calibration is {ratio:.2f}, the champion's {usual:.2f}"
     return ""
 

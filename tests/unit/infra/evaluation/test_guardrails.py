@@ -49,6 +49,9 @@ def test_calibration_needs_a_large_and_sure_difference() -> None:
     assert not broken_by_calibration({"new": (0.45, 0.03, 10), "old": old}, CONFIG), "too few requests"
     assert not broken_by_calibration({"new": (0.45, 0.3, 200), "old": old}, CONFIG), "may be noise"
     assert not broken_by_calibration({"new": (0.7, 0.001, 200), "old": old}, CONFIG), "a small difference"
+    assert not broken_by_calibration({"new": (1.07, 0.03, 200), "old": (0.5, 0.02, 500)}, CONFIG), (
+        "it is the better one"
+    )
     assert not broken_by_calibration({}, CONFIG)
     assert not broken_by_calibration({"new": (float("nan"), 0.1, 200), "old": old}, CONFIG)
 
