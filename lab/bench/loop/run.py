@@ -5,11 +5,14 @@ Each part starts a lab with the same builds. The whole loop takes about 15 minut
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 from infra.errors import UsageError
 from infra.evaluation.figures import Bound, Figure, of_rounds
+from infra.registry.rollout import rollout_file
+from infra.serving.release_tally import FOLDER
 from infra.settings import Settings
 from lab.bench.loop.rollback import measure_rollback
 from lab.bench.loop.shadow import measure_shadow
@@ -58,7 +61,15 @@ def measure_loop(only: Sequence[str] | None, rounds: int, home: Path) -> list[Fi
     for measure, names in PARTS:
         if wanted & names:
             err.print(f"measuring {', '.join(sorted(wanted & names))} …")
+            _forget_last_run(settings.design_root(design.name))
             with lab_up(design, settings) as lab:
                 for name, values in measure(design, lab, rounds).items():
                     found.setdefault(name, []).extend(values)
     return [of_rounds(bounds[name], found[name]) for name in bounds if name in wanted and name in found]
+
+
+def _forget_last_run(root: Path) -> None:
+    """Delete what an earlier run has left of the drift monitor and of its rollout. The builds stay."""
+    for name in ("drift", FOLDER):
+        shutil.rmtree(root / name, ignore_errors=True)
+    rollout_file(root).unlink(missing_ok=True)

@@ -62,6 +62,8 @@ def measure_whole(design: Design, lab: OwnLab, rounds: int) -> dict[str, list[fl
             usual = probe.p99_ms(shifted - 120 - offset, _s(retraining) - offset)
             err.print(f"gate: {passed.text}")
             champion = _await(lambda: entry("promotion", _s(passed)) or entry("rollback", _s(passed)), "the champion")
+            if champion.kind == "rollback":
+                raise LabError(f"the loop ended without a new champion: {champion.text}")
             _await(lambda: read_release(root).model_version > first, "the release")
             err.print(f"{champion.text} ({_s(champion) - shifted:.0f} s after the shift)")
             time.sleep(AFTER_S)
