@@ -28,6 +28,7 @@ from infra.design import Design
 from infra.live.live_log import LIVE
 from infra.live.retraining_pace import must_wait
 from infra.live.retraining_request import has_request
+from infra.registry.rollout import read_rollout
 from infra.settings import Settings
 from infra.telemetry.drift.status import read_status
 from infra.telemetry.timeline import read
@@ -82,8 +83,10 @@ class DriftRounds:
 
     def _retrain(self, design: Design) -> None:
         """Build the design again if its model has drifted or an alert asks for it, unless the last retraining is too
-        recent."""
+        recent or its rollout has not ended."""
         root = self.settings.design_root(design.name)
+        if read_rollout(root).is_active:
+            return
         if not read_status(root).is_drifted and not has_request(root):
             return
         config = design.configuration(self.settings.preset).drift

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from infra.registry.rollout import Rollout, write_rollout
 from infra.settings import Settings
 from infra.telemetry.drift.status import FOLDER, Status, write_status
 from infra.telemetry.timeline import record
@@ -129,6 +130,23 @@ def test_a_drift_is_followed_by_a_retraining_but_not_twice_within_the_cooldown(
     new_file(settings, "three.parquet")
     rounds.look()
     assert commands(calls) == ["drift", "drift", "retrain", "drift"]
+
+
+def test_no_retraining_starts_during_a_rollout(settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    calls = child(monkeypatch, tmp_path, "")
+    root = settings.design_root("fake")
+    (root / FOLDER).mkdir(parents=True)
+    write_status(root, Status(windows=5, drifted_at=1.0, reasons=("calibration",)))
+    written = write_rollout(root, Rollout(), Rollout(stage="canary", share=0.2))
+    assert written is not None
+    rounds = DriftRounds([FakeDesign()], settings, retrains=True)
+    new_file(settings, "one.parquet")
+    rounds.look()
+    assert commands(calls) == ["drift"]
+    assert write_rollout(root, written, written.moved("stopped")) is not None
+    new_file(settings, "two.parquet")
+    rounds.look()
+    assert commands(calls) == ["drift", "drift", "retrain"]
 
 
 def test_a_monitor_that_only_reports_starts_no_retraining(

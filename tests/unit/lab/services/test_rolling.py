@@ -1,0 +1,111 @@
+"""The monitor moves rollouts on in a child, takes a bad challenger back itself, and leaves them to one monitor."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from infra.registry.aliases import SEEN
+from infra.registry.rollout import Lease, Rollout, Stage, read_rollout, write_rollout
+from infra.serving.release_tally import FOLDER
+from infra.settings import Settings
+from lab.services import rolling
+from lab.services.rolling import Rollouts
+from tests.support.tiny import tiny_design
+from tests.support.tiny_steps import DESIGN as STEPS
+
+DESIGN = tiny_design(*STEPS.steps, config="tests.support.tiny:ROLLING")
+DIGEST = "bb" * 32
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(home=tmp_path, preset="smoke")
+
+
+@pytest.fixture
+def root(settings: Settings) -> Path:
+    return settings.design_root("tiny")
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """The file to which each child appends its arguments."""
+    found, program = tmp_path / "calls", tmp_path / "program"
+    note = f"open({str(found)!r}, 'a').write(' '.join(sys.argv[1:]) + chr(10))"
+    program.write_text(f"#!{sys.executable}\nimport sys\n{note}\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(rolling.sys, "executable", str(program))
+    return found
+
+
+def begin(root: Path, stage: Stage = "canary") -> None:
+    state = Rollout(stage=stage, share=0.2, version=2, digest=DIGEST, before=1)
+    assert write_rollout(root, read_rollout(root), state) is not None
+
+
+def count(calls: Path) -> int:
+    return len(calls.read_text().splitlines()) if calls.exists() else 0
+
+
+def test_child_moves_a_running_rollout_on_from_time_to_time(settings: Settings, root: Path, calls: Path) -> None:
+    rollouts = Rollouts([DESIGN], settings)
+    rollouts.look()
+    assert count(calls) == 0, "there is no rollout"
+    begin(root)
+    rollouts.look()
+    rollouts.look()
+    assert calls.read_text() == "-m lab rollout tiny --advance\n"
+    rollouts.advance_s = 0.0
+    rollouts._next.clear()
+    rollouts.look()
+    rollouts.look()
+    assert count(calls) == 3
+
+
+def test_child_tells_the_registry_of_an_ended_rollout_and_then_rests(
+    settings: Settings, root: Path, calls: Path
+) -> None:
+    begin(root, "stopped")
+    rollouts = Rollouts([DESIGN], settings, advance_s=0.0)
+    rollouts.look()
+    assert count(calls) == 1
+    (root / FOLDER).mkdir(exist_ok=True)
+    (root / FOLDER / SEEN).write_text(json.dumps({"number": read_rollout(root).number}))
+    rollouts.look()
+    assert count(calls) == 1
+
+
+def test_monitor_without_the_lease_does_nothing(settings: Settings, root: Path, calls: Path) -> None:
+    begin(root)
+    other = Lease(root)
+    assert other.take()
+    rollouts = Rollouts([DESIGN], settings)
+    rollouts.look()
+    assert count(calls) == 0
+    other.give_back()
+    rollouts.look()
+    assert count(calls) == 1
+
+
+def test_bad_challenger_is_taken_back_without_waiting_for_a_child(settings: Settings, root: Path, calls: Path) -> None:
+    begin(root)
+    counts = {"ok": 0, "degraded": 0, "shed": 0, "failed": 50, "slow": 0}
+    content = {"digest": DIGEST, "models": {"tiny-smoke/2": counts}, "shadow": {}, "error": ""}
+    (root / FOLDER).mkdir()
+    (root / FOLDER / "replica-a.json").write_text(json.dumps(content))
+    rollouts = Rollouts([DESIGN], settings)
+    rollouts._next["tiny"] = float("inf")
+    rollouts.look()
+    assert read_rollout(root).stage == "rolled back"
+    assert count(calls) == 1, "the registry is told at once"
+
+
+def test_thread_ends_with_the_block_and_gives_the_lease_back(settings: Settings, root: Path, calls: Path) -> None:
+    begin(root)
+    with Rollouts([DESIGN], settings, look_s=0.01) as rollouts:
+        while count(calls) == 0:
+            rollouts._stop.wait(0.01)
+    assert not rollouts._thread.is_alive()
+    assert Lease(root).take()
