@@ -69,10 +69,10 @@ def test_service_drops_capabilities_and_has_a_read_only_root(service: tuple[str,
 
 
 def test_service_limits_memory_logs_and_stop_time(service: tuple[str, dict[str, Any]]) -> None:
-    _, options = service
+    name, options = service
     assert int(options["mem_limit"]) > 0
     assert options["logging"]["options"].keys() >= {"max-size", "max-file"}
-    assert _seconds(options["stop_grace_period"]) < 10
+    assert _seconds(options["stop_grace_period"]) < (30 if name == "airflow-scheduler" else 10)
 
 
 def test_only_long_running_services_have_a_healthcheck_and_a_restart_policy(
