@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from infra.build.fingerprints import CURRENT, point_to, read_pointer, step_paths
+from infra.build.fingerprints import CURRENT, delete_unused, point_to, read_pointer, step_paths
 from infra.design import Design, resolve
 from infra.errors import CorruptArtifact, UsageError
 from infra.registry.release import FILE, PREVIOUS, Release, read_release
@@ -75,6 +75,7 @@ def begin_rollout(
             break
     text = f"model version {release.model_version} is the challenger and computes in the shadow"
     record(settings, design.name, "shadow", text, version=release.model_version)
+    delete_unused(root)  # challengers that went back leave outputs of hundreds of megabytes
 
 
 def promote_challenger(design: Design, settings: Settings, rollout: Rollout, reason: str) -> bool:
@@ -184,7 +185,8 @@ def _kept_back(rollout: Rollout, release: Release) -> str:
     """Why a build with this release is not released, or an empty text."""
     digest, version = release.model_digest, release.model_version
     if digest in rollout.rejected:
-        return f"model version {version} is not released: {rollout.rejected[digest]}"
+        why = rollout.rejected[digest]
+        return f"model version {version} is not released, because it was rolled back ({why}); see: lab promote"
     if rollout.is_active and digest == rollout.digest:
         return f"model version {version} is the challenger of the running rollout, in stage {rollout.stage}"
     return ""

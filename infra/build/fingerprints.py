@@ -145,14 +145,27 @@ def point_to(pointer: Path, root: Path, paths: Mapping[str, Path]) -> Mapping[st
     write_atomically(pointer.with_name(PREVIOUS), json.dumps(before, indent=2))
     write_atomically(pointer, json.dumps(wanted, indent=2))
     shutil.rmtree(root / VARIANTS, ignore_errors=True)  # variants depend on the replaced build
-    dated = [read_pointer(file).values() for file in (root / DATES).glob("*.json")]
-    rollout = read_rollout(pointer.parent)
-    tried = rollout.paths.values() if rollout.is_active else ()
-    keep = {*wanted.values(), *before.values(), *tried, *(path for paths in dated for path in paths)}
+    delete_unused(pointer.parent)
+    return before
+
+
+def delete_unused(design_root: Path) -> None:
+    """Delete all outputs of steps except those of the current build, of the one before, of a running rollout and of the
+    newest builds as of a date, and of variants."""
+    root = design_root / "steps"
+    pointers = [
+        design_root / CURRENT,
+        design_root / PREVIOUS,
+        *root.glob(f"{DATES}/*.json"),
+        *root.glob(f"{VARIANTS}/*.json"),
+    ]
+    keep = {path for pointer in pointers for path in read_pointer(pointer).values()}
+    rollout = read_rollout(design_root)
+    if rollout.is_active:
+        keep |= set(rollout.paths.values())
     for path in root.glob("*/*"):
         if path.is_dir() and str(path) not in keep:
             shutil.rmtree(path, ignore_errors=True)
-    return before
 
 
 def current_output(design_root: Path, step: str) -> Path:

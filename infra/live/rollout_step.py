@@ -34,8 +34,8 @@ def guard(design: Design, settings: Settings, rollout: Rollout) -> str:
 
 
 def advance(design: Design, settings: Settings) -> Rollout:
-    """One look at a running rollout; returns its state afterwards. Raises `LabError` if the live log is damaged, and
-    `RegistryUnavailable` if a promotion cannot be told to the registry: the challenger keeps its users until then."""
+    """One look at a running rollout; returns its state afterwards. Raises `RegistryUnavailable` if the registry cannot
+    name a new champion: the challenger keeps its users until then."""
     root = settings.design_root(design.name)
     rollout = read_rollout(root)
     if not rollout.is_active:

@@ -96,11 +96,9 @@ def with_reversed_light_ranker(release: Release) -> Release:
 @pytest.mark.timeout(900)
 def test_model_of_shuffled_labels_is_stopped_at_the_gate(lab: Lab) -> None:
     before = served()
+    wait_for(lambda: lab.run("retrain", lab.design, "--check", "--json", parse=True)["new_rows"] > 0, "rows")
     lab.run("plant", lab.design, "labels")
     try:
-        wait_for(
-            lambda: lab.run("retrain", lab.design, "--check", "--json", parse=True, code=0)["new_rows"] > 0, "rows"
-        )
         lab.run("retrain", lab.design, "--enough-rows", "1", code=3)
     finally:
         lab.run("plant", lab.design, "--clear")

@@ -54,7 +54,7 @@ class Measured:
 
 def look(design: Design, settings: Settings, rollout: Rollout) -> Measured:
     """Measure the canary's present step. The state is kept in `rollout/` of the design's folder, so that a monitor that
-    starts again goes on. Raises `LabError` if a file of the live log is damaged."""
+    starts again goes on."""
     root = settings.design_root(design.name)
     live, folder, begun_ns = root / LIVE, root / FOLDER, int(rollout.since * 1e9)
     served, challenger = read_release(root), Release.read(Path(rollout.release))

@@ -8,13 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from infra.columns import seconds
 from infra.evaluation.sequential import Arm
-from infra.live.kept_log import log_errors
 from infra.telemetry.canary.source import Answers, CanarySource, Outcomes, joined
-from infra.telemetry.drift.log_files import new_files, tables_of
+from infra.telemetry.drift.log_files import columns_of, new_files, tables_of
 
 NEW, OLD = 1, 0
 """indices of challenger and champion in `Answers.model`"""
@@ -85,13 +83,11 @@ class Sessions:
 def with_new_files(
     sessions: Sessions, source: CanarySource, live: Path, models: tuple[str, str], until_ns: int
 ) -> Sessions:
-    """Add the rows of files written until `until_ns`. `models` are the model versions (champion, challenger)."""
+    """Add the rows of files written until `until_ns`; a damaged file is left out, so that it does not hold a rollout.
+    `models` are the model versions (champion, challenger)."""
     answers, outcomes = [sessions.answers], [sessions.outcomes]
-    for file in new_files(live / source.predictions, sessions.read_ns, until_ns):
-        with log_errors():
-            table = pq.read_table(
-                file.path, columns=[source.id_column, "request_ts", "model_version", "is_shadow"], partitioning=None
-            )
+    columns = (source.id_column, "request_ts", "model_version", "is_shadow")
+    for table in columns_of(new_files(live / source.predictions, sessions.read_ns, until_ns), columns):
         answers.append(_answers(table, source.id_column, models))
     for folder in source.labels:
         for table in tables_of(new_files(live / folder, sessions.read_ns, until_ns)):

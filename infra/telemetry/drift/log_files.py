@@ -11,8 +11,6 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from infra.errors import LabError
-
 log = logging.getLogger(__name__)
 ROWS_AT_ONCE = 256
 """rows of predictions that are in memory at a time: one row may have 100 kB"""
@@ -63,12 +61,16 @@ def first_window(
 
 
 def tables_of(files: Sequence[LogFile]) -> Iterator[pa.Table]:
-    """The rows of these files, in tables of about `ROWS_AT_ONCE` rows. Raises `LabError` for a damaged file."""
-    damaged: list[LogFile] = []
-    for _, table in whole_tables(files, damaged):
+    """The rows of these files, in tables of about `ROWS_AT_ONCE` rows. A damaged file is logged and left out."""
+    for _, table in whole_tables(files, []):
         yield table
-    if damaged:
-        raise LabError(f"the live log cannot be read: {damaged[0].path}", hint="move that file away")
+
+
+def columns_of(files: Sequence[LogFile], columns: Sequence[str]) -> Iterator[pa.Table]:
+    """These columns of each file. A damaged file is logged and left out."""
+    for file in files:
+        with _noting(file, []):
+            yield pq.read_table(file.path, columns=list(columns), partitioning=None)
 
 
 def whole_tables(files: Sequence[LogFile], damaged: list[LogFile]) -> Iterator[tuple[list[LogFile], pa.Table]]:

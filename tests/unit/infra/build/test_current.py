@@ -155,6 +155,19 @@ def test_outputs_of_champion_challenger_and_predecessor_stay(settings: Settings)
     assert not any(path.exists() for path in first.values())
 
 
+def test_challengers_that_went_back_leave_no_outputs_once_the_next_one_begins(settings: Settings) -> None:
+    root = settings.design_root("tiny")
+    build(DESIGN, settings)
+    first = step_paths(DESIGN, settings)
+    gone = []
+    for _ in range(3):
+        next_build(settings, as_challenger=True)
+        gone.append(step_paths(DESIGN, settings))
+        end_rollout(DESIGN, settings, read_rollout(root), is_bad=True, reason="worse")
+    assert all(path.exists() for paths in (first, gone[-1]) for path in paths.values())
+    assert not any(path.exists() for paths in gone[:-1] for path in paths.values())
+
+
 def test_registry_that_fails_during_a_promotion_keeps_the_rollout(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

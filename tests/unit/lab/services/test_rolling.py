@@ -99,7 +99,7 @@ def test_bad_challenger_is_taken_back_without_waiting_for_a_child(settings: Sett
     rollouts._next["tiny"] = float("inf")
     rollouts.look()
     assert read_rollout(root).stage == "rolled back"
-    assert count(calls) == 1, "the registry is told at once"
+    assert count(calls) == 1, "the child sets the aliases at once"
 
 
 def test_thread_ends_with_the_block_and_gives_the_lease_back(settings: Settings, root: Path, calls: Path) -> None:

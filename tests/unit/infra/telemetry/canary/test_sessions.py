@@ -100,6 +100,17 @@ def test_silent_answers_count_as_zero_where_silence_is_an_outcome(tmp_path: Path
     assert (new.n, new.total) == (3, 1.0)
 
 
+def test_damaged_files_are_left_out_and_the_others_count(tmp_path: Path) -> None:
+    for folder in ("predictions", "labels"):
+        at = tmp_path / folder / "date=2026-01-01" / "hour=00"
+        at.mkdir(parents=True)
+        (at / f"part-x-{time.time_ns():020d}.parquet").write_bytes(b"no Parquet")
+    answers(tmp_path, [1], MODELS[1])
+    labels(tmp_path, [(1, 10, 1.0)])
+    new, _ = looked(tmp_path, Sessions.since(0), Source()).arms(Source(), 100.0)
+    assert (new.n, new.total) == (1, 1.0)
+
+
 def test_state_of_an_earlier_step_and_a_damaged_one_are_not_used(tmp_path: Path) -> None:
     answers(tmp_path, [1], MODELS[1])
     file = tmp_path / "sessions.npz"
