@@ -94,7 +94,7 @@ def promote_challenger(design: Design, settings: Settings, rollout: Rollout, rea
             f"the outputs of model version {rollout.version} are gone", hint=f"run: lab build {design.name}"
         )
     name_champion(settings, Release.read(Path(rollout.release)))
-    make_current(design, settings, paths, reason)
+    make_current(design, settings, paths, reason, deletes=False)
     promoted = rollout.accepting(rollout.digest).moved("promoted", share=1.0, reason=reason)
     return write_rollout(root, rollout, promoted) is not None
 
@@ -136,7 +136,7 @@ def release_previous(design: Design, settings: Settings, reason: str) -> Release
         changed = changed.moved("rolled back", reason=reason).rejecting(bad.model_digest, reason)
         if write_rollout(root, rollout, changed) is not None:
             break
-    point_to(root / CURRENT, root / "steps", {name: Path(path) for name, path in paths.items()})
+    point_to(root / CURRENT, root / "steps", {name: Path(path) for name, path in paths.items()}, deletes=False)
     text = f"model version {release.model_version} serves again, in place of version {bad.model_version}: {reason}"
     record(settings, design.name, "rollback", text, version=bad.model_version)
     return release
@@ -147,13 +147,15 @@ def name_champion(settings: Settings, release: Release) -> None:
     resolve("infra.registry.aliases:name_champion")(settings, release)  # a dotted name: serving must not import MLflow
 
 
-def make_current(design: Design, settings: Settings, paths: Mapping[str, Path], reason: str = "") -> None:
+def make_current(
+    design: Design, settings: Settings, paths: Mapping[str, Path], reason: str = "", *, deletes: bool = True
+) -> None:
     """Point `current.json` to these outputs: step -> directory. A build that changed no output is not recorded.
 
     The recorded seconds are those of the steps whose outputs are new, also if a process of its own ran each step.
     """
     root = settings.design_root(design.name)
-    replaced = point_to(root / CURRENT, root / "steps", paths)
+    replaced = point_to(root / CURRENT, root / "steps", paths, deletes=deletes)
     if replaced is None:
         return
     new = [name for name, path in paths.items() if replaced.get(name) != str(path)]

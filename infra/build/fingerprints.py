@@ -131,10 +131,11 @@ def force(path: Path, names: list[str]) -> None:
     write_atomically(path, json.dumps(rounds | {name: rounds.get(name, 0) + 1 for name in names}))
 
 
-def point_to(pointer: Path, root: Path, paths: Mapping[str, Path]) -> Mapping[str, str] | None:
+def point_to(pointer: Path, root: Path, paths: Mapping[str, Path], *, deletes: bool = True) -> Mapping[str, str] | None:
     """Make this build the current one, and delete all outputs except those of this build, of the previous one, of a
     running rollout and of the newest builds as of a date. Returns the outputs of the previous build, or None if this
-    one was the current one.
+    one was the current one. Without the lock of a build (`deletes` False), nothing is deleted: another build may have
+    finished steps that no pointer names yet.
 
     A running service detects the change and swaps. It may read the previous build's outputs until then, and a rollback
     needs them.
@@ -144,8 +145,9 @@ def point_to(pointer: Path, root: Path, paths: Mapping[str, Path]) -> Mapping[st
         return None
     write_atomically(pointer.with_name(PREVIOUS), json.dumps(before, indent=2))
     write_atomically(pointer, json.dumps(wanted, indent=2))
-    shutil.rmtree(root / VARIANTS, ignore_errors=True)  # variants depend on the replaced build
-    delete_unused(pointer.parent)
+    if deletes:
+        shutil.rmtree(root / VARIANTS, ignore_errors=True)  # variants depend on the replaced build
+        delete_unused(pointer.parent)
     return before
 
 

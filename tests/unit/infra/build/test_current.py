@@ -151,8 +151,21 @@ def test_outputs_of_champion_challenger_and_predecessor_stay(settings: Settings)
     third = step_paths(DESIGN, settings)
     assert all(path.exists() for paths in (first, second, third) for path in paths.values())
     promote_challenger(DESIGN, settings, read_rollout(settings.design_root("tiny")), "good")
+    assert all(path.exists() for paths in (first, second, third) for path in paths.values()), "no build has the lock"
+    next_build(settings, as_challenger=True)
     assert all(path.exists() for paths in (second, third) for path in paths.values())
     assert not any(path.exists() for path in first.values())
+
+
+def test_promotion_and_rollback_delete_nothing_of_a_build_that_runs(settings: Settings) -> None:
+    root = settings.design_root("tiny")
+    build(DESIGN, settings)
+    next_build(settings, as_challenger=True)
+    finished = root / "steps" / "a" / "of-a-running-build"
+    finished.mkdir()
+    promote_challenger(DESIGN, settings, read_rollout(root), "good")
+    release_previous(DESIGN, settings, "worse")
+    assert finished.exists()
 
 
 def test_challengers_that_went_back_leave_no_outputs_once_the_next_one_begins(settings: Settings) -> None:
