@@ -120,7 +120,8 @@ def release_previous(design: Design, settings: Settings, reason: str) -> Release
     bad, present, paths = read_release(root), read_pointer(root / CURRENT), read_pointer(root / PREVIOUS)
     last = design.steps[-1].name
     release = Release.read(Path(paths[last])) if last in paths and Path(paths[last]).exists() else None
-    if release is None or release.model_digest in read_rollout(root).rejected:
+    rejected = {*read_rollout(root).rejected, bad.model_digest}  # a killed build may leave the pointer to itself
+    if release is None or release.model_digest in rejected:
         raise UsageError(f"{design.name} has no earlier release to go back to")
     name_champion(settings, release)
     while True:

@@ -200,6 +200,14 @@ def test_registry_that_fails_during_a_promotion_keeps_the_rollout(
     assert served(settings) == 2
 
 
+def test_pointer_to_the_build_before_that_names_the_present_one_means_no_way_back(settings: Settings) -> None:
+    build(DESIGN, settings)
+    root = settings.design_root("tiny")
+    (root / "previous.json").write_text((root / "current.json").read_text())
+    with pytest.raises(UsageError, match="no earlier release"):
+        release_previous(DESIGN, settings, "worse")
+
+
 def test_damaged_pointer_to_the_build_before_means_no_way_back(settings: Settings) -> None:
     build(DESIGN, settings)
     next_build(settings)
