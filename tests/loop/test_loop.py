@@ -77,9 +77,9 @@ def served() -> Release:
     return read_release(ROOT)
 
 
-def with_reversed_light_ranker(release: Release) -> Release:
-    """The same release, but the light ranker passes on the posts that it likes least. The gate does not look at it."""
-    file = Path(release.model_path) / "light.onnx"
+def with_reversed_ranker(release: Release) -> Release:
+    """The same release, but the ranker puts the worst posts first. A copy skips the gate, which would refuse it."""
+    file = Path(release.model_path) / "heavy.onnx"
     model = onnx.load(file)
     output = model.graph.output[0].name
     for node in model.graph.node:
@@ -109,7 +109,7 @@ def test_model_of_shuffled_labels_is_stopped_at_the_gate(lab: Lab) -> None:
 @pytest.mark.timeout(900)
 def test_model_that_is_worse_for_its_users_is_rolled_back(lab: Lab, tmp_path: Path) -> None:
     before = served()
-    bad = with_reversed_light_ranker(copied_release(before, tmp_path, 2001))
+    bad = with_reversed_ranker(copied_release(before, tmp_path, 2001))
     begin_copied_rollout(ROOT, bad, tmp_path, before=before.model_version, share=0.5)
     wait_for(lambda: not read_rollout(ROOT).is_active, "the end of the rollout")
     rollout = read_rollout(ROOT)
