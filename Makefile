@@ -21,7 +21,7 @@ ALONE_FILES = $(shell grep -rlE 'mark\.(timing|alone)' tests --include='*.py')
 TOGETHER := -m "not timing and not alone"
 
 .PHONY: help up down env env-dev test all-tests some-tests quick together lint types unit contracts \
-	integration e2e timing rules dashboards airflow-env airflow-test loop-test \
+	integration e2e timing rules dashboards airflow-env airflow-test loop-test loop-more \
 	compose-up compose-down compose-test engine bench evaluate lock clean
 
 help: ## show the targets
@@ -91,8 +91,11 @@ airflow-env: env-dev
 airflow-test: airflow-env ## the DAGs in Airflow itself, without Docker, and one smoke build by tasks
 	$(BIN)/pytest tests/airflow
 
-loop-test: env-dev ## the learning loop: shifts of each world, a retraining and its rollout, planted causes
-	$(BIN)/pytest tests/loop
+loop-test: env-dev ## the learning loop: a model that the gate stops, one that users stop, a shift and its new champion
+	$(BIN)/pytest tests/loop/test_loop.py
+
+loop-more: env-dev ## windows of all designs with and without a shift, planted causes that need a training; half an hour
+	$(BIN)/pytest tests/loop/test_simulated_shifts.py tests/loop/test_plants.py
 
 compose-up: engine ## the same with Docker: Redis, PostgreSQL, MLflow, Prometheus; stays up in the background
 	docker compose --profile all up --build --detach

@@ -168,5 +168,6 @@ DESIGN = Design(
         Plant("shortcut", "the service ranks fewer candidates than the offline evaluation"),
         Plant("feedback", "training reads only what the model itself showed", step="sample"),
         Plant("labels", "the labels of training rows belong to other rows", step="sample"),
+        Plant("dwell", "the label of the dwell measures the time after reading", step="sample"),
     ),
 )

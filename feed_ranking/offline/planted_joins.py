@@ -1,6 +1,6 @@
-"""Two mistakes in the feature join of training, which `lab plant` can plant: a leak and a skew.
+"""Mistakes in the joins of training, which `lab plant` can plant: a leak and a skew of features, and a wrong label.
 
-Each one wraps the store that `write_samples` joins with (`infra.feature_store.changed_join`), and `lab skew`
+Leak and skew wrap the store that `write_samples` joins with (`infra.feature_store.changed_join`), and `lab skew`
 applies the same wrapper to the features that it computes again. Serving does not import this module.
 """
 
@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
-from feed_ranking.domain import Ids
+from feed_ranking.domain import Floats, Ids
 from infra.feature_store.changed_join import Change
 
 LEAK, SKEW = "leak", "skew"
@@ -32,6 +32,13 @@ def planted_change(cause: str, log: Callable[[], pa.Table]) -> Change | None:
 def dwell_in_minutes(frame: pd.DataFrame) -> pd.DataFrame:
     """The skew: the training join returns the dwell on posts and on creators in minutes. Serving has seconds."""
     return frame.assign(**{name: frame[name] / 60 for name in ("post_dwell_s", "creator_dwell_s")})
+
+
+def time_left(dwell_s: Floats) -> Floats:
+    """float32[n]: the wrong label. It is the time from the end of reading to the end of the visit, instead of the time
+    of reading, so it is smaller the longer somebody read. Without a click both are 0."""
+    longest = float(np.quantile(dwell_s[dwell_s > 0], 0.99)) if (dwell_s > 0).any() else 0.0
+    return np.where(dwell_s > 0, np.maximum(longest - dwell_s, 0.0), 0.0).astype(np.float32)
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ from feed_ranking.features.views import (
     users_from_frame,
 )
 from feed_ranking.offline.live_rows import JOINED, LiveRows
-from feed_ranking.offline.planted_joins import LEAK_COLUMNS, planted_change
+from feed_ranking.offline.planted_joins import LEAK_COLUMNS, planted_change, time_left
 from infra.build.runner import Facts, StepContext
 from infra.columns import DAY_S, seconds
 from infra.feature_store.changed_join import ChangedJoin
@@ -167,6 +167,8 @@ def write_samples(context: StepContext) -> Facts:
         if name == "train" and context.planted == "labels":
             order = rng.permutation(len(sample))
             sample = replace(sample, **{label: getattr(sample, label)[order] for label in LABELS})
+        if name == "train" and context.planted == "dwell":
+            sample = replace(sample, dwell_s=time_left(sample.dwell_s))
         sample.write(context.out / f"{name}.npz")
         facts |= {f"{name}_rows": len(sample), f"{name}_clicks": int(sample.clicked.sum())}
     if len(fresh):

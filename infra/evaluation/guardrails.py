@@ -55,9 +55,9 @@ def broken_by_calibration(calibration: Mapping[str, tuple[float, float, int]], c
     if not {"new", "old"} <= set(calibration):
         return ""
     (ratio, error, groups), (usual, noise, others) = calibration["new"], calibration["old"]
-    if min(groups, others) < FEWEST_GROUPS or min(ratio, usual) <= 0:
+    if min(groups, others) < FEWEST_GROUPS or usual <= 0:
         return ""
-    is_worse = abs(log(ratio)) - abs(log(usual)) > log1p(config.guard_calibration)
+    is_worse = ratio <= 0 or abs(log(ratio)) - abs(log(usual)) > log1p(config.guard_calibration)
     if is_worse and abs(ratio - usual) > SURE * sqrt(error**2 + noise**2):
         return f"its calibration is {ratio:.2f}, the champion's {usual:.2f}"
     return ""
@@ -65,15 +65,26 @@ def broken_by_calibration(calibration: Mapping[str, tuple[float, float, int]], c
 
 def broken_by_sessions(new: Arm, old: Arm, high: float, measure: str, config: RolloutConfig) -> str:
     """Why the online metric is beyond its guardrail, or an empty text. `high` is the upper end of the always-valid
-    interval of the difference of the means."""
+    interval of the difference of the means. A challenger that still looks worse after `canary_patience` times the
+    sessions of a step is not shown to be worse, but nothing is lost if the champion stays."""
+    seen = f"{measure}: {new.mean:.3g} in {new.n:,} sessions, the champion's {old.mean:.3g}"
     if high < -config.guard_loss * abs(old.mean):
-        return f"{measure}: {new.mean:.3g}, the champion's {old.mean:.3g}; surely worse"
+        return f"{seen}; surely worse"
+    if new.n >= config.canary_sessions * config.canary_patience and looks_worse(new, old, config):
+        return f"{seen}; it still looks worse"
     return ""
 
 
-def next_share(share: float, new: Arm, config: RolloutConfig) -> float | None:
-    """The share of users of the next step, 1.0 for all users. None if the present step goes on."""
-    if new.n < config.canary_sessions:
+def looks_worse(new: Arm, old: Arm, config: RolloutConfig) -> bool:
+    """Whether the challenger's mean is below the limit by more than one standard error: a sign, but no proof."""
+    error = sqrt(sum(arm.variance / max(arm.n, 1) for arm in (new, old)))
+    return new.mean < old.mean - config.guard_loss * abs(old.mean) - error
+
+
+def next_share(share: float, new: Arm, old: Arm, config: RolloutConfig) -> float | None:
+    """The share of users of the next step, 1.0 for all users. None if the present step goes on: it has too few
+    sessions, or the challenger looks worse."""
+    if new.n < config.canary_sessions or looks_worse(new, old, config):
         return None
     return next((step for step in config.shares if step > share + 1e-9), 1.0)
 

@@ -23,6 +23,13 @@ class RolloutConfig:
     canary_sessions: int = knob(
         300, unit="sessions", low=10, high=1_000_000, trades="more: smaller losses are noticed, each step takes longer"
     )
+    canary_patience: int = knob(
+        5,
+        unit="steps",
+        low=1,
+        high=100,
+        trades="more: a good model that looked worse by chance passes, bad ones stay longer",
+    )
     guard_failures: float = knob(
         0.01, unit="", low=0.001, high=1.0, trades="higher: fewer rollbacks by chance, more failed requests"
     )

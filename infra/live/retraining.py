@@ -65,15 +65,15 @@ def check_retraining(
     with log_errors():
         age_s = max(end_of_log(log, live_root(log, settings)) - release.world_now, 0.0)
         rows = _count_new_rows(design, log, settings)
-    if not _has_trained(design, settings):
-        reason = "no models exist for the last cut of the log with the current code and configuration"
-        return Retraining(True, reason, age_s, rows)
     drift = read_status(settings.design_root(design.name))
     if drift.is_drifted and drift.model_digest == release.model_digest and rows >= DRIFT_ROWS:
         return Retraining(True, f"the model has drifted: {'; '.join(drift.reasons)}", age_s, rows)
     asked = read_request(settings.design_root(design.name), release.model_digest)
     if asked and rows >= (DRIFT_ROWS if asked.is_drift else 1):
         return Retraining(True, f"alert {', '.join(asked.alerts)}", age_s, rows)
+    if not _has_trained(design, settings):
+        reason = "no models exist for the last cut of the log with the current code and configuration"
+        return Retraining(True, reason, age_s, rows)
     if rows >= enough_rows:
         return Retraining(True, f"{rows:,} new labelled rows; due from {enough_rows:,}", age_s, rows)
     age = f"the release lacks the last {age_s / 3600:.1f} h of the log"

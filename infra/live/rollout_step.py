@@ -69,7 +69,7 @@ def _step_canary(design: Design, settings: Settings, rollout: Rollout, config: R
     if reason:
         end_rollout(design, settings, rollout, is_bad=True, reason=reason)
         return
-    share = next_share(rollout.share, found.new, config)
+    share = next_share(rollout.share, found.new, found.old, config)
     if share is None:
         return
     seen = f"{found.measure}: {found.new.mean:.3g} in {found.new.n:,} sessions, the champion's {found.old.mean:.3g}"

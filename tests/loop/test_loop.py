@@ -1,8 +1,10 @@
-"""The learning loop of the feed with simulated users: a build that the gate stops, a model that its users stop, and a
+"""The learning loop of the feed with simulated users: a model that the gate stops, one that its users stop, and a
 shift of the world that leads, untouched, to a new champion.
 
 `make loop-test` runs these tests, in this order and in one lab. They take about twelve minutes, because windows of the
-log are a minute long. The first two tests run while the reference windows of the drift monitor pass.
+log are a minute long. The first two tests run while the reference windows of the drift monitor pass. How many windows
+a drift takes is a figure of `lab bench loop`, and a test on simulated windows (`test_simulated_shifts.py`): here it
+depends on how busy the machine is.
 """
 
 from __future__ import annotations
@@ -11,15 +13,10 @@ import json
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
-import onnx
 import pytest
-from onnx import helper
 
-from infra.evaluation.copied_release import begin_copied_rollout, copied_release
-from infra.registry.manifest import verify, write_manifest
 from infra.registry.release import Release, read_release
 from infra.registry.rollout import read_rollout
 from infra.settings import REPOSITORY, Settings
@@ -30,8 +27,6 @@ RATE = "6"
 PATIENCE_S = 600.0
 WINDOWS_BEFORE = 4
 """three windows of the reference, and one that is compared with it"""
-MOST_WINDOWS = 3
-"""windows after a shift within which the monitor must notice it"""
 ROOT = Settings(home=LOOP_HOME, preset="smoke").design_root("feed_ranking")
 
 
@@ -77,22 +72,6 @@ def served() -> Release:
     return read_release(ROOT)
 
 
-def with_reversed_ranker(release: Release) -> Release:
-    """The same release, but the ranker puts the worst posts first. A copy skips the gate, which would refuse it."""
-    file = Path(release.model_path) / "heavy.onnx"
-    model = onnx.load(file)
-    output = model.graph.output[0].name
-    for node in model.graph.node:
-        node.output[:] = ["liked" if name == output else name for name in node.output]
-    model.graph.node.append(helper.make_node("Neg", ["liked"], [output]))
-    onnx.save(model, file)
-    meta = json.loads((file.parent / "manifest.json").read_text())["meta"]  # the file does not match it any more
-    digest = write_manifest(file.parent, meta).digest
-    index = Path(release.index_path)
-    write_manifest(index, dict(verify(index).meta) | {"model_digest": digest})
-    return Release(**vars(release) | {"model_digest": digest})
-
-
 @pytest.mark.timeout(900)
 def test_model_of_shuffled_labels_is_stopped_at_the_gate(lab: Lab) -> None:
     before = served()
@@ -107,15 +86,22 @@ def test_model_of_shuffled_labels_is_stopped_at_the_gate(lab: Lab) -> None:
 
 
 @pytest.mark.timeout(900)
-def test_model_that_is_worse_for_its_users_is_rolled_back(lab: Lab, tmp_path: Path) -> None:
+def test_model_that_passes_the_gate_and_is_worse_for_its_users_is_rolled_back(lab: Lab) -> None:
+    """The gate compares predicted clicks. A wrong label of the dwell does not change these; it changes the ranking."""
     before = served()
-    bad = with_reversed_ranker(copied_release(before, tmp_path, 2001))
-    begin_copied_rollout(ROOT, bad, tmp_path, before=before.model_version, share=0.5)
+    lab.run("plant", lab.design, "dwell")
+    try:
+        lab.run("retrain", lab.design, "--enough-rows", "1")
+    finally:
+        lab.run("plant", lab.design, "--clear")
+    assert "passes" in timeline(lab, "gate")[-1]["text"]
+    bad = read_rollout(ROOT)
+    assert bad.is_active
     wait_for(lambda: not read_rollout(ROOT).is_active, "the end of the rollout")
     rollout = read_rollout(ROOT)
     assert rollout.stage == "rolled back", rollout.reason
-    assert "surely worse" in rollout.reason or "its calibration" in rollout.reason
-    assert bad.model_digest in rollout.rejected
+    assert "surely worse" in rollout.reason or "looks worse" in rollout.reason
+    assert bad.digest in rollout.rejected
     assert served() == before
     assert timeline(lab, "canary", "rollback")[-1]["kind"] == "rollback"
     assert timeline(lab, "canary"), "users saw it, and their sessions told"
@@ -125,13 +111,11 @@ def test_model_that_is_worse_for_its_users_is_rolled_back(lab: Lab, tmp_path: Pa
 def test_shift_of_the_world_leads_to_a_new_champion(lab: Lab) -> None:
     wait_for(lambda: windows_of(lab) >= WINDOWS_BEFORE, "windows before the shift")
     assert timeline(lab, "drift") == [], "no drift without a shift"
-    before, first = windows_of(lab), served().model_version
+    first = served().model_version
     gates, retrainings = len(timeline(lab, "gate")), len(timeline(lab, "retraining"))
     lab.run("world", "shift", lab.design)
 
     drift = wait_for(lambda: timeline(lab, "drift"), "the drift")[0]
-    # windows have numbers from 0, so `before` is the number of the window in which the shift began
-    assert drift["facts"]["window"] <= before + MOST_WINDOWS
     assert "calibration" in drift["text"]
     retraining = wait_for(lambda: timeline(lab, "retraining")[retrainings:], "a retraining")[0]
     assert "the model has drifted" in retraining["text"]
@@ -139,7 +123,7 @@ def test_shift_of_the_world_leads_to_a_new_champion(lab: Lab) -> None:
     if "is refused" in verdict["text"]:
         assert served().model_version == first, "a refused model does not serve"
         pytest.skip(f"the new model did not pass: {verdict['text']}")
-    wait_for(lambda: not read_rollout(ROOT).is_active and read_rollout(ROOT).version != 2001, "the end of the rollout")
+    wait_for(lambda: not read_rollout(ROOT).is_active, "the end of the rollout")
     ended = read_rollout(ROOT)
     assert ended.stage == "promoted", ended.reason
     assert served().model_version == ended.version > first

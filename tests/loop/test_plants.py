@@ -1,6 +1,6 @@
 """Planted causes that need a training each: the walk-throughs of `designs/debugging.md` at full length.
 
-`make loop-test` runs these tests. They take about five minutes.
+`make loop-more` runs these tests. They take about five minutes.
 """
 
 from __future__ import annotations

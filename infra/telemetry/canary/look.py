@@ -23,8 +23,9 @@ from infra.telemetry.canary.sessions import NEW, OLD, Sessions, with_new_files
 from infra.telemetry.canary.source import CanarySource
 
 MEASURED = "measured.json"
-EFFECT = 0.1
-"""relative difference of the online metric for which the interval is narrowest"""
+EFFECT = 0.2
+"""Relative difference of the online metric for which the interval is narrowest. A step ends after some hundred
+sessions, in which no smaller difference is sure."""
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,8 @@ def test_calibration_needs_a_large_and_sure_difference() -> None:
     assert not broken_by_calibration({"new": (1.07, 0.03, 200), "old": (0.5, 0.02, 500)}, CONFIG), (
         "it is the better one"
     )
+    assert "its calibration is 0.00" in broken_by_calibration({"new": (0.0, 0.0, 200), "old": old}, CONFIG)
+    assert "its calibration is -0.70" in broken_by_calibration({"new": (-0.7, 0.1, 200), "old": old}, CONFIG)
     assert not broken_by_calibration({}, CONFIG)
     assert not broken_by_calibration({"new": (float("nan"), 0.1, 200), "old": old}, CONFIG)
 
@@ -65,8 +67,24 @@ def test_sessions_stop_a_model_whose_whole_interval_is_below_the_limit() -> None
 
 def test_steps_follow_each_other_after_enough_sessions() -> None:
     few, enough = Arm(CONFIG.canary_sessions - 1), Arm(CONFIG.canary_sessions)
-    assert next_share(0.01, few, CONFIG) is None
-    assert [next_share(share, enough, CONFIG) for share in (0.01, 0.05, 0.25)] == [0.05, 0.25, 1.0]
+    assert next_share(0.01, few, few, CONFIG) is None
+    assert [next_share(share, enough, enough, CONFIG) for share in (0.01, 0.05, 0.25)] == [0.05, 0.25, 1.0]
+
+
+def arm(n: int, mean: float, deviation: float) -> Arm:
+    return Arm(n, n * mean, (n - 1) * deviation**2 + n * mean**2)
+
+
+def test_step_goes_on_while_the_challenger_looks_worse_and_ends_in_a_rollback() -> None:
+    n = CONFIG.canary_sessions
+    old, better, noisy, worse = arm(n, 10.0, 5.0), arm(n, 11.0, 5.0), arm(n, 9.8, 5.0), arm(n, 9.5, 5.0)
+    assert next_share(0.05, better, old, CONFIG) == next_share(0.05, noisy, old, CONFIG) == 0.25
+    assert next_share(0.05, worse, old, CONFIG) is None
+    assert next_share(0.05, worse, old, RolloutConfig(guard_loss=0.1)) == 0.25, "so much may be lost"
+    assert not broken_by_sessions(worse, old, 0.1, "clicks", CONFIG), "it may have been chance"
+    many = n * CONFIG.canary_patience
+    assert "still looks worse" in broken_by_sessions(arm(many, 9.5, 5.0), old, 0.1, "clicks", CONFIG)
+    assert not broken_by_sessions(arm(many, 9.8, 5.0), old, 0.1, "clicks", CONFIG)
 
 
 def test_wilson_interval_contains_the_share_and_shrinks() -> None:

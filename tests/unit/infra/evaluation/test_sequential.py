@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from infra.evaluation.sequential import FEWEST, Arm, always_valid_interval
+from infra.telemetry.canary.look import EFFECT
 
 RUNS, SESSIONS = 200, 1_000
 
@@ -21,7 +22,7 @@ def first_look_without_zero(lift: float, seed: int, share: float = 0.5) -> int |
         zip(values.tolist(), (rng.random(SESSIONS) < share).tolist(), strict=True)
     ):
         arms[is_new] = arms[is_new].add(value * (1 + lift) if is_new else value)
-        low, high = always_valid_interval(arms[1], arms[0], alpha=0.05, effect=0.1 * abs(arms[0].mean))
+        low, high = always_valid_interval(arms[1], arms[0], alpha=0.05, effect=EFFECT * abs(arms[0].mean))
         if low > 0 or high < 0:
             return number
     return None

@@ -151,6 +151,9 @@ def test_build_that_was_stopped_before_it_had_trained_is_due(settings: Settings)
     found = check_retraining(DESIGN, settings)
     assert (found.due, found.new_rows) == (True, 0)
     assert "no models exist for the last cut" in found.reason
+    drifted(settings)
+    write(settings, 2, rows=1_000, age_h=1)
+    assert "has drifted" in check_retraining(DESIGN, settings).reason, "the drift is the reason that matters"
 
 
 def test_damaged_log_is_reported(settings: Settings) -> None:
