@@ -13,6 +13,7 @@ import json
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,14 +21,17 @@ import pytest
 from infra.registry.release import Release, read_release
 from infra.registry.rollout import read_rollout
 from infra.settings import REPOSITORY, Settings
+from infra.telemetry.drift.status import read_status
+from infra.telemetry.timeline import Entry, read
 from tests.e2e.conftest import LAB, Lab
 from tests.loop.conftest import LOOP_HOME
 
 RATE = "6"
-PATIENCE_S = 600.0
+PATIENCE_S = 900.0
 WINDOWS_BEFORE = 4
 """three windows of the reference, and one that is compared with it"""
-ROOT = Settings(home=LOOP_HOME, preset="smoke").design_root("feed_ranking")
+SETTINGS = Settings(home=LOOP_HOME, preset="smoke")
+ROOT = SETTINGS.design_root("feed_ranking")
 
 
 @pytest.fixture(scope="module")
@@ -52,8 +56,9 @@ def lab(retraining_lab: Lab) -> Iterator[Lab]:
     assert (counts["failed"], counts["events_given_up"]) == (0, 0)
 
 
-def timeline(lab: Lab, *kinds: str) -> list[dict[str, Any]]:
-    return [row for row in lab.run("timeline", lab.design, "--json", parse=True) if row["kind"] in kinds]
+def timeline(lab: Lab, *kinds: str) -> list[Entry]:
+    """These kinds of entries, without a process for each look."""
+    return [entry for entry in read(SETTINGS, lab.design) if entry.kind in kinds]
 
 
 def wait_for(condition: Callable[[], Any], what: str) -> Any:
@@ -62,10 +67,6 @@ def wait_for(condition: Callable[[], Any], what: str) -> Any:
         assert time.monotonic() < ends, f"timed out: {what}"
         time.sleep(3.0)
     return found
-
-
-def windows_of(lab: Lab) -> int:
-    return int(lab.run("drift", lab.design, "--no-update", "--json", parse=True)["windows"])
 
 
 def served() -> Release:
@@ -81,7 +82,7 @@ def test_model_of_shuffled_labels_is_stopped_at_the_gate(lab: Lab) -> None:
         lab.run("retrain", lab.design, "--enough-rows", "1", code=3)
     finally:
         lab.run("plant", lab.design, "--clear")
-    assert "is refused" in timeline(lab, "gate")[-1]["text"]
+    assert "is refused" in timeline(lab, "gate")[-1].text
     assert (served(), read_rollout(ROOT).stage) == (before, "none")
 
 
@@ -94,7 +95,7 @@ def test_model_that_passes_the_gate_and_is_worse_for_its_users_is_rolled_back(la
         lab.run("retrain", lab.design, "--enough-rows", "1")
     finally:
         lab.run("plant", lab.design, "--clear")
-    assert "passes" in timeline(lab, "gate")[-1]["text"]
+    assert "passes" in timeline(lab, "gate")[-1].text
     bad = read_rollout(ROOT)
     assert bad.is_active
     wait_for(lambda: not read_rollout(ROOT).is_active, "the end of the rollout")
@@ -103,30 +104,38 @@ def test_model_that_passes_the_gate_and_is_worse_for_its_users_is_rolled_back(la
     assert "surely worse" in rollout.reason or "looks worse" in rollout.reason
     assert bad.digest in rollout.rejected
     assert served() == before
-    assert timeline(lab, "canary", "rollback")[-1]["kind"] == "rollback"
+    assert timeline(lab, "canary", "rollback")[-1].kind == "rollback"
     assert timeline(lab, "canary"), "users saw it, and their sessions told"
 
 
 @pytest.mark.timeout(2400)
-def test_shift_of_the_world_leads_to_a_new_champion(lab: Lab) -> None:
-    wait_for(lambda: windows_of(lab) >= WINDOWS_BEFORE, "windows before the shift")
+def test_shift_of_the_world_leads_to_a_new_champion(lab: Lab, tmp_path: Path) -> None:
+    wait_for(lambda: read_status(ROOT).windows >= WINDOWS_BEFORE, "windows before the shift")
     assert timeline(lab, "drift") == [], "no drift without a shift"
     first = served().model_version
-    gates, retrainings = len(timeline(lab, "gate")), len(timeline(lab, "retraining"))
+    gates, retrainings, shadows = (len(timeline(lab, kind)) for kind in ("gate", "retraining", "shadow"))
     lab.run("world", "shift", lab.design)
 
     drift = wait_for(lambda: timeline(lab, "drift"), "the drift")[0]
-    assert "calibration" in drift["text"]
+    assert "calibration" in drift.text
     retraining = wait_for(lambda: timeline(lab, "retraining")[retrainings:], "a retraining")[0]
-    assert "the model has drifted" in retraining["text"]
+    assert "the model has drifted" in retraining.text
     verdict = wait_for(lambda: timeline(lab, "gate")[gates:], "the verdict of the gate")[0]
-    if "is refused" in verdict["text"]:
+    if "is refused" in verdict.text:
         assert served().model_version == first, "a refused model does not serve"
-        pytest.skip(f"the new model did not pass: {verdict['text']}")
+        pytest.skip(f"the new model did not pass: {verdict.text}")
+    wait_for(lambda: timeline(lab, "shadow")[shadows:], "the rollout")
     wait_for(lambda: not read_rollout(ROOT).is_active, "the end of the rollout")
     ended = read_rollout(ROOT)
+    if "looks worse" in ended.reason:
+        pytest.skip(f"its users did better with the old model, maybe by chance: {ended.reason}")
     assert ended.stage == "promoted", ended.reason
     assert served().model_version == ended.version > first
-    kinds = [row["kind"] for row in timeline(lab, "shift", "retraining", "shadow", "canary", "promotion")]
+    kinds = [entry.kind for entry in timeline(lab, "shift", "retraining", "shadow", "canary", "promotion")]
     assert kinds[-6:] == ["shift", "retraining", "shadow", "canary", "canary", "promotion"]
+    told = [row["kind"] for row in lab.run("timeline", lab.design, "--json", parse=True)]
+    assert told == [entry.kind for entry in read(SETTINGS, lab.design)]
+    page = tmp_path / "timeline.html"
+    lab.run("timeline", lab.design, "--html", str(page))
+    assert f"model version {ended.version} is the champion" in page.read_text()
     assert lab.run("ask", lab.design, "--json", parse=True)["model_version"].endswith(f"/{ended.version}")
