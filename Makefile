@@ -109,9 +109,9 @@ compose-down: engine ## stop it, keep its data (docker compose down --volumes fo
 
 # Airflow, alerts and contracts wait for most of their time, and measure no speed. The tests of the stack run alone.
 compose-test: engine env-dev ## bring everything up from nothing, use it, break it, take it down
-	$(BIN)/pytest tests/compose/test_airflow.py tests/contracts/test_stream.py tests/compose/test_alerts.py \
-		tests/contracts/test_compose.py tests/contracts/test_feature_store.py tests/contracts/test_registry.py \
-		-n 2 --dist loadfile --no-loadscope-reorder -k "kafka or not test_stream"
+	$(BIN)/pytest tests/compose/test_loop.py tests/compose/test_airflow.py tests/contracts/test_stream.py \
+		tests/compose/test_alerts.py tests/contracts/test_compose.py tests/contracts/test_feature_store.py \
+		tests/contracts/test_registry.py -n 3 --dist loadfile --no-loadscope-reorder -k "kafka or not test_stream"
 	$(BIN)/pytest tests/compose/test_stack.py -rs
 
 engine:

@@ -11,7 +11,6 @@ import json
 import signal
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
@@ -20,6 +19,7 @@ import pytest
 from infra.build.tasks import tasks_of
 from lab.designs import NAMES, find_design
 from lab.services.composing import Stack
+from tests.compose.airflow_api import AirflowApi
 
 PROJECT = "lab-airflow-test"
 DESIGN = find_design("eta_prediction")
@@ -34,41 +34,6 @@ for place in pathlib.Path("/proc").glob("[0-9]*"):
         os.kill(int(place.name), 9)
 """
 """Kills the child of the container's init process, as the kernel does when memory runs out."""
-
-
-@dataclass
-class AirflowApi:
-    """Airflow's REST API, as its page uses it."""
-
-    stack: Stack
-    _token: str = field(default="", repr=False)
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.stack.ports['LAB_AIRFLOW_PORT']}"
-
-    def call(self, method: str, path: str, **options: Any) -> dict[str, Any]:
-        if not self._token:
-            password = self.stack.compose("exec", "-T", "airflow-api", "cat", "/run/airflow/password")
-            body = {"username": "admin", "password": password}
-            self._token = (
-                httpx.post(f"{self.url}/auth/token", json=body, timeout=60).raise_for_status().json()["access_token"]
-            )
-        headers = {"authorization": f"Bearer {self._token}"}
-        answer = httpx.request(method, f"{self.url}/api/v2{path}", headers=headers, timeout=60, **options)
-        found: dict[str, Any] = answer.raise_for_status().json()
-        return found
-
-    def runs(self, dag: str) -> list[str]:
-        """The ids of the runs of a DAG."""
-        return [str(run["dag_run_id"]) for run in self.call("GET", f"/dags/{dag}/dagRuns")["dag_runs"]]
-
-    def run_state(self, dag: str, run: str) -> str:
-        return str(self.call("GET", f"/dags/{dag}/dagRuns/{run}")["state"])
-
-    def tasks(self, dag: str, run: str) -> dict[str, dict[str, Any]]:
-        found = self.call("GET", f"/dags/{dag}/dagRuns/{run}/taskInstances")["task_instances"]
-        return {task["task_id"]: task for task in found}
 
 
 @pytest.fixture(scope="module")
