@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from feed_ranking.offline.planted_joins import CountsUntilShown, planted_change
+from feed_ranking.offline.planted_joins import CountsUntilShown, planted_change, time_left
 from infra.columns import timestamps
 from infra.feature_store.changed_join import ChangedJoin
 
@@ -72,3 +72,13 @@ def test_skew_changes_the_units_of_dwell_only_and_leaves_joins_with_users() -> N
 def test_no_cause_and_causes_of_other_parts_change_no_join() -> None:
     for cause in ("", "shortcut", "feedback"):
         assert planted_change(cause, lambda: pytest.fail("no cause reads the log")) is None
+
+
+def test_wrong_label_of_the_dwell_is_smaller_the_longer_somebody_read_and_leaves_clicks_alone() -> None:
+    dwell_s = np.array([0.0, 3.0, 10.0, 0.0, 100.0], np.float32)
+    wrong = time_left(dwell_s)
+    assert wrong.dtype == np.float32
+    assert wrong[[0, 3]].tolist() == [0.0, 0.0], "no click, no dwell"
+    assert np.all(np.diff(wrong[[1, 2, 4]]) < 0)
+    assert np.all(wrong >= 0)
+    assert time_left(np.zeros(3, np.float32)).tolist() == [0.0, 0.0, 0.0]
