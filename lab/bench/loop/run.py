@@ -26,41 +26,31 @@ from lab.output.console import err
 
 DESIGN = "feed_ranking"
 WORLDS = {
-    "feed_ranking": World("6", probes=True),
-    "ctr_prediction": World("25", ("--size", "2")),
-    "eta_prediction": World("9"),
+    "feed_ranking": World("6", "of tastes", "attention per session", probes=True),
+    "ctr_prediction": World("25", "of click rates", "clicks per auction", "ads_", ("--size", "2")),
+    "eta_prediction": World("9", "by road works", "error of a quote (as before / after)", "eta_"),
 }
 """A shift of the ads' default size needs about 13,000 auctions in a window to show in one segment of users."""
-SHIFTS = {"feed_ranking": "of tastes", "ctr_prediction": "of click rates", "eta_prediction": "by road works"}
-SHORT = {"feed_ranking": "", "ctr_prediction": "ads_", "eta_prediction": "eta_"}
-"""design -> beginning of the ids of its figures"""
-VALUES = {
-    "feed_ranking": "attention per session",
-    "ctr_prediction": "clicks per auction",
-    "eta_prediction": "error of a quote (as before / after)",
-}
 
 
-def whole_bounds(name: str) -> tuple[Bound, ...]:
-    """The figures of a whole loop of the design."""
-    short = SHORT[name]
+def whole_bounds(world: World) -> tuple[Bound, ...]:
+    """The figures of a whole loop."""
+    short = world.short
     found = [
-        Bound(f"{short}drift_noticed_windows", f"windows from a shift {SHIFTS[name]} to the drift", "", "<= 3", "<= 2"),
+        Bound(f"{short}drift_noticed_windows", f"windows from a shift {world.shift} to the drift", "", "<= 3", "<= 2"),
         Bound(f"{short}drift_to_champion_s", "shift → a new champion serves, untouched", "s", "<= 300", "<= 180"),
         Bound(f"{short}rollout_s", "a challenger passes the gate → it is the champion", "s"),
-        Bound(f"{short}value_recovered", f"{VALUES[name]}: new champion / before the shift", "", aim=">= 0.95"),
+        Bound(f"{short}value_recovered", f"{world.value}: new champion / before the shift", "", aim=">= 0.95"),
         Bound(f"{short}value_without", "the same after the shift, before the rollout", ""),
     ]
-    if WORLDS[name].probes:
+    if world.probes:
         text = "p99 of a request during the retraining / before it"
         found.append(Bound(f"{short}retrain_p99_ratio", text, "", "<= 1.5", "<= 1.2"))
     return tuple(found)
 
 
 LOOP_BOUNDS = (
-    *whole_bounds("feed_ranking"),
-    *whole_bounds("ctr_prediction"),
-    *whole_bounds("eta_prediction"),
+    *(bound for world in WORLDS.values() for bound in whole_bounds(world)),
     Bound("rollback_s", "a guardrail is crossed → last answer of the bad version", "s", "<= 60", "<= 20"),
     Bound("shadow_p99_ratio", "p99 with every request computed in the shadow / without", "", "<= 1.1", "<= 1.05"),
     Bound("swap_failures", "failed requests in 20 swaps of the release under load", "", "<= 0"),
@@ -88,11 +78,11 @@ def measure_loop(only: Sequence[str] | None, rounds: int, home: Path) -> list[Fi
                 for name, values in measure(find_design(DESIGN), lab, rounds).items():
                     found.setdefault(name, []).extend(values)
     for design, world in WORLDS.items():
-        if wanted & {bound.id for bound in whole_bounds(design)}:
+        if wanted & {bound.id for bound in whole_bounds(world)}:
             err.print(f"measuring a whole loop of {design} …")
             with _lab(design, settings) as lab:
                 measured = measure_whole(find_design(design), lab, world)
-            found |= {SHORT[design] + name: [value] for name, value in measured.items()}
+            found |= {world.short + name: [value] for name, value in measured.items()}
     return [of_rounds(bounds[name], found[name]) for name in bounds if name in wanted and name in found]
 
 

@@ -35,11 +35,17 @@ WINDOWS_BEFORE, USUAL_S, AFTER_S, PATIENCE_S = 4, 120.0, 150.0, 2400.0
 
 @dataclass(frozen=True)
 class World:
-    """The simulated users of a loop: requests per second, and the size of the shift, empty for the design's own. With
-    `probes`, requests beside theirs measure the latency."""
+    """The simulated users of a design: `rate` requests per second, and `size`, the options of `lab world shift`.
+
+    `shift` and `value` describe the shift and the online metric; ids of figures begin with `short`. With `probes`,
+    requests beside those of the users measure the latency.
+    """
 
     rate: str
-    shift: tuple[str, ...] = ()
+    shift: str
+    value: str
+    short: str = ""
+    size: tuple[str, ...] = ()
     probes: bool = False
 
 
@@ -63,7 +69,7 @@ def measure_whole(design: Design, lab: OwnLab, world: World) -> dict[str, float]
         with probe if world.probes else nullcontext():
             _await(lambda: read_status(root).windows >= WINDOWS_BEFORE, "the windows before the shift")
             windows, first = read_status(root).windows, read_release(root).model_version
-            run("world", "shift", design.name, *world.shift).wait(60)
+            run("world", "shift", design.name, *world.size).wait(60)
             shifted = time.time()
             err.print("the world has shifted")
             drift = _await(lambda: entry("drift", shifted), "the drift")
