@@ -22,7 +22,7 @@ from infra.live.live_log import LIVE
 from infra.registry.release import read_release
 from infra.settings import REPOSITORY
 from infra.telemetry.canary.source import CanarySource
-from infra.telemetry.drift.status import read_status
+from infra.telemetry.drift.status import Status, read_status
 from infra.telemetry.timeline import Entry, read
 from lab.bench.environment import environment
 from lab.bench.loop.swaps import Probe
@@ -30,7 +30,7 @@ from lab.bench.up import OwnLab
 from lab.output.console import err
 
 T = TypeVar("T")
-WINDOWS_BEFORE, USUAL_S, AFTER_S, PATIENCE_S = 4, 120.0, 150.0, 2400.0
+USUAL_S, AFTER_S, PATIENCE_S = 120.0, 150.0, 3600.0
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def measure_whole(design: Design, lab: OwnLab, world: World) -> dict[str, float]
     probe = Probe(lab.url, design.ask.path)
     try:
         with probe if world.probes else nullcontext():
-            _await(lambda: read_status(root).windows >= WINDOWS_BEFORE, "the windows before the shift")
+            _await(lambda: _is_watched(read_status(root)), "the windows before the shift")
             windows, first = read_status(root).windows, read_release(root).model_version
             run("world", "shift", design.name, *world.size).wait(60)
             shifted = time.time()
@@ -113,6 +113,11 @@ def _ratio(probe: Probe, shifted: float, began: float, ended: float) -> float:
 def _relative(value: float, before: float) -> float:
     """The value relative to that before the shift. A negative value is an error, where less is better."""
     return value / before if before > 0 else before / value
+
+
+def _is_watched(status: Status) -> bool:
+    """True once a window has been compared with a reference that has labels. The label of a ride comes with its end."""
+    return status.windows > status.reference and "all" in status.calibration
 
 
 def _s(entry: Entry) -> float:
