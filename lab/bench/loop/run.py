@@ -26,9 +26,9 @@ from lab.output.console import err
 
 DESIGN = "feed_ranking"
 WORLDS = {"feed_ranking": World("6", "of tastes", "attention per session", probes=True)}
-"""The designs whose whole loop is measured. With the preset smoke, the budgets of the ads are spent after about 10,000
+"""The designs whose whole loop is measured. With the preset smoke, most budgets of the ads are spent after about 4,500
 auctions of a day, which is fewer than a shift, a canary and a comparison afterwards need. The label of a ride comes
-about ten minutes after its quote, so that a loop takes an hour."""
+when it ends: after seven minutes of traffic, no window has labels yet, and a loop would take about an hour."""
 
 
 def whole_bounds(world: World) -> tuple[Bound, ...]:
