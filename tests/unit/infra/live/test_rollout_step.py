@@ -95,7 +95,7 @@ def test_last_step_promotes(settings: Settings, root: Path, monkeypatch: pytest.
 @pytest.mark.parametrize(
     ("values", "reason"),
     [
-        ({"new": Arm(300, 30.0, 30.0), "old": Arm(300, 300.0, 300.0), "high": -0.5}, "clicks: 0.1, the champion's 1"),
+        ({"new": Arm(300, 30.0, 30.0), "old": Arm(300, 300.0, 300.0), "high": -0.5}, "clicks: 0.1 in 300 sessions"),
         ({"calibration": {"new": (0.2, 0.01, 99), "old": (0.9, 0.01, 99)}}, "its calibration is 0.20"),
     ],
 )
