@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,12 +23,14 @@ from lab.output.console import err, print_json, print_table
 
 Reason = Annotated[str, typer.Option(help="the reason; the timeline and the registry keep it")]
 BY_HAND = "by hand"
+LOOK_S, FOLLOW_S = 3.0, 300.0
+"""seconds between two looks at a rollout, and for which one process follows it"""
 
 
 def rollout(
     design: DesignName,
-    advance: Annotated[
-        bool, typer.Option("--advance", hidden=True, help="look once and move on; the monitor runs this")
+    follow: Annotated[
+        bool, typer.Option("--follow", hidden=True, help="move the rollout on until it ends; the monitor runs this")
     ] = False,
     preset: Preset = None,
     as_json: Json = False,
@@ -39,11 +42,9 @@ def rollout(
     """
     found, settings = find_design(design), settings_for(preset)
     root = settings.design_root(found.name)
-    if advance:
-        from infra.live.rollout_step import advance as move_on
-
+    if follow:
         stop_with_parent(settings.parent_pipe)
-        _tell_registry(found, settings, move_on(found, settings))
+        _follow(found, settings)
         return
     state = read_rollout(root)
     measured = _measured(root, state)
@@ -66,6 +67,20 @@ def rollout(
         low, high = measured.get("low"), measured.get("high")
         bounds = "not known yet" if low is None or high is None else f"{low:+.3g} to {high:+.3g}"
         err.print(f"difference of the online metric, at any time with the same certainty: {bounds}", soft_wrap=True)
+
+
+def _follow(design: Design, settings: Settings) -> None:
+    """Look every few seconds until the rollout ends or the process that started this one has ended. Every few minutes
+    the monitor starts a new process."""
+    from infra.live.rollout_step import advance
+
+    parent, until = os.getppid(), time.monotonic() + FOLLOW_S
+    while True:
+        state = advance(design, settings)
+        _tell_registry(design, settings, state)
+        if not state.is_active or os.getppid() != parent or time.monotonic() > until:
+            return
+        time.sleep(LOOK_S)
 
 
 def promote(design: DesignName, reason: Reason = BY_HAND, preset: Preset = None) -> None:

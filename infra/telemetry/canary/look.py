@@ -21,11 +21,14 @@ from infra.settings import Settings
 from infra.telemetry.canary.calibration import Calibration
 from infra.telemetry.canary.sessions import NEW, OLD, Sessions, with_new_files
 from infra.telemetry.canary.source import CanarySource
+from infra.telemetry.drift.observed import DriftSource
 
 MEASURED = "measured.json"
 EFFECT = 0.2
 """Relative difference of the online metric for which the interval is narrowest. A step ends after some hundred
 sessions, in which no smaller difference is sure."""
+
+_SOURCES: dict[tuple[str, str, int], DriftSource] = {}
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,7 @@ def look(design: Design, settings: Settings, rollout: Rollout) -> Measured:
     alpha = config.guard_alpha / len(config.shares)
     low, high = always_valid_interval(new, old, alpha=alpha, effect=EFFECT * abs(old.mean))
     calibration = Calibration.read(folder, begun_ns)
-    sources = [resolve(design.drift)(settings, release) for release in (served, challenger)]
+    sources = [_source(design, settings, release) for release in (served, challenger)]
     calibration.add_files(sources, live, folder, until_ns)
     calibration.write(folder, begun_ns)
     ratios = {
@@ -79,6 +82,14 @@ def look(design: Design, settings: Settings, rollout: Rollout) -> Measured:
     measured = Measured(rollout.number, source.measure, new, old, low, high, ratios)
     write_atomically(folder / MEASURED, json.dumps(measured.row(), indent=2))
     return measured
+
+
+def _source(design: Design, settings: Settings, release: Release) -> DriftSource:
+    """Reads predictions of this release. It loads a model, so one that was made before is used again."""
+    key = (str(settings.design_root(design.name)), release.model_digest, release.model_version)
+    if key not in _SOURCES:
+        _SOURCES[key] = resolve(design.drift)(settings, release)
+    return _SOURCES[key]
 
 
 def _name(release: Release) -> str:
