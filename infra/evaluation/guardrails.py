@@ -83,8 +83,9 @@ def looks_worse(new: Arm, old: Arm, config: RolloutConfig) -> bool:
 
 def next_share(share: float, new: Arm, old: Arm, config: RolloutConfig) -> float | None:
     """The share of users of the next step, 1.0 for all users. None if the present step goes on: it has too few
-    sessions, or the challenger looks worse."""
-    if new.n < config.canary_sessions or looks_worse(new, old, config):
+    sessions, all of them are worth nothing with both models (ads whose budgets are spent), or the challenger looks
+    worse."""
+    if new.n < config.canary_sessions or not (new.squares or old.squares) or looks_worse(new, old, config):
         return None
     return next((step for step in config.shares if step > share + 1e-9), 1.0)
 

@@ -66,9 +66,12 @@ def test_sessions_stop_a_model_whose_whole_interval_is_below_the_limit() -> None
 
 
 def test_steps_follow_each_other_after_enough_sessions() -> None:
-    few, enough = Arm(CONFIG.canary_sessions - 1), Arm(CONFIG.canary_sessions)
+    few, enough = (Arm(n, float(n), float(n)) for n in (CONFIG.canary_sessions - 1, CONFIG.canary_sessions))
     assert next_share(0.01, few, few, CONFIG) is None
     assert [next_share(share, enough, enough, CONFIG) for share in (0.01, 0.05, 0.25)] == [0.05, 0.25, 1.0]
+    empty = Arm(CONFIG.canary_sessions)
+    assert next_share(0.01, empty, empty, CONFIG) is None, "no session of either model says anything"
+    assert next_share(0.01, enough, empty, CONFIG) == 0.05
 
 
 def arm(n: int, mean: float, deviation: float) -> Arm:
