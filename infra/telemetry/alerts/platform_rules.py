@@ -142,6 +142,18 @@ DRIFT_ALERTS = (
         "build on the log fails: move them away.",
     ),
 )
+ROLLOUT_ALERTS = (
+    AlertRule(
+        "RolledBack",
+        (Time() - latest("lab_rollout_stage_timestamp_seconds", "design"))
+        .below(DAY_S)
+        .when(latest("lab_rollout_rolled_back", "design").above(0)),
+        TICKET,
+        "{{ $labels.design }}: a new model was rolled back {{ $value | humanizeDuration }} ago",
+        "Run `lab rollout` with the design's name: it says why. The model passed the gate, so look for what the gate "
+        "does not measure; designs/debugging.md.",
+    ),
+)
 STREAM_ALERTS = (
     AlertRule(
         "StreamDown",

@@ -6,7 +6,13 @@ from collections.abc import Sequence
 
 from infra.design import Design, resolve
 from infra.telemetry.alerts.budget_rules import budget_rules, shared_records
-from infra.telemetry.alerts.platform_rules import BUILD_ALERTS, DRIFT_ALERTS, SERVICE_ALERTS, STREAM_ALERTS
+from infra.telemetry.alerts.platform_rules import (
+    BUILD_ALERTS,
+    DRIFT_ALERTS,
+    ROLLOUT_ALERTS,
+    SERVICE_ALERTS,
+    STREAM_ALERTS,
+)
 from infra.telemetry.alerts.rule import AlertRule, RuleGroup
 
 
@@ -20,6 +26,7 @@ def rule_groups(designs: Sequence[Design]) -> tuple[RuleGroup, ...]:
         RuleGroup("services", SERVICE_ALERTS),
         RuleGroup("builds", BUILD_ALERTS),
         RuleGroup("drift", DRIFT_ALERTS),
+        RuleGroup("rollout", ROLLOUT_ALERTS),
         RuleGroup("stream", STREAM_ALERTS),
     )
 
