@@ -22,7 +22,7 @@ TOGETHER := -m "not timing and not alone"
 
 .PHONY: help up down env env-dev test all-tests some-tests quick together lint types unit contracts \
 	integration e2e timing rules dashboards airflow-env airflow-test loop-test loop-more \
-	compose-up compose-down compose-test engine bench evaluate lock clean
+	compose-up compose-down compose-test compose-stack compose-loop engine bench evaluate lock clean
 
 help: ## show the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 14
@@ -107,12 +107,17 @@ compose-up: engine ## the same with Docker: Redis, PostgreSQL, MLflow, Prometheu
 compose-down: engine ## stop it, keep its data (docker compose down --volumes forgets the data too)
 	docker compose --profile '*' down
 
+compose-test: compose-stack compose-loop ## bring everything up from nothing, use it, break it, take it down
+
 # Airflow, alerts and contracts wait for most of their time, and measure no speed. The tests of the stack run alone.
-compose-test: engine env-dev ## bring everything up from nothing, use it, break it, take it down
-	$(BIN)/pytest tests/compose/test_loop.py tests/compose/test_airflow.py tests/contracts/test_stream.py \
-		tests/compose/test_alerts.py tests/contracts/test_compose.py tests/contracts/test_feature_store.py \
-		tests/contracts/test_registry.py -n 3 --dist loadfile --no-loadscope-reorder -k "kafka or not test_stream"
+compose-stack: engine env-dev
+	$(BIN)/pytest tests/compose/test_airflow.py tests/contracts/test_stream.py tests/compose/test_alerts.py \
+		tests/contracts/test_compose.py tests/contracts/test_feature_store.py tests/contracts/test_registry.py \
+		-n 2 --dist loadfile --no-loadscope-reorder -k "kafka or not test_stream"
 	$(BIN)/pytest tests/compose/test_stack.py -rs
+
+compose-loop: engine env-dev ## of these tests only the learning loop, which Airflow closes; a quarter of an hour
+	$(BIN)/pytest tests/compose/test_loop.py -rs
 
 engine:
 	@command -v docker >/dev/null 2>&1 || { echo "Docker is not installed: https://docs.docker.com/get-docker; 'make up' needs none" >&2; exit 1; }

@@ -101,7 +101,8 @@ def test_replay_reproduces_slates_and_skew_finds_no_difference(lab: Lab, tmp_pat
     found = observed_drift(Path(lab.environment["LAB_HOME"]), "feed_ranking", after_s=3600)
     assert found.matched_share > 0.9, "labels that the drift monitor joins with their prediction"
     assert 0.2 < found.calibration < 2
-    assert "no window yet" in lab.run("drift", "feed_ranking")
+    drift = lab.run("drift", "feed_ranking")
+    assert "no window yet" in drift or "no verdict yet" in drift, "a window may end meanwhile, but not a reference"
 
 
 def test_killed_worker_neither_loses_nor_duplicates_events(lab: Lab, live_dir: Path, tmp_path: Path) -> None:
