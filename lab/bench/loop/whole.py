@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import subprocess
 import sys
 import time
@@ -89,7 +88,7 @@ def measure_whole(design: Design, lab: OwnLab, world: World) -> dict[str, float]
             _await(lambda: read_release(root).model_version > first, "the release")
             time.sleep(AFTER_S)
     finally:
-        live.send_signal(signal.SIGINT)
+        live.terminate()  # a program in the background of a shell may ignore SIGINT
         live.wait(60)
         run("world", "shift", design.name, "--clear").wait(60)
     before, during, after = (
