@@ -9,6 +9,7 @@ import pytest
 from infra.evaluation.figures import Bound
 from infra.settings import REPOSITORY
 from lab.bench.compose.run import COMPOSE_BOUNDS
+from lab.bench.loop.run import LOOP_BOUNDS
 from lab.bench.stream.run import STREAM_BOUNDS
 from lab.designs import NAMES, find_design, load_designs
 from lab.output.headline import MOST, README, headline, with_headline
@@ -18,6 +19,7 @@ FILES = sorted(DIRECTORY.glob("*.json"))
 BOUNDS: dict[str, tuple[Bound, ...]] = {name: find_design(name).bench for name in NAMES} | {
     "stream": STREAM_BOUNDS,
     "compose": COMPOSE_BOUNDS,
+    "loop": LOOP_BOUNDS,
 }
 
 
