@@ -36,9 +36,10 @@ MOST_TEXT = 1000
 
 @dataclass(frozen=True)
 class Child:
+    """A process that follows a rollout since `started_s` of `time.monotonic`."""
+
     process: subprocess.Popen[bytes]
     started_s: float
-    """time.monotonic"""
 
 
 @dataclass
@@ -93,7 +94,7 @@ class Rollouts:
                 log.exception("cannot move a rollout on")
 
     def _follow(self, design: Design) -> None:
-        """Start the child."""
+        """Start the design's child."""
         forget_tallies(self.settings.design_root(design.name))
         messages = self._messages(design.name)
         messages.parent.mkdir(parents=True, exist_ok=True)
