@@ -72,26 +72,29 @@ class Rollouts:
             lease.give_back()
 
     def look(self) -> None:
-        """One round over all designs."""
+        """One round over all designs. The next round tries again what fails."""
         for design in self.designs:
-            root = self.settings.design_root(design.name)
-            rollout = read_rollout(root)
-            if self._has_child(design.name) and not rollout.is_active:
-                continue
-            if not (rollout.is_active or is_behind(root, rollout)) or not self._leases[design.name].take():
-                continue
-            if rollout.is_active and (reason := guard(design, self.settings, rollout)):
-                log.warning("%s: version %d is rolled back: %s", design.name, rollout.version, reason)
-                self._next[design.name] = 0.0  # the registry has to be told
-            if not self._has_child(design.name) and time.monotonic() >= self._next.get(design.name, 0.0):
-                self._follow(design)
+            try:
+                self._look(design)
+            except Exception:  # the rollouts of the other designs go on
+                log.exception("cannot move the rollout of %s on", design.name)
+
+    def _look(self, design: Design) -> None:
+        root = self.settings.design_root(design.name)
+        rollout = read_rollout(root)
+        if self._has_child(design.name) and not rollout.is_active:
+            return
+        if not (rollout.is_active or is_behind(root, rollout)) or not self._leases[design.name].take():
+            return
+        if rollout.is_active and (reason := guard(design, self.settings, rollout)):
+            log.warning("%s: version %d is rolled back: %s", design.name, rollout.version, reason)
+            self._next[design.name] = 0.0  # the registry has to be told
+        if not self._has_child(design.name) and time.monotonic() >= self._next.get(design.name, 0.0):
+            self._follow(design)
 
     def _run(self) -> None:
         while not self._stop.wait(self.look_s):
-            try:
-                self.look()
-            except Exception:  # the next round tries again
-                log.exception("cannot move a rollout on")
+            self.look()
 
     def _follow(self, design: Design) -> None:
         """Start the design's child."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zipfile
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -75,7 +76,7 @@ class Sessions:
                     answers = Answers(*(stored[f"answers_{item.name}"] for item in fields(Answers)))
                     outcomes = Outcomes(*(stored[f"outcomes_{item.name}"] for item in fields(Outcomes)))
                     return cls(begun_ns, int(stored["times"][1]), answers, outcomes)
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             pass
         return cls.since(begun_ns)
 

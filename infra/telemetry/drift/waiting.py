@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zipfile
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -52,7 +53,7 @@ class Waiting:
                     getattr(units, name).shape[1:] == getattr(like, name).shape[1:] for name in COLUMNS
                 ):
                     return cls(units, Labels(stored["label_id"], stored["label_actual"]))
-        except (OSError, ValueError, KeyError, IndexError):
+        except (OSError, ValueError, KeyError, IndexError, EOFError, zipfile.BadZipFile):
             pass
         return cls(
             Units.none(1) if like is None else like.take(np.zeros(0, np.int64)),

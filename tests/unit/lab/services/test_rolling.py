@@ -3,6 +3,7 @@
 import json
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -123,6 +124,19 @@ def test_child_tells_the_registry_of_an_ended_rollout_and_then_rests(
     (root / FOLDER / SEEN).write_text(json.dumps({"number": read_rollout(root).number}))
     rollouts.look()
     assert not rollouts._children
+
+
+def test_design_that_fails_does_not_stop_the_others(
+    settings: Settings, root: Path, calls: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    begin(root)
+    broken = settings.design_root("broken")
+    broken.parent.mkdir(parents=True, exist_ok=True)
+    broken.write_text("a file where the folder of a design should be")
+    rollouts = Rollouts([replace(DESIGN, name="broken"), DESIGN], settings)
+    rollouts.look()
+    assert "cannot move the rollout of broken on" in caplog.text
+    end_child(rollouts, calls)
 
 
 def test_monitor_without_the_lease_does_nothing(settings: Settings, root: Path, calls: Path) -> None:

@@ -117,5 +117,7 @@ def test_state_of_an_earlier_step_and_a_damaged_one_are_not_used(tmp_path: Path)
     looked(tmp_path, Sessions.since(0), Source()).write(file)
     assert len(Sessions.read(file, 0).answers.id) == 1
     assert (Sessions.read(file, 7).read_ns, len(Sessions.read(file, 7).answers.id)) == (7, 0)
-    file.write_bytes(b"no archive")
-    assert Sessions.read(file, 0).read_ns == 0
+    whole = file.read_bytes()
+    for damaged in (b"no archive", b"", whole[: len(whole) // 2]):
+        file.write_bytes(damaged)
+        assert Sessions.read(file, 0).read_ns == 0
