@@ -20,6 +20,7 @@ from infra.build.tasks import tasks_of
 from lab.designs import NAMES, find_design
 from lab.services.composing import Stack
 from tests.compose.airflow_api import AirflowApi
+from tests.compose.fresh_stack import fresh_stack
 
 PROJECT = "lab-airflow-test"
 DESIGN = find_design("eta_prediction")
@@ -38,10 +39,7 @@ for place in pathlib.Path("/proc").glob("[0-9]*"):
 
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
-    found = Stack(PROJECT, settings={"LAB_PRESET": "smoke"})
-    found.down()  # remove the remains of a killed run
-    yield found
-    found.down()
+    yield from fresh_stack(PROJECT, LAB_PRESET="smoke")
 
 
 @pytest.fixture(scope="module")

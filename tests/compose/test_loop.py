@@ -17,6 +17,7 @@ import pytest
 from lab.designs import find_design
 from lab.services.composing import Stack
 from tests.compose.airflow_api import AirflowApi
+from tests.compose.fresh_stack import fresh_stack
 
 PROJECT = "lab-loop-test"
 DESIGN = find_design("feed_ranking")
@@ -29,10 +30,7 @@ PATIENCE_S = 900.0
 
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
-    found = Stack(PROJECT, settings={"LAB_PRESET": "smoke"})
-    found.down()  # remove the remains of a killed run
-    yield found
-    found.down()
+    yield from fresh_stack(PROJECT, LAB_PRESET="smoke")
 
 
 def in_monitor(stack: Stack, *words: str) -> str:

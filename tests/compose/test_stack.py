@@ -25,6 +25,7 @@ from lab.bench.compose.replicas import are_ready, kill, ready_replicas, replicas
 from lab.bench.steady_load import CLIENTS, steady_load
 from lab.designs import find_design
 from lab.services.composing import ONE_SHOT, Stack
+from tests.compose.fresh_stack import fresh_stack
 from tests.compose.prometheus import (
     PLATFORM,
     prometheus_is_ready,
@@ -50,10 +51,7 @@ BUILDS_S = 270.0
 
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
-    found = Stack(PROJECT)
-    found.down()  # remove the remains of a killed run
-    yield found
-    found.down()
+    yield from fresh_stack(PROJECT)
 
 
 def is_running(stack: Stack, *services: str) -> bool:
