@@ -112,15 +112,18 @@ def broken_by_speed_alone(probes: Sequence[Mapping[str, Any]]) -> str:
 
 
 def stays_below(limit: float, measure: Callable[[], float], what: str) -> None:
-    """Assert that `measure()` is below `limit`. A larger value counts only if other programs are quiet."""
+    """Assert that `measure()` is below `limit`. A larger value counts only in the last try and on a quiet machine."""
     found = when_quiet(measure, lambda value: value < limit, what)
     assert found < limit, f"{what}: {found:.4g}, limit {limit:.4g}"
 
 
 def when_quiet(measure: Callable[[], T], holds: Callable[[T], bool], what: str) -> T:
-    """Return the result of `measure()`. A result that does not hold counts only if other programs are quiet."""
+    """Return the first result of `measure()` that holds. A result that does not hold is measured again, because a
+    machine can stop for a moment. The last try decides if other programs are quiet."""
+    tries = iter(range(1, TRIES + 1))
 
     def attempt() -> T:
+        number = next(tries)
         begun, before = time.monotonic(), (_busy_s(), _own_s())
         found = measure()
         took_s = time.monotonic() - begun
@@ -128,7 +131,7 @@ def when_quiet(measure: Callable[[], T], holds: Callable[[T], bool], what: str) 
         shown = f"{found:.4g}" if isinstance(found, float) else "measured"
         text = f"{what}: {shown} in {took_s:.2f} s, other programs used {foreign:.2f} cores"
         print(text)
-        if not holds(found) and foreign > MOST_FOREIGN_CORES:
+        if not holds(found) and (number < TRIES or foreign > MOST_FOREIGN_CORES):
             raise Inconclusive(text)
         return found
 
