@@ -8,6 +8,7 @@ click to the advertiser, which a second-price auction maximises.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,6 +20,7 @@ from ctr_prediction.world.examination import examination
 from ctr_prediction.world.oracle import Context, Oracle
 from ctr_prediction.world.policy import Eligible
 from ctr_prediction.world.requests import draw_requests
+from ctr_prediction.world.shift import shifted
 from ctr_prediction.world.truth import make_world
 from infra.evaluation.experiment import Play, Score, per_case
 from infra.simulation.streams import start_ts
@@ -59,6 +61,12 @@ class Judge:
         self._eligible = Eligible.of(self.world)
         self._ads_there = int(np.searchsorted(self.world.ads.start_ts, start_ts(config.world, self.day)))
         """number of ads in the history; no snapshot includes the ads of the day after"""
+
+    def in_shifted_world(self, size: float) -> Judge:
+        """A judge of the same pages in the world after a shift of `size` (`world.shift`)."""
+        found = copy(self)
+        found.oracle = Oracle(shifted(self.world, size))
+        return found
 
     def cases(self, count: int) -> Sequence[Page]:
         """The next pages after the history, each of a different user."""

@@ -8,6 +8,7 @@ driving times: it knows the route, but neither today's traffic nor turns nor pla
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +37,12 @@ class Judge:
         self.config = config
         self.day = DayAfter(config.world)
         self.later = LaterDays(config.world)
+
+    def in_shifted_world(self, size: float) -> Judge:
+        """A judge whose later days have road works of `size` (`world.shift`): it values HTTP responses in them."""
+        found = copy(self)
+        found.later = LaterDays(self.config.world, size)
+        return found
 
     def cases(self, count: int) -> Sequence[Ride]:
         return self.day.rides(count, self.config.world.seed)

@@ -47,6 +47,11 @@ class Judge(Protocol):
         """Return the HTTP request body for one case, with exploration and other sources of noise switched off."""
         ...
 
+    def in_shifted_world(self, size: float) -> Judge:
+        """Return a judge of the same cases that values HTTP responses in the world after a shift of `size`
+        (`lab world shift`)."""
+        ...
+
     def captured_by(self, cases: Sequence[Any], answers: Sequence[Mapping[str, Any]]) -> Score:
         """Return the value of `answers` (HTTP response bodies) to `cases`."""
         ...

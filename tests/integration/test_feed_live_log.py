@@ -15,7 +15,7 @@ import pytest
 from feed_ranking.config import SMOKE
 from feed_ranking.design import DESIGN
 from feed_ranking.domain import AD, COUNTS, EMPTY, RANDOM_POLICY
-from feed_ranking.evaluation.gate import Judge
+from feed_ranking.evaluation.judge import Judge
 from feed_ranking.events.cuts import cut_of, live_root
 from feed_ranking.events.history import cut_log
 from feed_ranking.offline.feature_tables import SnapshotTimes

@@ -16,19 +16,24 @@ from eta_prediction.evaluation.rides.day_after import DrivenRide, driven_ride
 from eta_prediction.world.demand import Demand
 from eta_prediction.world.live_city import LiveCity
 from eta_prediction.world.replayed import Observed, ReplayedDay
+from eta_prediction.world.shift import busiest_bridge, shifted
 
 NOTHING = Observed(np.zeros(0), np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
 
 
 class LaterDays:
-    """The city is drawn at the first use."""
+    """The city is drawn at the first use, with road works of `size` on its busiest bridge (`world.shift`)."""
 
-    def __init__(self, config: WorldConfig) -> None:
-        self._config = config
+    def __init__(self, config: WorldConfig, size: float = 0.0) -> None:
+        self._config, self._size = config, size
 
     @cached_property
     def _city(self) -> LiveCity:
-        return LiveCity(self._config)
+        city = LiveCity(self._config)
+        routes = city.day_at(city.end_ts).found.planned.routes
+        bridge = busiest_bridge(self._config.city, city.world.graph, routes)
+        city.shift(shifted(city.world, bridge, self._size), city.end_ts)
+        return city
 
     def driven(self, ride: Ride, at_ts: float, edges: Ints) -> DrivenRide:
         """The ride with a departure at `at_ts` along `edges`, or along the driver's own route if there are none."""

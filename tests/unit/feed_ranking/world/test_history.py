@@ -83,7 +83,8 @@ def test_catalogue_and_logs_contain_no_latent_world_columns(world: World, tmp_pa
 
 def test_only_the_generator_and_the_evaluation_import_the_world() -> None:
     allowed = {
-        f"feed_ranking/{name}.py" for name in ("offline/generate", "evaluation/gate", "evaluation/simulated_days")
+        f"feed_ranking/{name}.py"
+        for name in ("offline/generate", "evaluation/gate", "evaluation/judge", "evaluation/simulated_days")
     }
     reaching = set()
     for file in (REPOSITORY / "feed_ranking").rglob("*.py"):
