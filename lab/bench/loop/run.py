@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from infra.errors import UsageError
@@ -25,7 +26,7 @@ from lab.designs import find_design
 from lab.output.console import err
 
 DESIGN = "feed_ranking"
-WORLDS = {"feed_ranking": World("6", "of tastes", "attention per session", probes=True)}
+WORLDS = {"feed_ranking": World("6", "of tastes", probes=True)}
 """The designs whose whole loop is measured. With the preset smoke, most budgets of the ads are spent after about 4,500
 auctions of a day, which is fewer than a shift, a canary and a comparison afterwards need. The label of a ride comes
 when it ends: after seven minutes of traffic, no window has labels yet, and a loop would take about an hour."""
@@ -38,8 +39,10 @@ def whole_bounds(world: World) -> tuple[Bound, ...]:
         Bound(f"{short}drift_noticed_windows", f"windows from a shift {world.shift} to the drift", "", "<= 3", "<= 2"),
         Bound(f"{short}drift_to_champion_s", "shift → a new champion serves, untouched", "s", "<= 300", "<= 180"),
         Bound(f"{short}rollout_s", "a challenger passes the gate → it is the champion", "s"),
-        Bound(f"{short}value_recovered", f"{world.value}: new champion / before the shift", "", aim=">= 0.95"),
-        Bound(f"{short}value_without", "the same after the shift, before the rollout", ""),
+        Bound(f"{short}value_recovered", "captured value: new champion / model before the shift", "", aim=">= 0.95"),
+        Bound(f"{short}value_without", "captured value: the old model after the shift / before it", ""),
+        Bound(f"{short}value_gain", "captured value after the shift: new champion / old model, less 1", ""),
+        Bound(f"{short}value_gain_low", "lower end of the interval of `value_gain`", "", ">= 0"),
     ]
     if world.probes:
         text = "p99 of a request during the retraining / before it"
@@ -68,20 +71,22 @@ def measure_loop(only: Sequence[str] | None, rounds: int, home: Path) -> list[Fi
     if unknown := set(only or ()) - set(bounds):
         raise UsageError(f"there is no figure {', '.join(sorted(unknown))}", hint=f"choose one of: {', '.join(bounds)}")
     wanted = {name for name in bounds if not only or name in only}
-    found, settings = dict[str, list[float]](), Settings(home=home / "bench-loop", preset=PRESET)
+    found, settings = dict[str, Figure](), Settings(home=home / "bench-loop", preset=PRESET)
     for measure, names in PARTS:
         if wanted & names:
             err.print(f"measuring {', '.join(sorted(wanted & names))} …")
             with _lab(DESIGN, settings) as lab:
                 for name, values in measure(find_design(DESIGN), lab, rounds).items():
-                    found.setdefault(name, []).extend(values)
+                    found[name] = of_rounds(bounds[name], values)
     for design, world in WORLDS.items():
         if wanted & {bound.id for bound in whole_bounds(world)}:
             err.print(f"measuring a whole loop of {design} …")
             with _lab(design, settings) as lab:
                 measured = measure_whole(find_design(design), lab, world)
-            found |= {world.short + name: [value] for name, value in measured.items()}
-    return [of_rounds(bounds[name], found[name]) for name in bounds if name in wanted and name in found]
+            for name, (value, low, high) in measured.items():
+                bound = bounds[world.short + name]
+                found[bound.id] = replace(of_rounds(bound, [value]), low=low, high=high)
+    return [found[name] for name in bounds if name in wanted and name in found]
 
 
 @contextmanager
