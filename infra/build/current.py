@@ -20,7 +20,7 @@ from infra.errors import CorruptArtifact, UsageError
 from infra.registry.release import FILE, PREVIOUS, Release, read_release
 from infra.registry.rollout import Rollout, read_rollout, write_rollout
 from infra.settings import Settings
-from infra.telemetry.timeline import record
+from infra.telemetry.timeline import read, record
 
 SUMMARY = "step.json"
 """the file in a step's output with its seconds, peak memory and facts"""
@@ -97,6 +97,20 @@ def promote_challenger(design: Design, settings: Settings, rollout: Rollout, rea
     make_current(design, settings, paths, reason, deletes=False)
     promoted = rollout.accepting(rollout.digest).moved("promoted", share=1.0, reason=reason)
     return write_rollout(root, rollout, promoted) is not None
+
+
+def finish_promotion(design: Design, settings: Settings, rollout: Rollout) -> bool:
+    """End the rollout of a promotion that was killed after its release had moved, and record it if nobody has. False if
+    the challenger is not released."""
+    root = settings.design_root(design.name)
+    if read_pointer(root / CURRENT) != dict(rollout.paths):
+        return False
+    recorded = [one for one in read(settings, design.name) if one.kind in ("promotion", "shadow")]
+    if not recorded or recorded[-1].kind == "shadow":
+        text = f"model version {rollout.version} is the champion; its promotion was interrupted"
+        record(settings, design.name, "promotion", text, version=rollout.version)
+    write_rollout(root, rollout, rollout.moved("promoted", share=1.0, reason=rollout.reason))
+    return True
 
 
 def end_rollout(design: Design, settings: Settings, rollout: Rollout, *, is_bad: bool, reason: str) -> bool:

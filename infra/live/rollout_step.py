@@ -7,8 +7,7 @@ so a command of a person, such as `lab stop`, is never overwritten.
 
 from __future__ import annotations
 
-from infra.build.current import end_rollout, promote_challenger
-from infra.build.fingerprints import CURRENT, read_pointer
+from infra.build.current import end_rollout, finish_promotion, promote_challenger
 from infra.design import Design
 from infra.evaluation.guardrails import (
     Requests,
@@ -41,11 +40,9 @@ def advance(design: Design, settings: Settings) -> Rollout:
     if not rollout.is_active:
         return rollout
     config: RolloutConfig = design.configuration(settings.preset).rollout
-    if read_pointer(root / CURRENT) == dict(rollout.paths):  # a promotion that was interrupted after its last step
-        write_rollout(root, rollout, rollout.moved("promoted", share=1.0, reason=rollout.reason))
-    elif guard(design, settings, rollout):
-        pass
-    elif rollout.stage == "shadow":
+    if finish_promotion(design, settings, rollout) or guard(design, settings, rollout):
+        return read_rollout(root)
+    if rollout.stage == "shadow":
         _leave_shadow(design, settings, rollout, config)
     else:
         _step_canary(design, settings, rollout, config)
