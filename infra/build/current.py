@@ -103,7 +103,7 @@ def finish_promotion(design: Design, settings: Settings, rollout: Rollout) -> bo
     """End the rollout of a promotion that was killed after its release had moved, and record it if nobody has. False if
     the challenger is not released."""
     root = settings.design_root(design.name)
-    if read_pointer(root / CURRENT) != dict(rollout.paths):
+    if not _is_released(root, rollout):
         return False
     recorded = [one for one in read(settings, design.name) if one.kind in ("promotion", "shadow")]
     if not recorded or recorded[-1].kind == "shadow":
@@ -115,7 +115,9 @@ def finish_promotion(design: Design, settings: Settings, rollout: Rollout) -> bo
 
 def end_rollout(design: Design, settings: Settings, rollout: Rollout, *, is_bad: bool, reason: str) -> bool:
     """Take the challenger out of service. With `is_bad`, its model is not tried again. False if another writer changed
-    the rollout meanwhile."""
+    the rollout meanwhile, or if a promotion has already released the challenger and has not ended yet."""
+    if _is_released(settings.design_root(design.name), rollout):
+        return False
     changed = rollout.moved("rolled back" if is_bad else "stopped", reason=reason)
     if is_bad:
         changed = changed.rejecting(rollout.digest, reason)
@@ -207,6 +209,11 @@ def _kept_back(rollout: Rollout, release: Release) -> str:
     if rollout.is_active and digest == rollout.digest:
         return f"model version {version} is the challenger of the running rollout, in stage {rollout.stage}"
     return ""
+
+
+def _is_released(root: Path, rollout: Rollout) -> bool:
+    """True if the challenger of a running rollout is released: its promotion was killed, or runs now."""
+    return rollout.is_active and bool(rollout.paths) and read_pointer(root / CURRENT) == dict(rollout.paths)
 
 
 def _served(root: Path) -> Release | None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from infra.evaluation.sequential import Arm
-from infra.live.rollout_step import advance
+from infra.live.rollout_step import advance, guard
 from infra.registry.release import Release, read_release
 from infra.registry.rollout import Rollout, read_rollout, write_rollout
 from infra.settings import Settings
@@ -98,6 +98,20 @@ def test_next_look_finishes_a_promotion_that_was_killed(
     assert (writes["champion"], read_release(root).model_version) == (2, 2)
     promotions = [entry for entry in timeline.read(settings, "tiny") if entry.kind == "promotion"]
     assert len(promotions) == 1, "the timeline tells it once"
+
+
+def test_guard_does_not_take_back_what_a_killed_promotion_has_released(
+    settings: Settings, root: Path, writes: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise a model that is called bad would serve all users."""
+    writes["survives"] = 3
+    with pytest.raises(Killed):
+        advance(DESIGN, settings)
+    assert read_release(root).model_version == 2
+    writes |= {"done": 0, "survives": 100}
+    monkeypatch.setattr("infra.live.rollout_step._broken", lambda *_: "all of its requests fail")
+    assert guard(DESIGN, settings, read_rollout(root)) == ""
+    assert advance(DESIGN, settings).stage == "promoted"
 
 
 def test_promotion_writes_this_often(settings: Settings, root: Path, writes: dict[str, Any]) -> None:
