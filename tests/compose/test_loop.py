@@ -1,6 +1,6 @@
 """The learning loop in the composed stack: the monitor notices a shift of the world, Airflow retrains, the monitor
 moves the rollout on, and the new model serves. All of it happens by itself. Only the hourly DAG `watch` is started
-early.
+early. The broker, the registry and the monitor are killed on the way, and started again.
 
 The simulated users run in a container of their own, so that they live in the world of the stack's data.
 """
@@ -8,6 +8,8 @@ The simulated users run in a container of their own, so that they live in the wo
 from __future__ import annotations
 
 import json
+import subprocess
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -23,9 +25,10 @@ PROJECT = "lab-loop-test"
 DESIGN = find_design("feed_ranking")
 SERVICES = ("airflow-api", "airflow-scheduler", "build", "feed", "worker", "balancer", "monitor")
 RATE = "6"
+PEOPLE = f"{PROJECT}-people"
 WINDOWS_BEFORE = 4
 """three windows of the reference, and one that is compared with it"""
-PATIENCE_S = 900.0
+PATIENCE_S, DOWN_S = 900.0, 10.0
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +46,21 @@ def timeline(stack: Stack, kind: str) -> list[dict[str, Any]]:
 
 def wait_for(stack: Stack, condition: Callable[[], bool], what: str) -> None:
     stack.await_(condition, what, PATIENCE_S, every_s=15.0)
+
+
+def kill(stack: Stack, *services: str) -> None:
+    """Kill containers, and start them again after a while."""
+    stack.compose("kill", *services)
+    time.sleep(DOWN_S)
+    stack.compose("start", *services)
+
+
+def counts_of_people() -> dict[str, int]:
+    """Stop the simulated users, and return what they counted."""
+    subprocess.run(["docker", "stop", "--time", "60", PEOPLE], check=True, capture_output=True)
+    logs = subprocess.run(["docker", "logs", PEOPLE], check=True, capture_output=True, text=True)
+    counts: dict[str, int] = json.loads(logs.stdout)["counts"]
+    return counts
 
 
 def windows_of(stack: Stack) -> int:
@@ -69,8 +87,8 @@ def test_shift_of_the_world_leads_to_a_new_champion_by_airflow(stack: Stack) -> 
     stack.compose("--profile", "airflow", "build")
     stack.compose("--profile", "airflow", "up", "--detach", *SERVICES)
     stack.await_(lambda: stack.answers(DESIGN.ask.path, DESIGN.ask.example()), "the first release")
-    people = ("live", DESIGN.name, "--rate", RATE, "--url", "http://feed:8010")
-    stack.compose("run", "--detach", "--no-deps", "--name", f"{PROJECT}-people", "build", *people)
+    people = ("live", DESIGN.name, "--rate", RATE, "--url", "http://feed:8010", "--json")
+    stack.compose("run", "--detach", "--no-deps", "--name", PEOPLE, "build", *people)
     first = served(stack)
 
     def asset_runs() -> list[str]:
@@ -84,6 +102,7 @@ def test_shift_of_the_world_leads_to_a_new_champion_by_airflow(stack: Stack) -> 
     assert asset_runs() == [], "no retraining without a drift"
 
     in_monitor(stack, "world", "shift", DESIGN.name)
+    kill(stack, "kafka", "mlflow")
     wait_for(stack, lambda: timeline(stack, "drift") != [], "the drift")
     assert timeline(stack, "retraining") == [], "the monitor leaves the retraining to Airflow"
     api.call("POST", "/dags/watch/dagRuns", json={"logical_date": None})
@@ -95,10 +114,14 @@ def test_shift_of_the_world_leads_to_a_new_champion_by_airflow(stack: Stack) -> 
         assert served(stack) == first, "a refused model does not serve"
         pytest.skip(f"the new model did not pass: {verdict}")
     assert api.run_state(f"{DESIGN.name}_retraining", run) == "success"
+    kill(stack, "monitor", "mlflow")
     wait_for(stack, lambda: timeline(stack, "promotion")[1:] + timeline(stack, "rollback") != [], "the rollout")
-    rollback = timeline(stack, "rollback")
-    assert rollback == [], rollback
+    for row in timeline(stack, "rollback"):
+        assert "looks worse" in row["text"], row
+        pytest.skip(f"its users did better with the old model, maybe by chance: {row['text']}")
     wait_for(stack, lambda: served(stack) != first, "the new model in service")
     assert served(stack) == f"{DESIGN.name}-smoke/{champion(stack)}"
     assert timeline(stack, "shadow")
     assert timeline(stack, "canary")[1:]
+    counts = counts_of_people()
+    assert (counts["failed"], counts["events_given_up"]) == (0, 0)

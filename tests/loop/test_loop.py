@@ -1,6 +1,8 @@
 """The learning loop of the feed with simulated users: a model that the gate stops, one that its users stop, and a
 shift of the world that leads, untouched, to a new champion.
 
+The broker is killed after the shift, and the monitor in the shadow and in the canary.
+
 `make loop-test` runs these tests, in this order and in one lab. They take about twelve minutes, because windows of the
 log are a minute long. The first two tests run while the reference windows of the drift monitor pass. How many windows
 a drift takes is a figure of `lab bench loop`, and a test on simulated windows (`test_simulated_shifts.py`): here it
@@ -10,6 +12,8 @@ depends on how busy the machine is.
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -79,6 +83,11 @@ def retrained(lab: Lab) -> str:
     return timeline(lab, "gate")[-1].text
 
 
+def kill(lab: Lab, service: str) -> None:
+    """Kill a process of the lab. Its supervisor starts it again."""
+    os.kill(lab.pid_of(service), signal.SIGKILL)
+
+
 def served() -> Release:
     return read_release(ROOT)
 
@@ -128,6 +137,7 @@ def test_shift_of_the_world_leads_to_a_new_champion(lab: Lab, tmp_path: Path) ->
     first = served().model_version
     gates, retrainings, shadows = (len(timeline(lab, kind)) for kind in ("gate", "retraining", "shadow"))
     lab.run("world", "shift", lab.design)
+    kill(lab, "stream")
 
     drift = wait_for(lambda: timeline(lab, "drift"), "the drift")[0]
     assert "calibration" in drift.text
@@ -138,6 +148,10 @@ def test_shift_of_the_world_leads_to_a_new_champion(lab: Lab, tmp_path: Path) ->
         assert served().model_version == first, "a refused model does not serve"
         pytest.skip(f"the new model did not pass: {verdict.text}")
     wait_for(lambda: timeline(lab, "shadow")[shadows:], "the rollout")
+    kill(lab, "monitor")
+    canaries = len(timeline(lab, "canary"))
+    wait_for(lambda: timeline(lab, "canary")[canaries:] or not read_rollout(ROOT).is_active, "the first canary")
+    kill(lab, "monitor")
     wait_for(lambda: not read_rollout(ROOT).is_active, "the end of the rollout")
     ended = read_rollout(ROOT)
     if "looks worse" in ended.reason:
