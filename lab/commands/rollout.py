@@ -23,8 +23,9 @@ from lab.output.console import err, print_json, print_table
 
 Reason = Annotated[str, typer.Option(help="the reason; the timeline and the registry keep it")]
 BY_HAND = "by hand"
-LOOK_S, FOLLOW_S = 3.0, 300.0
-"""seconds between two looks at a rollout, and for which one process follows it"""
+LOOK_S, FOLLOW_S, AGAIN_S = 3.0, 300.0, 30.0
+"""seconds between two looks at a rollout, for which one process follows it, and after which it asks a registry again
+that did not answer"""
 
 
 def rollout(
@@ -71,13 +72,18 @@ def rollout(
 
 def _follow(design: Design, settings: Settings) -> None:
     """Look every few seconds until the rollout ends or the process that started this one has ended. Every few minutes
-    the monitor starts a new process."""
+    the monitor starts a new process. Raises `DependencyError` if the registry could not be told of the end: the monitor
+    then waits before it starts another process."""
     from infra.live.rollout_step import advance
 
-    parent, until = os.getppid(), time.monotonic() + FOLLOW_S
+    parent, until, tell_at = os.getppid(), time.monotonic() + FOLLOW_S, 0.0
     while True:
         state = advance(design, settings)
-        _tell_registry(design, settings, state)
+        if time.monotonic() >= tell_at or not state.is_active:
+            is_told = _tell_registry(design, settings, state)
+            tell_at = 0.0 if is_told else time.monotonic() + AGAIN_S
+            if not state.is_active and not is_told:
+                raise DependencyError("the rollout has ended, and the registry has not been told")
         if not state.is_active or os.getppid() != parent or time.monotonic() > until:
             return
         time.sleep(LOOK_S)
@@ -139,14 +145,17 @@ def _running(design: str, preset: Any) -> tuple[Design, Settings, Rollout]:
     return found, settings, state
 
 
-def _tell_registry(design: Design, settings: Settings, state: Rollout) -> None:
-    """Set the registry's aliases. What serves does not depend on it, so a registry that is down is only a warning."""
+def _tell_registry(design: Design, settings: Settings, state: Rollout) -> bool:
+    """Set the registry's aliases. What serves does not depend on it, so a registry that is down is only a warning.
+    False if it does not answer."""
     if not is_behind(settings.design_root(design.name), state):
-        return
+        return True
     try:
         set_aliases(settings, design.name)
     except DependencyError as exc:
         err.print(f"the registry's aliases are old: {exc}; the monitor sets them later", markup=False, soft_wrap=True)
+        return False
+    return True
 
 
 def _measured(root: Path, state: Rollout) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from infra.errors import RegistryUnavailable, UsageError
+from infra.errors import DependencyError, RegistryUnavailable, UsageError
 from infra.registry.rollout import Rollout, read_rollout, write_rollout
 from infra.serving.release_tally import ReleaseTally
 from infra.settings import Settings
@@ -68,6 +68,29 @@ def test_rollout_shows_counts_and_sessions_of_both_models(root: Path) -> None:
     assert "-1.5 to +4.5" in printed
     rows = json.loads(run("rollout", "feed_ranking", "--json").output)
     assert (rows["stage"], rows["version"], rows["measured"]["new"]["n"]) == ("canary", 7, 40)
+
+
+def test_follower_asks_a_registry_that_is_down_only_now_and_then(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[int] = []
+    asked: list[int] = []
+
+    def advance(*_: object) -> Rollout:
+        looks.append(1)
+        state = read_rollout(root)
+        if len(looks) == 10:
+            write_rollout(root, state, state.moved("stopped"))
+        return read_rollout(root)
+
+    def down(*_: object) -> None:
+        asked.append(len(looks))
+        raise RegistryUnavailable("the registry did not answer")
+
+    monkeypatch.setattr("infra.live.rollout_step.advance", advance)
+    monkeypatch.setattr("lab.commands.rollout.set_aliases", down)
+    monkeypatch.setattr("lab.commands.rollout.LOOK_S", 0.0)
+    done = run("rollout", "feed_ranking", "--follow")
+    assert isinstance(done.exception, DependencyError), "the monitor waits after a failed process"
+    assert asked == [1, 10], "at first, and of the end"
 
 
 def test_stop_ends_the_rollout_also_without_the_registry(root: Path) -> None:
