@@ -319,6 +319,8 @@ SMOKE = replace(
         campaigns=40,
         new_ads_per_day=3,
         targeted_segments=4,
+        # simulated users open more pages in an hour than in a day of the history: no budget may end that soon
+        budget_clicks=250.0,
         requests_per_day=10_000,
         days=6,
         # a small world needs a larger random share to give the gate enough rows

@@ -26,10 +26,13 @@ from lab.designs import find_design
 from lab.output.console import err
 
 DESIGN = "feed_ranking"
-WORLDS = {"feed_ranking": World("6", "of tastes", probes=True)}
-"""The designs whose whole loop is measured. With the preset smoke, most budgets of the ads are spent after about 4,500
-auctions of a day, which is fewer than a shift, a canary and a comparison afterwards need. The label of a ride comes
-when it ends: after seven minutes of traffic, no window has labels yet, and a loop would take about an hour."""
+WORLDS = {
+    "feed_ranking": World("6", "of tastes", probes=True),
+    "ctr_prediction": World("10", "of click rates", short="ads_", size=2.0),
+}
+"""The designs whose whole loop is measured. A shift of the ads by the default size needs windows of 13,000 auctions to
+be noticed; at this rate a window has 600. The label of a ride comes when it ends: after seven minutes of traffic, no
+window has labels yet, and a loop would take about an hour."""
 
 
 def whole_bounds(world: World) -> tuple[Bound, ...]:

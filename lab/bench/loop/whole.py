@@ -39,12 +39,14 @@ CASES = 300
 
 @dataclass(frozen=True)
 class World:
-    """The simulated users of a design: `rate` requests per second. `shift` describes the shift; ids of figures begin
-    with `short`. With `probes`, requests beside those of the users measure the latency."""
+    """The simulated users of a design: `rate` requests per second. `shift` describes the shift, and `size` is its size
+    if that is not the default. Ids of figures begin with `short`. With `probes`, requests beside those of the users
+    measure the latency."""
 
     rate: str
     shift: str
     short: str = ""
+    size: float = 0.0
     probes: bool = False
 
 
@@ -52,6 +54,7 @@ def measure_whole(design: Design, lab: OwnLab, world: World) -> dict[str, Measur
     """The figures of a loop. Those of the retraining and of the rollout are missing if it ended without a new champion;
     the reason is printed. Raises `LabError` if a step of the loop does not happen in time."""
     root = lab.settings.design_root(design.name)
+    size = world.size or design.shift.size
     variables = environment(lab.settings.home) | {"LAB_PRESET": lab.settings.preset}
 
     def run(*words: str) -> subprocess.Popen[bytes]:
@@ -75,7 +78,7 @@ def measure_whole(design: Design, lab: OwnLab, world: World) -> dict[str, Measur
             _await(lambda: _is_watched(read_status(root)), "the windows before the shift")
             windows = read_status(root).windows
             usual = answers()
-            run("world", "shift", design.name).wait(60)
+            run("world", "shift", design.name, "--size", f"{size:g}").wait(60)
             shifted = time.time()
             err.print("the world has shifted")
             drift = _await(lambda: entry("drift", shifted), "the drift")
@@ -104,7 +107,7 @@ def measure_whole(design: Design, lab: OwnLab, world: World) -> dict[str, Measur
     return found | {
         "drift_to_champion_s": _alone(_s(end) - shifted),
         "rollout_s": _alone(_s(end) - _s(verdict)),
-        **_values(judge, design.shift.size, usual, new, old),
+        **_values(judge, size, usual, new, old),
     }
 
 
