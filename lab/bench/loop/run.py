@@ -1,7 +1,8 @@
 """`lab bench loop`: measures the learning loop in a lab of its own, with the preset smoke.
 
-Each part starts a lab with the same builds. The whole loop takes about 15 minutes, another part one to three. Rollback,
-shadow and swaps are the same code for all designs, and the feed stands for them.
+Each part starts a lab with the same builds. A whole loop takes about 15 minutes, another part one to three. Rollback,
+shadow and swaps are the same code for all designs, and the feed stands for them. Drifts of all designs are measured on
+simulated traffic too, without a lab.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from infra.serving.release_tally import FOLDER
 from infra.settings import Settings
 from lab.bench.loop.rollback import measure_rollback
 from lab.bench.loop.shadow import measure_shadow
+from lab.bench.loop.simulated import measure_simulated
 from lab.bench.loop.swaps import measure_swaps
 from lab.bench.loop.whole import World, measure_whole
 from lab.bench.up import PRESET, OwnLab, lab_up
@@ -53,7 +55,23 @@ def whole_bounds(world: World) -> tuple[Bound, ...]:
     return tuple(found)
 
 
+SIMULATED = {"feed_ranking": "feed", "ctr_prediction": "ads", "eta_prediction": "rides"}
+
+
+def simulated_bounds(short: str) -> tuple[Bound, ...]:
+    """The figures of simulated traffic; their ids end with `short`."""
+    noticed, alarms = (
+        f"{short}, simulated: windows from a shift to the drift",
+        f"{short}, simulated: windows that alarm",
+    )
+    return (
+        Bound(f"drift_noticed_windows_{short}", noticed, "", "<= 3", "<= 2"),
+        Bound(f"drift_false_alarms_{short}", f"{alarms}, of 100 without a shift", "", "<= 5", "<= 2"),
+    )
+
+
 LOOP_BOUNDS = (
+    *(bound for short in SIMULATED.values() for bound in simulated_bounds(short)),
     *(bound for world in WORLDS.values() for bound in whole_bounds(world)),
     Bound("rollback_s", "a guardrail is crossed → last answer of the bad version", "s", "<= 60", "<= 20"),
     Bound("shadow_p99_ratio", "p99 with every request computed in the shadow / without", "", "<= 1.1", "<= 1.05"),
@@ -81,6 +99,11 @@ def measure_loop(only: Sequence[str] | None, rounds: int, home: Path) -> list[Fi
             with _lab(DESIGN, settings) as lab:
                 for name, values in measure(find_design(DESIGN), lab, rounds).items():
                     found[name] = of_rounds(bounds[name], values)
+    for design, short in SIMULATED.items():
+        if wanted & {bound.id for bound in simulated_bounds(short)}:
+            err.print(f"measuring drifts of {design} on simulated traffic …")
+            for name, values in measure_simulated(find_design(design), settings, rounds).items():
+                found[f"{name}_{short}"] = of_rounds(bounds[f"{name}_{short}"], values)
     for design, world in WORLDS.items():
         if wanted & {bound.id for bound in whole_bounds(world)}:
             err.print(f"measuring a whole loop of {design} …")
