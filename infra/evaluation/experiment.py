@@ -112,6 +112,10 @@ class Score:
             return (self.value - other.value) / 100, *interval_of((mine - theirs) / 100)
         return self.value / other.value - 1.0, *interval_of(mine / theirs - 1.0)
 
+    def difference_from(self, other: Score, seed: int = 0) -> tuple[float, float, float]:
+        """Return the value less that of `other` on the same cases, with its 95% interval (difference, low, high)."""
+        return self.value - other.value, *interval_of(self._resampled(seed) - other._resampled(seed))
+
     def _resampled(self, seed: int) -> Array:
         drawn = count_matrix(len(self.above), CASE_ROUNDS, seed)
         with np.errstate(divide="ignore", invalid="ignore"):

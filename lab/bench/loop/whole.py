@@ -41,13 +41,14 @@ CASES = 300
 class World:
     """The simulated users of a design: `rate` requests per second. `shift` describes the shift, and `size` is its size
     if that is not the default. Ids of figures begin with `short`. With `probes`, requests beside those of the users
-    measure the latency."""
+    measure the latency. With `is_ranked_anew`, the best answers change with the shift, and the oracle values them."""
 
     rate: str
     shift: str
     short: str = ""
     size: float = 0.0
     probes: bool = False
+    is_ranked_anew: bool = False
 
 
 def measure_whole(design: Design, lab: OwnLab, world: World) -> dict[str, Measured]:
@@ -96,10 +97,11 @@ def measure_whole(design: Design, lab: OwnLab, world: World) -> dict[str, Measur
             if end.kind == "rollback":
                 return found
             _await(lambda: _model(answers()[0]) != _model(usual[0]), "the new champion in service")
-            new = answers()
-            run("rollback", design.name, "--reason", "to ask the old model").wait(60)
-            _await(lambda: _model(answers()[0]) == _model(usual[0]), "the old model in service")
-            old = answers()
+            if world.is_ranked_anew:
+                new = answers()
+                run("rollback", design.name, "--reason", "to ask the old model").wait(60)
+                _await(lambda: _model(answers()[0]) == _model(usual[0]), "the old model in service")
+                found |= _values(judge, size, usual, new, answers())
     finally:
         live.terminate()  # a program in the background of a shell may ignore SIGINT
         live.wait(60)
@@ -107,7 +109,6 @@ def measure_whole(design: Design, lab: OwnLab, world: World) -> dict[str, Measur
     return found | {
         "drift_to_champion_s": _alone(_s(end) - shifted),
         "rollout_s": _alone(_s(end) - _s(verdict)),
-        **_values(judge, size, usual, new, old),
     }
 
 
@@ -116,12 +117,13 @@ def _values(judge: Judge, size: float, usual: Answers, new: Answers, old: Answer
     cases, there = judge.cases(CASES), judge.in_shifted_world(size)
     before = judge.captured_by(cases, usual)
     after, without = (there.captured_by(cases, answers) for answers in (new, old))
-    gain, low, high = after.change_from(without)
+    gain = after.difference_from(without)
     return {
+        "value_before": (before.value, *before.interval()),
         "value_recovered": _over(after, before),
         "value_without": _over(without, before),
-        "value_gain": (gain, low, high),
-        "value_gain_low": _alone(low),
+        "value_gain": gain,
+        "value_gain_low": _alone(gain[1]),
     }
 
 

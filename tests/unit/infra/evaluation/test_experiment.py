@@ -55,6 +55,12 @@ def test_change_is_paired_by_case() -> None:
     assert (change, low, high) == pytest.approx((0.1, 0.1, 0.1))
 
 
+def test_difference_is_paired_by_case() -> None:
+    base = some(3)
+    better = per_case("value", "value", "s", base.above + 2.0)
+    assert better.difference_from(base) == pytest.approx((2.0, 2.0, 2.0))
+
+
 def test_change_of_a_percentage_is_a_difference() -> None:
     base = Score("gain", "gain", "%", np.array([10.0, 30.0]), np.ones(2))
     more = Score("gain", "gain", "%", np.array([15.0, 35.0]), np.ones(2))
