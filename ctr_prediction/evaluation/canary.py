@@ -21,6 +21,7 @@ class AdsCanary:
     """The `CanarySource` of the ads."""
 
     predictions, id_column = PREDICTIONS, "auction_id"
+    user_key = "user_id"
     labels = (CLICKS,)
     measure = "clicks per auction"
     settle_s = MATURE_S

@@ -18,6 +18,7 @@ class FeedCanary:
     """The `CanarySource` of the feed."""
 
     predictions, id_column = PREDICTIONS, "slate_id"
+    user_key = "user_id"
     labels = (LOG,)
     measure = "attention per session, s"
     settle_s = 30.0

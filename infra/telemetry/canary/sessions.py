@@ -9,11 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from infra.columns import seconds
 from infra.evaluation.sequential import Arm
 from infra.telemetry.canary.source import Answers, CanarySource, Outcomes, joined
 from infra.telemetry.drift.log_files import columns_of, new_files, tables_of
+from infra.telemetry.drift.observed import Ints
 
 NEW, OLD = 1, 0
 """indices of challenger and champion in `Answers.model`"""
@@ -38,14 +40,16 @@ class Sessions:
         A session with answers of both models belongs to neither: its user changed the model when the share grew.
         """
         order = np.argsort(self.answers.id, kind="stable")
-        ids, model, at_ts = self.answers.id[order], self.answers.model[order], self.answers.at_ts[order]
+        ids, model, at_ts, user = (
+            column[order] for column in (self.answers.id, self.answers.model, self.answers.at_ts, self.answers.user)
+        )
         place = np.minimum(np.searchsorted(ids, self.outcomes.answer), max(len(ids) - 1, 0))
         is_known = ids[place] == self.outcomes.answer if len(ids) else np.zeros(len(place), np.bool_)
         place, session, value = place[is_known], self.outcomes.session[is_known], self.outcomes.value[is_known]
         if source.counts_silence:
             place = np.concatenate([place, np.arange(len(ids))])
             session, value = np.concatenate([session, ids]), np.concatenate([value, np.zeros(len(ids))])
-        names, which = np.unique(session, return_inverse=True)
+        names, first, which = np.unique(session, return_index=True, return_inverse=True)
         if not len(names):
             return Arm(), Arm()
         total, rows, of_new = (
@@ -54,7 +58,8 @@ class Sessions:
         newest = np.full(len(names), -np.inf)
         np.maximum.at(newest, which, at_ts[place])
         is_final = newest + source.settle_s <= now_ts
-        return _arm(total[is_final & (of_new == rows)]), _arm(total[is_final & (of_new == 0)])
+        owner, new, old = user[place[first]], is_final & (of_new == rows), is_final & (of_new == 0)
+        return Arm.of_users(total[new], owner[new]), Arm.of_users(total[old], owner[old])
 
     def write(self, file: Path) -> None:
         columns = {f"answers_{item.name}": getattr(self.answers, item.name) for item in fields(Answers)}
@@ -87,23 +92,26 @@ def with_new_files(
     """Add the rows of files written until `until_ns`; a damaged file is left out, so that it does not hold a rollout.
     `models` are the model versions (champion, challenger)."""
     answers, outcomes = [sessions.answers], [sessions.outcomes]
-    columns = (source.id_column, "request_ts", "model_version", "is_shadow")
+    columns = (source.id_column, "request_ts", "model_version", "is_shadow", *(["event"] if source.user_key else []))
     for table in columns_of(new_files(live / source.predictions, sessions.read_ns, until_ns), columns):
-        answers.append(_answers(table, source.id_column, models))
+        answers.append(_answers(table, source, models))
     for folder in source.labels:
         for table in tables_of(new_files(live / folder, sessions.read_ns, until_ns)):
             outcomes.append(source.outcomes({folder: table}).summed())
     return Sessions(sessions.begun_ns, until_ns, Answers(**joined(answers)), Outcomes(**joined(outcomes)).summed())
 
 
-def _answers(table: pa.Table, id_column: str, models: tuple[str, str]) -> Answers:
+def _answers(table: pa.Table, source: CanarySource, models: tuple[str, str]) -> Answers:
     """The answers of these models that users got."""
     version = np.array(table["model_version"].to_pylist(), object)
     model = np.select([version == models[OLD], version == models[NEW]], [OLD, NEW], -1).astype(np.int64)
     kept = (model >= 0) & ~table["is_shadow"].to_numpy()
-    ids, at_ts = table[id_column].to_numpy().astype(np.int64), seconds(table["request_ts"].to_numpy())
-    return Answers(ids[kept], at_ts[kept], model[kept])
+    ids, at_ts = table[source.id_column].to_numpy().astype(np.int64), seconds(table["request_ts"].to_numpy())
+    user = _users(table["event"], source.user_key) if source.user_key else ids
+    return Answers(ids[kept], at_ts[kept], model[kept], user[kept])
 
 
-def _arm(values: np.ndarray) -> Arm:
-    return Arm(len(values), float(values.sum()), float((values**2).sum()))
+def _users(events: pa.ChunkedArray, key: str) -> Ints:
+    """int64[n]: the users in the JSON texts of events."""
+    found = pc.extract_regex(events, f'"{key}":\\s*(?P<user>-?[0-9]+)')
+    return np.asarray(pc.cast(pc.struct_field(found, "user"), pa.int64()).to_numpy(), np.int64)

@@ -18,16 +18,18 @@ from infra.telemetry.drift.observed import Array, Ints
 
 @dataclass(frozen=True)
 class Answers:
-    """n responses: `id` int64[n], `at_ts` float64[n] and `model` int64[n], an index of the compared models."""
+    """n responses: `id` int64[n], `at_ts` float64[n], `model` int64[n], an index of the compared models, and the `user`
+    int64[n] whose hash chose the model."""
 
     id: Ints
     at_ts: Array
     model: Ints
+    user: Ints
 
     @classmethod
     def none(cls) -> Answers:
         ids = np.zeros(0, np.int64)
-        return cls(ids, np.zeros(0), ids)
+        return cls(ids, np.zeros(0), ids, ids)
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,8 @@ class CanarySource(Protocol):
     predictions: str
     """folder of the live log with one row per answer, with the columns `id_column`, request_ts and model_version"""
     id_column: str
+    user_key: str
+    """name of the user in the JSON text of the column `event`; empty if chance chooses a model for each answer"""
     labels: tuple[str, ...]
     """the other folders"""
     measure: str

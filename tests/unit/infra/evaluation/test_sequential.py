@@ -34,6 +34,41 @@ def test_at_most_five_percent_of_equal_models_are_ever_called_different(share: f
     assert alarms <= 0.05 * RUNS
 
 
+def false_alarms_of_users(*, by_user: bool) -> int:
+    """Looks that call equal models different, in `RUNS` runs. A user's sessions are short or long, as the user is, and
+    a fifth of the users have the new model."""
+    found = 0
+    for seed in range(RUNS):
+        rng = np.random.default_rng(seed)
+        mean, activity = rng.lognormal(0.0, 1.0, 300), rng.exponential(1.0, 300)
+        user = rng.choice(300, SESSIONS, p=activity / activity.sum())
+        value, is_new = rng.exponential(mean[user]), (rng.random(300) < 0.2)[user]
+        for end in range(100, SESSIONS + 1, 25):
+            values, users, of_new = value[:end], user[:end], is_new[:end]
+            new, old = (
+                Arm.of_users(values[rows], (users if by_user else np.arange(end))[rows]) for rows in (of_new, ~of_new)
+            )
+            low, high = always_valid_interval(new, old, alpha=0.05, effect=EFFECT * abs(old.mean))
+            if low > 0 or high < 0:
+                found += 1
+                break
+    return found
+
+
+def test_models_of_users_with_different_sessions_are_not_called_different() -> None:
+    """With sessions as independent observations, they are too often."""
+    assert false_alarms_of_users(by_user=True) <= 0.05 * RUNS < false_alarms_of_users(by_user=False)
+
+
+def test_observations_of_one_user_each_are_independent() -> None:
+    values = np.random.default_rng(4).exponential(3.0, 40)
+    arm = Arm.of_users(values, np.arange(40))
+    assert (arm.n, arm.users, arm.mean) == (40, 40, pytest.approx(values.mean()))
+    assert arm.variance == pytest.approx(values.var(ddof=1))
+    assert Arm.of_users(values, np.zeros(40, np.int64)).independent == 1
+    assert Arm.of_users(values[:0], np.zeros(0, np.int64)).mean == 0.0
+
+
 def test_much_worse_model_is_noticed_soon() -> None:
     found = [first_look_without_zero(-0.7, seed) for seed in range(20)]
     assert all(look is not None for look in found)

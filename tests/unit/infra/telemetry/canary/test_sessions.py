@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
 from infra.columns import timestamps
 from infra.telemetry.canary.sessions import Sessions, with_new_files
@@ -17,13 +18,17 @@ MODELS = ("tiny/1", "tiny/2")
 
 
 class Source:
-    predictions, id_column, labels = "predictions", "answer_id", ("labels",)
+    predictions, id_column, user_key, labels = "predictions", "answer_id", "", ("labels",)
     measure, settle_s, counts_silence = "clicks per session", 30.0, False
 
     def outcomes(self, tables: dict[str, pa.Table]) -> Outcomes:
         table = tables["labels"]
         answer, session = (table[name].to_numpy() for name in ("answer", "session"))
         return Outcomes(answer, session, table["value"].to_numpy())
+
+
+class OfUsers(Source):
+    user_key = "user_id"
 
 
 class Silent(Source):
@@ -46,6 +51,18 @@ def answers(root: Path, ids: list[int], model: str, at_ts: float = 0.0, *, is_sh
     write(root, "predictions", columns)
 
 
+def answers_to(root: Path, users: dict[int, int], model: str) -> None:
+    """`users`: id of an answer -> its user."""
+    columns = {
+        "answer_id": list(users),
+        "request_ts": timestamps(np.zeros(len(users))),
+        "model_version": [model] * len(users),
+        "is_shadow": [False] * len(users),
+        "event": [f'{{"answer_id":{one},"user_id":{user},"k":20}}' for one, user in users.items()],
+    }
+    write(root, "predictions", columns)
+
+
 def labels(root: Path, rows: list[tuple[int, int, float]]) -> None:
     answer, session, value = zip(*rows, strict=True)
     write(root, "labels", {"answer": list(answer), "session": list(session), "value": list(value)})
@@ -63,6 +80,17 @@ def test_sessions_are_summed_by_model(tmp_path: Path) -> None:
     new, old = looked(tmp_path, Sessions.since(0), Source()).arms(Source(), 100.0)
     assert (old.n, old.total, old.squares) == (2, 3.0, 9.0)
     assert (new.n, new.total, new.squares) == (2, 7.0, 37.0)
+
+
+def test_sessions_of_a_user_are_not_independent(tmp_path: Path) -> None:
+    """Two users with four sessions each: the mean is as uncertain as the users' means."""
+    answers_to(tmp_path, {number: 7 if number < 4 else 8 for number in range(8)}, MODELS[1])
+    labels(tmp_path, [(number, number, 1.0 if number < 4 else 3.0) for number in range(8)])
+    new, _ = looked(tmp_path, Sessions.since(0), OfUsers()).arms(OfUsers(), 100.0)
+    assert (new.n, new.users, new.mean) == (8, 2, 2.0)
+    assert new.variance / new.n == pytest.approx(np.var([1.0, 3.0], ddof=1) / 2)
+    each, _ = looked(tmp_path, Sessions.since(0), Source()).arms(Source(), 100.0)
+    assert each.variance / each.n < 0.5 * new.variance / new.n
 
 
 def test_label_that_arrives_before_its_answer_counts_and_reading_goes_on(tmp_path: Path) -> None:
