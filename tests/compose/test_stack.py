@@ -234,6 +234,7 @@ def test_feed_keeps_its_budgets_under_load(stack: Stack, quiet: None, tmp_path: 
     done = measured(stack, *words)
     verdict = parsed(done)
     assert verdict["figures"]["requests"] >= 1000
+    assert verdict["figures"]["wrong"] == 0
     skip_if_slow([row | {"figure": row["budget"], "phase": "load"} for row in verdict["budgets"]])
     assert verdict["passed"]
 

@@ -101,7 +101,9 @@ class Lab:
         """Like `run`, for a command that measures speed. Repeats the command while its result is inconclusive."""
         done = conclusive_run(lambda: run_lab(*words, environment=self.environment), code)
         if done.returncode == BROKEN != code and parse:
-            rows = [row | {"figure": row["budget"], "phase": "load"} for row in json.loads(done.stdout)["budgets"]]
+            verdict = json.loads(done.stdout)
+            assert verdict["figures"]["wrong"] == 0
+            rows = [row | {"figure": row["budget"], "phase": "load"} for row in verdict["budgets"]]
             if slow := broken_by_speed_alone(rows):
                 pytest.skip(f"the machine is too slow: {slow}")
         return self._read(done, code, parse)

@@ -71,8 +71,12 @@ def test_only_a_latency_excuses_a_broken_drill(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.delenv(tries.QUIET)
     assert broken_by_speed_alone([slow, well]) == "steady: p99_ms 14.5"
     assert broken_by_speed_alone([well]) == ""
+    shed = well | {"judgement": "broken"}
+    assert broken_by_speed_alone([slow, shed]) == "steady: p99_ms 14.5", "a slow service sheds requests"
     with pytest.raises(AssertionError):
-        broken_by_speed_alone([slow, well | {"judgement": "broken"}])
+        broken_by_speed_alone([slow | {"judgement": "holds"}, shed])
+    with pytest.raises(AssertionError):
+        broken_by_speed_alone([slow, shed | {"figure": "recovery_s"}])
 
 
 def drilled(latency: str, share: str) -> subprocess.CompletedProcess[str]:
