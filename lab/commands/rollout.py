@@ -62,8 +62,9 @@ def rollout(
         markup=False,
         soft_wrap=True,
     )
-    print_table(("model", "requests", "failed", "degraded", "too slow", "sessions", measured.get("measure") or "metric",
-                 "calibration"), _rows(found, settings, state, measured))  # fmt: skip
+    requests, sessions = ("requests", "failed", "degraded", "too slow"), ("sessions", "users")
+    names = ("model", *requests, *sessions, measured.get("measure") or "metric", "calibration")
+    print_table(names, _rows(found, settings, state, measured))
     if state.stage == "canary":
         low, high = measured.get("low"), measured.get("high")
         bounds = "not known yet" if low is None or high is None else f"{low:+.3g} to {high:+.3g}"
@@ -185,10 +186,11 @@ def _rows(design: Design, settings: Settings, state: Rollout, measured: dict[str
                 counts.degraded,
                 counts.slow,
                 arm.get("n", 0),
+                arm.get("users") or "",
                 "" if mean is None else f"{mean:.4g}",
                 "" if ratio[0] is None else f"{ratio[0]:.3f}",
             ]
         )
     shadow = tallied.shadow
-    rows.append([f"in the shadow {state.version}", shadow.done, shadow.failed, "", "", "", "", ""])
+    rows.append([f"in the shadow {state.version}", shadow.done, shadow.failed, "", "", "", "", "", ""])
     return rows

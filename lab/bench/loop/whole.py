@@ -30,7 +30,7 @@ from lab.sweeps.open import open_judge
 
 T = TypeVar("T")
 Measured = tuple[float, float, float]
-"""value, and its interval or twice the value"""
+"""(value, low, high): an interval, or the value alone, three times"""
 USUAL_S, PATIENCE_S = 120.0, 3600.0
 Answers = Sequence[Mapping[str, Any]]
 CASES = 300
@@ -69,16 +69,18 @@ def measure_whole(design: Design, lab: OwnLab, world: World) -> dict[str, Measur
     judge = open_judge(design, lab.settings)
     questions = [judge.question(case) for case in judge.cases(CASES)]
 
-    def answers() -> list[Any]:
-        return [call("POST", lab.url + design.ask.path, json=question) for question in questions]
+    def answers(some: slice = slice(None)) -> list[Any]:
+        return [call("POST", lab.url + design.ask.path, json=question) for question in questions[some]]
+
+    def is_old() -> bool:
+        return bool(answers(slice(1))[0]["model_version"] == usual[0]["model_version"])
 
     live = run("live", design.name, "--rate", world.rate, "--url", lab.url)
     probe = Probe(lab.url, design.ask.path)
     try:
         with probe if world.probes else nullcontext():
             _await(lambda: _is_watched(read_status(root)), "the windows before the shift")
-            windows = read_status(root).windows
-            usual = answers()
+            usual, windows = answers(), read_status(root).windows
             run("world", "shift", design.name, "--size", f"{size:g}").wait(60)
             shifted = time.time()
             err.print("the world has shifted")
@@ -96,11 +98,11 @@ def measure_whole(design: Design, lab: OwnLab, world: World) -> dict[str, Measur
             err.print(f"{end.text} ({_s(end) - shifted:.0f} s after the shift)")
             if end.kind == "rollback":
                 return found
-            _await(lambda: _model(answers()[0]) != _model(usual[0]), "the new champion in service")
+            _await(lambda: not is_old(), "the new champion in service")
             if world.is_ranked_anew:
                 new = answers()
                 run("rollback", design.name, "--reason", "to ask the old model").wait(60)
-                _await(lambda: _model(answers()[0]) == _model(usual[0]), "the old model in service")
+                _await(is_old, "the old model in service")
                 found |= _values(judge, size, usual, new, answers())
     finally:
         live.terminate()  # a program in the background of a shell may ignore SIGINT
@@ -150,10 +152,6 @@ def _is_watched(status: Status) -> bool:
 
 def _s(entry: Entry) -> float:
     return datetime.fromisoformat(entry.at).timestamp()
-
-
-def _model(answer: Any) -> str:
-    return str(answer["model_version"])
 
 
 def _await(condition: Callable[[], T | None], what: str) -> T:

@@ -59,11 +59,18 @@ def test_rollout_shows_counts_and_sessions_of_both_models(root: Path) -> None:
         tally.ended("feed_ranking-smoke/7", "ok", 0.3)
     tally.write()
     found: dict[str, Any] = {"number": 1, "measure": "attention per session, s", "means": {"new": 12.5, "old": 11.0}}
-    arms = {"new": {"n": 40}, "old": {"n": 160}, "low": -1.5, "high": 4.5}
+    arms = {"new": {"n": 40, "users": 33}, "old": {"n": 160, "users": 97}, "low": -1.5, "high": 4.5}
     found |= arms | {"calibration": {"new": [0.9, 0.1, 50], "old": [None, None, 0]}}
     (root / "rollout" / "measured.json").write_text(json.dumps(found))
     printed = run("rollout", "feed_ranking").output
-    for text in ("model version 7 in place of 6: canary, 20% of users", "champion 6", "challenger 7", "12.5", "0.900"):
+    for text in (
+        "model version 7 in place of 6: canary, 20% of users",
+        "champion 6",
+        "challenger 7",
+        "12.5",
+        "0.900",
+        "33",
+    ):
         assert text in printed
     assert "-1.5 to +4.5" in printed
     rows = json.loads(run("rollout", "feed_ranking", "--json").output)
