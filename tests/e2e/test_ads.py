@@ -5,15 +5,21 @@ Two replicas serve, except where speed is measured: caps and budgets hold for bo
 
 from __future__ import annotations
 
+from math import ceil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ctr_prediction.config import SMOKE
+from ctr_prediction.world.truth import make_world
 from lab.services.client import request
 from tests.e2e.conftest import Lab, answers
 from tests.support.drift_checks import observed_drift
 from tests.support.waiting import until
+
+AT_ONCE = 100
+"""impressions of one report; its body stays below the limit"""
 
 
 def auction(url: str, user: int, **asked: Any) -> dict[str, Any]:
@@ -27,8 +33,8 @@ def shows(url: str, user: int, ad: int) -> bool:
     return bool(auction(url, user, candidates=[{"ad_id": ad}])["slate"])
 
 
-def publish(url: str, answer: dict[str, Any], user: int, *, times: int, click_price: float | None = None) -> None:
-    """Report `times` impressions of the first ad of `answer`, and one click at `click_price`, as a client would."""
+def publish(url: str, answer: dict[str, Any], user: int, *, times: int, is_clicked: bool = False) -> None:
+    """Report `times` impressions of the first ad of `answer`, and a click on each, as a client would."""
     won = answer["slate"][0]
     click = {
         "slot": 0,
@@ -41,8 +47,8 @@ def publish(url: str, answer: dict[str, Any], user: int, *, times: int, click_pr
     shown |= {name: won[name] for name in ("campaign_id", "seen", "bid", "p_click", "propensity")}
     auctions = [answer["auction_id"] + number for number in range(times)]
     events: dict[str, Any] = {"impressions": [shown | {"auction_id": one} for one in auctions]}
-    if click_price is not None:
-        events["clicks"] = [click | {"auction_id": auctions[0], "price": click_price}]
+    if is_clicked:
+        events["clicks"] = [click | {"auction_id": one} for one in auctions]
 
     def is_accepted() -> bool:
         return request("POST", f"{url}/v1/events", json=events, timeout=30).status_code == 202
@@ -91,10 +97,13 @@ def test_frequency_cap_counts_impressions_of_both_replicas(ads: Lab) -> None:
 def test_spent_budget_ends_a_campaign_in_both_replicas(ads: Lab) -> None:
     first, second = ads.replica_urls
     answer = auction(first, 11)
-    ad = answer["slate"][0]["ad_id"]
-    assert shows(second, 11, ad)
-    publish(first, answer, 11, times=1, click_price=100_000.0)
-    until(lambda: not shows(first, 11, ad) and not shows(second, 11, ad), "the spent budget in both replicas")
+    won = answer["slate"][0]
+    ad, budget = won["ad_id"], make_world(SMOKE.world).campaigns.budget[won["campaign_id"]]
+    other = next(user for user in range(12, 600) if shows(second, user, ad))  # the frequency cap does not concern it
+    for first_auction in range(0, ceil(budget / won["price"]), AT_ONCE):
+        some = answer | {"auction_id": answer["auction_id"] + first_auction}
+        publish(first, some, 11, times=AT_ONCE, is_clicked=True)
+    until(lambda: not shows(first, other, ad) and not shows(second, other, ad), "the spent budget in both replicas")
     assert auction(second, 11)["slate"], "other campaigns go on"
 
 
