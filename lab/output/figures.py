@@ -34,9 +34,9 @@ def verdict(figure: Figure) -> str:
         return ""
     if figure.aim is not None and keeps(figure.value, figure.aim):
         return "aim reached"
-    if figure.must is not None and not figure.met:
-        return "not reached"
-    return "must reached"
+    if figure.must is None:
+        return "aim not reached"
+    return "must reached" if figure.met else "not reached"
 
 
 def value_and_spread(figure: Figure) -> tuple[str, str]:

@@ -16,6 +16,7 @@ from lab.output.figures import markdown, verdict
         (0.9, ">= 0.6", ">= 0.8", "aim reached"),
         (0.5, ">= 0.6", ">= 0.8", "not reached"),
         (0.5, "<= 0.6", None, "must reached"),
+        (0.7, None, ">= 0.8", "aim not reached"),
     ],
 )
 def test_verdict_names_the_strictest_bound_that_holds(
