@@ -14,14 +14,12 @@ import pytest
 from infra.evaluation.simulated.resampled import VisitPool
 from infra.evaluation.simulated.windows import SimulatedWindows, windows_to_notice
 from infra.settings import Settings
+from lab.bench.loop.simulated import SIZES
 from lab.designs import NAMES, find_design
 
 SEEDS = (0, 1)
 MOST_WINDOWS = 3
 """windows within which a shift must be noticed, the one in which it begins included"""
-SIZES = {"ctr_prediction": 2.0}
-"""A shift of the default size doubles the clicks of a quarter of the users. To see that in one segment, a window needs
-about 13,000 auctions, which take minutes. Ads are tested with the largest shift."""
 RESAMPLED, MOST_ALARMS, TIMES = 100, 5, 3
 
 

@@ -107,11 +107,11 @@ def _answers(table: pa.Table, source: CanarySource, models: tuple[str, str]) -> 
     model = np.select([version == models[OLD], version == models[NEW]], [OLD, NEW], -1).astype(np.int64)
     kept = (model >= 0) & ~table["is_shadow"].to_numpy()
     ids, at_ts = table[source.id_column].to_numpy().astype(np.int64), seconds(table["request_ts"].to_numpy())
-    user = _users(table["event"], source.user_key) if source.user_key else ids
-    return Answers(ids[kept], at_ts[kept], model[kept], user[kept])
+    user = _users(table["event"].filter(pa.array(kept)), source.user_key) if source.user_key else ids[kept]
+    return Answers(ids[kept], at_ts[kept], model[kept], user)
 
 
 def _users(events: pa.ChunkedArray, key: str) -> Ints:
-    """int64[n]: the users in the JSON texts of events."""
+    """int64[n]: the users in the JSON texts of events, -1 where the text names none."""
     found = pc.extract_regex(events, f'"{key}":\\s*(?P<user>-?[0-9]+)')
-    return np.asarray(pc.cast(pc.struct_field(found, "user"), pa.int64()).to_numpy(), np.int64)
+    return np.asarray(pc.fill_null(pc.cast(pc.struct_field(found, "user"), pa.int64()), -1).to_numpy(), np.int64)

@@ -20,7 +20,7 @@ from infra.serving.release_tally import FOLDER
 from infra.settings import Settings
 from lab.bench.loop.rollback import measure_rollback
 from lab.bench.loop.shadow import measure_shadow
-from lab.bench.loop.simulated import measure_simulated
+from lab.bench.loop.simulated import SIZES, measure_simulated
 from lab.bench.loop.swaps import measure_swaps
 from lab.bench.loop.whole import World, measure_whole
 from lab.bench.up import PRESET, OwnLab, lab_up
@@ -30,7 +30,7 @@ from lab.output.console import err
 DESIGN = "feed_ranking"
 WORLDS = {
     "feed_ranking": World("6", "of tastes", probes=True, is_ranked_anew=True),
-    "ctr_prediction": World("10", "of click rates", short="ads_", size=2.0),
+    "ctr_prediction": World("10", "of click rates", short="ads_", size=SIZES["ctr_prediction"]),
 }
 """The designs whose whole loop is measured. A shift of the ads by the default size needs windows of 13,000 auctions to
 be noticed; at this rate a window has 600. It changes the click rates of all ads of a user alike, so it moves the

@@ -25,7 +25,8 @@ MOST_WINDOWS, MOST_ROUNDS = 5, 2
 """A shift that is not noticed within `MOST_WINDOWS` counts as noticed in the next one."""
 WITHOUT_SHIFT = 100
 SIZES: Mapping[str, float] = MappingProxyType({"ctr_prediction": 2.0})
-"""A shift of the ads by the default size needs windows of about 13,000 auctions, which take minutes to simulate."""
+"""Sizes of shifts that are not the default. A shift of the ads by the default size doubles the clicks of a quarter of
+the users. To see that in one segment, a window needs about 13,000 auctions, which take minutes."""
 
 
 def measure_simulated(design: Design, settings: Settings, rounds: int) -> dict[str, list[float]]:

@@ -93,6 +93,15 @@ def test_sessions_of_a_user_are_not_independent(tmp_path: Path) -> None:
     assert each.variance / each.n < 0.5 * new.variance / new.n
 
 
+def test_answer_whose_event_names_no_user_counts(tmp_path: Path) -> None:
+    answers_to(tmp_path, {1: 7, 2: 8}, MODELS[1])
+    columns = {"answer_id": [3], "request_ts": timestamps(np.zeros(1)), "model_version": [MODELS[1]]}
+    write(tmp_path, "predictions", columns | {"is_shadow": [False], "event": ["torn"]})
+    labels(tmp_path, [(number, number, 1.0) for number in (1, 2, 3)])
+    new, _ = looked(tmp_path, Sessions.since(0), OfUsers()).arms(OfUsers(), 100.0)
+    assert (new.n, new.users, new.total) == (3, 3, 3.0)
+
+
 def test_label_that_arrives_before_its_answer_counts_and_reading_goes_on(tmp_path: Path) -> None:
     labels(tmp_path, [(4, 20, 5.0)])
     first = looked(tmp_path, Sessions.since(0), Source())
