@@ -96,7 +96,7 @@ def promote(design: DesignName, reason: Reason = BY_HAND, preset: Preset = None)
     from infra.build.current import promote_challenger
 
     found, settings = find_design(design), settings_for(preset)
-    state = read_rollout(settings.design_root(found.name))
+    state = _settled(found, settings)
     if state.stage in ("none", "promoted"):
         raise UsageError(f"{design} ({settings.preset}) has no challenger", hint=f"see: lab rollout {design}")
     if not promote_challenger(found, settings, state, reason):
@@ -119,7 +119,7 @@ def rollback(design: DesignName, reason: Reason = BY_HAND, preset: Preset = None
 
     found, settings = find_design(design), settings_for(preset)
     root = settings.design_root(found.name)
-    if read_rollout(root).is_active:
+    if _settled(found, settings).is_active:
         _end(design, preset, reason, is_bad=True)
         return
     bad = read_release(root).model_version
@@ -140,10 +140,19 @@ def _end(design: str, preset: Any, reason: str, *, is_bad: bool) -> None:
 
 def _running(design: str, preset: Any) -> tuple[Design, Settings, Rollout]:
     found, settings = find_design(design), settings_for(preset)
-    state = read_rollout(settings.design_root(found.name))
+    state = _settled(found, settings)
     if not state.is_active:
         raise UsageError(f"{design} ({settings.preset}) has no running rollout", hint=f"see: lab rollout {design}")
     return found, settings, state
+
+
+def _settled(design: Design, settings: Settings) -> Rollout:
+    """The rollout. A promotion that was killed after its release had moved is finished first, without a monitor too."""
+    from infra.build.current import finish_promotion
+
+    root = settings.design_root(design.name)
+    finish_promotion(design, settings, read_rollout(root))
+    return read_rollout(root)
 
 
 def _tell_registry(design: Design, settings: Settings, state: Rollout) -> bool:

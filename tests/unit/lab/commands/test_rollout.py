@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,17 @@ def test_stop_ends_the_rollout_also_without_the_registry(root: Path) -> None:
     assert "the registry's aliases are old" in done.output
     state = read_rollout(root)
     assert (state.stage, state.reason, dict(state.rejected)) == ("stopped", "not now", {})
+
+
+def test_command_finishes_a_promotion_that_was_killed(root: Path) -> None:
+    """The challenger is released already, so `lab stop` has nothing to stop."""
+    state, paths = read_rollout(root), {"release": str(root / "steps" / "release")}
+    assert write_rollout(root, state, replace(state, paths=paths)) is not None
+    (root / "current.json").write_text(json.dumps(paths))
+    done = run("stop", "feed_ranking")
+    assert isinstance(done.exception, UsageError)
+    assert "no running rollout" in str(done.exception)
+    assert read_rollout(root).stage == "promoted"
 
 
 def test_rollback_calls_the_challenger_bad(root: Path) -> None:
