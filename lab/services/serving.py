@@ -20,6 +20,7 @@ from infra.settings import Settings
 from infra.telemetry.logs import configure_logs
 from lab.designs import find_design
 from lab.services.ports import BACKLOG, check_port, port_of, replica_port_of
+from lab.services.traceable import let_own_user_read_stacks
 
 log = logging.getLogger(__name__)
 SWITCH_S = 0.0005
@@ -69,5 +70,6 @@ def serve_design(design: Design, settings: Settings, *, replica: int = 0, shared
 
 if __name__ == "__main__":
     name, *words = sys.argv[1:]
+    let_own_user_read_stacks()
     which = {"replica": int(words[0]), "shared": int(words[1])} if words else {}
     serve_design(find_design(name), Settings(), **which)

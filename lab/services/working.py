@@ -17,6 +17,7 @@ from infra.stream.worker import create_worker
 from infra.telemetry.logs import configure_logs
 from lab.designs import find_design
 from lab.services.ports import check_port, worker_port_of
+from lab.services.traceable import let_own_user_read_stacks
 
 log = logging.getLogger(__name__)
 NICE = 5
@@ -34,4 +35,5 @@ def work_design(design: Design, settings: Settings) -> None:
 
 
 if __name__ == "__main__":
+    let_own_user_read_stacks()
     work_design(find_design(sys.argv[1]), Settings())
