@@ -3,7 +3,9 @@
 A sample is a stack from its outermost to its innermost frame. It counts for one part: the innermost module of the
 design's `online/` or `worker/` on the stack, because a stage of a request is such a module and what it calls belongs to
 it. A stack without such a module counts for the innermost package of this repository, and a stack without any for the
-innermost library.
+innermost library. The module that starts a process is on every stack of its main thread, so it does not count.
+
+A busy machine makes py-spy count threads that wait for a moment only. They use no CPU time, so they are left out.
 """
 
 from __future__ import annotations
@@ -17,7 +19,16 @@ from pathlib import Path
 from infra.settings import REPOSITORY
 
 _FRAME = re.compile(r"^(?P<function>.*) \((?P<file>[^()]*?)(?::\d+)?\)$")
-LIBRARIES = "site-packages/"
+_STANDARD = re.compile(r"^.*/python3\.\d+/")
+LIBRARIES, STARTS = "site-packages/", "lab/services/"
+WAITS = {
+    ("Condition.wait", "threading.py"),
+    ("EpollSelector.select", "selectors.py"),
+    ("KqueueSelector.select", "selectors.py"),
+    ("_worker", "thread.py"),
+    ("ProducerClient._report", "producer_client.py"),
+}
+"""Functions that wait when they are innermost, with their files."""
 
 
 @dataclass(frozen=True)
@@ -50,24 +61,30 @@ def read_frame(text: str, repository: Path = REPOSITORY) -> Frame:
 
 
 def read_stacks(lines: Iterable[str], repository: Path = REPOSITORY) -> Counter[Stack]:
-    """Samples per stack, from the raw format of py-spy: `outermost;…;innermost COUNT` in each line."""
+    """Samples per stack that does not wait, from the raw format of py-spy: `outermost;…;innermost COUNT` a line."""
     stacks = Counter[Stack]()
     for line in lines:
         frames, _, count = line.rstrip().rpartition(" ")
         if frames:
-            stacks[tuple(read_frame(frame, repository) for frame in frames.split(";"))] += int(count)
+            stack = tuple(read_frame(frame, repository) for frame in frames.split(";"))
+            if not waits(stack[-1]):
+                stacks[stack] += int(count)
     return stacks
+
+
+def waits(frame: Frame) -> bool:
+    return (frame.function, Path(frame.file).name) in WAITS
 
 
 def part_of(stack: Sequence[Frame], design: str) -> str:
     """The part that a sample counts for."""
-    ours = [frame.file for frame in stack if frame.is_ours]
+    ours = [frame.file for frame in stack if frame.is_ours and not frame.file.startswith(STARTS)]
     for file in reversed(ours):
         if file.startswith((f"{design}/online/", f"{design}/worker/")):
             return file.removesuffix(".py")
     if ours:
         return "/".join(Path(ours[-1]).parts[:2]).removesuffix(".py")
-    return stack[-1].file.partition("/")[0].removesuffix(".py") if stack[-1].file[:1] != "/" else "Python"
+    return Path(_STANDARD.sub("", stack[-1].file)).parts[0].removesuffix(".py") if stack[-1].file else "Python"
 
 
 def samples_by_part(stacks: Counter[Stack], design: str) -> Counter[str]:

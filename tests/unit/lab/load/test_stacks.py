@@ -17,6 +17,7 @@ RANK = f"score ({REPOSITORY}/feed_ranking/online/rank.py:61)"
 PAIRS = f"pair_inputs ({REPOSITORY}/feed_ranking/model/inputs/pairs.py:12)"
 ONNX = f"run ({LIBRARY}/onnxruntime/capi/session.py:220)"
 STREAM = f"send ({REPOSITORY}/infra/stream/producer.py:9)"
+STARTS = f"serve_design ({REPOSITORY}/lab/services/serving.py:70)"
 UVICORN = f"run_asgi ({LIBRARY}/uvicorn/protocols/http/httptools_impl.py:409)"
 
 
@@ -44,7 +45,10 @@ def test_frame_is_read_as_function_and_file(text: str, expected: Frame) -> None:
         ([THREAD, STREAM], "infra/stream"),
         ([THREAD, STREAM, ONNX], "infra/stream"),
         ([THREAD, UVICORN], "uvicorn"),
-        ([THREAD], "Python"),
+        ([STARTS, UVICORN], "uvicorn"),
+        ([THREAD], "threading"),
+        (["run (/usr/lib/python3.12/asyncio/runners.py:118)"], "asyncio"),
+        (["process 12"], "Python"),
     ],
 )
 def test_sample_counts_for_the_innermost_stage(stack: list[str], part: str) -> None:
@@ -57,3 +61,10 @@ def test_samples_are_counted_by_part_and_by_innermost_function() -> None:
     assert stacks.total() == 9
     assert samples_by_part(stacks, "feed_ranking") == Counter({"feed_ranking/online/rank": 7, "infra/stream": 2})
     assert samples_by_function(stacks)["pair_inputs (feed_ranking/model/inputs/pairs.py)"] == 4
+
+
+def test_waiting_threads_do_not_count() -> None:
+    waits = "Condition.wait (/usr/lib/python3.12/threading.py:355)"
+    idle = "_worker (/usr/lib/python3.12/concurrent/futures/thread.py:90)"
+    lines = [f"{THREAD};{STREAM};{waits} 90", f"{THREAD};{idle} 80", f"{THREAD};{idle};{SERVICE} 7"]
+    assert read_stacks(lines, REPOSITORY).total() == 7
