@@ -33,7 +33,7 @@ WAITS = {
 
 @dataclass(frozen=True)
 class Frame:
-    """A function, and its file: relative to the repository or to the folder of libraries where possible."""
+    """A function, and its file: relative to the repository or to the folder of its library where possible."""
 
     function: str
     file: str
@@ -57,7 +57,7 @@ def read_frame(text: str, repository: Path = REPOSITORY) -> Frame:
         return Frame(found["function"], file.rpartition(LIBRARIES)[2], is_ours=False)
     if file.startswith(f"{repository}/"):
         return Frame(found["function"], file.removeprefix(f"{repository}/"), is_ours=True)
-    return Frame(found["function"], file, is_ours=False)
+    return Frame(found["function"], _STANDARD.sub("", file), is_ours=False)
 
 
 def read_stacks(lines: Iterable[str], repository: Path = REPOSITORY) -> Counter[Stack]:
@@ -84,7 +84,7 @@ def part_of(stack: Sequence[Frame], design: str) -> str:
             return file.removesuffix(".py")
     if ours:
         return "/".join(Path(ours[-1]).parts[:2]).removesuffix(".py")
-    return Path(_STANDARD.sub("", stack[-1].file)).parts[0].removesuffix(".py") if stack[-1].file else "Python"
+    return Path(stack[-1].file).parts[0].removesuffix(".py") if stack[-1].file else "Python"
 
 
 def samples_by_part(stacks: Counter[Stack], design: str) -> Counter[str]:

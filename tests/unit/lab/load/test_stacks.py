@@ -26,7 +26,7 @@ UVICORN = f"run_asgi ({LIBRARY}/uvicorn/protocols/http/httptools_impl.py:409)"
     [
         (PAIRS, Frame("pair_inputs", "feed_ranking/model/inputs/pairs.py", is_ours=True)),
         (ONNX, Frame("run", "onnxruntime/capi/session.py", is_ours=False)),
-        (THREAD, Frame("_bootstrap", "/usr/lib/python3.12/threading.py", is_ours=False)),
+        (THREAD, Frame("_bootstrap", "threading.py", is_ours=False)),
         ("<lambda> (app.py:3)", Frame("<lambda>", "app.py", is_ours=False)),
         ("process 12", Frame("process 12", "", is_ours=False)),
     ],
