@@ -29,14 +29,14 @@ class StudentNet(nnx.Module):
     of the targets. The layer is linear in its inputs, so serving can split its sum into parts. An input that is
     constant in training is dropped, because the effect of another value is unknown."""
 
-    def __init__(self, inputs: Floats, hidden: int, usual: float, seed: int) -> None:
-        rngs, spread = nnx.Rngs(seed), inputs.std(0)
+    def __init__(self, inputs: Floats, hidden: int, usual: float, rngs: nnx.Rngs) -> None:
+        spread = inputs.std(0)
         self.mean = inputs.mean(0)
         self.scale = np.where(spread > NO_SPREAD, 1 / np.maximum(spread, LEAST_SPREAD), 0).astype(np.float32)
         self.first = nnx.Linear(inputs.shape[1], hidden, rngs=rngs)
         self.last = nnx.Linear(hidden, 1, use_bias=False, rngs=rngs)
         self.linear = nnx.Linear(inputs.shape[1], 1, kernel_init=nnx.initializers.zeros, rngs=rngs)
-        self.usual = usual
+        self.usual = np.asarray(usual, np.float32)
 
     def logit(self, x: jax.Array) -> jax.Array:
         """float32[n]: log-odds."""
@@ -54,21 +54,21 @@ class StudentNet(nnx.Module):
 
 def distil(x: Floats, teacher: Floats, hidden: int, seed: int, report: Progress) -> Fit[StudentNet]:
     """Least squares on the log-odds `teacher` float32[n] of inputs `x` float32[n, …]."""
-
-    def loss(model: StudentNet, batch: Batch) -> jax.Array:
-        return ((model.logit(batch["x"]) - batch["teacher"]) ** 2).mean()
-
     epochs = max(EPOCHS, FEWEST_STEPS * BATCH // len(x))
-    student = created(lambda: StudentNet(x, hidden, float(np.mean(teacher)), seed))
+    student = created(lambda rngs: StudentNet(x, hidden, float(np.mean(teacher)), rngs), seed)
     rows = {"x": x, "teacher": np.asarray(teacher, np.float32)}
-    return fit(student, loss, rows, Plan(epochs, BATCH, LEARNING_RATE, seed), report)
+    return fit(student, squared_error, rows, Plan(epochs, BATCH, LEARNING_RATE, seed), report)
+
+
+def squared_error(model: StudentNet, batch: Batch) -> jax.Array:
+    return ((model.logit(batch["x"]) - batch["teacher"]) ** 2).mean()
 
 
 def student_of(net: StudentNet, sample: Floats) -> Student:
     """The trained network as plain arrays. Raises `ValueError` if the two disagree on `sample` float32[n, any]."""
     mean, scale = (np.asarray(values, np.float64) for values in (net.mean, net.scale))
     kernels = [np.asarray(layer.kernel[...], np.float64) for layer in (net.first, net.linear, net.linear)]
-    biases = [np.asarray(net.first.bias[...]), np.asarray(net.linear.bias[...]) + net.usual]
+    biases = [np.asarray(net.first.bias[...]), np.asarray(net.linear.bias[...]) + np.asarray(net.usual)]
     kernels[2], biases = -kernels[2], [*biases, -biases[1]]
     first = scale[:, None] * np.concatenate(kernels, axis=1)
     found = Student(

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -26,6 +26,22 @@ from infra.training.checkpoints import Checkpoints
 
 M = TypeVar("M", bound=nnx.Module)
 Batch = Mapping[str, jax.Array]
+FADE = optax.cosine_decay_schedule(1.0, 1, alpha=0.02)
+"""the factor of the learning rate at a share of the training"""
+
+
+def _by_rate() -> optax.GradientTransformationExtraArgs:
+    """Multiplies the direction of a step by the learning rate, which each update passes as `rate`."""
+
+    def update(direction: Any, state: Any, params: Any = None, *, rate: jax.Array, **_: Any) -> tuple[Any, Any]:
+        return jax.tree.map(lambda towards: -rate * towards, direction), state
+
+    return optax.GradientTransformationExtraArgs(lambda params: optax.EmptyState(), update)
+
+
+ADAMW = optax.chain(optax.scale_by_adam(), optax.add_decayed_weights(1e-4), _by_rate())
+"""`optax.adamw`, but the learning rate is an argument and not a constant: trainings of any length share a compiled
+update."""
 
 
 @dataclass(frozen=True)
@@ -63,33 +79,53 @@ def fit(
     devices = jax.local_devices()
     size = min(plan.batch, count) // len(devices) * len(devices)
     steps = count // size
-    schedule = optax.cosine_decay_schedule(plan.learning_rate, plan.epochs * steps, alpha=0.02)
-    optimizer = nnx.Optimizer(model, optax.adamw(schedule, weight_decay=1e-4), wrt=nnx.Param)
+    optimizer = nnx.Optimizer(model, ADAMW, wrt=nnx.Param)
     mesh = Mesh(np.array(devices), ("data",))
     everywhere, split = NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec("data"))
     nnx.update((model, optimizer), jax.device_put(nnx.state((model, optimizer)), everywhere))
-
-    @partial(jax.jit, donate_argnums=0)
-    def update(state: nnx.State, batch: Batch) -> tuple[nnx.State, jax.Array]:
-        model, optimizer = nnx.merge(structure, state)
-        loss, gradients = nnx.value_and_grad(loss_of)(model, batch)
-        optimizer.update(model, gradients)
-        return nnx.state((model, optimizer)), loss
-
+    shares = np.arange(plan.epochs * steps) / (plan.epochs * steps)
+    rates = plan.learning_rate * np.asarray(FADE(shares)).reshape(plan.epochs, steps)
     with Checkpoints(plan.checkpoints) as checkpoints:
         found, losses = checkpoints.resume(nnx.state((model, optimizer)))
         nnx.update((model, optimizer), found)
         resumed = len(losses)
         # split once; `nnx.jit` would split for every batch
         structure, state = nnx.split((model, optimizer))
+        how = How(structure, loss_of)
         for epoch in range(resumed, plan.epochs):
             order = np.random.default_rng([plan.seed, epoch]).permutation(count)[: steps * size]
             total = []
-            for chosen in order.reshape(steps, size):
-                state, loss = update(state, batch_of(rows, chosen, split))
+            for chosen, rate in zip(order.reshape(steps, size), rates[epoch], strict=True):
+                state, loss = _update(how, state, batch_of(rows, chosen, split), rate)
                 total.append(loss)
             nnx.update((model, optimizer), state)
             losses.append(float(jnp.stack(total).mean()))
             checkpoints.save(nnx.state((model, optimizer)), losses)
             report((epoch + 1) / plan.epochs, f"epoch {epoch + 1} of {plan.epochs}: loss {losses[-1]:.4f}")
     return Fit(model, losses, resumed)
+
+
+@dataclass(frozen=True)
+class How:
+    """The constants of a compiled update. Trainings with equal constants and equal shapes share it.
+
+    JAX hashes the constants at each update. A structure takes half a millisecond, so its hash is kept.
+    """
+
+    structure: Any
+    loss_of: Callable[[Any, Batch], jax.Array]
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash((self.structure, self.loss_of))
+
+
+@partial(jax.jit, static_argnums=0, donate_argnums=1)
+def _update(how: How, state: Any, batch: Batch, rate: jax.Array) -> tuple[Any, jax.Array]:
+    model, optimizer = nnx.merge(how.structure, state)
+    loss, gradients = nnx.value_and_grad(how.loss_of)(model, batch)
+    optimizer.update(model, gradients, rate=rate)
+    return nnx.state((model, optimizer)), loss

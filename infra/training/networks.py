@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -59,10 +59,23 @@ def linear(graph: OnnxGraph, x: str, layer: nnx.Linear) -> str:
     return graph.add("Gemm", x, *map(graph.weight, weights))
 
 
-def created(make: Callable[[], M]) -> M:
+def created(make: Callable[[nnx.Rngs], M], seed: int) -> M:
     """The network that `make` creates. All random weights come from one compiled function; without it JAX compiles a
-    function for each shape of a weight."""
-    found: M = nnx.jit(make)()
+    function for each shape of a weight.
+
+    The seed is an argument of that function, and what `make` computes with NumPy stays out of it. So networks of equal
+    shapes share it, and a build compiles it once.
+    """
+    parts: list[Any] = []
+
+    def weights(key: jax.Array) -> Any:
+        structure, drawn, rest = nnx.split(make(nnx.Rngs(key)), nnx.Param, ...)
+        parts[:] = structure, rest
+        return drawn
+
+    drawn = jax.jit(weights)(jax.random.key(seed))
+    structure, rest = parts
+    found: M = nnx.merge(structure, drawn, rest)
     return found
 
 

@@ -7,6 +7,8 @@ the pinball loss. The loss of the median is that of the knob `loss`.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from functools import cache, partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -33,9 +35,11 @@ PREDICTED_AT_ONCE = 20_000
 class QuantileNet(nnx.Module):
     """`hidden_inputs` are the numbers of inputs that the network must not see."""
 
-    def __init__(self, inputs: Floats, hidden: tuple[int, ...], seed: int, hidden_inputs: Collection[int] = ()) -> None:
+    def __init__(
+        self, inputs: Floats, hidden: tuple[int, ...], rngs: nnx.Rngs, hidden_inputs: Collection[int] = ()
+    ) -> None:
         self.seen = (~np.isin(np.arange(inputs.shape[1]), list(hidden_inputs))).astype(np.float32)
-        self.mlp = Mlp(inputs * self.seen, hidden, len(LEVELS), nnx.Rngs(seed))
+        self.mlp = Mlp(inputs * self.seen, hidden, len(LEVELS), rngs)
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """float32[n, 3], ascending."""
@@ -78,18 +82,24 @@ def fit_net(
     hidden_inputs: Collection[int] = (),
 ) -> Fit[QuantileNet]:
     """`x` float32[n, inputs], `ratio` float64[n]: actual over corrected time. Every trip counts the same."""
-    sides = jnp.asarray([LEVELS[0], LEVELS[2]])
-    of_median = LOSSES[loss]
+    rows = {"x": x, "ratio": np.clip(ratio, LEAST_RATIO, MOST_RATIO).astype(np.float32)}
+    net = created(lambda rngs: QuantileNet(x, hidden, rngs, hidden_inputs), plan.seed)
+    return fit(net, mean_loss(loss), rows, plan, report)
 
-    def mean_loss(model: QuantileNet, batch: Batch) -> jax.Array:
+
+@cache
+def mean_loss(loss: str) -> Callable[[QuantileNet, Batch], jax.Array]:
+    """The loss of a batch, with `loss` for the median. It is the same function at each call, so trainings share what
+    JAX compiles."""
+    of_median, levels = LOSSES[loss], (LEVELS[0], LEVELS[2])
+
+    def of_batch(model: QuantileNet, batch: Batch) -> jax.Array:
         error = batch["ratio"][:, None] - model(batch["x"])
-        outer = error[:, jnp.array([0, 2])]
+        outer, sides = error[:, jnp.array([0, 2])], jnp.asarray(levels)
         pinball = jnp.maximum(sides * outer, (sides - 1) * outer).sum(axis=1)
         return (pinball + of_median(error[:, 1])).mean()
 
-    rows = {"x": x, "ratio": np.clip(ratio, LEAST_RATIO, MOST_RATIO).astype(np.float32)}
-    net = created(lambda: QuantileNet(x, hidden, plan.seed, hidden_inputs))
-    return fit(net, mean_loss, rows, plan, report)
+    return of_batch
 
 
 def mean_of(models: Sequence[QuantileNet]) -> Callable[[jax.Array], jax.Array]:
@@ -132,10 +142,11 @@ def mean_nodes(models: Sequence[QuantileNet], graph: OnnxGraph, x: str) -> str:
 def predict_net(model: QuantileNet, x: Floats) -> Floats:
     """float32[n, 3]"""
     structure, weights = nnx.split(model)
-
-    @jax.jit
-    def network(weights: nnx.State, x: jax.Array) -> jax.Array:
-        return nnx.merge(structure, weights)(x)
-
     parts = np.array_split(x, -(-len(x) // PREDICTED_AT_ONCE) or 1)
-    return np.concatenate([np.asarray(network(weights, jnp.asarray(part))) for part in parts])
+    return np.concatenate([np.asarray(_predict(structure, weights, jnp.asarray(part))) for part in parts])
+
+
+@partial(jax.jit, static_argnums=0)
+def _predict(structure: Any, weights: nnx.State, x: jax.Array) -> jax.Array:
+    found: jax.Array = nnx.merge(structure, weights)(x)
+    return found

@@ -32,11 +32,13 @@ HEADS = ("p_click", "p_like", "p_comment", "dwell_s")
 class Ranker(nnx.Module):
     """`heads` is exported for serving; `examination` (by position) exists in training only."""
 
-    def __init__(self, inputs: Floats, hidden: Sequence[int], positions: int, mean_dwell_s: float, seed: int) -> None:
-        self.net = Mlp(inputs, hidden, len(HEADS), nnx.Rngs(seed))
+    def __init__(
+        self, inputs: Floats, hidden: Sequence[int], positions: int, mean_dwell_s: float, rngs: nnx.Rngs
+    ) -> None:
+        self.net = Mlp(inputs, hidden, len(HEADS), rngs)
         self.examination = nnx.Param(jnp.zeros(positions))
         self.first_guess = np.log1p(1.0 / np.maximum(np.arange(positions), 1))  # 1 / rank, as in web search
-        self.log_dwell = float(np.log(mean_dwell_s))
+        self.log_dwell = np.asarray(np.log(mean_dwell_s), np.float32)
         self.log_spread = nnx.Param(jnp.zeros(1))
 
     def heads(self, x: jax.Array) -> jax.Array:
@@ -48,7 +50,7 @@ class Ranker(nnx.Module):
     def nodes(self, graph: OnnxGraph, x: str) -> str:
         """`heads` in ONNX."""
         logits, log_dwell = graph.add_all("Split", 2, self.net.nodes(graph, x), graph.weight([3, 1], np.int64), axis=1)
-        mean = self.log_dwell + np.exp(2 * np.asarray(self.log_spread[...])) / 2
+        mean = np.asarray(self.log_dwell) + np.exp(2 * np.asarray(self.log_spread[...])) / 2
         dwell = graph.add("Exp", graph.add("Add", log_dwell, graph.weight(mean)))
         return graph.add("Concat", graph.add("Sigmoid", logits), dwell, axis=1)
 
@@ -86,7 +88,8 @@ def fit_ranker(
     """Fit a ranker to the impressions of `sample`, with inputs `x` float32[n, …]. It starts from the `weights` under
     `name` if there are any."""
     mean_dwell_s = float(sample.dwell_s.sum() / max(sample.clicked.sum(), 1))
-    model = created(lambda: Ranker(x, hidden, int(sample.position.max()) + 1, mean_dwell_s, plan.seed))
+    positions = int(sample.position.max()) + 1
+    model = created(lambda rngs: Ranker(x, hidden, positions, mean_dwell_s, rngs), plan.seed)
     start_from(model, name, weights)
     labels = {name: getattr(sample, name) for name in ("clicked", "liked", "commented", "dwell_s", "weight")}
     return fit(model, ranker_loss, {"x": x, "position": sample.position, **labels}, plan, report)

@@ -86,6 +86,6 @@ def fit_towers(
         "log_q": np.log(counts[inverse] / len(post_id)).astype(np.float32),
         "weight": np.minimum(worth_s / worth_s.mean(), HEAVIEST).astype(np.float32),
     }
-    towers = created(lambda: TwoTower(user_inputs, post_inputs, config, nnx.Rngs(plan.seed)))
+    towers = created(lambda rngs: TwoTower(user_inputs, post_inputs, config, rngs), plan.seed)
     start_from(towers, "towers", weights)
     return fit(towers, tower_loss, rows, plan, report)

@@ -8,6 +8,7 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -103,7 +104,7 @@ def test_exported_student_matches_the_trained_network() -> None:
     rng = np.random.default_rng(1)
     x = (rng.normal(size=(500, 12)) * rng.uniform(0.01, 30, 12) + rng.normal(size=12)).astype(np.float32)
     x[:, 5] = 4.0
-    net = StudentNet(x, 6, -3.5, 0)
+    net = StudentNet(x, 6, -3.5, nnx.Rngs(0))
     net.linear.kernel[...] = jnp.asarray(rng.normal(size=(12, 1)), jnp.float32)
     found = student_of(net, x)
     np.testing.assert_allclose(found(x), np.asarray(net.logit(jnp.asarray(x))), rtol=1e-3, atol=1e-4)

@@ -70,6 +70,6 @@ def test_clipped_inputs_have_no_further_effect(tmp_path: Path) -> None:
 
 def test_network_that_is_created_compiled_has_the_same_weights() -> None:
     one = Mlp(X, (8, 4), 2, nnx.Rngs(1))
-    other = created(lambda: Mlp(X, (8, 4), 2, nnx.Rngs(1)))
+    other = created(lambda rngs: Mlp(X, (8, 4), 2, rngs), seed=1)
     for left, right in zip(jax.tree.leaves(nnx.state(one)), jax.tree.leaves(nnx.state(other)), strict=True):
         np.testing.assert_allclose(left, right, rtol=1e-5, atol=1e-7)
