@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from infra.errors import UsageError
+from infra.errors import DependencyError
 from lab.commands.options import DesignName, Json, Preset, settings_for
 from lab.designs import find_design
 from lab.output.console import err, print_json
@@ -44,7 +44,7 @@ def profile(
     running = state.services if state else ()
     pids = {one.name: one.pid for one in running if one.design == found.name or one.name == f"{found.name}-worker"}
     if found.name not in pids:
-        raise UsageError(f"`lab up` does not run {found.name}", hint=f"run: lab up {found.name}")
+        raise DependencyError(f"`lab up` does not run {found.name} on this machine", hint=f"run: lab up {found.name}")
     directory = directory or settings.root / "profile" / found.name
     users = users or found.load_users
     with err.status(f"{users} users for {seconds} s on {base}"), profiled(pids, directory) as profiles:

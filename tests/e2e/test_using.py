@@ -89,6 +89,22 @@ def test_bench_refuses_an_unknown_figure(lab: Lab) -> None:
     assert "serve_pss_mb" in lab.run("bench", "feed_ranking", "--only", "beauty", code=2)
 
 
+@pytest.mark.skipif(sys.platform == "darwin", reason="only root may read the stacks of another process")
+def test_profile_shows_the_cpu_time_of_stages_and_writes_a_flame_graph(lab: Lab, tmp_path: Path) -> None:
+    words = ("profile", "feed_ranking", "--users", "3", "--seconds", "5", "--out", str(tmp_path), "--json")
+    found = lab.run(*words, parse=True)
+    assert found["requests"] >= 30
+    service = next(one for one in found["processes"] if one["process"] == "feed_ranking")
+    assert "feed_ranking-worker" in {one["process"] for one in found["processes"]}
+    assert sum(service["parts"].values()) == pytest.approx(service["cpu_ms_per_request"])
+    assert {"feed_ranking/online/rank", "feed_ranking/online/inputs"} <= set(service["parts"])
+    assert "HeavyRanker.score (feed_ranking/online/rank.py)" in (tmp_path / "flame.html").read_text()
+
+
+def test_profile_without_a_lab_names_the_command_that_starts_one(lab: Lab, tmp_path: Path) -> None:
+    assert "lab up" in lab.run("profile", "ctr_prediction", "--out", str(tmp_path), code=4)
+
+
 def test_service_listens_on_localhost_only(lab: Lab) -> None:
     import psutil
 
