@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from ctr_prediction.config import CtrConfig
-from ctr_prediction.evaluation.drift import INPUTS
 from ctr_prediction.evaluation.holdout import Judged, Truth, holdout_figures, judge, reliability, slices, student_p
+from ctr_prediction.evaluation.live.drift import INPUTS
 from ctr_prediction.model.artifact import Bundle, load_bundle
 from ctr_prediction.model.inputs import ad_numbers, person_numbers
 from ctr_prediction.offline.baselines import BASELINES

@@ -15,7 +15,7 @@ import numpy as np
 
 from eta_prediction.config import EtaConfig
 from eta_prediction.domain import Array
-from eta_prediction.evaluation.drift import P50, compared
+from eta_prediction.evaluation.live.drift import P50, compared
 from eta_prediction.evaluation.oracle_rows import chosen_rows, laws_of
 from eta_prediction.evaluation.quality import judge, quality_figures
 from eta_prediction.model.artifact import Bundle, load_bundle

@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 
 from feed_ranking.config import FeedConfig
-from feed_ranking.evaluation.drift import compared
 from feed_ranking.evaluation.holdout import (
     Prediction,
     Truth,
@@ -20,6 +19,7 @@ from feed_ranking.evaluation.holdout import (
     holdout_inputs,
     predict,
 )
+from feed_ranking.evaluation.live.drift import compared
 from feed_ranking.model.artifact import Bundle, load_bundle
 from feed_ranking.model.inputs import ranker_names
 from feed_ranking.offline.samples import FRESH, Sample

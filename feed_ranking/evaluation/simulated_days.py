@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from feed_ranking.config import FeedConfig, RerankConfig
 from feed_ranking.domain import Floats, Ids, PostFeatures, UserFeatures
-from feed_ranking.evaluation.recompute import FeatureRecount
+from feed_ranking.evaluation.live.recompute import FeatureRecount
 from feed_ranking.events.history import EventLog, PublicCatalogue
 from feed_ranking.features.aggregates import activity_at
 from feed_ranking.features.views import default_user, users_from_frame

@@ -1,7 +1,7 @@
 """The slate policy: rules that turn a ranked batch into a slate. Pure functions on arrays.
 
 Serving draws slates with these functions (`online/rerank.py`), and the replay draws the logged slates again with the
-same ones (`evaluation/replay.py`). With two copies a replay would prove nothing.
+same ones (`evaluation/live/replay.py`). With two copies a replay would prove nothing.
 """
 
 from __future__ import annotations

@@ -16,11 +16,11 @@ from typer.testing import CliRunner
 
 from feed_ranking.config import SMOKE
 from feed_ranking.domain import RANDOM_POLICY, STATS
-from feed_ranking.evaluation import recompute
+from feed_ranking.evaluation.live import recompute
+from feed_ranking.evaluation.live.recompute import FeatureRecount
+from feed_ranking.evaluation.live.replay import replay
+from feed_ranking.evaluation.live.skew import skew
 from feed_ranking.evaluation.player import FeedPlayer
-from feed_ranking.evaluation.recompute import FeatureRecount
-from feed_ranking.evaluation.replay import replay
-from feed_ranking.evaluation.skew import skew
 from feed_ranking.events.history import EventLog
 from feed_ranking.events.paths import end_of_log
 from feed_ranking.events.schemas import Prediction
@@ -177,7 +177,7 @@ def test_replay_fetches_an_older_model_version_from_the_registry(
     home: Settings, served: list[Prediction], release: Release, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     newer = replace(release, model_digest="f" * 64, model_path="/nowhere")
-    monkeypatch.setattr("feed_ranking.evaluation.replay.read_release", lambda root: newer)
+    monkeypatch.setattr("feed_ranking.evaluation.live.replay.read_release", lambda root: newer)
     done = replayed(home, served[:3])
     assert (done.checked, done.differing, done.left_out) == (3, 0, {})
     assert list((home.design_root("feed_ranking") / "models").iterdir())
@@ -205,7 +205,7 @@ def test_skew_finds_served_features_equal_to_the_offline_join(home: Settings, se
     ("where", "names"),
     [
         ("feed_ranking.model.inputs.networks.user_inputs", {"user_click_rate"}),
-        ("feed_ranking.evaluation.recompute.post_inputs", {"post_clicks_log"}),
+        ("feed_ranking.evaluation.live.recompute.post_inputs", {"post_clicks_log"}),
     ],
 )
 def test_skew_names_a_transform_that_changed_on_one_side(

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from feed_ranking.config import SMOKE
 from feed_ranking.design import DESIGN
 from feed_ranking.domain import RANDOM_POLICY
-from feed_ranking.evaluation.candidates import candidates
+from feed_ranking.evaluation.live.candidates import candidates
 from feed_ranking.events.schemas import Prediction
 from feed_ranking.online.app import create_app
 from feed_ranking.online.bootstrap import FeedBootstrap

@@ -13,8 +13,8 @@ import pytest
 
 from eta_prediction.config import SMOKE
 from eta_prediction.design import DESIGN
-from eta_prediction.evaluation.recompute import Recount
-from eta_prediction.evaluation.replay import differences_of, skip_reason
+from eta_prediction.evaluation.live.recompute import Recount
+from eta_prediction.evaluation.live.replay import differences_of, skip_reason
 from eta_prediction.events.codec import INPUTS, inputs_of, pack
 from eta_prediction.events.schemas import Quote
 from eta_prediction.items.city import DEFINING, inputs_digest

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from ctr_prediction.design import DESIGN
 from ctr_prediction.domain import UserFeatures
-from ctr_prediction.evaluation.recompute import FeatureRecount, in_order, not_recomputable
+from ctr_prediction.evaluation.live.recompute import FeatureRecount, in_order, not_recomputable
 from ctr_prediction.events.codec import unpack, user_from_lists
 from ctr_prediction.events.schemas import Auction
 from ctr_prediction.features.views import default_user

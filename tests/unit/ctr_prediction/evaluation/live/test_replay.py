@@ -19,8 +19,8 @@ from prometheus_client import CollectorRegistry
 
 from ctr_prediction.config import SMOKE
 from ctr_prediction.domain import RANDOM_POLICY, Context
-from ctr_prediction.evaluation.recompute import not_recomputable
-from ctr_prediction.evaluation.replay import differences_of, replay, was_missing
+from ctr_prediction.evaluation.live.recompute import not_recomputable
+from ctr_prediction.evaluation.live.replay import differences_of, replay, was_missing
 from ctr_prediction.events.codec import pack, unpack
 from ctr_prediction.events.history import PublicCatalogue
 from ctr_prediction.events.paths import PREDICTIONS

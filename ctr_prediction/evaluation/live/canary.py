@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 import pyarrow as pa
 
-from ctr_prediction.evaluation.drift import MATURE_S
+from ctr_prediction.evaluation.live.drift import MATURE_S
 from ctr_prediction.events.paths import CLICKS, PREDICTIONS
 from ctr_prediction.events.schemas import MAX_PLACES
 from infra.telemetry.canary.source import Outcomes

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from ctr_prediction.config import CtrConfig
 from ctr_prediction.design import DESIGN
 from ctr_prediction.domain import RANDOM_POLICY, Array, Context, Floats
-from ctr_prediction.evaluation.recompute import catalogue_of, not_recomputable
+from ctr_prediction.evaluation.live.recompute import catalogue_of, not_recomputable
 from ctr_prediction.events.codec import unpack, user_from_lists
 from ctr_prediction.events.cuts import live_root
 from ctr_prediction.events.history import PublicCatalogue

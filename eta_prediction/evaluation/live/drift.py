@@ -20,8 +20,8 @@ import pyarrow as pa
 
 from eta_prediction.design import DESIGN
 from eta_prediction.domain import ARRIVED, CANCELLED, DISTRICTS, NONE, Ints
-from eta_prediction.evaluation.busy_roads import busiest_roads
-from eta_prediction.evaluation.replay import skip_reason
+from eta_prediction.evaluation.live.busy_roads import busiest_roads
+from eta_prediction.evaluation.live.replay import skip_reason
 from eta_prediction.events.codec import edges_of, inputs_of
 from eta_prediction.events.history import read_graph
 from eta_prediction.events.paths import QUOTES, TRIPS

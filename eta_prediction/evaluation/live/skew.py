@@ -12,8 +12,8 @@ from collections import Counter
 import numpy as np
 
 from eta_prediction.design import DESIGN
-from eta_prediction.evaluation.recompute import Recount
-from eta_prediction.evaluation.replay import skip_reason
+from eta_prediction.evaluation.live.recompute import Recount
+from eta_prediction.evaluation.live.replay import skip_reason
 from eta_prediction.events.codec import inputs_of
 from eta_prediction.events.cuts import live_root
 from eta_prediction.events.paths import QUOTES

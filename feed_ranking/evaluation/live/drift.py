@@ -15,7 +15,7 @@ import pyarrow as pa
 from feed_ranking.config import FeedConfig
 from feed_ranking.design import DESIGN
 from feed_ranking.domain import Floats, Ids
-from feed_ranking.evaluation.replay import not_replayable
+from feed_ranking.evaluation.live.replay import not_replayable
 from feed_ranking.events.codec import unpack
 from feed_ranking.events.paths import LOG, PREDICTIONS
 from feed_ranking.events.schemas import Prediction

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from feed_ranking.design import DESIGN
 from feed_ranking.domain import CREATOR_COUNTS, Floats, UserFeatures
-from feed_ranking.evaluation.recompute import FeatureRecount
+from feed_ranking.evaluation.live.recompute import FeatureRecount
 from feed_ranking.events.codec import unpack, user_from_lists
 from feed_ranking.events.schemas import Prediction
 from feed_ranking.features.views import default_user, open_store

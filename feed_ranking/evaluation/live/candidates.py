@@ -19,7 +19,7 @@ import numpy.typing as npt
 from feed_ranking.config import FeedConfig
 from feed_ranking.design import DESIGN
 from feed_ranking.domain import RANDOM_POLICY, Floats, Ids
-from feed_ranking.evaluation.recompute import FeatureRecount
+from feed_ranking.evaluation.live.recompute import FeatureRecount
 from feed_ranking.events.codec import user_from_lists
 from feed_ranking.events.cuts import live_root
 from feed_ranking.events.paths import PREDICTIONS

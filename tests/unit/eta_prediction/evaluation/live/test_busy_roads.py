@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from eta_prediction.evaluation.busy_roads import ROADS, distinct_roads
+from eta_prediction.evaluation.live.busy_roads import ROADS, distinct_roads
 
 
 @dataclass(frozen=True)

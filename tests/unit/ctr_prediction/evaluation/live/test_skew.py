@@ -9,8 +9,8 @@ import pytest
 
 from ctr_prediction.config import SMOKE
 from ctr_prediction.domain import AdFeatures, UserFeatures
-from ctr_prediction.evaluation.recompute import FeatureRecount, not_recomputable
-from ctr_prediction.evaluation.skew import columns_of_users
+from ctr_prediction.evaluation.live.recompute import FeatureRecount, not_recomputable
+from ctr_prediction.evaluation.live.skew import columns_of_users
 from ctr_prediction.events.codec import pack
 from ctr_prediction.events.history import EventLog, with_clicks
 from ctr_prediction.events.schemas import Auction

@@ -1,0 +1,1 @@
+"""What the log of the running service tells: replay, skew, drift, and the verdict of a canary."""
