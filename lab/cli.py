@@ -14,22 +14,24 @@ import typer
 from infra.errors import LabError
 from lab.commands import (
     alerts,
-    drift,
     drills,
     living,
     logs,
     looking,
     making,
-    models,
-    plant,
     profile,
     quality,
-    retraining,
-    rollout,
     running,
-    timeline,
     trying,
     using,
+)
+from lab.commands.learning import (
+    drift,
+    models,
+    plant,
+    retraining,
+    rollout,
+    timeline,
     world,
 )
 from lab.designs import load_designs

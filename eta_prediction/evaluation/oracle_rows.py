@@ -8,7 +8,7 @@ from eta_prediction.config import WorldConfig
 from eta_prediction.domain import Array, Ints
 from eta_prediction.offline.generate import MOST_A_DAY
 from eta_prediction.offline.samples import Sample
-from eta_prediction.world.laws import laws_of_day
+from eta_prediction.world.law.laws import laws_of_day
 from eta_prediction.world.replayed import replay_days
 from eta_prediction.world.truth import make_world
 from infra.progress import Progress

@@ -8,11 +8,11 @@ import numpy as np
 
 from eta_prediction.domain import GROUPS, Array, Bools, Ints, hour_of_week
 from eta_prediction.world.demand import Demand
-from eta_prediction.world.segments import Segments, segments
+from eta_prediction.world.law.segments import Segments, segments
+from eta_prediction.world.law.trip_law import Trips, draw_overheads, noise_of, served_factor, turn_time
 from eta_prediction.world.traffic.city_state import CityState
 from eta_prediction.world.traffic.incidents import Incidents
 from eta_prediction.world.traffic.rush import profile
-from eta_prediction.world.trip_law import Trips, draw_overheads, noise_of, served_factor, turn_time
 from eta_prediction.world.truth import World
 from infra.routing.routes import Routes
 from infra.simulation.streams import start_ts

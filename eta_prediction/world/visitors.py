@@ -20,10 +20,10 @@ from eta_prediction.config import EtaConfig
 from eta_prediction.domain import ARRIVED, CANCELLED, NONE, RIDE_TYPES, Array
 from eta_prediction.world.demand import Demand
 from eta_prediction.world.history import Planned, draw_served, draw_times, draw_traversals, driving_s, queues_s
+from eta_prediction.world.law.trip_law import draw_factor, draw_overheads
 from eta_prediction.world.live_city import LiveCity, Report, upload_report
 from eta_prediction.world.riders import p_cancel
 from eta_prediction.world.shift import busiest_bridge, shifted
-from eta_prediction.world.trip_law import draw_factor, draw_overheads
 from eta_prediction.world.uploads import make_uploads
 from infra.evaluation.population import Events, Measure, Sums
 from infra.simulation.streams import stream

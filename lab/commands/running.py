@@ -152,7 +152,7 @@ def monitor(
     ] = False,
 ) -> None:
     """Keep the alerts in the foreground: those of Alertmanager, or with --watch those of the running lab."""
-    from lab.services.monitoring import run_monitor
+    from lab.services.monitor.run import run_monitor
 
     run_monitor(settings_for(preset), watch=watch)
 

@@ -168,7 +168,7 @@ class Supervisor:
 
     def _monitor(self) -> Service:
         url = monitor_url_of(self.settings)
-        command = ("-m", "lab.services.monitoring", "--watch")
+        command = ("-m", "lab.services.monitor.run", "--watch")
         log = self.settings.run_dir / "monitor.log"
         return Service("monitor", command, log, lambda: answers(f"{url}/healthz"), url)
 

@@ -32,7 +32,7 @@ from infra.telemetry.alerts.expressions import Clock
 from infra.telemetry.alerts.rules import alert_rules, rule_groups
 from infra.telemetry.metrics import ServiceMetrics, latency_buckets
 from lab.designs import load_designs
-from lab.services.monitoring import create_monitor
+from lab.services.monitor.run import create_monitor
 from scripts.alert_rules import files
 from scripts.dashboards.__main__ import files as dashboard_files
 from scripts.dashboards.shared import age_of_model

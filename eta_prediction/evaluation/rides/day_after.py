@@ -14,7 +14,7 @@ from eta_prediction.events.history import IncidentRows
 from eta_prediction.worker.append_log import Driven
 from eta_prediction.world.demand import Demand
 from eta_prediction.world.history import plan
-from eta_prediction.world.laws import Knowledge, laws_of_day
+from eta_prediction.world.law.laws import Knowledge, laws_of_day
 from eta_prediction.world.public_events import is_after
 from eta_prediction.world.replayed import ReplayedDay, replay_days
 from eta_prediction.world.truth import World, make_world
@@ -94,7 +94,7 @@ class DayAfter:
 def driven_ride(
     world: World, day: ReplayedDay, ride: Ride, at_ts: float, edges: Ints, withheld: Knowledge | None = None
 ) -> DrivenRide:
-    """The ride with a departure at `at_ts` on `day`. `withheld` is what the server does not know (`world.laws`)."""
+    """The ride with a departure at `at_ts` on `day`. `withheld` is what the server does not know (`world.law.laws`)."""
     ends = (np.array([one], np.int64) for one in (ride.origin, ride.destination, ride.ride_type, ride.driver_id))
     demand, found = Demand(np.array([at_ts]), *ends), day.found
     is_event = is_after(world.config.events, world.graph, found.events, demand.origin, demand.at_ts)

@@ -17,9 +17,9 @@ from eta_prediction.features.profile import SLOTS, Profile
 from eta_prediction.model.inputs import column
 from eta_prediction.offline.generate import MOST_A_DAY
 from eta_prediction.offline.samples import Sample
-from eta_prediction.world.laws import laws_of_day
+from eta_prediction.world.law.laws import laws_of_day
+from eta_prediction.world.law.segments import segments
 from eta_prediction.world.replayed import Observed, ReplayedDay, replay_days
-from eta_prediction.world.segments import segments
 from eta_prediction.world.traffic.filter import Posterior, follow, prior
 from eta_prediction.world.truth import World, make_world
 from infra.progress import Progress

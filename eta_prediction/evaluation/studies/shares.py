@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from eta_prediction.config import SMALL, WorldConfig
-from eta_prediction.world.laws import KNOWLEDGE, Knowledge, laws_of_day
+from eta_prediction.world.law.laws import KNOWLEDGE, Knowledge, laws_of_day
 from eta_prediction.world.replayed import replay_days
 from eta_prediction.world.truth import make_world
 from infra.routing.choose import find_order, open_engine

@@ -7,7 +7,7 @@ import numpy as np
 from eta_prediction.domain import GROUPS, hour_of_week
 from eta_prediction.evaluation.studies.ceiling import as_learned
 from eta_prediction.features.profile import SLOT_H, SLOTS, Profile
-from eta_prediction.world.laws import laws_of_day
+from eta_prediction.world.law.laws import laws_of_day
 from eta_prediction.world.traffic.filter import prior
 from eta_prediction.world.traffic.rush import profile as rush
 from infra.simulation.streams import start_ts

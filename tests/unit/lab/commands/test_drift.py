@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from infra.settings import Settings
 from lab.cli import app
-from lab.commands import drift
+from lab.commands.learning import drift
 from tests.support.drift_source import SEGMENTS, FakeDesign, release, write_log
 
 DESIGN = FakeDesign()

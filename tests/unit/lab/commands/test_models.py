@@ -14,7 +14,7 @@ from infra.registry.port import ListedVersion, ModelVersion
 from infra.registry.release import Release
 from infra.settings import Settings
 from lab.cli import app
-from lab.commands.models import _age
+from lab.commands.learning.models import _age
 from tests.support.releases import point_to
 
 REFUSED = "refused: worse than champion 1"

@@ -34,7 +34,7 @@ def root(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Path:
     def down(*_: object) -> None:
         raise RegistryUnavailable("the registry did not answer")
 
-    monkeypatch.setattr("lab.commands.rollout.set_aliases", down)
+    monkeypatch.setattr("lab.commands.learning.rollout.set_aliases", down)
     found = settings.design_root("feed_ranking")
     state = Rollout(stage="canary", share=0.2, version=7, digest=DIGEST, before=6, reason="50 requests in the shadow")
     assert write_rollout(found, read_rollout(found), state) is not None
@@ -94,8 +94,8 @@ def test_follower_asks_a_registry_that_is_down_only_now_and_then(root: Path, mon
         raise RegistryUnavailable("the registry did not answer")
 
     monkeypatch.setattr("infra.live.rollout_step.advance", advance)
-    monkeypatch.setattr("lab.commands.rollout.set_aliases", down)
-    monkeypatch.setattr("lab.commands.rollout.LOOK_S", 0.0)
+    monkeypatch.setattr("lab.commands.learning.rollout.set_aliases", down)
+    monkeypatch.setattr("lab.commands.learning.rollout.LOOK_S", 0.0)
     done = run("rollout", "feed_ranking", "--follow")
     assert isinstance(done.exception, DependencyError), "the monitor waits after a failed process"
     assert asked == [1, 10], "at first, and of the end"

@@ -16,9 +16,9 @@ from infra.settings import Settings
 from lab.commands.running import status
 from lab.designs import find_design, load_designs
 from lab.services.client import find_replicas, service_url
+from lab.services.monitor.scrape import running_targets
 from lab.services.ports import MOST_REPLICAS, monitor_port_of
 from lab.services.runstate import Running, RunState
-from lab.services.scraping import running_targets
 from lab.services.serving import serve_design
 from lab.services.supervisor import Supervisor
 

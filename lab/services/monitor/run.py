@@ -2,9 +2,11 @@
 
 Composed: Alertmanager posts alerts to the webhook, and Prometheus reads the metrics. In both settings, an alert about a
 served model is kept as a request to retrain it (`infra.live.retraining_request`). Embedded (`--watch`): the monitor
-reads the metrics of the running processes itself and evaluates the same rules (`lab.services.scraping`). `lab monitor`
-runs it in the foreground; the supervisor runs `python -m lab.services.monitoring --watch`. This module imports no
-feature store, no registry and no command-line library, because they take memory for as long as the monitor runs.
+reads the metrics of the running processes itself and evaluates the same rules (`lab.services.monitor.scrape`).
+
+`lab monitor` runs it in the foreground; the supervisor runs `python -m lab.services.monitor.run --watch`. This module
+imports no feature store, no registry and no command-line library, because they take memory for as long as the monitor
+runs.
 """
 
 from __future__ import annotations
@@ -45,10 +47,10 @@ from infra.telemetry.drift.metrics import DriftMetrics
 from infra.telemetry.logs import configure_logs
 from infra.telemetry.rollouts import RolloutMetrics
 from lab.designs import NAMES, load_designs
-from lab.services.drifting import DriftRounds
+from lab.services.monitor.drift import DriftRounds
+from lab.services.monitor.rollouts import Rollouts
+from lab.services.monitor.scrape import Scraper, running_targets
 from lab.services.ports import check_port, monitor_port_of
-from lab.services.rolling import Rollouts
-from lab.services.scraping import Scraper, running_targets
 
 log = logging.getLogger(__name__)
 SHORTEST_S = 0.5

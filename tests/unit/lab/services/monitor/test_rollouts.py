@@ -12,8 +12,8 @@ from infra.registry.aliases import SEEN
 from infra.registry.rollout import Lease, Rollout, Stage, read_rollout, write_rollout
 from infra.serving.release_tally import FOLDER
 from infra.settings import Settings
-from lab.services import rolling
-from lab.services.rolling import Rollouts
+from lab.services.monitor import rollouts as module
+from lab.services.monitor.rollouts import Rollouts
 from tests.support.tiny import tiny_design
 from tests.support.tiny_steps import DESIGN as STEPS
 
@@ -43,7 +43,7 @@ def calls(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
         f"print('a message', file=sys.stderr)\nsys.exit(int(open({str(ends)!r}).read()))\n"
     )
     program.chmod(0o755)
-    monkeypatch.setattr(rolling.sys, "executable", str(program))
+    monkeypatch.setattr(module.sys, "executable", str(program))
     return found
 
 
@@ -109,7 +109,7 @@ def test_child_that_runs_too_long_is_killed(
     rollouts = Rollouts([DESIGN], settings)
     rollouts.look()
     child = rollouts._children["tiny"].process
-    monkeypatch.setattr(rolling, "LONGEST_S", 0.0)
+    monkeypatch.setattr(module, "LONGEST_S", 0.0)
     rollouts.look()  # it may see the end of the child already
     assert child.wait(30) < 0
 

@@ -17,11 +17,11 @@ from infra.telemetry.alerts.alert import Alert
 from infra.telemetry.alerts.book import AlertBook, alert_file
 from infra.telemetry.alerts.evaluation import RuleEvaluation
 from infra.telemetry.timeline import record
-from lab.services import monitoring
-from lab.services.drifting import DriftRounds
-from lab.services.monitoring import create_monitor
+from lab.services.monitor import run
+from lab.services.monitor.drift import DriftRounds
+from lab.services.monitor.run import create_monitor
 from tests.support.drift_source import FakeDesign, release
-from tests.unit.lab.services.test_drifting import child, commands
+from tests.unit.lab.services.monitor.test_drift import child, commands
 
 DESIGN = "feed_ranking"
 LABELS = {"alertname": "ModelDrifted", "design": DESIGN, "severity": "ticket"}
@@ -57,7 +57,7 @@ def evaluate(settings: Settings, monkeypatch: pytest.MonkeyPatch, *alerts: Alert
     """One round of the embedded monitor, in which these alerts fire."""
     monkeypatch.setattr(RuleEvaluation, "evaluate", lambda self: list(alerts))
     counter = Counter("scrapes", "", ["result"], registry=CollectorRegistry())
-    monitoring._scraper(settings, AlertBook(alert_file(settings)), lambda: "", counter).look()
+    run._scraper(settings, AlertBook(alert_file(settings)), lambda: "", counter).look()
 
 
 def notify(settings: Settings, *, watch: bool, status: str = "firing") -> int:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from eta_prediction.domain import AIRPORT, POOLED, Array
-from eta_prediction.world.laws import Knowledge, laws_of_day
+from eta_prediction.world.law.laws import Knowledge, laws_of_day
 from eta_prediction.world.replayed import ReplayedDay
 from tests.support.eta_city import days, world
 

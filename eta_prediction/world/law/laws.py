@@ -15,11 +15,11 @@ import numpy as np
 from scipy.stats import norm, qmc
 
 from eta_prediction.domain import Array, Ints
+from eta_prediction.world.law.trip_law import Trips, draw_factor, draw_overheads
 from eta_prediction.world.replayed import MINUTE_S, ReplayedDay
 from eta_prediction.world.traffic.ahead import law_of_z
 from eta_prediction.world.traffic.filter import Posterior, prior
 from eta_prediction.world.traffic.incidents import unreported_mean
-from eta_prediction.world.trip_law import Trips, draw_factor, draw_overheads
 from eta_prediction.world.truth import World
 from infra.simulation.streams import start_ts, stream
 

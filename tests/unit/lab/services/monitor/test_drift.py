@@ -12,8 +12,8 @@ from infra.registry.rollout import Rollout, write_rollout
 from infra.settings import Settings
 from infra.telemetry.drift.status import FOLDER, Status, write_status
 from infra.telemetry.timeline import record
-from lab.services import drifting
-from lab.services.drifting import DriftRounds, newest_change
+from lab.services.monitor import drift
+from lab.services.monitor.drift import DriftRounds, newest_change
 from tests.support.drift_source import FakeDesign
 
 
@@ -35,7 +35,7 @@ def child(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, code: str) -> Path:
     note = f"open({str(calls)!r}, 'a').write(' '.join([*sys.argv[1:], str(os.nice(0))]) + chr(10))"
     program.write_text(f"#!{sys.executable}\nimport os, sys, time\n{note}\n{code}")
     program.chmod(0o755)
-    monkeypatch.setattr(drifting.sys, "executable", str(program))
+    monkeypatch.setattr(drift.sys, "executable", str(program))
     return calls
 
 
@@ -85,7 +85,7 @@ def test_a_child_that_fails_is_logged_and_the_next_round_goes_on(
 
 def test_a_child_that_hangs_is_stopped(settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     child(monkeypatch, tmp_path, "time.sleep(60)")
-    monkeypatch.setattr(drifting, "DEADLINE_S", 0.5)
+    monkeypatch.setattr(drift, "DEADLINE_S", 0.5)
     new_file(settings, "one.parquet")
     began = time.monotonic()
     DriftRounds([FakeDesign()], settings).look()
@@ -172,8 +172,8 @@ def test_children_run_only_when_the_processor_is_idle(
 
 def test_rounds_come_twice_per_window_within_bounds(settings: Settings):
     assert DriftRounds([FakeDesign(window_s=80.0)], settings).every_s == 40.0
-    assert DriftRounds([FakeDesign(window_s=5.0)], settings).every_s == drifting.SHORTEST_S
-    assert DriftRounds([FakeDesign(window_s=9e9)], settings).every_s == drifting.LONGEST_S
+    assert DriftRounds([FakeDesign(window_s=5.0)], settings).every_s == drift.SHORTEST_S
+    assert DriftRounds([FakeDesign(window_s=9e9)], settings).every_s == drift.LONGEST_S
 
 
 def test_without_a_log_nothing_has_changed(tmp_path: Path):

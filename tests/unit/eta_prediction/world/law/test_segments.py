@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eta_prediction.domain import GROUPS
-from eta_prediction.world.segments import segments
+from eta_prediction.world.law.segments import segments
 from infra.routing.routes import Routes
 
 paths = st.lists(st.lists(st.integers(0, 50), max_size=8), min_size=1, max_size=6)

@@ -1,0 +1,1 @@
+"""The monitor: alerts, drift, rollouts and metrics of a running lab."""
