@@ -130,8 +130,8 @@ class Prediction:
     `features` are the user's features as served (field of `UserFeatures` -> list). `feature_ts` is the as-of time of
     the user's features (0: defaults), `stats_ts` the as-of time of the posts' counts. `post_ids` are the n posts of the
     heavy ranker's batch, in order, with `creator_ids` and `published_ts`. `inputs` float32[n, ranker inputs] is base64
-    of zlib of its bytes (`codec.pack`); `scores` float32[n] are the outputs. `chosen` are the batch positions of the
-    organic slate, with `propensity` and `explored`. `shadow_of` is the id of the slate that the user got, if the
+    of Zstandard of its bytes (`codec.pack`); `scores` float32[n] are the outputs. `chosen` are the batch positions of
+    the organic slate, with `propensity` and `explored`. `shadow_of` is the id of the slate that the user got, if the
     challenger of a rollout has computed this one in the shadow; else -1.
     """
 
