@@ -141,6 +141,10 @@ class FeatureConfig:
     post_snapshot_h: int = knob(
         6, unit="h", low=1, high=24, trades="shorter: fresher counts, more rows to compute and join"
     )
+    live_snapshot_s: int = knob(
+        900, unit="s", low=10, high=86_400, trades="shorter: live rows join features as fresh as served ones, more rows"
+    )
+    """time between two snapshots of what has new events in the live log"""
     heat_half_life_h: float = knob(
         4.0, unit="h", low=0.5, high=72.0, trades="shorter: bursts show sooner, and more of them are noise"
     )
@@ -366,6 +370,8 @@ SMOKE = replace(
         # a small world needs a larger random share to give the gate enough rows
         randomised_share=0.25,
     ),
+    # a retraining after minutes of traffic needs rows that join the features of these minutes
+    features=FeatureConfig(live_snapshot_s=30),
     sample=SampleConfig(rows=40_000, first_day=1),
     towers=TowerConfig(tower_epochs=3, tower_batch=256),
     heavy=HeavyConfig(heavy_hidden=128, heavy_epochs=2, ranker_batch=1024),

@@ -4,16 +4,22 @@ Each build reads the whole log: a row counts the events of the days before it, s
 
 A row with timestamp t includes the events with `label_ts` < t. It excludes an event of exactly t, because Feast joins
 inclusively (feature time <= event time).
+
+The worker refreshes served features about every second. Rows of the live log would otherwise join features from before
+all live events, and a model would learn to distrust features that are fresh when it serves. So users, posts and
+creators with new events get rows every `live_snapshot_s` seconds after the generated history.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from feed_ranking.config import FeedConfig
@@ -55,10 +61,13 @@ def compute_tables(context: StepContext) -> Facts:
 @dataclass(frozen=True)
 class SnapshotTimes:
     """Snapshot times of the features, in seconds since the epoch: users and creators daily, posts every few hours, and
-    all of them once more at the end of the live log."""
+    all of them once more at the end of the live log. At the times `live`, `live_s` apart, only those with events since
+    the time before it get a row."""
 
     daily: npt.NDArray[np.float64]
     posts: npt.NDArray[np.float64]
+    live: npt.NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
+    live_s: float = 0.0
 
     @classmethod
     def of(cls, config: FeedConfig, until: float = 0.0) -> SnapshotTimes:
@@ -69,7 +78,16 @@ class SnapshotTimes:
         if until <= last:
             return cls(np.arange(first, last + 1, DAY_S), np.arange(first, last + 1, step))
         daily, posts = (np.append(np.arange(first, until, every), until) for every in (DAY_S, step))
-        return cls(daily, posts)
+        live_s = config.features.live_snapshot_s
+        live = np.arange(first, until, live_s)
+        return cls(daily, posts, live[live > last], live_s)
+
+    def of_changes(self, log: EventLog, full: npt.NDArray[np.float64]) -> Iterator[tuple[float, slice]]:
+        """The times of `live` that are not in `full`, each with its new events, if there are any."""
+        for t in np.setdiff1d(self.live, full).tolist():
+            new = log.before(t, self.live_s)
+            if new.start < new.stop:
+                yield t, new
 
     @property
     def last(self) -> float:
@@ -112,8 +130,10 @@ def _profiles(people: pd.DataFrame, users: Ids, follows: pd.DataFrame, home: Ids
 
 
 def user_activity(log: EventLog, config: FeedConfig, times: SnapshotTimes) -> pa.Table:
-    """Reactions of each user in the windows before each day. Users without events get no row."""
+    """Reactions of each user in the windows before each day, and before each live time for users with new events. Users
+    without events get no row."""
     parts = [activity_at(log, config, t) for t in times.daily]
+    parts += [activity_at(log, config, t, np.unique(log.user[new])) for t, new in times.of_changes(log, times.daily)]
     return pa.concat_tables([part for part in parts if len(part)] or parts[:1])
 
 
@@ -126,16 +146,28 @@ def post_content(catalogue: PublicCatalogue) -> pa.Table:
 
 
 def post_stats(log: EventLog, catalogue: PublicCatalogue, config: FeedConfig, times: SnapshotTimes) -> pa.Table:
-    """Reactions to each post in total and in the last hours, and its heat: a row every few hours while it is alive."""
+    """Reactions to each post in total and in the last hours, and its heat: a row every few hours while it is alive, and
+    a row at each live time if it has new events."""
     count, before, parts = len(catalogue.posts), -np.inf, []
-    total = reactions_of_posts(log, slice(0), count)
-    for t in times.posts.tolist():
+    total, ids = reactions_of_posts(log, slice(0), count), catalogue.posts["post_id"].to_numpy(np.int64)
+    changed = dict(times.of_changes(log, times.posts))
+    for t in sorted([*times.posts.tolist(), *changed]):
         total += reactions_of_posts(log, log.before(t, t - before), count)
-        parts.append(post_stats_at(log, catalogue, config, t, total))
+        rows = post_stats_at(log, catalogue, config, t, total)
+        parts.append(_only(rows, "post_id", ids[log.post[changed[t]]]) if t in changed else rows)
         before = t
     return pa.concat_tables(parts)
 
 
 def creator_stats(log: EventLog, catalogue: PublicCatalogue, config: FeedConfig, times: SnapshotTimes) -> pa.Table:
-    """Followers, posts, and reactions in the windows before each day, of every creator that has joined."""
-    return pa.concat_tables([creator_stats_at(log, catalogue, config, t) for t in times.daily.tolist()])
+    """Followers, posts, and reactions in the windows before each day, of every creator that has joined, and before each
+    live time of creators with new events."""
+    parts = [creator_stats_at(log, catalogue, config, t) for t in times.daily.tolist()]
+    for t, new in times.of_changes(log, times.daily):
+        parts.append(_only(creator_stats_at(log, catalogue, config, t), "creator_id", log.creator[new]))
+    return pa.concat_tables(parts)
+
+
+def _only(rows: pa.Table, name: str, ids: Ids) -> pa.Table:
+    """The rows whose id in the column `name` is one of `ids`."""
+    return rows.filter(pc.is_in(rows[name], value_set=pa.array(np.unique(ids))))

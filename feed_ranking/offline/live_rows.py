@@ -68,7 +68,7 @@ class LiveRows:
             changes += posts["published_ts"].to_pylist()
             of_new = pc.is_in(everything["post_id"], value_set=posts["post_id"].combine_chunks())
             changes += seconds(everything.filter(of_new)["label_ts"].to_numpy()).tolist()
-        every_s = (DAY_S, config.features.post_snapshot_h * HOUR_S)
+        every_s = (DAY_S, config.features.post_snapshot_h * HOUR_S, config.features.live_snapshot_s)
         log = _known(everything.select([*columns, "event_id"]), catalogue)
         return cls(
             log,

@@ -113,7 +113,7 @@ def test_training_sample_has_live_events_except_the_randomised_bucket(settings: 
     assert train.user_id[row].tolist() == [USER]
     assert train.slate_id[row].tolist() == [10**14]
     assert train.posts.published_ts[row].tolist() == [PUBLISHED]
-    assert train.posts.stats[row, 2:4].tolist() == [[0, 0]], "the post has no earlier impressions"
+    assert train.posts.stats[row, 2:4].tolist() == [[1, 1]], "the impression whose label came 49 s before is counted"
     assert NEW not in holdout.post_id
 
 

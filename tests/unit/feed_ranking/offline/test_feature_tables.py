@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,14 @@ from hypothesis import strategies as st
 
 from feed_ranking.domain import COUNTS, CREATOR_COUNTS, REACTIONS, TOPIC_COUNTS
 from feed_ranking.events.history import EventLog, read_log
-from feed_ranking.features.aggregates import REGIONS
-from feed_ranking.offline.feature_tables import compute_tables
+from feed_ranking.features.aggregates import REGIONS, activity_at, creator_stats_at, post_stats_at
+from feed_ranking.offline.feature_tables import (
+    SnapshotTimes,
+    compute_tables,
+    creator_stats,
+    post_stats,
+    user_activity,
+)
 from infra.build.runner import StepContext
 from infra.columns import DAY_S, HOUR_S, timestamps
 from infra.settings import Settings
@@ -234,6 +240,43 @@ def test_creator_counts_match_a_recount(log: list[Event]) -> None:
             assert row["creator_age_days"] == 30 + (t - START) / DAY_S
             quality = float(np.mean(posts) / 4) if posts else 0.0
             assert row["creator_quality_signal"] == pytest.approx(quality)
+
+
+LIVE = replace(
+    CONFIG,
+    world=replace(CONFIG.world, post_life_h=80.0),
+    features=replace(FEATURES, live_snapshot_s=600),
+)
+
+
+@given(log=st.lists(events(at=st.integers(-900, 2400).map(lambda second: END + second)), max_size=12))
+@settings(deadline=None, max_examples=40)
+def test_live_rows_are_those_of_users_posts_and_creators_with_new_events(log: list[Event]) -> None:
+    """The values of such a row are those of a full snapshot at its time."""
+    known, every, until = event_log(log), catalogue(), END + 2500.0
+    times = SnapshotTimes.of(LIVE, until)
+    assert times.live.tolist() == [END + 600, END + 1200, END + 1800, END + 2400]
+    found = {
+        "user": user_activity(known, LIVE, times),
+        "post": post_stats(known, every, LIVE, times),
+        "creator": creator_stats(known, every, LIVE, times),
+    }
+    for t in times.live.tolist():
+        full = {
+            "user": activity_at(known, LIVE, t),
+            "post": post_stats_at(known, every, LIVE, t),
+            "creator": creator_stats_at(known, every, LIVE, t),
+        }
+        for kind, table in found.items():
+            changed = {getattr(event, kind) for event in log if t - 600 <= event.known_s < t}
+            assert at(table, t) == [row for row in full[kind].to_pylist() if row[f"{kind}_id"] in changed]
+    assert len(at(found["post"], until)) == POSTS
+
+
+def test_live_times_that_are_full_snapshots_already_have_their_rows_once() -> None:
+    times = SnapshotTimes.of(replace(LIVE, features=replace(LIVE.features, live_snapshot_s=21_600)), END + 2 * DAY_S)
+    rows = creator_stats(event_log([]), catalogue(), LIVE, times)
+    assert set(Counter(rows["feature_ts"].to_pylist()).values()) == {CREATORS}
 
 
 def write_world(path: Path, shown_s: list[float], label_s: list[float]) -> None:
