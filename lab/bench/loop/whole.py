@@ -35,6 +35,11 @@ USUAL_S, PATIENCE_S = 120.0, 3600.0
 Answers = Sequence[Mapping[str, Any]]
 CASES = 300
 """requests whose answers the oracle values, each time"""
+SOME = 30
+"""requests that show which models are in service: a canary divides users, so one answer does not"""
+REFRESHED_S = 15.0
+"""time after a swap in which the worker pushes the features of active users to the store of the new release; until
+then, the model reads features as old as its build"""
 
 
 @dataclass(frozen=True)
@@ -72,8 +77,9 @@ def measure_whole(design: Design, lab: OwnLab, world: World) -> dict[str, Measur
     def answers(some: slice = slice(None)) -> list[Any]:
         return [call("POST", lab.url + design.ask.path, json=question) for question in questions[some]]
 
-    def is_old() -> bool:
-        return bool(answers(slice(1))[0]["model_version"] == usual[0]["model_version"])
+    def is_served(*, old: bool) -> bool:
+        """True if the old model answers all of some requests, or none of them."""
+        return all((answer["model_version"] == usual[0]["model_version"]) == old for answer in answers(slice(SOME)))
 
     live = run("live", design.name, "--rate", world.rate, "--url", lab.url)
     probe = Probe(lab.url, design.ask.path)
@@ -98,11 +104,13 @@ def measure_whole(design: Design, lab: OwnLab, world: World) -> dict[str, Measur
             err.print(f"{end.text} ({_s(end) - shifted:.0f} s after the shift)")
             if end.kind == "rollback":
                 return found
-            _await(lambda: not is_old(), "the new champion in service")
+            _await(lambda: is_served(old=False), "the new champion in service")
             if world.is_ranked_anew:
+                time.sleep(REFRESHED_S)
                 new = answers()
                 run("rollback", design.name, "--reason", "to ask the old model").wait(60)
-                _await(is_old, "the old model in service")
+                _await(lambda: is_served(old=True), "the old model in service")
+                time.sleep(REFRESHED_S)
                 found |= _values(judge, size, usual, new, answers())
     finally:
         live.terminate()  # a program in the background of a shell may ignore SIGINT
