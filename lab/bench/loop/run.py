@@ -29,7 +29,7 @@ from lab.output.console import err
 
 DESIGN = "feed_ranking"
 WORLDS = {
-    "feed_ranking": World("6", "of tastes", probes=True, is_ranked_anew=True),
+    "feed_ranking": World("15", "of tastes", probes=True, is_ranked_anew=True),
     "ctr_prediction": World("10", "of click rates", short="ads_", size=SIZES["ctr_prediction"]),
 }
 """The designs whose whole loop is measured. A shift of the ads by the default size needs windows of 13,000 auctions to
@@ -43,7 +43,13 @@ def whole_bounds(world: World) -> tuple[Bound, ...]:
     short = world.short
     found = [
         Bound(f"{short}drift_noticed_windows", f"windows from a shift {world.shift} to the drift", "", "<= 3", "<= 2"),
-        Bound(f"{short}drift_to_champion_s", "shift → a new champion serves, untouched", "s", "<= 300", "<= 180"),
+        Bound(
+            f"{short}drift_to_champion_s",
+            f"shift → a new champion serves, untouched, {world.rate} requests a second",
+            "s",
+            "<= 300",
+            "<= 180",
+        ),
         Bound(f"{short}rollout_s", "a challenger passes the gate → it is the champion", "s"),
     ]
     if world.is_ranked_anew:
