@@ -189,4 +189,6 @@ def mlflow_errors() -> Iterator[None]:
     try:
         yield
     except (MlflowException, sqlalchemy.exc.SQLAlchemyError, OSError) as exc:
-        raise RegistryUnavailable(f"the model registry did not answer: {exc}") from exc
+        is_missing = isinstance(exc, MlflowException) and exc.error_code in MISSING
+        what = "has no such entry" if is_missing else "did not answer"
+        raise RegistryUnavailable(f"the model registry {what}: {exc}") from exc

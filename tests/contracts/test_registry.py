@@ -125,6 +125,13 @@ def test_missing_alias_or_model_is_none(registry: MlflowRegistry, tmp_path: Path
     assert registry.by_alias("missing", "champion") is None
 
 
+def test_alias_of_a_missing_version_is_refused_as_such(registry: MlflowRegistry, tmp_path: Path) -> None:
+    """For example of a release that was copied and never registered. The registry does answer."""
+    register(registry, tmp_path / "made", b"one", "known")
+    with pytest.raises(RegistryUnavailable, match="has no such entry"):
+        registry.set_alias("known", "champion", 7001)
+
+
 def test_registry_detects_a_missing_version(registry: MlflowRegistry, settings: Settings, tmp_path: Path) -> None:
     version = register(registry, tmp_path / "made", b"kept", "kept")
     assert registry.digest_of("kept", version.version) == version.digest
@@ -155,5 +162,5 @@ def test_fetch_replaces_a_local_copy_that_changed(registry: MlflowRegistry, tmp_
 
 def test_unreachable_registry_raises_registry_unavailable(tmp_path: Path, free_port: int) -> None:
     settings = Settings(home=tmp_path, preset="smoke", registry_uri=f"http://127.0.0.1:{free_port}")
-    with pytest.raises(RegistryUnavailable):
+    with pytest.raises(RegistryUnavailable, match="did not answer"):
         MlflowRegistry(settings).by_alias("model", "champion")
