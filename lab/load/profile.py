@@ -9,6 +9,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -21,7 +22,7 @@ from infra.errors import LabError
 from lab.load.stacks import Stack, read_stacks
 
 PER_S = 200
-START_S, STOP_S = 1.0, 20.0
+START_S, STOP_S = 30.0, 20.0
 PY_SPY = Path(sys.executable).with_name("py-spy")
 
 
@@ -61,12 +62,11 @@ def _one(name: str, pid: int, output: Path) -> Iterator[ProcessProfile]:
     with log.open("wb") as errors:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=errors, stderr=errors)
     try:
-        try:
-            process.wait(START_S)
-        except subprocess.TimeoutExpired:
-            pass
-        else:
-            raise _refused(name, pid, log)
+        until = time.monotonic() + START_S
+        while "Sampling process" not in log.read_text(errors="replace"):
+            if process.poll() is not None or time.monotonic() > until:
+                raise _refused(name, pid, log)
+            time.sleep(0.05)
         found, before = ProcessProfile(name), _cpu_s(name, pid)
         yield found
         found.cpu_s = _cpu_s(name, pid) - before
