@@ -22,6 +22,12 @@ Markdown = Annotated[bool, typer.Option("--markdown", help="print a Markdown tab
 Publish = Annotated[
     bool, typer.Option("--publish", help="also write designs/figures/NAME.json and .md, and the README's table")
 ]
+LoadUsers = Annotated[
+    int | None,
+    typer.Option(
+        min=1, max=1000, help="simulated users, each with 5 requests per second; the default depends on the design"
+    ),
+]
 Url = Annotated[str | None, typer.Option(help="address of the service")]
 
 

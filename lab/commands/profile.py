@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from infra.errors import DependencyError
-from lab.commands.options import DesignName, Json, Preset, settings_for
+from infra.files import disk_errors
+from lab.commands.options import DesignName, Json, LoadUsers, Preset, settings_for
 from lab.designs import find_design
 from lab.output.console import err, print_json
 
@@ -16,12 +17,7 @@ from lab.output.console import err, print_json
 def profile(
     design: DesignName,
     preset: Preset = None,
-    users: Annotated[
-        int | None,
-        typer.Option(
-            min=1, max=1000, help="simulated users, each with 5 requests per second; the default depends on the design"
-        ),
-    ] = None,
+    users: LoadUsers = None,
     seconds: Annotated[int, typer.Option(min=5, max=600, help="length of the load")] = 30,
     directory: Annotated[Path | None, typer.Option("--out", help="directory of the flame graph")] = None,
     as_json: Json = False,
@@ -41,17 +37,19 @@ def profile(
     found, settings = find_design(design), settings_for(preset)
     base = service_url(found, settings)
     state = read_state(settings)
-    running = state.services if state else ()
+    running = [one for one in (state.services if state else ()) if not one.out]
     pids = {one.name: one.pid for one in running if one.design == found.name or one.name == f"{found.name}-worker"}
-    if found.name not in pids:
+    if base not in {one.url for one in running}:
         raise DependencyError(f"`lab up` does not run {found.name} on this machine", hint=f"run: lab up {found.name}")
     directory = directory or settings.root / "profile" / found.name
     users = users or found.load_users
-    with err.status(f"{users} users for {seconds} s on {base}"), profiled(pids, directory) as profiles:
-        run = run_load(found, settings, base, users=users, seconds=seconds, out=directory / "load")
-    page, requests = directory / "flame.html", int(run.figures["requests"])
-    text = f"{requests:,} requests in {seconds} s, {run.figures['served_per_s']:.0f} a second."
-    write_flames(page, f"CPU time of {found.name} under load", text, found.name, profiles)
+    page, status = directory / "flame.html", f"{users} users for {seconds} s on {base}"
+    with disk_errors(directory):
+        with err.status(status), profiled(pids, directory) as profiles:
+            run = run_load(found, settings, base, users=users, seconds=seconds, out=directory / "load")
+        requests = int(run.figures["requests"])
+        text = f"{requests:,} requests in {seconds} s, {run.figures['served_per_s']:.0f} a second."
+        write_flames(page, f"CPU time of {found.name} under load", text, found.name, profiles)
     if as_json:
         print_json(profile_json(profiles, found.name, requests))
     else:

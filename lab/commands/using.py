@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from infra.errors import BudgetBroken, UsageError
-from lab.commands.options import DesignName, Json, Preset, Url, enforce_judgements, settings_for
+from lab.commands.options import DesignName, Json, LoadUsers, Preset, Url, enforce_judgements, settings_for
 from lab.designs import find_design
 from lab.output.console import err, print_json, print_table
 
@@ -72,12 +72,7 @@ def fault(
 def load(
     design: DesignName,
     preset: Preset = None,
-    users: Annotated[
-        int | None,
-        typer.Option(
-            min=1, max=1000, help="simulated users, each with 5 requests per second; the default depends on the design"
-        ),
-    ] = None,
+    users: LoadUsers = None,
     seconds: Annotated[int, typer.Option(min=1, max=3600)] = 40,
     overload: Annotated[
         bool, typer.Option("--overload", help="send more requests than the service can answer, and show the shed ones")

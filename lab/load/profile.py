@@ -43,8 +43,10 @@ class ProcessProfile:
 def profiled(pids: Mapping[str, int], folder: Path) -> Iterator[list[ProcessProfile]]:
     """Sample the processes `pids` (name -> process id) until the block ends. Then the yielded profiles are complete.
 
-    Raises `LabError` if py-spy may not read a process, or if a process ends meanwhile.
+    Raises `LabError` if py-spy is missing, may not read a process or does not end, or if a process ends meanwhile.
     """
+    if not PY_SPY.exists():
+        raise LabError(f"py-spy is not installed at {PY_SPY}", hint="run: make up, which installs what is missing")
     folder.mkdir(parents=True, exist_ok=True)
     profiles: list[ProcessProfile] = []
     with ExitStack() as stack:
@@ -71,7 +73,10 @@ def _one(name: str, pid: int, output: Path) -> Iterator[ProcessProfile]:
         yield found
         found.cpu_s = _cpu_s(name, pid) - before
         process.send_signal(signal.SIGINT)
-        process.wait(STOP_S)
+        try:
+            process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            raise _refused(name, pid, log) from None
         if not output.exists():
             raise _refused(name, pid, log)
         found.stacks.update(read_stacks(output.read_text(errors="replace").splitlines()))

@@ -56,6 +56,16 @@ def test_process_that_cannot_be_read_is_named_with_the_reason(tmp_path: Path) ->
     assert "py-spy says: " in (found.value.hint or "")
 
 
+def test_missing_program_is_named_with_the_command_that_installs_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lab.load.profile.PY_SPY", tmp_path / "py-spy")
+    refused = pytest.raises(LabError, match="py-spy is not installed")
+    with refused as found, profiled({"any": 1}, tmp_path):
+        pytest.fail("the block must not run")
+    assert "make up" in (found.value.hint or "")
+
+
 def test_cpu_time_is_shared_out_by_samples() -> None:
     stacks = read_stacks(["main (a.py:1) 30", "main (a.py:1);work (b.py:2) 70"])
     profile = ProcessProfile("service", cpu_s=2.0, stacks=stacks)
