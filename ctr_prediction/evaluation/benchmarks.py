@@ -23,9 +23,9 @@ from ctr_prediction.evaluation.player import CtrPlayer
 from ctr_prediction.features.views import open_store
 from ctr_prediction.model.student import Student
 from infra.errors import LabError
-from infra.evaluation.alternate import time_alternately
-from infra.evaluation.closed_loop import throughput
-from infra.evaluation.reference_app import reference_app
+from infra.evaluation.speed.alternate import time_alternately
+from infra.evaluation.speed.closed_loop import throughput
+from infra.evaluation.speed.reference_app import reference_app
 from infra.registry.release import Release
 from infra.serving.onnx_model import OnnxModel
 from infra.settings import Settings

@@ -26,7 +26,7 @@ from feed_ranking.features.views import naive_reader, open_store
 from feed_ranking.items.vector_index import VectorIndex
 from feed_ranking.online.service import FeedService
 from infra.errors import LabError
-from infra.evaluation.reference_app import reference_app
+from infra.evaluation.speed.reference_app import reference_app
 from infra.pipeline.runner import Outcome
 from infra.registry.release import Release
 from infra.resilience.deadline import Deadline

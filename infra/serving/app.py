@@ -32,9 +32,9 @@ from infra.serving.admission import Admission
 from infra.serving.middleware.accounting import Accounting
 from infra.serving.middleware.body_limit import BodyLimit
 from infra.serving.middleware.hosts import AllowedHosts
+from infra.serving.middleware.quick_ask import Answer, QuickAsk
 from infra.serving.page import render_page
 from infra.serving.problems import Problem, add_problem_handlers, problem
-from infra.serving.quick_ask import Answer, QuickAsk
 from infra.serving.release_tally import ReleaseTally
 from infra.serving.schemas import AlertOut, AlertsOut, FaultIn, FaultOut, Health, Ready
 from infra.serving.slot import ReleaseSlot

@@ -26,7 +26,7 @@ from infra.resilience.bulkhead import Bulkhead
 from infra.serving.admission import Admission
 from infra.serving.app import Background, ServiceCore, create_service
 from infra.serving.challenger import ChallengerSlot
-from infra.serving.quick_ask import Answer
+from infra.serving.middleware.quick_ask import Answer
 from infra.serving.release_tally import ReleaseTally
 from infra.serving.shadow import Shadow
 from infra.serving.shared import SharedParts

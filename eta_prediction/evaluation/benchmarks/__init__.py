@@ -26,7 +26,7 @@ from eta_prediction.items.road_state import FILE
 from eta_prediction.offline.samples import HOLDOUT, TRAIN, Sample
 from eta_prediction.offline.train import fit_early_boosters, task_of
 from infra.build.fingerprints import step_paths
-from infra.evaluation.closed_loop import throughput
+from infra.evaluation.speed.closed_loop import throughput
 from infra.live.clock import SharedClock
 from infra.registry.release import Release
 from infra.settings import Settings

@@ -12,8 +12,8 @@ import numpy as np
 from eta_prediction.design import DESIGN
 from eta_prediction.online.api.batch import PATH as BATCH_PATH
 from infra.errors import LabError
-from infra.evaluation.closed_loop import answer_of, latencies_ms, throughput
-from infra.evaluation.reference_app import reference_app
+from infra.evaluation.speed.closed_loop import answer_of, latencies_ms, throughput
+from infra.evaluation.speed.reference_app import reference_app
 
 CONSTANT = "eta_prediction.evaluation.constant_route"
 SLICE, SIZED, WARM_UP_REQUESTS = 200, 20, 500

@@ -18,7 +18,7 @@ from eta_prediction.online.query import EtaQuery
 from eta_prediction.online.service import EtaService
 from infra.collector import as_in_a_service
 from infra.errors import LabError
-from infra.evaluation.alternate import time_alternately
+from infra.evaluation.speed.alternate import time_alternately
 from infra.pipeline.trace import Trace
 from infra.routing.topology import MS
 

@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from infra.errors import LabError
-from infra.evaluation.closed_loop import answer_of, latencies_ms, raw_request, throughput
+from infra.evaluation.speed.closed_loop import answer_of, latencies_ms, raw_request, throughput
 from infra.serving.middleware.hosts import LOCAL
 
 PATH = "/v1/eta"

@@ -9,7 +9,7 @@ from urllib.request import urlopen
 import pytest
 
 from infra.errors import LabError
-from infra.evaluation.reference_app import reference_app
+from infra.evaluation.speed.reference_app import reference_app
 
 
 def test_reference_app_serves_the_module_until_the_block_ends(tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ from starlette.responses import JSONResponse, Response
 
 from infra.errors import BulkheadFull, UsageError
 from infra.serving.middleware.body_limit import BodyLimit
+from infra.serving.middleware.quick_ask import QuickAsk
 from infra.serving.problems import Overloaded, add_problem_handlers
-from infra.serving.quick_ask import QuickAsk
 from infra.serving.schemas import StrictModel
 
 PATH, MOST = "/v1/sum", 200
