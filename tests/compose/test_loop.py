@@ -24,7 +24,7 @@ from tests.compose.fresh_stack import fresh_stack
 PROJECT = "lab-loop-test"
 DESIGN = find_design("feed_ranking")
 SERVICES = ("airflow-api", "airflow-scheduler", "build", "feed", "worker", "balancer", "monitor")
-RATE = "6"
+RATE = "15"
 PEOPLE = f"{PROJECT}-people"
 WINDOWS_BEFORE = 4
 """three windows of the reference, and one that is compared with it"""

@@ -3,7 +3,7 @@ shift of the world that leads, untouched, to a new champion.
 
 The broker is killed after the shift, and the monitor in the shadow and in the canary.
 
-`make loop-test` runs these tests, in this order and in one lab. They take about twelve minutes, because windows of the
+`make loop-test` runs these tests, in this order and in one lab. They take about ten minutes, because windows of the
 log are a minute long. The first two tests run while the reference windows of the drift monitor pass. How many windows
 a drift takes is a figure of `lab bench loop`, and a test on simulated windows (`test_simulated_shifts.py`): here it
 depends on how busy the machine is.
@@ -31,7 +31,7 @@ from infra.telemetry.timeline import Entry, read
 from tests.e2e.conftest import LAB, Lab, run_lab
 from tests.loop.conftest import LOOP_HOME
 
-RATE = "6"
+RATE = "15"
 PATIENCE_S, TRIES = 900.0, 3
 """How long something may take, and how often a retraining is tried that the gate refuses by chance: with few fresh
 rows, two trainings on nearly the same rows can differ surely."""

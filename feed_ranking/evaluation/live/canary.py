@@ -21,7 +21,9 @@ class FeedCanary:
     user_key = "user_id"
     labels = (LOG,)
     measure = "attention per session, s"
-    settle_s = 30.0
+    settle_s = 10.0
+    """The simulated users react at once, and the worker writes the log every five seconds. A later reaction counts at the
+    next look, and is missing at the last one, for both models alike."""
     counts_silence = False
 
     def outcomes(self, tables: Mapping[str, pa.Table]) -> Outcomes:
