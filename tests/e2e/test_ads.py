@@ -110,11 +110,11 @@ def test_spent_budget_ends_a_campaign_in_both_replicas(ads: Lab) -> None:
 @pytest.mark.timing
 @pytest.mark.timeout(1200)
 def test_load_with_the_feature_store_down_breaks_a_budget_and_exits_with_3(timed_ads: Lab, tmp_path: Path) -> None:
-    words = ("load", "ctr_prediction", "--users", "15", "--out", str(tmp_path))
+    words = ("load", "ctr_prediction", "--users", "30", "--out", str(tmp_path))
     with timed_ads.fault("feature_store", "down"):
         printed = timed_ads.measure(*words, "--seconds", "2", code=3)
     assert "degraded_share" in printed
     assert "BROKEN" in printed
-    verdict = timed_ads.measure(*words, "--seconds", "16", "--json", parse=True)
+    verdict = timed_ads.measure(*words, "--seconds", "8", "--json", parse=True)
     assert verdict["passed"]
     assert verdict["figures"]["requests"] >= 1000

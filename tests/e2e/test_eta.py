@@ -48,11 +48,11 @@ def test_simulated_rides_move_the_traffic_and_their_quotes_replay(rides: Lab) ->
 @pytest.mark.timing
 @pytest.mark.timeout(1200)
 def test_load_without_traffic_breaks_a_budget_and_exits_with_3(timed_rides: Lab, tmp_path: Path) -> None:
-    words = ("load", "eta_prediction", "--users", "20", "--out", str(tmp_path))
+    words = ("load", "eta_prediction", "--users", "30", "--out", str(tmp_path))
     with timed_rides.fault("traffic", "down"):
         printed = timed_rides.measure(*words, "--seconds", "2", code=3)
     assert "degraded_share" in printed
     assert "BROKEN" in printed
-    verdict = timed_rides.measure(*words, "--seconds", "12", "--json", parse=True)
+    verdict = timed_rides.measure(*words, "--seconds", "8", "--json", parse=True)
     assert verdict["passed"]
     assert verdict["figures"]["requests"] >= 1000
