@@ -6,6 +6,7 @@ import datetime
 import logging
 import time
 from collections.abc import Collection
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -180,17 +181,23 @@ def evaluate(
 
 
 def bench(
-    what: Annotated[str, typer.Argument(help=f"one of: {', '.join((*NAMES, 'stream', 'compose', 'loop'))}")],
+    what: Annotated[
+        str, typer.Argument(help=f"one of: {', '.join((*NAMES, 'stream', 'compose', 'loop', 'versions'))}")
+    ],
     only: Annotated[str | None, typer.Option(help="ids of figures, separated by commas; all by default")] = None,
     rounds: Annotated[
         int, typer.Option(min=1, max=20, help="number of rounds, for figures that are measured more than once")
     ] = 5,
+    against: Annotated[
+        Path | None, typer.Option(help="versions: a checkout of an older version, with its environment")
+    ] = None,
     publish: Publish = False,
     as_json: Json = False,
     as_markdown: Markdown = False,
 ) -> None:
     """Measure the figures that a design promises, in a fresh clone of this repository, of the event stream
-    or of the learning loop with a lab of its own, or of the composed setting with Docker; exit code 3 below a bound."""
+    or of the learning loop with a lab of its own, or of the composed setting with Docker, or the speed of this version
+    in relation to an older one; exit code 3 below a bound."""
     from lab.output.figures import show_figures
     from lab.output.measured import measured_here
     from lab.output.published import Run
@@ -214,6 +221,15 @@ def bench(
 
         here, keep = measured_here(preset), [bound.id for bound in LOOP_BOUNDS]
         figures = measure_loop(ids, rounds, settings_for(None).home)
+    elif what == "versions":
+        from lab.bench.versions.checkout import PRESET as preset
+        from lab.bench.versions.run import VERSION_BOUNDS, measure_versions
+
+        if against is None:
+            hint = "for example: git worktree add ../older COMMIT && make -C ../older env, then --against ../older"
+            raise UsageError("lab bench versions needs the checkout of an older version", hint=hint)
+        here, keep = measured_here(preset), [bound.id for bound in VERSION_BOUNDS]
+        figures = measure_versions(ids, rounds, against.resolve(), settings_for(None).home)
     else:
         from lab.bench.run import measure
         from lab.bench.service import PRESET as preset
