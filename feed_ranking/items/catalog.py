@@ -17,7 +17,7 @@ import numpy.typing as npt
 from feed_ranking.domain import CREATOR_COLUMNS, POST_COLUMNS, STATS, Floats, Ids, PostFeatures
 from feed_ranking.items.live_counts import CONTENT, COUNTED, LiveStats
 from feed_ranking.items.snapshot import Rows, Snapshot
-from feed_ranking.model.inputs import Priors, post_inputs, post_tower_inputs
+from feed_ranking.model.inputs import LightPosts, Priors, light_side, post_inputs, post_tower_inputs
 from infra.errors import LabError
 
 CAPACITY = 20_000
@@ -61,6 +61,10 @@ class View:
     def posts(self, rows: Rows) -> PostFeatures:
         return PostFeatures(*(self.column(name, rows) for name in PostFeatures.__annotations__))
 
+    def light_posts(self, rows: Rows) -> LightPosts:
+        names = ("creator_id", "topic", "published_ts", "light_side")
+        return LightPosts(*(self.column(name, rows) for name in names))
+
     def item_side(self, rows: Rows) -> Floats:
         return self.column("item_side", rows)
 
@@ -68,7 +72,7 @@ class View:
         return self.column("embeddings", rows)
 
     def column(self, name: str, rows: Rows) -> npt.NDArray[Any]:
-        """One field of `PostFeatures`, or `post_id`, `item_side`, `embeddings`, at `rows`."""
+        """One field of `PostFeatures`, or `post_id`, `item_side`, `light_side`, `embeddings`, at `rows`."""
         old = self.old[name]
         is_new = rows >= len(old)
         if not is_new.any():
@@ -89,9 +93,10 @@ class Catalogue:
         self._priors, self._embed = priors, embed
         self._lock = threading.Lock()
         old = {"post_id": snapshot.post_id, **vars(snapshot.posts)}
-        old |= {"item_side": snapshot.item_side, "embeddings": snapshot.embeddings}
+        side = light_side(snapshot.posts.stats, snapshot.item_side, priors.topics)
+        old |= {"item_side": snapshot.item_side, "light_side": side, "embeddings": snapshot.embeddings}
         trending = interleave(snapshot.trending)
-        self.view = View(snapshot, old, _Columns.empty(snapshot), snapshot.creator_stats, trending, now_ts)
+        self.view = View(snapshot, old, _Columns.like(old), snapshot.creator_stats, trending, now_ts)
         self._rows: dict[int, int] = {}
         self.count = 0
 
@@ -114,10 +119,8 @@ class Catalogue:
                 raise CatalogueFull(f"the catalogue already holds {CAPACITY:,} new posts", hint="build a new index")
             if fresh:
                 features = self._features(fresh)
-                item_side = post_inputs(features, self._priors)
-                embeddings = self._embed(post_tower_inputs(features, item_side))
                 ids = np.array([post.post_id for post in fresh], np.int64)
-                self.view.new.write(self.count, ids, features, item_side, embeddings)
+                self.view.new.write(self.count, ids, features, **self._computed(features))
                 for place, post in enumerate(fresh):
                     self._rows[post.post_id] = len(self.snapshot) + self.count + place
                 self.count += len(fresh)
@@ -132,18 +135,23 @@ class Catalogue:
             posts = PostFeatures(*(getattr(snapshot.posts, name) for name in PostFeatures.__annotations__))
             older = self._counted(np.asarray(snapshot.post_id), posts, stats)
             younger = self._counted(new.post_id[:count], new.head(count), stats)
-            item_side = post_inputs(older, self._priors)
             old = dict(self.view.old) | {"stats": older.stats, "creator_region": older.creator_region}
-            old |= {"item_side": item_side, "embeddings": self._embed(post_tower_inputs(older, item_side))}
-            columns = _Columns.empty(snapshot)
+            old |= self._computed(older)
+            columns = _Columns.like(old)
             if count:
-                side = post_inputs(younger, self._priors)
-                columns.write(0, new.post_id[:count], younger, side, self._embed(post_tower_inputs(younger, side)))
+                columns.write(0, new.post_id[:count], younger, **self._computed(younger))
             rows = [self.rows_of(ids) for ids in stats.trending]
             shortest = min(len(found) for found in rows)
             trending = interleave(np.stack([found[:shortest] for found in rows]))
             self.view = View(snapshot, old, columns, stats.creators, trending, stats.stats_ts)
             return True
+
+    def _computed(self, posts: PostFeatures) -> dict[str, Floats]:
+        """The columns that are computed from `posts`. Raises the errors of the post tower."""
+        item_side = post_inputs(posts, self._priors)
+        side = light_side(posts.stats, item_side, self._priors.topics)
+        embeddings = self._embed(post_tower_inputs(posts, item_side))
+        return {"item_side": item_side, "light_side": side, "embeddings": embeddings}
 
     def _counted(self, ids: Ids, posts: PostFeatures, stats: LiveStats) -> PostFeatures:
         """`posts` with the counts of `stats`, and zeros for posts that `stats` lacks."""
@@ -253,21 +261,24 @@ class _Columns:
     published_ts: npt.NDArray[np.float64]
     stats: Floats
     item_side: Floats
+    light_side: Floats
     embeddings: Floats
 
     @classmethod
-    def empty(cls, snapshot: Snapshot) -> _Columns:
-        like = {"post_id": snapshot.post_id, **vars(snapshot.posts)}
-        like |= {"item_side": snapshot.item_side, "embeddings": snapshot.embeddings}
-        return cls(**{name: np.zeros((CAPACITY, *old.shape[1:]), old.dtype) for name, old in like.items()})
+    def like(cls, columns: Mapping[str, npt.NDArray[Any]]) -> _Columns:
+        """Empty columns with the types and widths of `columns`."""
+        return cls(**{name: np.zeros((CAPACITY, *old.shape[1:]), old.dtype) for name, old in columns.items()})
 
     def head(self, count: int) -> PostFeatures:
         """The first `count` rows."""
         return PostFeatures(*(getattr(self, name)[:count] for name in PostFeatures.__annotations__))
 
-    def write(self, at: int, ids: Ids, posts: PostFeatures, item_side: Floats, embeddings: Floats) -> None:
+    def write(
+        self, at: int, ids: Ids, posts: PostFeatures, item_side: Floats, light_side: Floats, embeddings: Floats
+    ) -> None:
         rows = slice(at, at + len(ids))
         self.post_id[rows], self.item_side[rows], self.embeddings[rows] = ids, item_side, embeddings
+        self.light_side[rows] = light_side
         for name in PostFeatures.__annotations__:
             getattr(self, name)[rows] = getattr(posts, name)
 

@@ -23,8 +23,13 @@ NEW_CREATOR_DAYS = 7.0
 
 def is_by_new_creator(inputs: Floats, topics: int) -> Bools:
     """bool[n]: True for posts whose creator joined in the last days; `inputs` float32[n, ranker inputs]."""
-    age: Bools = inputs[:, ranker_names(topics).index("creator_age_log")] < np.log1p(NEW_CREATOR_DAYS)
-    return age
+    return is_new(inputs[:, ranker_names(topics).index("creator_age_log")])
+
+
+def is_new(creator_age_log: Floats) -> Bools:
+    """bool[n]: True for creators who joined in the last days."""
+    found: Bools = creator_age_log < np.log1p(NEW_CREATOR_DAYS)
+    return found
 
 
 def first_of_each(ids: Ids) -> Bools:

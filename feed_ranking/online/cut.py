@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from feed_ranking.domain import RANDOM_POLICY, FeedQuery, Floats
-from feed_ranking.model.slate_policy import is_by_new_creator
+from feed_ranking.model.slate_policy import is_new
 from infra.pipeline.candidates import Candidates
 
 TOO_DEEP = {"heavy_top_k": 25}
@@ -31,7 +31,6 @@ class ScoreCut:
     For a random slate, it draws the candidates at random instead.
     """
 
-    topics: int
     name: str = "cut"
 
     def keep(self, query: FeedQuery, candidates: Candidates) -> npt.NDArray[np.bool_] | None:
@@ -43,6 +42,6 @@ class ScoreCut:
             return best(chance.astype(np.float32), top_k)
         keep = best(score, top_k)
         if query.rerank.epsilon > 0:
-            new = is_by_new_creator(candidates.columns["inputs"], self.topics)
+            new = is_new(np.asarray(candidates.columns["creator_age_log"], np.float32))
             keep |= new & best(np.where(new, score, -np.inf).astype(np.float32), NEW_CREATORS_KEPT)
         return keep

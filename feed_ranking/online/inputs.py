@@ -1,4 +1,8 @@
-"""Hydration between retrieval and ranking: gathers the ranker inputs of all candidates once for both rankers."""
+"""Hydration: adds what the rankers read of each candidate.
+
+The light ranker reads a few inputs of more than a thousand candidates, and the heavy ranker reads all inputs of the few
+that pass the cut. A hydrator before each of them gathers no more than that.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +12,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from feed_ranking.domain import FeedQuery, Floats, Ids
-from feed_ranking.items.catalog import Catalogue
-from feed_ranking.model.inputs import Context, Priors, post_inputs, ranker_inputs
+from feed_ranking.items.catalog import Catalogue, View
+from feed_ranking.model.inputs import (
+    CUT_NAMES,
+    Context,
+    Priors,
+    light_inputs,
+    light_side,
+    post_inputs,
+    ranker_inputs,
+    side_names,
+)
 from infra.errors import DependencyError, FeatureStoreUnavailable
 from infra.pipeline.candidates import Candidates
 
@@ -18,25 +31,25 @@ ReadStats = Callable[[Ids, Ids], Floats]
 
 
 @dataclass(frozen=True)
-class InputHydrator:
-    """Adds `inputs` float32[n, ranker inputs] and `stats_ts`, the as-of time of their counts.
+class LightHydrator:
+    """Adds `light` float32[n, LIGHT_NAMES], `tower_score` and the columns `CUT_NAMES`.
 
-    The inputs come from the catalogue. With the knob `hydration` = feast they come from the feature store
-    (`read_stats`, None in builds without naive hydration).
+    The counts come from the catalogue. With the knob `hydration` = feast they come from the feature store
+    (`read_stats`, None in builds without naive hydration), and are added as `stats` float32[n, STATS].
     """
 
     catalogue: Catalogue
     priors: Priors
     read_stats: ReadStats | None = None
-    name: str = "inputs"
+    name: str = "light_inputs"
 
     def hydrate(self, query: FeedQuery, candidates: Candidates) -> Candidates:
         if query.rank.hydration == "feast":
-            return self._with_inputs(query, candidates, self._naive_stats(candidates))
-        return self._with_inputs(query, candidates, None)
+            return self._with_inputs(query, candidates.with_columns(stats=self._naive_stats(candidates)))
+        return self._with_inputs(query, candidates)
 
     def fallback(self, query: FeedQuery, candidates: Candidates, cause: DependencyError) -> Candidates:
-        return self._with_inputs(query, candidates, None)
+        return self._with_inputs(query, candidates)
 
     def _naive_stats(self, candidates: Candidates) -> Floats:
         if self.read_stats is None:
@@ -45,20 +58,49 @@ class InputHydrator:
             )
         return self.read_stats(self.catalogue.post_id(candidates.ids), self.catalogue.creator_id(candidates.ids))
 
-    def _with_inputs(self, query: FeedQuery, candidates: Candidates, stats: Floats | None) -> Candidates:
-        view = self.catalogue.view
-        posts = view.posts(candidates.ids)
-        if stats is None:
-            item_side = view.item_side(candidates.ids)
-        else:
-            posts = replace(posts, stats=stats)
-            item_side = post_inputs(posts, self.priors)
+    def _with_inputs(self, query: FeedQuery, candidates: Candidates) -> Candidates:
+        view, topics = self.catalogue.view, self.priors.topics
+        posts = view.light_posts(candidates.ids)
+        if "stats" in candidates.columns:
+            whole = replace(view.posts(candidates.ids), stats=np.asarray(candidates.columns["stats"], np.float32))
+            posts = replace(posts, side=light_side(whole.stats, post_inputs(whole, self.priors), topics))
         if query.embedding is None:
             tower_score = np.zeros(len(candidates), np.float32)
         else:
             tower_score = view.embeddings(candidates.ids) @ query.embedding
-        seen_before = (query.seen_creators[:, None] == posts.creator_id).sum(axis=0)
-        context = Context(query.now_ts, len(query.seen), seen_before)
+        light = light_inputs(query.user, posts, tower_score, context_of(query, posts.creator_id), self.priors)
+        of_cut = {name: posts.side[:, side_names(topics).index(name)] for name in CUT_NAMES}
+        return candidates.with_columns(light=light, tower_score=tower_score, **of_cut)
+
+
+@dataclass(frozen=True)
+class InputHydrator:
+    """Adds `inputs` float32[n, ranker inputs] and `stats_ts`, the as-of time of their counts. It needs the columns of
+    `LightHydrator`."""
+
+    catalogue: Catalogue
+    priors: Priors
+    name: str = "inputs"
+
+    def hydrate(self, query: FeedQuery, candidates: Candidates) -> Candidates:
+        view: View = self.catalogue.view
+        posts = view.posts(candidates.ids)
+        if "stats" in candidates.columns:
+            posts = replace(posts, stats=np.asarray(candidates.columns["stats"], np.float32))
+            item_side = post_inputs(posts, self.priors)
+        else:
+            item_side = view.item_side(candidates.ids)
+        tower_score = np.asarray(candidates.columns["tower_score"], np.float32)
+        context = context_of(query, posts.creator_id)
         inputs = ranker_inputs(query.user, posts, item_side, tower_score, context, self.priors)
         as_of = np.full(len(candidates), view.stats_ts, np.float64)
         return candidates.with_columns(inputs=inputs, stats_ts=as_of)
+
+    def fallback(self, query: FeedQuery, candidates: Candidates, cause: DependencyError) -> Candidates:
+        return self.hydrate(query, candidates)
+
+
+def context_of(query: FeedQuery, creator_id: Ids) -> Context:
+    """The context of a request for posts by the creators `creator_id` int64[n]."""
+    seen_before = (query.seen_creators[:, None] == creator_id).sum(axis=0)
+    return Context(query.now_ts, len(query.seen), seen_before)

@@ -9,15 +9,13 @@ import numpy as np
 
 from feed_ranking.domain import FeedQuery, Floats
 from feed_ranking.model.artifact import worth_s
-from feed_ranking.model.inputs import ranker_names
 from infra.errors import DependencyError
 from infra.pipeline.candidates import Candidates
 
 
-def popularity(inputs: Floats, topics: int) -> Floats:
+def popularity(candidates: Candidates) -> Floats:
     """float32[n]: observed seconds of attention per impression of each post. Needs no model."""
-    worth: Floats = np.exp(inputs[:, ranker_names(topics).index("post_worth_log")])
-    return worth
+    return np.exp(np.asarray(candidates.columns["post_worth_log"], np.float32))
 
 
 @dataclass(frozen=True)
@@ -25,15 +23,13 @@ class LightRanker:
     """Scores by expected seconds of attention. Without its network, popularity is the score."""
 
     model: Callable[[Floats], Floats]
-    columns: list[int]
-    topics: int
     name: str = "light_ranker"
 
     def score(self, query: FeedQuery, candidates: Candidates) -> Candidates:
         if not len(candidates):
             return candidates.with_columns(score=np.empty(0, np.float32))
-        heads = self.model(np.ascontiguousarray(candidates.columns["inputs"][:, self.columns]))
+        heads = self.model(np.asarray(candidates.columns["light"], np.float32))
         return candidates.with_columns(score=worth_s(heads, query.objective))
 
     def fallback(self, query: FeedQuery, candidates: Candidates, cause: DependencyError) -> Candidates:
-        return candidates.with_columns(score=popularity(candidates.columns["inputs"], self.topics))
+        return candidates.with_columns(score=popularity(candidates))

@@ -6,7 +6,7 @@ from feed_ranking.domain import FeedQuery
 from feed_ranking.items.catalog import Catalogue
 from feed_ranking.model.artifact import Bundle
 from feed_ranking.online.cut import ScoreCut
-from feed_ranking.online.inputs import InputHydrator, ReadStats
+from feed_ranking.online.inputs import InputHydrator, LightHydrator, ReadStats
 from feed_ranking.online.light_rank import LightRanker
 from feed_ranking.online.rank import HeavyRanker
 from feed_ranking.online.rerank import SlateSelector
@@ -27,8 +27,8 @@ def build_pipeline(
     faults: FaultSwitch,
     read_stats: ReadStats | None = None,
 ) -> CandidatePipeline[FeedQuery]:
-    """Build the pipeline: user → four candidate sources → seen-post filter → inputs → light score and cut → rank →
-    slate."""
+    """Build the pipeline: user → four candidate sources → seen-post filter → light inputs → light score and cut →
+    all inputs → rank → slate."""
     priors, topics = bundle.priors, bundle.priors.topics
     tower = SwitchedModel(bundle.user_tower, "user_tower", faults)
     light = SwitchedModel(bundle.light, "light_ranker", faults)
@@ -43,8 +43,9 @@ def build_pipeline(
             FreshSource(catalogue),
         ],
         filters=[UnseenFilter(catalogue)],
-        hydrators=[InputHydrator(catalogue, priors, read_stats)],
-        scorers={"cut": LightRanker(light, bundle.light_columns, topics), "rank": HeavyRanker(heavy)},
-        cuts={"cut": ScoreCut(topics)},
+        hydrators=[LightHydrator(catalogue, priors, read_stats)],
+        scorers={"cut": LightRanker(light), "rank": HeavyRanker(heavy)},
+        cuts={"cut": ScoreCut()},
+        late={"rank": [InputHydrator(catalogue, priors)]},
         selector=SlateSelector(catalogue, topics),
     )

@@ -23,7 +23,7 @@ from infra.pipeline.trace import Trace
 class Outcome(Generic[Q]):
     """The result of one request. `slate` is in display order.
 
-    `pool` holds all candidates after the filters and hydrators. `ranked` holds the candidates that passed every ranking
+    `pool` holds all candidates before the first ranking stage. `ranked` holds the candidates that passed every ranking
     stage, with the score of the last stage.
     """
 
@@ -43,7 +43,8 @@ class CandidatePipeline(Generic[Q]):
     """query hydrators → sources → filters → hydrators → scorers → selector. Immutable and shared by threads.
 
     `names` holds the design's stage names. `scorers` maps the name of a ranking stage to its scorer, cheapest first.
-    `cuts` maps the name of a ranking stage to the filter that removes candidates after it.
+    `cuts` maps the name of a ranking stage to the filter that removes candidates after it, and `late` the name of a
+    ranking stage to the hydrators that run right before it, for the candidates that are left.
     """
 
     names: StageNames
@@ -54,6 +55,7 @@ class CandidatePipeline(Generic[Q]):
     scorers: Mapping[str, Scorer[Q]]
     selector: Selector[Q]
     cuts: Mapping[str, Filter[Q]] = field(default_factory=dict)
+    late: Mapping[str, Sequence[Hydrator[Q]]] = field(default_factory=dict)
 
     def run(self, query: Q, trace: Trace | None = None) -> Outcome[Q]:
         """Answer one query. A `DependencyError` of a source, hydrator or scorer is never raised.
@@ -76,6 +78,8 @@ class CandidatePipeline(Generic[Q]):
             pool = self.hydrate(step, query, pool, trace)
         ranked = pool
         for stage, scorer in self.scorers.items():
+            for step in self.late.get(stage, ()):
+                ranked = self.hydrate(step, query, ranked, trace)
             ranked = self.score(stage, scorer, query, ranked, trace)
         with trace.stage(self.names.select, self.selector.name, len(ranked)) as entry:
             slate, entry.removed = self.selector.select(query, ranked)

@@ -70,11 +70,11 @@ def fill_pairs(
     """Write `PAIR_NAMES` into `out` float32[n, len(PAIR_NAMES)]. `rows` int[n] (or [1]: one user for all) is the row of
     the user of each of the n posts. The other arguments are those of `ranker_inputs`."""
     creators, topics, met, moment, age, retrieval, by_taste = _blocks(out)
-    creators[:] = _looked_up(creator_table(users, priors), rows, _place(users.creators, posts.creator_id, rows))
+    creators[:] = _looked_up(creator_table(users, priors), rows, place_of(users.creators, posts.creator_id, rows))
     topics[:] = _looked_up(topic_table(users, priors), rows, posts.topic)
 
     region = users.region[rows]
-    met[:, 0] = _place(users.follows, posts.creator_id, rows) >= 0
+    met[:, 0] = place_of(users.follows, posts.creator_id, rows) >= 0
     met[:, 1] = context.creator_before
     met[:, 2] = region == posts.creator_region
 
@@ -125,7 +125,7 @@ def _looked_up(table: Floats, rows: Rows, places: Ids) -> Floats:
     return found
 
 
-def _place(table: Ids, ids: Ids, rows: Rows) -> Ids:
+def place_of(table: Ids, ids: Ids, rows: Rows) -> Ids:
     """int64[n]: the column of each of `ids` int64[n] in its row of `table` int64[m, slots]; -1 if absent."""
     if not table.shape[1]:
         return np.full(len(ids), -1, np.int64)

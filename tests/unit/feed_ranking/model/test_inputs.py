@@ -15,15 +15,20 @@ from feed_ranking.config import FeedConfig
 from feed_ranking.domain import COUNTS, CREATOR_COUNTS, STATS, TOPIC_COUNTS, Floats, PostFeatures, UserFeatures
 from feed_ranking.features.views import default_user
 from feed_ranking.model.inputs import (
+    CUT_NAMES,
     LIGHT_NAMES,
     Context,
+    LightPosts,
     creator_names,
     item_names,
+    light_inputs,
+    light_side,
     post_inputs,
     post_names,
     post_tower_inputs,
     ranker_inputs,
     ranker_names,
+    side_names,
     user_inputs,
     user_names,
     user_tower_inputs,
@@ -78,6 +83,23 @@ def test_ranker_has_at_least_100_uniquely_named_inputs_of_every_family() -> None
 def test_light_ranker_inputs_are_a_subset_of_heavy_ranker_inputs() -> None:
     assert set(LIGHT_NAMES) < set(NAMES)
     assert len(set(LIGHT_NAMES)) == len(LIGHT_NAMES)
+
+
+@given(seed=st.integers(0, 10_000), posts=st.integers(1, 20), is_known=st.booleans())
+@settings(deadline=None, max_examples=60)
+def test_light_inputs_are_columns_of_the_ranker_inputs_to_the_last_bit(seed: int, posts: int, is_known: bool) -> None:
+    """Serving computes them alone, training takes them from all inputs."""
+    viewers, shown, score, context, _ = many(seed, 1, posts)
+    user = viewers if is_known else default_user(TOPICS)
+    item_side = post_inputs(shown, PRIORS)
+    whole = ranker_inputs(user, shown, item_side, score, context, PRIORS)
+    side = light_side(shown.stats, item_side, TOPICS)
+    light = light_inputs(
+        user, LightPosts(shown.creator_id, shown.topic, shown.published_ts, side), score, context, PRIORS
+    )
+    np.testing.assert_array_equal(light, whole[:, [NAMES.index(name) for name in LIGHT_NAMES]])
+    for name in CUT_NAMES:
+        np.testing.assert_array_equal(side[:, side_names(TOPICS).index(name)], whole[:, NAMES.index(name)])
 
 
 @pytest.mark.parametrize("topics", [1, 4, 9])

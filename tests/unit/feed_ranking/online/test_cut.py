@@ -13,7 +13,7 @@ from feed_ranking.config import ObjectiveConfig, RankConfig, RerankConfig, Retri
 from feed_ranking.domain import FeedQuery
 from feed_ranking.features.views import default_user
 from feed_ranking.model.artifact import worth_s
-from feed_ranking.model.inputs import ranker_names
+from feed_ranking.model.inputs import LIGHT_NAMES, ranker_names
 from feed_ranking.model.slate_policy import is_by_new_creator
 from feed_ranking.online.cut import NEW_CREATORS_KEPT, ScoreCut, best
 from feed_ranking.online.light_rank import LightRanker, popularity
@@ -24,7 +24,7 @@ from infra.resilience.deadline import Deadline
 from tests.support.feed_parts import TOPICS
 
 NAMES = ranker_names(TOPICS)
-COLUMNS = [0, 3, 5]
+AGE = "creator_age_log"
 CAUSE = ModelUnavailable("light_ranker", "gone")
 
 
@@ -38,10 +38,12 @@ def query(**knobs: float) -> FeedQuery:
 
 def pool(count: int, new: int = 0, seed: int = 0) -> Candidates:
     """Return candidates; the last `new` are by creators with an age of one day."""
-    inputs = np.random.default_rng(seed).normal(size=(count, len(NAMES))).astype(np.float32)
-    inputs[:, NAMES.index("creator_age_log")] = np.log1p(100.0)
-    inputs[count - new :, NAMES.index("creator_age_log")] = np.log1p(1.0)
-    return Candidates(np.arange(count), np.ones(count, np.uint32), {"inputs": inputs})
+    rng = np.random.default_rng(seed)
+    light, inputs = (rng.normal(size=(count, len(names))).astype(np.float32) for names in (LIGHT_NAMES, NAMES))
+    age = np.log1p(np.where(np.arange(count) < count - new, 100.0, 1.0)).astype(np.float32)
+    worth = rng.normal(size=count).astype(np.float32)
+    columns = {"light": light, "inputs": inputs, AGE: age, "post_worth_log": worth}
+    return Candidates(np.arange(count), np.ones(count, np.uint32), columns)
 
 
 def heads(inputs: np.ndarray) -> np.ndarray:
@@ -50,7 +52,7 @@ def heads(inputs: np.ndarray) -> np.ndarray:
     return np.stack([p, np.full_like(p, 0.2), np.full_like(p, 0.05), np.full_like(p, 10.0)], axis=1)
 
 
-LIGHT, CUT = LightRanker(heads, COLUMNS, TOPICS), ScoreCut(TOPICS)
+LIGHT, CUT = LightRanker(heads), ScoreCut()
 
 
 @given(scores=st.lists(st.integers(0, 5), max_size=30), count=st.integers(0, 40))
@@ -96,23 +98,22 @@ def test_cut_is_skipped_without_heavy_ranking() -> None:
 def test_light_ranker_reads_its_own_columns() -> None:
     candidates = pool(30)
     seen: list[np.ndarray] = []
-    ranker = LightRanker(lambda x: (seen.append(x), heads(x))[1], COLUMNS, TOPICS)
+    ranker = LightRanker(lambda x: (seen.append(x), heads(x))[1])
     scored = ranker.score(query(), candidates)
-    np.testing.assert_array_equal(seen[0], candidates.columns["inputs"][:, COLUMNS])
+    np.testing.assert_array_equal(seen[0], candidates.columns["light"])
     np.testing.assert_allclose(scored.columns["score"], worth_s(heads(seen[0]), ObjectiveConfig()))
 
 
 def test_light_ranker_falls_back_to_popularity() -> None:
     candidates = pool(30)
     scored = LIGHT.fallback(query(), candidates, CAUSE)
-    np.testing.assert_array_equal(scored.columns["score"], popularity(candidates.columns["inputs"], TOPICS))
-    worth = candidates.columns["inputs"][:, NAMES.index("post_worth_log")]
-    assert np.argmax(scored.columns["score"]) == np.argmax(worth)
+    np.testing.assert_array_equal(scored.columns["score"], popularity(candidates))
+    assert np.argmax(scored.columns["score"]) == np.argmax(candidates.columns["post_worth_log"])
 
 
 def test_creator_is_new_for_a_week() -> None:
     inputs = np.zeros((3, len(NAMES)), np.float32)
-    inputs[:, NAMES.index("creator_age_log")] = np.log1p([0.0, 6.9, 7.1])
+    inputs[:, NAMES.index(AGE)] = np.log1p([0.0, 6.9, 7.1])
     assert is_by_new_creator(inputs, TOPICS).tolist() == [True, True, False]
 
 
