@@ -192,8 +192,11 @@ class Catalogue:
 
     def rows_of(self, post_ids: Ids) -> Rows:
         """The rows of those `post_ids` that the catalogue holds."""
-        found = [self.row_of(post_id) for post_id in post_ids.tolist()]
-        return np.array([row for row in found if row is not None], np.int64)
+        rows = self.snapshot.rows_of(post_ids)
+        if self.count:
+            for place in np.flatnonzero(rows < 0).tolist():
+                rows[place] = self._rows.get(int(post_ids[place]), -1)
+        return rows[rows >= 0]
 
     def newest_of(self, creators: Ids, limit: int) -> Rows:
         """The newest rows of all `creators` together, newest first, at most `limit`."""

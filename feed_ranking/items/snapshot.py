@@ -64,6 +64,14 @@ class Snapshot:
         row = int(self.by_id[place]) if place < len(self) else -1
         return row if row >= 0 and self.post_id[row] == post_id else None
 
+    def rows_of(self, post_ids: Ids) -> Rows:
+        """int64[n]: the row of each id of `post_ids` int64[n], -1 where the snapshot does not hold the post."""
+        if not len(self):
+            return np.full(len(post_ids), -1, np.int64)
+        place = np.searchsorted(self.post_id, post_ids, sorter=self.by_id)
+        rows = self.by_id[np.minimum(place, len(self) - 1)]
+        return np.where(self.post_id[rows] == post_ids, rows, -1)
+
     def is_expired(self, post_id: int) -> bool:
         """True if `post_id` belongs to a post that is too old to be a candidate."""
         place = int(np.searchsorted(self.expired_id, post_id))

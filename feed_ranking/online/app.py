@@ -26,6 +26,7 @@ from feed_ranking.online.service import FeedService
 from infra.faults.planted import PlantedWatch
 from infra.live.live_arrays import ArraysWatcher
 from infra.pipeline.runner import Outcome
+from infra.pipeline.trace import Trace
 from infra.serving.admission import Admission
 from infra.serving.app import ASK_RESPONSES, no_release
 from infra.serving.event_intake import MAX_ID, Id
@@ -151,7 +152,10 @@ def add_feed(
         request.scope["state"]["model"] = service.model_version
         knobs: Mapping[str, Any] = body.knobs.model_dump(exclude_none=True)  # type: ignore[attr-defined]
         query = service.query(body.user_id, body.k, body.seen, knobs, body.seed)
-        outcome = await admission.run(lambda: service.answer(query))
+        trace = Trace()
+        outcome = await admission.run_after(
+            lambda: service.user.read_before(query, trace), lambda read: service.answer(read, trace)
+        )
         metrics.observe(outcome.trace)
         request.scope["state"]["degraded"] = outcome.degraded
         producer.offer(TOPICS.predictions, lambda: prediction_of(service, outcome))

@@ -18,6 +18,7 @@ from feed_ranking.model.artifact import load_bundle, load_intact_networks
 from feed_ranking.model.inputs import priors_from
 from feed_ranking.online.pipeline import build_pipeline
 from feed_ranking.online.service import FeedService
+from feed_ranking.online.user import UserHydrator
 from infra.faults.catalogue import FEATURE_STORE, INDEX, STREAM, model_down
 from infra.feature_store.port import OnlineFeatures
 from infra.registry.release import Release
@@ -74,8 +75,9 @@ class FeedBootstrap:
         version = f"{release.model_name}/{release.model_version}"
         catalogue = Catalogue(snapshot, bundle.priors, bundle.post_tower, release.world_now)
         read_stats = naive_reader(Path(release.naive_path), settings) if release.naive_path else None
-        pipeline = build_pipeline(guarded, catalogue, bundle, self.shared.faults, read_stats)
-        service = FeedService(pipeline, catalogue, bundle, self.config, clock, version, self.of_host)
+        user = UserHydrator(guarded, bundle.priors)
+        pipeline = build_pipeline(user, catalogue, bundle, self.shared.faults, read_stats)
+        service = FeedService(pipeline, user, catalogue, bundle, self.config, clock, version, self.of_host)
         self._catch_up(service)
         warm_store(guarded)
         service.answer(replace(service.query(0, 20, [], {}), deadline=Deadline.after_ms(WARM_UP_MS)))

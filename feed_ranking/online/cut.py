@@ -19,8 +19,13 @@ NEW_CREATORS_KEPT = 50
 
 def best(score: Floats, count: int) -> npt.NDArray[np.bool_]:
     """bool[n]: True for the `count` highest scores; among ties, for the first."""
-    keep = np.zeros(len(score), bool)
-    keep[np.argsort(-score, kind="stable")[:count]] = True
+    if count >= len(score):
+        return np.ones(len(score), bool)
+    if count == 0:
+        return np.zeros(len(score), bool)
+    lowest = np.partition(score, len(score) - count)[len(score) - count]
+    keep: npt.NDArray[np.bool_] = score > lowest
+    keep[np.flatnonzero(score == lowest)[: count - np.count_nonzero(keep)]] = True
     return keep
 
 

@@ -68,7 +68,9 @@ class LightHydrator:
             tower_score = np.zeros(len(candidates), np.float32)
         else:
             tower_score = view.embeddings(candidates.ids) @ query.embedding
-        light = light_inputs(query.user, posts, tower_score, context_of(query, posts.creator_id), self.priors)
+        light = light_inputs(
+            query.user, posts, tower_score, context_of(query, posts.creator_id), self.priors, query.user_topics
+        )
         of_cut = {name: posts.side[:, side_names(topics).index(name)] for name in CUT_NAMES}
         return candidates.with_columns(light=light, tower_score=tower_score, **of_cut)
 
@@ -92,7 +94,9 @@ class InputHydrator:
             item_side = view.item_side(candidates.ids)
         tower_score = np.asarray(candidates.columns["tower_score"], np.float32)
         context = context_of(query, posts.creator_id)
-        inputs = ranker_inputs(query.user, posts, item_side, tower_score, context, self.priors)
+        inputs = ranker_inputs(
+            query.user, posts, item_side, tower_score, context, self.priors, topics=query.user_topics
+        )
         as_of = np.full(len(candidates), view.stats_ts, np.float64)
         return candidates.with_columns(inputs=inputs, stats_ts=as_of)
 

@@ -13,7 +13,6 @@ from feed_ranking.online.rerank import SlateSelector
 from feed_ranking.online.retrieve import FollowSource, FreshSource, InterestSource, TrendingSource, UnseenFilter
 from feed_ranking.online.user import InterestHydrator, UserHydrator
 from infra.faults.switch import FaultSwitch, SwitchedIndex, SwitchedModel
-from infra.feature_store.guarded import GuardedFeatures
 from infra.pipeline.runner import CandidatePipeline
 from infra.pipeline.stages import StageNames
 
@@ -21,7 +20,7 @@ STAGES = StageNames(query="query", source="retrieve", filter="filter", hydrate="
 
 
 def build_pipeline(
-    features: GuardedFeatures,
+    user: UserHydrator,
     catalogue: Catalogue,
     bundle: Bundle,
     faults: FaultSwitch,
@@ -35,7 +34,7 @@ def build_pipeline(
     heavy = SwitchedModel(bundle.heavy, "heavy_ranker", faults)
     return CandidatePipeline(
         names=STAGES,
-        query_hydrators=[UserHydrator(features, priors), InterestHydrator(tower, priors)],
+        query_hydrators=[user, InterestHydrator(tower, priors)],
         sources=[
             FollowSource(catalogue),
             InterestSource(SwitchedIndex(catalogue.snapshot.index, faults)),

@@ -16,9 +16,11 @@ from feed_ranking.features.views import default_user
 from feed_ranking.items.catalog import Catalogue
 from feed_ranking.model.artifact import Bundle
 from feed_ranking.online.rerank import ad_places
+from feed_ranking.online.user import UserHydrator
 from infra.design import stage_with_knobs
 from infra.live.clock import WorldClock
 from infra.pipeline.runner import CandidatePipeline, Outcome
+from infra.pipeline.trace import Trace
 from infra.resilience.deadline import Deadline
 
 
@@ -27,6 +29,7 @@ class FeedService:
     """One loaded release. A new release gets a new service. Only the catalogue of a service grows."""
 
     pipeline: CandidatePipeline[FeedQuery]
+    user: UserHydrator
     catalogue: Catalogue
     bundle: Bundle
     config: FeedConfig
@@ -62,9 +65,10 @@ class FeedService:
             seen_creators=self.catalogue.creator_id(self.catalogue.rows_of(seen_ids)),
         )
 
-    def answer(self, query: FeedQuery) -> Outcome[FeedQuery]:
+    def answer(self, query: FeedQuery, trace: Trace | None = None) -> Outcome[FeedQuery]:
+        """Run the pipeline. `trace` holds what was done before it for this request."""
         query.deadline.check("the pipeline")
-        return self.pipeline.run(query)
+        return self.pipeline.run(query, trace)
 
     def known_post(self, post_id: int) -> dict[str, Any] | None:
         """Return id, creator, topic and publication time of a post in the catalogue; None if it has no such post."""

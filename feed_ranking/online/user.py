@@ -7,10 +7,13 @@ from dataclasses import dataclass, replace
 
 from feed_ranking.domain import FeedQuery, Floats
 from feed_ranking.features.views import default_user, user_from_row
-from feed_ranking.model.inputs import Priors, user_tower_inputs
+from feed_ranking.model.inputs import Priors, topic_table, user_tower_inputs
 from infra.errors import DependencyError
 from infra.feature_store.guarded import GuardedFeatures, StaleRow
 from infra.feature_store.port import FeatureRow
+from infra.pipeline.trace import Trace
+
+STAGE = "query"
 
 
 @dataclass(frozen=True)
@@ -22,18 +25,32 @@ class UserHydrator:
     name: str = "user_features"
 
     def hydrate(self, query: FeedQuery) -> FeedQuery:
-        return self._with(query, self.features.read(query.user_id, query.deadline))
+        if isinstance(query.read, DependencyError):
+            raise query.read
+        return self._with(query, query.read or self.features.read(query.user_id, query.deadline))
+
+    async def read_before(self, query: FeedQuery, trace: Trace) -> FeedQuery:
+        """Return the query with the user's row, or with the error of the read. An event loop awaits this method before
+        a thread runs the pipeline, so that the thread hands the read to no other thread."""
+        read: FeatureRow | DependencyError
+        try:
+            with trace.query_stage(STAGE, "feature_store"):
+                read = await self.features.read_soon(query.user_id, query.deadline)
+        except DependencyError as exc:
+            read = exc
+        return replace(query, read=read)
 
     def fallback(self, query: FeedQuery, cause: DependencyError) -> FeedQuery:
         return self._with(query, cause.row if isinstance(cause, StaleRow) else None)
 
     def _with(self, query: FeedQuery, row: FeatureRow | None) -> FeedQuery:
-        default = default_user(self.priors.topics)
-        is_cold = row is None or not row.is_known
-        if row is None:
-            return replace(query, user=default, is_cold=is_cold)
-        feature_ts = row.newest_ts.timestamp() if row.newest_ts is not None else 0.0
-        return replace(query, user=user_from_row(row, default), is_cold=is_cold, feature_ts=feature_ts)
+        user = default = default_user(self.priors.topics)
+        is_cold, feature_ts = row is None or not row.is_known, 0.0
+        if row is not None:
+            user = user_from_row(row, default)
+            feature_ts = row.newest_ts.timestamp() if row.newest_ts is not None else 0.0
+        table = topic_table(user, self.priors)
+        return replace(query, user=user, user_topics=table, is_cold=is_cold, feature_ts=feature_ts)
 
 
 @dataclass(frozen=True)
@@ -45,7 +62,7 @@ class InterestHydrator:
     name: str = "user_tower"
 
     def hydrate(self, query: FeedQuery) -> FeedQuery:
-        return replace(query, embedding=self.tower(user_tower_inputs(query.user, self.priors))[0])
+        return replace(query, embedding=self.tower(user_tower_inputs(query.user, self.priors, query.user_topics))[0])
 
     def fallback(self, query: FeedQuery, cause: DependencyError) -> FeedQuery:
         return query

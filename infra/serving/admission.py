@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from infra.serving.problems import Overloaded
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 
@@ -29,6 +30,20 @@ class Admission:
         future = asyncio.get_running_loop().run_in_executor(self._pool, work)
         self._pending += 1
         future.add_done_callback(self._leave)  # also after a cancellation, because the thread keeps running
+        return await asyncio.shield(future)
+
+    async def run_after(self, prepare: Callable[[], Awaitable[S]], work: Callable[[S], T]) -> T:
+        """Await `prepare`, which mostly waits for I/O, then run `work` with its result in a thread. Both together take
+        one slot. Raises `Overloaded` like `run`."""
+        self._check_capacity()
+        self._pending += 1
+        try:
+            prepared = await prepare()
+            future = asyncio.get_running_loop().run_in_executor(self._pool, work, prepared)
+        except BaseException:
+            self._leave()
+            raise
+        future.add_done_callback(self._leave)
         return await asyncio.shield(future)
 
     async def run_async(self, work: Callable[[], Awaitable[T]]) -> T:

@@ -22,8 +22,8 @@ class FeedCanary:
     labels = (LOG,)
     measure = "attention per session, s"
     settle_s = 10.0
-    """The simulated users react at once, and the worker writes the log every five seconds. A later reaction counts at the
-    next look, and is missing at the last one, for both models alike."""
+    """The simulated users react at once, and the worker writes the log every five seconds. A later reaction counts at
+    the next look, and is missing at the last one, for both models alike."""
     counts_silence = False
 
     def outcomes(self, tables: Mapping[str, pa.Table]) -> Outcomes:

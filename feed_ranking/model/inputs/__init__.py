@@ -16,7 +16,7 @@ from feed_ranking.model.inputs.networks import (
 from feed_ranking.model.inputs.pairs import Context
 from feed_ranking.model.inputs.posts import creator_names, item_names, post_inputs, post_names
 from feed_ranking.model.inputs.smoothing import Priors, priors_from
-from feed_ranking.model.inputs.users import user_inputs, user_names
+from feed_ranking.model.inputs.users import topic_table, user_inputs, user_names
 
 __all__ = [
     "CUT_NAMES",
@@ -35,6 +35,7 @@ __all__ = [
     "ranker_inputs",
     "ranker_names",
     "side_names",
+    "topic_table",
     "user_inputs",
     "user_names",
     "user_tower_inputs",

@@ -51,11 +51,18 @@ def light_side(stats: Floats, item_side: Floats, topics: int) -> Floats:
 
 
 def light_inputs(
-    user: UserFeatures, posts: LightPosts, tower_score: Floats, context: Context, priors: Priors
+    user: UserFeatures,
+    posts: LightPosts,
+    tower_score: Floats,
+    context: Context,
+    priors: Priors,
+    topics: Floats | None = None,
 ) -> Floats:
-    """float32[n, len(LIGHT_NAMES)] for one user and n posts; `tower_score` float32[n] as in `ranker_inputs`."""
+    """float32[n, len(LIGHT_NAMES)] for one user and n posts; `tower_score` float32[n] and `topics` as in
+    `ranker_inputs`."""
     side = dict(zip(side_names(priors.topics), posts.side.T, strict=True))
-    by_topic = dict(zip(TOPIC_NAMES, topic_table(user, priors)[0].T, strict=True))
+    table = topic_table(user, priors) if topics is None else topics
+    by_topic = dict(zip(TOPIC_NAMES, table[0].T, strict=True))
     age_h = np.maximum(np.asarray(context.now_ts, np.float64) / 3600 - posts.published_ts / 3600, 0.0)
     rows = np.zeros(1, np.intp)
     computed = {

@@ -49,11 +49,13 @@ def ranker_inputs(
     context: Context,
     priors: Priors,
     user_rows: Rows | None = None,
+    topics: Floats | None = None,
 ) -> Floats:
     """float32[n, len(ranker_names(topics))] for n posts.
 
     `users` holds one user, or m users; then `user_rows` int[n] is the row of the user of each post. `item_side` is
-    `post_inputs(posts)`, `tower_score` float32[n] the dot product of the two towers' outputs.
+    `post_inputs(posts)`, `tower_score` float32[n] the dot product of the two towers' outputs. `topics` is the
+    `topic_table` of the users, if the caller has it.
     """
     # rows of length one: columns of a single user are computed once and broadcast
     rows = np.zeros(1, np.intp) if user_rows is None else user_rows
@@ -62,13 +64,15 @@ def ranker_inputs(
     out = np.empty((len(posts), first_pair + len(PAIR_NAMES)), np.float32)
     out[:, :first_item] = asker[rows]
     out[:, first_item:first_pair] = item_side
-    fill_pairs(out[:, first_pair:], users, posts, item_side, tower_score, context, priors, rows)
+    table = topic_table(users, priors) if topics is None else topics
+    fill_pairs(out[:, first_pair:], users, posts, item_side, tower_score, context, priors, rows, table)
     return out
 
 
-def user_tower_inputs(users: UserFeatures, priors: Priors) -> Floats:
-    """float32[m, …]: the amount of history, and per topic the clicks, follows and declared interest."""
-    table = topic_table(users, priors)
+def user_tower_inputs(users: UserFeatures, priors: Priors, topics: Floats | None = None) -> Floats:
+    """float32[m, …]: the amount of history, and per topic the clicks, follows and declared interest. `topics` as in
+    `ranker_inputs`."""
+    table = topic_table(users, priors) if topics is None else topics
     per_topic = [table[:, :, TOPIC_NAMES.index(name)] for name in TOWER_TOPIC_NAMES]
     region = users.region[:, None] == np.arange(len(REGION_UTC_OFFSET_H))
     return np.concatenate([np.log1p(users.counts_long[:, :2]), *per_topic, region], axis=1).astype(np.float32)

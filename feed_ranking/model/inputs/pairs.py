@@ -15,7 +15,7 @@ import numpy.typing as npt
 from feed_ranking.domain import REGION_UTC_OFFSET_H, STATS, Floats, Ids, PostFeatures, Times, UserFeatures
 from feed_ranking.model.inputs.posts import item_names
 from feed_ranking.model.inputs.smoothing import Priors
-from feed_ranking.model.inputs.users import CREATOR_NAMES, TOPIC_NAMES, creator_table, topic_table
+from feed_ranking.model.inputs.users import CREATOR_NAMES, TOPIC_NAMES, creator_table
 
 Rows = npt.NDArray[np.intp]
 MET_NAMES = ("user_creator_follows", "user_creator_seen_in_session", "user_creator_same_region")
@@ -66,12 +66,14 @@ def fill_pairs(
     context: Context,
     priors: Priors,
     rows: Rows,
+    topic_rows: Floats,
 ) -> None:
     """Write `PAIR_NAMES` into `out` float32[n, len(PAIR_NAMES)]. `rows` int[n] (or [1]: one user for all) is the row of
-    the user of each of the n posts. The other arguments are those of `ranker_inputs`."""
+    the user of each of the n posts, and `topic_rows` the `topic_table` of the users. The other arguments are those of
+    `ranker_inputs`."""
     creators, topics, met, moment, age, retrieval, by_taste = _blocks(out)
     creators[:] = _looked_up(creator_table(users, priors), rows, place_of(users.creators, posts.creator_id, rows))
-    topics[:] = _looked_up(topic_table(users, priors), rows, posts.topic)
+    topics[:] = _looked_up(topic_rows, rows, posts.topic)
 
     region = users.region[rows]
     met[:, 0] = place_of(users.follows, posts.creator_id, rows) >= 0
