@@ -25,13 +25,17 @@ def write_atomically(path: Path, text: str) -> None:
 
 
 @contextmanager
-def disk_errors(root: Path, again: str = "run the command again") -> Iterator[None]:
-    """Convert the errors of a full or read-only disk to a `LabError`, whose hint says what to do `again`."""
+def disk_errors(
+    root: Path, again: str = "run the command again", elsewhere: str = "set LAB_HOME to a directory you may write to"
+) -> Iterator[None]:
+    """Convert the errors of a full or read-only disk to a `LabError`. Its hint says what to do `again`, or how to
+    choose another directory."""
     try:
         yield
     except OSError as exc:
         if exc.errno in (errno.ENOSPC, errno.EDQUOT):
             raise LabError(f"the disk of {root} is full", hint=f"free some space and {again}") from exc
-        if exc.errno in (errno.EROFS, errno.EACCES, errno.ENOTDIR):
-            raise LabError(f"cannot write under {root}", hint="set LAB_HOME to a directory you may write to") from exc
+        is_file = isinstance(exc, FileExistsError) and Path(exc.filename).is_file()
+        if is_file or exc.errno in (errno.EROFS, errno.EACCES, errno.ENOTDIR):
+            raise LabError(f"cannot write under {root}", hint=elsewhere) from exc
         raise

@@ -28,6 +28,7 @@ LoadUsers = Annotated[
         min=1, max=1000, help="simulated users, each with 5 requests per second; the default depends on the design"
     ),
 ]
+ELSEWHERE = "choose a directory that you may write to, with --out"
 Url = Annotated[str | None, typer.Option(help="address of the service")]
 
 

@@ -9,7 +9,7 @@ import typer
 
 from infra.errors import DependencyError
 from infra.files import disk_errors
-from lab.commands.options import DesignName, Json, LoadUsers, Preset, settings_for
+from lab.commands.options import ELSEWHERE, DesignName, Json, LoadUsers, Preset, settings_for
 from lab.designs import find_design
 from lab.output.console import err, print_json
 
@@ -44,7 +44,7 @@ def profile(
     directory = directory or settings.root / "profile" / found.name
     users = users or found.load_users
     page, status = directory / "flame.html", f"{users} users for {seconds} s on {base}"
-    with disk_errors(directory):
+    with disk_errors(directory, elsewhere=ELSEWHERE):
         with err.status(status), profiled(pids, directory) as profiles:
             run = run_load(found, settings, base, users=users, seconds=seconds, out=directory / "load")
         requests = int(run.figures["requests"])

@@ -8,7 +8,17 @@ from typing import Annotated
 import typer
 
 from infra.errors import BudgetBroken, UsageError
-from lab.commands.options import DesignName, Json, LoadUsers, Preset, Url, enforce_judgements, settings_for
+from infra.files import disk_errors
+from lab.commands.options import (
+    ELSEWHERE,
+    DesignName,
+    Json,
+    LoadUsers,
+    Preset,
+    Url,
+    enforce_judgements,
+    settings_for,
+)
 from lab.designs import find_design
 from lab.output.console import err, print_json, print_table
 
@@ -96,7 +106,7 @@ def load(
     base = url or service_url(found, settings)
     directory = directory or settings.root / "load" / found.name
     users = users or found.load_users * (OVERLOAD if overload else 1)
-    with err.status(f"{users} users for {seconds} s on {base}"):
+    with disk_errors(directory, elsewhere=ELSEWHERE), err.status(f"{users} users for {seconds} s on {base}"):
         run = run_load(found, settings, base, users=users, seconds=seconds, out=directory)
     report = directory / "report.html"
     if overload:

@@ -52,6 +52,13 @@ def test_overload_run_sheds_requests_and_ignores_the_budgets(timed_lab: Lab, tmp
     assert "budgets" not in report
 
 
+def test_load_whose_reports_cannot_be_written_says_where_to_write_them(lab: Lab, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    printed = lab.run("load", "feed_ranking", "--seconds", "1", "--out", str(tmp_path / "file"), code=1)
+    assert f"cannot write under {tmp_path / 'file'}" in printed.replace("\n", "")
+    assert "--out" in printed
+
+
 def test_load_without_a_service_prints_how_to_start_it(lab: Lab, tmp_path: Path, free_port: int) -> None:
     url = f"http://127.0.0.1:{free_port}"
     assert "lab up" in lab.run("load", "feed_ranking", "--url", url, "--out", str(tmp_path), code=4)
