@@ -109,6 +109,7 @@ def pipeline(*sources: Source, profiles: tuple[Profile, ...] = (Profile(),), **s
         scorers=stages.get("scorers", {"rank": BySize()}),
         selector=BestTwo(),
         cuts=stages.get("cuts", {}),
+        late=stages.get("late", {}),
     )
 
 
@@ -224,6 +225,34 @@ def test_each_scorer_receives_the_candidates_left_by_the_previous_cut() -> None:
     rows = [(s.stage, s.name, s.count_in, s.count_out, dict(s.removed)) for s in outcome.trace.stages[4:7]]
     assert rows[1:] == [("cut", "light", 4, 3, {"too small": 1}), ("rank", "heavy", 3, 3, {})]
     assert outcome.pool.ids.tolist() == [2, 4, 6, 8]
+
+
+def test_late_hydrator_receives_the_candidates_left_by_the_cut_and_comes_before_its_stage() -> None:
+    class Name(Size):
+        name = "name"
+
+    stages: dict[str, Any] = {"scorers": {"cut": BySize(name="light"), "rank": BySize(name="heavy")}}
+    stages |= {"cuts": {"cut": Largest(3)}, "late": {"rank": [Name()]}}
+    outcome = pipeline(Source("followed", FOLLOWED), Source("popular", POPULAR), **stages).run(Query())
+    rows = [(stage.stage, stage.name, stage.count_in, stage.count_out) for stage in outcome.trace.stages[4:8]]
+    assert rows == [
+        ("hydrate", "size", 4, 4),
+        ("cut", "light", 4, 3),
+        ("hydrate", "name", 3, 3),
+        ("rank", "heavy", 3, 3),
+    ]
+
+
+def test_failing_late_hydrator_uses_its_fallback() -> None:
+    class Gone(Size):
+        name = "gone"
+
+        def hydrate(self, query: Query, candidates: Candidates) -> Candidates:
+            raise RegistryUnavailable("gone")
+
+    outcome = pipeline(Source("popular", POPULAR), late={"rank": [Gone()]}).run(Query())
+    assert outcome.degraded == ["registry_unavailable"]
+    assert outcome.slate.ids.tolist() == [4, 6], "the fallback prefers small ids"
 
 
 def test_failing_scorer_uses_its_fallback_and_the_cut_still_runs() -> None:

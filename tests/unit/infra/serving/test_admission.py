@@ -55,6 +55,37 @@ def test_admission_runs_work_in_a_thread_and_returns_its_result(admission: Admis
     run(story())
 
 
+def test_prepared_work_runs_in_a_thread_and_preparation_in_the_loop(admission: Admission) -> None:
+    async def prepare() -> int:
+        return threading.get_ident()
+
+    async def story() -> None:
+        prepared_in, ran_in = await admission.run_after(prepare, lambda found: (found, threading.get_ident()))
+        assert prepared_in == threading.get_ident() != ran_in
+        await eventually_free(admission)
+
+    run(story())
+
+
+def test_preparation_takes_a_slot_and_gives_it_back_when_it_fails(admission: Admission) -> None:
+    async def story() -> None:
+        go_on = asyncio.Event()
+
+        async def prepare() -> None:
+            await go_on.wait()
+            raise ValueError("not prepared")
+
+        tasks = [asyncio.create_task(admission.run_after(prepare, lambda _: None)) for _ in range(WORKERS + QUEUE)]
+        await asyncio.sleep(0)
+        with pytest.raises(Overloaded):
+            await admission.run_after(prepare, lambda _: None)
+        go_on.set()
+        assert [type(found) for found in await asyncio.gather(*tasks, return_exceptions=True)] == [ValueError] * 3
+        assert not admission.is_busy
+
+    run(story())
+
+
 def test_request_beyond_capacity_is_rejected_immediately_without_running(
     admission: Admission, hold: threading.Event
 ) -> None:
