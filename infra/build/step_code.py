@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -20,6 +20,8 @@ from infra.settings import REPOSITORY
 PLATFORM = ("infra.build", "infra.design", "infra.errors", "infra.files", "infra.settings", "infra.telemetry")
 
 TRIES, PAUSE_S = 5, 0.01
+BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
+"""the fields of a statement that hold statements"""
 
 
 def code_digest(target: str) -> str:
@@ -68,14 +70,23 @@ def parse(source: str, name: str) -> ast.Module:
     return ast.parse(source, name)
 
 
-def _names(tree: ast.AST) -> Iterator[str]:
+def _names(tree: ast.Module) -> Iterator[str]:
     """Dotted names that a module's imports may load: modules, and imported members that may be modules."""
-    for node in ast.walk(tree):
+    for node in _statements(tree.body):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             yield node.module
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _statements(body: Sequence[ast.AST]) -> Iterator[ast.AST]:
+    """All statements, also those inside others. `ast.walk` visits each part of each expression too, which takes ten
+    times as long."""
+    for node in body:
+        yield node
+        for inner in BLOCKS:
+            yield from _statements(getattr(node, inner, ()))
 
 
 def _is_left_out(module: str) -> bool:
