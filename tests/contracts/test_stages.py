@@ -14,6 +14,8 @@ from infra.settings import Settings
 from lab.designs import NAMES
 from tests.support.harness import QUOTE_SUBJECTS, SUBJECTS, Subject
 
+CAUSE = FeatureStoreUnavailable("test")
+
 
 @pytest.fixture(scope="module", params=SUBJECTS)
 def subject(request: pytest.FixtureRequest, settings: Settings) -> Subject:
@@ -59,11 +61,23 @@ def test_hydrators_and_scorers_keep_candidates_in_order(subject: Subject) -> Non
             candidates = hydrator.hydrate(query, candidates)
             np.testing.assert_array_equal(candidates.ids, before, hydrator.name)
         for stage, scorer in subject.pipeline.scorers.items():
+            candidates = ready(subject, stage, query, candidates)
             scored = scorer.score(query, candidates)
             np.testing.assert_array_equal(scored.ids, candidates.ids, scorer.name)
             assert scored.columns["score"].dtype == np.float32
             assert np.isfinite(scored.columns["score"]).all()
             candidates = kept(subject, stage, query, scored)
+
+
+def ready(subject: Subject, stage: str, query: Any, candidates: Candidates) -> Candidates:
+    """Return the candidates of a ranking stage after the hydrators that run right before it."""
+    for hydrator in subject.pipeline.late.get(stage, ()):
+        usual, instead = hydrator.hydrate(query, candidates), hydrator.fallback(query, candidates, CAUSE)
+        np.testing.assert_array_equal(usual.ids, candidates.ids, hydrator.name)
+        np.testing.assert_array_equal(instead.ids, candidates.ids, hydrator.name)
+        assert instead.columns.keys() == usual.columns.keys()
+        candidates = usual
+    return candidates
 
 
 def kept(subject: Subject, stage: str, query: Any, scored: Candidates) -> Candidates:
@@ -77,6 +91,7 @@ def ranked(subject: Subject, query: Any, candidates: Candidates) -> Candidates:
     for hydrator in subject.pipeline.hydrators:
         candidates = hydrator.hydrate(query, candidates)
     for stage, scorer in subject.pipeline.scorers.items():
+        candidates = ready(subject, stage, query, candidates)
         candidates = kept(subject, stage, query, scorer.score(query, candidates))
     return candidates
 
@@ -86,6 +101,7 @@ def test_cut_keeps_the_highest_scores_in_order(subject: Subject) -> None:
         for hydrator in subject.pipeline.hydrators:
             candidates = hydrator.hydrate(query, candidates)
         for stage, scorer in subject.pipeline.scorers.items():
+            candidates = ready(subject, stage, query, candidates)
             scored = scorer.score(query, candidates)
             candidates = kept(subject, stage, query, scored)
             places = np.flatnonzero(np.isin(scored.ids, candidates.ids))
@@ -95,15 +111,15 @@ def test_cut_keeps_the_highest_scores_in_order(subject: Subject) -> None:
 
 
 def test_fallbacks_return_the_same_columns_and_candidates(subject: Subject) -> None:
-    cause = FeatureStoreUnavailable("test")
     for query, candidates in hydrated(subject):
         for hydrator in subject.pipeline.hydrators:
-            instead, usual = hydrator.fallback(query, candidates, cause), hydrator.hydrate(query, candidates)
+            instead, usual = hydrator.fallback(query, candidates, CAUSE), hydrator.hydrate(query, candidates)
             np.testing.assert_array_equal(instead.ids, usual.ids)
             assert instead.columns.keys() == usual.columns.keys()
             candidates = usual
-        for scorer in subject.pipeline.scorers.values():
-            instead = scorer.fallback(query, candidates, cause)
+        for stage, scorer in subject.pipeline.scorers.items():
+            candidates = ready(subject, stage, query, candidates)
+            instead = scorer.fallback(query, candidates, CAUSE)
             np.testing.assert_array_equal(instead.ids, candidates.ids)
             assert np.isfinite(instead.columns["score"]).all()
             candidates = scorer.score(query, candidates)
@@ -113,7 +129,8 @@ def test_score_does_not_depend_on_other_candidates(subject: Subject) -> None:
     query, candidates = hydrated(subject)[0]
     for hydrator in subject.pipeline.hydrators:
         candidates = hydrator.hydrate(query, candidates)
-    for scorer in subject.pipeline.scorers.values():
+    for stage, scorer in subject.pipeline.scorers.items():
+        candidates = ready(subject, stage, query, candidates)
         whole = scorer.score(query, candidates).columns["score"]
         half = np.arange(0, len(candidates), 2)
         alone = scorer.score(query, candidates.take(half)).columns["score"]
