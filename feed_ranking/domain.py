@@ -109,8 +109,7 @@ class FeedQuery:
     `seen` are the posts of this session. `seed` determines every random choice of this request. `policy` names the
     policy that draws the slate. `feature_ts` is the time as of which the user's features are computed, 0 for defaults.
     `read` is the user's row (`infra.feature_store.port.FeatureRow`) that was read before the pipeline, or the error of
-    that read, None if nothing was read.
-    `user_topics` is the `topic_table` of `user`, which several stages need.
+    that read, None if nothing was read. `user_topics` is the `topic_table` of `user`, which several stages need.
     """
 
     user_id: int

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from feed_ranking.domain import FeedQuery, Floats, Ids
-from feed_ranking.items.catalog import Catalogue, View
+from feed_ranking.items.catalog import Catalogue
 from feed_ranking.model.inputs import (
     CUT_NAMES,
     Context,
@@ -77,15 +77,17 @@ class LightHydrator:
 
 @dataclass(frozen=True)
 class InputHydrator:
-    """Adds `inputs` float32[n, ranker inputs] and `stats_ts`, the as-of time of their counts. It needs the columns of
-    `LightHydrator`."""
+    """Adds `inputs` float32[n, ranker inputs] and `stats_ts`, the as-of time of their counts.
+
+    It needs the columns of `LightHydrator`. Counts that arrive between the two are only in `inputs`.
+    """
 
     catalogue: Catalogue
     priors: Priors
     name: str = "inputs"
 
     def hydrate(self, query: FeedQuery, candidates: Candidates) -> Candidates:
-        view: View = self.catalogue.view
+        view = self.catalogue.view
         posts = view.posts(candidates.ids)
         if "stats" in candidates.columns:
             posts = replace(posts, stats=np.asarray(candidates.columns["stats"], np.float32))

@@ -2,7 +2,8 @@
 
 Training-serving skew usually comes from two implementations of one feature; here each input has one. The functions take
 arrays: training passes many users, serving passes one. The modules are `users`, `posts` (with their creators), `pairs`
-(a user and a post in a context) and `networks`, which combines them; `light` computes those of the light ranker alone.
+(a user and a post in a context) and `networks`, which combines them. `light` is the exception: for speed, serving
+computes the inputs of the light ranker a second way, and a test compares both ways bit for bit.
 """
 
 from feed_ranking.model.inputs.light import CUT_NAMES, LightPosts, light_inputs, light_side, side_names
