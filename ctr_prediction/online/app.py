@@ -21,7 +21,7 @@ from ctr_prediction.online.bootstrap import CtrBootstrap
 from ctr_prediction.online.cache import CacheMetrics
 from ctr_prediction.online.event_api import Price, add_intake
 from ctr_prediction.online.log_entry import auction_of, shadow_auction
-from ctr_prediction.online.schemas import DEVICE_OF, ContextIn, CtrKnobs, knobs_of, no_such_ad
+from ctr_prediction.online.schemas import DEVICE_OF, ContextIn, CtrKnobs, no_such_ad
 from ctr_prediction.online.score_api import add_score
 from ctr_prediction.online.service import CtrService
 from infra.live.live_arrays import ArraysWatcher
@@ -29,7 +29,7 @@ from infra.pipeline.runner import Outcome
 from infra.serving.admission import Admission
 from infra.serving.app import ASK_RESPONSES, no_release
 from infra.serving.event_intake import MAX_ID, Id
-from infra.serving.schemas import StageOut, StrictModel
+from infra.serving.schemas import StageOut, StrictModel, knobs_set
 from infra.serving.serve import make_parts, open_slot, serve, shadow_of
 from infra.serving.shadow import Shadow
 from infra.serving.slot import ReleaseSlot
@@ -189,7 +189,7 @@ async def auction_response(
         body.context.publisher_id,
         DEVICE_OF[body.context.device],
         body.slots,
-        knobs_of(body.knobs),
+        knobs_set(body.knobs),
         seed=body.seed,
         exclude=body.exclude,
         candidates=np.array([item.ad_id for item in named], np.int64) if named else None,

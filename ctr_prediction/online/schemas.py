@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 from starlette.responses import Response
 
 from ctr_prediction.design import DESIGN
@@ -23,11 +22,6 @@ class ContextIn(StrictModel):
 
     publisher_id: Id = Field(0, description="an unknown publisher is treated as an average one")
     device: Literal["phone", "tablet", "desktop"] = "phone"
-
-
-def knobs_of(knobs: BaseModel) -> Mapping[str, Any]:
-    """The knobs that the request sets."""
-    return knobs.model_dump(exclude_none=True) if knobs.model_fields_set else {}
 
 
 def no_such_ad(unknown: list[int]) -> Response:

@@ -16,14 +16,14 @@ from pydantic import BaseModel, Field, model_validator
 from starlette.responses import Response
 
 from ctr_prediction.domain import SLOTS
-from ctr_prediction.online.schemas import DEVICE_OF, ContextIn, CtrKnobs, knobs_of, no_such_ad
+from ctr_prediction.online.schemas import DEVICE_OF, ContextIn, CtrKnobs, no_such_ad
 from ctr_prediction.online.service import CtrService
 from infra.pipeline.trace import Trace
 from infra.resilience.deadline import Deadline
 from infra.serving.admission import Admission
 from infra.serving.app import ASK_RESPONSES, no_release
 from infra.serving.event_intake import Id
-from infra.serving.schemas import StageOut, StrictModel
+from infra.serving.schemas import StageOut, StrictModel, knobs_set
 from infra.serving.slot import ReleaseSlot
 
 SCORE_PATH = "/v1/ads/score"
@@ -129,7 +129,7 @@ def add_score(app: FastAPI, slot: ReleaseSlot[CtrService], admission: Admission)
             return no_release(slot.last_error)
         if unknown := service.unknown([row.ad_id for row in body.rows]):
             return no_such_ad(unknown)
-        found = await admission.run(lambda: score_rows(service, body.rows, knobs_of(body.knobs)))
+        found = await admission.run(lambda: score_rows(service, body.rows, knobs_set(body.knobs)))
         answer: dict[str, Any] = {
             "p_click": found.p_click,
             "model_version": service.model_version,

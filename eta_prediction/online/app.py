@@ -18,7 +18,7 @@ from eta_prediction.items.road_state import FILE, RoadState
 from eta_prediction.online.api.batch import add_batch
 from eta_prediction.online.api.document import document, map_of
 from eta_prediction.online.api.event_api import add_intake
-from eta_prediction.online.api.schemas import EXAMPLES, EtaRequest, EtaResponse, knobs_of
+from eta_prediction.online.api.schemas import EXAMPLES, EtaRequest, EtaResponse
 from eta_prediction.online.bootstrap import EtaBootstrap
 from eta_prediction.online.log_entry import quote_of, shadow_quote
 from eta_prediction.online.query import EtaQuery
@@ -28,6 +28,7 @@ from infra.live.live_arrays import ArraysWatcher
 from infra.pipeline.trace import Trace
 from infra.serving.admission import Admission
 from infra.serving.app import ASK_RESPONSES, no_release
+from infra.serving.schemas import knobs_set
 from infra.serving.serve import make_parts, open_slot, serve, shadow_of
 from infra.serving.shadow import Shadow
 from infra.serving.slot import ReleaseSlot
@@ -120,7 +121,7 @@ async def eta_response(
 async def _answered(service: EtaService, admission: Admission, body: EtaRequest) -> tuple[EtaQuery, Trace]:
     query = service.query(
         RIDE_OF[body.ride_type],
-        knobs_of(body.knobs),
+        knobs_set(body.knobs),
         driver_id=body.driver_id,
         departure=body.departure,
         routes=body.routes,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import orjson
@@ -30,7 +30,7 @@ from infra.pipeline.trace import Trace
 from infra.serving.admission import Admission
 from infra.serving.app import ASK_RESPONSES, no_release
 from infra.serving.event_intake import MAX_ID, Id
-from infra.serving.schemas import StageOut, StrictModel, knobs_model
+from infra.serving.schemas import StageOut, StrictModel, knobs_model, knobs_set
 from infra.serving.serve import make_parts, open_slot, serve, shadow_of
 from infra.serving.shadow import Shadow
 from infra.serving.slot import ReleaseSlot
@@ -116,6 +116,9 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
         for service in slot.values:
             bootstrap.count(service, stats)
 
+    async def quick(state: dict[str, Any], body: FeedRequest) -> Response:
+        return await slate_response(slot, parts.metrics, parts.admission, parts.producer, shadow, state, body)
+
     def add_routes(app: FastAPI) -> None:
         add_feed(app, slot, parts.metrics, parts.admission, parts.producer, shadow)
         add_intake(app, slot, parts.producer, parts.intake)
@@ -125,7 +128,7 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
         ArraysWatcher(live / STATS_FILE, LiveStats.read, follow_stats),
         shadow,
     )
-    return serve(parts, slot, add_routes, followers=followers)
+    return serve(parts, slot, add_routes, followers=followers, quick=(FeedRequest, quick))
 
 
 def add_feed(
@@ -146,25 +149,40 @@ def add_feed(
         body: Annotated[FeedRequest, Body(openapi_examples=EXAMPLES)],
         explain: Annotated[bool, Query(description="add the trace of the request")] = False,
     ) -> Response:
-        service = slot.value_for(body.user_id)
-        if service is None:
-            return no_release(slot.last_error)
-        request.scope["state"]["model"] = service.model_version
-        knobs: Mapping[str, Any] = body.knobs.model_dump(exclude_none=True)  # type: ignore[attr-defined]
-        query = service.query(body.user_id, body.k, body.seen, knobs, body.seed)
-        trace = Trace()
-        outcome = await admission.run_after(
-            lambda: service.user.read_before(query, trace), lambda read: service.answer(read, trace)
-        )
-        metrics.observe(outcome.trace)
-        request.scope["state"]["degraded"] = outcome.degraded
-        producer.offer(TOPICS.predictions, lambda: prediction_of(service, outcome))
-        shadow.offer(lambda challenger: shadow_prediction(challenger, query))
-        return Response(
-            orjson.dumps(document(service, outcome, explain=explain)),
-            media_type="application/json",
-            headers={"Server-Timing": outcome.trace.server_timing()},
-        )
+        state = request.scope["state"]
+        return await slate_response(slot, metrics, admission, producer, shadow, state, body, explain=explain)
+
+
+async def slate_response(
+    slot: ReleaseSlot[FeedService],
+    metrics: ServiceMetrics,
+    admission: Admission,
+    producer: EventProducer,
+    shadow: Shadow,
+    state: dict[str, Any],
+    body: FeedRequest,
+    *,
+    explain: bool = False,
+) -> Response:
+    """Handle a request for a slate."""
+    service = slot.value_for(body.user_id)
+    if service is None:
+        return no_release(slot.last_error)
+    state["model"] = service.model_version
+    query = service.query(body.user_id, body.k, body.seen, knobs_set(body.knobs), body.seed)
+    trace = Trace()
+    outcome = await admission.run_after(
+        lambda: service.user.read_before(query, trace), lambda read: service.answer(read, trace)
+    )
+    metrics.observe(outcome.trace)
+    state["degraded"] = outcome.degraded
+    producer.offer(TOPICS.predictions, lambda: prediction_of(service, outcome))
+    shadow.offer(lambda challenger: shadow_prediction(challenger, query))
+    return Response(
+        orjson.dumps(document(service, outcome, explain=explain)),
+        media_type="application/json",
+        headers={"Server-Timing": outcome.trace.server_timing()},
+    )
 
 
 def document(service: FeedService, outcome: Outcome[FeedQuery], *, explain: bool) -> dict[str, Any]:

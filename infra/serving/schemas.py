@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
@@ -92,3 +93,8 @@ def knobs_model(name: str, knobs: tuple[Knob, ...]) -> type[StrictModel]:
             fields[knob.name] = (kind | None, Field(None, description=text, **bounds))
     model: type[StrictModel] = create_model(name, __base__=StrictModel, **fields)
     return model
+
+
+def knobs_set(knobs: BaseModel) -> Mapping[str, Any]:
+    """The knobs that a request sets. Most set none, and walking all fields of the model takes time."""
+    return knobs.model_dump(exclude_none=True) if knobs.model_fields_set else {}

@@ -21,7 +21,7 @@ from eta_prediction.items.live_roads import DISTANCE, LIVE, PROFILE
 from eta_prediction.model.artifact import CORRECTED
 from eta_prediction.model.corrected_route import is_busy_at
 from eta_prediction.model.quote import quoted_s
-from eta_prediction.online.api.schemas import BatchRequest, BatchResponse, knobs_of
+from eta_prediction.online.api.schemas import BatchRequest, BatchResponse
 from eta_prediction.online.predict import NO_WAY_S
 from eta_prediction.online.query import GREAT_CIRCLE, EtaQuery
 from eta_prediction.online.service import EtaService
@@ -30,6 +30,7 @@ from infra.pipeline.trace import Trace
 from infra.routing.routes import Routes
 from infra.serving.admission import Admission
 from infra.serving.app import ASK_RESPONSES, no_release
+from infra.serving.schemas import knobs_set
 from infra.serving.slot import ReleaseSlot
 from infra.telemetry.metrics import ServiceMetrics
 
@@ -47,7 +48,7 @@ def add_batch(app: FastAPI, slot: ReleaseSlot[EtaService], metrics: ServiceMetri
         service = slot.value
         if service is None:
             return no_release(slot.last_error)
-        query = service.query(RIDE_OF[body.ride_type], knobs_of(body.knobs), departure=body.departure)
+        query = service.query(RIDE_OF[body.ride_type], knobs_set(body.knobs), departure=body.departure)
         trace = Trace()
         found = await admission.run(lambda: answer_batch(service, query, body, trace))
         metrics.count_degraded(trace)  # a stage of many pairs says nothing about that of one quote

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, model_validator
@@ -155,8 +154,3 @@ EXAMPLES: dict[str, Any] = {
         }
     },
 }
-
-
-def knobs_of(knobs: BaseModel) -> Mapping[str, Any]:
-    """The knobs that the request sets."""
-    return knobs.model_dump(exclude_none=True) if knobs.model_fields_set else {}
