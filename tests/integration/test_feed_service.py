@@ -28,6 +28,16 @@ def test_known_user_gets_a_personalised_slate(client: TestClient) -> None:
     assert {"interest"} <= {source for item in answer["slate"] for source in item["sources"]}
 
 
+def test_fast_path_and_framework_path_return_the_same_slate(client: TestClient) -> None:
+    for user in (3, 10**9):
+        quick = ask(client, user_id=user, seed=5, knobs=PLAIN)
+        again = client.post("/v1/feed?explain=true", json={"user_id": user, "seed": 5, "knobs": PLAIN}).json()
+        assert posts(quick) == posts(again)
+        for name in ("seed", "policy", "model_version", "is_cold_start", "degraded"):
+            assert quick[name] == again[name]
+        assert (quick.get("trace"), again["trace"][-1]["stage"]) == (None, "rerank")
+
+
 def test_users_get_different_slates(client: TestClient) -> None:
     slates = {tuple(item["post_id"] for item in ask(client, user_id=user)["slate"]) for user in range(20)}
     assert len(slates) > 15
