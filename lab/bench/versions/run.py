@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from lab.bench.versions.questions import questions
 from lab.designs import find_design
 from lab.load.open_loop import Client, Question, capacity_per_s, open_loop
 from lab.output.console import err
+from lab.output.measured import commit_of
 
 CLIENTS, CAPACITY_S, LOAD_S, SHARE_OF_OLDER = 4, 6.0, 15.0, 0.5
 EACH = 7_001
@@ -60,12 +62,14 @@ def measure_versions(only: Sequence[str] | None, rounds: int, older: Path, home:
     if unknown := set(only or ()) - set(bounds):
         raise UsageError(f"there is no figure {', '.join(sorted(unknown))}", hint=f"choose one of: {', '.join(bounds)}")
     python_of(older)
-    figures = []
+    figures, commit = [], commit_of(older)
     for name, short in SHORT.items():
         wanted = [f"{short}_{what}" for what in WHAT if not only or f"{short}_{what}" in only]
         if wanted and (older / name).is_dir():
             found = _ratios(find_design(name), older, home / "bench-versions", rounds)
-            figures += [of_rounds(bounds[one], found[one.removeprefix(f"{short}_")]) for one in wanted]
+            for one in wanted:
+                figure = of_rounds(bounds[one], found[one.removeprefix(f"{short}_")])
+                figures.append(replace(figure, description=f"{figure.description} (`{commit}`)"))
     return figures
 
 
