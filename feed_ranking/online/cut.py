@@ -23,9 +23,10 @@ def best(score: Floats, count: int) -> npt.NDArray[np.bool_]:
         return np.ones(len(score), bool)
     if count == 0:
         return np.zeros(len(score), bool)
-    lowest = np.partition(score, len(score) - count)[len(score) - count]
-    keep: npt.NDArray[np.bool_] = score > lowest
-    keep[np.flatnonzero(score == lowest)[: count - np.count_nonzero(keep)]] = True
+    cost = -score
+    limit = np.partition(cost, count - 1)[count - 1]
+    keep: npt.NDArray[np.bool_] = cost < limit
+    keep[np.flatnonzero(cost == limit)[: count - np.count_nonzero(keep)]] = True
     return keep
 
 

@@ -81,8 +81,8 @@ def _names(tree: ast.Module) -> Iterator[str]:
 
 
 def _statements(body: Sequence[ast.AST]) -> Iterator[ast.AST]:
-    """All statements, also those inside others. `ast.walk` visits each part of each expression too, which takes ten
-    times as long."""
+    """All statements, also those inside others. `ast.walk` also visits each part of each expression, which is a
+    fifth of the time of all digests."""
     for node in body:
         yield node
         for inner in BLOCKS:

@@ -70,7 +70,9 @@ def lab_of(checkout: Path, design: Design, home: Path) -> Iterator[VersionLab]:
     try:
         until = time.monotonic() + UP_S
         while not _is_ready(url):
-            if process.poll() is not None or time.monotonic() > until:
+            if process.poll() is not None:
+                raise LabError(f"`lab up` of {checkout} ended before it was ready", hint=tail(log))
+            if time.monotonic() > until:
                 raise LabError(f"`lab up` of {checkout} was not ready in time", hint=tail(log))
             time.sleep(0.5)
         yield VersionLab(url, _process(process.pid, "serving", design), _process(process.pid, "working", design))
