@@ -11,6 +11,7 @@ from ctr_prediction.features.views import default_user, user_from_row
 from ctr_prediction.items.catalog import Market
 from ctr_prediction.online.cache import CachedUser, FeatureCache, known_of
 from infra.errors import DependencyError
+from infra.feature_store.early_read import read_early
 from infra.feature_store.guarded import GuardedFeatures, StaleRow
 from infra.feature_store.port import FeatureRow
 from infra.pipeline.trace import Trace
@@ -42,19 +43,10 @@ class UserHydrator:
         return self._with(query, known)
 
     async def read_before(self, query: AdQuery, trace: Trace) -> AdQuery:
-        """Return the query with the user's row, or with the error of the read. Cached users are not read.
-
-        An event loop awaits this method before it runs the pipeline.
-        """
+        """Return the query with the user's row, or with the error of the read. Cached users are not read."""
         if self.cache.has(query.user_id):
             return query
-        read: FeatureRow | DependencyError
-        try:
-            with trace.query_stage(STAGE, "feature_store"):
-                read = await self.features.read_soon(query.user_id, query.deadline)
-        except DependencyError as exc:
-            read = exc
-        return query.but(read=read)
+        return query.but(read=await read_early(self.features, query.user_id, query.deadline, trace, STAGE))
 
     def read_all(
         self, user_ids: Iterable[int], deadline: Deadline, trace: Trace

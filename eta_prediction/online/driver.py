@@ -11,6 +11,7 @@ from eta_prediction.domain import NONE
 from eta_prediction.features.views import DriverFeatures, driver_from_row, no_driver
 from eta_prediction.online.query import EtaQuery
 from infra.errors import DependencyError
+from infra.feature_store.early_read import read_early
 from infra.feature_store.guarded import GuardedFeatures, StaleRow
 from infra.feature_store.port import FeatureRow
 from infra.pipeline.trace import Trace
@@ -52,16 +53,10 @@ class DriverHydrator:
     name: str = "driver_features"
 
     async def read_before(self, query: EtaQuery, trace: Trace) -> EtaQuery:
-        """The query with the driver's row, or with the error of the read. An event loop awaits it before the stages."""
+        """The query with the driver's row, or with the error of the read."""
         if query.driver_id == NONE or self.cache.get(query.driver_id) is not None:
             return query
-        read: FeatureRow | DependencyError
-        try:
-            with trace.query_stage("driver", "feature_store"):
-                read = await self.features.read_soon(query.driver_id, query.deadline)
-        except DependencyError as exc:
-            read = exc
-        return query.but(read=read)
+        return query.but(read=await read_early(self.features, query.driver_id, query.deadline, trace, "driver"))
 
     def hydrate(self, query: EtaQuery) -> EtaQuery:
         """Raises a `DependencyError` if there is no fresh row; `fallback` then answers."""

@@ -9,6 +9,7 @@ from feed_ranking.domain import FeedQuery, Floats
 from feed_ranking.features.views import default_user, user_from_row
 from feed_ranking.model.inputs import Priors, topic_table, user_tower_inputs
 from infra.errors import DependencyError
+from infra.feature_store.early_read import read_early
 from infra.feature_store.guarded import GuardedFeatures, StaleRow
 from infra.feature_store.port import FeatureRow
 from infra.pipeline.trace import Trace
@@ -30,15 +31,8 @@ class UserHydrator:
         return self._with(query, query.read or self.features.read(query.user_id, query.deadline))
 
     async def read_before(self, query: FeedQuery, trace: Trace) -> FeedQuery:
-        """Return the query with the user's row, or with the error of the read. An event loop awaits this method before
-        a thread runs the pipeline, so that the thread hands the read to no other thread."""
-        read: FeatureRow | DependencyError
-        try:
-            with trace.query_stage(STAGE, "feature_store"):
-                read = await self.features.read_soon(query.user_id, query.deadline)
-        except DependencyError as exc:
-            read = exc
-        return replace(query, read=read)
+        """Return the query with the user's row, or with the error of the read."""
+        return replace(query, read=await read_early(self.features, query.user_id, query.deadline, trace, STAGE))
 
     def fallback(self, query: FeedQuery, cause: DependencyError) -> FeedQuery:
         return self._with(query, cause.row if isinstance(cause, StaleRow) else None)
