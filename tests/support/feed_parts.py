@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from feed_ranking.domain import (
     COUNTS,
@@ -19,7 +21,7 @@ from feed_ranking.domain import (
 )
 from feed_ranking.items.snapshot import write_snapshot
 from feed_ranking.items.vector_index import VectorIndex
-from feed_ranking.model.inputs import Priors, post_inputs
+from feed_ranking.model.inputs import Context, Priors, post_inputs
 
 TOPICS, CREATORS, DIMENSION = 5, 12, 8
 PRIORS = Priors(0.1, 0.2, 0.05, 20.0, TOPICS, (0.3, 0.2, 0.2, 0.2, 0.1))
@@ -83,3 +85,14 @@ def some_snapshot(path: Path, count: int = 120, indexed: int = 100, seed: int = 
         index=VectorIndex.build("flat", vectors[:indexed]),
         meta={"model_digest": "m1", "ads": 3},
     )
+
+
+def many(seed: int, users: int, posts: int) -> tuple[UserFeatures, PostFeatures, Floats, Context, npt.NDArray[np.intp]]:
+    """Return users with different numbers of followed and known creators, and their impressions."""
+    rng = np.random.default_rng(seed)
+    viewers = some_users(rng, users)
+    follows, creators = (np.where(rng.random(ids.shape) < 0.3, -1, ids) for ids in (viewers.follows, viewers.creators))
+    viewers = replace(viewers, follows=follows, creators=creators)
+    context = Context(2e5 + 1e5 * rng.random(posts), rng.integers(0, 60, posts), rng.integers(0, 4, posts))
+    score = rng.normal(size=posts).astype(np.float32)
+    return viewers, some_posts(rng, posts), score, context, rng.integers(0, users, posts)

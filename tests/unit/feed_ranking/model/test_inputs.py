@@ -12,28 +12,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from feed_ranking.config import FeedConfig
-from feed_ranking.domain import COUNTS, CREATOR_COUNTS, STATS, TOPIC_COUNTS, Floats, PostFeatures, UserFeatures
+from feed_ranking.domain import COUNTS, CREATOR_COUNTS, STATS, TOPIC_COUNTS, PostFeatures, UserFeatures
 from feed_ranking.features.views import default_user
 from feed_ranking.model.inputs import (
-    CUT_NAMES,
     LIGHT_NAMES,
     Context,
-    LightPosts,
     creator_names,
     item_names,
-    light_inputs,
-    light_side,
     post_inputs,
     post_names,
     post_tower_inputs,
     ranker_inputs,
     ranker_names,
-    side_names,
     user_inputs,
     user_names,
     user_tower_inputs,
 )
-from tests.support.feed_parts import CREATORS, PRIORS, TOPICS, some_posts, some_users
+from tests.support.feed_parts import CREATORS, PRIORS, TOPICS, many, some_posts, some_users
 
 NAMES = ranker_names(TOPICS)
 HOUR_S = 3600.0
@@ -85,23 +80,6 @@ def test_light_ranker_inputs_are_a_subset_of_heavy_ranker_inputs() -> None:
     assert len(set(LIGHT_NAMES)) == len(LIGHT_NAMES)
 
 
-@given(seed=st.integers(0, 10_000), posts=st.integers(1, 20), is_known=st.booleans())
-@settings(deadline=None, max_examples=60)
-def test_light_inputs_are_columns_of_the_ranker_inputs_to_the_last_bit(seed: int, posts: int, is_known: bool) -> None:
-    """Serving computes them alone, training takes them from all inputs."""
-    viewers, shown, score, context, _ = many(seed, 1, posts)
-    user = viewers if is_known else default_user(TOPICS)
-    item_side = post_inputs(shown, PRIORS)
-    whole = ranker_inputs(user, shown, item_side, score, context, PRIORS)
-    side = light_side(shown.stats, item_side, TOPICS)
-    light = light_inputs(
-        user, LightPosts(shown.creator_id, shown.topic, shown.published_ts, side), score, context, PRIORS
-    )
-    np.testing.assert_array_equal(light, whole[:, [NAMES.index(name) for name in LIGHT_NAMES]])
-    for name in CUT_NAMES:
-        np.testing.assert_array_equal(side[:, side_names(TOPICS).index(name)], whole[:, NAMES.index(name)])
-
-
 @pytest.mark.parametrize("topics", [1, 4, 9])
 def test_input_columns_match_their_names_for_any_number_of_topics(topics: int) -> None:
     priors = replace(PRIORS, topics=topics, follow_shares=(1 / topics,) * topics)
@@ -112,17 +90,6 @@ def test_input_columns_match_their_names_for_any_number_of_topics(topics: int) -
     assert item_side.shape == (3, len(item_names(topics)))
     assert list(item_names(topics)) == [*creator_names(), *post_names(topics)]
     assert ranker_inputs(user, posts, item_side, np.zeros(3), context, priors).shape == (3, len(ranker_names(topics)))
-
-
-def many(seed: int, users: int, posts: int) -> tuple[UserFeatures, PostFeatures, Floats, Context, npt.NDArray[np.intp]]:
-    """Return users with different numbers of followed and known creators, and their impressions."""
-    rng = np.random.default_rng(seed)
-    viewers = some_users(rng, users)
-    follows, creators = (np.where(rng.random(ids.shape) < 0.3, -1, ids) for ids in (viewers.follows, viewers.creators))
-    viewers = replace(viewers, follows=follows, creators=creators)
-    context = Context(2e5 + 1e5 * rng.random(posts), rng.integers(0, 60, posts), rng.integers(0, 4, posts))
-    score = rng.normal(size=posts).astype(np.float32)
-    return viewers, some_posts(rng, posts), score, context, rng.integers(0, users, posts)
 
 
 @given(seed=st.integers(0, 10_000), users=st.integers(2, 6), posts=st.integers(1, 20))
