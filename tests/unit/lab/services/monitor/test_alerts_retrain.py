@@ -111,8 +111,8 @@ def test_without_the_setting_the_embedded_monitor_only_reports(
 def test_a_retraining_that_allocates_too_much_fails_and_a_drift_monitor_may(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The children allocate 700 MB; the limit is 500 MB. They write to none of it, because an idle process takes minutes
-    for that on a busy machine."""
+    """The children allocate 700 MB; the limit is 500 MB. They write to none of it: an idle process
+    would need minutes for that on a busy machine."""
     code = "time.sleep(0.3)\nbig = bytes(700_000_000)\nopen(sys.argv[0] + '.' + sys.argv[3], 'w').close()"
     child(monkeypatch, tmp_path, code)
     evaluate(settings, monkeypatch, Alert(LABELS, "", "", 1.0))
