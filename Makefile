@@ -22,7 +22,7 @@ TOGETHER := -m "not timing and not alone"
 
 .PHONY: help up down env env-dev test all-tests some-tests quick together lint types unit contracts \
 	integration e2e timing rules dashboards airflow-env airflow-test loop-test loop-more \
-	compose-up compose-down compose-test compose-stack compose-loop engine bench evaluate lock clean
+	compose-up compose-down compose-test compose-parts compose-stack engine bench evaluate lock clean
 
 help: ## show the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 14
@@ -107,17 +107,21 @@ compose-up: engine ## the same with Docker: Redis, PostgreSQL, MLflow, Prometheu
 compose-down: engine ## stop it, keep its data (docker compose down --volumes forgets the data too)
 	docker compose --profile '*' down
 
-compose-test: compose-stack compose-loop ## bring everything up from nothing, use it, break it, take it down
+compose-test: engine env-dev ## bring everything up from nothing, use it, break it, take it down
+	@$(MAKE) --no-print-directory compose-parts
+	@$(MAKE) --no-print-directory compose-stack
 
-# Airflow, alerts and contracts wait for most of their time, and measure no speed. The tests of the stack run alone.
-compose-stack: engine env-dev
-	$(BIN)/pytest tests/compose/test_airflow.py tests/contracts/test_stream.py tests/compose/test_alerts.py \
+# The learning loop, Airflow, alerts and contracts wait for most of their time, and measure no speed: they run together.
+# Without the loop, which takes ten minutes: LOOP=
+LOOP := tests/compose/test_loop.py
+compose-parts: engine env-dev
+	$(BIN)/pytest $(LOOP) tests/compose/test_airflow.py tests/contracts/test_stream.py tests/compose/test_alerts.py \
 		tests/contracts/test_compose.py tests/contracts/test_feature_store.py tests/contracts/test_registry.py \
-		-n 2 --dist loadfile --no-loadscope-reorder -k "kafka or not test_stream"
-	$(BIN)/pytest tests/compose/test_stack.py -rs
+		-n 3 --dist loadfile --no-loadscope-reorder -rs -k "kafka or not test_stream"
 
-compose-loop: engine env-dev ## of these tests only the learning loop, which Airflow closes; a quarter of an hour
-	$(BIN)/pytest tests/compose/test_loop.py -rs
+# The tests of the stack run alone: loads and drills measure speed.
+compose-stack: engine env-dev
+	$(BIN)/pytest tests/compose/test_stack.py -rs
 
 engine:
 	@command -v docker >/dev/null 2>&1 || { echo "Docker is not installed: https://docs.docker.com/get-docker; 'make up' needs none" >&2; exit 1; }
@@ -140,8 +144,9 @@ COMPILE := pip compile --quiet --universal --fork-strategy fewest --python-versi
 	--no-annotate --no-emit-index-url --custom-compile-command "make lock"
 
 lock: env ## compile requirements/*.txt anew from pyproject.toml
-	$(UV) $(COMPILE) pyproject.toml -o requirements/lab.txt
-	$(UV) $(COMPILE) --extra dev -c requirements/lab.txt pyproject.toml -o requirements/dev.txt
+	$(UV) $(COMPILE) --extra training pyproject.toml -o requirements/lab.txt
+	$(UV) $(COMPILE) -c requirements/lab.txt pyproject.toml -o requirements/serving.txt
+	$(UV) $(COMPILE) --extra training --extra dev -c requirements/lab.txt pyproject.toml -o requirements/dev.txt
 	echo uv | $(UV) $(COMPILE) -c requirements/lab.txt - -o requirements/uv.txt
 	$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["routing"])' \
 		| $(UV) $(COMPILE) -c requirements/lab.txt - -o requirements/routing.txt
