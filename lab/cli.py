@@ -48,6 +48,12 @@ app = typer.Typer(
     "7 another build of the design runs, 8 a data-quality check of the log failed, "
     "10 a retraining is due (retrain --check).",
 )
+TRAINING_PACKAGES = frozenset(
+    {"altair", "duckdb", "flax", "ibis", "jax", "lightgbm", "locust", "mlflow", "onnx", "optax", "orbax", "psycopg2"}
+    | {"river", "sklearn", "uv", "vl_convert"}
+)
+"""Modules of the extra `training` in `pyproject.toml`. The image of the services does without them."""
+ALL_PACKAGES = "with Docker: docker compose run --rm build COMMAND; without: make env"
 LISTED: Sequence[Callable[..., None]] = (
     running.up,
     running.down,
@@ -98,9 +104,15 @@ app.command(
 
 
 def main() -> None:
-    """Entry point. Prints a `LabError` and its hint, and exits with its code; any other exception shows a traceback."""
+    """Entry point. Prints a `LabError` and its hint, and exits with its code; any other exception shows a traceback,
+    but for a package that `requirements/serving.txt` lacks."""
     try:
         app()
     except LabError as exc:
         print_error(exc)
         sys.exit(exc.exit_code)
+    except ModuleNotFoundError as exc:
+        if exc.name not in TRAINING_PACKAGES:
+            raise
+        print_error(LabError(f"the package {exc.name} is not installed here, only those of serving", hint=ALL_PACKAGES))
+        sys.exit(LabError.exit_code)

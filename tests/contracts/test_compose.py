@@ -149,6 +149,17 @@ def test_images_have_a_fixed_tag(service: tuple[str, dict[str, Any]]) -> None:
         assert not options["image"].endswith(":latest")
 
 
+def test_services_and_workers_of_all_designs_run_in_the_image_without_training() -> None:
+    services = config()["services"]
+    for name in (design.container for design in load_designs()):
+        worker = "worker" if name == "feed" else f"{name}-worker"
+        for one in (name, worker):
+            assert services[one]["build"]["target"] == "serving", one
+    others = {name: row["build"]["target"] for name, row in services.items() if "build" in row}
+    assert {target for name, target in others.items() if "build" in name} == {"lab"}
+    assert others["mlflow"] == others["monitor"] == "lab"
+
+
 def test_dependencies_wait_for_health_or_successful_completion() -> None:
     conditions = {
         (name, needed): options["condition"]

@@ -43,7 +43,8 @@ COMPOSE_BOUNDS = (
     ),
     Bound("airflow_healthy_s", "Airflow's containers started again → both healthy", "s", "<= 40", "<= 20"),
     Bound("airflow_task_s", "a step that is up to date as a task, minus the same command alone", "s", "<= 3", "<= 1.3"),
-    Bound("image_mb", "size of the lab's image", "MB", "<= 2400", "<= 1500"),
+    Bound("image_mb", "size of the image of builds and checks", "MB", "<= 2400", "<= 1500"),
+    Bound("serving_image_mb", "size of the image of services and workers", "MB", "<= 1300", "<= 900"),
     Bound(
         "alert_seen_s", "`docker compose stop redis` → `lab alerts` lists the alert, real clock", "s", "<= 180", "<= 90"
     ),
@@ -57,8 +58,8 @@ COMPOSE_BOUNDS = (
 )
 STARTS = frozenset(
     {
-        *("compose_first_s", "compose_again_s", "compose_mb", "image_mb", "compose_all_first_s", "compose_all_again_s"),
-        *("compose_designs_mb", "compose_all_mb"),
+        *("compose_first_s", "compose_again_s", "compose_mb", "image_mb", "serving_image_mb"),
+        *("compose_all_first_s", "compose_all_again_s", "compose_designs_mb", "compose_all_mb"),
     }
 )
 AIRFLOW = frozenset({"airflow_idle_mb", "airflow_healthy_s", "airflow_task_s"})

@@ -14,7 +14,7 @@ from lab.output.console import err
 from lab.services.composing import Stack
 
 FEED = "feed_ranking"
-IMAGE = "ml-system-design-lab"
+IMAGES = {"image_mb": "ml-system-design-lab", "serving_image_mb": "ml-system-design-lab-serving"}
 ALL = ("--profile", "all")
 UNITS = {"B": 1e-6, "KIB": 1024 / 1e6, "MIB": 1024**2 / 1e6, "GIB": 1024**3 / 1e6}
 Found = dict[str, list[float]]
@@ -26,7 +26,7 @@ def measure_starts(stack: Stack, wanted: AbstractSet[str], rounds: int, found: F
     err.print("starting the feed from nothing …")
     found["compose_first_s"] = [up(stack, (), feed, from_nothing=True)]
     found["compose_mb"] = [memory_mb(stack)]
-    found["image_mb"] = [image_mb()]
+    found |= {name: [image_mb(image)] for name, image in IMAGES.items()}
     for number in range(rounds if "compose_again_s" in wanted else 0):
         err.print(f"starting the feed again, {number + 1} of {rounds} …")
         stack.compose("down")
@@ -75,9 +75,9 @@ def memory_by_container(stack: Stack) -> dict[str, float]:
     return found
 
 
-def image_mb() -> float:
+def image_mb(image: str) -> float:
     inspected = subprocess.run(
-        ["docker", "image", "inspect", IMAGE], capture_output=True, check=True, timeout=60
+        ["docker", "image", "inspect", image], capture_output=True, check=True, timeout=60
     ).stdout
     return float(json.loads(inspected)[0]["Size"]) / 1e6
 
