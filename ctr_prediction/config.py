@@ -329,10 +329,14 @@ SMOKE = replace(
     sample=SampleConfig(holdout_rows=30_000),
     model=ModelConfig(cross_bits=14, hidden=64, batch=1024),
 )
+MEDIUM = replace(
+    SMALL,
+    world=WorldConfig(users=100_000, campaigns=1_000, new_ads_per_day=50, requests_per_day=250_000),
+)
 LARGE = replace(
     SMALL,
     world=WorldConfig(users=500_000, campaigns=3_000, new_ads_per_day=150, requests_per_day=1_270_000),
     model=ModelConfig(cross_bits=21),
 )
 
-PRESETS = MappingProxyType({"smoke": SMOKE, "small": SMALL, "large": LARGE})
+PRESETS = MappingProxyType({"smoke": SMOKE, "small": SMALL, "medium": MEDIUM, "large": LARGE})

@@ -392,6 +392,15 @@ SMOKE = EtaConfig(
     drift=DriftConfig(drift_window_s=60.0, retrain_cooldown_s=120.0, drift_calibration=CALIBRATION_MOVED),
     rollout=RolloutConfig(shadow_share=0.5, shadow_requests=50, canary_steps="20, 50", canary_sessions=60),
 )
+MEDIUM = EtaConfig(
+    WorldConfig(
+        trips_per_day=53_500,
+        drivers=10_000,
+        city=replace(CityConfig(), side=313, bridges=10),
+        incidents=IncidentConfig(per_day=1_250.0),
+        events=EventConfig(venues=15, riders=75),
+    )
+)
 LARGE = EtaConfig(
     WorldConfig(
         trips_per_day=360_000,
@@ -402,4 +411,4 @@ LARGE = EtaConfig(
     )
 )
 
-PRESETS = MappingProxyType({"smoke": SMOKE, "small": SMALL, "large": LARGE})
+PRESETS = MappingProxyType({"smoke": SMOKE, "small": SMALL, "medium": MEDIUM, "large": LARGE})

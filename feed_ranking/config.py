@@ -376,6 +376,10 @@ SMOKE = replace(
     towers=TowerConfig(tower_epochs=3, tower_batch=256),
     heavy=HeavyConfig(heavy_hidden=128, heavy_epochs=2, ranker_batch=1024),
 )
+MEDIUM = replace(
+    SMALL,
+    world=WorldConfig(users=100_000, creators_at_start=9_150, new_creators_per_day=50, posts_per_day=14_700),
+)
 LARGE = replace(
     SMALL,
     world=WorldConfig(
@@ -383,4 +387,4 @@ LARGE = replace(
     ),
 )
 
-PRESETS = MappingProxyType({"smoke": SMOKE, "small": SMALL, "large": LARGE})
+PRESETS = MappingProxyType({"smoke": SMOKE, "small": SMALL, "medium": MEDIUM, "large": LARGE})

@@ -24,7 +24,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="LAB_", frozen=True, extra="ignore")
 
     home: Path = Field(REPOSITORY / "var", description="root of all generated data")
-    preset: Literal["smoke", "small", "large"] = Field("small", description="size of the world")
+    preset: Literal["smoke", "small", "medium", "large"] = Field("small", description="size of the world")
     host: str = Field("127.0.0.1", description="address that servers bind")
     port: int | None = Field(None, ge=1, le=65535, description="port of the service; by default the design's own")
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(

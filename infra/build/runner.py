@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import json
-import resource
 import shutil
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -34,6 +32,7 @@ from infra.build.fingerprints import (
 )
 from infra.build.memory import release_memory
 from infra.build.outcome import keep_report, recorded_outcome
+from infra.build.peak import peak_memory_mb, reset_peak
 from infra.design import Design, Step, resolve
 from infra.errors import Busy, DependencyError, LabError, UsageError
 from infra.faults.planted import planted_in
@@ -231,6 +230,7 @@ def run_step(
 ) -> StepRun:
     final = paths[step.name]
     partial = final.with_suffix(".partial")
+    reset_peak()
     started = time.perf_counter()
     try:
         shutil.rmtree(partial, ignore_errors=True)
@@ -248,7 +248,7 @@ def run_step(
             planted=planted_in(design, settings.design_root(design.name), step.name),
         )
         facts = resolve(step.target)(context) or {}
-        seconds, peak_mb = round(time.perf_counter() - started, 3), round(_peak_mb(), 1)
+        seconds, peak_mb = round(time.perf_counter() - started, 3), round(peak_memory_mb(), 1)
         summary = {"seconds": seconds, "peak_mb": peak_mb, "facts": dict(facts)}
         (partial / SUMMARY).write_text(json.dumps(summary, indent=2, default=_plain_number))
     except BaseException as exc:
@@ -269,8 +269,3 @@ def read_summary(step: Step, path: Path) -> StepRun:
 def _plain_number(value: Any) -> Any:
     """Convert a numpy number in a step's facts to a value that JSON can represent."""
     return value.item() if hasattr(value, "item") else str(value)
-
-
-def _peak_mb() -> float:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (1e6 if sys.platform == "darwin" else 1e3)

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Set
-from contextlib import contextmanager, nullcontext
+from collections.abc import Mapping, Set
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import httpx
 import numpy as np
 
 from infra.build.fingerprints import step_paths
@@ -23,9 +21,9 @@ from infra.settings import REPOSITORY, Settings
 from lab.bench import processor
 from lab.bench.environment import environment
 from lab.bench.memory import FamilyMemory
+from lab.bench.served import served
 from lab.load.open_loop import Client, capacity_per_s, open_loop
 from lab.output.console import err
-from lab.services.ports import base_port_for, free_port
 
 BUILDS = 3
 """Largest number of builds: a build takes a minute, so a run has fewer builds than other rounds."""
@@ -62,7 +60,7 @@ class ServiceBench:
             self._build(home, f"--with-{option}")
         settings = Settings(home=home, preset=PRESET)
         release = step_paths(self.design, settings)[self.design.steps[-1].name]
-        with self._served(home) as url:
+        with served(self.design, home, PRESET, self.directory / "serve.log") as url:
             kernels: Any = resolve(self.design.benchmarks)(release, self.design.configuration(PRESET), url, settings)
             client = Client(url, self.design.ask.path, kernels.question)
             with getattr(kernels, "background", nullcontext)():
@@ -97,34 +95,3 @@ class ServiceBench:
             raise LabError("`lab build` failed", hint=log.read_text(errors="replace")[-2000:])
         resident_mb = usage.ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)  # also between two samples
         return time.perf_counter() - started, max(memory.peak_mb, resident_mb)
-
-    @contextmanager
-    def _served(self, home: Path) -> Iterator[str]:
-        port = free_port()
-        url = f"http://127.0.0.1:{port}"
-        with (self.directory / "serve.log").open("wb") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "lab.services.serving", self.design.name],
-                cwd=REPOSITORY,
-                env=environment(home) | {"LAB_PORT": str(base_port_for(self.design, port))},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
-        try:
-            _await(url, process)
-            yield url
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.wait(15)
-
-
-def _await(url: str, process: subprocess.Popen[bytes]) -> None:
-    until = time.monotonic() + 60
-    while time.monotonic() < until and process.poll() is None:
-        try:
-            if httpx.get(f"{url}/readyz", timeout=2).is_success:
-                return
-        except httpx.TransportError:
-            time.sleep(0.1)
-    raise LabError("the service was not ready in time")

@@ -182,7 +182,7 @@ def evaluate(
 
 def bench(
     what: Annotated[
-        str, typer.Argument(help=f"one of: {', '.join((*NAMES, 'stream', 'compose', 'loop', 'versions'))}")
+        str, typer.Argument(help=f"one of: {', '.join((*NAMES, 'stream', 'compose', 'loop', 'versions', 'growth'))}")
     ],
     only: Annotated[str | None, typer.Option(help="ids of figures, separated by commas; all by default")] = None,
     rounds: Annotated[
@@ -197,12 +197,16 @@ def bench(
 ) -> None:
     """Measure the figures that a design promises, in a fresh clone of this repository, of the event stream
     or of the learning loop with a lab of its own, or of the composed setting with Docker, or the speed of this version
-    in relation to an older one; exit code 3 below a bound."""
+    in relation to an older one; exit code 3 below a bound. `growth` shows how cost grows with the size of the world,
+    and has no bounds; its `--only` takes names of designs."""
     from lab.output.figures import show_figures
     from lab.output.measured import measured_here
     from lab.output.published import Run
 
     ids = only.split(",") if only else None
+    if what == "growth":
+        _growth(ids, rounds, publish=publish)
+        return
     if what == "stream":
         from lab.bench.stream.run import STREAM_BOUNDS, measure_stream
         from lab.bench.up import PRESET as preset
@@ -240,6 +244,18 @@ def bench(
         _publish(what, "bench", Run(here, tuple(figures)), keep)
     show_figures(figures, as_json=as_json, as_markdown=as_markdown)
     enforce(figures)
+
+
+def _growth(only: Collection[str] | None, rounds: int, *, publish: bool) -> None:
+    """Measure how cost grows, and print or publish the tables."""
+    from lab.bench.growth.page import DIRECTORY, page_of, publish_growth
+    from lab.bench.growth.run import measure_growth
+
+    found = measure_growth(list(only) if only else None, rounds, settings_for(None).home)
+    print(page_of(found))
+    if publish:
+        publish_growth(found)
+        err.print(f"published: {DIRECTORY}", markup=False, soft_wrap=True)
 
 
 def _publish(name: str, section: Section, run: Run, keep: Collection[str] = ()) -> None:

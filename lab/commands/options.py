@@ -15,7 +15,8 @@ from lab.designs import NAMES
 
 DesignName = Annotated[str, typer.Argument(help=f"one of: {', '.join(NAMES)}")]
 Preset = Annotated[
-    Literal["smoke", "small", "large"] | None, typer.Option(help="size of the world; by default LAB_PRESET or small")
+    Literal["smoke", "small", "medium", "large"] | None,
+    typer.Option(help="size of the world; by default LAB_PRESET or small"),
 ]
 Json = Annotated[bool, typer.Option("--json", help="print JSON")]
 Markdown = Annotated[bool, typer.Option("--markdown", help="print a Markdown table")]

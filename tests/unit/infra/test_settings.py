@@ -74,7 +74,7 @@ def test_unrelated_environment_variables_are_ignored(monkeypatch: pytest.MonkeyP
 
 
 def test_presets_share_no_directory(tmp_path: Path) -> None:
-    every = [Settings(home=tmp_path, preset=preset) for preset in ("smoke", "small", "large")]
+    every = [Settings(home=tmp_path, preset=preset) for preset in ("smoke", "small", "medium", "large")]
     for first in every:
         places = (first.design_root("tiny"), first.run_dir, first.mlflow_artifacts)
         assert all(place.is_relative_to(first.root) for place in places)
