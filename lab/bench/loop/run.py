@@ -31,25 +31,22 @@ DESIGN = "feed_ranking"
 WORLDS = {
     "feed_ranking": World("15", "of tastes", probes=True, is_ranked_anew=True),
     "ctr_prediction": World("10", "of click rates", short="ads_", size=SIZES["ctr_prediction"]),
+    "eta_prediction": World("10", "by road works", short="rides_", labels_wait=True),
 }
 """The designs whose whole loop is measured. A shift of the ads by the default size needs windows of 13,000 auctions to
 be noticed; at this rate a window has 600. It changes the click rates of all ads of a user alike, so it moves the
-predictions and the prices, and not the order of the ads. The label of a ride comes when it ends: after seven minutes of
-traffic, no window has labels yet, and a loop would take about an hour."""
+predictions and the prices, and not the order of the ads. The label of a ride comes when it ends, so the loop of rides
+takes about an hour."""
 
 
 def whole_bounds(world: World) -> tuple[Bound, ...]:
     """The figures of a whole loop."""
     short = world.short
+    windows, seconds = (("<= 3", "<= 2"), ("<= 300", "<= 180")) if not world.labels_wait else ((), ())
+    untouched = f"shift → a new champion serves, untouched, {world.rate} requests a second"
     found = [
-        Bound(f"{short}drift_noticed_windows", f"windows from a shift {world.shift} to the drift", "", "<= 3", "<= 2"),
-        Bound(
-            f"{short}drift_to_champion_s",
-            f"shift → a new champion serves, untouched, {world.rate} requests a second",
-            "s",
-            "<= 300",
-            "<= 180",
-        ),
+        Bound(f"{short}drift_noticed_windows", f"windows from a shift {world.shift} to the drift", "", *windows),
+        Bound(f"{short}drift_to_champion_s", untouched, "s", *seconds),
         Bound(f"{short}rollout_s", "a challenger passes the gate → it is the champion", "s"),
     ]
     if world.is_ranked_anew:

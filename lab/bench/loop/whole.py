@@ -46,7 +46,8 @@ then, the model reads features as old as its build"""
 class World:
     """The simulated users of a design: `rate` requests per second. `shift` describes the shift, and `size` is its size
     if that is not the default. Ids of figures begin with `short`. With `probes`, requests beside those of the users
-    measure the latency. With `is_ranked_anew`, the best answers change with the shift, and the oracle values them."""
+    measure the latency. With `is_ranked_anew`, the best answers change with the shift, and the oracle values them. With
+    `labels_wait`, labels come a quarter of an hour after their predictions, so drift and promotion have no bound."""
 
     rate: str
     shift: str
@@ -54,6 +55,7 @@ class World:
     size: float = 0.0
     probes: bool = False
     is_ranked_anew: bool = False
+    labels_wait: bool = False
 
 
 def measure_whole(design: Design, lab: OwnLab, world: World) -> dict[str, Measured]:
