@@ -179,7 +179,8 @@ class SimulatedFeed:
     def _users(self, log: EventLog, t: float, users: Ids) -> UserFeatures:
         ids, topics = np.unique(users), self.config.world.topics
         times = SnapshotTimes(np.array([t]), np.array([t]))
-        profile = user_profile(self.catalogue, self.config, times).to_pandas().set_index("user_id").loc[ids]
+        (profiles,) = user_profile(self.catalogue, self.config, times)
+        profile = profiles.to_pandas().set_index("user_id").loc[ids]
         counted = activity_at(log, self.config, t, ids).to_pandas().set_index("user_id").reindex(ids)
         frame = counted.drop(columns="feature_ts").join(profile.drop(columns="feature_ts"))
         default = default_user(topics, self.config.features.creator_slots)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +36,8 @@ from infra.build.runner import Facts, StepContext
 from infra.columns import DAY_S, HOUR_S, lists, ragged, timestamps
 from infra.live.kept_log import read_until
 
+GROUP_ROWS = 100_000
+
 
 def compute_tables(context: StepContext) -> Facts:
     config: FeedConfig = context.config
@@ -49,13 +52,33 @@ def compute_tables(context: StepContext) -> Facts:
         "post_stats": lambda: post_stats(log, catalogue, config, times),
         "creator_stats": lambda: creator_stats(log, catalogue, config, times),
     }
-    rows = 0
+    total = 0
     for index, (view, make) in enumerate(makers.items()):
-        table = make()
-        rows += len(table)
-        pq.write_table(table, context.out / f"{view}.parquet")
-        context.report((index + 1) / len(makers), f"{view}: {len(table):,} rows")
-    return {"rows": rows}
+        rows = write_parts(context.out / f"{view}.parquet", make())
+        total += rows
+        context.report((index + 1) / len(makers), f"{view}: {rows:,} rows")
+    return {"rows": total}
+
+
+def write_parts(path: Path, parts: Iterator[pa.Table]) -> int:
+    """Write a table that comes in at least one part, in row groups of about `GROUP_ROWS`, and return its number of
+    rows. Only some parts are in memory at a time."""
+    first = next(parts)
+    waiting, rows = [first], 0
+    with pq.ParquetWriter(path, first.schema) as writer:
+        for part in parts:
+            waiting.append(part)
+            if sum(map(len, waiting)) >= GROUP_ROWS:
+                rows += _written(writer, waiting)
+                waiting = []
+        return rows + _written(writer, waiting)
+
+
+def _written(writer: pq.ParquetWriter, parts: list[pa.Table]) -> int:
+    rows = sum(map(len, parts))
+    if rows:
+        writer.write_table(pa.concat_tables(parts))
+    return rows
 
 
 @dataclass(frozen=True)
@@ -95,19 +118,17 @@ class SnapshotTimes:
         return float(self.daily[-1])
 
 
-def user_profile(catalogue: PublicCatalogue, config: FeedConfig, times: SnapshotTimes) -> pa.Table:
+def user_profile(catalogue: PublicCatalogue, config: FeedConfig, times: SnapshotTimes) -> Iterator[pa.Table]:
     """Region, declared topics and follows: a row at the start, on each day with new follows, and at the end."""
     follows, creators = catalogue.follows, catalogue.creators
     home = creators["topic"].to_numpy()
-    parts = []
     for index, t in enumerate(times.daily):
         known = follows[follows["since_ts"] < t]
         changed = known[known["since_ts"] >= t - DAY_S]["user_id"].unique()
         is_edge = index in (0, len(times.daily) - 1)
         users = catalogue.people["user_id"].to_numpy() if is_edge else np.sort(changed)
         mine = known[known["user_id"].isin(users)]
-        parts.append(_profiles(catalogue.people, users, mine, home, config.world.topics, t))
-    return pa.concat_tables(parts)
+        yield _profiles(catalogue.people, users, mine, home, config.world.topics, t)
 
 
 def _profiles(people: pd.DataFrame, users: Ids, follows: pd.DataFrame, home: Ids, topics: int, t: float) -> pa.Table:
@@ -129,43 +150,47 @@ def _profiles(people: pd.DataFrame, users: Ids, follows: pd.DataFrame, home: Ids
     )
 
 
-def user_activity(log: EventLog, config: FeedConfig, times: SnapshotTimes) -> pa.Table:
+def user_activity(log: EventLog, config: FeedConfig, times: SnapshotTimes) -> Iterator[pa.Table]:
     """Reactions of each user in the windows before each day, and before each live time for users with new events. Users
     without events get no row."""
-    parts = [activity_at(log, config, t) for t in times.daily]
-    parts += [activity_at(log, config, t, np.unique(log.user[new])) for t, new in times.of_changes(log, times.daily)]
-    return pa.concat_tables([part for part in parts if len(part)] or parts[:1])
+    for t in times.daily:
+        yield activity_at(log, config, t)
+    for t, new in times.of_changes(log, times.daily):
+        yield activity_at(log, config, t, np.unique(log.user[new]))
 
 
-def post_content(catalogue: PublicCatalogue) -> pa.Table:
+def post_content(catalogue: PublicCatalogue) -> Iterator[pa.Table]:
     """Content features of each post, valid from its publication."""
     posts = catalogue.posts
     columns = {name: posts[name].to_numpy() for name in ("post_id", "topic", "media", "published_ts")}
     columns |= {name: posts[name].to_numpy(np.float32) for name in ("quality_signal", "bait_signal")}
-    return pa.table({**columns, "feature_ts": timestamps(posts["published_ts"].to_numpy())})
+    yield pa.table({**columns, "feature_ts": timestamps(posts["published_ts"].to_numpy())})
 
 
-def post_stats(log: EventLog, catalogue: PublicCatalogue, config: FeedConfig, times: SnapshotTimes) -> pa.Table:
+def post_stats(
+    log: EventLog, catalogue: PublicCatalogue, config: FeedConfig, times: SnapshotTimes
+) -> Iterator[pa.Table]:
     """Reactions to each post in total and in the last hours, and its heat: a row every few hours while it is alive, and
     a row at each live time if it has new events."""
-    count, before, parts = len(catalogue.posts), -np.inf, []
+    count, before = len(catalogue.posts), -np.inf
     total, ids = reactions_of_posts(log, slice(0), count), catalogue.posts["post_id"].to_numpy(np.int64)
     changed = dict(times.of_changes(log, times.posts))
     for t in sorted([*times.posts.tolist(), *changed]):
         total += reactions_of_posts(log, log.before(t, t - before), count)
         rows = post_stats_at(log, catalogue, config, t, total)
-        parts.append(_only(rows, "post_id", ids[log.post[changed[t]]]) if t in changed else rows)
+        yield _only(rows, "post_id", ids[log.post[changed[t]]]) if t in changed else rows
         before = t
-    return pa.concat_tables(parts)
 
 
-def creator_stats(log: EventLog, catalogue: PublicCatalogue, config: FeedConfig, times: SnapshotTimes) -> pa.Table:
+def creator_stats(
+    log: EventLog, catalogue: PublicCatalogue, config: FeedConfig, times: SnapshotTimes
+) -> Iterator[pa.Table]:
     """Followers, posts, and reactions in the windows before each day, of every creator that has joined, and before each
     live time of creators with new events."""
-    parts = [creator_stats_at(log, catalogue, config, t) for t in times.daily.tolist()]
+    for t in times.daily.tolist():
+        yield creator_stats_at(log, catalogue, config, t)
     for t, new in times.of_changes(log, times.daily):
-        parts.append(_only(creator_stats_at(log, catalogue, config, t), "creator_id", log.creator[new]))
-    return pa.concat_tables(parts)
+        yield _only(creator_stats_at(log, catalogue, config, t), "creator_id", log.creator[new])
 
 
 def _only(rows: pa.Table, name: str, ids: Ids) -> pa.Table:

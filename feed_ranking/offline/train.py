@@ -41,6 +41,9 @@ from infra.training.onnx_graph import export
 from infra.training.row_mix import live_weights
 from infra.training.warm_start import EMPTY, served_weights, write_weights
 
+PART_ROWS = 65_536
+"""rows whose inputs are computed at once"""
+
 
 def fit_and_register(context: StepContext) -> Facts:
     """Write the bundle (four networks and a manifest), `weights.npz` and `registered.json`."""
@@ -176,10 +179,17 @@ def light_positions(topics: int) -> list[int]:
 
 
 def sample_inputs(sample: Sample, towers: TwoTower, priors: Priors) -> Floats:
-    """float32[n, ranker inputs]: the inputs of the rankers for the impressions of `sample`."""
-    item_side = post_inputs(sample.posts, priors)
+    """float32[n, ranker inputs]: the inputs of the rankers for the impressions of `sample`. Only the result has the
+    size of the sample: intermediate values are those of a part of the rows."""
     users = np.asarray(towers.embed_users(jnp.asarray(user_tower_inputs(sample.users, priors))))
-    posts = np.asarray(towers.embed_posts(jnp.asarray(post_tower_inputs(sample.posts, item_side))))
-    score = np.einsum("nd,nd->n", users[sample.slate_of], posts)
-    when = Context(sample.request_ts, sample.depth, sample.creator_before)
-    return ranker_inputs(sample.users, sample.posts, item_side, score, when, priors, sample.slate_of)
+    found = np.empty((len(sample), len(ranker_names(priors.topics))), np.float32)
+    for first in range(0, len(sample), PART_ROWS):
+        rows = np.arange(first, min(first + PART_ROWS, len(sample)))
+        slates, slate_of = np.unique(sample.slate_of[rows], return_inverse=True)
+        posts = sample.posts.take(rows)
+        item_side = post_inputs(posts, priors)
+        embedded = np.asarray(towers.embed_posts(jnp.asarray(post_tower_inputs(posts, item_side))))
+        score = np.einsum("nd,nd->n", users[slates][slate_of], embedded)
+        when = Context(sample.request_ts[rows], sample.depth[rows], sample.creator_before[rows])
+        found[rows] = ranker_inputs(sample.users.take(slates), posts, item_side, score, when, priors, slate_of)
+    return found

@@ -113,10 +113,10 @@ def tables(events: Sequence[Event], follows: Sequence[tuple[int, int, float]] = 
     """View name -> table, for every view that changes over time."""
     log, known = event_log(events), catalogue(follows)
     return {
-        "user_profile": user_profile(known, CONFIG, TIMES),
-        "user_activity": user_activity(log, CONFIG, TIMES),
-        "post_stats": post_stats(log, known, CONFIG, TIMES),
-        "creator_stats": creator_stats(log, known, CONFIG, TIMES),
+        "user_profile": pa.concat_tables(user_profile(known, CONFIG, TIMES)),
+        "user_activity": pa.concat_tables(user_activity(log, CONFIG, TIMES)),
+        "post_stats": pa.concat_tables(post_stats(log, known, CONFIG, TIMES)),
+        "creator_stats": pa.concat_tables(creator_stats(log, known, CONFIG, TIMES)),
     }
 
 

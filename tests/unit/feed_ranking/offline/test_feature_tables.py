@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from feed_ranking.domain import COUNTS, CREATOR_COUNTS, REACTIONS, TOPIC_COUNTS
 from feed_ranking.events.history import EventLog, read_log
 from feed_ranking.features.aggregates import REGIONS, activity_at, creator_stats_at, post_stats_at
+from feed_ranking.offline import feature_tables
 from feed_ranking.offline.feature_tables import (
     SnapshotTimes,
     compute_tables,
@@ -257,9 +258,9 @@ def test_live_rows_are_those_of_users_posts_and_creators_with_new_events(log: li
     times = SnapshotTimes.of(LIVE, until)
     assert times.live.tolist() == [END + 600, END + 1200, END + 1800, END + 2400]
     found = {
-        "user": user_activity(known, LIVE, times),
-        "post": post_stats(known, every, LIVE, times),
-        "creator": creator_stats(known, every, LIVE, times),
+        "user": pa.concat_tables(user_activity(known, LIVE, times)),
+        "post": pa.concat_tables(post_stats(known, every, LIVE, times)),
+        "creator": pa.concat_tables(creator_stats(known, every, LIVE, times)),
     }
     for t in times.live.tolist():
         full = {
@@ -275,7 +276,7 @@ def test_live_rows_are_those_of_users_posts_and_creators_with_new_events(log: li
 
 def test_live_times_that_are_full_snapshots_already_have_their_rows_once() -> None:
     times = SnapshotTimes.of(replace(LIVE, features=replace(LIVE.features, live_snapshot_s=21_600)), END + 2 * DAY_S)
-    rows = creator_stats(event_log([]), catalogue(), LIVE, times)
+    rows = pa.concat_tables(creator_stats(event_log([]), catalogue(), LIVE, times))
     assert set(Counter(rows["feature_ts"].to_pylist()).values()) == {CREATORS}
 
 
@@ -334,3 +335,20 @@ def test_event_log_excludes_ads_and_adds_topic_and_region(tmp_path: Path) -> Non
     made = event_log([Event(START + 190 + 10 * post, 2, post, 7, clicked=1, dwell_s=4) for post in range(3)])
     for name, values in vars(made).items():
         np.testing.assert_array_equal(getattr(log, name), values, err_msg=name)
+
+
+def test_table_that_comes_in_parts_is_written_as_a_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feature_tables, "GROUP_ROWS", 10)
+    parts = [pa.table({"id": np.arange(first, last)}) for first, last in ((0, 0), (0, 4), (4, 4), (4, 13), (13, 15))]
+    assert feature_tables.write_parts(tmp_path / "some.parquet", iter(parts)) == 15
+    assert pq.read_table(tmp_path / "some.parquet") == pa.concat_tables(parts)
+    assert pq.ParquetFile(tmp_path / "some.parquet").metadata.num_row_groups == 2
+    assert feature_tables.write_parts(tmp_path / "none.parquet", iter(parts[:1])) == 0
+    assert pq.read_table(tmp_path / "none.parquet").schema == parts[0].schema
+
+
+def test_parts_of_users_without_events_have_the_columns_of_the_others() -> None:
+    click = Event(known_s=START + 3_600, user=3, post=2, session=1, clicked=1, dwell_s=5)
+    first, *others = user_activity(event_log([click]), CONFIG, TIMES)
+    assert (len(first), max(map(len, others))) == (0, 1)
+    assert {part.schema for part in others} == {first.schema}
