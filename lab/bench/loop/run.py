@@ -30,11 +30,11 @@ from lab.output.console import err
 DESIGN = "feed_ranking"
 WORLDS = {
     "feed_ranking": World("15", "of tastes", probes=True, is_ranked_anew=True),
-    "ctr_prediction": World("10", "of click rates", short="ads_", size=SIZES["ctr_prediction"]),
+    "ctr_prediction": World("40", "of click rates", short="ads_", size=SIZES["ctr_prediction"]),
     "eta_prediction": World("10", "by road works", short="rides_", labels_wait=True),
 }
 """The designs whose whole loop is measured. A shift of the ads by the default size needs windows of 13,000 auctions to
-be noticed; at this rate a window has 600. It changes the click rates of all ads of a user alike, so it moves the
+be noticed; at this rate a window has 2,400. It changes the click rates of all ads of a user alike, so it moves the
 predictions and the prices, and not the order of the ads. The label of a ride comes when it ends, so the loop of rides
 takes about an hour."""
 
