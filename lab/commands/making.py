@@ -251,11 +251,11 @@ def _growth(only: Collection[str] | None, rounds: int, *, publish: bool) -> None
     from lab.bench.growth.page import DIRECTORY, page_of, publish_growth
     from lab.bench.growth.run import measure_growth
 
-    found = measure_growth(list(only) if only else None, rounds, settings_for(None).home)
-    print(page_of(found))
-    if publish:
-        publish_growth(found)
-        err.print(f"published: {DIRECTORY}", markup=False, soft_wrap=True)
+    for name, growth in measure_growth(list(only) if only else None, rounds, settings_for(None).home):
+        print(page_of({name: growth}))
+        if publish:
+            publish_growth({name: growth})
+            err.print(f"published: {DIRECTORY}", markup=False, soft_wrap=True)
 
 
 def _publish(name: str, section: Section, run: Run, keep: Collection[str] = ()) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from infra.errors import UsageError
@@ -21,12 +21,11 @@ BUILDS = 3
 """Largest number of builds per size: the build of a medium world takes minutes."""
 
 
-def measure_growth(only: Sequence[str] | None, rounds: int, home: Path) -> dict[str, Growth]:
-    """Design -> its cost at the sizes of `PRESETS`. The builds stay in `home`. Raises `UsageError` for an unknown
-    design, and `LabError` if a build fails."""
+def measure_growth(only: Sequence[str] | None, rounds: int, home: Path) -> Iterator[tuple[str, Growth]]:
+    """Yield each design with its cost at the sizes of `PRESETS`. The builds stay in `home`. Raises `UsageError` for an
+    unknown design, and `LabError` if a build fails."""
     if unknown := set(only or ()) - set(NAMES):
         raise UsageError(f"there is no design {', '.join(sorted(unknown))}", hint=f"choose one of: {', '.join(NAMES)}")
-    found = {}
     for name in only or NAMES:
         sizes = []
         with CpuWatch(lambda: [os.getpid()]) as watch:
@@ -39,5 +38,4 @@ def measure_growth(only: Sequence[str] | None, rounds: int, home: Path) -> dict[
                 )
         for text in watch.conditions(0.0, math.inf).disturbances:
             err.print(f"busy machine: {text}; times may be longer than on a quiet machine", soft_wrap=True)
-        found[name] = Growth(measured_here(", ".join(PRESETS)), tuple(sizes))
-    return found
+        yield name, Growth(measured_here(", ".join(PRESETS)), tuple(sizes))

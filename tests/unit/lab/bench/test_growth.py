@@ -89,4 +89,4 @@ def test_published_growth_is_read_back_and_keeps_other_designs(tmp_path: Path) -
 
 def test_unknown_design_is_a_usage_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no design search"):
-        measure_growth(["search"], 1, tmp_path)
+        next(measure_growth(["search"], 1, tmp_path))
