@@ -64,10 +64,7 @@ class LightHydrator:
         if "stats" in candidates.columns:
             whole = replace(view.posts(candidates.ids), stats=np.asarray(candidates.columns["stats"], np.float32))
             posts = replace(posts, side=light_side(whole.stats, post_inputs(whole, self.priors), topics))
-        if query.embedding is None:
-            tower_score = np.zeros(len(candidates), np.float32)
-        else:
-            tower_score = view.embeddings(candidates.ids) @ query.embedding
+        tower_score = tower_score_of(query, view.embeddings(candidates.ids))
         light = light_inputs(
             query.user, posts, tower_score, context_of(query, posts.creator_id), self.priors, query.user_topics
         )
@@ -79,7 +76,8 @@ class LightHydrator:
 class InputHydrator:
     """Adds `inputs` float32[n, ranker inputs] and `stats_ts`, the as-of time of their counts.
 
-    It needs the columns of `LightHydrator`. Counts that arrive between the two are only in `inputs`.
+    It needs the columns of `LightHydrator`. Counts that arrive between the two are only in `inputs`, which are those of
+    one view: the counts of a new post also change its embedding, so `tower_score` is computed again.
     """
 
     catalogue: Catalogue
@@ -94,16 +92,24 @@ class InputHydrator:
             item_side = post_inputs(posts, self.priors)
         else:
             item_side = view.item_side(candidates.ids)
-        tower_score = np.asarray(candidates.columns["tower_score"], np.float32)
+        tower_score = tower_score_of(query, view.embeddings(candidates.ids))
         context = context_of(query, posts.creator_id)
         inputs = ranker_inputs(
             query.user, posts, item_side, tower_score, context, self.priors, topics=query.user_topics
         )
         as_of = np.full(len(candidates), view.stats_ts, np.float64)
-        return candidates.with_columns(inputs=inputs, stats_ts=as_of)
+        return candidates.with_columns(inputs=inputs, tower_score=tower_score, stats_ts=as_of)
 
     def fallback(self, query: FeedQuery, candidates: Candidates, cause: DependencyError) -> Candidates:
         return self.hydrate(query, candidates)
+
+
+def tower_score_of(query: FeedQuery, embeddings: Floats) -> Floats:
+    """float32[n]: the dot products of the user's embedding and those of n posts; zeros without a user's embedding."""
+    if query.embedding is None:
+        return np.zeros(len(embeddings), np.float32)
+    found: Floats = embeddings @ query.embedding
+    return found
 
 
 def context_of(query: FeedQuery, creator_id: Ids) -> Context:
