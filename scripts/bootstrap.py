@@ -50,6 +50,8 @@ def main(extra):
     install_routing(uv)
     say("4/4 installing the lab itself")
     run(uv + ["--no-deps", "--no-build-isolation", "--editable", ROOT])
+    if extra == "dev":
+        compile_for_tests()
     for name in ("dev", "lab") if extra == "dev" else ("lab",):
         with open(stamp_path(name), "w") as stamp:
             stamp.write(wanted_stamp(name))
@@ -65,6 +67,13 @@ def install_routing(uv):
             "routingkit-cch could not be installed (reason above); ride ETA will use a slower engine (Dijkstra).\n"
             "  To try again, delete .venv and run make again."
         )
+
+
+def compile_for_tests():
+    """Import all unit tests once. Without this, each of the parallel test processes compiles the same libraries."""
+    say("compiling the modules that the tests import")
+    collect = [VENV_PYTHON, "-m", "pytest", "--collect-only", "--quiet", "tests/unit"]
+    subprocess.run(collect, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def check_python():
