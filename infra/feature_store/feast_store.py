@@ -29,6 +29,9 @@ from infra.feature_store.port import FeatureRow, Value
 
 ROW_ID = "row_id_"
 logging.getLogger("feast").setLevel(logging.WARNING)  # at INFO, Feast logs every registry read
+ROWS_AT_ONCE = 2_000
+"""Feast converts so many rows to protobuf before it writes them; by default it converts a whole view at once"""
+
 EPOCH = datetime(1971, 1, 1, tzinfo=UTC)
 
 
@@ -64,6 +67,7 @@ class FeastStore:
             "online_store": dict(self._online.config(reads_only=online_only)),
             "offline_store": {"type": offline},
             "entity_key_serialization_version": 3,
+            "materialization": {"pull_latest_features": True, "online_write_batch_size": ROWS_AT_ONCE},
         }
         with self._errors("open the repository"):
             self._store = FeatureStore(config=RepoConfig(**config))
