@@ -29,6 +29,7 @@ DESIGN = Design(
             "Check the data quality of the log (DuckDB)",
             ("world",),
             after=("world", "live"),
+            apart=True,
         ),
         Step(
             "features",
@@ -36,6 +37,7 @@ DESIGN = Design(
             "Estimate profiles, speeds, places and drivers",
             ("world", "features", "sample"),
             after=("world", "live", "validate"),
+            apart=True,
         ),
         Step(
             "materialize",
@@ -44,6 +46,7 @@ DESIGN = Design(
             ("world", "features"),
             after=("live", "features"),
             still_there="infra.feature_store.presence:has_rows",
+            apart=True,
         ),
         Step(
             "sample",
@@ -51,6 +54,7 @@ DESIGN = Design(
             "Compute the inputs of every trip, as of its departure (Feast)",
             ("world", "features", "sample"),
             after=("world", "live", "features", "materialize"),
+            apart=True,
         ),
         Step(
             "train",

@@ -29,6 +29,7 @@ DESIGN = Design(
             "Check the data quality of the log (DuckDB)",
             ("world",),
             after=("world", "live"),
+            apart=True,
         ),
         Step(
             "features",
@@ -36,6 +37,7 @@ DESIGN = Design(
             "Compute the feature tables",
             ("world", "features"),
             after=("world", "live", "validate"),
+            apart=True,
         ),
         Step(
             "materialize",
@@ -44,6 +46,7 @@ DESIGN = Design(
             ("world", "features"),
             after=("live", "features"),
             still_there="infra.feature_store.presence:has_rows",
+            apart=True,
         ),
         Step(
             "naive",
@@ -52,6 +55,7 @@ DESIGN = Design(
             ("world", "features"),
             after=("live", "features"),
             option="naive-hydration",
+            apart=True,
         ),
         Step(
             "sample",
@@ -59,6 +63,7 @@ DESIGN = Design(
             "Join impressions with features, point in time (Feast)",
             ("world", "features", "sample"),
             after=("world", "live", "features", "materialize"),
+            apart=True,
         ),
         Step(
             "train",

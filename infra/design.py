@@ -166,6 +166,8 @@ class Step:
       build reads, empty for none. A build calls it once and passes the result to the step in its context.
     - `trains`: the step trains models, which needs the memory and the cores of the machine. An orchestrator runs one
       such step at a time.
+    - `apart`: a whole build runs the step in a child process, because its libraries would stay in memory
+      (`infra.build.apart`). Consecutive steps share the child.
 
     The code of a step is its target and every module that the target imports (`infra.build.step_code`).
     """
@@ -179,6 +181,7 @@ class Step:
     still_there: str = ""
     cut: str = ""
     trains: bool = False
+    apart: bool = False
 
 
 @dataclass(frozen=True)

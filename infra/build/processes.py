@@ -67,7 +67,7 @@ def spread(make_task: Callable[[], Callable[[P], R]], parts: Sequence[P], proces
 def _begin(make_task: Callable[[], Callable[[Any], Any]]) -> None:
     global _task
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to all processes; the parent decides
-    threading.Thread(target=_end_with_parent, name="parent-watcher", daemon=True).start()
+    threading.Thread(target=end_with_parent, name="parent-watcher", daemon=True).start()
     _task = make_task()
 
 
@@ -75,7 +75,8 @@ def _run(part: Any) -> Any:
     return _task(part)
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
+    """Wait for the end of the parent process, then end this one. For a thread of a child."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

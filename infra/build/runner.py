@@ -12,12 +12,13 @@ import json
 import shutil
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import IO, Any
 
+from infra.build.apart import StepProcess
 from infra.build.current import SUMMARY, settle
 from infra.build.fingerprints import (
     chosen_steps,
@@ -144,14 +145,17 @@ def build(
             force(rounds_file(design, settings), names[names.index(again) :])
         paths, variant = step_paths(design, settings, turned), variant_name(design, turned)
         runs = []
-        for index, step in enumerate(steps):
-            observer.started(step, index, len(steps))
-            if not paths[step.name].exists():
-                run = run_step(design, step, settings, paths, observer, turned)
-            else:
-                run = read_summary(step, paths[step.name])
-            observer.finished(run)
-            runs.append(run)
+        with closing(StepProcess()) as child:
+            for index, step in enumerate(steps):
+                observer.started(step, index, len(steps))
+                if not step.apart:
+                    child.close()
+                if not paths[step.name].exists():
+                    run = run_step(design, step, settings, paths, observer, turned, child if step.apart else None)
+                else:
+                    run = read_summary(step, paths[step.name])
+                observer.finished(run)
+                runs.append(run)
         if design.as_of:
             keep_dated(root, design.as_of, paths)
         elif variant:
@@ -227,7 +231,9 @@ def run_step(
     paths: Mapping[str, Path],
     observer: StepObserver,
     turned: Mapping[str, Any],
+    child: StepProcess | None = None,
 ) -> StepRun:
+    """Run a step, in `child` if there is one, and rename its output to its final name when it is complete."""
     final = paths[step.name]
     partial = final.with_suffix(".partial")
     reset_peak()
@@ -244,11 +250,14 @@ def run_step(
             report=observer.progress,
             variant=variant_name(design, turned),
             cut=read_cuts(design, settings).get(step.name, "") if step.cut else "",
-            turned=turned,
+            turned=dict(turned),
             planted=planted_in(design, settings.design_root(design.name), step.name),
         )
-        facts = resolve(step.target)(context) or {}
-        seconds, peak_mb = round(time.perf_counter() - started, 3), round(peak_memory_mb(), 1)
+        if child is None:
+            facts, peak_mb = resolve(step.target)(context) or {}, peak_memory_mb()
+        else:
+            facts, peak_mb = child.run(step.target, context)
+        seconds, peak_mb = round(time.perf_counter() - started, 3), round(peak_mb, 1)
         summary = {"seconds": seconds, "peak_mb": peak_mb, "facts": dict(facts)}
         (partial / SUMMARY).write_text(json.dumps(summary, indent=2, default=_plain_number))
     except BaseException as exc:
