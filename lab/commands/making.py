@@ -182,7 +182,10 @@ def evaluate(
 
 def bench(
     what: Annotated[
-        str, typer.Argument(help=f"one of: {', '.join((*NAMES, 'stream', 'compose', 'loop', 'versions', 'growth'))}")
+        str,
+        typer.Argument(
+            help=f"one of: {', '.join((*NAMES, 'stream', 'together', 'compose', 'loop', 'versions', 'growth'))}"
+        ),
     ],
     only: Annotated[str | None, typer.Option(help="ids of figures, separated by commas; all by default")] = None,
     rounds: Annotated[
@@ -196,9 +199,9 @@ def bench(
     as_markdown: Markdown = False,
 ) -> None:
     """Measure the figures that a design promises, in a fresh clone of this repository, of the event stream
-    or of the learning loop with a lab of its own, or of the composed setting with Docker, or the speed of this version
-    in relation to an older one; exit code 3 below a bound. `growth` shows how cost grows with the size of the world,
-    and has no bounds; its `--only` takes names of designs."""
+    or of the learning loop with a lab of its own, of all designs together, or of the composed setting with Docker, or
+    the speed of this version in relation to an older one; exit code 3 below a bound. `growth` shows how cost grows
+    with the size of the world, and has no bounds; its `--only` takes names of designs."""
     from lab.output.figures import show_figures
     from lab.output.measured import measured_here
     from lab.output.published import Run
@@ -213,6 +216,12 @@ def bench(
 
         here, keep = measured_here(preset), [bound.id for bound in STREAM_BOUNDS]
         figures = measure_stream(ids, rounds, settings_for(None))
+    elif what == "together":
+        from lab.bench.together import PRESET as preset
+        from lab.bench.together import TOGETHER_BOUNDS, measure_together
+
+        here, keep = measured_here(preset), [bound.id for bound in TOGETHER_BOUNDS]
+        figures = measure_together(ids, rounds, settings_for(None).home)
     elif what == "compose":
         from lab.bench.compose.run import COMPOSE_BOUNDS, measure_compose
         from lab.bench.compose.run import PRESET as preset

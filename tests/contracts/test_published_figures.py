@@ -11,6 +11,7 @@ from infra.settings import REPOSITORY
 from lab.bench.compose.run import COMPOSE_BOUNDS
 from lab.bench.loop.run import LOOP_BOUNDS
 from lab.bench.stream.run import STREAM_BOUNDS
+from lab.bench.together import TOGETHER_BOUNDS
 from lab.bench.versions.run import VERSION_BOUNDS
 from lab.designs import NAMES, find_design, load_designs
 from lab.output.headline import MOST, README, headline, with_headline
@@ -19,6 +20,7 @@ from lab.output.published import DIRECTORY, page_of, read_published
 FILES = sorted(DIRECTORY.glob("*.json"))
 BOUNDS: dict[str, tuple[Bound, ...]] = {name: find_design(name).bench for name in NAMES} | {
     "stream": STREAM_BOUNDS,
+    "together": TOGETHER_BOUNDS,
     "compose": COMPOSE_BOUNDS,
     "loop": LOOP_BOUNDS,
     "versions": VERSION_BOUNDS,
