@@ -41,6 +41,8 @@ AT_ONCE = 8192
 """rows per chunk of `logits`"""
 UNSEEN = 0.5
 """pairs that the log never had, for the student, against those that it had"""
+MOST_TAUGHT = 1_000_000
+"""pairs of the log that the student learns from; their inputs and the teacher's answers are in memory at once"""
 
 
 def fit_and_register(context: StepContext) -> Facts:
@@ -67,8 +69,9 @@ def fit_and_register(context: StepContext) -> Facts:
     }
     models = {name: model_of(found, config, priors[name]) for name, found in fits.items()}
     context.report(0.66, "distilling the student")
-    seen = inputs_of(models["debiased"], sample)
-    x = np.concatenate([seen, inputs_of(models["debiased"], unseen_pairs(sample, seed))])
+    lesson = at_most(sample, MOST_TAUGHT, seed)
+    pairs = lesson, unseen_pairs(lesson, seed)
+    x = np.concatenate([inputs_of(models["debiased"], rows) for rows in pairs])
     taught = distil(x, logits(fits["debiased"], x), config.model.student_hidden, seed, part("student", 0.66, 0.8))
 
     context.report(0.82, "exporting to ONNX")
@@ -171,6 +174,13 @@ def logits(found: Fit, x: Floats) -> Floats:
 @partial(jax.jit, static_argnums=0)
 def _logits(structure: Any, weights: nnx.State, x: jax.Array) -> jax.Array:
     return network_of(nnx.merge(structure, weights))(x)
+
+
+def at_most(sample: Sample, rows: int, seed: int) -> Sample:
+    """`sample`, or `rows` of it, chosen at random."""
+    if len(sample) <= rows:
+        return sample
+    return sample.take(np.sort(np.random.default_rng([seed, 6]).choice(len(sample), rows, replace=False)))
 
 
 def unseen_pairs(sample: Sample, seed: int) -> Sample:

@@ -13,6 +13,7 @@ from scipy.stats import spearmanr
 
 from ctr_prediction.domain import SLOTS
 from ctr_prediction.model.inputs import in_audience
+from ctr_prediction.offline.train import at_most
 from ctr_prediction.world.examination import examination
 from infra.training.click_metrics import excess_log_loss_rows
 from tests.support.ctr_learned import CONFIG, Learned, learned, split, unseen, world
@@ -45,6 +46,16 @@ def test_training_rows_exclude_unseen_pairs_and_the_last_day() -> None:
     assert not unseen()[train.users.segment, train.ads.creative].any()
     assert unseen_rows().mean() > 0.05
     assert train.context.at_ts.max() < split().later.context.at_ts.min()
+
+
+def test_a_large_sample_teaches_the_student_with_a_random_part_of_its_rows() -> None:
+    train = split().train
+    part = at_most(train, 1000, seed=3)
+    assert len(np.unique(part.impression_id)) == len(part) == 1000
+    place = np.searchsorted(train.impression_id, part.impression_id)
+    np.testing.assert_array_equal(train.user_id[place], part.user_id)
+    assert part.clicked.mean() == pytest.approx(train.clicked.mean(), abs=0.06)
+    assert at_most(train, len(train), seed=3) is train
 
 
 def test_excess_loss_is_zero_for_the_truth_and_small_for_the_model() -> None:
