@@ -21,6 +21,7 @@ from lab.designs import NAMES, find_design
 from lab.services.composing import Stack
 from tests.compose.airflow_api import AirflowApi
 from tests.compose.fresh_stack import fresh_stack
+from tests.support.images import build_images
 
 PROJECT = "lab-airflow-test"
 DESIGN = find_design("eta_prediction")
@@ -71,7 +72,7 @@ def is_ready(stack: Stack) -> bool:
 
 @pytest.mark.timeout(1200)
 def test_profile_starts_airflow_with_a_paused_dag_per_design(stack: Stack, api: AirflowApi) -> None:
-    stack.compose("--profile", "airflow", "--profile", "eta", "build")
+    build_images(stack, "--profile", "airflow", "--profile", "eta")
     stack.compose("--profile", "airflow", "--profile", "eta", "up", "--detach", *SERVICES)
     stack.await_(
         lambda: all(stack.states()[name].get("Health") == "healthy" for name in SERVICES[:2]), "a healthy Airflow"

@@ -16,6 +16,7 @@ import pytest
 
 from lab.services.composing import Stack
 from tests.compose.test_stack import ASK, lab
+from tests.support.images import build_images
 from tests.support.waiting import until
 
 PROJECT = "lab-alerts-test"
@@ -29,7 +30,8 @@ CONSEQUENCES = {"BreakerOpen", "DegradedShareTooHigh"}
 def stack() -> Iterator[Stack]:
     found = Stack(PROJECT, settings={"LAB_PRESET": "smoke"})
     found.down()
-    found.compose(*OVERLAY, "up", "--build", "--detach", timeout_s=900)
+    build_images(found)
+    found.compose(*OVERLAY, "up", "--detach", timeout_s=900)
     found.await_settled("healthy services and the end of the build")
     yield found
     found.down()

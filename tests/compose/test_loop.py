@@ -20,6 +20,7 @@ from lab.designs import find_design
 from lab.services.composing import Stack
 from tests.compose.airflow_api import AirflowApi
 from tests.compose.fresh_stack import fresh_stack
+from tests.support.images import build_images
 
 PROJECT = "lab-loop-test"
 DESIGN = find_design("feed_ranking")
@@ -85,7 +86,7 @@ def champion(stack: Stack) -> str:
 @pytest.mark.timeout(2400)
 def test_shift_of_the_world_leads_to_a_new_champion_by_airflow(stack: Stack) -> None:
     api = AirflowApi(stack)
-    stack.compose("--profile", "airflow", "build")
+    build_images(stack, "--profile", "airflow")
     stack.compose("--profile", "airflow", "up", "--detach", *SERVICES)
     stack.await_(lambda: stack.answers(DESIGN.ask.path, DESIGN.ask.example()), "the first release")
     people = ("live", DESIGN.name, "--rate", RATE, "--url", "http://feed:8010", "--json")
