@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import os
 import pickle
 import signal
+import sys
 import threading
 import traceback
 from collections.abc import Mapping
@@ -84,6 +86,9 @@ def _silent(share: float, text: str) -> None:
 
 def _serve(pipe: Connection) -> None:
     """The child: run steps until the parent closes its end of the pipe."""
+    os.dup2(2, 1)  # the build's standard output holds its result, for example JSON
+    # DuckDB takes a process without a main file for an interactive one and shows progress bars there.
+    sys.modules["__main__"].__file__ = __file__
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to all processes; the parent decides
     threading.Thread(target=end_with_parent, name="parent-watcher", daemon=True).start()
     with contextlib.suppress(EOFError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 
 from infra.build.runner import StepContext
 from infra.errors import DataRejected
@@ -12,6 +13,11 @@ from infra.errors import DataRejected
 def tell_process(context: StepContext) -> dict[str, int]:
     context.report(0.5, "half")
     return {"pid": os.getpid()}
+
+
+def speak(_: StepContext) -> dict[str, int]:
+    print("a library's progress bar", flush=True)
+    return {"has_main_file": int(hasattr(sys.modules["__main__"], "__file__"))}
 
 
 def reject(context: StepContext) -> None:

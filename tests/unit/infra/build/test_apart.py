@@ -47,6 +47,16 @@ def test_consecutive_steps_share_a_child_and_later_ones_run_in_the_build(setting
     assert [run.skipped for run in build(design, settings)] == [True] * 3
 
 
+def test_child_writes_nothing_to_the_standard_output_of_the_build(
+    settings: Settings, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (run,) = build(tiny_design(step("a", "speak")), settings)
+    assert run.facts == {"has_main_file": 1}
+    said = capfd.readouterr()
+    assert "progress bar" in said.err
+    assert said.out == ""
+
+
 def broken(settings: Settings, design: Design, expected: type[Exception]) -> Exception:
     with pytest.raises(expected) as caught:
         build(design, settings)
