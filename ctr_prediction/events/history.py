@@ -12,13 +12,14 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from ctr_prediction.config import CtrConfig
-from ctr_prediction.domain import SLOTS, Array, Ints
+from ctr_prediction.domain import SLOTS, Array, Floats, Ints
 from ctr_prediction.events.paths import CLICKS, LIVE_LOG, SHOWN
 from infra.build.runner import Facts, StepContext
 from infra.columns import seconds, timestamps
@@ -28,6 +29,8 @@ from infra.simulation.streams import end_ts
 LOG_COLUMNS = ("impression_id", "seen_ts", "user_id", "ad_id", "slot", "price", "clicked", "label_ts")
 """The columns of the log that features need; a table may have more."""
 USERS_AT_ONCE = 50_000
+ROWS_AT_ONCE = 100_000
+"""`take` copies its indices as int64"""
 
 
 @dataclass(frozen=True)
@@ -49,24 +52,23 @@ class EventLog:
     """n impressions ordered by `at_s`, then by `number`. Impressions of an unknown user or ad are dropped.
 
     `at_s` float64[n] is the time when the service received the impression; in the generated history, the time of the
-    page request. int64[n]: `number`, `user`, `ad`, `campaign`, `slot`. float64[n]: `price` of a click, and `label_s`,
-    the report time of the click: infinite without a click, and never before `at_s`.
+    page request. `number` int64[n], `user` and `ad` int32[n], `slot` int8[n]. `price` float32[n] of a click. `label_s`
+    float64[n] is the report time of the click: infinite without a click, and never before `at_s`.
     """
 
     at_s: Array
     number: Ints
-    user: Ints
-    ad: Ints
-    campaign: Ints
-    slot: Ints
-    price: Array
+    user: npt.NDArray[np.int32]
+    ad: npt.NDArray[np.int32]
+    slot: npt.NDArray[np.int8]
+    price: Floats
     label_s: Array
 
     @classmethod
     def of(cls, table: pa.Table, catalogue: PublicCatalogue) -> EventLog:
         """The log of `table`, which has `LOG_COLUMNS` and its rows in any order."""
         column = {name: table[name].to_numpy() for name in LOG_COLUMNS}
-        user, ad, slot = (column[name].astype(np.int64) for name in ("user_id", "ad_id", "slot"))
+        user, ad, slot = (column[name] for name in ("user_id", "ad_id", "slot"))
         is_known = (user >= 0) & (user < len(catalogue.people)) & (ad >= 0) & (ad < len(catalogue.ads))
         is_known &= (slot >= 0) & (slot < SLOTS)
         at_s, number = seconds(column["seen_ts"]), column["impression_id"].astype(np.int64)
@@ -77,11 +79,10 @@ class EventLog:
         return cls(
             at_s=at_s[kept],
             number=number[kept],
-            user=user[kept],
-            ad=ad[kept],
-            campaign=catalogue.ads["campaign_id"].to_numpy(np.int64)[ad[kept]],
-            slot=slot[kept],
-            price=column["price"].astype(np.float64)[kept],
+            user=user[kept].astype(np.int32),
+            ad=ad[kept].astype(np.int32),
+            slot=slot[kept].astype(np.int8),
+            price=column["price"][kept].astype(np.float32),
             label_s=label_s[kept],
         )
 
@@ -90,16 +91,31 @@ class EventLog:
 
     def before(self, t: float, window_s: float = np.inf) -> slice:
         """The impressions with t - window_s <= `at_s` < t."""
-        return slice(*(int(np.searchsorted(self.at_s, at)) for at in (t - window_s, t)))
+        return self.between(t - window_s, t)
+
+    def between(self, from_s: float, to_s: float) -> slice:
+        """The impressions with from_s <= `at_s` < to_s."""
+        return slice(*(int(np.searchsorted(self.at_s, at)) for at in (from_s, to_s)))
 
     def clicks_before(self, t: float, window_s: float = np.inf) -> Ints:
         """int64[c]: indices of the impressions whose clicks were reported in the window before `t`."""
+        return self.clicks_between(t - window_s, t)
+
+    def clicks_between(self, from_s: float, to_s: float) -> Ints:
+        """int64[c]: indices of the impressions with from_s <= `label_s` < to_s."""
         order, label_s = self._by_label
-        first, last = (int(np.searchsorted(label_s, at)) for at in (t - window_s, t))
+        first, last = (int(np.searchsorted(label_s, at)) for at in (from_s, to_s))
         return order[first:last]
 
     def of_users(self, users: Ints) -> EventLog:
-        kept = np.flatnonzero(np.isin(self.user, users))
+        """The impressions of `users`, which are not negative."""
+        is_one = np.zeros(int(users.max(initial=-1)) + 2, bool)  # the last place is that of all larger ids
+        is_one[users] = True
+        parts = [
+            first + np.flatnonzero(is_one.take(self.user[first : first + ROWS_AT_ONCE], mode="clip"))
+            for first in range(0, max(len(self), 1), ROWS_AT_ONCE)
+        ]
+        kept = np.concatenate(parts)
         return EventLog(*(getattr(self, name)[kept] for name in EventLog.__annotations__))
 
     @cached_property

@@ -9,6 +9,7 @@ snapshot time; the worker calls them for the current second.
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from ctr_prediction.config import CtrConfig
@@ -26,7 +27,7 @@ def activity_at(log: EventLog, config: CtrConfig, t: float, users: Ints | None =
     window_s = config.features.window_days * DAY_S
     shown, clicks = counts_at(log, log.user, int(log.user.max(initial=-1)) + 1, t, window_s)
     found = np.unique(log.user[log.before(t)])
-    return counts_table("user_id", found, shown[found], clicks[found], t)
+    return counts_table("user_id", found.astype(np.int64), shown[found], clicks[found], t)
 
 
 def exposure_at(log: EventLog, config: CtrConfig, t: float, users: Ints | None = None) -> pa.Table:
@@ -63,25 +64,30 @@ def ad_stats_at(log: EventLog, catalogue: PublicCatalogue, config: CtrConfig, t:
     return counts_at(log, log.ad, len(catalogue.ads), t, config.features.window_days * DAY_S)
 
 
-def campaign_stats_at(log: EventLog, catalogue: PublicCatalogue, config: CtrConfig, t: float) -> tuple[Floats, Floats]:
-    """float32[campaigns, SLOTS] impressions and float32[campaigns] clicks in the window before `t`."""
-    return counts_at(log, log.campaign, len(catalogue.campaigns), t, config.features.window_days * DAY_S)
+def campaigns_of(of_ads: tuple[Floats, Floats], catalogue: PublicCatalogue) -> tuple[Floats, Floats]:
+    """float32[campaigns, SLOTS] impressions and float32[campaigns] clicks: the sums of the counts of their ads, as
+    `ad_stats_at` returns them."""
+    campaign, size = catalogue.ads["campaign_id"].to_numpy(np.int64), len(catalogue.campaigns)
+    shown, clicks = of_ads
+    by_slot = [np.bincount(campaign, shown[:, slot], size) for slot in range(SLOTS)]
+    return np.stack(by_slot, axis=1).astype(np.float32), np.bincount(campaign, clicks, size).astype(np.float32)
 
 
-def counts_at(log: EventLog, who: Ints, size: int, t: float, window_s: float) -> tuple[Floats, Floats]:
+def counts_at(log: EventLog, who: npt.NDArray[np.int32], size: int, t: float, window_s: float) -> tuple[Floats, Floats]:
     """float32[size, SLOTS] impressions and float32[size] reported clicks in the window before `t`, grouped by the id
-    `who` int64[n] of each impression."""
+    `who` int32[n] of each impression."""
     window = log.before(t, window_s)
-    cell = who[window] * SLOTS + log.slot[window]
+    cell = who[window].astype(np.int64) * SLOTS + log.slot[window]
     shown = np.bincount(cell, minlength=size * SLOTS).reshape(size, SLOTS)
     clicks = np.bincount(who[log.clicks_before(t, window_s)], minlength=size)
     return shown.astype(np.float32), clicks.astype(np.float32)
 
 
-def spent_at(log: EventLog, campaigns: int, t: float) -> Array:
+def spent_at(log: EventLog, catalogue: PublicCatalogue, t: float) -> Array:
     """float64[campaigns]: cost of the clicks that were reported between midnight (UTC) and `t`."""
     clicks = log.clicks_before(t, t % DAY_S)
-    return np.bincount(log.campaign[clicks], log.price[clicks], campaigns).astype(np.float64)
+    campaign = catalogue.ads["campaign_id"].to_numpy(np.int64)[log.ad[clicks]]
+    return np.bincount(campaign, log.price[clicks], len(catalogue.campaigns)).astype(np.float64)
 
 
 def counts_table(key: str, ids: Ints, shown: Floats, clicks: Floats, t: float) -> pa.Table:

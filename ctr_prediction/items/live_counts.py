@@ -13,7 +13,7 @@ from pathlib import Path
 from ctr_prediction.config import CtrConfig
 from ctr_prediction.domain import Array, Floats
 from ctr_prediction.events.history import EventLog, PublicCatalogue
-from ctr_prediction.features.aggregates import ad_stats_at, campaign_stats_at, spent_at
+from ctr_prediction.features.aggregates import ad_stats_at, campaigns_of, spent_at
 from infra.live.live_arrays import read_arrays, write_arrays
 
 FILE = "stats.npz"
@@ -46,7 +46,10 @@ class LiveStats:
 
 
 def stats_at(log: EventLog, catalogue: PublicCatalogue, config: CtrConfig, at_ts: float) -> LiveStats:
-    """Counts of all ads and campaigns as of `at_ts`. The build and the worker both use this function."""
-    shown, clicks = ad_stats_at(log, catalogue, config, at_ts)
-    of_campaign = campaign_stats_at(log, catalogue, config, at_ts)
-    return LiveStats(at_ts, shown, clicks, *of_campaign, spent_at(log, len(catalogue.campaigns), at_ts))
+    """Counts of all ads and campaigns as of `at_ts`. The build uses this function."""
+    return stats_of(ad_stats_at(log, catalogue, config, at_ts), log, catalogue, at_ts)
+
+
+def stats_of(of_ads: tuple[Floats, Floats], log: EventLog, catalogue: PublicCatalogue, at_ts: float) -> LiveStats:
+    """The same from the counts of `ad_stats_at`, which the worker keeps (`features.running`)."""
+    return LiveStats(at_ts, *of_ads, *campaigns_of(of_ads, catalogue), spent_at(log, catalogue, at_ts))

@@ -20,7 +20,8 @@ import pyarrow.parquet as pq
 from ctr_prediction.config import CtrConfig
 from ctr_prediction.domain import SLOTS, Array, Floats
 from ctr_prediction.events.history import PublicCatalogue, logs_by_users
-from ctr_prediction.features.aggregates import activity_at, ad_stats_at, campaign_stats_at, counts_table
+from ctr_prediction.features.aggregates import activity_at, campaigns_of, counts_table
+from ctr_prediction.features.running import RunningCounts
 from ctr_prediction.features.user_row import user_now
 from infra.build.runner import Facts, StepContext
 from infra.columns import DAY_S, HOUR_S, timestamps
@@ -33,19 +34,19 @@ def compute_tables(context: StepContext) -> Facts:
     world, live = context.inputs["world"], context.inputs["live"]
     catalogue = PublicCatalogue.read(world)
     times = SnapshotTimes.of(config, read_until(live))
-    of_ads, of_campaigns = (Counts.none(len(times.ads), len(kind)) for kind in (catalogue.ads, catalogue.campaigns))
+    of_ads = Counts.none(len(times.ads), len(catalogue.ads))
     with Views(context.out) as views:
         views.add("user_profile", user_profile(catalogue, times))
         for users, log in logs_by_users(world, live, catalogue):
             ids = np.arange(users.start, users.stop, dtype=np.int64)
             views.add("user_activity", *(activity_at(log, config, t) for t in times.daily[1:].tolist()))
             views.add("user_now", user_now(log, catalogue, config, float(times.daily[-1]), ids))
+            running = RunningCounts(len(catalogue.ads), config.features.window_days * DAY_S)
             for index, t in enumerate(times.ads.tolist()):
-                of_ads.add(index, *ad_stats_at(log, catalogue, config, t))
-                of_campaigns.add(index, *campaign_stats_at(log, catalogue, config, t))
+                of_ads.add(index, *running.at(log, t))
             context.report(0.9 * users.stop / len(catalogue.people), f"{users.stop:,} users: {views.rows:,} rows")
         views.add("ad_stats", *ad_stats(of_ads, catalogue, times))
-        views.add("campaign_stats", *campaign_stats(of_campaigns, times))
+        views.add("campaign_stats", *campaign_stats(of_ads, catalogue, times))
     return {"rows": views.rows}
 
 
@@ -72,7 +73,7 @@ class Views:
 
 @dataclass(frozen=True)
 class Counts:
-    """Counts of n ads or campaigns at t snapshot times: `shown` float32[t, n, SLOTS] and `clicks` float32[t, n]."""
+    """Counts of n ads at t snapshot times: `shown` float32[t, n, SLOTS] and `clicks` float32[t, n]."""
 
     shown: Floats
     clicks: Floats
@@ -121,10 +122,11 @@ def ad_stats(counts: Counts, catalogue: PublicCatalogue, times: SnapshotTimes) -
         yield _prefixed(counts_table("ad_id", there, shown[there], clicks[there], t), "ad")
 
 
-def campaign_stats(counts: Counts, times: SnapshotTimes) -> Iterator[pa.Table]:
-    """Impressions and clicks of every campaign, per snapshot time."""
-    everyone = np.arange(counts.clicks.shape[1])
-    for t, shown, clicks in zip(times.ads.tolist(), counts.shown, counts.clicks, strict=True):
+def campaign_stats(counts: Counts, catalogue: PublicCatalogue, times: SnapshotTimes) -> Iterator[pa.Table]:
+    """Impressions and clicks of every campaign, per snapshot time. `counts` are those of ads."""
+    everyone = np.arange(len(catalogue.campaigns))
+    for t, *of_ads in zip(times.ads.tolist(), counts.shown, counts.clicks, strict=True):
+        shown, clicks = campaigns_of((of_ads[0], of_ads[1]), catalogue)
         yield _prefixed(counts_table("campaign_id", everyone, shown, clicks, t), "campaign")
 
 

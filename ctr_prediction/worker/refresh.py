@@ -1,11 +1,11 @@
 """The effect that refreshes features: about once a second it pushes new rows of active users to the online store and
 writes the live counts of ads and campaigns, with today's spending.
 
-It uses the aggregation functions of the offline step, over the history and the live log. A row has a whole second t as
-its timestamp and includes the events received before t, so training can join the same values later. The log determines
-all of its state, so a kill at any moment loses nothing: a restart reads the log, resumes after it, and pushes the rows
-of all users with events since the build. A click of the history with a report time after its end counts from that time
-on.
+It uses the aggregation functions of the offline step, over the history and the live log; counts go on from one refresh
+to the next (`features.running`). A row has a whole second t as its timestamp and includes the events received before t,
+so training can join the same values later. The log determines all of its state, so a kill at any moment loses nothing:
+a restart reads the log, resumes after it, and pushes the rows of all users with events since the build. A click of the
+history with a report time after its end counts from that time on.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 
 from ctr_prediction.config import CtrConfig
 from ctr_prediction.domain import Ints
@@ -26,11 +25,14 @@ from ctr_prediction.events.history import EventLog, PublicCatalogue, event_log, 
 from ctr_prediction.events.paths import CLICKS, SHOWN
 from ctr_prediction.events.schemas import TOPICS, Click, Impression
 from ctr_prediction.events.tables import click_rows, shown_rows
+from ctr_prediction.features.running import RunningCounts
 from ctr_prediction.features.user_row import VIEW, user_now
 from ctr_prediction.features.views import open_store
-from ctr_prediction.items.live_counts import stats_at
+from ctr_prediction.items.live_counts import stats_of
 from ctr_prediction.worker.append_log import GrowingLog, NewEvents
 from ctr_prediction.worker.metrics import OnlineMetrics
+from infra.build.memory import trim_memory
+from infra.columns import DAY_S
 from infra.live.clock import WorldClock
 from infra.registry.release import CURRENT, Release, read_release
 from infra.settings import Settings
@@ -56,6 +58,7 @@ class FeatureEffect:
         self._release: Release | None = None
         self._catalogue: PublicCatalogue
         self._log: GrowingLog
+        self._counts: RunningCounts
         self._late: set[int] = set()
         """users with events that arrived after the effect had aggregated their second"""
         self._recent: deque[Impression | Click] = deque(maxlen=REMEMBERED)
@@ -93,6 +96,7 @@ class FeatureEffect:
         self._recent.extend(events)
 
     def _note(self, added: NewEvents) -> None:
+        self._counts.changed(added.at_s.min(initial=np.inf))
         self._newest_ts = max(self._newest_ts, added.at_s.max(initial=0.0))
         self._late.update(added.user[added.at_s < self._timing.counted_ts].tolist())
 
@@ -119,7 +123,7 @@ class FeatureEffect:
         if len(users):
             self._store.push(VIEW, rows_for_store(known, self._catalogue, self._config, at_ts, users))
         self._late.clear()
-        stats_at(known, self._catalogue, self._config, at_ts).write(self._stats)
+        stats_of(self._counts.at(known, at_ts), known, self._catalogue, at_ts).write(self._stats)
 
     def _load(self, release: Release) -> None:
         """Rebuild the whole state for this release, from the history and the live log."""
@@ -127,6 +131,7 @@ class FeatureEffect:
         self._catalogue = PublicCatalogue.read(world)
         self._log = GrowingLog(event_log(world, None, self._catalogue), self._catalogue)
         history = len(self._log)
+        self._counts = RunningCounts(len(self._catalogue.ads), self._config.features.window_days * DAY_S)
         self._store = open_store(Path(release.features_path), self._settings, online_only=True)
         self._clock.at_least(release.world_now)
         self._timing.begin(release)
@@ -139,7 +144,8 @@ class FeatureEffect:
         recent, self._recent = list(self._recent), deque(maxlen=REMEMBERED)
         self._take(recent)  # events that the log sink has not written yet
         self._release = release
-        pa.default_memory_pool().release_unused()  # reading needs three times the memory of the result
+        self._counts.at(self._log.log, release.world_now)
+        trim_memory()  # reading and the first count need three times the memory of the result
         log.info("counting %d impressions, %d of them from the live log", len(self._log), len(self._log) - history)
 
 

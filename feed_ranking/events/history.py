@@ -7,7 +7,7 @@ fails the build.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from feed_ranking.config import FeedConfig
-from feed_ranking.domain import Floats, Ids
+from feed_ranking.domain import REACTIONS, Floats, Ids
 from feed_ranking.events.paths import LIVE_LOG, LOG, POSTS
 from infra.build.runner import Facts, StepContext
 from infra.columns import seconds
@@ -31,6 +31,8 @@ from infra.simulation.streams import end_ts
 LABELS = ("clicked", "liked", "commented", "dwell_s")
 LOG_COLUMNS = ("label_ts", "user_id", "post_id", "session_id", *LABELS)
 """The columns of the log that features need; a table may have more."""
+ROWS_AT_ONCE = 100_000
+"""an index of int32 is copied as int64"""
 
 
 @dataclass(frozen=True)
@@ -75,19 +77,16 @@ class PublicCatalogue:
 class EventLog:
     """The organic impressions, ordered by `known_s` float64[n], the arrival time of the label. All arrays [n].
 
-    `post` is a row of the catalogue's posts, not an id. `creator` is the id of the post's creator; it may be missing
-    from the catalogue.
+    `post` is a row of the catalogue's posts, not an id, and `user` a row of its people.
     """
 
     known_s: npt.NDArray[np.float64]
-    user: Ids
-    post: Ids
-    creator: Ids
-    topic: Ids
-    region: Ids
+    user: npt.NDArray[np.int32]
+    post: npt.NDArray[np.int32]
     session: Ids
     counts: Floats
     """float32[n, REACTIONS]"""
+    catalogue: PublicCatalogue
     unknown: int = 0
     """number of dropped events: their post or user is not in the catalogue"""
 
@@ -101,47 +100,64 @@ class EventLog:
         known_s = seconds(column["label_ts"])
         kept = np.flatnonzero(is_post & is_known)
         kept = kept[np.argsort(known_s[kept], kind="stable")]
-        post, user = post[kept], user[kept].astype(np.int64)
-        reactions = [np.ones(len(post)), *(column[name][kept] for name in LABELS)]
+        counts = np.ones((len(kept), len(REACTIONS)), np.float32)
+        for kind, name in enumerate(LABELS, start=1):
+            counts[:, kind] = column[name][kept]
         return cls(
             known_s=known_s[kept],
-            user=user,
-            post=post,
-            creator=catalogue.posts["creator_id"].to_numpy()[post],
-            topic=catalogue.posts["topic"].to_numpy()[post],
-            region=catalogue.people["region"].to_numpy()[user],
+            user=user[kept].astype(np.int32),
+            post=post[kept].astype(np.int32),
             session=column["session_id"][kept],
-            counts=np.stack(reactions, axis=1).astype(np.float32),
+            counts=counts,
+            catalogue=catalogue,
             unknown=int(np.count_nonzero(is_post & ~is_known)),
         )
 
     def extended(self, table: pa.Table, catalogue: PublicCatalogue) -> EventLog:
         """This log merged with the events of `table`, in order. `catalogue` may have more posts than before."""
         new = EventLog.of(table, catalogue)
-        columns = {
-            name: np.concatenate([values, getattr(new, name)])
-            for name, values in vars(self).items()
-            if name != "unknown"
-        }
+        columns = {name: np.concatenate([values, getattr(new, name)]) for name, values in self.columns().items()}
         if len(self) and len(new) and new.known_s[0] < self.known_s[-1]:
             order = np.argsort(columns["known_s"], kind="stable")
             columns = {name: values[order] for name, values in columns.items()}
-        return EventLog(**columns, unknown=self.unknown + new.unknown)
+        return EventLog(**columns, catalogue=catalogue, unknown=self.unknown + new.unknown)
 
     def __len__(self) -> int:
         return len(self.known_s)
 
+    def creator(self, events: slice) -> Ids:
+        """The ids of the creators of the posts; they may be missing from the catalogue."""
+        return self.catalogue.posts["creator_id"].to_numpy(np.int64)[self.post[events]]
+
+    def topic(self, events: slice) -> Ids:
+        return self.catalogue.posts["topic"].to_numpy(np.int64)[self.post[events]]
+
+    def region(self, events: slice) -> Ids:
+        """The regions of the users."""
+        return self.catalogue.people["region"].to_numpy(np.int64)[self.user[events]]
+
     def before(self, t: float, window_s: float = np.inf) -> slice:
         """The events with t - window_s <= `known_s` < t."""
-        return slice(*(int(np.searchsorted(self.known_s, at)) for at in (t - window_s, t)))
+        return self.between(t - window_s, t)
+
+    def between(self, from_s: float, to_s: float) -> slice:
+        """The events with from_s <= `known_s` < to_s."""
+        return slice(*(int(np.searchsorted(self.known_s, at)) for at in (from_s, to_s)))
 
     def of_users(self, users: Ids, window: slice) -> EventLog:
-        """The events of `users` in `window`."""
-        kept = window.start + np.flatnonzero(np.isin(self.user[window], users))
-        return EventLog(**{name: values[kept] for name, values in self._columns().items()})
+        """The events of `users`, which are not negative, in `window`."""
+        is_one = np.zeros(len(self.catalogue.people), bool)
+        is_one[users[users < len(is_one)]] = True
+        parts = [
+            first + np.flatnonzero(is_one[self.user[first : min(first + ROWS_AT_ONCE, window.stop)]])
+            for first in range(window.start, max(window.stop, window.start + 1), ROWS_AT_ONCE)
+        ]
+        kept = np.concatenate(parts)
+        return EventLog(**{name: values[kept] for name, values in self.columns().items()}, catalogue=self.catalogue)
 
-    def _columns(self) -> dict[str, npt.NDArray[Any]]:
-        return {item.name: getattr(self, item.name) for item in fields(self) if item.name != "unknown"}
+    def columns(self) -> dict[str, Any]:
+        """The arrays [n] by name."""
+        return {name: getattr(self, name) for name in ("known_s", "user", "post", "session", "counts")}
 
 
 def cut_log(context: StepContext) -> Facts:

@@ -32,8 +32,9 @@ def activity_at(log: EventLog, config: FeedConfig, t: float, users: Ids | None =
     counts = _user_counts(log, long, row, len(found))
     counts_recent = _user_counts(log, recent, np.searchsorted(found, log.user[recent]), len(found))
     kinds = [REACTIONS.index(name) for name in TOPIC_COUNTS]
-    in_world = (log.topic[long] >= 0) & (log.topic[long] < topics)  # a live post may name a topic that does not exist
-    cell, reactions = (row * topics + log.topic[long])[in_world], log.counts[long][in_world]
+    topic = log.topic(long)
+    in_world = (topic >= 0) & (topic < topics)  # a live post may name a topic that does not exist
+    cell, reactions = (row * topics + topic)[in_world], log.counts[long][in_world]
     per_topic = np.stack(
         [np.bincount(cell, reactions[:, kind], len(found) * topics).reshape(len(found), topics) for kind in kinds],
         axis=1,
@@ -67,7 +68,7 @@ def _user_counts(log: EventLog, window: slice, row: Ids, users: int) -> Floats:
 def _top_creators(log: EventLog, window: slice, row: Ids, users: int, slots: int) -> tuple[Ids, Floats]:
     """The `slots` creators that each user clicked most, ties broken by impressions: ids int64[users, slots], padded
     with -1, and float32[users, CREATOR_COUNTS, slots]."""
-    known, code = np.unique(log.creator[window], return_inverse=True)  # ids may be any int64
+    known, code = np.unique(log.creator(window), return_inverse=True)  # ids may be any int64
     base = max(len(known), 1)
     pair, inverse = np.unique(row * base + code, return_inverse=True)
     sums = [
@@ -102,8 +103,8 @@ def post_stats_at(
     published = catalogue.posts["published_ts"].to_numpy()
     step_s = config.features.post_snapshot_h * HOUR_S
     if total is None:
-        total = reactions_of_posts(log, log.before(t), count)
-    recent = reactions_of_posts(log, log.before(t, step_s), count)
+        total = reactions_to_posts(log, log.before(t), count)
+    recent = reactions_to_posts(log, log.before(t, step_s), count)
     alive = np.flatnonzero((published < t) & (published >= t - life_s - step_s))
     heat = post_heat(log, t, config.features.heat_half_life_h, count)
     return pa.table(
@@ -118,7 +119,7 @@ def post_stats_at(
     )
 
 
-def reactions_of_posts(log: EventLog, window: slice, posts: int) -> npt.NDArray[np.float64]:
+def reactions_to_posts(log: EventLog, window: slice, posts: int) -> npt.NDArray[np.float64]:
     """float64[posts, REACTIONS]: the reactions to each post in `window`."""
     sums = [np.bincount(log.post[window], log.counts[window, kind], posts) for kind in range(len(REACTIONS))]
     return np.stack(sums, axis=1).astype(np.float64)  # np.bincount returns int64 if there are no events
@@ -128,7 +129,7 @@ def post_heat(log: EventLog, t: float, half_life_h: float, posts: int) -> npt.ND
     """float64[regions, posts]: clicks before `t`, by the user's region, with exponential decay."""
     window = log.before(t, 10 * half_life_h * HOUR_S)
     weight = log.counts[window, 1] * np.exp2(-(t - log.known_s[window]) / HOUR_S / half_life_h)
-    cell = log.region[window] * posts + log.post[window]
+    cell = log.region(window) * posts + log.post[window]
     return np.asarray(np.bincount(cell, weight, REGIONS * posts).reshape(REGIONS, posts), np.float64)
 
 
@@ -139,13 +140,23 @@ def hottest(heat: npt.NDArray[np.floating], limit: int) -> Ids:
     return np.stack(ranked).astype(np.int64)
 
 
-def creator_stats_at(log: EventLog, catalogue: PublicCatalogue, config: FeedConfig, t: float) -> pa.Table:
-    """Followers, posts, and reactions in the windows before `t`, of every creator that has joined."""
+def creator_stats_at(
+    log: EventLog,
+    catalogue: PublicCatalogue,
+    config: FeedConfig,
+    t: float,
+    long: npt.NDArray[np.float64] | None = None,
+) -> pa.Table:
+    """Followers, posts, and reactions in the windows before `t`, of every creator that has joined.
+
+    `long` float64[creators, REACTIONS] are the reactions in the long window, if the caller has counted them already.
+    """
     creators, posts = catalogue.creators, catalogue.posts
     joined, n = creators["joined_ts"].to_numpy(), len(creators)
     there = np.flatnonzero(joined <= t)
-    long = _of_creators(log, log.before(t, config.features.window_days * DAY_S), n)
-    recent = _of_creators(log, log.before(t, config.features.recent_days * DAY_S), n)
+    if long is None:
+        long = reactions_to_creators(log, log.before(t, config.features.window_days * DAY_S), n)
+    recent = reactions_to_creators(log, log.before(t, config.features.recent_days * DAY_S), n)
     known = catalogue.follows["creator_id"].to_numpy()[catalogue.follows["since_ts"].to_numpy() <= t]
     author = posts["creator_id"].to_numpy()
     is_out = (posts["published_ts"].to_numpy() < t) & (author >= 0) & (author < n)
@@ -160,9 +171,9 @@ def creator_stats_at(log: EventLog, catalogue: PublicCatalogue, config: FeedConf
             f"creator_{signal}": np.bincount(author, posts[signal].to_numpy()[is_out], n) / np.maximum(count, 1)
             for signal in ("quality_signal", "bait_signal")
         },
-        **{f"creator_{name}": long[kind] for kind, name in enumerate(REACTIONS)},
-        "creator_impressions_recent": recent[0],
-        "creator_clicks_recent": recent[1],
+        **{f"creator_{name}": long[:, kind] for kind, name in enumerate(REACTIONS)},
+        "creator_impressions_recent": recent[:, 0],
+        "creator_clicks_recent": recent[:, 1],
     }
     return pa.table(
         {
@@ -174,11 +185,11 @@ def creator_stats_at(log: EventLog, catalogue: PublicCatalogue, config: FeedConf
     )
 
 
-def _of_creators(log: EventLog, window: slice, creators: int) -> npt.NDArray[np.float64]:
-    """float64[REACTIONS, creators]: the reactions to each creator of the catalogue in `window`."""
-    creator, counts = log.creator[window], log.counts[window]
+def reactions_to_creators(log: EventLog, window: slice, creators: int) -> npt.NDArray[np.float64]:
+    """float64[creators, REACTIONS]: the reactions to each creator of the catalogue in `window`."""
+    creator, counts = log.creator(window), log.counts[window]
     if len(creator) and (creator.min() < 0 or creator.max() >= creators):
         is_known = (creator >= 0) & (creator < creators)
         creator, counts = creator[is_known], counts[is_known]
     sums = [np.bincount(creator, counts[:, kind], creators) for kind in range(len(REACTIONS))]
-    return np.stack(sums).astype(np.float64)
+    return np.stack(sums, axis=1).astype(np.float64)  # np.bincount returns int64 if there are no events

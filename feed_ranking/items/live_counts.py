@@ -15,6 +15,7 @@ from feed_ranking.config import FeedConfig
 from feed_ranking.domain import CREATOR_COLUMNS, POST_COLUMNS, Floats, Ids
 from feed_ranking.events.history import EventLog, PublicCatalogue
 from feed_ranking.features.aggregates import creator_stats_at, hottest, post_stats_at
+from feed_ranking.features.running import RunningCounts
 from infra.live.live_arrays import read_arrays, write_arrays
 
 FILE = "stats.npz"
@@ -45,12 +46,17 @@ class LiveStats:
         return read_arrays(path, cls, [item.name for item in fields(cls)])
 
 
-def stats_at(known: EventLog, catalogue: PublicCatalogue, config: FeedConfig, at_ts: float) -> LiveStats:
-    """Counts of all posts that are alive and of all creators, as of `at_ts`, and the hottest posts."""
-    posts = post_stats_at(known, catalogue, config, at_ts)
+def stats_at(
+    known: EventLog, catalogue: PublicCatalogue, config: FeedConfig, at_ts: float, counts: RunningCounts | None = None
+) -> LiveStats:
+    """Counts of all posts that are alive and of all creators, as of `at_ts`, and the hottest posts. The worker keeps
+    `counts` from one time to the next; without them, the whole log is counted."""
+    of_posts = None if counts is None else counts.of_posts.at(known, len(catalogue.posts), at_ts)
+    of_creators = None if counts is None else counts.of_creators.at(known, len(catalogue.creators), at_ts)
+    posts = post_stats_at(known, catalogue, config, at_ts, of_posts)
     ids = posts["post_id"].to_numpy()
     heat = np.stack([posts[name].to_numpy() for name in COUNTED if name.startswith("heat_")])
-    rows = creator_stats_at(known, catalogue, config, at_ts)
+    rows = creator_stats_at(known, catalogue, config, at_ts, of_creators)
     creators = np.zeros((len(catalogue.creators), len(CREATOR_COLUMNS)), np.float32)
     creators[rows["creator_id"].to_numpy()] = np.stack([rows[name].to_numpy() for name in CREATOR_COLUMNS], axis=1)
     return LiveStats(

@@ -31,7 +31,7 @@ from feed_ranking.events.history import (
     read_catalogue,
     read_log,
 )
-from feed_ranking.features.aggregates import activity_at, creator_stats_at, post_stats_at, reactions_of_posts
+from feed_ranking.features.aggregates import activity_at, creator_stats_at, post_stats_at, reactions_to_posts
 from infra.build.runner import Facts, StepContext
 from infra.columns import DAY_S, HOUR_S, lists, ragged, timestamps
 from infra.live.kept_log import read_until
@@ -173,10 +173,10 @@ def post_stats(
     """Reactions to each post in total and in the last hours, and its heat: a row every few hours while it is alive, and
     a row at each live time if it has new events."""
     count, before = len(catalogue.posts), -np.inf
-    total, ids = reactions_of_posts(log, slice(0), count), catalogue.posts["post_id"].to_numpy(np.int64)
+    total, ids = reactions_to_posts(log, slice(0), count), catalogue.posts["post_id"].to_numpy(np.int64)
     changed = dict(times.of_changes(log, times.posts))
     for t in sorted([*times.posts.tolist(), *changed]):
-        total += reactions_of_posts(log, log.before(t, t - before), count)
+        total += reactions_to_posts(log, log.before(t, t - before), count)
         rows = post_stats_at(log, catalogue, config, t, total)
         yield _only(rows, "post_id", ids[log.post[changed[t]]]) if t in changed else rows
         before = t
@@ -190,7 +190,7 @@ def creator_stats(
     for t in times.daily.tolist():
         yield creator_stats_at(log, catalogue, config, t)
     for t, new in times.of_changes(log, times.daily):
-        yield _only(creator_stats_at(log, catalogue, config, t), "creator_id", log.creator[new])
+        yield _only(creator_stats_at(log, catalogue, config, t), "creator_id", log.creator(new))
 
 
 def _only(rows: pa.Table, name: str, ids: Ids) -> pa.Table:

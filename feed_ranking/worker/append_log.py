@@ -18,20 +18,20 @@ class GrowingLog:
     """A growing `EventLog`, always ordered by `known_s`. Not thread-safe."""
 
     def __init__(self, log: EventLog) -> None:
-        self._columns: dict[str, npt.NDArray[Any]] = {
-            name: values for name, values in vars(log).items() if name != "unknown"
-        }
-        self._count, self.unknown = len(log), log.unknown
+        self._columns, self._count = log.columns(), len(log)
+        self.unknown, self._catalogue = log.unknown, log.catalogue
 
     @property
     def log(self) -> EventLog:
-        """The current log, without a copy. Later appends do not change it unless an event arrives out of order."""
+        """The current log, without a copy. It is valid until the next `add`."""
         columns: dict[str, Any] = {name: values[: self._count] for name, values in self._columns.items()}
-        return EventLog(**columns)
+        return EventLog(**columns, catalogue=self._catalogue)
 
-    def add(self, table: pa.Table, catalogue: PublicCatalogue) -> int:
-        """Append events. Returns the number of events whose post and user are in the catalogue."""
+    def add(self, table: pa.Table, catalogue: PublicCatalogue) -> npt.NDArray[np.float64]:
+        """Append events. `catalogue` may have more posts than before. Returns `known_s` of the events whose post and
+        user are in it."""
         new = EventLog.of(table, catalogue)
+        self._catalogue = catalogue
         self.unknown += new.unknown
         count = self._count + len(new)
         for name, values in self._columns.items():
@@ -44,7 +44,7 @@ class GrowingLog:
         if len(new) and self._count and known_s[self._count] < known_s[self._count - 1]:
             first = int(np.searchsorted(known_s[: self._count], known_s[self._count], side="right"))
             order = first + np.argsort(known_s[first:count], kind="stable")
-            for name, values in self._columns.items():
-                self._columns[name] = np.concatenate([values[:first], values[order]])
+            for values in self._columns.values():
+                values[first:count] = values[order]
         self._count = count
-        return len(new)
+        return new.known_s

@@ -1,10 +1,10 @@
 """The effect that refreshes features: about once a second it pushes new rows of active users to the online store and
 writes the live counts of posts and creators.
 
-It uses the aggregation functions of the offline step, over the history and the live log. A row has a whole second t as
-its timestamp and includes the events before t, so training can join the same values later. The log determines all of
-its state, so a kill at any moment loses nothing: a restart reads the log, resumes after it, and pushes the rows of all
-users with events since the build.
+It uses the aggregation functions of the offline step, over the history and the live log; counts go on from one refresh
+to the next (`features.running`). A row has a whole second t as its timestamp and includes the events before t, so
+training can join the same values later. The log determines all of its state, so a kill at any moment loses nothing: a
+restart reads the log, resumes after it, and pushes the rows of all users with events since the build.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import pyarrow as pa
 
 from feed_ranking.config import FeedConfig
 from feed_ranking.domain import Ids
@@ -27,10 +26,13 @@ from feed_ranking.events.paths import LOG, POSTS
 from feed_ranking.events.schemas import TOPICS, Impression, PostPublished, Reaction
 from feed_ranking.events.tables import post_rows, reaction_rows
 from feed_ranking.features.aggregates import activity_at
+from feed_ranking.features.running import RunningCounts
 from feed_ranking.features.views import open_store
 from feed_ranking.items.live_counts import stats_at
 from feed_ranking.worker.append_log import GrowingLog
 from feed_ranking.worker.metrics import OnlineMetrics
+from infra.build.memory import trim_memory
+from infra.columns import DAY_S
 from infra.live.clock import WorldClock
 from infra.registry.release import CURRENT, Release, read_release
 from infra.settings import Settings
@@ -57,6 +59,7 @@ class FeatureEffect:
         self._release: Release | None = None
         self._catalogue: PublicCatalogue
         self._log: GrowingLog
+        self._counts: RunningCounts
         self._joined: npt.NDArray[np.float64]
         self._pending: dict[int, float] = {}
         self._known: set[int] = set()
@@ -92,7 +95,7 @@ class FeatureEffect:
             self._catalogue = self._catalogue.with_posts(post_rows(posts).to_pandas())
         new = [event for event in events if isinstance(event, Reaction) and event.number not in self._known]
         if new:
-            self._log.add(reaction_rows(new), self._catalogue)
+            self._counts.changed(self._log.add(reaction_rows(new), self._catalogue).min(initial=np.inf))
             self._known.update(event.number for event in new)
             for event in new:
                 if 0 <= event.user_id < len(self._catalogue.people):
@@ -124,13 +127,14 @@ class FeatureEffect:
             if len(rows):
                 self._store.push(VIEW, rows)
             self._pending = {user: last for user, last in self._pending.items() if last >= at_ts}
-        stats_at(known, self._catalogue, self._config, at_ts).write(self._stats)
+        stats_at(known, self._catalogue, self._config, at_ts, self._counts).write(self._stats)
 
     def _load(self, release: Release) -> None:
         """Rebuild the whole state for this release, from the history and the live log."""
         world = Path(json.loads((self._root / CURRENT).read_text())["world"])
         self._catalogue = read_catalogue(world, self._live)
         self._log = GrowingLog(EventLog.of(read_log(world, self._live), self._catalogue))
+        self._counts = RunningCounts(self._config.features.window_days * DAY_S)
         logged = read_reactions(self._live, ["event_id"])
         self._known = set() if logged is None else set(logged["event_id"].to_pylist())
         self._joined = self._catalogue.creators["joined_ts"].to_numpy(np.float64)
@@ -143,7 +147,8 @@ class FeatureEffect:
         self._take(recent)  # events that the log sink has not written yet
         self._release = release
         self._timing.begin(release)
-        pa.default_memory_pool().release_unused()  # reading needs three times the memory of the result
+        stats_at(self._log.log, self._catalogue, self._config, release.world_now, self._counts)
+        trim_memory()  # reading and the first count need three times the memory of the result
         log.info("counting %d events, %d of them from the live log", len(everything), len(everything) - built)
 
 

@@ -1,4 +1,4 @@
-"""Returns freed memory to the operating system between two steps of a build.
+"""Returns freed memory to the operating system: between two steps of a build, and after a worker has read its log.
 
 The C library keeps freed memory in fragments. After a training step this is about a gigabyte, which would add to the
 memory of the next step.
@@ -19,6 +19,11 @@ def release_memory() -> None:
     """
     gc.collect()
     gc.freeze()
+    trim_memory()
+
+
+def trim_memory() -> None:
+    """Return the free memory of Arrow and, with glibc, of the C heap to the operating system."""
     if "pyarrow" in sys.modules:
         sys.modules["pyarrow"].default_memory_pool().release_unused()
     if sys.platform == "linux":

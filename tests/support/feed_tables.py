@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,7 @@ from feed_ranking.offline.feature_tables import (
     user_profile,
 )
 from infra.columns import DAY_S, HOUR_S
+from tests.support.live_log import reaction, table
 
 USERS, CREATORS, POSTS, TOPICS, SLOTS = 4, 3, 6, 3, 2
 CONFIG = FeedConfig(
@@ -99,14 +101,30 @@ def event_log(events: Sequence[Event]) -> EventLog:
 
     return EventLog(
         known_s=np.array([event.known_s for event in events], np.float64),
-        user=column("user"),
-        post=column("post"),
-        creator=column("creator"),
-        topic=column("topic"),
-        region=REGION[column("user")],
+        user=column("user").astype(np.int32),
+        post=column("post").astype(np.int32),
         session=column("session"),
         counts=np.array([event.counts for event in events], np.float32).reshape(len(events), 5),
+        catalogue=catalogue(),
     )
+
+
+def as_table(log: Sequence[Event]) -> pa.Table:
+    """Return the events as rows of the live log."""
+    rows: list[dict[str, Any]] = [
+        reaction(
+            request_ts=event.known_s - 60,
+            user_id=event.user,
+            post_id=event.post,
+            session_id=event.session,
+            clicked=bool(event.clicked),
+            liked=bool(event.liked),
+            commented=bool(event.commented),
+            dwell_s=float(event.dwell_s),
+        )
+        for event in log
+    ]
+    return table(rows)
 
 
 def tables(events: Sequence[Event], follows: Sequence[tuple[int, int, float]] = ()) -> dict[str, pa.Table]:

@@ -17,7 +17,7 @@ from ctr_prediction.events.codec import unpack
 from ctr_prediction.events.cuts import live_root
 from ctr_prediction.events.history import EventLog, PublicCatalogue, event_log
 from ctr_prediction.events.schemas import Auction
-from ctr_prediction.features.aggregates import activity_at, ad_stats_at, campaign_stats_at, exposure_at
+from ctr_prediction.features.aggregates import activity_at, ad_stats_at, campaigns_of, exposure_at
 from ctr_prediction.features.views import default_user, users_from_frame
 from ctr_prediction.model.inputs import Priors, ad_numbers
 from infra.registry.release import CURRENT
@@ -79,7 +79,7 @@ class FeatureRecount:
                 self.catalogue.ads[name].to_numpy(np.int64) for name in ("campaign_id", "creative_id")
             )
             of_ads = ad_stats_at(self.log, self.catalogue, self.config, t)
-            of_campaigns = campaign_stats_at(self.log, self.catalogue, self.config, t)
+            of_campaigns = campaigns_of(of_ads, self.catalogue)
             counted = AdFeatures(campaign, creative, *of_ads, *(counts[campaign] for counts in of_campaigns))
             self.numbers[t, priors] = ad_numbers(counted, priors)
         return self.numbers[t, priors][ads]

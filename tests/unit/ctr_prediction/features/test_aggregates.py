@@ -19,7 +19,7 @@ from ctr_prediction.events.tables import click_rows, shown_rows
 from ctr_prediction.features.aggregates import (
     activity_at,
     ad_stats_at,
-    campaign_stats_at,
+    campaigns_of,
     exposure_at,
     seen_of,
     spent_at,
@@ -119,7 +119,7 @@ def test_ad_and_campaign_counts_match_a_count_event_by_event(shown: list[Shown],
     found = ad_stats_at(log, CATALOGUE, CONFIG, t)
     np.testing.assert_array_equal(found[0], looks)
     np.testing.assert_array_equal(found[1], clicks)
-    found = campaign_stats_at(log, CATALOGUE, CONFIG, t)
+    found = campaigns_of(found, CATALOGUE)
     np.testing.assert_array_equal(found[0], [looks[of == one].sum(axis=0) for one in range(CAMPAIGNS)])
     np.testing.assert_array_equal(found[1], [clicks[of == one].sum() for one in range(CAMPAIGNS)])
 
@@ -149,7 +149,7 @@ def test_spend_is_booked_on_the_day_of_the_click_report(shown: list[Shown], t: f
     spent, midnight = np.zeros(CAMPAIGNS), t - t % DAY_S
     for one in shown:
         spent[one.ad % CAMPAIGNS] += one.price * (midnight <= one.label_s < t)
-    np.testing.assert_allclose(spent_at(log_of(shown), CAMPAIGNS, t), spent, rtol=1e-6)
+    np.testing.assert_allclose(spent_at(log_of(shown), CATALOGUE, t), spent, rtol=1e-6)
 
 
 @given(LOGS, TIMES, st.sets(st.integers(0, USERS - 1), min_size=1))
@@ -178,8 +178,14 @@ def test_late_click_counts_from_its_report_time() -> None:
     def clicks(t: float) -> tuple[float, float, float, float]:
         rows = [row for row in activity_at(log, CONFIG, t).to_pylist() if row["user_id"] == 1]
         of_user = rows[0]["clicks"] if rows else 0.0
-        of_ad, of_campaign = (count(log, CATALOGUE, CONFIG, t)[1] for count in (ad_stats_at, campaign_stats_at))
-        return of_user, float(of_ad[5]), float(of_campaign[5 % CAMPAIGNS]), float(spent_at(log, CAMPAIGNS, t)[2])
+        of_ads = ad_stats_at(log, CATALOGUE, CONFIG, t)
+        of_campaigns = campaigns_of(of_ads, CATALOGUE)
+        return (
+            of_user,
+            float(of_ads[1][5]),
+            float(of_campaigns[1][5 % CAMPAIGNS]),
+            float(spent_at(log, CATALOGUE, t)[2]),
+        )
 
     assert clicks(before) == (0, 0, 0, 0)
     assert clicks(at) == (0, 0, 0, 0), "an event at t is not known at t"
@@ -200,7 +206,7 @@ def test_click_reported_before_its_impression_counts_from_the_impression() -> No
 def test_impressions_of_an_unknown_user_ad_or_slot_are_skipped() -> None:
     odd = [Shown(USERS, 1, 0, 1), Shown(-1, 1, 0, 1), Shown(1, ADS, 0, 1), Shown(1, 1, SLOTS, 1), Shown(2, 3, 1, 1)]
     log = log_of(odd)
-    assert (log.user.tolist(), log.ad.tolist(), log.campaign.tolist()) == ([2], [3], [0])
+    assert (log.user.tolist(), log.ad.tolist()) == ([2], [3])
 
 
 @given(

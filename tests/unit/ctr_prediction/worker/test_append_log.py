@@ -148,4 +148,4 @@ def test_user_row_has_own_counts_and_zeros_without_events() -> None:
 
 def test_spend_counts_reported_clicks_and_resets_at_midnight() -> None:
     log = at_once([impression(100, price=0.25)], [click(100, label_ts=START + 60)])
-    assert [spent_at(log, 3, START + t)[2] for t in (60, 61, 86_399, 86_400)] == [0, 0.25, 0.25, 0]
+    assert [spent_at(log, CATALOGUE, START + t)[2] for t in (60, 61, 86_399, 86_400)] == [0, 0.25, 0.25, 0]

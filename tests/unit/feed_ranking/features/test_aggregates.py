@@ -17,33 +17,30 @@ from feed_ranking.domain import COUNTS
 from feed_ranking.events.history import EventLog
 from feed_ranking.features.aggregates import REGIONS, activity_at, creator_stats_at, hottest, post_heat, post_stats_at
 from infra.columns import DAY_S
-from tests.support.feed_tables import CONFIG, CREATORS, END, START, TOPICS, USERS, Event, catalogue, event_log, events
+from tests.support.feed_tables import (
+    CONFIG,
+    CREATORS,
+    END,
+    START,
+    TOPICS,
+    USERS,
+    Event,
+    as_table,
+    catalogue,
+    event_log,
+    events,
+)
 from tests.support.live_log import reaction, table
 
 LOGS = st.lists(events(), max_size=20)
 FAR = 10**17
 
 
-def as_table(log: list[Event]) -> pa.Table:
-    rows: list[dict[str, Any]] = [
-        reaction(
-            request_ts=event.known_s - 60,
-            user_id=event.user,
-            post_id=event.post,
-            session_id=event.session,
-            clicked=bool(event.clicked),
-            liked=bool(event.liked),
-            commented=bool(event.commented),
-            dwell_s=float(event.dwell_s),
-        )
-        for event in log
-    ]
-    return table(rows)
-
-
 def assert_same(log: EventLog, other: EventLog) -> None:
-    for name, values in vars(other).items():
+    for name, values in other.columns().items():
         np.testing.assert_array_equal(getattr(log, name), values, err_msg=name)
+        assert getattr(log, name).dtype == values.dtype
+    assert log.unknown == other.unknown
 
 
 @given(log=LOGS, cuts=st.lists(st.integers(0, 20), max_size=3))

@@ -41,6 +41,7 @@ from tests.support.feed_tables import (
     SLOTS,
     START,
     TIMES,
+    TOPIC,
     TOPICS,
     USERS,
     Event,
@@ -329,12 +330,16 @@ def test_click_counts_from_its_label_time_and_not_its_event_time(tmp_path: Path)
     assert [row[f"heat_{REGION[2]}"] > 0 for row in at(found["post_stats"], midnight)[:2]] == [True, False]
 
 
-def test_event_log_excludes_ads_and_adds_topic_and_region(tmp_path: Path) -> None:
+def test_event_log_excludes_ads_and_knows_topic_and_region(tmp_path: Path) -> None:
     write_world(tmp_path, [START + 10, START + 20, START + 30], [START + 190, START + 200, START + 210])
     log = EventLog.of(read_log(tmp_path, tmp_path / "none"), catalogue())
     made = event_log([Event(START + 190 + 10 * post, 2, post, 7, clicked=1, dwell_s=4) for post in range(3)])
-    for name, values in vars(made).items():
+    for name, values in made.columns().items():
         np.testing.assert_array_equal(getattr(log, name), values, err_msg=name)
+    everything = slice(len(log))
+    assert log.topic(everything).tolist() == TOPIC[:3].tolist()
+    assert log.creator(everything).tolist() == CREATOR[:3].tolist()
+    assert log.region(everything).tolist() == [REGION[2]] * 3
 
 
 def test_table_that_comes_in_parts_is_written_as_a_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from ctr_prediction.events.codec import pack
 from ctr_prediction.events.history import EventLog, with_clicks
 from ctr_prediction.events.schemas import Auction
 from ctr_prediction.events.tables import click_rows, shown_rows
-from ctr_prediction.features.aggregates import ad_stats_at, campaign_stats_at
+from ctr_prediction.features.aggregates import ad_stats_at, campaigns_of
 from ctr_prediction.features.views import default_user, user_from_row
 from ctr_prediction.model.inputs import Priors, ad_numbers
 from ctr_prediction.worker.refresh import rows_for_store
@@ -77,9 +77,9 @@ def test_skew_names_features_of_a_row_from_another_time() -> None:
 def test_recounted_ad_numbers_equal_those_of_the_market_bit_for_bit() -> None:
     known = FeatureRecount(log(), CATALOGUE, SMOKE, {})
     campaign = CATALOGUE.ads["campaign_id"].to_numpy(np.int64)
-    shown, clicks = ad_stats_at(known.log, CATALOGUE, SMOKE, AT)
-    of_campaigns = [counts[campaign] for counts in campaign_stats_at(known.log, CATALOGUE, SMOKE, AT)]
-    market = ad_numbers(AdFeatures(campaign, np.arange(ADS), shown, clicks, *of_campaigns), PRIORS)
+    of_ads = ad_stats_at(known.log, CATALOGUE, SMOKE, AT)
+    of_campaigns = [counts[campaign] for counts in campaigns_of(of_ads, CATALOGUE)]
+    market = ad_numbers(AdFeatures(campaign, np.arange(ADS), *of_ads, *of_campaigns), PRIORS)
     some = np.array([6, 1, 2])
     np.testing.assert_array_equal(known.ad_numbers(some, AT, PRIORS), market[some])
     assert not np.array_equal(known.ad_numbers(some, AT + 11, PRIORS), market[some])
