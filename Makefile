@@ -116,7 +116,8 @@ compose-test: engine env-dev ## bring everything up from nothing, use it, break 
 LOOP := tests/compose/test_loop.py
 compose-parts: engine env-dev
 	$(BIN)/pytest $(LOOP) tests/compose/test_airflow.py tests/contracts/test_stream.py tests/compose/test_alerts.py \
-		tests/contracts/test_compose.py tests/contracts/test_feature_store.py tests/contracts/test_registry.py \
+		tests/compose/test_rules.py tests/contracts/test_compose.py tests/contracts/test_feature_store.py \
+		tests/contracts/test_registry.py \
 		-n 3 --dist loadfile --no-loadscope-reorder -rs -k "kafka or not test_stream"
 
 # The tests of the stack run alone: loads and drills measure speed.

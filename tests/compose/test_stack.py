@@ -34,8 +34,6 @@ from tests.compose.prometheus import (
     targets_of,
     targets_up,
 )
-from tests.contracts.test_compose import raw
-from tests.contracts.test_monitoring import RULE_TESTS
 from tests.support.telling import acknowledged_load, logged_ids, new_post
 from tests.support.tries import BROKEN, conclusive_run, drill_journal, skip_if_slow, skip_without_latency
 
@@ -177,15 +175,9 @@ def test_containers_run_without_root_and_with_a_read_only_image(stack: Stack) ->
     )
 
 
-def test_prometheus_config_and_alert_rules_pass_promtool(stack: Stack) -> None:
+def test_prometheus_config_passes_promtool(stack: Stack) -> None:
     checked = stack.compose("exec", "-T", "prometheus", "promtool", "check", "config", "/etc/lab/prometheus.yml")
     assert "FAILED" not in checked
-    # tests of rules over days take a gigabyte, more than the container of Prometheus may use
-    image, folder = raw()["services"]["prometheus"]["image"], REPOSITORY / "infra" / "deploy" / "prometheus"
-    command = ["docker", "run", "--rm", "--network", "none", "--workdir", "/etc/lab", "--entrypoint", "promtool"]
-    command += ["--volume", f"{folder}:/etc/lab:ro", image, "test", "rules", *RULE_TESTS]
-    tested = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-    assert tested.returncode == 0, tested.stdout + tested.stderr
 
 
 def test_every_target_is_up_and_no_alert_fires(stack: Stack) -> None:
