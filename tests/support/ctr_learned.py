@@ -16,7 +16,7 @@ import pyarrow as pa
 from ctr_prediction.config import SMOKE, ModelConfig, SampleConfig
 from ctr_prediction.domain import RANDOM_POLICY, SLOTS, AdFeatures, Array, Context, Floats, Ints, UserFeatures
 from ctr_prediction.events.history import EventLog, PublicCatalogue
-from ctr_prediction.features.aggregates import activity_at, ad_stats_at, campaign_stats_at
+from ctr_prediction.features.aggregates import activity_at, ad_stats_at, campaigns_of
 from ctr_prediction.model.calibration import in_the_sample
 from ctr_prediction.model.inputs import Priors
 from ctr_prediction.offline.generate import write_catalogue
@@ -128,7 +128,8 @@ def sample_of(table: pa.Table, log: EventLog, known: PublicCatalogue, midnight: 
     if len(active):
         shown[active], clicks[active] = np.stack(activity["shown"].to_numpy()), activity["clicks"].to_numpy()
     none = np.full((len(user), 1), -1)
-    of_ads, of_campaigns = (count(log, known, CONFIG, midnight) for count in (ad_stats_at, campaign_stats_at))
+    of_ads = ad_stats_at(log, known, CONFIG, midnight)
+    of_campaigns = campaigns_of(of_ads, known)
     at_s = seconds(column["request_ts"])
     return Sample(
         users=UserFeatures(
