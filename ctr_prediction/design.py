@@ -97,9 +97,7 @@ DESIGN = Design(
     ),
     app="ctr_prediction.online.app:create_app",
     bench=(
-        Bound(
-            "p99_ms", "p99 of an auction, open-loop arrivals at half of capacity, 300 bidders", "ms", "<= 10", "<= 4"
-        ),
+        Bound("p99_ms", "p99 of an auction, open-loop arrivals at half of capacity, 300 bidders", "ms", "<= 5", "<= 3"),
         Bound("capacity_per_s", "auctions per second of one process, 4 clients in a closed loop", "/s"),
         Bound(
             "warm_over_constant",
@@ -128,7 +126,7 @@ DESIGN = Design(
         ),
         Bound("offline_s", "whole build, caches empty", "s", "<= 60", "<= 40"),
         Bound("offline_mb", "peak memory of that build, all processes", "MB", "<= 1500", "<= 1000"),
-        Bound("serve_pss_mb", "memory (PSS) of the service", "MB", "<= 350", "<= 280"),
+        Bound("serve_pss_mb", "memory (PSS) of the service", "MB", "<= 250", "<= 200"),
     ),
     benchmarks="ctr_prediction.evaluation.benchmarks:CtrBenchmarks",
     evaluate="evaluate",

@@ -130,7 +130,7 @@ DESIGN = Design(
         ),
         Bound("offline_s", "whole build, caches empty", "s", "<= 60", "<= 40"),
         Bound("offline_mb", "peak memory of that build, all processes", "MB", "<= 1500", "<= 1000"),
-        Bound("serve_pss_mb", "memory (PSS) of the service", "MB", "<= 350", "<= 280"),
+        Bound("serve_pss_mb", "memory (PSS) of the service", "MB", "<= 250", "<= 200"),
     ),
     benchmarks="eta_prediction.evaluation.benchmarks:EtaBenchmarks",
     evaluate="evaluate",

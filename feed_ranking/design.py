@@ -98,7 +98,7 @@ DESIGN = Design(
     ),
     app="feed_ranking.online.app:create_app",
     bench=(
-        Bound("p99_ms", "p99 of a request, open-loop arrivals at 30% of capacity", "ms", "<= 80", "<= 30"),
+        Bound("p99_ms", "p99 of a request, open-loop arrivals at 30% of capacity", "ms", "<= 25", "<= 15"),
         Bound("capacity_per_s", "requests per second of one process, 4 clients in a closed loop", "/s"),
         Bound(
             "cpu_ms_per_request",
@@ -128,9 +128,9 @@ DESIGN = Design(
         Bound("ann_recall_large", "recall@500 of that ivf index", "", ">= 0.97", ">= 0.99"),
         Bound("offline_s", "whole build, caches empty", "s", "<= 60", "<= 40"),
         Bound("offline_mb", "peak memory of that build, all processes", "MB", "<= 1500", "<= 1000"),
-        Bound("clone_to_slate_s", "clean clone → first slate, downloads included", "s", "<= 180", "<= 90"),
+        Bound("clone_to_slate_s", "clean clone → first slate, packages downloaded before", "s", "<= 90", "<= 60"),
         Bound("again_s", "second `make up` → first slate", "s", "<= 20", "<= 10"),
-        Bound("serve_pss_mb", "memory (PSS) of the feed service", "MB", "<= 400", "<= 300"),
+        Bound("serve_pss_mb", "memory (PSS) of the feed service", "MB", "<= 250", "<= 200"),
         Bound("up_pss_mb", "memory (PSS) of all processes of `make up`", "MB", "<= 700", "<= 500"),
         Bound("tests_s", "`make test`, environment installed", "s", "<= 480", "<= 240"),
     ),

@@ -98,6 +98,19 @@ def test_past_event_changes_only_rows_of_its_user_post_and_creator(
             assert all(after[owner][kind] != before[owner][kind] for kind in counts)
 
 
+@given(log=LOGS)
+@settings(deadline=None, max_examples=20)
+def test_blocks_of_users_have_the_rows_of_all_users_at_once(log: list[Event]) -> None:
+    known, live = event_log(log), replace(TIMES, live=np.arange(START, END, 7000.0), live_s=7000.0)
+    order = [("user_id", "ascending"), ("feature_ts", "ascending")]
+    whole = pa.concat_tables(user_activity(known, CONFIG, live)).sort_by(order)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(feature_tables, "USERS_AT_ONCE", 3)
+        parts = list(user_activity(known, CONFIG, live))
+    assert len(parts) >= 2 * len(TIMES.daily)
+    assert pa.concat_tables(parts).sort_by(order) == whole
+
+
 @given(t=st.sampled_from(TIMES.posts[1:-3].tolist()), second=st.integers(1, int(10 * HOUR_S)))
 @settings(deadline=None, max_examples=20)
 def test_click_raises_the_heat_of_its_post_in_its_region_once_known(t: float, second: int) -> None:
