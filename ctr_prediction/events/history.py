@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +29,8 @@ from infra.simulation.streams import end_ts
 
 LOG_COLUMNS = ("impression_id", "seen_ts", "user_id", "ad_id", "slot", "price", "clicked", "label_ts")
 """The columns of the log that features need; a table may have more."""
+COLUMNS = ("at_s", "number", "user", "ad", "slot", "price")
+"""The arrays [n] of `EventLog`."""
 USERS_AT_ONCE = 50_000
 ROWS_AT_ONCE = 100_000
 """`take` copies its indices as int64"""
@@ -52,8 +55,9 @@ class EventLog:
     """n impressions ordered by `at_s`, then by `number`. Impressions of an unknown user or ad are dropped.
 
     `at_s` float64[n] is the time when the service received the impression; in the generated history, the time of the
-    page request. `number` int64[n], `user` and `ad` int32[n], `slot` int8[n]. `price` float32[n] of a click. `label_s`
-    float64[n] is the report time of the click: infinite without a click, and never before `at_s`.
+    page request. `number` int64[n], `user` and `ad` int32[n], `slot` int8[n]. `price` float32[n] of a click. `clicked`
+    int64[c] are the indices of the clicked impressions, ascending, and `label_s` float64[c] the report times of their
+    clicks, never before `at_s`.
     """
 
     at_s: Array
@@ -62,6 +66,7 @@ class EventLog:
     ad: npt.NDArray[np.int32]
     slot: npt.NDArray[np.int8]
     price: Floats
+    clicked: Ints
     label_s: Array
 
     @classmethod
@@ -74,8 +79,8 @@ class EventLog:
         at_s, number = seconds(column["seen_ts"]), column["impression_id"].astype(np.int64)
         kept = np.flatnonzero(is_known)
         kept = kept[np.lexsort((number[kept], at_s[kept]))]
-        label_s = np.maximum(seconds(column["label_ts"]), at_s)
-        label_s[~column["clicked"].astype(bool)] = np.inf
+        clicked = np.flatnonzero(column["clicked"][kept])
+        label_s = np.maximum(seconds(column["label_ts"])[kept[clicked]], at_s[kept[clicked]])
         return cls(
             at_s=at_s[kept],
             number=number[kept],
@@ -83,7 +88,8 @@ class EventLog:
             ad=ad[kept].astype(np.int32),
             slot=slot[kept].astype(np.int8),
             price=column["price"][kept].astype(np.float32),
-            label_s=label_s[kept],
+            clicked=clicked,
+            label_s=label_s,
         )
 
     def __len__(self) -> int:
@@ -116,13 +122,15 @@ class EventLog:
             for first in range(0, max(len(self), 1), ROWS_AT_ONCE)
         ]
         kept = np.concatenate(parts)
-        return EventLog(*(getattr(self, name)[kept] for name in EventLog.__annotations__))
+        place = np.minimum(np.searchsorted(kept, self.clicked), max(len(kept) - 1, 0))
+        is_kept = kept[place] == self.clicked if len(kept) else np.zeros(len(self.clicked), bool)
+        columns: dict[str, Any] = {name: getattr(self, name)[kept] for name in COLUMNS}
+        return EventLog(**columns, clicked=place[is_kept], label_s=self.label_s[is_kept])
 
     @cached_property
     def _by_label(self) -> tuple[Ints, Array]:
-        clicked = np.flatnonzero(np.isfinite(self.label_s))
-        order = clicked[np.argsort(self.label_s[clicked], kind="stable")]
-        return order, self.label_s[order]
+        order = np.argsort(self.label_s, kind="stable")
+        return self.clicked[order], self.label_s[order]
 
 
 def cut_log(context: StepContext) -> Facts:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from ctr_prediction.domain import Array, Ints
-from ctr_prediction.events.history import EventLog, PublicCatalogue, with_clicks
+from ctr_prediction.events.history import COLUMNS, EventLog, PublicCatalogue, with_clicks
 from infra.columns import seconds
 
 GROWTH = 1.25
@@ -36,7 +36,8 @@ class GrowingLog:
     """A growing `EventLog`, always in order. Not thread-safe."""
 
     def __init__(self, log: EventLog, catalogue: PublicCatalogue) -> None:
-        self._columns: dict[str, npt.NDArray[Any]] = {name: getattr(log, name) for name in EventLog.__annotations__}
+        self._columns: dict[str, npt.NDArray[Any]] = {name: getattr(log, name) for name in COLUMNS}
+        self._clicked, self._label_s = log.clicked, log.label_s
         self._count, self._catalogue = len(log), catalogue
         self._when: dict[int, float] = {}
         """impression number -> `at_s`, to find the impression of a click"""
@@ -49,7 +50,7 @@ class GrowingLog:
     def log(self) -> EventLog:
         """The current log, without a copy. It is valid until the next `add` or `click`."""
         columns: dict[str, Any] = {name: values[: self._count] for name, values in self._columns.items()}
-        return EventLog(**columns)
+        return EventLog(**columns, clicked=self._clicked, label_s=self._label_s)
 
     def add(self, shown: pa.Table) -> NewEvents:
         """Add new impressions (columns of `events.tables.shown_rows`) and their waiting clicks. Impressions of unknown
@@ -93,7 +94,11 @@ class GrowingLog:
         first, last = (int(np.searchsorted(there, at_s, side)) for side in ("left", "right"))
         place = first + int(np.searchsorted(self._columns["number"][first:last], number))
         counts_s = max(label_s, at_s)
-        self._columns["label_s"][place] = min(self._columns["label_s"][place], counts_s)
+        at = int(np.searchsorted(self._clicked, place))
+        if at < len(self._clicked) and self._clicked[at] == place:
+            self._label_s[at] = min(self._label_s[at], counts_s)
+        else:
+            self._clicked, self._label_s = np.insert(self._clicked, at, place), np.insert(self._label_s, at, counts_s)
         return int(self._columns["user"][place]), counts_s
 
     def _put_in_order(self, old: int, count: int) -> None:
@@ -105,6 +110,11 @@ class GrowingLog:
         order = first + np.lexsort((self._columns["number"][first:count], at_s[first:count]))
         for values in self._columns.values():
             values[first:count] = values[order]
+        moved = int(np.searchsorted(self._clicked, first))
+        now = first + np.argsort(order)[self._clicked[moved:] - first]
+        again = np.argsort(now)
+        self._clicked = np.append(self._clicked[:moved], now[again])
+        self._label_s = np.append(self._label_s[:moved], self._label_s[moved:][again])
 
 
 def _new_events(pairs: Iterable[tuple[int, float]]) -> NewEvents:

@@ -94,7 +94,7 @@ def test_log_drops_the_oldest_clicks_without_an_impression(monkeypatch: pytest.M
     monkeypatch.setattr(append_log, "MOST_WAITING", 2)
     log = grown([[click(number) for number in (100, 101, 102)]], HISTORY)
     log.add(shown_rows([impression(number) for number in (100, 101, 102)]))
-    clicked = log.log.number[np.isfinite(log.log.label_s)]
+    clicked = log.log.number[log.log.clicked]
     assert clicked.tolist() == [impression(101).number, impression(102).number]
 
 
