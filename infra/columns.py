@@ -1,4 +1,4 @@
-"""Arrow columns of timestamps and lists, and units of time in seconds."""
+"""Arrow columns of timestamps and lists, rows by id, and units of time in seconds."""
 
 from __future__ import annotations
 
@@ -9,12 +9,27 @@ import numpy.typing as npt
 import pyarrow as pa
 
 HOUR_S, DAY_S = 3_600.0, 86_400.0
+ROWS_AT_ONCE = 100_000
 
 
 def seconds(at: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     """Convert datetime64[n] to seconds since the epoch float64[n]; NaT becomes NaN."""
     micros = at.astype("datetime64[us]")
     return np.where(np.isnat(micros), np.nan, micros.astype(np.int64) / 1e6)
+
+
+def rows_of(ids: npt.NDArray[np.integer[Any]], wanted: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.int64]:
+    """int64[m], ascending: where `ids` [n] are among `wanted`; neither has a negative id.
+
+    Faster than `np.isin`, because ids are small, and in parts, because an index of int32 is copied as int64.
+    """
+    is_wanted = np.zeros(int(wanted.max(initial=-1)) + 2, bool)  # the last place is that of all larger ids
+    is_wanted[wanted] = True
+    parts = [
+        first + np.flatnonzero(is_wanted.take(ids[first : first + ROWS_AT_ONCE], mode="clip"))
+        for first in range(0, max(len(ids), 1), ROWS_AT_ONCE)
+    ]
+    return np.concatenate(parts)
 
 
 def timestamps(at_s: npt.ArrayLike) -> pa.Array:

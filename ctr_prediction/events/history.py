@@ -23,7 +23,7 @@ from ctr_prediction.config import CtrConfig
 from ctr_prediction.domain import SLOTS, Array, Floats, Ints
 from ctr_prediction.events.paths import CLICKS, LIVE_LOG, SHOWN
 from infra.build.runner import Facts, StepContext
-from infra.columns import seconds, timestamps
+from infra.columns import rows_of, seconds, timestamps
 from infra.live.kept_log import keep_cut, log_errors, read_folder, write_cut
 from infra.simulation.streams import end_ts
 
@@ -32,8 +32,6 @@ LOG_COLUMNS = ("impression_id", "seen_ts", "user_id", "ad_id", "slot", "price", 
 COLUMNS = ("at_s", "number", "user", "ad", "slot", "price")
 """The arrays [n] of `EventLog`."""
 USERS_AT_ONCE = 50_000
-ROWS_AT_ONCE = 100_000
-"""`take` copies its indices as int64"""
 
 
 @dataclass(frozen=True)
@@ -114,14 +112,8 @@ class EventLog:
         return order[first:last]
 
     def of_users(self, users: Ints) -> EventLog:
-        """The impressions of `users`, which are not negative."""
-        is_one = np.zeros(int(users.max(initial=-1)) + 2, bool)  # the last place is that of all larger ids
-        is_one[users] = True
-        parts = [
-            first + np.flatnonzero(is_one.take(self.user[first : first + ROWS_AT_ONCE], mode="clip"))
-            for first in range(0, max(len(self), 1), ROWS_AT_ONCE)
-        ]
-        kept = np.concatenate(parts)
+        """The impressions of `users`."""
+        kept = rows_of(self.user, users)
         place = np.minimum(np.searchsorted(kept, self.clicked), max(len(kept) - 1, 0))
         is_kept = kept[place] == self.clicked if len(kept) else np.zeros(len(self.clicked), bool)
         columns: dict[str, Any] = {name: getattr(self, name)[kept] for name in COLUMNS}

@@ -6,7 +6,7 @@ impression waits for it, because the two use separate topics.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,34 +72,44 @@ class GrowingLog:
         self._when.update(zip(new.number[kept].tolist(), new.at_s[kept].tolist(), strict=True))
         added = list(zip(new.user[kept].tolist(), new.at_s[kept].tolist(), strict=True))
         clicked = [number for number in new.number[kept].tolist() if number in self._waiting]
-        return _new_events(added + [self._label(number, self._waiting.pop(number)) for number in clicked])
+        return _new_events(added + self._label([(number, self._waiting.pop(number)) for number in clicked]))
 
     def click(self, clicks: pa.Table) -> NewEvents:
         """Add clicks (columns of `events.tables.click_rows`). Only the first report per impression counts."""
         number, label_s = clicks["impression_id"].to_pylist(), seconds(clicks["label_ts"].to_numpy()).tolist()
-        added = []
+        reports = []
         for one, at_s in zip(number, label_s, strict=True):
             if one in self._when:
-                added.append(self._label(one, at_s))
+                reports.append((one, at_s))
             else:
                 self._waiting[one] = min(at_s, self._waiting.get(one, np.inf))
                 if len(self._waiting) > MOST_WAITING:
                     del self._waiting[next(iter(self._waiting))]
-        return _new_events(added)
+        return _new_events(self._label(reports))
 
-    def _label(self, number: int, label_s: float) -> tuple[int, float]:
-        """Set the report time of the click of a logged impression; returns the user and that time."""
-        at_s = self._when[number]
-        there = self._columns["at_s"][: self._count]
+    def _label(self, reports: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
+        """Set the report times of clicks (number and time) of logged impressions. Returns the user and the time from
+        which the click counts, of each report."""
+        if not reports:
+            return []
+        counts_s = np.array([max(label_s, self._when[number]) for number, label_s in reports])
+        place = np.array([self._place(number) for number, _ in reports])
+        row = np.unique(place)
+        first_s = np.full(len(row), np.inf)
+        np.minimum.at(first_s, np.searchsorted(row, place), counts_s)
+        at = np.searchsorted(self._clicked, row)
+        is_new = np.isin(row, self._clicked[at[at < len(self._clicked)]], invert=True)
+        old = at[~is_new]
+        self._label_s[old] = np.minimum(self._label_s[old], first_s[~is_new])
+        self._clicked = np.insert(self._clicked, at[is_new], row[is_new])
+        self._label_s = np.insert(self._label_s, at[is_new], first_s[is_new])
+        return list(zip(self._columns["user"][place].tolist(), counts_s.tolist(), strict=True))
+
+    def _place(self, number: int) -> int:
+        """The row of a logged impression."""
+        there, at_s = self._columns["at_s"][: self._count], self._when[number]
         first, last = (int(np.searchsorted(there, at_s, side)) for side in ("left", "right"))
-        place = first + int(np.searchsorted(self._columns["number"][first:last], number))
-        counts_s = max(label_s, at_s)
-        at = int(np.searchsorted(self._clicked, place))
-        if at < len(self._clicked) and self._clicked[at] == place:
-            self._label_s[at] = min(self._label_s[at], counts_s)
-        else:
-            self._clicked, self._label_s = np.insert(self._clicked, at, place), np.insert(self._label_s, at, counts_s)
-        return int(self._columns["user"][place]), counts_s
+        return first + int(np.searchsorted(self._columns["number"][first:last], number))
 
     def _put_in_order(self, old: int, count: int) -> None:
         """Merge the events that were appended at `old` into the sorted rest."""

@@ -24,15 +24,13 @@ from feed_ranking.config import FeedConfig
 from feed_ranking.domain import REACTIONS, Floats, Ids
 from feed_ranking.events.paths import LIVE_LOG, LOG, POSTS
 from infra.build.runner import Facts, StepContext
-from infra.columns import seconds
+from infra.columns import rows_of, seconds
 from infra.live.kept_log import keep_cut, log_errors, read_folder, write_cut
 from infra.simulation.streams import end_ts
 
 LABELS = ("clicked", "liked", "commented", "dwell_s")
 LOG_COLUMNS = ("label_ts", "user_id", "post_id", "session_id", *LABELS)
 """The columns of the log that features need; a table may have more."""
-ROWS_AT_ONCE = 100_000
-"""an index of int32 is copied as int64"""
 
 
 @dataclass(frozen=True)
@@ -145,14 +143,8 @@ class EventLog:
         return slice(*(int(np.searchsorted(self.known_s, at)) for at in (from_s, to_s)))
 
     def of_users(self, users: Ids, window: slice) -> EventLog:
-        """The events of `users`, which are not negative, in `window`."""
-        is_one = np.zeros(len(self.catalogue.people), bool)
-        is_one[users[users < len(is_one)]] = True
-        parts = [
-            first + np.flatnonzero(is_one[self.user[first : min(first + ROWS_AT_ONCE, window.stop)]])
-            for first in range(window.start, max(window.stop, window.start + 1), ROWS_AT_ONCE)
-        ]
-        kept = np.concatenate(parts)
+        """The events of `users` in `window`."""
+        kept = window.start + rows_of(self.user[window], users)
         return EventLog(**{name: values[kept] for name, values in self.columns().items()}, catalogue=self.catalogue)
 
     def columns(self) -> dict[str, Any]:

@@ -33,6 +33,8 @@ import starlette.concurrency
 import starlette.status
 import typeguard
 
+from infra.errors import LabError
+
 
 def _leave_as_is(target: Any = None, **_: Any) -> Any:
     return (lambda decorated: decorated) if target is None else target
@@ -45,7 +47,7 @@ _typechecked = typeguard.typechecked
 
 
 def _no_sql_registry(*_: Any, **__: Any) -> Any:
-    raise NotImplementedError("the lab keeps Feast's registry in a file (registry_type: file)")
+    raise LabError("Feast's registry in an SQL database is not available here", hint="set registry_type: file")
 
 
 _INSTEAD: dict[str, dict[str, Any]] = {
